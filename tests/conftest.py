@@ -1,0 +1,13 @@
+"""Eight host devices, a compilation cache that outlives the run, and nothing else shared."""
+
+import os
+import pathlib
+
+import jax
+
+REPOSITORY = pathlib.Path(__file__).parent.parent
+
+jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_compilation_cache_dir", str(REPOSITORY / ".cache" / "xla"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
