@@ -1,1 +1,29 @@
 """Data sets, batches and augmentation."""
+
+from jaxvision.data.batches import Batches
+from jaxvision.data.dataset import Dataset, from_arrays, from_source
+from jaxvision.data.errors import CorruptImageError, DatasetError
+from jaxvision.data.folder import load_folder
+from jaxvision.data.images import decode_image, resize_and_crop
+from jaxvision.data.loading import load
+from jaxvision.data.plan import BatchPlan
+from jaxvision.data.prefetch import Prefetch, prefetch
+from jaxvision.data.source import Example, Source
+
+__all__ = [
+    "BatchPlan",
+    "Batches",
+    "CorruptImageError",
+    "Dataset",
+    "DatasetError",
+    "Example",
+    "Prefetch",
+    "Source",
+    "decode_image",
+    "from_arrays",
+    "from_source",
+    "load",
+    "load_folder",
+    "prefetch",
+    "resize_and_crop",
+]

@@ -1,0 +1,135 @@
+"""The iterator over batches, and its position."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from jaxvision.data.plan import BatchPlan
+from jaxvision.data.source import Corrupt, Source
+from jaxvision.data.streaming import Stream
+
+Batch = dict[str, np.ndarray]
+Arrays = Mapping[str, Shaped[np.ndarray, "examples ..."]]
+
+
+class Batches(Iterator[Batch]):
+    """Batches in the order of a plan, out of memory or off the disk.
+
+    Made by `Dataset.batches`. Iterating moves the position on; `get_state` and `set_state` save and
+    restore it, so that what follows is what would have followed.
+    """
+
+    def __init__(
+        self,
+        plan: BatchPlan,
+        data: Arrays | Source,
+        *,
+        name: str = "data",
+        corrupt: Corrupt = "stop",
+        num_workers: int = 0,
+    ) -> None:
+        """Starts at the first batch.
+
+        Args:
+            plan: Which examples each batch holds.
+            data: Stacked arrays, gathered by whole batches; or examples by index, read one by one.
+            name: What to call the data in errors.
+            corrupt: Whether an image that cannot be decoded stops the run, or becomes a row of
+                weight 0 that `num_skipped` counts.
+            num_workers: Processes that read examples; 0 reads them by threads.
+        """
+        if num_workers < 0:
+            raise ValueError(f"num_workers must not be negative, got {num_workers}")
+        self.plan = plan
+        self.name = name
+        self.num_skipped = 0
+        self._data = data
+        self._corrupt: Corrupt = corrupt
+        self._num_workers = num_workers
+        self._step = 0
+        self._stream: Stream | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch over all processes."""
+        return self.plan.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that go once through the examples."""
+        return self.plan.steps_per_epoch
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> Batch:
+        if self.plan.num_steps is not None and self._step >= self.plan.num_steps:
+            self.close()
+            raise StopIteration
+        index, weight = self.plan.rows(self._step)
+        if isinstance(self._data, Mapping):
+            batch = {name: values[index] for name, values in self._data.items()}
+        else:
+            if self._stream is None:
+                self._stream = Stream(
+                    self.plan, self._data, self._corrupt, self._num_workers, start=self._step
+                )
+            batch = dict(next(self._stream))
+            planned, weight = weight, batch.pop("weight")
+            self.num_skipped += int(np.sum(planned != weight))
+        self._step += 1
+        return {**batch, "weight": weight}
+
+    def get_state(self) -> dict[str, Any]:
+        """The position, and what the order depends on.
+
+        Returns:
+            A JSON-able dict.
+        """
+        return {"step": self._step, "data": self.name, **self._identity()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes to a saved position.
+
+        Args:
+            state: What `get_state` gave.
+
+        Raises:
+            ValueError: The position is one in other data, or in another order of them.
+        """
+        own = self._identity()
+        differing = [name for name in own if state.get(name) != own[name]]
+        if differing:
+            raise ValueError(
+                f"the saved position in {state.get('data', 'the data')} does not fit {self.name}: "
+                + ", ".join(f"{name} was {state.get(name)}, now {own[name]}" for name in differing)
+            )
+        self.close()
+        self._step = int(state["step"])
+
+    def close(self) -> None:
+        """Stops worker processes and threads; iterating on starts them again."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be equal for a position to mean the same; processes may come and go."""
+        plan = dataclasses.asdict(self.plan)
+        kept = ("num_examples", "batch_size", "seed", "shuffle", "drop_remainder")
+        return {name: plan[name] for name in kept}

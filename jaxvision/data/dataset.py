@@ -1,0 +1,285 @@
+"""A split of a data set: examples by index, batches by seed and step."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Shaped
+
+from jaxvision.data.batches import Batches
+from jaxvision.data.images import resize_and_crop
+from jaxvision.data.plan import BatchPlan
+from jaxvision.data.source import Corrupt, Example, Source, first_readable, read_all, stack
+
+MEMORY_LIMIT = 2**31
+"""A split whose decoded examples take more bytes than this streams from the disk."""
+
+Arrays = Mapping[str, Shaped[np.ndarray, "examples ..."]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """One split of a data set, decoded in memory or read as it is needed.
+
+    Attributes:
+        name: What the data set is called.
+        split: Which part of it this is.
+        examples: All examples stacked, or examples by index.
+        class_names: What the labels mean; empty without labels.
+        corrupt: What happens when an image that is read later cannot be decoded.
+        num_skipped: Examples left out because they could not be decoded.
+    """
+
+    name: str
+    split: str
+    examples: Arrays | Source
+    class_names: tuple[str, ...] = ()
+    corrupt: Corrupt = "stop"
+    num_skipped: int = 0
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes that labels tell apart."""
+        return len(self.class_names)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all examples are decoded."""
+        return isinstance(self.examples, Mapping)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the images, read off the first."""
+        return tuple(self.sample_batch()["image"].shape[1:])
+
+    def __repr__(self) -> str:
+        image = "x".join(map(str, self.image_shape))
+        where = "in memory" if self.in_memory else "on disk"
+        return (
+            f"Dataset({self.name}/{self.split}: {len(self)} examples of {self.num_classes} "
+            f"classes, image {image}, {where})"
+        )
+
+    def __len__(self) -> int:
+        if isinstance(self.examples, Mapping):
+            return len(next(iter(self.examples.values())))
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Example:
+        if not -len(self) <= index < len(self):
+            raise IndexError(
+                f"{self.name}/{self.split} has {len(self)} examples and none at index {index}"
+            )
+        index %= len(self)
+        if isinstance(self.examples, Mapping):
+            return {name: values[index] for name, values in self.examples.items()}
+        return self.examples[index]
+
+    def sample_batch(self) -> dict[str, np.ndarray]:
+        """A batch of one row, for shapes and types.
+
+        Returns:
+            The first example that can be decoded, as `batches` would give it.
+        """
+        if isinstance(self.examples, Mapping):
+            example = self[0]
+        else:
+            example = first_readable(self.examples, self.corrupt, self.name)
+        return {**stack([example], self.name), "weight": np.ones(1, np.float32)}
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        epochs: int | None = None,
+        drop_remainder: bool = False,
+        num_workers: int = 0,
+        process_index: int | None = None,
+        process_count: int | None = None,
+    ) -> Batches:
+        """Batches as dicts of arrays, the same for the same seed and step.
+
+        Every batch has `batch_size` rows and a `weight`: 1 for a row that counts. The last batch of
+        an epoch is filled up with rows from the epoch's start, whose weight is 0: shapes never
+        change, and BatchNorm sees real images only.
+
+        Args:
+            batch_size: Rows of a batch over all processes.
+            seed: Chooses the order.
+            shuffle: Draws a new order for every epoch; False keeps the stored one.
+            epochs: How often to go through the examples; None goes on for ever.
+            drop_remainder: Leaves the last, incomplete batch of an epoch out.
+            num_workers: Processes that read what is not in memory; 0 reads by threads.
+            process_index: Which process's rows to give; None asks JAX.
+            process_count: How many processes share a batch; None asks JAX.
+
+        Returns:
+            An iterator whose position `get_state` and `set_state` save and restore.
+
+        Raises:
+            ValueError: A number is out of range, or the split is empty.
+
+        >>> digits = from_arrays({"image": np.zeros((10, 8, 8, 1)), "label": np.arange(10)})
+        >>> batches = digits.batches(4, shuffle=False, epochs=1)
+        >>> [(batch["label"].tolist(), int(batch["weight"].sum())) for batch in batches]
+        [([0, 1, 2, 3], 4), ([4, 5, 6, 7], 4), ([8, 9, 0, 1], 2)]
+        """
+        plan = BatchPlan(
+            num_examples=len(self),
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            epochs=epochs,
+            drop_remainder=drop_remainder,
+            process_index=jax.process_index() if process_index is None else process_index,
+            process_count=jax.process_count() if process_count is None else process_count,
+        )
+        return Batches(
+            plan,
+            self.examples,
+            name=f"{self.name}/{self.split}",
+            corrupt=self.corrupt,
+            num_workers=num_workers,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What a run folder keeps of its data, so that it can be evaluated without them.
+
+        Returns:
+            A JSON-able dict.
+        """
+        return {
+            "name": self.name,
+            "split": self.split,
+            "num_examples": len(self),
+            "image_shape": list(self.image_shape),
+            "class_names": list(self.class_names),
+        }
+
+
+def from_arrays(
+    arrays: Arrays,
+    *,
+    name: str = "arrays",
+    split: str = "all",
+    class_names: Sequence[str] | None = None,
+) -> Dataset:
+    """Makes a data set of arrays in memory.
+
+    Args:
+        arrays: `image`, `label` and so on, each with the examples along its first axis.
+        name: What to call it.
+        split: Which part of it this is.
+        class_names: What the labels mean; None numbers them.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: There is no array, or their lengths differ.
+
+    >>> from_arrays({"image": np.zeros((3, 8, 8, 1)), "label": np.array([0, 1, 1])}).class_names
+    ('0', '1')
+    """
+    lengths = {key: len(values) for key, values in arrays.items()}
+    if not lengths or len(set(lengths.values())) > 1:
+        raise ValueError(f"arrays need one and the same length, got {lengths or 'none'}")
+    if class_names is None:
+        labels = np.asarray(arrays["label"]) if "label" in arrays else np.empty(0)
+        numbered = np.issubdtype(labels.dtype, np.integer) and labels.size
+        class_names = [str(index) for index in range(int(labels.max()) + 1)] if numbered else []
+    return Dataset(
+        name=name,
+        split=split,
+        examples={key: np.asarray(values) for key, values in arrays.items()},
+        class_names=tuple(class_names),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Transformed:
+    """A source whose examples are resized, then changed by a function of the user's.
+
+    Attributes:
+        source: Examples by index.
+        image_size: Height and width that images, and label maps called `mask`, are brought to.
+        transform: From example to example; it has to survive pickling where workers are used.
+    """
+
+    source: Source
+    image_size: tuple[int, int] | None = None
+    transform: Callable[[Example], Example] | None = None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        example = dict(self.source[index])
+        if self.image_size is not None:
+            for key in [key for key in ("image", "mask") if key in example]:
+                nearest = key == "mask"
+                example[key] = resize_and_crop(example[key], self.image_size, nearest=nearest)
+        return example if self.transform is None else self.transform(example)
+
+
+def from_source(
+    source: Source,
+    *,
+    name: str,
+    split: str,
+    class_names: Sequence[str] = (),
+    image_size: int | tuple[int, int] | None = None,
+    transform: Callable[[Example], Example] | None = None,
+    in_memory: bool | None = None,
+    corrupt: Corrupt = "stop",
+) -> Dataset:
+    """Makes a data set of examples that are read by index.
+
+    Args:
+        source: Examples by index.
+        name: What to call it.
+        split: Which part of it this is.
+        class_names: What the labels mean.
+        image_size: Resizes and crops images, and label maps, to this height and width.
+        transform: Changes every example after that.
+        in_memory: Whether to decode all examples now; None does if they fit in `MEMORY_LIMIT`.
+        corrupt: Whether an image that cannot be decoded stops, or is skipped with a count.
+
+    Returns:
+        The data set.
+
+    Raises:
+        CorruptImageError: An image cannot be decoded and `corrupt` is `"stop"`.
+        DatasetError: No image can be decoded, or they differ in size.
+        ValueError: The split is empty, or an option is out of range.
+    """
+    if corrupt not in ("stop", "skip"):
+        raise ValueError(f"corrupt must be 'stop' or 'skip', got {corrupt!r}")
+    if len(source) == 0:
+        raise ValueError(f"{name}/{split} has no examples")
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
+    if image_size is not None and min(image_size) < 1:
+        raise ValueError(f"image_size must be positive, got {image_size}")
+    if image_size is not None or transform is not None:
+        source = Transformed(source, image_size, transform)
+    if in_memory is None:
+        example = first_readable(source, corrupt, name)
+        size = sum(np.asarray(value).nbytes for value in example.values())
+        in_memory = size * len(source) <= MEMORY_LIMIT
+    examples: Arrays | Source = source
+    num_skipped = 0
+    if in_memory:
+        examples, num_skipped = read_all(source, corrupt, name)
+    return Dataset(
+        name=name,
+        split=split,
+        examples=examples,
+        class_names=tuple(class_names),
+        corrupt=corrupt,
+        num_skipped=num_skipped,
+    )

@@ -1,0 +1,108 @@
+"""Images in one folder per class."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from jaxvision.data.dataset import Dataset, from_source
+from jaxvision.data.errors import DatasetError
+from jaxvision.data.images import decode_image
+from jaxvision.data.source import Corrupt, Example
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource:
+    """Image files with the numbers of their classes.
+
+    Attributes:
+        files: Paths and labels.
+        channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
+    """
+
+    files: tuple[tuple[str, int], ...]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Example:
+        path, label = self.files[index]
+        image = decode_image(pathlib.Path(path), channels=self.channels)
+        return {"image": image, "label": np.asarray(label, np.int64)}
+
+
+def load_folder(
+    path: str | pathlib.Path,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int = 3,
+    transform: Callable[[Example], Example] | None = None,
+    in_memory: bool | None = None,
+    corrupt: Corrupt = "stop",
+) -> Dataset:
+    """Loads a folder that has one sub-folder of JPEG or PNG files per class.
+
+    Args:
+        path: The folder. Its sub-folders, sorted by name, are the classes 0, 1, ...; files may lie
+            deeper inside them. Other files, and names that begin with a dot, are passed over.
+        image_size: Height and width to bring the images to: resized until they cover it, then cut
+            to the centre. None needs images that are all of one size.
+        channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
+        transform: Changes every example after that.
+        in_memory: Whether to decode all images now; None does if they fit in 2 GiB.
+        corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
+
+    Returns:
+        The data set; its name is the folder's.
+
+    Raises:
+        CorruptImageError: An image is truncated or none; the message names the file.
+        DatasetError: The folder, classes or images are missing.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> for kind in ("cat", "dog"):
+    ...     (root / kind).mkdir()
+    ...     Image.new("RGB", (6, 4)).save(root / kind / "1.png")
+    >>> pets = load_folder(root, image_size=4)
+    >>> len(pets), pets.class_names, pets.image_shape
+    (2, ('cat', 'dog'), (4, 4, 3))
+    """
+    root = pathlib.Path(path).expanduser()
+    if not root.is_dir():
+        raise DatasetError(f"{root} is not a folder")
+    classes = sorted(
+        entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    files = [
+        (str(file), label) for label, folder in enumerate(classes) for file in _image_files(folder)
+    ]
+    if not files:
+        raise DatasetError(
+            f"{root} holds no images in class folders; expected {root}/CLASS/IMAGE with "
+            f"{', '.join(SUFFIXES)} files, found {len(classes)} sub-folders and "
+            f"{len(_image_files(root))} images"
+        )
+    return from_source(
+        FolderSource(tuple(files), channels),
+        name=root.resolve().name,
+        split="all",
+        class_names=[folder.name for folder in classes],
+        image_size=image_size,
+        transform=transform,
+        in_memory=in_memory,
+        corrupt=corrupt,
+    )
+
+
+def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )

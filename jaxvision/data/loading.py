@@ -1,0 +1,59 @@
+"""Data sets by name."""
+
+import pathlib
+from collections.abc import Callable
+
+from jaxvision.data.dataset import Dataset, from_source
+from jaxvision.data.source import Corrupt, Example
+from jaxvision.data.tfds_source import open_tfds
+
+
+def load(
+    name: str,
+    split: str,
+    data_dir: str | pathlib.Path | None = None,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    transform: Callable[[Example], Example] | None = None,
+    in_memory: bool | None = None,
+    corrupt: Corrupt = "stop",
+) -> Dataset:
+    """Loads a split of a data set of TensorFlow Datasets, without TensorFlow.
+
+    `digits` is always there: 1,797 real handwritten digits. Any other name is looked for in
+    `data_dir`, and prepared there if it can be.
+
+    Args:
+        name: `digits`, `mnist`, `cifar10`, `imagenet2012`, ...; `NAME/CONFIG:VERSION` works too.
+        split: `train`, `test`, ...; slices such as `train[:80%]` work too.
+        data_dir: Where prepared data sets lie; None is TFDS's default, `TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`.
+        image_size: Height and width to bring the images to: resized until they cover it, then cut
+            to the centre. None needs images that are all of one size.
+        transform: Changes every example after that.
+        in_memory: Whether to decode all examples now; None does if they fit in 2 GiB. What is not
+            in memory is read by threads or worker processes.
+        corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
+
+    Returns:
+        The split. Text features are left out.
+
+    Raises:
+        DatasetError: There is no such data set or split, or it is not prepared and cannot be, or is
+            stored in a form that needs TensorFlow; the message says what to run.
+
+    >>> digits = load("digits", "test")
+    >>> digits
+    Dataset(digits/test: 359 examples of 10 classes, image 8x8x1, in memory)
+    """
+    source, class_names = open_tfds(name, split, data_dir)
+    return from_source(
+        source,
+        name=name,
+        split=split,
+        class_names=class_names,
+        image_size=image_size,
+        transform=transform,
+        in_memory=in_memory,
+        corrupt=corrupt,
+    )

@@ -1,0 +1,107 @@
+"""Which examples a batch holds: a pure function of the seed and the step."""
+
+import dataclasses
+import functools
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPlan:
+    """The rows of every batch of a run, worked out from the step alone.
+
+    Attributes:
+        num_examples: Examples in the split.
+        batch_size: Rows of a batch over all processes.
+        seed: Chooses the order of the examples.
+        shuffle: Whether every epoch has an order of its own; else it is the stored one.
+        epochs: How often to go through the examples; None is for ever.
+        drop_remainder: Whether the last, incomplete batch of an epoch is left out.
+        process_index: Which process's rows these are.
+        process_count: How many processes share a batch.
+    """
+
+    num_examples: int
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = True
+    epochs: int | None = None
+    drop_remainder: bool = False
+    process_index: int = 0
+    process_count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_examples < 1:
+            raise ValueError("there are no examples to make batches of")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed must be in [0, 2**64), got {self.seed}")
+        if self.epochs is not None and self.epochs < 0:
+            raise ValueError(f"epochs must be at least 0, or None for ever, got {self.epochs}")
+        if not 0 <= self.process_index < self.process_count:
+            raise ValueError(
+                f"process_index must be in [0, {self.process_count}), got {self.process_index}"
+            )
+        if self.batch_size % self.process_count:
+            raise ValueError(
+                f"a batch of {self.batch_size} rows does not divide over {self.process_count} "
+                "processes; choose a multiple"
+            )
+        if self.drop_remainder and self.batch_size > self.num_examples:
+            raise ValueError(
+                f"drop_remainder leaves no batch at all: batch_size is {self.batch_size} and there "
+                f"are {self.num_examples} examples"
+            )
+
+    @property
+    def rows_per_process(self) -> int:
+        """Rows of a batch that this process holds."""
+        return self.batch_size // self.process_count
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that go once through the examples."""
+        whole, rest = divmod(self.num_examples, self.batch_size)
+        return whole + (1 if rest and not self.drop_remainder else 0)
+
+    @property
+    def num_steps(self) -> int | None:
+        """Batches in all; None if they never end."""
+        return None if self.epochs is None else self.epochs * self.steps_per_epoch
+
+    def rows(self, step: int) -> tuple[Int[np.ndarray, " rows"], Float32[np.ndarray, " rows"]]:
+        """The examples of this process's part of a batch.
+
+        Args:
+            step: Which batch, from 0.
+
+        Returns:
+            The indices of the examples, and their weights: 0 for a row that only fills up.
+
+        >>> plan = BatchPlan(num_examples=5, batch_size=3, shuffle=False, epochs=1)
+        >>> [(index.tolist(), weight.tolist()) for index, weight in map(plan.rows, range(2))]
+        [([0, 1, 2], [1.0, 1.0, 1.0]), ([3, 4, 0], [1.0, 1.0, 0.0])]
+        """
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        start = step_in_epoch * self.batch_size + self.process_index * self.rows_per_process
+        positions = np.arange(start, start + self.rows_per_process)
+        weight = (positions < self.num_examples).astype(np.float32)
+        positions %= self.num_examples
+        if self.shuffle:
+            return _order(self.num_examples, self.seed, epoch)[positions], weight
+        return positions, weight
+
+
+@functools.lru_cache(maxsize=4)
+def _order(num_examples: int, seed: int, epoch: int) -> Int[np.ndarray, " examples"]:
+    """The order of an epoch.
+
+    Sorting raw random bits, because NumPy promises that they stay what they are in its later
+    versions, and does not promise it of `permutation`.
+    """
+    bits = np.random.Philox(key=(epoch << 64) | seed).random_raw(num_examples)
+    order = np.argsort(bits, kind="stable")
+    order.setflags(write=False)
+    return order

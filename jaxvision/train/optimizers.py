@@ -1,0 +1,203 @@
+"""Optimizers and learning-rate schedules by name; the work is Optax's."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvision._suggest import unknown
+
+PyTree = Any
+LearningRate = float | Callable[[Any], Any]
+
+
+def decay_mask(params: PyTree) -> PyTree:
+    """Marks what weight decay applies to: kernels, not biases or normalisation parameters.
+
+    Args:
+        params: The parameters.
+
+    Returns:
+        True for leaves of two or more dimensions. Biases, scales and offsets have one.
+
+    >>> import jax.numpy as jnp
+    >>> decay_mask({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
+    {'bias': False, 'kernel': True}
+    """
+    return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
+
+
+def _sgd(learning_rate: LearningRate) -> optax.GradientTransformation:
+    return optax.sgd(learning_rate)
+
+
+def _momentum(
+    learning_rate: LearningRate, *, momentum: float = 0.9
+) -> optax.GradientTransformation:
+    return optax.sgd(learning_rate, momentum=momentum)
+
+
+def _nesterov(
+    learning_rate: LearningRate, *, momentum: float = 0.9
+) -> optax.GradientTransformation:
+    return optax.sgd(learning_rate, momentum=momentum, nesterov=True)
+
+
+def _adagrad(learning_rate: LearningRate, *, eps: float = 1e-10) -> optax.GradientTransformation:
+    return optax.adagrad(learning_rate, initial_accumulator_value=0.0, eps=eps)
+
+
+def _rmsprop(
+    learning_rate: LearningRate, *, decay: float = 0.9, eps: float = 1e-8, momentum: float = 0.0
+) -> optax.GradientTransformation:
+    return optax.rmsprop(
+        learning_rate, decay=decay, eps=eps, momentum=momentum or None, eps_in_sqrt=False
+    )
+
+
+def _adam(
+    learning_rate: LearningRate, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    return optax.adam(learning_rate, b1=beta1, b2=beta2, eps=eps)
+
+
+def _adamw(
+    learning_rate: LearningRate,
+    *,
+    weight_decay: float = 0.0,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+    return optax.adamw(
+        learning_rate, b1=beta1, b2=beta2, eps=eps, weight_decay=weight_decay, mask=decay_mask
+    )
+
+
+_OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "adagrad": _adagrad,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+    "adamw": _adamw,
+}
+
+
+def create_optimizer(
+    name: str,
+    learning_rate: LearningRate,
+    *,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
+    **options: float,
+) -> optax.GradientTransformation:
+    """Makes an optimizer from its name.
+
+    Args:
+        name: `sgd`, `momentum` (Polyak's heavy ball), `nesterov`, `adagrad` (Duchi et al. 2011),
+            `rmsprop` (Hinton 2012; epsilon outside the root), `adam` (Kingma and Ba,
+            arXiv:1412.6980) or `adamw` (Loshchilov and Hutter, arXiv:1711.05101).
+        learning_rate: A number, or a schedule from steps to numbers.
+        weight_decay: Shrinks the leaves that `decay_mask` marks. For `adamw` it is decoupled from
+            the gradient, and scaled by the learning rate; for the others it is the gradient of
+            `weight_decay / 2 * sum(w ** 2)`, added before anything else.
+        clip_norm: Scales the gradient down to this global norm where it is larger.
+        **options: What the optimizer has besides: `momentum` (momentum, nesterov, rmsprop),
+            `decay` (rmsprop), `beta1` and `beta2` (adam, adamw), `eps`. Any other is an error.
+
+    Returns:
+        The optimizer. Its defaults are those of the papers.
+
+    Raises:
+        ValueError: The name or an option is unknown, or a value is out of range.
+
+    >>> import jax.numpy as jnp
+    >>> optimizer = create_optimizer("adam", 0.1)
+    >>> params = {"w": jnp.ones(2)}
+    >>> updates, _ = optimizer.update({"w": jnp.array([5.0, -0.1])}, optimizer.init(params), params)
+    >>> print((10 * updates["w"]).round(2))  # the first step of Adam is the sign of the gradient
+    [-1.  1.]
+    """
+    if name not in _OPTIMIZERS:
+        raise ValueError(unknown("optimizer", name, _OPTIMIZERS))
+    build = _OPTIMIZERS[name]
+    allowed = set(inspect.signature(build).parameters) - {"learning_rate"}
+    for option in options:
+        if option not in allowed:
+            raise ValueError(
+                unknown(f"option of {name}", option, {*allowed, "weight_decay", "clip_norm"})
+            )
+    if weight_decay < 0:
+        raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
+    if clip_norm is not None and clip_norm <= 0:
+        raise ValueError(f"clip_norm must be positive, got {clip_norm}; None does not clip")
+    if not callable(learning_rate) and learning_rate < 0:
+        raise ValueError(f"learning_rate must not be negative, got {learning_rate}")
+
+    chain = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+    if "weight_decay" in allowed:
+        options["weight_decay"] = weight_decay
+    elif weight_decay:
+        chain.append(optax.add_decayed_weights(weight_decay, mask=decay_mask))
+    return optax.chain(*chain, build(learning_rate, **options))
+
+
+def create_schedule(
+    name: str,
+    learning_rate: float,
+    num_steps: int,
+    *,
+    warmup_steps: int = 0,
+    milestones: Sequence[float] = (0.5, 0.75),
+    factor: float = 0.1,
+) -> optax.Schedule:
+    """Makes a learning-rate schedule from its name.
+
+    Args:
+        name: `constant`; `cosine`, which falls to 0 at the last step (Loshchilov and Hutter, SGDR,
+            arXiv:1608.03983); or `step`, which multiplies by `factor` at every milestone.
+        learning_rate: The highest value, reached when the warm-up ends.
+        num_steps: The length of the run, warm-up included.
+        warmup_steps: Rises linearly from 0 over so many steps (Goyal et al., arXiv:1706.02677).
+        milestones: Fractions of `num_steps` at which `step` falls.
+        factor: What `step` multiplies by.
+
+    Returns:
+        A function from the step to the learning rate.
+
+    Raises:
+        ValueError: The name is unknown, or a value is out of range.
+
+    >>> schedule = create_schedule("cosine", 0.1, 100, warmup_steps=10)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 55, 100)]
+    [0.0, 0.05, 0.1, 0.05, 0.0]
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+    if not 0 <= warmup_steps <= num_steps:
+        raise ValueError(f"warmup_steps must be in [0, {num_steps}], got {warmup_steps}")
+    rest = num_steps - warmup_steps
+    if name == "constant":
+        schedule = optax.constant_schedule(learning_rate)
+    elif name == "cosine":
+        schedule = optax.cosine_decay_schedule(learning_rate, max(rest, 1))
+    elif name == "step":
+        if not all(0 < milestone < 1 for milestone in milestones):
+            raise ValueError(f"milestones are fractions in (0, 1), got {tuple(milestones)}")
+        # The boundaries count from the end of the warm-up; one that lies in it falls at once.
+        starts = [max(round(fraction * num_steps) - warmup_steps, 0) for fraction in milestones]
+        passed = sum(start == 0 for start in starts)
+        schedule = optax.piecewise_constant_schedule(
+            learning_rate * factor**passed, {start: factor for start in starts if start}
+        )
+    else:
+        raise ValueError(unknown("schedule", name, ("constant", "cosine", "step")))
+    if warmup_steps:
+        rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
+        return optax.join_schedules([rise, schedule], [warmup_steps])
+    return schedule

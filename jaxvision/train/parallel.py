@@ -1,0 +1,282 @@
+"""The same step on one device or many."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from jaxvision.train.sharding import BATCH_AXIS, ShardRule, data_mesh, state_shardings
+from jaxvision.train.step import Step
+
+PyTree = Any
+Strategy = Literal["jit", "pmap"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ParallelStep:
+    """A step compiled for a mesh of devices; still `(state, batch) -> (state, metrics)`.
+
+    The state that goes in is donated: use the one that comes out. Batches are whole: cutting them
+    over the devices, and putting metrics together, happens inside.
+    """
+
+    step: Step
+    mesh: jax.sharding.Mesh
+    strategy: Strategy = "jit"
+    shard: ShardRule | None = None
+    _compiled: dict[Any, Callable] = dataclasses.field(default_factory=dict, repr=False)
+
+    def __call__(self, state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
+        """Runs one step.
+
+        Args:
+            state: The state; it is donated.
+            batch: One global batch, or what `place_batch` made of it.
+
+        Returns:
+            The new state and the metrics over the whole batch.
+        """
+        return self._compile("one", state)(state, self._checked(batch))
+
+    def many(self, state: PyTree, batches: PyTree, count: int) -> tuple[PyTree, PyTree]:
+        """Runs several steps in one program, without a return to Python in between.
+
+        Args:
+            state: The state; it is donated.
+            batches: Batches stacked along a new first axis.
+            count: How many of them to take. The program does not depend on it, so that a run that
+                is cut elsewhere computes the same numbers.
+
+        Returns:
+            The new state, and the metrics of every step stacked (zeros from `count` on).
+        """
+        batches = self._checked(batches, axis=1)
+        return self._compile("many", state)(state, batches, jnp.int32(count))
+
+    def prepare(self, state: PyTree) -> PyTree:
+        """Adds what the step keeps in the state, and puts the state where the mesh wants it.
+
+        Args:
+            state: What `init_state` gave, wherever it is.
+
+        Returns:
+            The state to start from.
+        """
+        if hasattr(self.step, "prepare"):
+            state = self.step.prepare(state)
+        return self.place_state(state)
+
+    def place_state(self, state: PyTree) -> PyTree:
+        """Puts a state on the devices as this step wants it.
+
+        Args:
+            state: A state whose every process holds the whole, or one that is placed already.
+
+        Returns:
+            The same values, sharded by the rule.
+        """
+        return jax.device_put(state, self.shardings(state))
+
+    def place_batch(self, batch: PyTree, *, stacked: bool = False) -> PyTree:
+        """Puts a batch on the devices, cut along the batch axis.
+
+        Args:
+            batch: This process's rows of the batch, as NumPy arrays; None stays None.
+            stacked: Whether several batches are stacked along a first axis.
+
+        Returns:
+            Global arrays.
+
+        Raises:
+            ValueError: The batch does not divide over the devices.
+        """
+        axis = 1 if stacked else 0
+        self._checked(batch, axis, processes=jax.process_count())
+        sharding = self.batch_sharding(stacked=stacked)
+        if jax.process_count() == 1:
+            return jax.device_put(batch, sharding)
+        return jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch
+        )
+
+    def batch_sharding(self, *, stacked: bool = False) -> jax.NamedSharding:
+        """How batches are cut.
+
+        Args:
+            stacked: Whether several batches are stacked along a first axis.
+
+        Returns:
+            The sharding of every leaf of a batch.
+        """
+        axes = (None, BATCH_AXIS) if stacked else (BATCH_AXIS,)
+        return jax.NamedSharding(self.mesh, jax.P(*axes))
+
+    def shardings(self, state: PyTree) -> PyTree:
+        """How a state is cut.
+
+        Args:
+            state: The state or its shapes.
+
+        Returns:
+            A tree of shardings.
+        """
+        return state_shardings(state, self.mesh, self.shard)
+
+    def compile_evaluation(self, evaluate: Callable, state: PyTree) -> Callable:
+        """Compiles a function `(state, batch) -> metrics` for the same devices.
+
+        Args:
+            evaluate: The function; its metrics are sums over the batch.
+            state: The state, or its shapes.
+
+        Returns:
+            The compiled function; it donates nothing.
+        """
+        replicated = jax.NamedSharding(self.mesh, jax.P())
+        return jax.jit(
+            evaluate,
+            in_shardings=(self.shardings(state), self.batch_sharding()),
+            out_shardings=replicated,
+        )
+
+    def _compile(self, what: Literal["one", "many"], state: PyTree) -> Callable:
+        key: Any = (what, jax.tree.structure(state))
+        if self.shard is not None:  # a rule may look at shapes
+            key = (*key, tuple(leaf.shape for leaf in jax.tree.leaves(state)))
+        if key not in self._compiled:
+            step = self.step if what == "one" else _repeat(self.step)
+            build = _by_pmap if self.strategy == "pmap" else _by_jit
+            self._compiled[key] = build(self, step, state, stacked=what == "many")
+        return self._compiled[key]
+
+    def _checked(self, batch: PyTree, axis: int = 0, processes: int = 1) -> PyTree:
+        parts = self.mesh.shape[BATCH_AXIS]
+        for leaf in jax.tree.leaves(batch):
+            rows = np.shape(leaf)[axis] * processes
+            if rows % parts:
+                raise ValueError(
+                    f"a batch of {rows} rows does not divide over {parts} devices; choose a "
+                    f"multiple of {parts}, such as {max(1, round(rows / parts)) * parts}"
+                )
+        return batch
+
+
+def parallelize(
+    step: Step,
+    mesh: jax.sharding.Mesh | None = None,
+    strategy: Strategy = "jit",
+    shard: ShardRule | None = None,
+) -> ParallelStep:
+    """Compiles a step for many devices, each taking its part of every batch.
+
+    `jit` computes what one device would compute from the whole batch: BatchNorm sees all of it,
+    and dropout and augmentation draw the same numbers however many devices there are. With `pmap` a
+    device sees its own rows alone: the step needs `axis_name="data"`, BatchNorm the same axis name,
+    and the keys of dropout and augmentation are folded with the device's index.
+
+    Args:
+        step: The step, with more state than one optimizer's or without a batch if it likes.
+        mesh: Devices; its axis `data` is the one that cuts batches. None takes all devices.
+        strategy: `jit`, or `pmap` for use beside other pmap code, in one process.
+        shard: Cuts the state too, as `fsdp()` does; None keeps a copy on every device.
+
+    Returns:
+        The compiled step.
+
+    Raises:
+        ValueError: The strategy is unknown, or does not go with the mesh, the rule or the step.
+
+    >>> from jaxvision.train import data_mesh
+    >>> def step(state, batch):
+    ...     return state + batch.sum(), {"rows": (batch.sum(), batch.size)}
+    >>> parallel = parallelize(step, data_mesh(jax.devices()[:1]))
+    >>> state, metrics = parallel(jnp.zeros(()), jnp.ones(4))
+    >>> float(state)
+    4.0
+    """
+    mesh = data_mesh() if mesh is None else mesh
+    if BATCH_AXIS not in mesh.shape:
+        raise ValueError(
+            f"the mesh has axes {tuple(mesh.shape)} and none called {BATCH_AXIS!r}; "
+            "train.data_mesh() makes one that has"
+        )
+    if strategy not in ("jit", "pmap"):
+        raise ValueError(f"unknown strategy {strategy!r}; use 'jit' or 'pmap'")
+    axis_name = getattr(step, "axis_name", None)
+    if strategy == "jit" and axis_name is not None:
+        raise ValueError(
+            f"this step averages over a pmap axis (axis_name={axis_name!r}); under jit make it "
+            "with axis_name=None"
+        )
+    if strategy == "pmap":
+        if shard is not None:
+            raise ValueError("pmap keeps a copy of the state on every device; shard needs 'jit'")
+        if jax.process_count() > 1:
+            raise ValueError("pmap runs in one process here; several processes need 'jit'")
+        if axis_name != BATCH_AXIS and hasattr(step, "axis_name"):
+            raise ValueError(
+                f"under pmap make the step with axis_name={BATCH_AXIS!r}, not {axis_name!r}"
+            )
+    return ParallelStep(step=step, mesh=mesh, strategy=strategy, shard=shard)
+
+
+def _repeat(step: Step) -> Callable:
+    """A loop over stacked batches, of a length known only when it runs."""
+
+    def many(state: PyTree, batches: PyTree, count: Int[Array, ""]) -> tuple[PyTree, PyTree]:
+        capacity = jax.tree.leaves(batches)[0].shape[0]
+        first = jax.tree.map(lambda leaf: leaf[0], batches)
+        _, shapes = jax.eval_shape(step, state, first)
+        empty = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), shapes)
+
+        def body(index: Array, carry: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+            state, metrics = carry
+            batch = jax.tree.map(
+                lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), batches
+            )
+            state, one = step(state, batch)
+            metrics = jax.tree.map(lambda all_, new: all_.at[index].set(new), metrics, one)
+            return state, metrics
+
+        return jax.lax.fori_loop(0, count, body, (state, empty))
+
+    return many
+
+
+def _by_jit(parallel: ParallelStep, step: Callable, state: PyTree, *, stacked: bool) -> Callable:
+    shardings = parallel.shardings(state)
+    replicated = jax.NamedSharding(parallel.mesh, jax.P())
+    batch = parallel.batch_sharding(stacked=stacked)
+    return jax.jit(
+        step,
+        in_shardings=(shardings, batch, replicated) if stacked else (shardings, batch),
+        out_shardings=(shardings, replicated),
+        donate_argnums=0,
+    )
+
+
+def _by_pmap(parallel: ParallelStep, step: Callable, state: PyTree, *, stacked: bool) -> Callable:
+    del state
+    axis = 1 if stacked else 0
+    devices = list(parallel.mesh.devices.flat)
+    mapped = jax.pmap(
+        step,
+        axis_name=BATCH_AXIS,
+        in_axes=(None, axis, None) if stacked else (None, axis),
+        out_axes=(None, None),
+        devices=devices,
+    )
+
+    def split(leaf: Array) -> Array:
+        shape = np.shape(leaf)
+        rows = shape[axis] // len(devices)
+        return jnp.reshape(leaf, (*shape[:axis], len(devices), rows, *shape[axis + 1 :]))
+
+    def call(state: PyTree, batch: PyTree, *count: Array) -> tuple[PyTree, PyTree]:
+        return mapped(state, jax.tree.map(split, batch), *count)
+
+    return call

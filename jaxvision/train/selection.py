@@ -1,0 +1,106 @@
+"""Parameters picked by regular expressions over their paths."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from jaxvision._suggest import unknown
+
+PyTree = Any
+
+
+def path_name(path: Sequence[Any]) -> str:
+    """The path of a leaf as text, its parts joined by `/`.
+
+    Args:
+        path: What `jax.tree_util` hands over as the path of a leaf.
+
+    Returns:
+        For example `"stage1_block0/conv1/kernel"`.
+
+    >>> leaves = jax.tree_util.tree_leaves_with_path({"head": {"bias": 0.0}})
+    >>> path_name(leaves[0][0])
+    'head/bias'
+    """
+    return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
+
+
+def select(tree: PyTree, patterns: Sequence[str]) -> PyTree:
+    """Marks the leaves whose path matches one of the patterns.
+
+    A pattern is a regular expression that must match the whole path of a leaf, or of a module above
+    it: `"head"` picks `head/kernel` and `head/bias`, `"stage[34].*"` the last two stages, and
+    `".*/bias"` every bias.
+
+    Args:
+        tree: The parameters.
+        patterns: Regular expressions over paths such as `stage1_block0/conv1/kernel`.
+
+    Returns:
+        A tree of the same structure, True where a pattern matches.
+
+    Raises:
+        ValueError: A pattern is no regular expression, or matches nothing: a freeze that silently
+            freezes nothing costs a day.
+
+    >>> select({"stem": {"kernel": 1.0}, "head": {"kernel": 2.0, "bias": 3.0}}, ["head"])
+    {'head': {'bias': True, 'kernel': True}, 'stem': {'kernel': False}}
+    """
+    if isinstance(patterns, str):
+        raise ValueError(f"patterns must be a sequence of strings; write [{patterns!r}]")
+    names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    selected: set[str] = set()
+    for pattern in patterns:
+        try:
+            compiled = re.compile(rf"(?:{pattern})(?:/.*)?")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        matches = {name for name in names if compiled.fullmatch(name)}
+        if not matches:
+            raise ValueError(f"no parameter matches: {unknown('pattern', pattern, names)}")
+        selected |= matches
+    return jax.tree_util.tree_map_with_path(lambda path, _: path_name(path) in selected, tree)
+
+
+def partition(tree: PyTree, mask: PyTree) -> tuple[PyTree, PyTree]:
+    """Splits a tree in two; each part has None where the other has the leaf.
+
+    JAX and Optax take None for "no leaf here", so gradients and optimizer moments of the left-out
+    leaves do not exist at all.
+
+    Args:
+        tree: Any tree.
+        mask: A tree of the same structure, with booleans for leaves.
+
+    Returns:
+        The leaves where the mask is True, and those where it is False.
+
+    >>> partition({"a": 1, "b": 2}, {"a": True, "b": False})
+    ({'a': 1, 'b': None}, {'a': None, 'b': 2})
+    """
+    chosen = jax.tree.map(lambda leaf, keep: leaf if keep else None, tree, mask)
+    rest = jax.tree.map(lambda leaf, keep: None if keep else leaf, tree, mask)
+    return chosen, rest
+
+
+def combine(first: PyTree, second: PyTree) -> PyTree:
+    """Undoes `partition`.
+
+    Args:
+        first: A tree with None for the leaves that `second` has.
+        second: A tree with None for the leaves that `first` has.
+
+    Returns:
+        The whole tree.
+
+    >>> combine({"a": 1, "b": None}, {"a": None, "b": 2})
+    {'a': 1, 'b': 2}
+    """
+    return jax.tree.map(
+        lambda one, other: other if one is None else one,
+        first,
+        second,
+        is_leaf=lambda leaf: leaf is None,
+    )

@@ -1,0 +1,136 @@
+"""What a step carries from one batch to the next."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, Key
+
+from jaxvision.train.sharding import ShardRule, state_shardings
+
+PyTree = Any
+Batch = Mapping[str, Any] | None
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything that changes while a model learns, and nothing but arrays.
+
+    There are no functions in it, so that it checkpoints, shards and donates as it is. The random
+    key of a step is `jax.random.fold_in(state.key, state.step)`: a resumed run draws what the
+    unbroken run would have drawn.
+
+    Attributes:
+        step: Updates done so far.
+        params: The learned parameters.
+        model_state: Every other variable collection of the model, such as `batch_stats`.
+        opt_state: The state of the Optax optimizer.
+        ema_params: The exponential moving average of `params`, or None.
+        key: The key that the run's random draws derive from.
+    """
+
+    step: Int[Array, ""]
+    params: PyTree
+    model_state: PyTree
+    opt_state: optax.OptState
+    ema_params: PyTree | None
+    key: Key[Array, ""]
+
+
+def init_state(
+    key: Key[Array, ""],
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    sample_batch: Any,
+    *,
+    mesh: jax.sharding.Mesh | None = None,
+    shard: ShardRule | None = None,
+) -> TrainState:
+    """Builds the state of a model at step 0.
+
+    With a mesh, the state is created where it will live: under a sharding rule no device ever holds
+    the whole of a large model.
+
+    Args:
+        key: Draws the parameters, and all that the run draws later.
+        model: A Flax module called as `model(x, train=...)`.
+        optimizer: The optimizer that `make_train_step` will get.
+        sample_batch: A batch, whose `image` shows the model its input, or that input itself. Only
+            its shape and type matter; one row is enough.
+        mesh: The devices to create the state on; None leaves it to JAX.
+        shard: As in `parallelize`; None replicates.
+
+    Returns:
+        The state, with `ema_params` None: `TrainStep.prepare` adds what a step keeps besides.
+
+    >>> import optax
+    >>> from flax import linen as nn
+    >>> class Tiny(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, x, train=False):
+    ...         return nn.Dense(2)(x)
+    >>> state = init_state(jax.random.key(0), Tiny(), optax.sgd(0.1), jnp.ones((1, 3)))
+    >>> jax.tree.map(jnp.shape, state.params)
+    {'Dense_0': {'bias': (2,), 'kernel': (3, 2)}}
+    """
+    inputs = sample_batch["image"] if isinstance(sample_batch, Mapping) else sample_batch
+    inputs = jnp.zeros(jnp.shape(inputs), as_floating(jnp.result_type(inputs)))
+
+    def create(key: Key[Array, ""]) -> TrainState:
+        init_key, run_key = jax.random.split(key)
+        variables = dict(model.init(init_key, inputs, train=False))
+        params = variables.pop("params", {})
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            model_state=variables,
+            opt_state=optimizer.init(params),
+            ema_params=None,
+            key=run_key,
+        )
+
+    if mesh is None:
+        return jax.jit(create)(key)
+    shardings = state_shardings(jax.eval_shape(create, key), mesh, shard)
+    return jax.jit(create, out_shardings=shardings)(key)
+
+
+def as_floating(dtype: Any) -> Any:
+    """The type in which a model sees an input of this type: integers become float32.
+
+    Args:
+        dtype: The type of the input.
+
+    Returns:
+        The type itself if it is floating, else float32.
+
+    >>> as_floating(jnp.uint8)
+    dtype('float32')
+    """
+    return jnp.dtype(dtype) if jnp.issubdtype(dtype, jnp.floating) else jnp.dtype(jnp.float32)
+
+
+def evaluation_variables(state: TrainState) -> dict[str, PyTree]:
+    """The variables to evaluate with: the averaged parameters where there are any.
+
+    Args:
+        state: A train state.
+
+    Returns:
+        What `model.apply` takes.
+
+    >>> import optax
+    >>> from flax import linen as nn
+    >>> class Tiny(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, x, train=False):
+    ...         return nn.Dense(2)(x)
+    >>> state = init_state(jax.random.key(0), Tiny(), optax.sgd(0.1), jnp.ones((1, 3)))
+    >>> sorted(evaluation_variables(state))
+    ['params']
+    """
+    params = state.params if state.ema_params is None else state.ema_params
+    return {"params": params, **state.model_state}

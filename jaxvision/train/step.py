@@ -1,0 +1,288 @@
+"""One update: gradients, optimizer, moving average."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from jaxvision.train.selection import combine, partition, select
+from jaxvision.train.state import Batch, TrainState
+
+PyTree = Any
+Metrics = dict[str, tuple[Array, Array]]
+"""Pairs of sums `(total, count)`: parts of a batch, devices and processes merge by `+`."""
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
+"""`(state, batch) -> (state, metrics)`: everything that learns is one."""
+
+
+LossFn = Callable[[PyTree, PyTree, Any, Array], tuple[Array, tuple[PyTree, Metrics]]]
+"""`loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`: what a task makes
+from a model, and `make_train_step` turns into a step.
+
+The loss is a mean over the batch. If `metrics` has `"loss"`, it is the pair of the loss times its
+denominator, and that denominator: the parts of a batch that are computed apart (accumulation,
+devices under `pmap`) are then weighed by it, and the result is that of the whole batch, padding or
+not. Without it the parts weigh the same. A loss function with a method `describe() -> dict` tells
+`settings.json` what it is."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainStep:
+    """A step made by `make_train_step`: call it, compile it, or give it to `fit`."""
+
+    loss_fn: LossFn
+    optimizer: optax.GradientTransformation
+    trainable: tuple[str, ...] | None = None
+    ema_decay: float | None = None
+    accumulate_steps: int = 1
+    axis_name: str | None = None
+
+    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """Updates the state by one batch.
+
+        Args:
+            state: A state made ready by `prepare`.
+            batch: What the loss function takes; leaves have the batch along their first axis.
+
+        Returns:
+            The new state, and the metrics summed over the whole batch.
+        """
+        key = jax.random.fold_in(state.key, state.step)
+        if self.axis_name is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(self.axis_name))
+        trainable, frozen = self._split(state.params)
+        self._check(state, trainable)
+
+        def loss_fn(
+            trainable: PyTree, model_state: PyTree, batch: Batch, key: Key[Array, ""]
+        ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
+            return self.loss_fn(combine(trainable, frozen), model_state, batch, key)
+
+        gradients, model_state, metrics = _gradients(
+            loss_fn,
+            trainable,
+            state.model_state,
+            batch,
+            key,
+            accumulate_steps=self.accumulate_steps,
+            axis_name=self.axis_name,
+        )
+        updates, opt_state = self.optimizer.update(gradients, state.opt_state, trainable)
+        params = combine(optax.apply_updates(trainable, updates), frozen)
+        ema_params = state.ema_params
+        if self.ema_decay is not None:
+            ema_params = optax.incremental_update(params, ema_params, 1.0 - self.ema_decay)
+        state = TrainState(
+            step=state.step + 1,
+            params=params,
+            model_state=model_state,
+            opt_state=opt_state,
+            ema_params=ema_params,
+            key=state.key,
+        )
+        return state, metrics
+
+    def prepare(self, state: TrainState) -> TrainState:
+        """Makes a state ready for this step; a state that is ready comes back as it is.
+
+        The moving average starts at the parameters; the optimizer's state shrinks to the trainable
+        leaves. `fit` does this by itself.
+
+        Args:
+            state: What `init_state` gave, or a state of another step on the same model.
+
+        Returns:
+            The state that the step takes.
+        """
+        if self.ema_decay is not None and state.ema_params is None:
+            state = state.replace(ema_params=jax.jit(_copy)(state.params))
+        trainable, _ = self._split(state.params)
+        whole = jax.eval_shape(self.optimizer.init, state.params)
+        if self.trainable is not None and _same_structure(state.opt_state, whole):
+            state = state.replace(opt_state=jax.jit(self.optimizer.init)(trainable))
+        self._check(state, trainable)
+        return state
+
+    def describe(self) -> dict[str, Any]:
+        """What defines this step, as far as it can be told, for `settings.json`.
+
+        Returns:
+            A JSON-able dict: the options, and what the loss function says of itself.
+        """
+        described: dict[str, Any] = {
+            "trainable": None if self.trainable is None else list(self.trainable),
+            "ema_decay": self.ema_decay,
+            "accumulate_steps": self.accumulate_steps,
+        }
+        if hasattr(self.loss_fn, "describe"):
+            described |= self.loss_fn.describe()
+        return described
+
+    def _split(self, params: PyTree) -> tuple[PyTree, PyTree]:
+        if self.trainable is None:
+            return params, jax.tree.map(lambda _: None, params)
+        return partition(params, select(params, self.trainable))
+
+    def _check(self, state: TrainState, trainable: PyTree) -> None:
+        if self.ema_decay is not None and state.ema_params is None:
+            raise ValueError(
+                f"this step averages parameters (ema_decay={self.ema_decay}) and the state has no "
+                "ema_params: call state = step.prepare(state) once before the first step"
+            )
+        expected = jax.eval_shape(self.optimizer.init, trainable)
+        if not _same_structure(state.opt_state, expected):
+            raise ValueError(
+                "the optimizer state is not that of this step's optimizer and trainable "
+                "parameters: build the state with init_state(key, model, optimizer, batch) and the "
+                "same optimizer, then state = step.prepare(state)"
+            )
+
+
+def make_train_step(
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    *,
+    trainable: Sequence[str] | None = None,
+    ema_decay: float | None = None,
+    accumulate_steps: int = 1,
+    axis_name: str | None = None,
+) -> TrainStep:
+    """Makes the step of any task that has one loss and one optimizer.
+
+    Args:
+        loss_fn: The task's loss; see `LossFn`.
+        optimizer: Any Optax optimizer; clipping belongs in its chain.
+        trainable: Regular expressions over parameter paths, as in `select`. The other parameters
+            stay as they are: they have no gradient and no optimizer state. None trains all.
+        ema_decay: If given, `state.ema_params` follows the parameters as
+            `decay * ema + (1 - decay) * params`.
+        accumulate_steps: Computes the gradient of a batch in so many parts, one after the other, to
+            save memory. Row i goes to part `i % accumulate_steps`, so that a batch that is cut over
+            devices needs no exchange.
+        axis_name: The `pmap` axis to average over; under `jit` leave it None.
+
+    Returns:
+        The step, a pure function `(state, batch) -> (state, metrics)`.
+
+    Raises:
+        ValueError: An option is out of its range.
+
+    >>> import jax.numpy as jnp
+    >>> def loss_fn(params, model_state, batch, key):
+    ...     loss = (params["w"] - batch["image"]).mean() ** 2
+    ...     return loss, (model_state, {})
+    >>> step = make_train_step(loss_fn, optax.sgd(0.25))
+    >>> params = {"w": jnp.zeros(())}
+    >>> state = TrainState(step=jnp.int32(0), params=params, model_state={},
+    ...                    opt_state=optax.sgd(0.25).init(params), ema_params=None,
+    ...                    key=jax.random.key(0))
+    >>> state, metrics = jax.jit(step)(state, {"image": jnp.ones(4)})
+    >>> float(state.params["w"]), float(metrics["loss"][0])
+    (0.5, 1.0)
+    """
+    if accumulate_steps < 1:
+        raise ValueError(f"accumulate_steps must be at least 1, got {accumulate_steps}")
+    if ema_decay is not None and not 0.0 <= ema_decay < 1.0:
+        raise ValueError(f"ema_decay must be in [0, 1), got {ema_decay}; 0.999 is usual")
+    return TrainStep(
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        trainable=None if trainable is None else tuple(trainable),
+        ema_decay=ema_decay,
+        accumulate_steps=accumulate_steps,
+        axis_name=axis_name,
+    )
+
+
+def _gradients(
+    loss_fn: LossFn,
+    params: PyTree,
+    model_state: PyTree,
+    batch: Batch,
+    key: Key[Array, ""],
+    *,
+    accumulate_steps: int,
+    axis_name: str | None,
+) -> tuple[PyTree, PyTree, Metrics]:
+    """The gradient of the mean loss over all parts of a batch and all devices of the axis."""
+    if accumulate_steps == 1:
+        gradients, weight, model_state, metrics = _part(loss_fn, params, model_state, batch, key)
+        if axis_name is None:
+            return gradients, model_state, metrics
+        sums = jax.tree.map(lambda gradient: weight * gradient, gradients)
+    else:
+        sums, weight, model_state, metrics = _accumulate(
+            loss_fn, params, model_state, batch, key, accumulate_steps
+        )
+    if axis_name is not None:
+        sums, weight, metrics = jax.lax.psum((sums, weight, metrics), axis_name)
+        model_state = jax.tree.map(
+            lambda leaf: (
+                jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+            ),
+            model_state,
+        )
+    # A batch of padding alone has weight 0 and no gradient.
+    scale = jnp.where(weight == 0, 0.0, 1.0 / jnp.where(weight == 0, 1.0, weight))
+    return jax.tree.map(lambda total: scale * total, sums), model_state, metrics
+
+
+def _part(
+    loss_fn: LossFn, params: PyTree, model_state: PyTree, batch: Batch, key: Key[Array, ""]
+) -> tuple[PyTree, Float[Array, ""], PyTree, Metrics]:
+    """The gradient of a part's mean loss, the weight of that mean, and the rest."""
+    differentiate = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, (model_state, metrics)), gradients = differentiate(params, model_state, batch, key)
+    metrics = {"loss": (loss, jnp.ones_like(loss)), **metrics}
+    return gradients, metrics["loss"][1], model_state, metrics
+
+
+def _accumulate(
+    loss_fn: LossFn,
+    params: PyTree,
+    model_state: PyTree,
+    batch: Batch,
+    key: Key[Array, ""],
+    parts: int,
+) -> tuple[PyTree, Float[Array, ""], PyTree, Metrics]:
+    """Sums gradients, weights and metrics over the parts; the model state passes through them."""
+    stacked = jax.tree.map(lambda leaf: _interleave(leaf, parts), batch)
+
+    def body(
+        carry: tuple[PyTree, PyTree], part: tuple[Batch, Array]
+    ) -> tuple[tuple[PyTree, PyTree], tuple[Array, Metrics]]:
+        sums, model_state = carry
+        batch, index = part
+        gradients, weight, model_state, metrics = _part(
+            loss_fn, params, model_state, batch, jax.random.fold_in(key, index)
+        )
+        sums = jax.tree.map(lambda total, gradient: total + weight * gradient, sums, gradients)
+        return (sums, model_state), (weight, metrics)
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    (sums, model_state), (weights, metrics) = jax.lax.scan(
+        body, (zeros, model_state), (stacked, jnp.arange(parts))
+    )
+    return sums, weights.sum(), model_state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
+
+
+def _interleave(leaf: Array, parts: int) -> Array:
+    """Row i of a batch becomes row `i // parts` of part `i % parts`."""
+    rows = leaf.shape[0]
+    if rows % parts:
+        raise ValueError(f"a batch of {rows} rows does not divide into {parts} equal parts")
+    return leaf.reshape(rows // parts, parts, *leaf.shape[1:]).swapaxes(0, 1)
+
+
+def _same_structure(first: PyTree, second: PyTree) -> bool:
+    structures: list[Any] = [jax.tree.structure(first), jax.tree.structure(second)]
+    return bool(structures[0] == structures[1])
+
+
+def _copy(tree: PyTree) -> PyTree:
+    return jax.tree.map(jnp.copy, tree)
