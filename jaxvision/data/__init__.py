@@ -1,5 +1,6 @@
 """Data sets, batches and augmentation."""
 
+from jaxvision.data import augment
 from jaxvision.data.batches import Batches
 from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError
@@ -8,6 +9,7 @@ from jaxvision.data.images import decode_image, resize_and_crop
 from jaxvision.data.loading import load
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.prefetch import Prefetch, prefetch
+from jaxvision.data.preprocess import normalize, to_float
 from jaxvision.data.source import Example, Source
 
 __all__ = [
@@ -19,11 +21,14 @@ __all__ = [
     "Example",
     "Prefetch",
     "Source",
+    "augment",
     "decode_image",
     "from_arrays",
     "from_source",
     "load",
     "load_folder",
+    "normalize",
     "prefetch",
     "resize_and_crop",
+    "to_float",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvision._logs import absl_level
 from jaxvision._suggest import unknown
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.images import decode_image
@@ -91,7 +92,7 @@ def _builder(name: str, data_dir: str | pathlib.Path | None) -> Any:
 
     directory = None if data_dir is None else str(pathlib.Path(data_dir).expanduser())
     try:
-        with _log_level(logging.ERROR):
+        with absl_level(logging.ERROR):
             if name == "digits":
                 from jaxvision.data.digits import Digits
 
@@ -149,22 +150,11 @@ def _online() -> bool:
 
 
 @contextlib.contextmanager
-def _log_level(level: int) -> Iterator[None]:
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars for what takes a fraction of a second."""
     nowhere = io.StringIO()
     with (
-        _log_level(logging.ERROR),
+        absl_level(logging.ERROR),
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):

@@ -1,33 +1,49 @@
 """State, step, loop, checkpoint: what every task composes."""
 
+from jaxvision.train import classification
+from jaxvision.train.checkpoint import Checkpointer, CheckpointError
+from jaxvision.train.fit import FitResult, fit
 from jaxvision.train.optimizers import create_optimizer, create_schedule, decay_mask
 from jaxvision.train.parallel import ParallelStep, parallelize
+from jaxvision.train.restore import restore_for_evaluation
+from jaxvision.train.run_folder import RunFolderError, SettingsError, read_metrics
 from jaxvision.train.selection import combine, partition, path_name, select
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
 from jaxvision.train.state import Batch, TrainState, evaluation_variables, init_state
 from jaxvision.train.step import LossFn, Metrics, Step, TrainStep, make_train_step
+from jaxvision.train.window import NonFiniteLossError
 
 __all__ = [
     "Batch",
+    "CheckpointError",
+    "Checkpointer",
+    "FitResult",
     "LossFn",
     "Metrics",
+    "NonFiniteLossError",
     "ParallelStep",
+    "RunFolderError",
+    "SettingsError",
     "ShardRule",
     "Step",
     "TrainState",
     "TrainStep",
+    "classification",
     "combine",
     "create_optimizer",
     "create_schedule",
     "data_mesh",
     "decay_mask",
     "evaluation_variables",
+    "fit",
     "fsdp",
     "init_state",
     "make_train_step",
     "parallelize",
     "partition",
     "path_name",
+    "read_metrics",
+    "restore_for_evaluation",
     "select",
     "state_shardings",
 ]

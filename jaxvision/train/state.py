@@ -8,7 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Key
 
 from jaxvision.train.sharding import ShardRule, state_shardings
 
@@ -21,23 +21,24 @@ class TrainState(flax.struct.PyTreeNode):
 
     There are no functions in it, so that it checkpoints, shards and donates as it is. The random
     key of a step is `jax.random.fold_in(state.key, state.step)`: a resumed run draws what the
-    unbroken run would have drawn.
+    unbroken run would have drawn. The fields are annotated loosely, because trees of this form hold
+    shapes and shardings too.
 
     Attributes:
-        step: Updates done so far.
+        step: Updates done so far, an int32 scalar.
         params: The learned parameters.
         model_state: Every other variable collection of the model, such as `batch_stats`.
         opt_state: The state of the Optax optimizer.
         ema_params: The exponential moving average of `params`, or None.
-        key: The key that the run's random draws derive from.
+        key: The typed key that the run's random draws derive from.
     """
 
-    step: Int[Array, ""]
+    step: Any
     params: PyTree
     model_state: PyTree
-    opt_state: optax.OptState
+    opt_state: PyTree
     ema_params: PyTree | None
-    key: Key[Array, ""]
+    key: Any
 
 
 def init_state(

@@ -1,0 +1,52 @@
+"""What is done to pixels before a model sees them."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
+
+Images = Num[Array, "*batch height width channels"]
+FloatImages = Float[Array, "*batch height width channels"]
+
+
+def to_float(images: Images) -> FloatImages:
+    """Pixels as floats; integers are divided by the largest value that their type holds.
+
+    Args:
+        images: Pixels of any type.
+
+    Returns:
+        The same images, from 0 to 1 if they were integers.
+
+    >>> to_float(jnp.array([[[51]]], jnp.uint8)).item()
+    0.20000000298023224
+    """
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images
+    return images.astype(jnp.float32) / jnp.iinfo(images.dtype).max
+
+
+def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) -> FloatImages:
+    """Shifts and scales every channel, as pretrained weights expect it.
+
+    Args:
+        images: Pixels from 0 to 1.
+        mean: Subtracted; one number, or one per channel.
+        std: Divided by; one number, or one per channel.
+
+    Returns:
+        Pixels in the type of the given ones.
+
+    Raises:
+        ValueError: There are not as many numbers as channels.
+
+    >>> normalize(jnp.ones((1, 1, 1)), mean=(0.5,), std=(0.25,)).item()
+    2.0
+    """
+    for name, numbers in (("mean", mean), ("std", std)):
+        if len(numbers) not in (1, images.shape[-1]):
+            raise ValueError(
+                f"{name} has {len(numbers)} numbers and the images have {images.shape[-1]} channels"
+            )
+    dtype = images.dtype
+    return (images - jnp.array(mean, dtype)) / jnp.array(std, dtype)

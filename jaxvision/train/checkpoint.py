@@ -1,0 +1,287 @@
+"""Checkpoints that are whole or not there at all."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import pathlib
+import shutil
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxvision._logs import absl_level
+from jaxvision.train.files import write_json
+from jaxvision.train.selection import path_name
+
+PyTree = Any
+MANIFEST = "manifest.json"
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be written or read; the message says which, why and what is left."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint held.
+
+    Attributes:
+        step: The step it was saved at.
+        state: The state, of the structure and on the devices that were asked for.
+        extra: What was saved with it.
+    """
+
+    step: int
+    state: PyTree
+    extra: dict[str, Any]
+
+
+class Checkpointer:
+    """Saves states to a folder and reads back the newest that is whole.
+
+    A checkpoint is written by Orbax in the background, then sealed by a manifest of its files'
+    sizes and digests. What has no manifest, or does not agree with it, was cut short or damaged:
+    restoring warns, and takes the one before. Every process of a distributed run calls the same
+    methods; the folder is one that all of them see.
+    """
+
+    def __init__(self, directory: str | pathlib.Path, *, keep: int = 3) -> None:
+        """Opens a folder; nothing is written before the first `save`.
+
+        Args:
+            directory: Where the checkpoints lie, each in a folder named by its step.
+            keep: How many to keep; older ones are deleted when a newer one is sealed.
+        """
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1, got {keep}")
+        self.directory = pathlib.Path(directory).expanduser().absolute()
+        self._keep = keep
+        self._saving: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints that were sealed, ascending.
+
+        Returns:
+            Steps; whether the files are whole is checked by `restore`.
+        """
+        if not self.directory.is_dir():
+            return []
+        sealed = self.directory.glob(f"*/{MANIFEST}")
+        return sorted(int(path.parent.name) for path in sealed if path.parent.name.isdigit())
+
+    def save(self, step: int, state: PyTree, **extra: Any) -> None:
+        """Starts to save; the state is copied before this returns and may be donated.
+
+        Args:
+            step: Where the run is.
+            state: A tree of arrays.
+            **extra: What else to keep, by name; JSON-able, such as the position in the data.
+
+        Raises:
+            CheckpointError: This save cannot start, or the one before it failed.
+        """
+        from orbax.checkpoint import v1 as ocp
+
+        self.wait()
+        folder = self._folder(step)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            response = ocp.save_checkpointables_async(
+                folder,
+                {"state": state},
+                overwrite=True,
+                custom_metadata=extra,
+            )
+        except Exception as error:
+            raise self._failure(step, error) from error
+        self._saving = threading.Thread(
+            target=self._finish, args=(step, folder, response.result), name="checkpoint"
+        )
+        self._saving.start()
+
+    def wait(self) -> None:
+        """Waits until what was started is sealed.
+
+        Raises:
+            CheckpointError: It could not be written. The checkpoints before it are untouched.
+        """
+        if self._saving is not None:
+            self._saving.join()
+            self._saving = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def latest(self) -> int | None:
+        """The newest checkpoint that is whole; a warning says which are not.
+
+        Returns:
+            Its step, or None if there is none.
+        """
+        for step in self._folders():
+            damage = self._damage(step)
+            if damage is None:
+                return step
+            warnings.warn(
+                f"checkpoint {self._folder(step)} is damaged and not used: {damage}", stacklevel=2
+            )
+        return None
+
+    def extra(self, step: int) -> dict[str, Any]:
+        """What was saved beside the state.
+
+        Args:
+            step: Which checkpoint.
+
+        Returns:
+            The arguments of `save`, by name.
+        """
+        return dict(self._metadata(step).custom_metadata or {})
+
+    def load(self, step: int, abstract_state: PyTree = None) -> PyTree:
+        """Reads the state of a checkpoint.
+
+        Args:
+            step: Which checkpoint.
+            abstract_state: The structure to fill: `jax.ShapeDtypeStruct` leaves with shardings, or
+                a state whose values are not used. None gives nested dicts, on one device.
+
+        Returns:
+            The state, on the devices that were asked for, however many wrote it.
+
+        Raises:
+            CheckpointError: It holds another state.
+        """
+        from orbax.checkpoint import v1 as ocp
+
+        saved = self._metadata(step).metadata["state"]
+        if abstract_state is None:
+            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            abstract_state = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), saved
+            )
+        differences = _differences(saved, abstract_state)
+        if differences:
+            raise CheckpointError(
+                f"checkpoint {self._folder(step)} holds another state than this run's:\n  "
+                + "\n  ".join(differences)
+            )
+        return ocp.load_checkpointables(self._folder(step), {"state": abstract_state})["state"]
+
+    def restore(self, abstract_state: PyTree = None) -> Restored | None:
+        """Reads the newest checkpoint that is whole.
+
+        Args:
+            abstract_state: As for `load`.
+
+        Returns:
+            What it held, or None if there is none.
+
+        Raises:
+            CheckpointError: It holds another state.
+        """
+        step = self.latest()
+        if step is None:
+            return None
+        return Restored(step, self.load(step, abstract_state), self.extra(step))
+
+    def _metadata(self, step: int) -> Any:
+        from orbax.checkpoint import v1 as ocp
+
+        return ocp.checkpointables_metadata(self._folder(step))
+
+    def _folders(self) -> list[int]:
+        """Steps that have a folder, sealed or not, newest first."""
+        if not self.directory.is_dir():
+            return []
+        names = [path.name for path in self.directory.iterdir() if path.is_dir()]
+        return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+
+    def _folder(self, step: int) -> pathlib.Path:
+        return self.directory / f"{step:09d}"
+
+    def _finish(self, step: int, folder: pathlib.Path, result: Callable[[], Any]) -> None:
+        """In a thread: waits for Orbax, seals, and only then deletes what is too old."""
+        try:
+            with absl_level(logging.CRITICAL):  # the error is ours to report
+                result()
+            if jax.process_index() == 0:
+                write_json(folder / MANIFEST, _digests(folder))
+                for old in self.steps()[: -self._keep]:
+                    shutil.rmtree(self._folder(old), ignore_errors=True)
+        except BaseException as error:
+            self._sweep()
+            self._error = self._failure(step, error)
+
+    def _sweep(self) -> None:
+        """Deletes what a save that was cut short has left."""
+        if jax.process_index() == 0:
+            for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _failure(self, step: int, error: BaseException) -> CheckpointError:
+        good = [one for one in self.steps() if one != step]
+        left = f"the newest good one is of step {good[-1]}" if good else "there is no other one"
+        return CheckpointError(
+            f"cannot write the checkpoint of step {step} to {self._folder(step)}: {error}; {left}. "
+            "Free some space or choose another run folder, then start again."
+        )
+
+    def _damage(self, step: int) -> str | None:
+        folder = self._folder(step)
+        try:
+            expected = json.loads((folder / MANIFEST).read_text())
+        except FileNotFoundError:
+            return "it has no manifest, so that saving it was cut short or the file deleted"
+        except (OSError, ValueError) as error:
+            return f"its manifest cannot be read ({error})"
+        found = _digests(folder)
+        for name, digest in expected.items():
+            if name not in found:
+                return f"{name} is missing"
+            if found[name] != digest:
+                return f"{name} has changed since it was written"
+        return None
+
+
+def _differences(saved: PyTree, wanted: PyTree) -> list[str]:
+    """Leaves that only one of two trees has, or whose types or shapes differ."""
+    wanted = jax.tree.map(_stored, wanted)
+    before, now = (
+        {
+            path_name(path): f"{jnp.dtype(leaf.dtype).name}{list(leaf.shape)}"
+            for path, leaf in leaves
+        }
+        for leaves in map(jax.tree_util.tree_leaves_with_path, (saved, wanted))
+    )
+    lines = [
+        f"{name}: {before.get(name, 'absent')} in the checkpoint, {now.get(name, 'absent')} here"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    return lines if len(lines) <= 20 else [*lines[:20], f"and {len(lines) - 20} more"]
+
+
+def _stored(leaf: Any) -> Any:
+    """What a leaf is in a file: random keys are the numbers in them."""
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.eval_shape(jax.random.key_data, leaf)
+    return leaf
+
+
+def _digests(folder: pathlib.Path) -> dict[str, list]:
+    """Size and digest of every file of a checkpoint but its manifest."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+            digests[path.relative_to(folder).as_posix()] = [path.stat().st_size, digest]
+    return digests

@@ -1,0 +1,112 @@
+"""Batches on their way to the devices."""
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvision.data import Prefetch
+from jaxvision.train.calendar import Calendar
+from jaxvision.train.parallel import ParallelStep
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """What one program takes.
+
+    Attributes:
+        batches: A batch on the devices, several stacked ones, or None.
+        count: How many steps that makes.
+        position: The position in the data after them, or None if it cannot be told.
+    """
+
+    batches: PyTree
+    count: int
+    position: Any
+
+
+@contextlib.contextmanager
+def feed(
+    parallel: ParallelStep,
+    iterator: Iterator[Any] | None,
+    calendar: Calendar,
+    *,
+    start: int,
+    fuse: int,
+) -> Iterator[Iterator[Chunk]]:
+    """Draws batches in a thread and starts their copy to the devices ahead of their use.
+
+    Args:
+        parallel: The step that takes them.
+        iterator: Where they come from; None gives None.
+        calendar: Where chunks have to end.
+        start: The step of the first.
+        fuse: The most steps of one chunk.
+
+    Yields:
+        An iterator over chunks, that ends with the calendar or the data.
+    """
+    if iterator is None:
+        steps = range(start, calendar.num_steps or 0)
+        yield (Chunk(None, 1, None) for _ in steps)
+        return
+
+    def place(drawn: tuple[list[Any], Any]) -> Chunk:
+        batches, position = drawn
+        if fuse == 1:
+            return Chunk(parallel.place_batch(batches[0]), 1, position)
+        # Always as many as the program was compiled for; it runs only those that count.
+        filled = batches + [batches[-1]] * (fuse - len(batches))
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
+        return Chunk(parallel.place_batch(stacked, stacked=True), len(batches), position)
+
+    with Prefetch(_draw(iterator, calendar, start, fuse), place) as chunks:
+        yield chunks
+
+
+def _draw(
+    iterator: Iterator[Any], calendar: Calendar, step: int, fuse: int
+) -> Iterator[tuple[list[Any], Any]]:
+    """Host batches up to the calendar's next stop, and the position in the data after them."""
+    position = getattr(iterator, "get_state", lambda: None)
+    while calendar.num_steps is None or step < calendar.num_steps:
+        batches = list(itertools.islice(iterator, calendar.next_stop(step, fuse) - step))
+        if not batches:
+            return
+        step += len(batches)
+        yield batches, position()
+
+
+class Peekable(Iterator[Any]):
+    """An iterator whose first item can be looked at; its position counts only what was taken."""
+
+    def __init__(self, items: Any) -> None:
+        """Wraps an iterator.
+
+        Args:
+            items: Any iterable.
+        """
+        self._items = iter(items)
+        self._ahead: list[Any] = []
+        for name in ("get_state", "set_state"):
+            if hasattr(self._items, name):
+                setattr(self, name, getattr(self._items, name))
+
+    def peek(self) -> Any:
+        """Looks at the next item. Take it before the position is asked for.
+
+        Returns:
+            The item, or None at the end.
+        """
+        if not self._ahead:
+            self._ahead = list(itertools.islice(self._items, 1))
+        return self._ahead[0] if self._ahead else None
+
+    def __next__(self) -> Any:
+        return self._ahead.pop() if self._ahead else next(self._items)

@@ -1,0 +1,60 @@
+"""A trained model from its run folder."""
+
+import pathlib
+from typing import Any
+
+from jaxvision import models
+from jaxvision.train.checkpoint import Checkpointer, CheckpointError
+from jaxvision.train.run import CHECKPOINTS
+
+PyTree = Any
+
+
+def restore_for_evaluation(
+    run_dir: str | pathlib.Path, *, step: int | None = None
+) -> tuple[dict[str, Any], models.Model, dict[str, PyTree]]:
+    """Restores a model with nothing but the folder of the run that trained it.
+
+    Args:
+        run_dir: What `fit` was given.
+        step: Which checkpoint; None takes the newest that is whole.
+
+    Returns:
+        The run's settings as in `settings.json` (the user's under `settings`, what describes the
+        step under `step`), the model, and its variables: the averaged parameters if there are any.
+
+    Raises:
+        CheckpointError: There is no such folder or checkpoint, or the run does not say what its
+            model was.
+
+    >>> import tempfile, jax, optax
+    >>> from jaxvision import data, train
+    >>> digits = data.load("digits", "test")
+    >>> model = models.create_model("linear_classifier", num_classes=10)
+    >>> state = train.init_state(jax.random.key(0), model, optax.sgd(0.1), digits.sample_batch())
+    >>> step = train.make_train_step(train.classification.make_loss_fn(model), optax.sgd(0.1))
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = train.fit(step, state, digits.batches(16), num_steps=1, run_dir=folder)
+    >>> settings, model, variables = restore_for_evaluation(folder)
+    >>> model.apply(variables, digits.sample_batch()["image"] / 255.0).shape
+    (1, 10)
+    """
+    folder = pathlib.Path(run_dir).expanduser()
+    if not (folder / CHECKPOINTS).is_dir():
+        raise CheckpointError(f"{folder} is not the folder of a run: it has no {CHECKPOINTS}/")
+    checkpointer = Checkpointer(folder / CHECKPOINTS)
+    chosen = checkpointer.latest() if step is None else step
+    if chosen is None or chosen not in checkpointer.steps():
+        has = ", ".join(map(str, checkpointer.steps())) or "none"
+        raise CheckpointError(f"{folder} has no checkpoint of step {step}; it has {has}")
+    settings = checkpointer.extra(chosen)["settings"]
+    described = settings["step"].get("model")
+    if described is None:
+        raise CheckpointError(
+            f"the run in {folder} does not say what its model was: make the model with "
+            "models.create_model and the loss with a task's make_loss_fn, so that fit can keep it"
+        )
+    saved = checkpointer.load(chosen)
+    params = saved["params"] if saved.get("ema_params") is None else saved["ema_params"]
+    variables = {"params": params, **saved["model_state"]}
+    return settings, models.create_model(**described), variables

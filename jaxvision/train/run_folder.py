@@ -1,0 +1,179 @@
+"""A run's folder: its settings, and what it measured."""
+
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxvision.train.files import write_json, write_text
+
+SETTINGS = "settings.json"
+METRICS = "metrics.jsonl"
+PACKAGES = ("jaxvision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class SettingsError(ValueError):
+    """A run is continued with settings that are not its own."""
+
+
+class RunFolderError(OSError):
+    """A run's folder cannot be written; the message says where and why."""
+
+
+def run_settings(settings: Any, step: Any) -> dict[str, Any]:
+    """What `settings.json` says of a run.
+
+    Args:
+        settings: The user's: a dataclass, a mapping, or None.
+        step: The step; if it has `describe()`, that is kept too.
+
+    Returns:
+        A JSON-able dict of `settings`, `step` and `versions`.
+
+    >>> sorted(run_settings({"learning_rate": 0.1}, None))
+    ['settings', 'step', 'versions']
+    """
+    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
+        settings = dataclasses.asdict(settings)
+    content = {
+        "settings": dict(settings or {}),
+        "step": step.describe() if hasattr(step, "describe") else {},
+        "versions": {
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in PACKAGES},
+        },
+    }
+    try:
+        return json.loads(json.dumps(content, default=_plain))
+    except TypeError as error:
+        raise TypeError(f"settings must be numbers, strings, lists and dicts: {error}") from None
+
+
+def check_settings(
+    saved: Mapping[str, Any],
+    current: Mapping[str, Any],
+    folder: pathlib.Path,
+    may_differ: Sequence[str] = (),
+) -> None:
+    """Refuses to continue a run with other settings.
+
+    Args:
+        saved: What `run_settings` gave when the checkpoint was written.
+        current: What it gives now.
+        folder: The run's folder, for the message.
+        may_differ: Names in the user's settings that change nothing of the result.
+
+    Raises:
+        SettingsError: They differ; the message shows how.
+    """
+    before, now = (
+        {
+            name: value
+            for part in ("settings", "step")
+            for name, value in _flatten(content.get(part, {}), part)
+        }
+        for content in (saved, current)
+    )
+    ignored = {f"settings.{name}" for name in may_differ}
+    absent = "(absent)"
+    lines = [
+        f"  {name.partition('.')[2]}: {before.get(name, absent)!r} in the checkpoint, "
+        f"{now.get(name, absent)!r} now"
+        for name in sorted({*before, *now} - ignored)
+        if before.get(name, absent) != now.get(name, absent)
+    ]
+    if lines:
+        raise SettingsError(
+            f"{folder} holds a run with other settings:\n"
+            + "\n".join(lines)
+            + "\nRepeat its settings to continue it, or choose another run folder."
+        )
+
+
+class MetricsLog:
+    """Writes measurements to `metrics.jsonl` and to TensorBoard event files.
+
+    A run that goes on from a step forgets what was written after it, so that the file is that of an
+    unbroken run.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, step: int) -> None:
+        """Opens the files.
+
+        Args:
+            folder: The run's folder.
+            step: Where the run goes on.
+        """
+        from tensorboardX import SummaryWriter
+
+        self._path = folder / METRICS
+        kept = [line for line in read_metrics(folder) if line["step"] <= step]
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = self._path.open("a")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Appends one measurement.
+
+        Args:
+            step: When it was made.
+            split: `train`, or what was evaluated.
+            values: Numbers by name.
+        """
+        self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"{split}/{name}", value, step)
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(folder: str | pathlib.Path) -> list[dict[str, Any]]:
+    """Reads what a run measured.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        One dict per line of `metrics.jsonl`, with `step` and `split`; a last line that was cut
+        short is left out. Empty if there is no such file.
+    """
+    path = pathlib.Path(folder) / METRICS
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
+
+
+def save_settings(folder: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes `settings.json`.
+
+    Args:
+        folder: The run's folder; it is made if it does not exist.
+        content: What `run_settings` gave.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / SETTINGS, content)
+
+
+def _flatten(value: Any, prefix: str) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        return [pair for key, item in value.items() for pair in _flatten(item, f"{prefix}.{key}")]
+    return [(prefix, value)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, pathlib.Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} is a {type(value).__name__}")

@@ -1,0 +1,82 @@
+"""Metrics of the steps since the last line of the log."""
+
+import collections
+import math
+from typing import Any
+
+import numpy as np
+
+Sums = dict[str, list[float]]
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A loss became NaN or infinite; the message names the step and the last good checkpoint."""
+
+
+class Window:
+    """Adds up metrics without making the devices wait for Python."""
+
+    def __init__(self, sums: Sums | None = None) -> None:
+        """Starts empty, or with what a checkpoint kept.
+
+        Args:
+            sums: Totals and counts by name.
+        """
+        self._sums: Sums = dict(sums or {})
+        self._pending: collections.deque[tuple[int, int, Any]] = collections.deque()
+
+    def add(self, first: int, count: int, metrics: Any) -> None:
+        """Takes the metrics of a program that may still be running.
+
+        Args:
+            first: The step before the program's first.
+            count: How many steps it runs.
+            metrics: Pairs of sums by name; stacked if `count` is not 1.
+
+        Raises:
+            NonFiniteLossError: An earlier step's loss was not finite.
+        """
+        self._pending.append((first, count, metrics))
+        # One program runs and one waits: more would only take memory.
+        while len(self._pending) > 2:
+            self._take()
+
+    def sums(self) -> Sums:
+        """Waits for all steps.
+
+        Returns:
+            Totals and counts by name, JSON-able.
+
+        Raises:
+            NonFiniteLossError: A step's loss was not finite.
+        """
+        while self._pending:
+            self._take()
+        return {name: list(pair) for name, pair in self._sums.items()}
+
+    def flush(self) -> dict[str, float]:
+        """Waits for all steps, and starts again from nothing.
+
+        Returns:
+            The means by name.
+
+        Raises:
+            NonFiniteLossError: A step's loss was not finite.
+        """
+        sums = self.sums()
+        self._sums = {}
+        return {name: total / count if count else math.nan for name, (total, count) in sums.items()}
+
+    def _take(self) -> None:
+        first, count, metrics = self._pending.popleft()
+        for name, (totals, counts) in metrics.items():
+            totals = np.asarray(totals, np.float64).reshape(-1)[:count]
+            counts = np.asarray(counts, np.float64).reshape(-1)[:count]
+            if "loss" in name and not np.isfinite(totals).all():
+                step = first + int(np.argmin(np.isfinite(totals))) + 1
+                raise NonFiniteLossError(f"{name} is {totals[step - first - 1]} at step {step}")
+            # One after the other, so that the sum does not depend on how steps were fused.
+            total, weight = self._sums.get(name, [0.0, 0.0])
+            for more, and_more in zip(totals.tolist(), counts.tolist(), strict=True):
+                total, weight = total + more, weight + and_more
+            self._sums[name] = [total, weight]
