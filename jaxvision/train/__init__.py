@@ -3,6 +3,7 @@
 from jaxvision.train import classification
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.fit import FitResult, fit
+from jaxvision.train.gradient_check import GradientReport, gradient_check
 from jaxvision.train.optimizers import create_optimizer, create_schedule, decay_mask
 from jaxvision.train.parallel import ParallelStep, parallelize
 from jaxvision.train.restore import restore_for_evaluation
@@ -18,6 +19,7 @@ __all__ = [
     "CheckpointError",
     "Checkpointer",
     "FitResult",
+    "GradientReport",
     "LossFn",
     "Metrics",
     "NonFiniteLossError",
@@ -37,6 +39,7 @@ __all__ = [
     "evaluation_variables",
     "fit",
     "fsdp",
+    "gradient_check",
     "init_state",
     "make_train_step",
     "parallelize",

@@ -211,10 +211,7 @@ def _gradients(
 ) -> tuple[PyTree, PyTree, Metrics]:
     """The gradient of the mean loss over all parts of a batch and all devices of the axis."""
     if accumulate_steps == 1:
-        gradients, weight, model_state, metrics = _part(loss_fn, params, model_state, batch, key)
-        if axis_name is None:
-            return gradients, model_state, metrics
-        sums = jax.tree.map(lambda gradient: weight * gradient, gradients)
+        sums, weight, model_state, metrics = _part(loss_fn, params, model_state, batch, key)
     else:
         sums, weight, model_state, metrics = _accumulate(
             loss_fn, params, model_state, batch, key, accumulate_steps
@@ -222,9 +219,9 @@ def _gradients(
     if axis_name is not None:
         sums, weight, metrics = jax.lax.psum((sums, weight, metrics), axis_name)
         model_state = jax.tree.map(
-            lambda leaf: (
-                jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-            ),
+            lambda leaf: jax.lax.pmean(leaf, axis_name)
+            if jnp.issubdtype(leaf.dtype, jnp.floating)
+            else leaf,
             model_state,
         )
     # A batch of padding alone has weight 0 and no gradient.
@@ -235,10 +232,19 @@ def _gradients(
 def _part(
     loss_fn: LossFn, params: PyTree, model_state: PyTree, batch: Batch, key: Key[Array, ""]
 ) -> tuple[PyTree, Float[Array, ""], PyTree, Metrics]:
-    """The gradient of a part's mean loss, the weight of that mean, and the rest."""
-    differentiate = jax.value_and_grad(loss_fn, has_aux=True)
-    (loss, (model_state, metrics)), gradients = differentiate(params, model_state, batch, key)
-    metrics = {"loss": (loss, jnp.ones_like(loss)), **metrics}
+    """The gradient of a part's loss times its weight, that weight, and the rest.
+
+    The weight goes in before the gradient is taken, because with a BatchNorm over several devices
+    the loss of one depends on the rows of all.
+    """
+
+    def weighted(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
+        loss, (new_model_state, metrics) = loss_fn(params, model_state, batch, key)
+        metrics = {"loss": (loss, jnp.ones_like(loss)), **metrics}
+        weight = jax.lax.stop_gradient(metrics["loss"][1]).astype(loss.dtype)
+        return loss * weight, (new_model_state, metrics)
+
+    gradients, (model_state, metrics) = jax.grad(weighted, has_aux=True)(params)
     return gradients, metrics["loss"][1], model_state, metrics
 
 
@@ -261,7 +267,7 @@ def _accumulate(
         gradients, weight, model_state, metrics = _part(
             loss_fn, params, model_state, batch, jax.random.fold_in(key, index)
         )
-        sums = jax.tree.map(lambda total, gradient: total + weight * gradient, sums, gradients)
+        sums = jax.tree.map(jnp.add, sums, gradients)
         return (sums, model_state), (weight, metrics)
 
     zeros = jax.tree.map(jnp.zeros_like, params)

@@ -1,0 +1,185 @@
+"""Numerical against analytic gradients."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvision.train.selection import path_name
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class LeafReport:
+    """What was found in one array of parameters.
+
+    Attributes:
+        name: Its path.
+        checked: Entries that were compared.
+        kinks: Entries left out, because the loss has a corner within the step (a ReLU at 0, say).
+        error: The largest relative error, `|a - n| / max(|a|, |n|)`.
+        index: Where that was.
+        analytic: The derivative there by automatic differentiation.
+        numerical: The derivative there by the central difference.
+    """
+
+    name: str
+    checked: int
+    kinks: int
+    error: float
+    index: tuple[int, ...]
+    analytic: float
+    numerical: float
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientReport:
+    """What `gradient_check` found; print it.
+
+    Attributes:
+        leaves: One report per array of parameters.
+        tolerance: The relative error up to which a gradient counts as right.
+    """
+
+    leaves: tuple[LeafReport, ...]
+    tolerance: float
+
+    @property
+    def error(self) -> float:
+        """The largest relative error of all; NaN if one is."""
+        return float(np.max([leaf.error for leaf in self.leaves])) if self.leaves else 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gradient that was compared is right, and any was."""
+        return self.error <= self.tolerance and any(leaf.checked for leaf in self.leaves)
+
+    def __str__(self) -> str:
+        width = max([len(leaf.name) for leaf in self.leaves], default=0)
+        header = f"{'parameter':{width}}  checked  kinks  largest error  analytic     numerical"
+        rows = [
+            f"{leaf.name:{width}}  {leaf.checked:7d}  {leaf.kinks:5d}  {leaf.error:13.1e}  "
+            f"{leaf.analytic:+.4e}  {leaf.numerical:+.4e}"
+            + ("" if leaf.error <= self.tolerance else f"  <- wrong at {list(leaf.index)}")
+            for leaf in self.leaves
+        ]
+        verdict = "pass" if self.passed else "FAIL"
+        last = f"{verdict}: largest relative error {self.error:.1e}, tolerance {self.tolerance:.0e}"
+        return "\n".join([header, *rows, last])
+
+
+def gradient_check(
+    loss_fn: Callable[..., Any],
+    params: PyTree,
+    *args: Any,
+    samples: int = 10,
+    step_size: float = 1e-5,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+) -> GradientReport:
+    """Compares the gradient of a loss with central differences, `(f(w + h) - f(w - h)) / 2h`.
+
+    Everything is computed in float64, in which a right gradient agrees to about 1e-7. A loss that
+    computes in a narrower type by itself cannot: make its model with `dtype=None`.
+
+    Args:
+        loss_fn: `loss_fn(params, *args)` gives a scalar, or a scalar and anything else; what
+            `make_train_step` takes is one.
+        params: What to differentiate by.
+        *args: What else the loss takes: model state, batch, key. A fixed key keeps dropout fixed.
+        samples: How many entries of every array to compare; small arrays are compared whole.
+        step_size: The h.
+        tolerance: The largest relative error of a right gradient.
+        seed: Chooses the entries.
+
+    Returns:
+        A report, with a table as its text and `passed` for tests.
+
+    Raises:
+        ValueError: There are no parameters, or an option is out of range.
+
+    >>> def loss_fn(params):
+    ...     return (params["w"] ** 3).sum()
+    >>> print(gradient_check(loss_fn, {"w": jnp.array([1.0, -2.0])}))
+    parameter  checked  kinks  largest error  analytic     numerical
+    w                2      0        ...  +...e+0...  +...e+0...
+    pass: largest relative error ..., tolerance 1e-05
+    """
+    if samples < 1 or step_size <= 0 or tolerance <= 0:
+        raise ValueError(
+            "samples, step_size and tolerance must be positive, got "
+            f"{samples}, {step_size} and {tolerance}"
+        )
+    if not jax.tree.leaves(params):
+        raise ValueError("there are no parameters to check")
+    with jax.enable_x64(True):
+        params, args = jax.tree.map(_widen, (params, args))
+
+        @jax.jit
+        def value(params: PyTree, args: PyTree) -> Float[Array, ""]:
+            result = loss_fn(params, *args)
+            return result[0] if isinstance(result, tuple) else result
+
+        gradients = jax.jit(jax.grad(value))(params, args)
+        leaves, structure = jax.tree_util.tree_flatten_with_path(params)
+        names = [path_name(path) for path, _ in leaves]
+        arrays = [np.asarray(leaf) for _, leaf in leaves]
+        rng = np.random.default_rng(seed)
+        reports = []
+        for position, (name, gradient) in enumerate(
+            zip(names, jax.tree.leaves(gradients), strict=True)
+        ):
+
+            def shifted(index: tuple[int, ...], by: float, position: int = position) -> float:
+                moved = arrays[position].copy()
+                moved[index] += by
+                changed = [*arrays[:position], moved, *arrays[position + 1 :]]
+                return float(value(jax.tree.unflatten(structure, changed), args))
+
+            chosen = rng.permutation(gradient.size)[:samples]
+            indices = [tuple(map(int, np.unravel_index(i, gradient.shape))) for i in chosen]
+            reports.append(_check_leaf(name, np.asarray(gradient), indices, shifted, step_size))
+    return GradientReport(tuple(reports), tolerance)
+
+
+def _check_leaf(
+    name: str,
+    gradient: np.ndarray,
+    indices: list[tuple[int, ...]],
+    shifted: Callable[..., float],
+    step_size: float,
+) -> LeafReport:
+    worst = LeafReport(name, 0, 0, 0.0, (), 0.0, 0.0)
+    kinks = 0
+    for index in indices:
+        below, here, above = (shifted(index, by * step_size) for by in (-1, 0, 1))
+        numerical = (above - below) / (2 * step_size)
+        analytic = float(gradient[index])
+        size = max(abs(analytic), abs(numerical))
+        # Differences of the loss cannot be told from rounding below this.
+        if size < 1e-15 * max(abs(here), 1.0) / step_size * 1e2:
+            error = 0.0
+        else:
+            error = abs(analytic - numerical) / size
+        jump = abs((above - here) - (here - below)) / step_size
+        if error > 1e-6 and jump > 1e-3 * size:
+            kinks += 1
+            continue
+        if not error <= worst.error or worst.index == ():  # NaN counts as the worst
+            worst = dataclasses.replace(
+                worst, error=error, index=index, analytic=analytic, numerical=numerical
+            )
+    return dataclasses.replace(worst, checked=len(indices) - kinks, kinks=kinks)
+
+
+def _widen(leaf: Any) -> Any:
+    """Floats to float64; keys and integers as they are."""
+    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return leaf
+    array = np.asarray(leaf)
+    return array.astype(np.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
