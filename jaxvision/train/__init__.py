@@ -8,6 +8,7 @@ from jaxvision.train.optimizers import create_optimizer, create_schedule, decay_
 from jaxvision.train.parallel import ParallelStep, parallelize
 from jaxvision.train.restore import restore_for_evaluation
 from jaxvision.train.run_folder import RunFolderError, SettingsError, read_metrics
+from jaxvision.train.runtime import start
 from jaxvision.train.selection import combine, partition, path_name, select
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
 from jaxvision.train.state import Batch, TrainState, evaluation_variables, init_state
@@ -48,5 +49,6 @@ __all__ = [
     "read_metrics",
     "restore_for_evaluation",
     "select",
+    "start",
     "state_shardings",
 ]

@@ -1,0 +1,288 @@
+"""Trains an image classifier: any registered model on any data set.
+
+    python experiments/classify.py --run-dir runs/lenet
+    python experiments/classify.py --model resnet18 --model-options small_images True
+    python experiments/classify.py --dataset path/to/folder --image-size 64 --channels 3
+
+Started again with the same command, a run that was cut off goes on where it was. The run folder
+holds settings.json, metrics.jsonl, TensorBoard files, checkpoints and figures.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import tyro
+
+from jaxvision import data, models, plots, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is done to training images at random, on the device; the default is nothing."""
+
+    flip: bool = False
+    """Mirror left and right, every second image."""
+    crop_padding: int = 0
+    """Pad by so many pixels and crop back at random."""
+    rotation: float = 0.0
+    """Turn by up to so many degrees."""
+    translation: float = 0.0
+    """Shift by up to this fraction of the size."""
+    scale: float = 0.0
+    """Enlarge or shrink by up to this fraction."""
+    shear: float = 0.0
+    """Slant by up to so many degrees."""
+    color_jitter: float = 0.0
+    """Change brightness, contrast and saturation by up to this fraction."""
+    rand_augment: int = 0
+    """Apply so many operations of RandAugment, at magnitude 9."""
+    erasing: float = 0.0
+    """Erase a rectangle with this probability."""
+    mixup: float = 0.0
+    """Mix pairs of images by shares from Beta(a, a)."""
+    cutmix: float = 0.0
+    """Paste pieces of other images, of sizes from Beta(a, a)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a training run."""
+
+    run_dir: str = "runs/classify"
+    """Where everything goes; a run that is there already is continued."""
+
+    dataset: str = "digits"
+    """A data set of TensorFlow Datasets, or a folder with a sub-folder of images per class (which
+    then needs `train` and the evaluated split as folders above those)."""
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its files."""
+    train_split: str = "train"
+    """The split to train on."""
+    eval_split: str = "test"
+    """The split to evaluate on while training, and at the end."""
+    image_size: int | None = 32
+    """Resize and crop images to this height and width; None if they have one size."""
+    channels: Literal[1, 3, 4] = 3
+    """Channels of a folder's images: gray, RGB or RGBA."""
+    corrupt: Literal["stop", "skip"] = "stop"
+    """What to do with images that cannot be decoded."""
+    num_workers: int = 0
+    """Processes that read images which do not fit in memory; 0 reads by threads."""
+    mean: tuple[float, ...] = (0.0,)
+    """Subtracted from the channels of images that lie between 0 and 1."""
+    std: tuple[float, ...] = (1.0,)
+    """Divided by."""
+
+    model: str = "lenet5"
+    """A registered model."""
+    model_options: dict[str, bool | int | float | str] = dataclasses.field(default_factory=dict)
+    """The model's own options, as NAME VALUE pairs."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What to compute in; parameters are float32."""
+
+    seed: int = 0
+    """Chooses initial parameters, the order of the images, and every other random draw."""
+    batch_size: int = 128
+    """Images per step, over all devices."""
+    num_steps: int = 1_000
+    """Steps in all."""
+    optimizer: Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"] = (
+        "adamw"
+    )
+    """The optimizer."""
+    learning_rate: float = 2e-3
+    """The highest learning rate."""
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    """How the learning rate falls."""
+    warmup_steps: int = 50
+    """Steps in which it rises."""
+    weight_decay: float = 1e-2
+    """Shrinks kernels; biases and normalization parameters are left alone."""
+    clip_norm: float | None = 1.0
+    """The largest global norm of a gradient."""
+    label_smoothing: float = 0.0
+    """The share of the uniform distribution in the targets."""
+    class_weights: tuple[float, ...] | None = None
+    """One weight per class, for skewed data."""
+    ema_decay: float | None = None
+    """Evaluate an exponential moving average of the parameters."""
+    accumulate_steps: int = 1
+    """Compute the gradient of a batch in so many parts."""
+    trainable: tuple[str, ...] | None = None
+    """Regular expressions over parameter paths; the others stay as they are."""
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    """What is done to training images."""
+
+    strategy: Literal["jit", "pmap"] = "jit"
+    """How to use several devices."""
+    fsdp: bool = False
+    """Cut large parameters over the devices."""
+    distributed: bool = False
+    """Join the other processes of a pod or cluster."""
+    log_every: int | None = None
+    """Steps between lines of training metrics; None makes a hundred."""
+    eval_every: int | None = None
+    """Steps between evaluations; None makes ten."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints; None saves when it evaluates."""
+
+
+MAY_DIFFER = (
+    "run_dir",
+    "data_dir",
+    "num_workers",
+    "fsdp",
+    "distributed",
+    "log_every",
+    "eval_every",
+    "checkpoint_every",
+)
+"""Settings that a run may be continued with another value of."""
+
+
+def load_split(settings: Settings, split: str) -> data.Dataset:
+    """Loads a split of whatever `dataset` names."""
+    folder = pathlib.Path(settings.dataset).expanduser()
+    if folder.is_dir():
+        return data.load_folder(
+            folder / split,
+            image_size=settings.image_size,
+            channels=settings.channels,
+            corrupt=settings.corrupt,
+        )
+    return data.load(
+        settings.dataset,
+        split,
+        settings.data_dir,
+        image_size=settings.image_size,
+        corrupt=settings.corrupt,
+    )
+
+
+def make_augment(settings: Augmentation) -> Callable | None:
+    """The chosen transforms, in one chain; None if there are none."""
+    augment = data.augment
+    chosen: list[Any] = []
+    if settings.flip:
+        chosen.append(augment.random_flip())
+    if settings.crop_padding:
+        chosen.append(augment.random_crop(padding=settings.crop_padding))
+    if settings.rotation:
+        chosen.append(augment.random_rotation(settings.rotation))
+    if settings.translation:
+        chosen.append(augment.random_translation(settings.translation, settings.translation))
+    if settings.scale:
+        chosen.append(augment.random_scale((1 - settings.scale, 1 + settings.scale)))
+    if settings.shear:
+        chosen.append(augment.random_shear(settings.shear))
+    if settings.color_jitter:
+        chosen.append(augment.color_jitter(*[settings.color_jitter] * 3))
+    if settings.rand_augment:
+        chosen.append(augment.rand_augment(num_ops=settings.rand_augment))
+    if settings.erasing:
+        chosen.append(augment.random_erasing(settings.erasing))
+    return augment.chain(*chosen) if chosen else None
+
+
+def make_mix(settings: Augmentation, num_classes: int) -> Callable | None:
+    """MixUp or CutMix; None if neither is chosen."""
+    if settings.mixup and settings.cutmix:
+        raise ValueError("choose one of mixup and cutmix")
+    if settings.mixup:
+        return functools.partial(
+            data.augment.mixup, alpha=settings.mixup, num_classes=num_classes
+        )
+    if settings.cutmix:
+        return functools.partial(
+            data.augment.cutmix, alpha=settings.cutmix, num_classes=num_classes
+        )
+    return None
+
+
+def main(settings: Settings) -> train.FitResult:
+    """Trains, evaluates, and leaves a run folder."""
+    train.start(distributed=settings.distributed)
+    train_data = load_split(settings, settings.train_split)
+    eval_data = load_split(settings, settings.eval_split)
+    axis_name = "data" if settings.strategy == "pmap" else None
+    options: dict[str, Any] = dict(settings.model_options)
+    if "axis_name" in models.describe(models.create_model(settings.model)):
+        options["axis_name"] = axis_name  # BatchNorm over all devices, under pmap too
+    model = models.create_model(
+        settings.model,
+        num_classes=train_data.num_classes,
+        in_channels=train_data.image_shape[-1],
+        dtype=None if settings.dtype == "float32" else settings.dtype,
+        **options,
+    )
+    schedule = train.create_schedule(
+        settings.schedule,
+        settings.learning_rate,
+        settings.num_steps,
+        warmup_steps=settings.warmup_steps,
+    )
+    optimizer = train.create_optimizer(
+        settings.optimizer,
+        schedule,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+    )
+    normalization = {"mean": settings.mean, "std": settings.std}
+    loss_fn = train.classification.make_loss_fn(
+        model,
+        label_smoothing=settings.label_smoothing,
+        class_weights=settings.class_weights,
+        augment=make_augment(settings.augmentation),
+        mix=make_mix(settings.augmentation, train_data.num_classes),
+        **normalization,
+    )
+    step = train.make_train_step(
+        loss_fn,
+        optimizer,
+        trainable=settings.trainable,
+        ema_decay=settings.ema_decay,
+        accumulate_steps=settings.accumulate_steps,
+        axis_name=axis_name,
+    )
+    shard = train.fsdp() if settings.fsdp else None
+    parallel = train.parallelize(step, strategy=settings.strategy, shard=shard)
+    state = train.init_state(
+        jax.random.key(settings.seed),
+        model,
+        optimizer,
+        train_data.sample_batch(),
+        mesh=parallel.mesh,
+        shard=shard,
+    )
+    result = train.fit(
+        parallel,
+        state,
+        train_data.batches(
+            settings.batch_size, seed=settings.seed, num_workers=settings.num_workers
+        ),
+        num_steps=settings.num_steps,
+        evaluate=train.classification.make_eval_fn(model, **normalization),
+        eval_data=eval_data,
+        eval_every=settings.eval_every,
+        checkpoint_every=settings.checkpoint_every,
+        log_every=settings.log_every,
+        run_dir=settings.run_dir,
+        settings={**dataclasses.asdict(settings), "data": train_data.describe()},
+        settings_may_differ=MAY_DIFFER,
+    )
+    if jax.process_index() == 0:
+        print(f"{settings.run_dir}: " + _in_words(result.metrics, settings.eval_split))
+    return result
+
+
+def _in_words(metrics: dict[str, float], split: str) -> str:
+    return ", ".join(f"{split} {name} {value:.4f}" for name, value in metrics.items())
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

@@ -1,0 +1,110 @@
+"""Runs that are killed go on as if nothing had happened."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+SCRIPT = pathlib.Path(__file__).with_name("small_run.py")
+NUM_STEPS = 60
+
+
+def start(run_dir: pathlib.Path, seconds: float = 0.0) -> subprocess.Popen:
+    command = [sys.executable, "-W", "error", str(SCRIPT), str(run_dir), str(NUM_STEPS)]
+    return subprocess.Popen(
+        [*command, str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def last_step(run_dir: pathlib.Path) -> int:
+    path = run_dir / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return json.loads(lines[-1])["step"] if lines else 0
+
+
+def wait_for_step(process: subprocess.Popen, run_dir: pathlib.Path, step: int) -> None:
+    deadline = time.monotonic() + 300
+    while last_step(run_dir) < step:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def measured(run_dir: pathlib.Path) -> list[dict]:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in lines]
+
+
+def assert_equal_runs(one: pathlib.Path, other: pathlib.Path) -> None:
+    assert measured(one) == measured(other)
+    first, second = np.load(one / "final.npz"), np.load(other / "final.npz")
+    assert first.files == second.files
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name])
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "unbroken"
+    finish(start(run_dir))
+    return run_dir
+
+
+def test_unbroken_run_learns(unbroken: pathlib.Path) -> None:
+    losses = [line["loss"] for line in measured(unbroken) if line["split"] == "train"]
+    assert len(losses) == NUM_STEPS // 2
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_killed_several_times(unbroken: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    run_dir = tmp_path / "killed"
+    generator = random.Random(time.time_ns())
+    for kill in range(4):
+        process = start(run_dir, seconds=0.03)
+        wait_for_step(process, run_dir, min(6 + 12 * kill + generator.randrange(8), NUM_STEPS - 4))
+        time.sleep(generator.random() * 0.1)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    finish(start(run_dir))
+    assert_equal_runs(unbroken, run_dir)
+
+
+def test_sigterm_saves_and_exits_0(unbroken: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    run_dir = tmp_path / "terminated"
+    process = start(run_dir, seconds=0.03)
+    wait_for_step(process, run_dir, 22)
+    process.send_signal(signal.SIGTERM)
+    output = finish(process)
+    assert f"to {run_dir}" in output
+    saved = sorted(int(path.name) for path in (run_dir / "checkpoints").iterdir())
+    assert saved[-1] >= 22
+    assert f"saved step {saved[-1]}" in output
+    assert not (run_dir / "final.npz").exists()
+    finish(start(run_dir))
+    assert_equal_runs(unbroken, run_dir)
+
+
+def test_interrupt_saves_and_raises(unbroken: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    run_dir = tmp_path / "interrupted"
+    process = start(run_dir, seconds=0.03)
+    wait_for_step(process, run_dir, 10)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in output
+    assert "saved step" in output
+    finish(start(run_dir))
+    assert_equal_runs(unbroken, run_dir)
