@@ -1,0 +1,179 @@
+"""What every model is: three calls, checked images, and a description to rebuild it from."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+
+# What models are called with. It is wider than what they accept, because an image of the wrong
+# kind must reach `check_images`, which says what to do.
+Images = Array | np.ndarray
+FeatureMaps = dict[str, Float[Array, "batch _ _ _"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """How `create_model` made a model.
+
+    Attributes:
+        name: The registered name, for example "resnet18".
+        options: Every option with its value, defaults included, as (option, value) pairs.
+    """
+
+    name: str
+    options: tuple[tuple[str, Any], ...]
+
+
+class Model(nn.Module, kw_only=True):
+    """A backbone with a classifier layer named `head`.
+
+    Every architecture answers the same three calls, each with `train=False` unless told otherwise:
+
+    - `model.apply(variables, x)` gives the logits, (batch, classes).
+    - `model.apply(variables, x, method="features")` gives the feature maps by stride, finest first:
+      {"stride2": ..., "stride4": ..., ...} (out of `jax.jit`, a dict comes sorted by name). Each is
+      the last map at that stride. A map's height and width are those of the image divided by the
+      stride, rounded up, unless the architecture says that its convolutions are not padded.
+    - `model.apply(variables, x, method="embed")` gives the vector before the head:
+      (batch, features).
+
+    Images are floating point, (batch, height, width, channels), of any size the architecture can
+    take; a batch may have no rows, except where BatchNorm takes statistics of it (`train=True`).
+    Under `jax.jit`, what a call computes and does not return costs nothing.
+
+    With `train=True`, dropout draws from `rngs={"dropout": key}` and models with BatchNorm need
+    `mutable=["batch_stats"]`.
+
+    A family subclasses this with `setup` (which defines `head`) and `features`, and with `embed`
+    where the vector is not the average of the last feature map.
+
+    Attributes:
+        num_classes: The number of logits.
+        in_channels: The number of channels images must have; None takes what the first image has.
+        dtype: What to compute in, for example "bfloat16"; None promotes the types of images and
+            parameters. Parameters are float32 whatever it is.
+        spec: How `create_model` made this model; None if something else did.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxvision import models
+    >>> model = models.create_model("lenet5")
+    >>> images = jnp.zeros((2, 32, 32, 1))
+    >>> variables = model.init(jax.random.key(0), images)
+    >>> model.apply(variables, images).shape
+    (2, 10)
+    >>> {k: v.shape for k, v in model.apply(variables, images, method="features").items()}
+    {'stride2': (2, 14, 14, 6), 'stride4': (2, 5, 5, 16)}
+    >>> model.apply(variables, images, method="embed").shape
+    (2, 84)
+    """
+
+    num_classes: int = 1000
+    in_channels: int | None = None
+    dtype: DTypeLike | None = None
+    spec: ModelSpec | None = dataclasses.field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 1:
+            raise ValueError(f"num_classes must be 1 or more, got {self.num_classes}")
+        if self.in_channels is not None and self.in_channels < 1:
+            raise ValueError(f"in_channels must be 1 or more, or None, got {self.in_channels}")
+        self.dtype = canonical_dtype(self.dtype)
+        super().__post_init__()
+
+    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
+        """Computes the logits.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: Whether to apply dropout and to normalize by the statistics of the batch.
+
+        Returns:
+            Logits, (batch, num_classes).
+        """
+        vector = self.embed(x, train)
+        logits: Float[Array, "batch classes"] = self.head(vector)
+        return logits
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the feature maps, by stride, finest first."""
+        raise NotImplementedError(f"{type(self).__name__} must define features")
+
+    def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
+        """Computes the vector that the head classifies: the average of the last feature map."""
+        last = list(self.features(x, train).values())[-1]
+        return layers.global_average_pool(last)
+
+
+def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:
+    """Turns a compute dtype or its name into one form, so that equal models compare equal.
+
+    Args:
+        dtype: A floating-point dtype, its name, or None.
+
+    Returns:
+        The dtype, or None for None.
+
+    Raises:
+        ValueError: It is no floating-point dtype.
+
+    >>> canonical_dtype("bfloat16") == canonical_dtype(jnp.bfloat16)
+    True
+    """
+    if dtype is None:
+        return None
+    try:
+        canonical = jnp.dtype(dtype)
+    except TypeError:
+        canonical = None
+    if canonical is None or not jnp.issubdtype(canonical, jnp.floating):
+        raise ValueError(
+            f"dtype must be a floating-point type such as 'float32' or 'bfloat16', or None, "
+            f"got {dtype!r}"
+        )
+    return canonical
+
+
+def check_images(
+    x: Images, in_channels: int | None = None
+) -> Float[Array, "batch height width channels"]:
+    """Checks that an input is a batch of images as models take them.
+
+    Args:
+        x: What a model was called with.
+        in_channels: The number of channels the model was made for; None for any.
+
+    Returns:
+        The same images as a JAX array.
+
+    Raises:
+        TypeError: The images are not floating point.
+        ValueError: The images have another rank, no pixels, or another number of channels.
+
+    >>> check_images(jnp.ones((2, 8, 8, 3))).shape
+    (2, 8, 8, 3)
+    """
+    if x.ndim != 4:
+        raise ValueError(
+            f"images must have the shape (batch, height, width, channels), got {x.shape}; "
+            "add an axis for a single image (x[None]) or for gray images (x[..., None])"
+        )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(
+            f"images must be floating point, got {x.dtype}; scale them first, "
+            "for example x.astype(jnp.float32) / 255"
+        )
+    if 0 in x.shape[1:]:
+        raise ValueError(f"images must have pixels and channels, got the shape {x.shape}")
+    if in_channels is not None and x.shape[-1] != in_channels:
+        raise ValueError(
+            f"the model was made with in_channels={in_channels}, but the images have "
+            f"{x.shape[-1]} channels (shape {x.shape}, channels last); "
+            f"make the model with in_channels={x.shape[-1]}, or convert the images"
+        )
+    return jnp.asarray(x)

@@ -1,0 +1,318 @@
+"""Residual networks for CIFAR.
+
+Reference: He et al., Deep residual learning for image recognition, CVPR 2016, arXiv:1512.03385,
+section 4.2.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, Model, check_images
+from jaxvision.models.registry import register
+
+KERNEL_INIT = layers.initializer("he_normal")
+
+
+def shortcut_without_parameters(
+    x: Float[Array, "batch height width channels"], stride: int, features: int
+) -> Float[Array, "batch out_height out_width features"]:
+    """Brings an input to the shape of its residual: the paper's option A.
+
+    Args:
+        x: Feature maps.
+        stride: Every how many rows and columns one is kept.
+        features: The output channels; those beyond the input's are zero, and come last.
+
+    Returns:
+        Feature maps of the residual's shape.
+
+    Reference: He et al., CVPR 2016, arXiv:1512.03385, section 3.3.
+
+    >>> shortcut_without_parameters(jnp.ones((1, 5, 5, 16)), 2, 32).shape
+    (1, 3, 3, 32)
+    """
+    x = x[:, ::stride, ::stride]
+    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
+
+
+class CifarBlock(nn.Module, kw_only=True):
+    """Two 3x3 convolutions added to their input, by a shortcut without parameters.
+
+    Attributes:
+        channels: The output channels.
+        stride: The step of the first convolution, and of the shortcut.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int
+    stride: int = 1
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """Computes the activation of input plus residual."""
+        conv_norm = partial(
+            layers.ConvNorm,
+            features=self.channels,
+            kernel_size=3,
+            norm=self.norm,
+            kernel_init=KERNEL_INIT,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        y = conv_norm(stride=self.stride, activation=self.activation, name="conv1")(x, train)
+        y = conv_norm(name="conv2")(y, train)
+        x = shortcut_without_parameters(x, self.stride, self.channels)
+        return layers.activation(self.activation)(x + y)
+
+
+class CifarResNet(Model, kw_only=True):
+    """A residual network of 6n + 2 layers: `stem`, `stage1_block0`, ..., `stage3_block...`, `head`.
+
+    Its three stages have 16, 32 and 64 channels, and maps at stride1, stride2 and stride4.
+
+    Attributes:
+        blocks_per_stage: The paper's n.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        axis_name: See `layers.norm`.
+    """
+
+    num_classes: int = 10
+    blocks_per_stage: int
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the blocks and the head."""
+        shared: dict[str, Any] = {
+            "norm": self.norm,
+            "activation": self.activation,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        self.stem = layers.ConvNorm(features=16, kernel_size=3, kernel_init=KERNEL_INIT, **shared)
+        for stage in (1, 2, 3):
+            for i in range(self.blocks_per_stage):
+                block = CifarBlock(
+                    channels=16 * 2 ** (stage - 1),
+                    stride=2 if stage > 1 and i == 0 else 1,
+                    **shared,
+                )
+                setattr(self, f"stage{stage}_block{i}", block)
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
+        )
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the map at each stride."""
+        y = self.stem(check_images(x, self.in_channels), train)
+        maps = {}
+        for stage in (1, 2, 3):
+            for i in range(self.blocks_per_stage):
+                y = getattr(self, f"stage{stage}_block{i}")(y, train)
+            maps[f"stride{2 ** (stage - 1)}"] = y
+        return maps
+
+
+@register
+def cifar_resnet20(
+    *,
+    num_classes: int = 10,
+    in_channels: int | None = None,
+    dtype: DTypeLike | None = None,
+    norm: str = "batch",
+    activation: str = "relu",
+    axis_name: str | None = None,
+) -> CifarResNet:
+    """Builds ResNet-20 for CIFAR: 269,722 parameters for 10 classes.
+
+    Args:
+        num_classes: The number of logits.
+        in_channels: The number of channels images must have; None takes what the first image has.
+        dtype: What to compute in; None promotes the types of images and parameters.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
+            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
+    arXiv:1512.03385, section 4.2 and Table 6.
+
+    >>> import jax
+    >>> model = cifar_resnet20()
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> sum(p.size for p in jax.tree.leaves(variables["params"]))
+    269722
+    """
+    return CifarResNet(
+        blocks_per_stage=3,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        dtype=dtype,
+        norm=norm,
+        activation=activation,
+        axis_name=axis_name,
+    )
+
+
+@register
+def cifar_resnet32(
+    *,
+    num_classes: int = 10,
+    in_channels: int | None = None,
+    dtype: DTypeLike | None = None,
+    norm: str = "batch",
+    activation: str = "relu",
+    axis_name: str | None = None,
+) -> CifarResNet:
+    """Builds ResNet-32 for CIFAR: 464,154 parameters for 10 classes.
+
+    Args and Raises are those of `cifar_resnet20`.
+
+    Returns:
+        The model.
+
+    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
+    arXiv:1512.03385, section 4.2 and Table 6.
+
+    >>> cifar_resnet32().blocks_per_stage
+    5
+    """
+    return CifarResNet(
+        blocks_per_stage=5,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        dtype=dtype,
+        norm=norm,
+        activation=activation,
+        axis_name=axis_name,
+    )
+
+
+@register
+def cifar_resnet44(
+    *,
+    num_classes: int = 10,
+    in_channels: int | None = None,
+    dtype: DTypeLike | None = None,
+    norm: str = "batch",
+    activation: str = "relu",
+    axis_name: str | None = None,
+) -> CifarResNet:
+    """Builds ResNet-44 for CIFAR: 658,586 parameters for 10 classes.
+
+    Args and Raises are those of `cifar_resnet20`.
+
+    Returns:
+        The model.
+
+    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
+    arXiv:1512.03385, section 4.2 and Table 6.
+
+    >>> cifar_resnet44().blocks_per_stage
+    7
+    """
+    return CifarResNet(
+        blocks_per_stage=7,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        dtype=dtype,
+        norm=norm,
+        activation=activation,
+        axis_name=axis_name,
+    )
+
+
+@register
+def cifar_resnet56(
+    *,
+    num_classes: int = 10,
+    in_channels: int | None = None,
+    dtype: DTypeLike | None = None,
+    norm: str = "batch",
+    activation: str = "relu",
+    axis_name: str | None = None,
+) -> CifarResNet:
+    """Builds ResNet-56 for CIFAR: 853,018 parameters for 10 classes.
+
+    Args and Raises are those of `cifar_resnet20`.
+
+    Returns:
+        The model.
+
+    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
+    arXiv:1512.03385, section 4.2 and Table 6.
+
+    >>> cifar_resnet56().blocks_per_stage
+    9
+    """
+    return CifarResNet(
+        blocks_per_stage=9,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        dtype=dtype,
+        norm=norm,
+        activation=activation,
+        axis_name=axis_name,
+    )
+
+
+@register
+def cifar_resnet110(
+    *,
+    num_classes: int = 10,
+    in_channels: int | None = None,
+    dtype: DTypeLike | None = None,
+    norm: str = "batch",
+    activation: str = "relu",
+    axis_name: str | None = None,
+) -> CifarResNet:
+    """Builds ResNet-110 for CIFAR: 1,727,962 parameters for 10 classes.
+
+    Args and Raises are those of `cifar_resnet20`.
+
+    Returns:
+        The model.
+
+    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
+    arXiv:1512.03385, section 4.2 and Table 6.
+
+    >>> cifar_resnet110().blocks_per_stage
+    18
+    """
+    return CifarResNet(
+        blocks_per_stage=18,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        dtype=dtype,
+        norm=norm,
+        activation=activation,
+        axis_name=axis_name,
+    )

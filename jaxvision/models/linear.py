@@ -1,0 +1,58 @@
+"""The linear classifier: one weight per pixel and class."""
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, Model, check_images
+from jaxvision.models.registry import register
+
+
+class LinearClassifier(Model, kw_only=True):
+    """A dense layer on the flattened image: 32 * 32 * 3 + 1 = 3073 parameters per class on CIFAR.
+
+    Its weights have the shape of an image per class, and look like one (a template) once trained.
+    It has no strides: `features` is the image itself, and `embed` the flattened image. It takes
+    only images of the size it was initialized with.
+    """
+
+    def setup(self) -> None:
+        """Defines the only layer."""
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("normal_0.01")
+        )
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Gives the image as the only map."""
+        return {"stride1": check_images(x, self.in_channels)}
+
+    def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
+        """Flattens the image."""
+        return layers.flatten(check_images(x, self.in_channels))
+
+
+@register
+def linear_classifier(
+    *, num_classes: int = 1000, in_channels: int | None = None, dtype: DTypeLike | None = None
+) -> LinearClassifier:
+    """Builds a linear classifier.
+
+    With `softmax_cross_entropy` it is multinomial logistic regression; with a hinge loss, a
+    multiclass support vector machine.
+
+    Args:
+        num_classes: The number of logits.
+        in_channels: The number of channels images must have; None takes what the first image has.
+        dtype: What to compute in; None promotes the types of images and parameters.
+
+    Returns:
+        The model.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = linear_classifier(num_classes=10)
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> sum(p.size for p in jax.tree.leaves(variables))
+    30730
+    """
+    return LinearClassifier(num_classes=num_classes, in_channels=in_channels, dtype=dtype)

@@ -1,0 +1,177 @@
+"""Models by name: register, create, list, and describe so that the same can be created again."""
+
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+from jax.typing import DTypeLike
+
+from jaxvision._suggest import unknown
+from jaxvision.models.base import Model, ModelSpec, canonical_dtype
+
+Builder = TypeVar("Builder", bound=Callable[..., Model])
+
+_BUILDERS: dict[str, Callable[..., Model]] = {}
+
+# What an option must be, told from its default.
+_KINDS: Mapping[type, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "an integer"),
+    float: (Real, "a number"),
+    str: (str, "a string"),
+    tuple: (Sequence, "a list or tuple"),
+}
+
+
+def register(builder: Builder) -> Builder:
+    """Makes a model known to `create_model` under the name of the function that builds it.
+
+    Args:
+        builder: A function that returns a model. Its parameters are the model's options, all
+            keyword-only with a default; `num_classes`, `in_channels` and `dtype` are among them.
+
+    Returns:
+        The function itself.
+
+    Raises:
+        TypeError: The parameters are not as above.
+        ValueError: Another module has registered the name.
+
+        @register
+        def my_net(*, num_classes=1000, in_channels=None, dtype=None, depth=3) -> MyNet:
+            return MyNet(
+                num_classes=num_classes, in_channels=in_channels, dtype=dtype, depth=depth
+            )
+
+    >>> from jaxvision import models
+    >>> register(models.resnet18) is models.resnet18
+    True
+    """
+    name = builder.__name__
+    parameters = inspect.signature(builder).parameters
+    for parameter in parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
+            raise TypeError(f"{name}: parameter {parameter} must be keyword-only with a default")
+    missing = [p for p in ("num_classes", "in_channels", "dtype") if p not in parameters]
+    if missing:
+        raise TypeError(f"{name} must take {', '.join(missing)}, as every model does")
+    # A module that is loaded again (a notebook does so) may register its own models again.
+    if name in _BUILDERS and _BUILDERS[name].__module__ != builder.__module__:
+        raise ValueError(f"model {name!r} is already registered by {_BUILDERS[name].__module__}")
+    _BUILDERS[name] = builder
+    return builder
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    dtype: DTypeLike | None = None,
+    **options: Any,
+) -> Model:
+    """Creates a registered model.
+
+    Args:
+        name: One of `list_models()`.
+        num_classes: The number of logits; None takes the model's own default (1000, or 10 for the
+            models that were made for ten classes).
+        in_channels: The number of channels images must have; None takes what the first image has.
+        dtype: What to compute in, a floating-point dtype or its name; None promotes the types of
+            images and parameters. Parameters are float32 whatever it is.
+        **options: The model's own options, which the function of its name documents.
+
+    Returns:
+        A Flax Linen module; see `Model` for the three calls it answers.
+
+    Raises:
+        TypeError: The model has no such option.
+        ValueError: There is no such model, or a value is not allowed.
+
+    >>> model = create_model("resnet18", num_classes=10, small_images=True)
+    >>> type(model).__name__, model.num_classes
+    ('ResNet', 10)
+    """
+    if name not in _BUILDERS:
+        raise ValueError(unknown("model", name, _BUILDERS))
+    builder = _BUILDERS[name]
+    parameters = inspect.signature(builder).parameters
+    given = {**options, "in_channels": in_channels, "dtype": dtype}
+    if num_classes is not None:
+        given["num_classes"] = num_classes
+    settings = {option: parameter.default for option, parameter in parameters.items()}
+    for option, value in given.items():
+        if option not in parameters:
+            raise TypeError(unknown(f"{name} option", option, parameters))
+        settings[option] = _plain(f"{name}: {option}", value, parameters[option].default)
+    if settings["dtype"] is not None:
+        settings["dtype"] = str(canonical_dtype(settings["dtype"]))
+    return builder(**settings).clone(spec=ModelSpec(name, tuple(settings.items())))
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Lists the registered models.
+
+    Args:
+        pattern: A shell-style pattern: `*` any characters, `?` any one, `[...]` one of several.
+
+    Returns:
+        The matching names, sorted; none if nothing matches.
+
+    >>> list_models("resnet*")
+    ['resnet101', 'resnet152', 'resnet18', 'resnet34', 'resnet50']
+    """
+    return sorted(fnmatch.filter(_BUILDERS, pattern))
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Describes a model by what `create_model` needs to make it again.
+
+    Args:
+        model: A model that `create_model` made.
+
+    Returns:
+        The name and every option, fit for JSON: `create_model(**describe(model)) == model`.
+
+    Raises:
+        ValueError: The model was not made by `create_model`, or was changed since.
+
+    >>> describe(create_model("linear_classifier", num_classes=10, dtype="bfloat16"))
+    {'name': 'linear_classifier', 'num_classes': 10, 'in_channels': None, 'dtype': 'bfloat16'}
+    """
+    if model.spec is None:
+        raise ValueError(
+            f"this {type(model).__name__} was not made by create_model, so there is no name to "
+            "make it again from; make it with create_model(name, ...)"
+        )
+    options: dict[str, Any] = {
+        option: list(value) if isinstance(value, tuple) else value
+        for option, value in model.spec.options
+    }
+    description = {"name": model.spec.name, **options}
+    if create_model(model.spec.name, **options) != model.clone(parent=None, name=None):
+        raise ValueError(
+            f"this {type(model).__name__} no longer is what create_model(**{description}) makes: "
+            "it was cloned with other values; give those to create_model"
+        )
+    return description
+
+
+def _plain(where: str, value: Any, default: Any) -> Any:
+    """Checks an option against the kind of its default; gives it as a hashable Python value."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    kind, allowed = _KINDS.get(type(default), (object, ""))
+    # A bool is an int to Python, and a string is a sequence; neither is meant where they pass.
+    misread = (isinstance(value, bool) and kind is not bool) or (
+        isinstance(value, str) and kind is Sequence
+    )
+    if kind is not object and (misread or not isinstance(value, kind)):
+        raise ValueError(f"{where} must be {allowed}, got {value!r}")
+    if isinstance(value, list | tuple):
+        of = default[0] if default else None
+        return tuple(_plain(f"{where}[{i}]", item, of) for i, item in enumerate(value))
+    return value

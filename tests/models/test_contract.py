@@ -1,0 +1,238 @@
+"""What holds of every registered model."""
+
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvision import models
+
+NAMES = models.list_models()
+
+# The smallest of each family, and what takes another path through it. These are computed; of the
+# others, only the shapes are.
+COMPUTED = {
+    "cifar_resnet20": {},
+    "lenet5": {},
+    "lenet5 original": {"original": True},
+    "linear_classifier": {},
+    "mlp": {"hidden_sizes": (16,), "dropout": 0.1},
+    "resnet18": {},
+}
+# Their convolutions are not padded, so that maps are smaller than the stride says.
+UNPADDED = {"lenet5"}
+SHAPE = (2, 33, 47, 3)
+
+
+def build(case, **options):
+    return models.create_model(case.split()[0], num_classes=5, **COMPUTED[case], **options)
+
+
+@pytest.fixture(scope="module", params=COMPUTED)
+def filled(request, fill):
+    """A case, its model, images, and variables."""
+    model = build(request.param)
+    images = jax.random.normal(jax.random.key(1), SHAPE)
+    return request.param, model, images, fill(model, images)
+
+
+def test_every_family_is_computed():
+    computed = {type(build(case)) for case in COMPUTED}
+    assert computed == {type(models.create_model(name)) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_types(name):
+    model = models.create_model(name, num_classes=5)
+    images = jnp.zeros(SHAPE)
+
+    def calls(key, x):
+        variables = model.init(key, x)
+        return (
+            variables,
+            model.apply(variables, x),
+            model.apply(variables, x, method="embed"),
+        )
+
+    variables, logits, vector = jax.eval_shape(calls, jax.random.key(0), images)
+    assert logits.shape == (2, 5)
+    assert logits.dtype == jnp.float32
+    assert vector.ndim == 2
+    assert vector.shape[0] == 2
+    params = variables["params"]
+    assert params["head"]["kernel"].shape == (vector.shape[1], 5)
+    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_feature_maps_follow_their_strides(name):
+    model = models.create_model(name)
+    strides = []
+
+    def call(key, x):
+        features, _ = model.init_with_output(key, x, method="features")
+        strides.extend(int(key.removeprefix("stride")) for key in features)
+        return features
+
+    features = jax.eval_shape(call, jax.random.key(0), jnp.zeros(SHAPE))
+    assert strides == [strides[0] * 2**i for i in range(len(strides))]
+    for stride in strides:
+        shape = features[f"stride{stride}"].shape
+        assert len(shape) == 4
+        assert shape[0] == 2
+        expected = [-(-size // stride) for size in SHAPE[1:3]]
+        if name in UNPADDED:
+            assert all(0 < s <= e for s, e in zip(shape[1:3], expected, strict=True))
+        else:
+            assert list(shape[1:3]) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layer_computes_in_the_dtype(name):
+    model = models.create_model(name, dtype="bfloat16")
+    dtypes = {}
+
+    def note(call, args, kwargs, context):
+        if hasattr(context.module, "dtype"):
+            dtypes[context.module.path] = context.module.dtype
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(SHAPE))
+    assert dtypes.keys() >= {(part,) for part in variables["params"]}
+    assert set(dtypes.values()) == {jnp.dtype("bfloat16")}
+    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_description_makes_the_model_again(name):
+    model = models.create_model(name, num_classes=7, in_channels=4, dtype=jnp.bfloat16)
+    description = models.describe(model)
+    assert description == {"name": name, **description, "num_classes": 7, "in_channels": 4}
+    assert description["dtype"] == "bfloat16"
+    again = models.create_model(**json.loads(json.dumps(description)))
+    assert again == model
+    assert hash(again) == hash(model)
+    assert again != models.create_model(name, num_classes=8, in_channels=4, dtype="bfloat16")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_image_is_refused(name):
+    model = models.create_model(name, in_channels=3)
+    key = jax.random.key(0)
+    for method in ("__call__", "embed", "features"):
+        with pytest.raises(TypeError, match=r"floating point, got uint8; scale them first"):
+            model.init(key, np.zeros(SHAPE, np.uint8), method=method)
+        with pytest.raises(ValueError, match=r"in_channels=3, but the images have 1 channels"):
+            model.init(key, jnp.zeros((2, 33, 47, 1)), method=method)
+        with pytest.raises(
+            ValueError, match=r"\(batch, height, width, channels\), got \(33, 47, 3"
+        ):
+            model.init(key, jnp.zeros((33, 47, 3)), method=method)
+        with pytest.raises(ValueError, match=r"must have pixels .* \(2, 0, 47, 3\)"):
+            model.init(key, jnp.zeros((2, 0, 47, 3)), method=method)
+
+
+@pytest.mark.parametrize("case", COMPUTED)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_any_number_of_channels(case, channels):
+    model = build(case, in_channels=channels)
+    logits, _ = jax.eval_shape(
+        model.init_with_output, jax.random.key(0), jnp.zeros((2, 33, 47, channels))
+    )
+    assert logits.shape == (2, 5)
+
+
+@pytest.mark.parametrize("case", COMPUTED)
+def test_float64_images_and_parameters_compute_in_float64(case):
+    model = build(case)
+    with jax.enable_x64(True):
+        images = jnp.zeros(SHAPE, jnp.float64)
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        assert {p.dtype for p in jax.tree.leaves(variables["params"])} == {jnp.dtype("float32")}
+        variables = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float64), variables)
+        logits, updates = jax.eval_shape(
+            lambda v, x, key: model.apply(
+                v, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+            ),
+            variables,
+            images,
+            jax.random.key(0),
+        )
+    assert logits.dtype == jnp.float64
+    assert {p.dtype for p in jax.tree.leaves(updates)} <= {jnp.dtype("float64")}
+
+
+def test_logits_are_finite_and_differ_between_images(filled):
+    _, model, images, variables = filled
+    logits = jax.jit(model.apply)(variables, images)
+    assert jnp.isfinite(logits).all()
+    assert jnp.abs(logits[0] - logits[1]).max() > 1e-3
+
+
+def test_the_three_calls_agree(filled):
+    _, model, images, variables = filled
+
+    @jax.jit
+    def calls(variables, x):
+        vector = model.apply(variables, x, method="embed")
+        head = variables["params"]["head"]
+        return model.apply(variables, x), vector @ head["kernel"] + head["bias"]
+
+    logits, from_vector = calls(variables, images)
+    np.testing.assert_allclose(logits, from_vector, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_near_float32(filled):
+    case, model, images, variables = filled
+    expected = jax.jit(model.apply)(variables, images)
+    half = build(case, dtype="bfloat16")
+    logits = jax.jit(half.apply)(variables, images)
+    assert logits.dtype == jnp.bfloat16
+    scale = jnp.abs(expected).max()
+    np.testing.assert_allclose(logits.astype(jnp.float32), expected, atol=0.1 * float(scale))
+    # Images in half precision alone do not make the model compute in it.
+    assert jax.eval_shape(model.apply, variables, images.astype(jnp.bfloat16)).dtype == jnp.float32
+
+
+def test_a_batch_without_rows(filled):
+    _, model, images, variables = filled
+    assert jax.jit(model.apply)(variables, images[:0]).shape == (0, 5)
+
+
+def test_an_ensemble_is_a_vmap(filled):
+    _, model, images, variables = filled
+    stacked = jax.tree.map(lambda p: jnp.stack([p, p, p]), variables)
+    logits = jax.eval_shape(jax.vmap(model.apply, in_axes=(0, None)), stacked, images)
+    assert logits.shape == (3, 2, 5)
+
+
+def test_training_updates_the_statistics_there_are(filled):
+    _, model, images, variables = filled
+
+    @jax.jit
+    def loss_fn(params, key):
+        logits, updates = model.apply(
+            {**variables, "params": params},
+            images,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": key},
+        )
+        return (logits**2).sum(), updates
+
+    (_, updates), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+        variables["params"], jax.random.key(2)
+    )
+    assert set(updates) == set(variables) - {"params"}
+    if "batch_stats" in updates:
+        before, after = variables["batch_stats"], updates["batch_stats"]
+        assert jax.tree.structure(before) == jax.tree.structure(after)
+        changed = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)
+        assert all(jax.tree.leaves(changed))
+        assert {s.dtype for s in jax.tree.leaves(after)} == {jnp.dtype("float32")}
+    assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradient))
+    assert all(jnp.abs(g).max() > 0 for g in jax.tree.leaves(gradient))
