@@ -194,9 +194,7 @@ def make_mix(settings: Augmentation, num_classes: int) -> Callable | None:
     if settings.mixup and settings.cutmix:
         raise ValueError("choose one of mixup and cutmix")
     if settings.mixup:
-        return functools.partial(
-            data.augment.mixup, alpha=settings.mixup, num_classes=num_classes
-        )
+        return functools.partial(data.augment.mixup, alpha=settings.mixup, num_classes=num_classes)
     if settings.cutmix:
         return functools.partial(
             data.augment.cutmix, alpha=settings.cutmix, num_classes=num_classes

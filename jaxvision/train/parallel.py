@@ -79,7 +79,21 @@ class ParallelStep:
         Returns:
             The same values, sharded by the rule.
         """
-        return jax.device_put(state, self.shardings(state))
+        shardings = self.shardings(state)
+        if jax.process_count() == 1:
+            return jax.device_put(state, shardings)
+        # Several processes: what each holds whole goes in as NumPy arrays, which count as equal.
+        leaves, structure = jax.tree.flatten(state)
+        kinds = [jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves]
+
+        def place(leaves: list[Array]) -> PyTree:
+            made = [
+                leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind)
+                for leaf, kind in zip(leaves, kinds, strict=True)
+            ]
+            return jax.tree.unflatten(structure, made)
+
+        return jax.jit(place, out_shardings=shardings)([_numbers(leaf) for leaf in leaves])
 
     def place_batch(self, batch: PyTree, *, stacked: bool = False) -> PyTree:
         """Puts a batch on the devices, cut along the batch axis.
@@ -224,6 +238,16 @@ def parallelize(
     return ParallelStep(step=step, mesh=mesh, strategy=strategy, shard=shard)
 
 
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _numbers(leaf: Array) -> Any:
+    """A leaf without its key type, on the host if this process holds it whole."""
+    leaf = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    return np.asarray(leaf) if leaf.is_fully_addressable else leaf
+
+
 def _repeat(step: Step) -> Callable:
     """A loop over stacked batches, of a length known only when it runs."""
 
@@ -271,7 +295,7 @@ def _by_pmap(parallel: ParallelStep, step: Callable, state: PyTree, *, stacked: 
         devices=devices,
     )
 
-    def split(leaf: Array) -> Array:
+    def split(leaf: Any) -> Any:
         shape = np.shape(leaf)
         rows = shape[axis] // len(devices)
         return jnp.reshape(leaf, (*shape[:axis], len(devices), rows, *shape[axis + 1 :]))

@@ -219,9 +219,9 @@ def _gradients(
     if axis_name is not None:
         sums, weight, metrics = jax.lax.psum((sums, weight, metrics), axis_name)
         model_state = jax.tree.map(
-            lambda leaf: jax.lax.pmean(leaf, axis_name)
-            if jnp.issubdtype(leaf.dtype, jnp.floating)
-            else leaf,
+            lambda leaf: (
+                jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+            ),
             model_state,
         )
     # A batch of padding alone has weight 0 and no gradient.

@@ -8,9 +8,9 @@ import pathlib
 import sys
 import time
 
-import helpers
 import jax
 import numpy as np
+import small_net
 
 from jaxvision import data, train
 
@@ -38,7 +38,7 @@ def main(run_dir: str, num_steps: int, seconds: float) -> None:
     train.start()
     digits = data.load("digits", "train")
     augment = data.augment.chain(data.augment.random_flip(), data.augment.random_crop(padding=1))
-    state, step = helpers.make(dropout=0.3, augment=augment, num_steps=num_steps)
+    state, step = small_net.make(dropout=0.3, augment=augment, num_steps=num_steps)
     result = train.fit(
         step,
         state,
@@ -52,7 +52,7 @@ def main(run_dir: str, num_steps: int, seconds: float) -> None:
         run_dir=run_dir,
         settings={"num_steps": num_steps},
     )
-    leaves = jax.tree.leaves(helpers.numbers(result.state))
+    leaves = jax.tree.leaves(small_net.numbers(result.state))
     np.savez(pathlib.Path(run_dir) / "final.npz", *leaves)
 
 

@@ -1,0 +1,116 @@
+"""Augmentation on the device: keyed, pure, compiled with the training step.
+
+A factory such as `random_flip` gives a `Transform`, called as `transform(key, images)` on one
+floating image (height, width, channels) with values in [0, 1] or on a batch. `chain` joins
+transforms, `sometimes` makes one occasional, `apply` takes masks along, and `geometric` and
+`photometric` make transforms of your own. Functions of one image (`adjust_hue`, `affine_warp`,
+...) need no key. `mixup` and `cutmix` act on whole batches and their labels.
+
+The same key and images give the same result, bit for bit, whether a batch lies on one device or
+is sharded over several.
+
+Coordinates: pixel centres lie at the integers, x to the right and y downwards; see `warp`.
+
+>>> import jax, jax.numpy as jnp
+>>> from jaxvision.data import augment
+>>> transform = augment.chain(
+...     augment.random_flip(),
+...     augment.random_crop(padding=4),
+...     augment.color_jitter(0.4, 0.4, 0.4, 0.1),
+... )
+>>> images = jnp.full((16, 32, 32, 3), 0.5)
+>>> jax.jit(transform)(jax.random.key(0), images).shape
+(16, 32, 32, 3)
+"""
+
+from jaxvision.data.augment.color import (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
+    color_jitter,
+    random_grayscale,
+    to_grayscale,
+)
+from jaxvision.data.augment.erasing import random_erasing
+from jaxvision.data.augment.filters import (
+    adjust_sharpness,
+    gaussian_blur,
+    random_gaussian_blur,
+    random_gaussian_noise,
+)
+from jaxvision.data.augment.geometry import (
+    centered,
+    flip_horizontal,
+    flip_vertical,
+    random_crop,
+    random_flip,
+    random_resized_crop,
+    random_rotation,
+    random_scale,
+    random_shear,
+    random_translation,
+    rotation_matrix,
+    scaling_matrix,
+    shear_matrix,
+    translation_matrix,
+)
+from jaxvision.data.augment.mixing import cutmix, mixup
+from jaxvision.data.augment.policy import rand_augment
+from jaxvision.data.augment.tone import autocontrast, equalize, invert, posterize, solarize
+from jaxvision.data.augment.transform import (
+    Transform,
+    apply,
+    chain,
+    geometric,
+    photometric,
+    sometimes,
+)
+from jaxvision.data.augment.warp import Sampling, affine_warp, compose, warp_points
+
+__all__ = [
+    "Sampling",
+    "Transform",
+    "adjust_brightness",
+    "adjust_contrast",
+    "adjust_hue",
+    "adjust_saturation",
+    "adjust_sharpness",
+    "affine_warp",
+    "apply",
+    "autocontrast",
+    "centered",
+    "chain",
+    "color_jitter",
+    "compose",
+    "cutmix",
+    "equalize",
+    "flip_horizontal",
+    "flip_vertical",
+    "gaussian_blur",
+    "geometric",
+    "invert",
+    "mixup",
+    "photometric",
+    "posterize",
+    "rand_augment",
+    "random_crop",
+    "random_erasing",
+    "random_flip",
+    "random_gaussian_blur",
+    "random_gaussian_noise",
+    "random_grayscale",
+    "random_resized_crop",
+    "random_rotation",
+    "random_scale",
+    "random_shear",
+    "random_translation",
+    "rotation_matrix",
+    "scaling_matrix",
+    "shear_matrix",
+    "solarize",
+    "sometimes",
+    "to_grayscale",
+    "translation_matrix",
+    "warp_points",
+]

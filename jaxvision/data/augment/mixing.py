@@ -1,0 +1,177 @@
+"""MixUp and CutMix: rows of a batch mixed with one another, and their labels with them."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Num, Shaped
+
+from jaxvision.data.augment._common import Number, RandomKey, check_amount, widen
+from jaxvision.data.augment.erasing import rectangle
+
+
+def mixup(
+    key: RandomKey,
+    images: Num[Array, "batch height width channels"],
+    labels: Num[Array, "batch *classes"],
+    *,
+    alpha: Number,
+    num_classes: int | None = None,
+    weight: Num[Array, " batch"] | None = None,
+    per_row: bool = False,
+) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch classes"]]:
+    """Averages each image with another of the batch, and their labels in the same proportion.
+
+    The other is given by a random permutation, so every row is used once as a partner.
+
+    Args:
+        key: A PRNG key.
+        images: Floating images.
+        labels: Class indices, together with `num_classes`, or distributions over classes.
+        alpha: An image's share is drawn from Beta(alpha, alpha); 0 mixes nothing.
+        num_classes: The number of classes, where labels are indices.
+        weight: Rows of weight 0 are padding: they stay unmixed, and so does a row whose partner
+            they would have been.
+        per_row: Draw a share for every row rather than one, as in the paper, for the batch.
+
+    Returns:
+        The mixed images, in their dtype, and distributions over the classes. Indices outside
+        the classes contribute zeros.
+
+    Raises:
+        TypeError: If the images are not floating.
+        ValueError: If alpha is negative, or labels and `num_classes` do not go together.
+
+    Reference: Zhang et al., mixup: Beyond empirical risk minimization, ICLR 2018,
+    arXiv:1710.09412
+
+    >>> images, labels = jnp.zeros((4, 8, 8, 3)), jnp.array([0, 1, 2, 0])
+    >>> mixed, targets = mixup(jax.random.key(0), images, labels, alpha=0.2, num_classes=3)
+    >>> mixed.shape, targets.shape
+    ((4, 8, 8, 3), (4, 3))
+    """
+    check_amount("alpha", alpha)
+    wide, targets = widen(images), _distributions(labels, num_classes)
+    partner_key, share_key = jax.random.split(key)
+    partner, alone = _partners(partner_key, images.shape[0], weight)
+    share = _shares(share_key, alpha, images.shape[0] if per_row else 1)
+    share = jnp.where(alone, 1, share)
+    image_share = share[:, None, None, None]
+    mixed = image_share * wide + (1 - image_share) * wide[partner]
+    # An unmixed row is kept by selection: times zero, a partner that is not finite would show.
+    mixed = jnp.where(alone[:, None, None, None], wide, mixed)
+    return mixed.astype(images.dtype), _mix_targets(targets, partner, share)
+
+
+def cutmix(
+    key: RandomKey,
+    images: Num[Array, "batch height width channels"],
+    labels: Num[Array, "batch *classes"],
+    *,
+    alpha: Number = 1.0,
+    num_classes: int | None = None,
+    weight: Num[Array, " batch"] | None = None,
+    per_row: bool = False,
+) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch classes"]]:
+    """Pastes into each image a rectangle of another, and mixes the labels by its exact area.
+
+    A share is drawn from Beta(alpha, alpha). The rectangle has the image's shape and 1 - share of
+    its area, its centre is uniform over the image, and what leaves the image is cut off; the
+    labels' share is then that of the pixels which remain.
+
+    Args:
+        key: A PRNG key.
+        images: Floating images.
+        labels: Class indices, together with `num_classes`, or distributions over classes.
+        alpha: Parameter of the Beta distribution; 0 mixes nothing.
+        num_classes: The number of classes, where labels are indices.
+        weight: Rows of weight 0 are padding: they stay unmixed, and so does a row whose partner
+            they would have been.
+        per_row: Draw a rectangle for every row rather than one, as in the paper, for the batch.
+
+    Returns:
+        The mixed images, in their dtype, and distributions over the classes. Indices outside
+        the classes contribute zeros.
+
+    Raises:
+        TypeError: If the images are not floating.
+        ValueError: If alpha is negative, or labels and `num_classes` do not go together.
+
+    Reference: Yun et al., CutMix: Regularization strategy to train strong classifiers with
+    localizable features, ICCV 2019, arXiv:1905.04899
+
+    >>> images, labels = jnp.zeros((4, 8, 8, 3)), jnp.array([0, 1, 2, 0])
+    >>> mixed, targets = cutmix(jax.random.key(0), images, labels, num_classes=3)
+    >>> mixed.shape, targets.shape
+    ((4, 8, 8, 3), (4, 3))
+    """
+    check_amount("alpha", alpha)
+    wide, targets = widen(images), _distributions(labels, num_classes)
+    batch, height, width, _ = images.shape
+    partner_key, share_key, box_key = jax.random.split(key, 3)
+    partner, alone = _partners(partner_key, batch, weight)
+    count = batch if per_row else 1
+    shares = _shares(share_key, alpha, count)
+    pasted = jax.vmap(lambda key, share: _cut(key, share, height, width))(
+        jax.random.split(box_key, count), shares
+    )
+    pasted = pasted & ~alone[:, None, None, None]
+    kept = 1 - pasted.mean(axis=(1, 2, 3), dtype=targets.dtype)
+    mixed = jnp.where(pasted, wide[partner], wide)
+    return mixed.astype(images.dtype), _mix_targets(targets, partner, kept)
+
+
+def _distributions(
+    labels: Num[Array, "batch *classes"], num_classes: int | None
+) -> Float[Array, "batch classes"]:
+    indices = jnp.issubdtype(labels.dtype, jnp.integer)
+    if indices and labels.ndim == 1:
+        if num_classes is None:
+            raise ValueError("labels are class indices; say how many classes: num_classes=...")
+        return jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
+    if indices or labels.ndim != 2:
+        raise ValueError(
+            "labels must be integer class indices (batch,) or floating distributions (batch, "
+            f"classes), not {labels.dtype} of shape {labels.shape}"
+        )
+    if num_classes not in (None, labels.shape[1]):
+        raise ValueError(f"num_classes={num_classes}, but labels are over {labels.shape[1]}")
+    return labels.astype(jnp.promote_types(labels.dtype, jnp.float32))
+
+
+def _partners(
+    key: RandomKey, batch: int, weight: Num[Array, " batch"] | None
+) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
+    """Who is mixed into each row, and which rows are to stay unmixed."""
+    partner = jax.random.permutation(key, batch)
+    if weight is None:
+        return partner, jnp.zeros(batch, bool)
+    return partner, (weight == 0) | (weight[partner] == 0)
+
+
+def _shares(key: RandomKey, alpha: Number, count: int) -> Float[Array, " count"]:
+    if alpha == 0:
+        return jnp.ones(count, jnp.float32)
+    return jax.random.beta(key, alpha, alpha, (count,), jnp.float32)
+
+
+def _cut(
+    key: RandomKey, share: Float[Array, ""], height: int, width: int
+) -> Bool[Array, "height width 1"]:
+    """A rectangle about a random centre, of 1 - share of the area before it is cut off."""
+    row_key, column_key = jax.random.split(key)
+    side = jnp.sqrt(1 - share)
+
+    def bounds(key: RandomKey, length: int) -> tuple[Array, Array]:
+        middle = jax.random.randint(key, (), 0, length)
+        half = (side * length).astype(jnp.int32) // 2
+        return middle - half, middle + half
+
+    return rectangle(height, width, rows=bounds(row_key, height), columns=bounds(column_key, width))
+
+
+def _mix_targets(
+    targets: Float[Array, "batch classes"],
+    partner: Int[Array, " batch"],
+    share: Shaped[Array, "#batch"],
+) -> Float[Array, "batch classes"]:
+    share = share[:, None].astype(targets.dtype)
+    return share * targets + (1 - share) * targets[partner]
