@@ -11,14 +11,13 @@ holds settings.json, metrics.jsonl, TensorBoard files, checkpoints and figures.
 import dataclasses
 import functools
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import tyro
 
-from jaxvision import data, models, plots, train
+from jaxvision import data, models, train
 
 
 @dataclasses.dataclass(frozen=True)

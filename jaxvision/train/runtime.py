@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from typing import Any
 
 import jax
 
@@ -23,7 +24,7 @@ def start(*, distributed: bool = False) -> None:
     >>> start()
     """
     if distributed and not jax.distributed.is_initialized():
-        numbers = {
+        numbers: dict[str, Any] = {
             name: int(os.environ[variable])
             for name, variable in (
                 ("num_processes", "JAX_NUM_PROCESSES"),
@@ -38,7 +39,8 @@ def start(*, distributed: bool = False) -> None:
                 f"cannot find the other processes ({error}): set JAX_COORDINATOR_ADDRESS "
                 "(HOST:PORT of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID for each process"
             ) from error
-    if jax.config.jax_compilation_cache_dir is None:
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir is None:
         cache = pathlib.Path.home() / ".cache" / "jaxvision" / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        config.update("jax_compilation_cache_dir", str(cache))
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -1,0 +1,176 @@
+"""Evaluates a trained classifier with nothing but its run folder.
+
+    python experiments/evaluate.py runs/lenet
+    python experiments/evaluate.py runs/lenet --compare runs/mlp
+
+Prints every score with a 95% interval, and writes evaluation.json and figures into the run folder.
+With --compare, McNemar's test says whether two models differ in more than chance.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import tyro
+from classify import Settings as TrainSettings
+from classify import load_split
+
+from jaxvision import data, metrics, plots, train
+from jaxvision.train.scores import Score, classification_scores, softmax
+
+DATA_SETTINGS = ("dataset", "data_dir", "image_size", "channels", "corrupt", "eval_split")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of an evaluation."""
+
+    run_dir: tyro.conf.Positional[str]
+    """The folder that the training left."""
+    split: str | None = None
+    """What to evaluate on; None takes the split that the run was evaluated on."""
+    dataset: str | None = None
+    """Another data set or folder than the run's own."""
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its files; None takes the run's."""
+    step: int | None = None
+    """Which checkpoint; None takes the newest."""
+    batch_size: int = 256
+    """Images at once."""
+    num_resamples: int = 1000
+    """Bootstrap draws for the intervals; 0 leaves most of them out."""
+    compare: str | None = None
+    """Another run folder, evaluated on the same images."""
+    figures: bool = True
+    """Whether to draw figures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Predictions of a restored model."""
+
+    logits: np.ndarray
+    labels: np.ndarray
+    dataset: data.Dataset
+    scores: dict[str, Score]
+    figures: list[pathlib.Path]
+
+
+def predict(settings: Settings, run_dir: str) -> tuple[np.ndarray, np.ndarray, data.Dataset]:
+    """Restores a run's model and runs it over the data."""
+    saved, model, variables = train.restore_for_evaluation(run_dir, step=settings.step)
+    known = {name: saved["settings"][name] for name in DATA_SETTINGS if name in saved["settings"]}
+    given = {"dataset": settings.dataset, "data_dir": settings.data_dir}
+    known |= {name: value for name, value in given.items() if value is not None}
+    if "dataset" not in known:
+        raise SystemExit(f"{run_dir} does not say what it was trained on: give --dataset")
+    dataset_settings = TrainSettings(**known)
+    dataset = load_split(dataset_settings, settings.split or dataset_settings.eval_split)
+    logits, labels = train.classification.predict(
+        model,
+        variables,
+        dataset,
+        batch_size=settings.batch_size,
+        mean=saved["step"]["mean"],
+        std=saved["step"]["std"],
+    )
+    return logits, labels, dataset
+
+
+def draw(
+    run_dir: pathlib.Path, logits: np.ndarray, labels: np.ndarray, dataset: data.Dataset
+) -> list[pathlib.Path]:
+    """Draws what one would want to see of a classifier; returns the paths."""
+    probabilities, predictions = softmax(logits), logits.argmax(axis=1)
+    names = dataset.class_names
+    wrong = np.flatnonzero(predictions != labels)
+    wrong = wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")][:25]
+    matrix = metrics.confusion_matrix(labels, predictions, logits.shape[1])
+    drawn = {
+        "learning_curves": plots.learning_curves(train.read_metrics(run_dir)),
+        "confusion_matrix": plots.confusion_matrix(matrix, names),
+        "mistakes": plots.mistakes(
+            [dataset[int(index)]["image"] for index in wrong],
+            labels[wrong],
+            predictions[wrong],
+            probabilities.max(axis=1)[wrong],
+            names,
+        ),
+        "reliability": plots.reliability_diagram(probabilities, labels),
+    }
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(run_dir / "figures" / f"{name}.png")
+        plots.save(figure, paths[-1])
+    return paths
+
+
+def table(scores: dict[str, Score]) -> str:
+    """Scores with their intervals, a line each."""
+    lines = [f"{'score':22}  value   95% interval"]
+    for name, score in scores.items():
+        interval = "" if np.isnan(score.low) else f"  [{score.low:.4f}, {score.high:.4f}]"
+        lines.append(f"{name:22}  {score.value:.4f}{interval}")
+    return "\n".join(lines)
+
+
+def compare(settings: Settings, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Tests whether another run's model differs from this one."""
+    assert settings.compare is not None
+    other, other_labels, _ = predict(settings, settings.compare)
+    if not np.array_equal(labels, other_labels):
+        raise SystemExit(
+            f"{settings.compare} was evaluated on other images; name the --split and --dataset "
+            "that both share"
+        )
+    predictions, others = logits.argmax(axis=1), other.argmax(axis=1)
+    test = metrics.mcnemar(labels, predictions, others)
+    difference = metrics.paired_bootstrap(
+        lambda labels, outputs: float(np.mean(labels == outputs)),
+        labels,
+        predictions,
+        others,
+        seed=0,
+        num_resamples=max(settings.num_resamples, 1000),
+    )
+    low, high = difference.interval
+    print(
+        f"\n{settings.run_dir} against {settings.compare}\n"
+        f"accuracy {np.mean(predictions == labels):.4f} against {np.mean(others == labels):.4f}: "
+        f"difference {difference.difference:+.4f} [{low:+.4f}, {high:+.4f}]\n"
+        f"right where the other is wrong: {test.b} against {test.c}\n"
+        f"McNemar's test: exact p = {test.exact_p_value:.4g}"
+    )
+    return {
+        "other": settings.compare,
+        "difference": difference.difference,
+        "interval": [low, high],
+        **test._asdict(),
+    }
+
+
+def main(settings: Settings) -> Evaluation:
+    """Evaluates, prints, and writes evaluation.json and the figures."""
+    train.start()
+    run_dir = pathlib.Path(settings.run_dir).expanduser()
+    logits, labels, dataset = predict(settings, settings.run_dir)
+    scores = classification_scores(logits, labels, num_resamples=settings.num_resamples)
+    print(f"{run_dir} on {len(labels)} images of {dataset.name}/{dataset.split}")
+    print(table(scores))
+    content: dict[str, Any] = {
+        "data": dataset.describe(),
+        "scores": {name: score._asdict() for name, score in scores.items()},
+    }
+    if settings.compare is not None:
+        content["comparison"] = compare(settings, logits, labels)
+    paths = draw(run_dir, logits, labels, dataset) if settings.figures else []
+    (run_dir / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n")
+    for path in paths:
+        print(path)
+    return Evaluation(logits, labels, dataset, scores, paths)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

@@ -1,0 +1,67 @@
+"""Classifies image files with a trained model.
+
+python experiments/predict.py runs/lenet photo.png other.jpg
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+import numpy as np
+import tyro
+
+from jaxvision import data, train
+from jaxvision.train.scores import softmax
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a prediction."""
+
+    run_dir: tyro.conf.Positional[str]
+    """The folder that the training left."""
+    images: tyro.conf.Positional[tuple[str, ...]]
+    """Image files, of any size: they are resized and cropped as the run's own were."""
+    top: int = 3
+    """How many classes to show."""
+    step: int | None = None
+    """Which checkpoint; None takes the newest."""
+
+
+def main(settings: Settings) -> int:
+    """Prints the most probable classes of every image; counts those that cannot be read."""
+    if not settings.images:
+        raise SystemExit("name at least one image: predict.py RUN_DIR IMAGE...")
+    train.start()
+    saved, model, variables = train.restore_for_evaluation(settings.run_dir, step=settings.step)
+    described = saved["settings"].get("data")
+    if described is None:
+        raise SystemExit(f"{settings.run_dir} does not say what images it was trained on")
+    height, width, channels = described["image_shape"]
+    names, pixels, failed = [], [], 0
+    for name in settings.images:
+        try:
+            image = data.decode_image(pathlib.Path(name), channels=channels)
+        except (OSError, data.CorruptImageError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        names.append(name)
+        pixels.append(data.resize_and_crop(image, (height, width)))
+    if pixels:
+        logits, _ = train.classification.predict(
+            model,
+            variables,
+            data.from_arrays({"image": np.stack(pixels)}),
+            mean=saved["step"]["mean"],
+            std=saved["step"]["std"],
+        )
+        classes = described["class_names"] or [str(index) for index in range(logits.shape[1])]
+        for name, row in zip(names, softmax(logits), strict=True):
+            best = np.argsort(-row, kind="stable")[: settings.top]
+            print(f"{name}: " + ", ".join(f"{classes[i]} {row[i]:.1%}" for i in best))
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(tyro.cli(Settings, description=__doc__)) else 0)
