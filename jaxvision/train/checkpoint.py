@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import pathlib
 import shutil
 import threading
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 
 from jaxvision._logs import absl_level
 from jaxvision.train.files import write_json
-from jaxvision.train.selection import path_name
+from jaxvision.train.selection import combine, path_name
 
 PyTree = Any
 MANIFEST = "manifest.json"
@@ -95,7 +96,7 @@ class Checkpointer:
             self._sweep()
             response = ocp.save_checkpointables_async(
                 folder,
-                {"state": state},
+                {"state": _without_empty(state)},
                 overwrite=True,
                 custom_metadata=extra,
             )
@@ -167,13 +168,15 @@ class Checkpointer:
             abstract_state = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), saved
             )
-        differences = _differences(saved, abstract_state)
+        stored = _without_empty(abstract_state)
+        differences = _differences(saved, stored)
         if differences:
             raise CheckpointError(
                 f"checkpoint {self._folder(step)} holds another state than this run's:\n  "
                 + "\n  ".join(differences)
             )
-        return ocp.load_checkpointables(self._folder(step), {"state": abstract_state})["state"]
+        state = ocp.load_checkpointables(self._folder(step), {"state": stored})["state"]
+        return combine(state, jax.tree.map(_if_empty, abstract_state))
 
     def restore(self, abstract_state: PyTree = None) -> Restored | None:
         """Reads the newest checkpoint that is whole.
@@ -267,6 +270,15 @@ def _differences(saved: PyTree, wanted: PyTree) -> list[str]:
         if before.get(name) != now.get(name)
     ]
     return lines if len(lines) <= 20 else [*lines[:20], f"and {len(lines) - 20} more"]
+
+
+def _without_empty(state: PyTree) -> PyTree:
+    """None in place of arrays without elements, which Orbax does not take."""
+    return jax.tree.map(lambda leaf: leaf if math.prod(leaf.shape) else None, state)
+
+
+def _if_empty(leaf: Any) -> Any:
+    return None if math.prod(leaf.shape) else jnp.zeros(leaf.shape, leaf.dtype)
 
 
 def _stored(leaf: Any) -> Any:

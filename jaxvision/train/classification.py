@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int, Key, Num
+from jaxtyping import Array, Bool, Float, Float32, Integer, Key, Num, Real
 
 from jaxvision import losses, metrics, models
 from jaxvision.data import Dataset, normalize, to_float
@@ -18,7 +18,8 @@ from jaxvision.train.step import Metrics
 PyTree = Any
 Augment = Callable[[Array, Array], Array]
 Mix = Callable[..., tuple[Array, Array]]
-Targets = Int[Array, " batch"] | Float[Array, "batch classes"]
+Targets = Integer[Array, " batch"] | Float[Array, "batch classes"]
+Weight = Real[Array, " batch"] | Bool[Array, " batch"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,7 +106,8 @@ def make_loss_fn(
         model: A Flax module called as `model(images, train=...)` that gives logits.
         label_smoothing: See `losses.cross_entropy`.
         class_weights: One number per class, for skewed data; the loss is then divided by the
-            weights of the labels, as torch divides it.
+            weights of the labels, as torch divides it. A label that is a distribution weighs the
+            mean of its classes, so that mixing changes no weight (torch divides by the rows).
         l2: Adds so much times the sum of squares of the kernels. (Weight decay is the optimizer's.)
         mean: Subtracted from every channel of images that lie between 0 and 1.
         std: Divided by.
@@ -115,6 +117,9 @@ def make_loss_fn(
 
     Returns:
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
+
+    Raises:
+        ValueError: `l2` is negative.
 
     >>> from jaxvision import models, train
     >>> model = models.create_model("linear_classifier", num_classes=3)
@@ -126,13 +131,15 @@ def make_loss_fn(
     >>> print(loss.round(4))  # log(3): no class is preferred
     1.0986
     """
+    if not l2 >= 0:
+        raise ValueError(f"l2 must not be negative, got {l2}")
     return ClassificationLoss(
         model=model,
         label_smoothing=label_smoothing,
-        class_weights=None if class_weights is None else tuple(class_weights),
+        class_weights=None if class_weights is None else _floats(class_weights),
         l2=l2,
-        mean=tuple(mean),
-        std=tuple(std),
+        mean=_floats(mean),
+        std=_floats(std),
         augment=augment,
         mix=mix,
     )
@@ -184,7 +191,7 @@ def predict(
     batch_size: int = 128,
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
-) -> tuple[Float32[np.ndarray, "examples classes"], Int[np.ndarray, " examples"]]:
+) -> tuple[Float32[np.ndarray, "examples classes"], Integer[np.ndarray, " examples"]]:
     """Runs a model over data, on this process's first device.
 
     Args:
@@ -197,6 +204,9 @@ def predict(
 
     Returns:
         The logits, and the labels; -1 where the data have none. Padding is left out.
+
+    Raises:
+        ValueError: There is no batch in the data.
 
     >>> from jaxvision import data, models
     >>> model = models.create_model("linear_classifier", num_classes=3)
@@ -222,6 +232,8 @@ def predict(
         labels = np.asarray(batch.get("label", np.full(len(kept), -1)))
         all_logits.append(logits[kept])
         all_labels.append(labels[kept])
+    if not all_logits:
+        raise ValueError("there is nothing to predict: the data hold no batch")
     return np.concatenate(all_logits), np.concatenate(all_labels)
 
 
@@ -235,12 +247,19 @@ def _described(model: nn.Module) -> dict[str, Any] | None:
         return None
 
 
-def _unpack(
-    batch: Mapping[str, Any],
-) -> tuple[Float[Array, "..."], Targets, Float[Array, " batch"]]:
+def _floats(numbers: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(number) for number in numbers)
+
+
+def _unpack(batch: Mapping[str, Any]) -> tuple[Float[Array, "..."], Targets, Weight]:
+    for name in ("image", "label"):
+        if name not in batch:
+            raise ValueError(
+                f"to classify, a batch needs 'image' and 'label'; this one has {', '.join(batch)}"
+            )
     images = to_float(jnp.asarray(batch["image"]))
     labels = jnp.asarray(batch["label"])
-    weight = batch["weight"] if "weight" in batch else jnp.ones(len(images), images.dtype)
+    weight = batch["weight"] if "weight" in batch else jnp.ones(len(images))
     return images, labels, jnp.asarray(weight)
 
 

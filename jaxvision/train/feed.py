@@ -63,7 +63,14 @@ def feed(
             return Chunk(parallel.place_batch(batches[0]), 1, position)
         # Always as many as the program was compiled for; it runs only those that count.
         filled = batches + [batches[-1]] * (fuse - len(batches))
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
+        try:
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
+        except ValueError as error:
+            raise ValueError(
+                f"steps can be fused only over batches of one structure and shape ({error}): fill "
+                "the last batch up with rows of weight 0, as Dataset.batches does, or give fit "
+                "fuse_steps=1"
+            ) from error
         return Chunk(parallel.place_batch(stacked, stacked=True), len(batches), position)
 
     with Prefetch(_draw(iterator, calendar, start, fuse), place) as chunks:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision.data import Dataset, Prefetch
+from jaxvision.data import Batches, Dataset, Prefetch
 from jaxvision.metrics import compute
 from jaxvision.train.calendar import Calendar, steps_to_fuse
 from jaxvision.train.feed import Chunk, Peekable, feed
@@ -110,10 +110,13 @@ def fit(
     >>> float(result.state), result.step
     (40.0, 5)
     """
-    if batches is None and num_steps is None:
-        raise ValueError("without batches, num_steps has to say when to stop")
+    endless = batches is None or (isinstance(batches, Batches) and batches.plan.epochs is None)
+    if endless and num_steps is None:
+        raise ValueError("num_steps has to say when to stop: these batches never end")
     if evaluate is None and eval_data is not None:
         raise ValueError("eval_data needs evaluate: a function (state, batch) -> metrics")
+    if fuse_steps is not None and fuse_steps < 1:
+        raise ValueError(f"fuse_steps must be at least 1, got {fuse_steps}")
     parallel = step if isinstance(step, ParallelStep) else parallelize(step)
     calendar = Calendar.plan(
         num_steps, log_every=log_every, eval_every=eval_every, checkpoint_every=checkpoint_every

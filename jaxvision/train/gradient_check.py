@@ -1,6 +1,7 @@
 """Numerical against analytic gradients."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,8 @@ class LeafReport:
         name: Its path.
         checked: Entries that were compared.
         kinks: Entries left out, because the loss has a corner within the step (a ReLU at 0, say).
-        error: The largest relative error, `|a - n| / max(|a|, |n|)`.
+        error: The largest relative error, `|a - n| / max(|a|, |n|)`, less what rounding explains;
+            NaN if a derivative or the loss is not finite.
         index: Where that was.
         analytic: The derivative there by automatic differentiation.
         numerical: The derivative there by the central difference.
@@ -60,7 +62,7 @@ class GradientReport:
         return self.error <= self.tolerance and any(leaf.checked for leaf in self.leaves)
 
     def __str__(self) -> str:
-        width = max([len(leaf.name) for leaf in self.leaves], default=0)
+        width = max(len(name) for name in ["parameter", *(leaf.name for leaf in self.leaves)])
         header = f"{'parameter':{width}}  checked  kinks  largest error  analytic     numerical"
         rows = [
             f"{leaf.name:{width}}  {leaf.checked:7d}  {leaf.kinks:5d}  {leaf.error:13.1e}  "
@@ -101,7 +103,8 @@ def gradient_check(
         A report, with a table as its text and `passed` for tests.
 
     Raises:
-        ValueError: There are no parameters, or an option is out of range.
+        ValueError: There are no parameters, one is not floating-point, or an option is out of
+            range.
 
     >>> def loss_fn(params):
     ...     return (params["w"] ** 3).sum()
@@ -117,6 +120,12 @@ def gradient_check(
         )
     if not jax.tree.leaves(params):
         raise ValueError("there are no parameters to check")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise ValueError(
+                f"parameter {path_name(path)} has the type {jnp.result_type(leaf)}; only real "
+                "floating-point parameters have a derivative"
+            )
     with jax.enable_x64(True):
         params, args = jax.tree.map(_widen, (params, args))
 
@@ -155,26 +164,31 @@ def _check_leaf(
     step_size: float,
 ) -> LeafReport:
     worst = LeafReport(name, 0, 0, 0.0, (), 0.0, 0.0)
-    kinks = 0
+    checked = 0
     for index in indices:
         below, here, above = (shifted(index, by * step_size) for by in (-1, 0, 1))
         numerical = (above - below) / (2 * step_size)
         analytic = float(gradient[index])
-        size = max(abs(analytic), abs(numerical))
-        # Differences of the loss cannot be told from rounding below this.
-        if size < 1e-15 * max(abs(here), 1.0) / step_size * 1e2:
-            error = 0.0
-        else:
-            error = abs(analytic - numerical) / size
+        error = _relative_error(analytic, numerical, here, step_size)
+        # A corner explains a difference as large as the jump between the slopes on either side,
+        # and no larger one: a wrong gradient where the loss curves is no corner.
         jump = abs((above - here) - (here - below)) / step_size
-        if error > 1e-6 and jump > 1e-3 * size:
-            kinks += 1
+        size = max(abs(analytic), abs(numerical))
+        if error > 1e-6 and jump > 1e-3 * size and jump >= abs(analytic - numerical):
             continue
-        if not error <= worst.error or worst.index == ():  # NaN counts as the worst
-            worst = dataclasses.replace(
-                worst, error=error, index=index, analytic=analytic, numerical=numerical
-            )
-    return dataclasses.replace(worst, checked=len(indices) - kinks, kinks=kinks)
+        checked += 1
+        # NaN is worse than any number.
+        if checked == 1 or (math.isnan(error), error) > (math.isnan(worst.error), worst.error):
+            worst = LeafReport(name, 0, 0, error, index, analytic, numerical)
+    return dataclasses.replace(worst, checked=checked, kinks=len(indices) - checked)
+
+
+def _relative_error(analytic: float, numerical: float, here: float, step_size: float) -> float:
+    if not all(map(math.isfinite, (analytic, numerical, here))):
+        return math.nan
+    rounding = 1e-14 * max(abs(here), 1.0) / step_size  # of the loss, in its difference
+    difference = max(abs(analytic - numerical) - rounding, 0.0)
+    return difference / max(abs(analytic), abs(numerical)) if difference else 0.0
 
 
 def _widen(leaf: Any) -> Any:

@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules by name; the work is Optax's."""
 
+import collections
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxvision._suggest import unknown
+from jaxvision.train.selection import path_name
 
 PyTree = Any
 LearningRate = float | Callable[[Any], Any]
@@ -21,13 +23,20 @@ def decay_mask(params: PyTree) -> PyTree:
         params: The parameters.
 
     Returns:
-        True for leaves of two or more dimensions. Biases, scales and offsets have one.
+        True for leaves of two or more dimensions that are not called `bias` or `scale`. Most biases
+        and scales have one dimension; those of attention have one per head, those of layers that
+        are stacked one more.
 
     >>> import jax.numpy as jnp
     >>> decay_mask({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
     {'bias': False, 'kernel': True}
     """
-    return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
+
+    def decays(path: Sequence[Any], leaf: Any) -> bool:
+        name = path_name(path).rpartition("/")[2]
+        return jnp.ndim(leaf) >= 2 and name not in ("bias", "scale")
+
+    return jax.tree_util.tree_map_with_path(decays, params)
 
 
 def _sgd(learning_rate: LearningRate) -> optax.GradientTransformation:
@@ -132,11 +141,16 @@ def create_optimizer(
             raise ValueError(
                 unknown(f"option of {name}", option, {*allowed, "weight_decay", "clip_norm"})
             )
-    if weight_decay < 0:
+    for option, value in options.items():
+        if option == "eps" and not value >= 0:
+            raise ValueError(f"eps must not be negative, got {value}")
+        if option != "eps" and not 0 <= value < 1:
+            raise ValueError(f"{option} must be in [0, 1), got {value}")
+    if not weight_decay >= 0:
         raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
-    if clip_norm is not None and clip_norm <= 0:
+    if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm must be positive, got {clip_norm}; None does not clip")
-    if not callable(learning_rate) and learning_rate < 0:
+    if not callable(learning_rate) and not learning_rate >= 0:
         raise ValueError(f"learning_rate must not be negative, got {learning_rate}")
 
     chain = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
@@ -164,7 +178,8 @@ def create_schedule(
         learning_rate: The highest value, reached when the warm-up ends.
         num_steps: The length of the run, warm-up included.
         warmup_steps: Rises linearly from 0 over so many steps (Goyal et al., arXiv:1706.02677).
-        milestones: Fractions of `num_steps` at which `step` falls.
+        milestones: Fractions of `num_steps` at which `step` falls. Those that lie in the warm-up
+            count when it ends.
         factor: What `step` multiplies by.
 
     Returns:
@@ -181,6 +196,8 @@ def create_schedule(
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     if not 0 <= warmup_steps <= num_steps:
         raise ValueError(f"warmup_steps must be in [0, {num_steps}], got {warmup_steps}")
+    if not learning_rate >= 0:
+        raise ValueError(f"learning_rate must not be negative, got {learning_rate}")
     rest = num_steps - warmup_steps
     if name == "constant":
         schedule = optax.constant_schedule(learning_rate)
@@ -189,11 +206,15 @@ def create_schedule(
     elif name == "step":
         if not all(0 < milestone < 1 for milestone in milestones):
             raise ValueError(f"milestones are fractions in (0, 1), got {tuple(milestones)}")
-        # The boundaries count from the end of the warm-up; one that lies in it falls at once.
-        starts = [max(round(fraction * num_steps) - warmup_steps, 0) for fraction in milestones]
-        passed = sum(start == 0 for start in starts)
+        if not 0 <= factor <= 1:
+            raise ValueError(f"factor must be in [0, 1], got {factor}")
+        # The boundaries count from the end of the warm-up; several may fall on one step.
+        falls = collections.Counter(
+            max(round(fraction * num_steps) - warmup_steps, 0) for fraction in milestones
+        )
+        passed = falls.pop(0, 0)
         schedule = optax.piecewise_constant_schedule(
-            learning_rate * factor**passed, {start: factor for start in starts if start}
+            learning_rate * factor**passed, {start: factor**n for start, n in falls.items()}
         )
     else:
         raise ValueError(unknown("schedule", name, ("constant", "cosine", "step")))

@@ -25,7 +25,7 @@ def restore_for_evaluation(
 
     Raises:
         CheckpointError: There is no such folder or checkpoint, or the run does not say what its
-            model was.
+            model was, or that model is not registered here.
 
     >>> import tempfile, jax, optax
     >>> from jaxvision import data, train
@@ -44,17 +44,31 @@ def restore_for_evaluation(
         raise CheckpointError(f"{folder} is not the folder of a run: it has no {CHECKPOINTS}/")
     checkpointer = Checkpointer(folder / CHECKPOINTS)
     chosen = checkpointer.latest() if step is None else step
-    if chosen is None or chosen not in checkpointer.steps():
+    if chosen is None:
+        raise CheckpointError(f"{folder} has no checkpoint that is whole")
+    if chosen not in checkpointer.steps():
         has = ", ".join(map(str, checkpointer.steps())) or "none"
         raise CheckpointError(f"{folder} has no checkpoint of step {step}; it has {has}")
-    settings = checkpointer.extra(chosen)["settings"]
-    described = settings["step"].get("model")
+    settings = checkpointer.extra(chosen).get("settings", {})
+    described = settings.get("step", {}).get("model")
     if described is None:
         raise CheckpointError(
             f"the run in {folder} does not say what its model was: make the model with "
             "models.create_model and the loss with a task's make_loss_fn, so that fit can keep it"
         )
+    try:
+        model = models.create_model(**described)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the model of the run in {folder} cannot be made here: {error}; if the run's own code "
+            "registers it, import that first"
+        ) from error
     saved = checkpointer.load(chosen)
+    if "params" not in saved:
+        raise CheckpointError(
+            f"the run in {folder} keeps no single model, but {', '.join(sorted(saved))}: read its "
+            "state with Checkpointer.load"
+        )
     params = saved["params"] if saved.get("ema_params") is None else saved["ema_params"]
     variables = {"params": params, **saved["model_state"]}
-    return settings, models.create_model(**described), variables
+    return settings, model, variables

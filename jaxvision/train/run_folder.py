@@ -166,7 +166,7 @@ def save_settings(folder: pathlib.Path, content: Mapping[str, Any]) -> None:
 
 
 def _flatten(value: Any, prefix: str) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping):
         return [pair for key, item in value.items() for pair in _flatten(item, f"{prefix}.{key}")]
     return [(prefix, value)]
 

@@ -24,15 +24,15 @@ def start(*, distributed: bool = False) -> None:
     >>> start()
     """
     if distributed and not jax.distributed.is_initialized():
-        numbers: dict[str, Any] = {
-            name: int(os.environ[variable])
-            for name, variable in (
-                ("num_processes", "JAX_NUM_PROCESSES"),
-                ("process_id", "JAX_PROCESS_ID"),
-            )
-            if variable in os.environ
-        }
         try:
+            numbers: dict[str, Any] = {
+                name: int(os.environ[variable])
+                for name, variable in (
+                    ("num_processes", "JAX_NUM_PROCESSES"),
+                    ("process_id", "JAX_PROCESS_ID"),
+                )
+                if variable in os.environ
+            }
             jax.distributed.initialize(**numbers)
         except ValueError as error:
             raise RuntimeError(

@@ -36,7 +36,8 @@ def select(tree: PyTree, patterns: Sequence[str]) -> PyTree:
 
     Args:
         tree: The parameters.
-        patterns: Regular expressions over paths such as `stage1_block0/conv1/kernel`.
+        patterns: Regular expressions over paths such as `stage1_block0/conv1/kernel`. None of them
+            marks nothing.
 
     Returns:
         A tree of the same structure, True where a pattern matches.
@@ -50,18 +51,21 @@ def select(tree: PyTree, patterns: Sequence[str]) -> PyTree:
     """
     if isinstance(patterns, str):
         raise ValueError(f"patterns must be a sequence of strings; write [{patterns!r}]")
-    names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    paths = {path for leaf, _ in leaves for path in _path_and_above(path_name(leaf))}
     selected: set[str] = set()
     for pattern in patterns:
         try:
-            compiled = re.compile(rf"(?:{pattern})(?:/.*)?")
+            compiled = re.compile(pattern)
         except re.error as error:
             raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-        matches = {name for name in names if compiled.fullmatch(name)}
+        matches = {path for path in paths if compiled.fullmatch(path)}
         if not matches:
-            raise ValueError(f"no parameter matches: {unknown('pattern', pattern, names)}")
+            raise ValueError(f"no parameter matches: {unknown('pattern', pattern, paths)}")
         selected |= matches
-    return jax.tree_util.tree_map_with_path(lambda path, _: path_name(path) in selected, tree)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: not selected.isdisjoint(_path_and_above(path_name(path))), tree
+    )
 
 
 def partition(tree: PyTree, mask: PyTree) -> tuple[PyTree, PyTree]:
@@ -104,3 +108,9 @@ def combine(first: PyTree, second: PyTree) -> PyTree:
         second,
         is_leaf=lambda leaf: leaf is None,
     )
+
+
+def _path_and_above(name: str) -> list[str]:
+    """`a/b/c`, `a/b` and `a`: a leaf, and the modules that it is in."""
+    parts = name.split("/")
+    return ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]

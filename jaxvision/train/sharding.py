@@ -26,10 +26,15 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     Returns:
         The mesh.
 
+    Raises:
+        ValueError: The list of devices is empty.
+
     >>> data_mesh(jax.devices()[:1]).axis_names
     ('data',)
     """
     devices = jax.devices() if devices is None else devices
+    if not devices:
+        raise ValueError("a mesh needs at least one device, got none; None takes all")
     return jax.make_mesh(
         (len(devices),),
         (BATCH_AXIS,),
@@ -86,7 +91,8 @@ def state_shardings(
         A tree of `NamedSharding`.
 
     Raises:
-        ValueError: The rule names an axis that the mesh lacks, or cuts a dimension unevenly.
+        ValueError: The rule names an axis that the mesh lacks, cuts a dimension unevenly, or gives
+            no `jax.P`.
 
     >>> mesh = data_mesh(jax.devices()[:1])
     >>> state_shardings({"w": jax.numpy.ones(3)}, mesh)["w"].spec
@@ -105,6 +111,11 @@ def state_shardings(
 
 
 def _check_spec(name: str, shape: tuple[int, ...], spec: jax.P, mesh: jax.sharding.Mesh) -> None:
+    if not isinstance(spec, jax.P):
+        raise ValueError(
+            f"the sharding rule gave {spec!r} for {name}; it must give a jax.P, and jax.P() for a "
+            "leaf that is not cut"
+        )
     if len(spec) > len(shape):
         raise ValueError(f"the sharding rule gave {spec} for {name}, whose shape is {shape}")
     for length, axes in zip(shape, spec, strict=False):

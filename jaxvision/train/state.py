@@ -67,6 +67,9 @@ def init_state(
     Returns:
         The state, with `ema_params` None: `TrainStep.prepare` adds what a step keeps besides.
 
+    Raises:
+        ValueError: The batch has no `image`.
+
     >>> import optax
     >>> from flax import linen as nn
     >>> class Tiny(nn.Module):
@@ -77,7 +80,14 @@ def init_state(
     >>> jax.tree.map(jnp.shape, state.params)
     {'Dense_0': {'bias': (2,), 'kernel': (3, 2)}}
     """
-    inputs = sample_batch["image"] if isinstance(sample_batch, Mapping) else sample_batch
+    inputs = sample_batch
+    if isinstance(sample_batch, Mapping):
+        if "image" not in sample_batch:
+            raise ValueError(
+                f"the sample batch has no 'image'; it has {', '.join(sample_batch) or 'nothing'}. "
+                "For a model of other inputs give the input itself"
+            )
+        inputs = sample_batch["image"]
     inputs = jnp.zeros(jnp.shape(inputs), as_floating(jnp.result_type(inputs)))
 
     def create(key: Key[Array, ""]) -> TrainState:

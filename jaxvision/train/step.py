@@ -1,7 +1,7 @@
 """One update: gradients, optimizer, moving average."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -76,7 +76,7 @@ class TrainStep:
         params = combine(optax.apply_updates(trainable, updates), frozen)
         ema_params = state.ema_params
         if self.ema_decay is not None:
-            ema_params = optax.incremental_update(params, ema_params, 1.0 - self.ema_decay)
+            ema_params = _move_average(ema_params, params, self.ema_decay)
         state = TrainState(
             step=state.step + 1,
             params=params,
@@ -90,20 +90,27 @@ class TrainStep:
     def prepare(self, state: TrainState) -> TrainState:
         """Makes a state ready for this step; a state that is ready comes back as it is.
 
-        The moving average starts at the parameters; the optimizer's state shrinks to the trainable
-        leaves. `fit` does this by itself.
+        The moving average starts at the parameters, or is dropped if this step keeps none. An
+        optimizer's state over all parameters starts anew over those that are trainable. `fit` does
+        this by itself.
 
         Args:
             state: What `init_state` gave, or a state of another step on the same model.
 
         Returns:
             The state that the step takes.
+
+        Raises:
+            ValueError: A pattern of `trainable` matches no parameter, or the optimizer's state is
+                another optimizer's, or that of other trainable parameters.
         """
-        if self.ema_decay is not None and state.ema_params is None:
+        if self.ema_decay is None:
+            state = state.replace(ema_params=None)
+        elif state.ema_params is None:
             state = state.replace(ema_params=jax.jit(_copy)(state.params))
         trainable, _ = self._split(state.params)
-        whole = jax.eval_shape(self.optimizer.init, state.params)
-        if self.trainable is not None and _same_structure(state.opt_state, whole):
+        fits = self._is_opt_state(state.opt_state, trainable)
+        if not fits and self._is_opt_state(state.opt_state, state.params):
             state = state.replace(opt_state=jax.jit(self.optimizer.init)(trainable))
         self._check(state, trainable)
         return state
@@ -128,18 +135,31 @@ class TrainStep:
             return params, jax.tree.map(lambda _: None, params)
         return partition(params, select(params, self.trainable))
 
+    def _is_opt_state(self, opt_state: PyTree, params: PyTree) -> bool:
+        structures: list[Any] = [
+            jax.tree.structure(tree)
+            for tree in (opt_state, jax.eval_shape(self.optimizer.init, params))
+        ]
+        return bool(structures[0] == structures[1])
+
     def _check(self, state: TrainState, trainable: PyTree) -> None:
         if self.ema_decay is not None and state.ema_params is None:
             raise ValueError(
                 f"this step averages parameters (ema_decay={self.ema_decay}) and the state has no "
                 "ema_params: call state = step.prepare(state) once before the first step"
             )
-        expected = jax.eval_shape(self.optimizer.init, trainable)
-        if not _same_structure(state.opt_state, expected):
+        if self.ema_decay is None and state.ema_params is not None:
+            raise ValueError(
+                "the state has ema_params, which this step would leave behind (ema_decay=None): "
+                "make the step with an ema_decay, or drop them with state = step.prepare(state)"
+            )
+        if not self._is_opt_state(state.opt_state, trainable):
             raise ValueError(
                 "the optimizer state is not that of this step's optimizer and trainable "
                 "parameters: build the state with init_state(key, model, optimizer, batch) and the "
-                "same optimizer, then state = step.prepare(state)"
+                "same optimizer, or give a trained one the optimizer's first state, "
+                "state.replace(opt_state=optimizer.init(state.params)); then call "
+                "state = step.prepare(state)"
             )
 
 
@@ -185,6 +205,10 @@ def make_train_step(
     >>> float(state.params["w"]), float(metrics["loss"][0])
     (0.5, 1.0)
     """
+    if isinstance(trainable, str):
+        raise ValueError(f"trainable must be a sequence of strings; write [{trainable!r}]")
+    if trainable is not None and not trainable:
+        raise ValueError("trainable is empty, so that nothing would learn; None trains all")
     if accumulate_steps < 1:
         raise ValueError(f"accumulate_steps must be at least 1, got {accumulate_steps}")
     if ema_decay is not None and not 0.0 <= ema_decay < 1.0:
@@ -197,6 +221,25 @@ def make_train_step(
         accumulate_steps=accumulate_steps,
         axis_name=axis_name,
     )
+
+
+def check_metrics(metrics: Mapping[str, Any]) -> None:
+    """Checks that metrics are pairs of sums.
+
+    Args:
+        metrics: What a loss function or a step gave.
+
+    Raises:
+        TypeError: One is something else.
+
+    >>> check_metrics({"loss": (jnp.array(6.0), 4)})
+    """
+    for name, pair in metrics.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(
+                f"metric {name!r} must be a pair of sums (total, count), got a "
+                f"{type(pair).__name__}; the mean m over n rows is (m * n, n)"
+            )
 
 
 def _gradients(
@@ -224,9 +267,13 @@ def _gradients(
             ),
             model_state,
         )
-    # A batch of padding alone has weight 0 and no gradient.
-    scale = jnp.where(weight == 0, 0.0, 1.0 / jnp.where(weight == 0, 1.0, weight))
-    return jax.tree.map(lambda total: scale * total, sums), model_state, metrics
+
+    def mean(total: Array) -> Array:
+        # A batch of padding alone has weight 0 and no gradient.
+        divided = jnp.where(weight == 0, 0.0, total / jnp.where(weight == 0, 1.0, weight))
+        return divided.astype(total.dtype)
+
+    return jax.tree.map(mean, sums), model_state, metrics
 
 
 def _part(
@@ -241,6 +288,7 @@ def _part(
     def weighted(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
         loss, (new_model_state, metrics) = loss_fn(params, model_state, batch, key)
         metrics = {"loss": (loss, jnp.ones_like(loss)), **metrics}
+        check_metrics(metrics)
         weight = jax.lax.stop_gradient(metrics["loss"][1]).astype(loss.dtype)
         return loss * weight, (new_model_state, metrics)
 
@@ -279,15 +327,20 @@ def _accumulate(
 
 def _interleave(leaf: Array, parts: int) -> Array:
     """Row i of a batch becomes row `i // parts` of part `i % parts`."""
+    if not leaf.shape:
+        raise ValueError(
+            f"to be computed in {parts} parts, every leaf of a batch needs the rows along its "
+            "first axis; one is a scalar"
+        )
     rows = leaf.shape[0]
     if rows % parts:
         raise ValueError(f"a batch of {rows} rows does not divide into {parts} equal parts")
     return leaf.reshape(rows // parts, parts, *leaf.shape[1:]).swapaxes(0, 1)
 
 
-def _same_structure(first: PyTree, second: PyTree) -> bool:
-    structures: list[Any] = [jax.tree.structure(first), jax.tree.structure(second)]
-    return bool(structures[0] == structures[1])
+def _move_average(average: PyTree, params: PyTree, decay: float) -> PyTree:
+    """`decay * average + (1 - decay) * params`, in a form that keeps a constant exactly."""
+    return jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), average, params)
 
 
 def _copy(tree: PyTree) -> PyTree:

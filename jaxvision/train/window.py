@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxvision.train.step import check_metrics
+
 Sums = dict[str, list[float]]
 
 
@@ -69,12 +71,18 @@ class Window:
 
     def _take(self) -> None:
         first, count, metrics = self._pending.popleft()
-        for name, (totals, counts) in metrics.items():
-            totals = np.asarray(totals, np.float64).reshape(-1)[:count]
-            counts = np.asarray(counts, np.float64).reshape(-1)[:count]
-            if "loss" in name and not np.isfinite(totals).all():
-                step = first + int(np.argmin(np.isfinite(totals))) + 1
-                raise NonFiniteLossError(f"{name} is {totals[step - first - 1]} at step {step}")
+        check_metrics(metrics)
+        taken = {
+            name: [np.asarray(sums, np.float64).reshape(-1)[:count] for sums in pair]
+            for name, pair in metrics.items()
+        }
+        for index in range(count):  # step by step, so that the first loss to go is the one named
+            for name, (totals, _) in taken.items():
+                if "loss" in name and not np.isfinite(totals[index]):
+                    raise NonFiniteLossError(
+                        f"{name} is {totals[index]} at step {first + index + 1}"
+                    )
+        for name, (totals, counts) in taken.items():
             # One after the other, so that the sum does not depend on how steps were fused.
             total, weight = self._sums.get(name, [0.0, 0.0])
             for more, and_more in zip(totals.tolist(), counts.tolist(), strict=True):
