@@ -18,6 +18,7 @@ import jax
 import tyro
 
 from jaxvision import data, models, train
+from jaxvision.train.figures import draw_classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +130,9 @@ class Settings:
     """Steps between evaluations; None makes ten."""
     checkpoint_every: int | None = None
     """Steps between checkpoints; None saves when it evaluates."""
+    figures: bool = True
+    """Draw learning curves, confusion matrix, mistakes and a reliability diagram at the end (with
+    several processes, experiments/evaluate.py draws them)."""
 
 
 MAY_DIFFER = (
@@ -140,6 +144,7 @@ MAY_DIFFER = (
     "log_every",
     "eval_every",
     "checkpoint_every",
+    "figures",
 )
 """Settings that a run may be continued with another value of."""
 
@@ -274,6 +279,10 @@ def main(settings: Settings) -> train.FitResult:
     )
     if jax.process_index() == 0:
         print(f"{settings.run_dir}: " + _in_words(result.metrics, settings.eval_split))
+    if settings.figures and jax.process_count() == 1:
+        _, model, variables = train.restore_for_evaluation(settings.run_dir)
+        predicted = train.classification.predict(model, variables, eval_data, **normalization)
+        draw_classifier(settings.run_dir, *predicted, eval_data)
     return result
 
 

@@ -17,8 +17,9 @@ import tyro
 from classify import Settings as TrainSettings
 from classify import load_split
 
-from jaxvision import data, metrics, plots, train
-from jaxvision.train.scores import Score, classification_scores, softmax
+from jaxvision import data, metrics, train
+from jaxvision.train.figures import draw_classifier
+from jaxvision.train.scores import Score, classification_scores
 
 DATA_SETTINGS = ("dataset", "data_dir", "image_size", "channels", "corrupt", "eval_split")
 
@@ -79,34 +80,6 @@ def predict(settings: Settings, run_dir: str) -> tuple[np.ndarray, np.ndarray, d
     return logits, labels, dataset
 
 
-def draw(
-    run_dir: pathlib.Path, logits: np.ndarray, labels: np.ndarray, dataset: data.Dataset
-) -> list[pathlib.Path]:
-    """Draws what one would want to see of a classifier; returns the paths."""
-    probabilities, predictions = softmax(logits), logits.argmax(axis=1)
-    names = dataset.class_names
-    wrong = np.flatnonzero(predictions != labels)
-    wrong = wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")][:25]
-    matrix = metrics.confusion_matrix(labels, predictions, logits.shape[1])
-    drawn = {
-        "learning_curves": plots.learning_curves(train.read_metrics(run_dir)),
-        "confusion_matrix": plots.confusion_matrix(matrix, names),
-        "mistakes": plots.mistakes(
-            [dataset[int(index)]["image"] for index in wrong],
-            labels[wrong],
-            predictions[wrong],
-            probabilities.max(axis=1)[wrong],
-            names,
-        ),
-        "reliability": plots.reliability_diagram(probabilities, labels),
-    }
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(run_dir / "figures" / f"{name}.png")
-        plots.save(figure, paths[-1])
-    return paths
-
-
 def table(scores: dict[str, Score]) -> str:
     """Scores with their intervals, a line each."""
     lines = [f"{'score':22}  value   95% interval"]
@@ -165,7 +138,7 @@ def main(settings: Settings) -> Evaluation:
     }
     if settings.compare is not None:
         content["comparison"] = compare(settings, logits, labels)
-    paths = draw(run_dir, logits, labels, dataset) if settings.figures else []
+    paths = draw_classifier(run_dir, logits, labels, dataset) if settings.figures else []
     (run_dir / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n")
     for path in paths:
         print(path)

@@ -237,8 +237,8 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
     for name, pair in metrics.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
-                f"metric {name!r} must be a pair of sums (total, count), got a "
-                f"{type(pair).__name__}; the mean m over n rows is (m * n, n)"
+                f"metric {name!r} must be a pair of sums (total, count); the mean m over n rows "
+                "is (m * n, n)"
             )
 
 
@@ -286,7 +286,11 @@ def _part(
     """
 
     def weighted(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
-        loss, (new_model_state, metrics) = loss_fn(params, model_state, batch, key)
+        match loss_fn(params, model_state, batch, key):
+            case (loss, (new_model_state, metrics)):
+                pass
+            case _:
+                raise TypeError("a loss_fn must return (loss, (model_state, metrics))")
         metrics = {"loss": (loss, jnp.ones_like(loss)), **metrics}
         check_metrics(metrics)
         weight = jax.lax.stop_gradient(metrics["loss"][1]).astype(loss.dtype)

@@ -1,0 +1,119 @@
+"""What the loop costs: `fit` against a bare jitted loop, on the same step.
+
+    python benchmarks/step_overhead.py
+
+The bare loop is as short as it can be: its batches lie on the device already, and it looks at no
+metric. `fit` draws its batches from a data set, copies them, checks every loss, and logs; its last
+column also writes the run folder. Rounds are interleaved, and times are differences between a long
+and a short run, so that start-up and compilation do not count.
+"""
+
+import dataclasses
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import tyro
+
+from jaxvision import data, models, train
+
+CASES = {
+    "lenet5": ("lenet5", {}, 128, 32),
+    "resnet18": ("resnet18", {"small_images": True}, 32, 32),
+    "mlp": ("mlp", {"hidden_sizes": (64,)}, 128, 8),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the benchmark."""
+
+    cases: tuple[str, ...] = ("lenet5", "resnet18", "mlp")
+    """Which models: lenet5 at batch 128, resnet18 at batch 32, a tiny mlp whose steps are fused."""
+    seconds: float = 4.0
+    """How long a measured run should take, about."""
+    rounds: int = 5
+    """How often to measure each; medians are shown."""
+
+
+def make(name: str) -> tuple[train.ParallelStep, Callable, data.Dataset, int]:
+    """A compiled step, a function that makes its state, and data."""
+    model_name, options, batch_size, image_size = CASES[name]
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2048, image_size, image_size, 1), np.uint8)
+    dataset = data.from_arrays({"image": images, "label": rng.integers(0, 10, 2048)})
+    model = models.create_model(model_name, num_classes=10, **options)
+    tx = train.create_optimizer("adam", 1e-3)
+    step = train.make_train_step(train.classification.make_loss_fn(model), tx)
+    parallel = train.parallelize(step, train.data_mesh(jax.devices()[:1]))
+
+    def fresh() -> train.TrainState:
+        return train.init_state(jax.random.key(0), model, tx, dataset.sample_batch())
+
+    return parallel, fresh, dataset, batch_size
+
+
+def per_step(run: Callable[[int], object], num_steps: int) -> float:
+    """Seconds of one step: a run of 2 n steps less one of n."""
+    times = []
+    for count in (num_steps, 2 * num_steps):
+        began = time.perf_counter()
+        jax.block_until_ready(run(count))
+        times.append(time.perf_counter() - began)
+    return (times[1] - times[0]) / num_steps
+
+
+def measure(name: str, settings: Settings) -> tuple[float, float, float]:
+    """Median seconds per step: bare, by fit, by fit with a run folder."""
+    parallel, fresh, dataset, batch_size = make(name)
+    bare_step = jax.jit(parallel.step, donate_argnums=0)
+    on_device = [
+        jax.device_put(batch) for batch in itertools.islice(dataset.batches(batch_size), 8)
+    ]
+
+    def bare(count: int) -> object:
+        state = fresh()
+        for index in range(count):
+            state, _ = bare_step(state, on_device[index % len(on_device)])
+        return state
+
+    def fitted(count: int) -> object:
+        batches = dataset.batches(batch_size)
+        return train.fit(parallel, fresh(), batches, num_steps=count).state
+
+    def kept(count: int) -> object:
+        with tempfile.TemporaryDirectory() as folder:
+            batches = dataset.batches(batch_size)
+            result = train.fit(parallel, fresh(), batches, num_steps=count, run_dir=folder)
+            return result.state
+
+    ways = (bare, fitted, kept)
+    for way in ways:
+        way(40)  # compiles
+    num_steps = max(20, round(settings.seconds / 3 / per_step(bare, 20)))
+    rounds = [[per_step(way, num_steps) for way in ways] for _ in range(settings.rounds)]
+    bare_time, fit_time, kept_time = (
+        statistics.median(times) for times in zip(*rounds, strict=True)
+    )
+    return bare_time, fit_time, kept_time
+
+
+def main(settings: Settings) -> None:
+    """Prints the table."""
+    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, medians of {settings.rounds}")
+    print("model      batch   bare ms   fit ms   fit/bare rate   with run folder")
+    for name in settings.cases:
+        bare, fitted, kept = measure(name, settings)
+        print(
+            f"{name:9}  {CASES[name][2]:5d}  {1e3 * bare:8.3f}  {1e3 * fitted:7.3f}  "
+            f"{bare / fitted:14.3f}  {bare / kept:16.3f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
