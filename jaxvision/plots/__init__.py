@@ -1,1 +1,22 @@
-"""Figures."""
+"""Figures: each function returns a `matplotlib.figure.Figure`, and `save` writes it as PNG.
+
+Matplotlib comes with `pip install 'jaxvision[plots]'` and loads when the first figure is drawn. The
+figures are made without pyplot: nothing opens a window, needs a display, or stays in memory after
+the figure; and they may be drawn in threads.
+"""
+
+from jaxvision.plots.calibration import reliability_diagram
+from jaxvision.plots.confusion import confusion_matrix
+from jaxvision.plots.images import image_grid, mistakes
+from jaxvision.plots.saving import save
+from jaxvision.plots.training import learning_curves, learning_curves_by_seed
+
+__all__ = [
+    "confusion_matrix",
+    "image_grid",
+    "learning_curves",
+    "learning_curves_by_seed",
+    "mistakes",
+    "reliability_diagram",
+    "save",
+]

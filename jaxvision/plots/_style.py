@@ -1,0 +1,208 @@
+"""What every figure shares: colors, sizes, text, and how it begins.
+
+All of it is set on the artists themselves. Matplotlib's `rcParams` belong to the process: a library
+that changes them, for a moment only, changes the figure that another thread is drawing.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jaxtyping import Float64
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.colors
+    import matplotlib.figure
+
+ArrayLike = np.ndarray | jax.Array | Sequence[Any]
+"""What the figures are drawn from: NumPy and JAX arrays, lists, tuples."""
+
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
+"""Distinguishable without the sense for red and green (Okabe and Ito, 2008); yellow, which is lost
+on white, left out."""
+
+INK, QUIET, RULE = "#333333", "#999999", "#E4E4E4"
+"""Text; what is there for comparison; lines that only guide the eye."""
+
+TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11.0, 9.0, 8.0
+"""In points."""
+
+# Linear sRGB to the responses of the cones, and their cube roots to lightness and two opponent
+# colors (Ottosson, A perceptual color space for image processing, 2020).
+_CONES = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_OKLAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def new_figure(width: float, height: float, title: str | None = None) -> "matplotlib.figure.Figure":
+    """Makes an empty figure that no window and no global list knows of.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        title: Of the whole figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ImportError: Matplotlib is not installed.
+
+    >>> new_figure(4.0, 3.0).get_size_inches()
+    array([4., 3.])
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ImportError("figures need matplotlib: pip install 'jaxvision[plots]'") from None
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.06, hspace=0.06)
+    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
+    if title is not None:
+        entitle(figure, title)
+    return figure
+
+
+def entitle(figure: "matplotlib.figure.Figure", title: str, *, y: float | None = None) -> None:
+    """Gives a figure its title.
+
+    Args:
+        figure: The figure.
+        title: What it shows.
+        y: Where the title's top is, as a share of the height; None leaves that to the layout.
+    """
+    figure.suptitle(title, y=y, fontsize=TITLE_SIZE, color=INK, parse_math=False)
+
+
+def dress(
+    axes: "matplotlib.axes.Axes", *, title: str = "", x: str = "", y: str = "", grid: bool = False
+) -> None:
+    """Gives axes their words, and the look that all axes have.
+
+    Args:
+        axes: The axes.
+        title: What they show.
+        x: The horizontal quantity and its unit.
+        y: The vertical quantity and its unit.
+        grid: Whether lines lead from the ticks into the axes.
+    """
+    axes.set_title(title, fontsize=TEXT_SIZE, color=INK, parse_math=False)
+    axes.set_xlabel(x, fontsize=TEXT_SIZE, color=INK, parse_math=False)
+    axes.set_ylabel(y, fontsize=TEXT_SIZE, color=INK, parse_math=False)
+    axes.set_facecolor("white")
+    axes.tick_params(labelsize=SMALL_SIZE, color=QUIET, labelcolor=INK)
+    axes.tick_params(which="minor", color=QUIET)
+    axes.spines[:].set_color(QUIET)
+    axes.grid(visible=False, which="both")
+    if grid:
+        axes.grid(visible=True, color=RULE, linewidth=0.8, linestyle="-")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def elide(text: str, length: int) -> str:
+    """Shortens a text in its middle, where names that must be told apart differ least.
+
+    Args:
+        text: A name.
+        length: How many characters it may have, at least 3.
+
+    Returns:
+        The name, or its beginning and end.
+
+    >>> elide("black-footed albatross", 15)
+    'black-f…batross'
+    """
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
+
+
+def percent(share: float) -> str:
+    """Writes a share as a percentage with at most one decimal; only all is 100%, none 0%.
+
+    >>> percent(1.0), percent(0.125), percent(0.9999), percent(0.0001)
+    ('100%', '12.5%', '>99.9%', '<0.1%')
+    """
+    if 0.9995 <= share < 1:
+        return ">99.9%"
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"
+
+
+def ramp(light: str, dark: str) -> "matplotlib.colors.ListedColormap":
+    """Makes a color map along which equal steps look equal: a straight line in Oklab.
+
+    Args:
+        light: The color of the smallest value.
+        dark: The color of the largest.
+
+    Returns:
+        256 colors.
+
+    Reference: Ottosson, A perceptual color space for image processing, 2020.
+
+    >>> from matplotlib.colors import to_hex
+    >>> [to_hex(color) for color in ramp("white", "black")([0.0, 0.5, 1.0])]
+    ['#ffffff', '#636363', '#000000']
+    """
+    from matplotlib.colors import ListedColormap, to_rgb
+
+    ends = _to_oklab(np.array([to_rgb(light), to_rgb(dark)]))
+    return ListedColormap(_from_oklab(np.linspace(ends[0], ends[1], 256)))
+
+
+def text_color(background: ArrayLike) -> str:
+    """Black or white, whichever is read more easily on a color.
+
+    Args:
+        background: Red, green, blue from 0 to 1; more is left out.
+
+    Returns:
+        A color.
+
+    >>> text_color((1.0, 0.9, 0.8)), text_color((0.1, 0.1, 0.5))
+    ('black', 'white')
+    """
+    rgb = np.asarray(background, dtype=np.float64)[:3]
+    luminance = _linear(rgb) @ np.array([0.2126, 0.7152, 0.0722])
+    # Where the contrast ratios of WCAG 2 are equal: (l + .05) / .05 = 1.05 / (l + .05).
+    return "black" if luminance > 0.179 else "white"
+
+
+def _linear(srgb: Float64[np.ndarray, "*colors rgb"]) -> Float64[np.ndarray, "*colors rgb"]:
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def _to_oklab(srgb: Float64[np.ndarray, "*colors rgb"]) -> Float64[np.ndarray, "*colors lab"]:
+    return np.cbrt(_linear(srgb) @ _CONES.T) @ _OKLAB.T
+
+
+def _from_oklab(lab: Float64[np.ndarray, "*colors lab"]) -> Float64[np.ndarray, "*colors rgb"]:
+    linear = (lab @ np.linalg.inv(_OKLAB).T) ** 3 @ np.linalg.inv(_CONES).T
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

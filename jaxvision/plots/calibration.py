@@ -1,0 +1,150 @@
+"""Whether a confidence of 0.9 is right nine times of ten."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from jaxvision import metrics
+from jaxvision.plots import _style
+from jaxvision.plots._style import ArrayLike
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+_NUM_BINS = 15
+_GAP = "#FBE3D2"
+_EDGE: Any = {"edgecolor": "white", "linewidth": 0.6}
+
+
+def reliability_diagram(
+    curve_or_probabilities: metrics.ReliabilityCurve | ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    num_bins: int | None = None,
+    title: str | None = None,
+) -> "matplotlib.figure.Figure":
+    r"""Draws the accuracy in bins of confidence, and below it how many examples each bin has.
+
+    A dot is a bin's accuracy, with its 95% Wilson interval: a bin of few examples says little. The
+    hatched part of a bar lies between accuracy and mean confidence: with the dot at its foot the
+    model was surer than right, with the dot at its head less sure than right. A calibrated model's
+    dots are near the diagonal. The expected calibration error (ECE) is the mean height of the
+    hatched parts over the examples.
+
+    Args:
+        curve_or_probabilities: What `metrics.reliability_curve` returns, or the probabilities it
+            takes: of class 1, or of every class.
+        labels: With probabilities: 0 or 1, or class indices.
+        num_bins: With probabilities: bins of equal width over [0, 1]; None makes 15.
+        title: Of the figure; the ECE stands below it.
+
+    Returns:
+        The figure: axes with the diagram, and axes with the histogram.
+
+    Raises:
+        ValueError: Labels or bins are given with a curve, or no labels with probabilities; the
+            curve has no examples; or the probabilities and labels are not as
+            `metrics.reliability_curve` asks.
+        ImportError: Matplotlib is not installed.
+
+    Reference: Guo et al., On calibration of modern neural networks, ICML 2017, arXiv:1706.04599.
+
+    >>> figure = reliability_diagram([0.25, 0.25, 0.55, 0.75, 0.75], [0, 0, 1, 1, 1], num_bins=2)
+    >>> figure.axes[0].get_title()
+    'ECE 0.290 in 2 bins\nshare of class 1 60%, mean probability 51%, 5 examples'
+    """
+    x, y, mean = "confidence", "accuracy", "mean confidence"
+    if isinstance(curve_or_probabilities, metrics.ReliabilityCurve):
+        if labels is not None or num_bins is not None:
+            raise ValueError("a curve has its labels and bins already: give neither")
+        curve = curve_or_probabilities
+    else:
+        if labels is None:
+            raise ValueError("probabilities need labels; only a ReliabilityCurve goes without")
+        bins = _NUM_BINS if num_bins is None else num_bins
+        curve = metrics.reliability_curve(curve_or_probabilities, labels, bins)
+        if np.ndim(curve_or_probabilities) == 1:
+            x, y, mean = "probability of class 1", "share of class 1", "mean probability"
+    if not curve.count.any():
+        raise ValueError("the curve has no examples")
+
+    figure = _style.new_figure(5.0, 6.4, title)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _style.dress(upper, title=_summary(curve, y, mean), y=y, grid=True)
+    _style.dress(lower, x=x, y="examples", grid=True)
+    _draw_accuracy(upper, curve, y, mean)
+    lower.bar(curve.centers, curve.count, width=1 / len(curve.count), color=_style.QUIET, **_EDGE)
+    upper.set(xlim=(0, 1), ylim=(0, 1))
+    return figure
+
+
+def _summary(curve: metrics.ReliabilityCurve, y: str, mean: str) -> str:
+    filled = curve.count > 0
+    count = curve.count[filled]
+    accuracy, confidence = curve.accuracy[filled], curve.confidence[filled]
+    error = np.average(np.abs(accuracy - confidence), weights=count)
+    means = (
+        f"{y} {_style.percent(np.average(accuracy, weights=count))}, "
+        f"{mean} {_style.percent(np.average(confidence, weights=count))}, "
+    )
+    return f"ECE {error:.3f} in {len(filled)} bins\n{means}{count.sum()} examples"
+
+
+def _draw_accuracy(
+    axes: "matplotlib.axes.Axes", curve: metrics.ReliabilityCurve, y: str, mean: str
+) -> None:
+    filled = curve.count > 0
+    centers, count = curve.centers[filled], curve.count[filled]
+    accuracy, confidence = curve.accuracy[filled], curve.confidence[filled]
+    width = 1 / len(filled)
+    axes.bar(centers, accuracy, width=width, color=_style.SKY, **_EDGE)
+    axes.bar(
+        centers,
+        np.abs(confidence - accuracy),
+        width=width,
+        bottom=np.minimum(confidence, accuracy),
+        facecolor=_GAP,
+        edgecolor=_style.VERMILLION,
+        linewidth=0.6,
+        hatch="////",
+        label=f"gap to {mean}",
+    )
+    low, high = _wilson(accuracy, count)
+    axes.errorbar(
+        centers,
+        accuracy,
+        yerr=(np.maximum(accuracy - low, 0), np.maximum(high - accuracy, 0)),
+        fmt="o",
+        markersize=3.5,
+        color=_style.INK,
+        linewidth=1.0,
+        capsize=0,
+        clip_on=False,
+        label=f"{y}, 95% interval",
+    )
+    axes.plot(
+        [0, 1],
+        [0, 1],
+        color=_style.INK,
+        linewidth=1.0,
+        linestyle="--",
+        marker="None",
+        label="calibrated",
+    )
+    axes.figure.legend(
+        loc="outside lower center",
+        ncols=2,
+        fontsize=_style.SMALL_SIZE,
+        labelcolor=_style.INK,
+        frameon=False,
+    )
+
+
+def _wilson(
+    accuracy: Float64[np.ndarray, "bins"], count: np.ndarray
+) -> tuple[Float64[np.ndarray, "bins"], Float64[np.ndarray, "bins"]]:
+    right = np.round(accuracy * count)
+    ends = [metrics.wilson_interval(k, n) for k, n in zip(right, count, strict=True)]
+    return np.array([end.low for end in ends]), np.array([end.high for end in ends])

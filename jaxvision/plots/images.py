@@ -1,0 +1,242 @@
+"""Pictures in rows and columns."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from jaxvision.plots import _style
+from jaxvision.plots._style import ArrayLike
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+# Sizes that begin with _ may differ between the images of one call.
+_SIZES = "_height _width _channels"
+Pixels = UInt8[np.ndarray, _SIZES] | Float32[np.ndarray, _SIZES]
+
+# In inches.
+_MARGIN = 0.08
+_HEADER = 0.35
+_MAX_WIDTH = 2.0
+_LETTER = 0.58 * _style.SMALL_SIZE / 72
+_LINE = 1.35 * _style.SMALL_SIZE / 72
+
+# Pixels a side, up to which they are shown as squares.
+_PIXELATED = 64
+# What a caption of two words and a percentage leaves for the name of a class.
+_NAME_LENGTH = 13
+# By how much arithmetic may leave [0, 1].
+_ROUNDING = 1e-3
+
+
+def image_grid(
+    images: ArrayLike | Iterable[ArrayLike],
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    *,
+    title: str | None = None,
+) -> "matplotlib.figure.Figure":
+    """Draws images as a contact sheet, row by row.
+
+    Every image is shown as it is: black is 0 and white is 255 or 1, whatever else an image holds.
+    Images of at most 64 pixels a side have square pixels, others are resampled.
+
+    Args:
+        images: `batch height width channels`, or images that differ in size; gray, RGB or RGBA;
+            uint8, floats from 0 to 1, or booleans.
+        titles: One above each image; lines that are too long are shortened in the middle.
+        columns: Images in a row; None makes the sheet about square, and at most ten wide.
+        title: Of the figure.
+
+    Returns:
+        The figure: one axes per image, in their order.
+
+    Raises:
+        ValueError: There are no images, one has another shape or type or has values outside its
+            range (NaN too), there are not as many titles as images, or `columns` is below 1.
+        ImportError: Matplotlib is not installed.
+
+    >>> images = np.linspace(0, 1, 6 * 8 * 8, dtype=np.float32).reshape(6, 8, 8, 1)
+    >>> figure = image_grid(images, titles=list("abcdef"))
+    >>> [axes.get_title() for axes in figure.axes]
+    ['a', 'b', 'c', 'd', 'e', 'f']
+    """
+    pixels = [_pixels(image, index) for index, image in enumerate(images)]
+    if not pixels:
+        raise ValueError("images is empty: there is nothing to show")
+    if titles is not None and len(titles) != len(pixels):
+        raise ValueError(f"{len(pixels)} images need as many titles, got {len(titles)}")
+    if columns is None:
+        columns = min(math.ceil(math.sqrt(len(pixels))), 10)
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    return _sheet(pixels, titles, min(columns, len(pixels)), title)
+
+
+def mistakes(
+    images: ArrayLike | Sequence[ArrayLike],
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    confidences: ArrayLike,
+    class_names: Sequence[str] | None = None,
+    *,
+    count: int = 25,
+    title: str | None = None,
+) -> "matplotlib.figure.Figure":
+    r"""Draws the mistakes that a classifier was surest of, the surest first.
+
+    Args:
+        images: As for `image_grid`.
+        labels: True class indices.
+        predictions: Predicted class indices.
+        confidences: The probability given to the prediction, from 0 to 1. NaN comes last.
+        class_names: One per class; None numbers them.
+        count: How many to show at most.
+        title: Of the figure; None says how many mistakes there are.
+
+    Returns:
+        The figure: one axes per mistake; if there is none, a figure without axes that says so.
+
+    Raises:
+        ValueError: There are no images, the lengths differ, an index is negative or has no name, a
+            confidence is outside [0, 1], `count` is below 1, or an image that is shown is not as
+            `image_grid` asks.
+        ImportError: Matplotlib is not installed.
+
+    >>> images = np.zeros((3, 8, 8, 1), np.uint8)
+    >>> figure = mistakes(images, [0, 1, 2], [0, 2, 1], [0.9, 0.6, 0.8])
+    >>> [axes.get_title() for axes in figure.axes]
+    ['true 2\npredicted 1 (80.0%)', 'true 1\npredicted 2 (60.0%)']
+    """
+    truth, guess = np.asarray(labels), np.asarray(predictions)
+    confidence = np.asarray(confidences, dtype=np.float64)
+    names = _checked_names(len(images), truth, guess, confidence, class_names)
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    wrong = np.flatnonzero(truth != guess)
+    if len(wrong) == 0:
+        return _words(f"no mistakes in {_number(len(truth), 'image')}", title)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    captions = [
+        f"true {names[int(truth[row])]}\n"
+        f"predicted {names[int(guess[row])]} ({min(confidence[row], 1.0):.1%})"
+        for row in surest
+    ]
+    if title is None:
+        title = f"{_number(len(wrong), 'mistake')} in {_number(len(truth), 'image')}"
+        if len(surest) < len(wrong):
+            title = f"the surest {len(surest)} of {title}"
+    return image_grid([images[int(row)] for row in surest], captions, title=title)
+
+
+def _pixels(image: ArrayLike, index: int) -> Pixels:
+    """The image in one of the two types that are drawn, after a look at its values."""
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
+        raise ValueError(
+            f"image {index} must be of shape (height, width, channels) with 1, 3 or 4 channels, "
+            f"got {array.shape}; images[..., None] gives grayscale images their channel"
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "fVb":  # V is what NumPy takes bfloat16 for
+        raise ValueError(f"image {index} must be uint8, float or bool, got {array.dtype}")
+    array = array.astype(np.float32)
+    low, high = array.min(), array.max()
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        raise ValueError(
+            f"image {index} has values from {low:.4g} to {high:.4g}, and floats must be in [0, 1]; "
+            "undo the normalization first"
+        )
+    return np.clip(array, 0, 1)
+
+
+def _sheet(
+    images: Sequence[Pixels], titles: Sequence[str] | None, columns: int, title: str | None
+) -> "matplotlib.figure.Figure":
+    # Everything has a known size, so that no layout engine has to search for it.
+    rows = math.ceil(len(images) / columns)
+    lines = [text.split("\n") for text in titles or []]
+    longest = max((len(line) for text in lines for line in text), default=0)
+    width = float(np.clip(longest * _LETTER, np.clip(10 / columns, 0.8, 1.6), _MAX_WIDTH))
+    height = width * float(np.clip(max(len(image) / image.shape[1] for image in images), 0.3, 2))
+    row_height = height + max(map(len, lines), default=0) * _LINE + _MARGIN
+    sheet_width = columns * (width + _MARGIN) + _MARGIN
+    figure_width = sheet_width if title is None else max(sheet_width, 4.0)
+    figure_height = rows * row_height + _MARGIN + (0.0 if title is None else _HEADER)
+    figure = _style.new_figure(figure_width, figure_height)
+    figure.set_layout_engine("none")
+    if title is not None:
+        _style.entitle(figure, title, y=1 - _MARGIN / figure_height)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        left = (figure_width - sheet_width) / 2 + _MARGIN + column * (width + _MARGIN)
+        bottom = (rows - 1 - row) * row_height + _MARGIN
+        box = np.array([left, bottom, width, height])
+        axes = figure.add_axes(tuple(box / np.array([figure_width, figure_height] * 2)))
+        gray = image.shape[2] == 1
+        axes.imshow(
+            image[..., 0] if gray else image,
+            cmap="gray" if gray else None,
+            vmin=0,
+            vmax=255 if image.dtype == np.uint8 else 1,
+            origin="upper",
+            interpolation="nearest" if max(image.shape) <= _PIXELATED else "antialiased",
+        )
+        axes.set(xticks=[], yticks=[], facecolor="white")
+        axes.spines[:].set(color=_style.RULE, linewidth=0.5)  # a white image ends somewhere too
+        if lines:
+            axes.set_title(
+                "\n".join(_style.elide(line, int(width / _LETTER)) for line in lines[index]),
+                fontsize=_style.SMALL_SIZE,
+                color=_style.INK,
+                parse_math=False,
+                pad=3,
+                linespacing=1.1,
+            )
+    return figure
+
+
+def _words(text: str, title: str | None) -> "matplotlib.figure.Figure":
+    figure = _style.new_figure(4.0, 1.5, title)
+    figure.text(
+        0.5, 0.45, text, ha="center", va="center", fontsize=_style.TITLE_SIZE, color=_style.INK
+    )
+    return figure
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _checked_names(
+    num_images: int,
+    truth: np.ndarray,
+    guess: np.ndarray,
+    confidence: np.ndarray,
+    class_names: Sequence[str] | None,
+) -> list[str]:
+    """The names of the classes, short enough for a caption, once all arrays are as they must be."""
+    shapes = {"labels": truth.shape, "predictions": guess.shape, "confidences": confidence.shape}
+    for name, shape in shapes.items():
+        if shape != (num_images,):
+            raise ValueError(f"{name} must have one value per image, {num_images}, got {shape}")
+    if num_images == 0:
+        raise ValueError("images is empty: there is nothing to show")
+    for name, indices in (("labels", truth), ("predictions", guess)):
+        if indices.dtype.kind not in "biu":
+            raise ValueError(f"{name} must be class indices, got {indices.dtype}")
+        known = math.inf if class_names is None else len(class_names)
+        outside = (indices < 0) | (indices >= known)
+        if outside.any():
+            allowed = "0 or more" if class_names is None else f"0 to {len(class_names) - 1}"
+            raise ValueError(f"{name} must be {allowed}, got {indices[outside][0]}")
+    outside = (confidence < -_ROUNDING) | (confidence > 1 + _ROUNDING)
+    if outside.any():
+        raise ValueError(f"confidences must be in [0, 1], got {confidence[outside][0]}")
+    num_classes = 1 + int(max(truth.max(), guess.max()))
+    names = [str(index) for index in range(num_classes)] if class_names is None else class_names
+    return [_style.elide(str(name), _NAME_LENGTH) for name in names]

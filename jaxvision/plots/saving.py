@@ -1,0 +1,50 @@
+"""Figures to files."""
+
+import os
+import pathlib
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+DOTS_PER_INCH = 150
+
+
+def save(figure: "matplotlib.figure.Figure", path: str | pathlib.Path) -> None:
+    """Writes a figure as PNG, at 150 dots per inch.
+
+    The file appears whole or not at all, also when the process is killed meanwhile or when two
+    threads write it; a file of that name is replaced.
+
+    Args:
+        figure: Any of Matplotlib's.
+        path: A name that ends in `.png`; folders that do not exist are made.
+
+    Raises:
+        ValueError: The name ends otherwise.
+
+    >>> import tempfile
+    >>> from jaxvision import plots
+    >>> figure = plots.confusion_matrix([[8, 1], [0, 9]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plots.save(figure, f"{folder}/figures/errors.png")
+    ...     [file.name for file in pathlib.Path(folder).rglob("*.png")]
+    ['errors.png']
+    """
+    path = pathlib.Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(
+            f"the name of a figure must end in .png, got {path.name!r}; "
+            "figure.savefig writes other formats"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with beside.open("wb") as file:
+            figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="auto")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,285 @@
+"""How a run went: metrics over steps."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from jaxvision import metrics
+from jaxvision.plots import _style
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+History = Sequence[Mapping[str, Any]]
+"""What `fit` returns and writes to `metrics.jsonl`: a `step`, a `split` and numbers, per line."""
+
+_NOT_METRICS = ("step", "split", "steps_per_second")
+_MARKERS = "os^Dv"
+_COLUMNS = 3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Curve:
+    """One metric of one split, by increasing step; NaN where it is not finite."""
+
+    steps: Float64[np.ndarray, "points"]
+    values: Float64[np.ndarray, "points"]
+
+
+_Curves = dict[str, dict[str, _Curve]]
+"""By metric, then by split."""
+
+
+def learning_curves(history: History, *, title: str | None = None) -> "matplotlib.figure.Figure":
+    """Draws every metric of a run over its steps, one panel each.
+
+    The training split is a thin gray line, every other split a colored one with markers. The loss
+    comes first; speed is left out. An axis is logarithmic if it shows a loss (a metric with `loss`
+    in its name) whose values are positive and span more than a factor of ten.
+
+    Args:
+        history: Lines with `step`, `split` and numbers. Lines need not have the same metrics; where
+            a number is NaN, infinite or None, its curve has a gap.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: There are no lines, a line lacks its step or split, or none has a metric.
+        ImportError: Matplotlib is not installed.
+
+    >>> history = [
+    ...     {"step": 100, "split": "train", "loss": 0.7, "steps_per_second": 50.0},
+    ...     {"step": 200, "split": "train", "loss": 0.3, "steps_per_second": 50.0},
+    ...     {"step": 200, "split": "test", "loss": 0.4, "accuracy": 0.9},
+    ... ]
+    >>> [axes.get_ylabel() for axes in learning_curves(history).axes]
+    ['loss', 'accuracy']
+    """
+    curves = _curves_of(history, "history")
+    styles = _styles([curves])
+    figure, panels = _panels(curves, title)
+    for name, axes in panels.items():
+        for split, curve in curves[name].items():
+            if split == "train":
+                _draw_thin(axes, curve, _style.QUIET, label=split)
+            else:
+                _draw_marked(axes, curve, *styles[split], label=split)
+        _scale(axes, _floor(name, curves[name].values()))
+    _legend(figure, panels.values())
+    return figure
+
+
+def learning_curves_by_seed(
+    histories: Sequence[History], *, title: str | None = None
+) -> "matplotlib.figure.Figure":
+    """Draws runs that differ in their seed alone, and what they say together.
+
+    Every run is a thin line. For the splits other than `train` (for `train`, if there is no other)
+    a thick line is the mean over the runs, and a band its 95% t interval, at the steps that all
+    runs have; where a run has NaN there is neither. One run has no band. Panels and axes are those
+    of `learning_curves`; a band that leaves a logarithmic axis below is cut.
+
+    Args:
+        histories: One per seed, each as for `learning_curves`.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: There is no history, or one of them is not as `learning_curves` asks.
+        ImportError: Matplotlib is not installed.
+
+    >>> histories = [
+    ...     [{"step": 100, "split": "test", "accuracy": value}] for value in (0.91, 0.93, 0.92)
+    ... ]
+    >>> figure = learning_curves_by_seed(histories)
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['test, each seed', 'test, mean of 3 seeds', 'test, 95% interval of the mean']
+    """
+    if len(histories) == 0:
+        raise ValueError("histories is empty: at least one run is needed")
+    runs = [_curves_of(history, f"histories[{seed}]") for seed, history in enumerate(histories)]
+    styles = _styles(runs)
+    summarized = [split for split in styles if split != "train"] or ["train"]
+    names = dict.fromkeys(name for run in runs for name in run)
+    figure, panels = _panels(names, title)
+    for name, axes in panels.items():
+        floor = _floor(name, [curve for run in runs for curve in run.get(name, {}).values()])
+        for split, (color, marker) in styles.items():
+            curves = [run[name][split] for run in runs if split in run.get(name, {})]
+            for curve in curves:
+                _draw_thin(
+                    axes, curve, color, label=f"{split}, each seed", faint=split in summarized
+                )
+            if split in summarized and len(curves) == len(runs):
+                _draw_mean(axes, curves, color, marker, split, floor)
+        _scale(axes, floor)
+    _legend(figure, panels.values())
+    return figure
+
+
+def _curves_of(history: History, name: str) -> _Curves:
+    if len(history) == 0:
+        raise ValueError(f"{name} is empty: the run has logged nothing")
+    points: dict[str, dict[str, dict[float, float]]] = {}
+    for index, line in enumerate(history):
+        if "step" not in line or "split" not in line:
+            raise ValueError(f"{name}[{index}] needs 'step' and 'split', got {sorted(line)}")
+        for metric in line:
+            if metric not in _NOT_METRICS:
+                value = math.nan if line[metric] is None else float(line[metric])
+                by_step = points.setdefault(metric, {}).setdefault(str(line["split"]), {})
+                by_step[float(line["step"])] = value if math.isfinite(value) else math.nan
+    if not points:
+        raise ValueError(f"{name} has no metric besides {', '.join(_NOT_METRICS)}")
+    return {
+        metric: {split: _sorted(by_step) for split, by_step in splits.items()}
+        for metric, splits in sorted(points.items(), key=lambda item: item[0] != "loss")
+    }
+
+
+def _sorted(by_step: Mapping[float, float]) -> _Curve:
+    steps, values = zip(*sorted(by_step.items()), strict=True)
+    return _Curve(np.array(steps), np.array(values))
+
+
+def _styles(runs: Iterable[_Curves]) -> dict[str, tuple[str, str]]:
+    """A color and a marker for every split, the same in all panels; `train` comes first."""
+    splits = dict.fromkeys(split for run in runs for panel in run.values() for split in panel)
+    others = [split for split in splits if split != "train"]
+    styles = {"train": (_style.QUIET, "o")} if "train" in splits else {}
+    for index, split in enumerate(others):
+        color = _style.PALETTE[index % len(_style.PALETTE)]
+        styles[split] = color, _MARKERS[index % len(_MARKERS)]
+    return styles
+
+
+def _panels(
+    names: Iterable[str], title: str | None
+) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
+    names = list(names)
+    columns = min(len(names), _COLUMNS)
+    rows = math.ceil(len(names) / columns)
+    figure = _style.new_figure(max(4.5, 3.8 * columns), 3.0 * rows + 0.5, title)
+    panels = {}
+    for index, name in enumerate(names):
+        panels[name] = axes = figure.add_subplot(rows, columns, index + 1)
+        _style.dress(axes, x="training step", y=name.replace("_", " "), grid=True)
+    return figure, panels
+
+
+def _draw_thin(
+    axes: "matplotlib.axes.Axes", curve: _Curve, color: str, *, label: str, faint: bool = False
+) -> None:
+    # A point between two gaps has no line to be seen by.
+    finite = np.pad(np.isfinite(curve.values), 1)
+    alone = finite[1:-1] & ~finite[:-2] & ~finite[2:]
+    axes.plot(
+        curve.steps,
+        curve.values,
+        color=color,
+        linewidth=0.9,
+        linestyle="-",
+        alpha=0.45 if faint else 1.0,
+        marker="." if alone.any() else "None",
+        markevery=alone,
+        label=label,
+    )
+
+
+def _draw_marked(
+    axes: "matplotlib.axes.Axes", curve: _Curve, color: str, marker: str, *, label: str
+) -> None:
+    axes.plot(
+        curve.steps,
+        curve.values,
+        color=color,
+        linewidth=1.6,
+        linestyle="-",
+        marker=marker,
+        markersize=4,
+        markevery=1 + len(curve.steps) // 30,
+        label=label,
+        zorder=3,
+    )
+
+
+def _draw_mean(
+    axes: "matplotlib.axes.Axes",
+    curves: Sequence[_Curve],
+    color: str,
+    marker: str,
+    split: str,
+    floor: float | None,
+) -> None:
+    steps = functools.reduce(np.intersect1d, [curve.steps for curve in curves])
+    values = np.stack(
+        [curve.values[np.searchsorted(curve.steps, steps)] for curve in curves], axis=1
+    )
+    seeds = "1 seed" if len(curves) == 1 else f"{len(curves)} seeds"
+    mean = _Curve(steps, values.mean(axis=1))
+    _draw_marked(axes, mean, color, marker, label=f"{split}, mean of {seeds}")
+    if len(curves) > 1:
+        unknown = metrics.Interval(math.nan, math.nan)
+        ends = [unknown if np.isnan(row).any() else metrics.t_interval(row) for row in values]
+        axes.fill_between(
+            steps,
+            np.maximum([interval.low for interval in ends], -math.inf if floor is None else floor),
+            [interval.high for interval in ends],
+            color=color,
+            alpha=0.18,
+            linewidth=0,
+            label=f"{split}, 95% interval of the mean",
+        )
+
+
+def _floor(name: str, curves: Iterable[_Curve]) -> float | None:
+    """Where a logarithmic axis begins; None for a linear one."""
+    values = np.concatenate([curve.values for curve in curves])
+    values = values[np.isfinite(values)]
+    if "loss" in name and len(values) and 0 < 10 * values.min() < values.max():
+        return float(values.min() / 1.5)
+    return None
+
+
+def _scale(axes: "matplotlib.axes.Axes", floor: float | None) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if floor is not None:
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=floor)
+        few = axes.get_ylim()[1] < 1000 * floor
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _legend(figure: "matplotlib.figure.Figure", panels: Iterable["matplotlib.axes.Axes"]) -> None:
+    """One legend for all panels, with a line for each thing that is drawn in any."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    # In inches, with letters of about 0.06: one row if it fits, else columns of the widest.
+    widths = [0.6 + 0.06 * len(label) for label in handles]
+    room = figure.get_size_inches()[0]
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=len(widths) if sum(widths) <= room else max(1, int(room / max(widths))),
+        frameon=False,
+        fontsize=_style.SMALL_SIZE,
+        labelcolor=_style.INK,
+    )

@@ -1,0 +1,104 @@
+import subprocess
+import sys
+
+import matplotlib as mpl
+import matplotlib.style
+import numpy as np
+import pytest
+
+from jaxvision import plots
+from jaxvision.plots import _style
+
+HISTORY = [{"step": step, "split": "test", "loss": 1 / step} for step in (1, 20)]
+FIGURES = {
+    "learning_curves": lambda: plots.learning_curves(HISTORY, title="title"),
+    "learning_curves_by_seed": lambda: plots.learning_curves_by_seed([HISTORY, HISTORY]),
+    "confusion_matrix": lambda: plots.confusion_matrix([[8, 1], [2, 9]]),
+    "reliability_diagram": lambda: plots.reliability_diagram([0.2, 0.7], [0, 1]),
+    "image_grid": lambda: plots.image_grid(np.zeros((2, 8, 8, 1)), ["a", "b"]),
+    "mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [0], [1], [0.5]),
+    "no mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [1], [1], [0.5]),
+}
+
+
+def test_every_figure_is_tested_here():
+    assert set(plots.__all__) - set(FIGURES) == {"save"}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_without_matplotlib_there_is_one_clear_error(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError) as error:
+        FIGURES[name]()
+    assert str(error.value) == "figures need matplotlib: pip install 'jaxvision[plots]'"
+
+
+def test_a_broken_matplotlib_says_what_it_lacks(monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+    monkeypatch.delitem(sys.modules, "matplotlib.image", raising=False)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ModuleNotFoundError, match="PIL"):
+        FIGURES["image_grid"]()
+
+
+def test_importing_does_not_import_matplotlib():
+    code = "import sys, jaxvision.plots; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_global_settings_are_neither_changed_nor_followed(name, render):
+    plain = render(FIGURES[name]())
+    with mpl.rc_context():
+        mpl.style.use("dark_background")
+        mpl.rcParams |= {
+            "axes.grid": True,
+            "image.origin": "lower",
+            "image.cmap": "jet",
+            "lines.linewidth": 9,
+            "lines.marker": "x",
+            "axes.labelsize": 30,
+            "axes.titlesize": 30,
+            "xtick.labelsize": 30,
+            "figure.autolayout": True,
+        }
+        before = dict(mpl.rcParams)
+        other = render(FIGURES[name]())
+        assert dict(mpl.rcParams) == before
+    np.testing.assert_array_equal(other, plain)
+
+
+def test_pyplot_is_not_involved():
+    code = (
+        "import sys, jaxvision.plots as plots\n"
+        "plots.learning_curves([{'step': 1, 'split': 'train', 'loss': 1.0}])\n"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("light", "dark"), [("#EAF2F8", "#3F86B8"), ("#FDE3CF", "#8A2F00")])
+def test_equal_steps_of_a_ramp_look_equal(light, dark):
+    lab = _style._to_oklab(np.asarray(_style.ramp(light, dark).colors))
+    steps = np.linalg.norm(np.diff(lab, axis=0), axis=1)
+    np.testing.assert_allclose(steps, steps.mean(), rtol=1e-6)
+    assert (np.diff(lab[:, 0]) < 0).all()
+
+
+def test_oklab_of_known_colors():
+    # Ottosson's values for white and, from his sRGB picker, for pure red.
+    lab = _style._to_oklab(np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(lab, [[1, 0, 0], [0.62796, 0.22486, 0.12585]], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "short"),
+    [
+        ("short", 5, "short"),
+        ("longer", 5, "lo…er"),
+        ("longer", 3, "l…r"),
+        ("two words here", 8, "two…ere"),
+    ],
+)
+def test_elide(text, length, short):
+    assert _style.elide(text, length) == short
