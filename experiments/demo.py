@@ -64,7 +64,7 @@ def run(settings: Settings) -> float:
     mean = float(np.mean(accuracies))
     if len(accuracies) > 1:
         low, high = metrics.t_interval(accuracies)
-        print(f"mean  {mean:13.2%}  [{low:.2%}, {high:.2%}]  (over seeds)")
+        print(f"mean  {mean:13.2%}  [{max(low, 0):.2%}, {min(high, 1):.2%}]  over seeds")
     print("\nPictures:")
     for path in paths:
         print(f"  {path}")

@@ -41,6 +41,9 @@ def draw_classifier(
     wrong = np.flatnonzero(predictions != labels)
     wrong = wrong[np.argsort(-confidences[wrong], kind="stable")][:num_mistakes]
     names = dataset.class_names or None
+    total = int((predictions != labels).sum())
+    which = f"{len(wrong)} most confident of {total}" if total > len(wrong) else f"{total}"
+    noun = "mistake" if total == 1 else "mistakes"
     drawn = {
         "confusion_matrix": plots.confusion_matrix(
             metrics.confusion_matrix(labels, predictions, logits.shape[1]), names
@@ -52,6 +55,7 @@ def draw_classifier(
             confidences[wrong],
             names,
             count=num_mistakes,
+            title=f"{which} {noun} in {len(labels)} images",
         ),
         "reliability": plots.reliability_diagram(probabilities, labels),
     }
