@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Integer, Key, Num, Real
+from jaxtyping import Array, Float, Float32, Integer, Key, Num
 
 from jaxvision import losses, metrics, models
 from jaxvision.data import Dataset, normalize, to_float
@@ -19,7 +19,6 @@ PyTree = Any
 Augment = Callable[[Array, Array], Array]
 Mix = Callable[..., tuple[Array, Array]]
 Targets = Integer[Array, " batch"] | Float[Array, "batch classes"]
-Weight = Real[Array, " batch"] | Bool[Array, " batch"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,7 +92,7 @@ def make_loss_fn(
     model: nn.Module,
     *,
     label_smoothing: float = 0.0,
-    class_weights: Sequence[float] | None = None,
+    class_weights: Sequence[float] | Float[np.ndarray | Array, " classes"] | None = None,
     l2: float = 0.0,
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
@@ -247,11 +246,13 @@ def _described(model: nn.Module) -> dict[str, Any] | None:
         return None
 
 
-def _floats(numbers: Sequence[float]) -> tuple[float, ...]:
+def _floats(numbers: Iterable[Any]) -> tuple[float, ...]:
     return tuple(float(number) for number in numbers)
 
 
-def _unpack(batch: Mapping[str, Any]) -> tuple[Float[Array, "..."], Targets, Weight]:
+def _unpack(
+    batch: Mapping[str, Any],
+) -> tuple[Float[Array, "..."], Targets, Float[Array, " batch"]]:
     for name in ("image", "label"):
         if name not in batch:
             raise ValueError(
@@ -259,8 +260,8 @@ def _unpack(batch: Mapping[str, Any]) -> tuple[Float[Array, "..."], Targets, Wei
             )
     images = to_float(jnp.asarray(batch["image"]))
     labels = jnp.asarray(batch["label"])
-    weight = batch["weight"] if "weight" in batch else jnp.ones(len(images))
-    return images, labels, jnp.asarray(weight)
+    weight = jnp.asarray(batch["weight"]) if "weight" in batch else jnp.ones(len(images))
+    return images, labels, weight.astype(jnp.promote_types(weight.dtype, jnp.float32))
 
 
 def _class_weight(

@@ -67,9 +67,9 @@ def feed(
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
         except ValueError as error:
             raise ValueError(
-                f"steps can be fused only over batches of one structure and shape ({error}): fill "
-                "the last batch up with rows of weight 0, as Dataset.batches does, or give fit "
-                "fuse_steps=1"
+                "steps can be fused only over batches of one structure and shape: fill the last "
+                "batch up with rows of weight 0, as Dataset.batches does, or give fit "
+                f"fuse_steps=1 ({error})"
             ) from error
         return Chunk(parallel.place_batch(stacked, stacked=True), len(batches), position)
 

@@ -108,9 +108,9 @@ def create_optimizer(
     """Makes an optimizer from its name.
 
     Args:
-        name: `sgd`, `momentum` (Polyak's heavy ball), `nesterov`, `adagrad` (Duchi et al. 2011),
-            `rmsprop` (Hinton 2012; epsilon outside the root), `adam` (Kingma and Ba,
-            arXiv:1412.6980) or `adamw` (Loshchilov and Hutter, arXiv:1711.05101).
+        name: `sgd`, `momentum` (Polyak's heavy ball), `nesterov`, `adagrad` (Duchi et al. 2011;
+            epsilon inside the root), `rmsprop` (Hinton 2012; epsilon outside the root), `adam`
+            (Kingma and Ba, arXiv:1412.6980) or `adamw` (Loshchilov and Hutter, arXiv:1711.05101).
         learning_rate: A number, or a schedule from steps to numbers.
         weight_decay: Shrinks the leaves that `decay_mask` marks. For `adamw` it is decoupled from
             the gradient, and scaled by the learning rate; for the others it is the gradient of

@@ -110,7 +110,7 @@ def state_shardings(
     return jax.tree_util.tree_map_with_path(sharding, state)
 
 
-def _check_spec(name: str, shape: tuple[int, ...], spec: jax.P, mesh: jax.sharding.Mesh) -> None:
+def _check_spec(name: str, shape: tuple[int, ...], spec: Any, mesh: jax.sharding.Mesh) -> None:
     if not isinstance(spec, jax.P):
         raise ValueError(
             f"the sharding rule gave {spec!r} for {name}; it must give a jax.P, and jax.P() for a "

@@ -1,0 +1,358 @@
+"""From a model to a loss, an evaluation, predictions."""
+
+import json
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small_net
+
+from jaxvision import data, losses, metrics, models, train
+from jaxvision.train import classification
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+IMAGES = RNG.uniform(size=(6, 4, 4, 1)).astype(np.float32)
+LABELS = np.array([0, 2, 1, 1, 0, 2])
+BATCH = {"image": IMAGES, "label": LABELS}
+MODEL = models.create_model("linear_classifier", num_classes=3)
+PARAMS = jax.tree.map(lambda leaf: 10 * leaf + 0.1, MODEL.init(KEY, jnp.asarray(IMAGES))["params"])
+
+
+class Spy(nn.Module):
+    """The mean of an image, scaled, as logits; it says what it is called with."""
+
+    note: Callable[[bool, jax.Array], None]
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        self.note(train, x)
+        scale = self.param("scale", nn.initializers.ones, (3,))
+        return x.reshape(len(x), -1).mean(1, keepdims=True) * scale
+
+
+def value(batch=BATCH, *, params=PARAMS, key=KEY, **options) -> tuple[float, dict[str, float]]:
+    loss_fn = classification.make_loss_fn(MODEL, **options)
+    loss, (model_state, measured) = loss_fn(params, {}, batch, key)
+    assert model_state == {}
+    computed = metrics.compute(measured)
+    if not np.isnan(computed["loss"]):
+        assert float(loss) == pytest.approx(computed["loss"], rel=1e-5)
+    return float(loss), computed
+
+
+def log_probabilities(images=IMAGES) -> np.ndarray:
+    kernel, bias = (np.asarray(PARAMS["head"][name], np.float64) for name in ("kernel", "bias"))
+    logits = images.reshape(len(images), -1).astype(np.float64) @ kernel + bias
+    shifted = logits - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+# The loss
+
+
+@pytest.mark.parametrize("class_weights", [None, (0.5, 2.0, 0.0)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, (1, 1, 0, 1, 1, 0), (0.5, 2.0, 1.0, 0.0, 3.0, 0.25)])
+def test_loss_equals_the_formula(weight, smoothing: float, class_weights) -> None:
+    """sum_i u_i sum_c w_c t_ic (-log p_ic) / sum_i u_i w_(y_i), u of the rows, w of the classes."""
+    batch = BATCH if weight is None else BATCH | {"weight": np.float32(weight)}
+    got, measured = value(batch, label_smoothing=smoothing, class_weights=class_weights)
+    rows = np.ones(6) if weight is None else np.array(weight)
+    classes = np.ones(3) if class_weights is None else np.array(class_weights)
+    targets = (1 - smoothing) * np.eye(3)[LABELS] + smoothing / 3
+    terms = -(targets * classes * log_probabilities()).sum(1)
+    assert got == pytest.approx((rows * terms).sum() / (rows * classes[LABELS]).sum(), rel=1e-5)
+    right = log_probabilities().argmax(1) == LABELS
+    assert measured["accuracy"] == pytest.approx((rows * right).sum() / rows.sum())
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int32, np.float16])
+def test_weights_of_other_types(dtype) -> None:
+    weight = np.array([1, 1, 0, 1, 0, 1])
+    expected = value(BATCH | {"weight": weight.astype(np.float32)})
+    assert value(BATCH | {"weight": weight.astype(dtype)}) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_labels_of_other_types(dtype) -> None:
+    assert value(BATCH | {"label": LABELS.astype(dtype)}) == value()
+
+
+def test_labels_may_be_distributions() -> None:
+    """One-hot rows are the labels, with class weights too; mixed ones weigh what they mix."""
+    one_hot = np.eye(3, dtype=np.float32)[LABELS]
+    weights = (0.5, 2.0, 1.0)
+    for class_weights in (None, weights):
+        expected, _ = value(class_weights=class_weights)
+        got, _ = value(BATCH | {"label": one_hot}, class_weights=class_weights)
+        assert got == pytest.approx(expected, rel=1e-6)
+    mixed = (one_hot + one_hot[::-1]) / 2
+    got, _ = value(BATCH | {"label": mixed}, class_weights=weights)
+    terms = -(mixed * weights * log_probabilities()).sum(1)
+    assert got == pytest.approx(terms.sum() / (mixed @ weights).sum(), rel=1e-5)
+
+
+def test_padding_and_void_labels_cost_nothing() -> None:
+    """Whatever a row of weight 0 holds, neither the loss nor the gradient shows it."""
+    weight = np.float32([1, 1, 1, 1, 0, 0])
+    other = {"image": IMAGES.copy(), "label": LABELS.copy(), "weight": weight}
+    other["image"][4:] = 100.0
+    other["label"][4:] = -1
+    loss_fn = classification.make_loss_fn(MODEL, label_smoothing=0.1, class_weights=(1.0, 2.0, 3.0))
+
+    def of_params(params, batch):
+        return loss_fn(params, {}, batch, KEY)[0]
+
+    results = [
+        jax.value_and_grad(of_params)(PARAMS, batch)
+        for batch in (
+            BATCH | {"weight": weight},
+            other,
+            {"image": IMAGES[:4], "label": LABELS[:4]},
+        )
+    ]
+    for loss, gradient in results[1:]:
+        assert float(loss) == pytest.approx(float(results[0][0]), rel=1e-6)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), gradient, results[0][1]
+        )
+
+
+def test_no_row_that_counts() -> None:
+    loss, computed = value(BATCH | {"weight": np.zeros(6, np.float32)})
+    assert loss == 0
+    assert np.isnan(computed["loss"])
+
+
+def test_l2_is_of_the_kernels() -> None:
+    squares = float((np.asarray(PARAMS["head"]["kernel"], np.float64) ** 2).sum())
+    assert value(l2=0.1)[0] == pytest.approx(value()[0] + 0.1 * squares, rel=1e-5)
+
+
+def test_mean_and_std_are_of_images_between_0_and_1() -> None:
+    bytes_ = np.round(255 * IMAGES).astype(np.uint8)
+    normalized = (bytes_ / 255.0 - 0.3) / 0.2
+    expected, _ = value(BATCH | {"image": normalized.astype(np.float32)})
+    got, _ = value(BATCH | {"image": bytes_}, mean=(0.3,), std=(0.2,))
+    assert got == pytest.approx(expected, rel=1e-5)
+    floats = (bytes_ / 255).astype(np.float32)
+    assert value(BATCH | {"image": bytes_})[0] == pytest.approx(
+        value(BATCH | {"image": floats})[0], rel=1e-6
+    )
+
+
+def test_model_sees_train_dropout_and_statistics() -> None:
+    model = small_net.SmallNet(dropout=0.5)
+    batch = small_net.batches(1)[0]
+    variables = model.init(KEY, jnp.asarray(batch["image"]))
+    params, model_state = variables["params"], {"batch_stats": variables["batch_stats"]}
+    loss_fn = classification.make_loss_fn(model)
+    one, (after, _) = loss_fn(params, model_state, batch, jax.random.key(1))
+    again, _ = loss_fn(params, model_state, batch, jax.random.key(1))
+    other, _ = loss_fn(params, model_state, batch, jax.random.key(2))
+    assert float(one) == float(again)
+    assert float(one) != float(other)
+    moved = after["batch_stats"]["norm"]["mean"]
+    assert not np.array_equal(moved, model_state["batch_stats"]["norm"]["mean"])
+
+
+def test_augment_and_mix_are_for_training_and_before_normalization() -> None:
+    """Images are augmented, then mixed with their labels and weight, then normalized."""
+    calls = []
+
+    def augment(key, images):
+        calls.append(("augment", key, np.asarray(images)))
+        return images / 2
+
+    def mix(key, images, labels, *, weight):
+        calls.append(("mix", key, np.asarray(images), np.asarray(labels), np.asarray(weight)))
+        return images + 1, jax.nn.one_hot(labels[::-1], 3)
+
+    seen: list = []
+    model = Spy(lambda train, images: seen.append((train, images)))
+    options = {"mean": (0.5,), "std": (0.25,)}
+    loss_fn = classification.make_loss_fn(model, augment=augment, mix=mix, **options)
+    weight = np.float32([1, 1, 1, 1, 1, 0])
+    batch = BATCH | {"weight": weight}
+    params = {"scale": jnp.array([1.0, 2.0, 3.0])}
+    loss, _ = loss_fn(params, {}, batch, KEY)
+    (_, augment_key, images), (_, mix_key, halved, labels, weights) = calls
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(halved, IMAGES / 2)
+    np.testing.assert_array_equal(labels, LABELS)
+    np.testing.assert_array_equal(weights, weight)
+    assert not np.array_equal(*map(jax.random.key_data, (augment_key, mix_key)))
+    trained, given = seen.pop()
+    assert trained
+    np.testing.assert_allclose(given, (IMAGES / 2 + 1 - 0.5) / 0.25, rtol=1e-5)
+    logits = model.apply({"params": params}, given)
+    values = losses.cross_entropy(logits, jnp.asarray(LABELS[::-1].copy()))
+    assert float(loss) == pytest.approx(float(values[:5].mean()), rel=1e-5)
+    # Evaluation does neither.
+    calls.clear()
+    state = train.init_state(KEY, model, train.create_optimizer("sgd", 0.1), BATCH)
+    seen.clear()
+    classification.make_eval_fn(model, **options)(state, batch)
+    assert calls == []
+    ((trained, given),) = seen
+    assert not trained
+    np.testing.assert_allclose(given, (IMAGES - 0.5) / 0.25, rtol=1e-5)
+
+
+def test_mixing_leaves_padding_out() -> None:
+    def mix(*args, **options):
+        return data.augment.mixup(*args, alpha=1.0, num_classes=3, **options)
+
+    weight = np.float32([1, 1, 1, 1, 0, 0])
+    other = {"image": IMAGES.copy(), "label": LABELS.copy(), "weight": weight}
+    other["image"][4:] = np.inf
+    for seed in range(5):
+        key = jax.random.key(seed)
+        plain = value(BATCH | {"weight": weight}, mix=mix, key=key)
+        assert value(other, mix=mix, key=key) == plain
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: classification.make_loss_fn(MODEL, l2=-1.0), "l2 must not be negative, got -1.0"),
+        (lambda: value({"image": IMAGES}), "needs 'image' and 'label'; this one has image"),
+        (lambda: value({"label": LABELS, "x": IMAGES}), "this one has label, x"),
+        (lambda: value(label_smoothing=2.0), r"label_smoothing must be in \[0, 1\], got 2.0"),
+        (lambda: value(mean=(0.1, 0.2)), "mean has 2 numbers and the images have 1 channels"),
+    ],
+)
+def test_what_cannot_be(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# Evaluation
+
+
+def test_evaluation_uses_averages_and_running_statistics() -> None:
+    state, step = small_net.make(dropout=0.5)
+    batches = small_net.batches(3)
+    compiled = jax.jit(step)
+    for batch in batches:
+        state, _ = compiled(state, batch)
+    model = step.loss_fn.model
+    measured = jax.jit(classification.make_eval_fn(model))(state, batches[2])
+    variables = {"params": state.ema_params, **state.model_state}
+    logits = model.apply(variables, batches[2]["image"], train=False)
+    labels, weight = jnp.asarray(batches[2]["label"]), batches[2]["weight"]
+    values = np.asarray(losses.cross_entropy(logits, labels))
+    computed = metrics.compute(measured)
+    assert computed["loss"] == pytest.approx((values * weight).sum() / weight.sum(), rel=1e-5)
+    right = np.asarray(logits.argmax(1) == labels)
+    assert computed["accuracy"] == pytest.approx((right * weight).sum() / weight.sum())
+    without = classification.make_eval_fn(model)(state.replace(ema_params=None), batches[2])
+    assert metrics.compute(without)["loss"] != pytest.approx(computed["loss"], rel=1e-3)
+
+
+def test_evaluation_of_parts_adds_up() -> None:
+    state = train.init_state(KEY, MODEL, train.create_optimizer("sgd", 0.1), BATCH)
+    evaluate = classification.make_eval_fn(MODEL)
+    weight = np.float32([1, 1, 0, 1, 1, 0])
+    batch = BATCH | {"weight": weight}
+    parts = [
+        evaluate(state, {name: leaf[rows] for name, leaf in batch.items()})
+        for rows in (slice(0, 2), slice(2, 6))
+    ]
+    merged, whole = metrics.compute(metrics.merge(*parts)), metrics.compute(evaluate(state, batch))
+    assert merged == pytest.approx(whole)
+
+
+# Predictions
+
+
+def predicted(images: np.ndarray) -> np.ndarray:
+    return np.asarray(MODEL.apply({"params": PARAMS}, jnp.asarray(images)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 6, 128])
+@pytest.mark.parametrize("label", [np.int64, np.uint8, None])
+def test_predictions_come_in_order_without_padding(batch_size: int, label) -> None:
+    arrays = (
+        {"image": IMAGES} if label is None else {"image": IMAGES, "label": LABELS.astype(label)}
+    )
+    dataset = data.from_arrays(arrays)
+    logits, labels = classification.predict(
+        MODEL, {"params": PARAMS}, dataset, batch_size=batch_size
+    )
+    np.testing.assert_allclose(logits, predicted(IMAGES), atol=1e-5)
+    assert labels.tolist() == ([-1] * 6 if label is None else LABELS.tolist())
+
+
+def test_predictions_of_an_iterator_of_batches() -> None:
+    batches = [
+        {"image": IMAGES[:4], "label": LABELS[:4], "weight": np.float32([1, 0, 1, 1])},
+        {"image": IMAGES[4:], "label": LABELS[4:]},
+    ]
+    logits, labels = classification.predict(MODEL, {"params": PARAMS}, iter(batches))
+    np.testing.assert_allclose(logits, predicted(IMAGES[[0, 2, 3, 4, 5]]), atol=1e-5)
+    assert labels.tolist() == LABELS[[0, 2, 3, 4, 5]].tolist()
+
+
+def test_predictions_of_bytes_and_with_normalization() -> None:
+    bytes_ = np.round(255 * IMAGES).astype(np.uint8)
+    logits, _ = classification.predict(
+        MODEL, {"params": PARAMS}, [{"image": bytes_}], mean=(0.5,), std=(0.25,)
+    )
+    expected = predicted(((bytes_ / 255 - 0.5) / 0.25).astype(np.float32))
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_predictions_of_half_precision_are_float32() -> None:
+    model = models.create_model("linear_classifier", num_classes=3, dtype="bfloat16")
+    logits, _ = classification.predict(model, {"params": PARAMS}, [{"image": IMAGES}])
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, predicted(IMAGES), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (list, "nothing to predict: the data hold no batch"),
+        (lambda: data.from_arrays({"image": IMAGES[:0]}), "no examples"),
+    ],
+)
+def test_predictions_of_nothing(given, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        classification.predict(MODEL, {"params": PARAMS}, given())
+
+
+# What is kept of it
+
+
+def test_describe_makes_the_model_again() -> None:
+    model = models.create_model("lenet5", num_classes=3, in_channels=1, dtype="bfloat16")
+    loss_fn = classification.make_loss_fn(
+        model,
+        label_smoothing=0.1,
+        class_weights=np.float32([0.5, 1.0, 2.0]),
+        l2=1e-4,
+        mean=[0.5],
+        std=(0.25,),
+    )
+    described = json.loads(json.dumps(loss_fn.describe()))
+    assert models.create_model(**described.pop("model")) == model
+    assert described == {
+        "task": "classification",
+        "label_smoothing": 0.1,
+        "class_weights": [0.5, 1.0, 2.0],
+        "l2": 1e-4,
+        "mean": [0.5],
+        "std": [0.25],
+    }
+
+
+@pytest.mark.parametrize(
+    "model", [small_net.SmallNet(), MODEL.clone(num_classes=7)], ids=["other", "changed"]
+)
+def test_describe_says_when_a_model_cannot_be_made_again(model: nn.Module) -> None:
+    assert classification.make_loss_fn(model).describe()["model"] is None

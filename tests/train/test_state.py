@@ -1,0 +1,109 @@
+"""The state at step 0."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small_net
+
+from jaxvision import train
+
+IMAGES = np.zeros((2, 8, 8, 1), np.float32)
+
+
+def init(sample=IMAGES, *, seed: int = 0, name: str = "momentum") -> train.TrainState:
+    optimizer = train.create_optimizer(name, 0.1)
+    return train.init_state(jax.random.key(seed), small_net.SmallNet(), optimizer, sample)
+
+
+def assert_equal(one, other) -> None:
+    jax.tree.map(np.testing.assert_array_equal, small_net.numbers(one), small_net.numbers(other))
+
+
+def test_fields() -> None:
+    state = init()
+    assert int(state.step) == 0
+    assert state.step.dtype == jnp.int32
+    assert set(state.params) == {"stem", "norm", "hidden", "head"}
+    assert set(state.model_state) == {"batch_stats"}
+    assert state.ema_params is None
+    optimizer = train.create_optimizer("momentum", 0.1)
+    assert_equal(state.opt_state, optimizer.init(state.params))
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        IMAGES[:1],
+        IMAGES + 7,
+        jnp.asarray(IMAGES),
+        IMAGES.astype(np.uint8),
+        IMAGES.astype(np.float64),
+        {"image": IMAGES, "label": np.zeros(2, int), "weight": np.ones(2)},
+        {"image": IMAGES.astype(np.uint8)},
+    ],
+    ids=["one row", "other values", "jax", "uint8", "float64", "batch", "batch of uint8"],
+)
+def test_only_the_shape_of_the_sample_counts(sample) -> None:
+    assert_equal(init(sample), init())
+
+
+def test_deterministic_in_the_key() -> None:
+    one, again, other = init(seed=0), init(seed=0), init(seed=1)
+    assert_equal(one, again)
+    for name in ("stem", "hidden", "head"):
+        assert not np.array_equal(one.params[name]["kernel"], other.params[name]["kernel"])
+    assert not np.array_equal(*(jax.random.key_data(state.key) for state in (one, other)))
+
+
+def test_what_a_run_draws_is_not_what_the_parameters_were_drawn_from() -> None:
+    key = jax.random.key(0)
+    assert not np.array_equal(jax.random.key_data(init().key), jax.random.key_data(key))
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [(jnp.bfloat16, jnp.bfloat16), (jnp.float16, jnp.float16), (jnp.int32, jnp.float32)],
+)
+def test_model_sees_floats(sample, expected) -> None:
+    seen = []
+
+    class Spy(nn.Module):
+        @nn.compact
+        def __call__(self, x, train=False):
+            seen.append((x.dtype, train))
+            return nn.Dense(2)(x)
+
+    optimizer = train.create_optimizer("sgd", 0.1)
+    train.init_state(jax.random.key(0), Spy(), optimizer, jnp.zeros((1, 3), sample))
+    assert set(seen) == {(jnp.dtype(expected), False)}
+
+
+def test_model_without_parameters() -> None:
+    class Pass(nn.Module):
+        def __call__(self, x, train=False):
+            return x
+
+    optimizer = train.create_optimizer("adam", 0.1)
+    state = train.init_state(jax.random.key(0), Pass(), optimizer, IMAGES)
+    assert state.params == {}
+    assert state.model_state == {}
+
+
+def test_sample_without_an_image() -> None:
+    with pytest.raises(ValueError, match="has no 'image'; it has pixels, label"):
+        init({"pixels": IMAGES, "label": np.zeros(2, int)})
+
+
+def test_evaluation_variables() -> None:
+    state = init()
+    variables = train.evaluation_variables(state)
+    assert variables["params"] is state.params
+    assert variables["batch_stats"] is state.model_state["batch_stats"]
+    averaged = state.replace(ema_params=jax.tree.map(lambda leaf: leaf + 1, state.params))
+    variables = train.evaluation_variables(averaged)
+    assert variables["params"] is averaged.ema_params
+    logits = small_net.SmallNet().apply(variables, IMAGES, train=False)
+    assert logits.shape == (2, 10)
