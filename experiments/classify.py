@@ -57,8 +57,8 @@ class Settings:
     """Where everything goes; a run that is there already is continued."""
 
     dataset: str = "digits"
-    """A data set of TensorFlow Datasets, or a folder with a sub-folder of images per class (which
-    then needs `train` and the evaluated split as folders above those)."""
+    """A data set of TensorFlow Datasets; or a folder that holds a folder per split, those a folder
+    per class, and those the images."""
     data_dir: str | None = None
     """Where TensorFlow Datasets keeps its files."""
     train_split: str = "train"

@@ -10,7 +10,7 @@ With --compare, McNemar's test says whether two models differ in more than chanc
 import dataclasses
 import json
 import pathlib
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -28,7 +28,7 @@ DATA_SETTINGS = ("dataset", "data_dir", "image_size", "channels", "corrupt", "ev
 class Settings:
     """Settings of an evaluation."""
 
-    run_dir: tyro.conf.Positional[str]
+    run_dir: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_DIR")]
     """The folder that the training left."""
     split: str | None = None
     """What to evaluate on; None takes the split that the run was evaluated on."""
@@ -120,7 +120,7 @@ def compare(settings: Settings, logits: np.ndarray, labels: np.ndarray) -> dict[
         "other": settings.compare,
         "difference": difference.difference,
         "interval": [low, high],
-        **test._asdict(),
+        **dataclasses.asdict(test),
     }
 
 

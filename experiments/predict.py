@@ -6,6 +6,7 @@ python experiments/predict.py runs/lenet photo.png other.jpg
 import dataclasses
 import pathlib
 import sys
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -18,9 +19,9 @@ from jaxvision.train.scores import softmax
 class Settings:
     """Settings of a prediction."""
 
-    run_dir: tyro.conf.Positional[str]
+    run_dir: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_DIR")]
     """The folder that the training left."""
-    images: tyro.conf.Positional[tuple[str, ...]]
+    images: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE...")]
     """Image files, of any size: they are resized and cropped as the run's own were."""
     top: int = 3
     """How many classes to show."""

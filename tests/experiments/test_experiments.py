@@ -1,0 +1,190 @@
+"""The scripts as a user starts them."""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(EXPERIMENTS / f"{script}.py"), *map(str, arguments)]
+
+
+def run(script: str, *arguments: object, code: int = 0) -> subprocess.CompletedProcess:
+    done = subprocess.run(command(script, *arguments), capture_output=True, text=True, timeout=500)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Two small runs on 8x8 digits: a linear classifier and an MLP."""
+    folder = tmp_path_factory.mktemp("runs")
+    for model in ("linear_classifier", "mlp"):
+        options = ["--model", model, "--image-size", "None", "--num-steps", 150]
+        done = run("classify", "--run-dir", folder / model, *options, "--warmup-steps", 5)
+        assert done.stderr == ""
+        assert re.fullmatch(r".*: test accuracy 0\.\d+, test loss \d\.\d+\n", done.stdout)
+    return folder
+
+
+def test_run_folder(runs: pathlib.Path) -> None:
+    folder = runs / "mlp"
+    assert {path.name for path in folder.iterdir()} == {
+        "settings.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+        "figures",
+    }
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        "learning_curves.png",
+        "confusion_matrix.png",
+        "mistakes.png",
+        "reliability.png",
+    }
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["settings"]["model"] == "mlp"
+    assert settings["settings"]["data"]["class_names"] == [str(digit) for digit in range(10)]
+    assert settings["versions"]["jaxvision"]
+
+
+def test_evaluate_and_compare(runs: pathlib.Path) -> None:
+    done = run("evaluate", runs / "mlp", "--compare", runs / "linear_classifier")
+    content = json.loads((runs / "mlp" / "evaluation.json").read_text())
+    accuracy = content["scores"]["accuracy"]
+    assert 0.9 < accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert f"accuracy                {accuracy['value']:.4f}" in done.stdout
+    assert "359 images of digits/test" in done.stdout
+    assert "McNemar's test: exact p = " in done.stdout
+    logged = [json.loads(line) for line in (runs / "mlp" / "metrics.jsonl").open()]
+    assert accuracy["value"] == [line for line in logged if line["split"] == "test"][-1]["accuracy"]
+    for path in done.stdout.split("\n")[-5:-1]:
+        assert Image.open(path).size[0] > 400
+
+
+def test_evaluate_another_split(runs: pathlib.Path) -> None:
+    options = ["--split", "validation", "--no-figures", "--num-resamples", 0]
+    assert "180 images of digits/validation" in run("evaluate", runs / "mlp", *options).stdout
+
+
+def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    digits = load_digits()
+    paths = []
+    for index in range(5):
+        pixels = np.round(digits.images[index] * (255 / 16)).astype(np.uint8)
+        paths.append(tmp_path / f"{index}.png")
+        Image.fromarray(pixels).resize((40, 40)).save(paths[-1])
+    (tmp_path / "broken.png").write_bytes(paths[0].read_bytes()[:40])
+    lines = run("predict", runs / "mlp", *paths, "--top", 2).stdout.splitlines()
+    assert len(lines) == 5
+    right = [re.search(rf": {digits.target[i]} \d", line) for i, line in enumerate(lines)]
+    assert sum(match is not None for match in right) >= 4
+    done = run("predict", runs / "mlp", tmp_path / "broken.png", tmp_path / "none.png", code=1)
+    assert "cannot decode" in done.stderr
+    assert "No such file" in done.stderr
+
+
+def test_continues_and_refuses_other_settings(runs: pathlib.Path) -> None:
+    options = ["--model", "mlp", "--image-size", "None", "--num-steps", 150, "--warmup-steps", 5]
+    before = (runs / "mlp" / "metrics.jsonl").read_text()
+    run("classify", "--run-dir", runs / "mlp", *options, "--no-figures")
+    assert (runs / "mlp" / "metrics.jsonl").read_text() == before
+    done = run("classify", "--run-dir", runs / "mlp", *options, "--seed", 1, code=1)
+    assert "seed: 0 in the checkpoint, 1 now" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("classify", ["--modle", "mlp"], "--model"),
+        ("classify", ["--optimizer", "adamm"], "adamw"),
+        ("evaluate", [], "RUN_DIR"),
+    ],
+)
+def test_wrong_flags_suggest_right_ones(script: str, arguments: list, message: str) -> None:
+    assert message in run(script, *arguments, code=2).stderr
+
+
+def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
+    options = ["--run-dir", tmp_path / "run", "--model"]
+    assert "did you mean 'resnet18'?" in run("classify", *options, "resnet81", code=1).stderr
+    options = ["--run-dir", tmp_path / "run", "--dataset", "digit"]
+    assert "did you mean 'digits'?" in run("classify", *options, code=1).stderr
+    assert "is not the folder of a run" in run("evaluate", tmp_path, code=1).stderr
+
+
+@pytest.mark.parametrize("script", ["classify", "evaluate", "predict", "demo"])
+def test_help_explains_every_field(script: str) -> None:
+    blocks = re.split(r"│ -{1,2}(?=\w)", run(script, "--help").stdout)[1:]
+    assert len(blocks) > 3
+    for block in blocks:
+        assert re.search(r" {2,}[A-Zs]\w* ", block), block
+
+
+@pytest.mark.slow
+def test_folder_of_images(tmp_path: pathlib.Path) -> None:
+    """Folders of PNG files with train and test above the classes; a corrupt one is skipped."""
+    digits = load_digits()
+    for index, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        split = "train" if index % 4 else "test"
+        folder = tmp_path / "images" / split / f"digit{label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.round(image * (255 / 16)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    (tmp_path / "images" / "train" / "digit0" / "bad.png").write_bytes(b"no image")
+    options = ["--dataset", tmp_path / "images", "--channels", 1, "--image-size", 8]
+    options += ["--model", "mlp", "--num-steps", 100, "--run-dir", tmp_path / "run"]
+    assert "bad.png" in run("classify", *options, code=1).stderr
+    done = run("classify", *options, "--corrupt", "skip")
+    assert "skipped 1 of" in done.stderr
+    assert float(re.findall(r"accuracy (0\.\d+)", done.stdout)[0]) > 0.85
+    assert "digit" in run("predict", tmp_path / "run", next(folder.iterdir())).stdout
+
+
+@pytest.mark.slow
+def test_distributed_is_one_flag(tmp_path: pathlib.Path) -> None:
+    """Two processes with two devices each, the parameters cut over all of them."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    options = ["--run-dir", tmp_path / "run", "--model", "mlp", "--image-size", "None"]
+    options += ["--num-steps", 60, "--fsdp", "--distributed"]
+    environment = os.environ | {
+        "JAX_COORDINATOR_ADDRESS": address,
+        "JAX_NUM_PROCESSES": "2",
+        "JAX_NUM_CPU_DEVICES": "2",
+    }
+    started = [
+        subprocess.Popen(
+            command("classify", *options),
+            env=environment | {"JAX_PROCESS_ID": str(index)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    outputs = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert "test accuracy" in outputs[0]
+    assert "test accuracy" not in outputs[1]
+    assert "359 images" in run("evaluate", tmp_path / "run").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_demo_reaches_its_quality(tmp_path: pathlib.Path) -> None:
+    done = run("demo", "--run-dir", tmp_path / "demo")
+    mean = re.findall(r"mean +(\d+\.\d+)%", done.stdout)
+    assert float(mean[0]) >= 99.0
