@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from jaxvision import train
+
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 
 
@@ -67,10 +69,11 @@ def test_evaluate_and_compare(runs: pathlib.Path) -> None:
     assert f"accuracy                {accuracy['value']:.4f}" in done.stdout
     assert "359 images of digits/test" in done.stdout
     assert "McNemar's test: exact p = " in done.stdout
-    logged = [json.loads(line) for line in (runs / "mlp" / "metrics.jsonl").open()]
-    assert accuracy["value"] == [line for line in logged if line["split"] == "test"][-1]["accuracy"]
+    logged = [line for line in train.read_metrics(runs / "mlp") if line["split"] == "test"]
+    assert accuracy["value"] == logged[-1]["accuracy"]
     for path in done.stdout.split("\n")[-5:-1]:
-        assert Image.open(path).size[0] > 400
+        with Image.open(path) as image:
+            assert image.size[0] > 400
 
 
 def test_evaluate_another_split(runs: pathlib.Path) -> None:
@@ -127,7 +130,7 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("script", ["classify", "evaluate", "predict", "demo"])
 def test_help_explains_every_field(script: str) -> None:
     blocks = re.split(r"│ -{1,2}(?=\w)", run(script, "--help").stdout)[1:]
-    assert len(blocks) > 3
+    assert len(blocks) >= 3
     for block in blocks:
         assert re.search(r" {2,}[A-Zs]\w* ", block), block
 
