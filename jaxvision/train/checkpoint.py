@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -146,13 +146,16 @@ class Checkpointer:
         """
         return dict(self._metadata(step).custom_metadata or {})
 
-    def load(self, step: int, abstract_state: PyTree = None) -> PyTree:
+    def load(
+        self, step: int, abstract_state: PyTree = None, *, leave_out: Sequence[str] = ()
+    ) -> PyTree:
         """Reads the state of a checkpoint.
 
         Args:
             step: Which checkpoint.
             abstract_state: The structure to fill: `jax.ShapeDtypeStruct` leaves with shardings, or
                 a state whose values are not used. None gives nested dicts, on one device.
+            leave_out: Names at the top of nested dicts that are not read, and are None.
 
         Returns:
             The state, on the devices that were asked for, however many wrote it.
@@ -175,7 +178,11 @@ class Checkpointer:
                 f"checkpoint {self._folder(step)} holds another state than this run's:\n  "
                 + "\n  ".join(differences)
             )
+        for name in set(leave_out) & set(stored if leave_out else ()):
+            stored[name] = jax.tree.map(lambda _: ocp.PLACEHOLDER, stored[name])
         state = ocp.load_checkpointables(self._folder(step), {"state": stored})["state"]
+        if leave_out:
+            return {name: None if name in leave_out else part for name, part in state.items()}
         return combine(state, jax.tree.map(_if_empty, abstract_state))
 
     def restore(self, abstract_state: PyTree = None) -> Restored | None:

@@ -63,7 +63,7 @@ def restore_for_evaluation(
             f"the model of the run in {folder} cannot be made here: {error}; if the run's own code "
             "registers it, import that first"
         ) from error
-    saved = checkpointer.load(chosen)
+    saved = checkpointer.load(chosen, leave_out=("opt_state",))
     if "params" not in saved:
         raise CheckpointError(
             f"the run in {folder} keeps no single model, but {', '.join(sorted(saved))}: read its "

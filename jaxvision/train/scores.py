@@ -107,7 +107,7 @@ def classification_scores(
         scores[name] = bootstrap(of_matrix(statistic), labels, predictions)
     auc_scores = probabilities[:, 1] if classes == 2 else probabilities
     by_probability: dict[str, tuple[Callable[..., float], np.ndarray]] = {
-        "roc_auc": (metrics.roc_auc, auc_scores),
+        "roc_auc": (lambda *pair: float(metrics.roc_auc(*pair)), auc_scores),
         "log_loss": (metrics.negative_log_likelihood, probabilities),
         "calibration_error": (metrics.expected_calibration_error, probabilities),
     }

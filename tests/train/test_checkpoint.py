@@ -58,6 +58,12 @@ def test_restores_without_a_template(saved: train.Checkpointer) -> None:
     np.testing.assert_array_equal(state["kernel"], state_of(20)["kernel"])
 
 
+def test_parts_can_be_left_out(saved: train.Checkpointer) -> None:
+    state = saved.load(20, leave_out=("kernel",))
+    assert state["kernel"] is None
+    assert int(state["step"]) == 20
+
+
 def test_train_state_round_trip(tmp_path: pathlib.Path) -> None:
     state, _ = small_net.make()
     checkpointer = train.Checkpointer(tmp_path)

@@ -6,8 +6,10 @@ transforms, `sometimes` makes one occasional, `apply` takes masks along, and `ge
 `photometric` make transforms of your own. Functions of one image (`adjust_hue`, `affine_warp`,
 ...) need no key. `mixup` and `cutmix` act on whole batches and their labels.
 
-The same key and images give the same result, bit for bit, whether a batch lies on one device or
-is sharded over several.
+Reproducibility: a compiled transform gives the same bits for the same key and images. However a
+batch is sharded or sized, each row draws the same, and pixels that are copied, as by flips and
+crops, are the same to the last bit; computed values agree to float32 rounding, since XLA may
+fuse multiplications with additions differently in each program.
 
 Coordinates: pixel centres lie at the integers, x to the right and y downwards; see `warp`.
 

@@ -97,28 +97,3 @@ def random_extent(
     low, high = (jnp.clip(math.log(bound), narrowest, widest) for bound in ratio)
     aspect = jnp.exp(uniform(ratio_key, low, high))
     return jnp.minimum(jnp.sqrt(area / aspect), height), jnp.minimum(jnp.sqrt(area * aspect), width)
-
-
-@jax.custom_jvp
-def exact_sum(values: Float[Array, "count *rest"]) -> Float[Array, "*rest"]:
-    """Adds up along the first axis, the same to the last bit in whatever order that is done.
-
-    A compiler orders the terms of a floating sum by what surrounds it, for instance by how many
-    rows of a batch a device holds. So the terms are rounded to whole numbers of a unit as small
-    as leaves room for a mean of 2 (2^-22 of 1 for 256 terms in float32).
-
-    Args:
-        values: What to add up; the mean should lie in (-2, 2).
-
-    Returns:
-        The sum over the first axis.
-    """
-    integer, bits = (jnp.int64, 62) if values.dtype == jnp.float64 else (jnp.int32, 30)
-    unit = 2.0 ** (bits - math.ceil(math.log2(max(len(values), 1))))
-    total = jnp.round(values * unit).astype(integer).sum(axis=0, dtype=integer)
-    return total.astype(values.dtype) / unit
-
-
-@exact_sum.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    return exact_sum(*primals), tangents[0].sum(axis=0)

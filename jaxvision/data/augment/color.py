@@ -15,7 +15,6 @@ from jaxvision.data.augment._common import (
     RandomKey,
     check_amount,
     check_probability,
-    exact_sum,
     uniform,
     widen,
 )
@@ -60,7 +59,7 @@ def adjust_contrast(image: Image, factor: ScalarLike) -> Image:
     Array([0.375, 0.625], dtype=float32)
     """
     wide = widen(image)
-    return blend(wide, _mean(_gray(wide)), factor).astype(image.dtype)
+    return blend(wide, _gray(wide).mean(), factor).astype(image.dtype)
 
 
 def adjust_saturation(image: Image, factor: ScalarLike) -> Image:
@@ -246,9 +245,3 @@ def _gray(image: Image) -> Float[Array, "height width 1"]:
         return image
     red, green, blue = image[..., 0:1], image[..., 1:2], image[..., 2:3]
     return 0.2989 * red + 0.587 * green + 0.114 * blue
-
-
-def _mean(gray: Float[Array, "height width 1"]) -> Float[Array, ""]:
-    height, width, _ = gray.shape
-    rows = exact_sum(gray[..., 0]) / max(height, 1)
-    return exact_sum(rows) / max(width, 1)

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, ScalarLike
+from jaxtyping import Array, Float, ScalarLike
 
 from jaxvision.data.augment._common import (
     Image,
@@ -148,7 +148,7 @@ def _blur_weights(sigma: ScalarLike, radius: int, length: int) -> Float[Array, "
     # The floor lets sigma 0 mean a spike of width 0 and not 0 / 0.
     spread = 2 * jnp.maximum(jnp.square(sigma), 1e-12)
 
-    def gaussian(distance: ArrayLike) -> Array:
+    def gaussian(distance: Array) -> Array:
         weight = jnp.exp(-jnp.square(distance) / spread)
         return jnp.where(jnp.abs(distance) <= radius, weight, 0)
 
@@ -157,6 +157,5 @@ def _blur_weights(sigma: ScalarLike, radius: int, length: int) -> Float[Array, "
     # The border pixels are not repeated, so they have no image in their own mirror.
     before = jnp.where(source == 0, 0, gaussian(source + output))
     after = jnp.where(source == length - 1, 0, gaussian(2 * (length - 1) - source - output))
-    # Added up one by one: the last bit of a sum over the axis depends on how a batch is sharded.
-    total = 1 + 2 * sum(gaussian(distance) for distance in range(1, radius + 1))
-    return (gaussian(source - output) + before + after) / total
+    weights = gaussian(source - output) + before + after
+    return weights / weights.sum(axis=1, keepdims=True)

@@ -38,9 +38,9 @@ def rand_augment(
     direction take each with probability 1/2. At magnitude 0 solarize still inverts values of
     exactly 1. The table is torchvision's; masks follow the geometric operations.
 
-    Geometric operations share one warp each time, whose matrix is that of the drawn operation,
-    and the photometric ones are a switch, of which a batch computes every branch: they are
-    elementwise, but for equalize, which costs about half of the whole.
+    The geometric operations share one warp, by the matrix of the one that was drawn; the
+    photometric ones are a switch, of which a batch computes every branch and keeps one. Order is
+    as drawn, so there is a warp for each of `num_ops`.
 
     Args:
         num_ops: How many operations are applied, one after another.

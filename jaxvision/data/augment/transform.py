@@ -268,6 +268,10 @@ def apply(
         raise KeyError(f"the batch has no 'image', only {sorted(batch)}")
     _check_left_behind(transform, batch)
     images = jnp.asarray(batch["image"])
+    if images.ndim != 4:
+        raise ValueError(
+            f"apply takes batches of images (batch, height, width, channels), not {images.shape}"
+        )
     fields = {"image": widen(images)}
     if "mask" in batch:
         masks = jnp.asarray(batch["mask"])
@@ -293,7 +297,7 @@ def _check_left_behind(transform: Transform, batch: Mapping[str, Any]) -> None:
 
 
 def _check_masks(images: Any, masks: Any, mask_fill: int) -> None:
-    if images.ndim != 4 or masks.ndim not in (3, 4) or masks.shape[:3] != images.shape[:3]:
+    if masks.ndim not in (3, 4) or masks.shape[:3] != images.shape[:3]:
         raise ValueError(
             f"a mask of shape {masks.shape} does not go with images of shape {images.shape}; it "
             "must be (batch, height, width) or (batch, height, width, masks) as the images are"

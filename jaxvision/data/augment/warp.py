@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from jaxvision._suggest import unknown
-from jaxvision.data.augment._common import Matrix, Number, as_size, exact_sum
+from jaxvision.data.augment._common import Matrix, Number, as_size
 
 INTERPOLATIONS = ("bilinear", "nearest")
 BOUNDARIES = ("constant", "edge", "reflect")
@@ -215,4 +215,4 @@ def _triangle_weights(scale: Array, offset: Array, outputs: int, inputs: int, dt
     center = jnp.clip(scale * jnp.arange(outputs) + offset, -0.5, inputs - 0.5)
     reach = jnp.maximum(jnp.abs(scale), 1)
     weights = jnp.maximum(0, 1 - jnp.abs(jnp.arange(inputs) - center[:, None]) / reach)
-    return (weights / exact_sum(weights.T)[:, None]).astype(dtype)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(dtype)

@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvision.data import augment
+from jaxvision.data.augment import Sampling
+
+COUNT = 4000
+
+
+def repeated(transform, image, count=COUNT):
+    images = jnp.broadcast_to(image, (count, *image.shape))
+    return np.asarray(jax.jit(transform)(jax.random.key(0), images))
+
+
+def test_single_operations_are_torchvisions_and_equally_frequent(torchvision):
+    """Each result is one of the 23 that torchvision's table has, as often as it should be."""
+    names = [name for name in torchvision if name.startswith("randaugment/")]
+    expected = np.stack([torchvision[name] for name in names])
+    results = repeated(augment.rand_augment(num_ops=1, magnitude=9), torchvision["large"])
+    distances = np.abs(results[:, None] - expected[None]).max(axis=(2, 3, 4))
+    assert distances.min(axis=1).max() < 1e-5
+    counts = np.bincount(distances.argmin(axis=1), minlength=len(names))
+    signed = np.array([name.replace("/1", "/-1") in names for name in names])
+    share = np.where(signed | np.char.endswith(names, "-1"), 1 / 28, 1 / 14)
+    assert share.sum() == pytest.approx(1.0)
+    tolerance = 5 * (share * (1 - share) * COUNT) ** 0.5
+    assert (np.abs(counts - share * COUNT) < tolerance).all()
+
+
+def test_two_operations_are_two_after_another(torchvision):
+    image = torchvision["large"]
+    once = {row.tobytes() for row in repeated(augment.rand_augment(1), image, 1000)}
+    twice = {row.tobytes() for row in repeated(augment.rand_augment(2), image, 1000)}
+    assert len(once) <= 23
+    assert len(twice) > 150
+
+
+def test_magnitude_zero_is_the_identity_but_for_operations_without_one(torchvision):
+    image = torchvision["large"]  # which has no value of exactly 1, for solarize
+    allowed = np.stack([image, augment.autocontrast(image), augment.equalize(image)])
+    results = repeated(augment.rand_augment(1, magnitude=0), image, 500)
+    distances = np.abs(results[:, None] - allowed).max(axis=(2, 3, 4))
+    assert distances.min(axis=1).max() < 1e-6
+    assert (distances[:, 0] == 0).mean() > 0.75
+
+
+def test_no_operations_and_one_channel(torchvision):
+    image = torchvision["gray"]
+    none = augment.rand_augment(0)(jax.random.key(0), image)
+    np.testing.assert_array_equal(none, image)
+    results = repeated(augment.rand_augment(), image, 100)
+    assert results.shape == (100, 9, 8, 1)
+    assert np.isfinite(results).all()
+    assert results.min() >= 0
+    assert results.max() <= 1
+
+
+def test_masks_follow_the_geometry():
+    labels = jax.random.randint(jax.random.key(0), (64, 16, 16), 1, 200)
+    batch = {"image": jnp.zeros((64, 16, 16, 3)), "mask": labels}
+    transform, key = augment.rand_augment(2, magnitude=25), jax.random.key(1)
+    moved = jax.jit(lambda key: augment.apply(transform, key, batch, mask_fill=0))(key)["mask"]
+    keys = jax.random.split(key, 64)
+    matrices = jax.jit(jax.vmap(lambda key: transform.matrix(key, 16, 16)))(keys)
+    untouched = np.asarray((matrices == jnp.eye(3)).all(axis=(1, 2)))
+    assert 0.2 < untouched.mean() < 0.7
+    np.testing.assert_array_equal(moved[untouched], labels[untouched])
+    assert (np.asarray(moved)[~untouched] != np.asarray(labels)[~untouched]).any(axis=(1, 2)).all()
+
+
+def test_sampling_is_as_asked():
+    fill = Sampling("bilinear", fill=0.5)
+    results = repeated(augment.rand_augment(1, 30, sampling=fill), jnp.zeros((16, 16, 1)), 200)
+    # Nothing but the fill and solarize (from 0 on) brings light into a black image.
+    assert 0.2 < (results == 0.5).any(axis=(1, 2, 3)).mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_ops": -1}, "num_ops .* not -1"),
+        ({"magnitude": 31}, "magnitude=31 and num_bins=31"),
+        ({"magnitude": -1}, "magnitude=-1"),
+        ({"magnitude": 0, "num_bins": 1}, "num_bins=1"),
+    ],
+)
+def test_refusals(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        augment.rand_augment(**arguments)
