@@ -4,7 +4,7 @@
 """
 
 from jaxvision.models import layers
-from jaxvision.models.base import Model, ModelSpec, check_images
+from jaxvision.models.base import Model, ModelOptions, ModelSpec, check_images
 from jaxvision.models.cifar_resnet import (
     CifarResNet,
     cifar_resnet20,
@@ -25,6 +25,7 @@ __all__ = [
     "LeNet5",
     "LinearClassifier",
     "Model",
+    "ModelOptions",
     "ModelSpec",
     "ResNet",
     "check_images",

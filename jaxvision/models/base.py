@@ -1,7 +1,7 @@
 """What every model is: three calls, checked images, and a description to rebuild it from."""
 
 import dataclasses
-from typing import Any
+from typing import Any, TypedDict
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -28,6 +28,14 @@ class ModelSpec:
 
     name: str
     options: tuple[tuple[str, Any], ...]
+
+
+class ModelOptions(TypedDict, total=False):
+    """The options of every model, for the functions that build them; see `Model`."""
+
+    num_classes: int
+    in_channels: int | None
+    dtype: DTypeLike | None
 
 
 class Model(nn.Module, kw_only=True):

@@ -5,7 +5,7 @@ section 4.2.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, check_images
+from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
 from jaxvision.models.registry import register
 
 KERNEL_INIT = layers.initializer("he_normal")
@@ -135,184 +135,89 @@ class CifarResNet(Model, kw_only=True):
         return maps
 
 
+class CifarResNetOptions(ModelOptions, total=False):
+    """The options of a CIFAR ResNet; see `CifarResNet`."""
+
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
 @register
-def cifar_resnet20(
-    *,
-    num_classes: int = 10,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> CifarResNet:
-    """Builds ResNet-20 for CIFAR: 269,722 parameters for 10 classes.
+def cifar_resnet20(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
+    """ResNet-20 for CIFAR: 269,722 parameters for 10 classes (section 4.2 of the paper, Table 6).
 
     Args:
-        num_classes: The number of logits.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        dtype: What to compute in; None promotes the types of images and parameters.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+        **options: Fields of `CifarResNet`.
 
     Returns:
         The model.
 
-    Raises:
-        ValueError: A value is not allowed.
-
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, section 4.2 and Table 6.
-
-    >>> import jax
-    >>> model = cifar_resnet20()
-    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-    >>> sum(p.size for p in jax.tree.leaves(variables["params"]))
-    269722
+    >>> cifar_resnet20().blocks_per_stage
+    3
     """
-    return CifarResNet(
-        blocks_per_stage=3,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return CifarResNet(blocks_per_stage=3, **options)
 
 
 @register
-def cifar_resnet32(
-    *,
-    num_classes: int = 10,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> CifarResNet:
-    """Builds ResNet-32 for CIFAR: 464,154 parameters for 10 classes.
+def cifar_resnet32(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
+    """ResNet-32 for CIFAR: 464,154 parameters for 10 classes (section 4.2 of the paper, Table 6).
 
-    Args and Raises are those of `cifar_resnet20`.
+    Args:
+        **options: Fields of `CifarResNet`.
 
     Returns:
         The model.
-
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, section 4.2 and Table 6.
 
     >>> cifar_resnet32().blocks_per_stage
     5
     """
-    return CifarResNet(
-        blocks_per_stage=5,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return CifarResNet(blocks_per_stage=5, **options)
 
 
 @register
-def cifar_resnet44(
-    *,
-    num_classes: int = 10,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> CifarResNet:
-    """Builds ResNet-44 for CIFAR: 658,586 parameters for 10 classes.
+def cifar_resnet44(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
+    """ResNet-44 for CIFAR: 658,586 parameters for 10 classes (section 4.2 of the paper, Table 6).
 
-    Args and Raises are those of `cifar_resnet20`.
+    Args:
+        **options: Fields of `CifarResNet`.
 
     Returns:
         The model.
-
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, section 4.2 and Table 6.
 
     >>> cifar_resnet44().blocks_per_stage
     7
     """
-    return CifarResNet(
-        blocks_per_stage=7,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return CifarResNet(blocks_per_stage=7, **options)
 
 
 @register
-def cifar_resnet56(
-    *,
-    num_classes: int = 10,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> CifarResNet:
-    """Builds ResNet-56 for CIFAR: 853,018 parameters for 10 classes.
+def cifar_resnet56(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
+    """ResNet-56 for CIFAR: 853,018 parameters for 10 classes (section 4.2 of the paper, Table 6).
 
-    Args and Raises are those of `cifar_resnet20`.
+    Args:
+        **options: Fields of `CifarResNet`.
 
     Returns:
         The model.
-
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, section 4.2 and Table 6.
 
     >>> cifar_resnet56().blocks_per_stage
     9
     """
-    return CifarResNet(
-        blocks_per_stage=9,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return CifarResNet(blocks_per_stage=9, **options)
 
 
 @register
-def cifar_resnet110(
-    *,
-    num_classes: int = 10,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> CifarResNet:
-    """Builds ResNet-110 for CIFAR: 1,727,962 parameters for 10 classes.
+def cifar_resnet110(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
+    """ResNet-110 for CIFAR: 1,727,962 parameters for 10 classes (section 4.2, Table 6).
 
-    Args and Raises are those of `cifar_resnet20`.
+    Args:
+        **options: Fields of `CifarResNet`.
 
     Returns:
         The model.
 
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, section 4.2 and Table 6.
-
     >>> cifar_resnet110().blocks_per_stage
     18
     """
-    return CifarResNet(
-        blocks_per_stage=18,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return CifarResNet(blocks_per_stage=18, **options)

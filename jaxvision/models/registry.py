@@ -1,10 +1,11 @@
 """Models by name: register, create, list, and describe so that the same can be created again."""
 
+import dataclasses
 import fnmatch
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import numpy as np
 from jax.typing import DTypeLike
@@ -31,7 +32,9 @@ def register(builder: Builder) -> Builder:
 
     Args:
         builder: A function that returns a model. Its parameters are the model's options, all
-            keyword-only with a default; `num_classes`, `in_channels` and `dtype` are among them.
+            keyword-only with a default, or `**options: Unpack[T]` with a TypedDict T of fields of
+            the model class, whose defaults are theirs. `num_classes`, `in_channels` and `dtype`
+            are among them.
 
     Returns:
         The function itself.
@@ -40,22 +43,22 @@ def register(builder: Builder) -> Builder:
         TypeError: The parameters are not as above.
         ValueError: Another module has registered the name.
 
+        class MyNetOptions(ModelOptions, total=False):
+            norm: str
+
         @register
-        def my_net(*, num_classes=1000, in_channels=None, dtype=None, depth=3) -> MyNet:
-            return MyNet(
-                num_classes=num_classes, in_channels=in_channels, dtype=dtype, depth=depth
-            )
+        def my_net(**options: Unpack[MyNetOptions]) -> MyNet:
+            return MyNet(depth=3, **options)
 
     >>> from jaxvision import models
     >>> register(models.resnet18) is models.resnet18
     True
     """
     name = builder.__name__
-    parameters = inspect.signature(builder).parameters
-    for parameter in parameters.values():
-        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
-            raise TypeError(f"{name}: parameter {parameter} must be keyword-only with a default")
-    missing = [p for p in ("num_classes", "in_channels", "dtype") if p not in parameters]
+    options = _options(builder)
+    missing = [
+        option for option in ("num_classes", "in_channels", "dtype") if option not in options
+    ]
     if missing:
         raise TypeError(f"{name} must take {', '.join(missing)}, as every model does")
     # A module that is loaded again (a notebook does so) may register its own models again.
@@ -98,15 +101,15 @@ def create_model(
     if name not in _BUILDERS:
         raise ValueError(unknown("model", name, _BUILDERS))
     builder = _BUILDERS[name]
-    parameters = inspect.signature(builder).parameters
+    defaults = _options(builder)
     given = {**options, "in_channels": in_channels, "dtype": dtype}
     if num_classes is not None:
         given["num_classes"] = num_classes
-    settings = {option: parameter.default for option, parameter in parameters.items()}
+    settings = dict(defaults)
     for option, value in given.items():
-        if option not in parameters:
-            raise TypeError(unknown(f"{name} option", option, parameters))
-        settings[option] = _plain(f"{name}: {option}", value, parameters[option].default)
+        if option not in defaults:
+            raise TypeError(unknown(f"{name} option", option, defaults))
+        settings[option] = _plain(f"{name}: {option}", value, defaults[option])
     if settings["dtype"] is not None:
         settings["dtype"] = str(canonical_dtype(settings["dtype"]))
     return builder(**settings).clone(spec=ModelSpec(name, tuple(settings.items())))
@@ -158,6 +161,25 @@ def describe(model: Model) -> dict[str, Any]:
             "it was cloned with other values; give those to create_model"
         )
     return description
+
+
+def _options(builder: Callable[..., Model]) -> dict[str, Any]:
+    """The options of the model that a function builds, with their defaults."""
+    options: dict[str, Any] = {}
+    signature = inspect.signature(builder)
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD and get_origin(parameter.annotation) is Unpack:
+            fields = dataclasses.fields(signature.return_annotation)
+            defaults = {field.name: field.default for field in fields}
+            (typed,) = get_args(parameter.annotation)
+            options |= {option: defaults[option] for option in get_type_hints(typed)}
+        elif parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
+            raise TypeError(
+                f"{builder.__name__}: parameter {parameter} must be keyword-only with a default"
+            )
+        else:
+            options[parameter.name] = parameter.default
+    return options
 
 
 def _plain(where: str, value: Any, default: Any) -> Any:

@@ -4,7 +4,7 @@ Reference: He et al., Deep residual learning for image recognition, CVPR 2016, a
 """
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
 from jax.nn import initializers
@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, check_images
+from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
 from jaxvision.models.registry import register
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
@@ -106,11 +106,20 @@ class ResNet(Model, kw_only=True):
     Attributes:
         stage_sizes: How many blocks each stage has.
         block: The kind of block.
-        small_images: Whether the stem keeps the size.
-        zero_init_residual: Whether every residual starts at zero.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
+            and a max-pooling that leave a quarter of it: for images of about 32x32.
+        zero_init_residual: Whether the scale of each block's last normalization starts at zero, so
+            that each block starts as the identity (Goyal et al., 2017, arXiv:1706.02677).
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
+            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = resnet18(num_classes=10, small_images=True)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> sorted(variables), sorted(variables["params"])[:3]
+    (['batch_stats', 'params'], ['head', 'stage1_block0', 'stage1_block1'])
     """
 
     stage_sizes: tuple[int, ...]
@@ -170,213 +179,91 @@ class ResNet(Model, kw_only=True):
         return maps
 
 
+class ResNetOptions(ModelOptions, total=False):
+    """The options of a ResNet; see `ResNet`."""
+
+    small_images: bool
+    zero_init_residual: bool
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
 @register
-def resnet18(
-    *,
-    num_classes: int = 1000,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    small_images: bool = False,
-    zero_init_residual: bool = False,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> ResNet:
-    """Builds ResNet-18: 11,689,512 parameters for 1000 classes.
+def resnet18(**options: Unpack[ResNetOptions]) -> ResNet:
+    """ResNet-18: 11,689,512 parameters for 1000 classes (Table 1 of the paper).
 
     Args:
-        num_classes: The number of logits.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        dtype: What to compute in; None promotes the types of images and parameters.
-        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
-            and a max-pooling that leave a quarter of it: for images of about 32x32.
-        zero_init_residual: Whether the scale of each block's last normalization starts at zero, so
-            that each block starts as the identity (Goyal et al., 2017, arXiv:1706.02677).
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+        **options: Fields of `ResNet`.
 
     Returns:
         The model.
 
-    Raises:
-        ValueError: A value is not allowed.
-
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, Table 1.
-
-    >>> import jax, jax.numpy as jnp
-    >>> model = resnet18(num_classes=10, small_images=True)
-    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-    >>> sorted(variables), sorted(variables["params"])[:3]
-    (['batch_stats', 'params'], ['head', 'stage1_block0', 'stage1_block1'])
+    >>> resnet18(num_classes=10).stage_sizes
+    (2, 2, 2, 2)
     """
-    return ResNet(
-        stage_sizes=(2, 2, 2, 2),
-        block=BasicBlock,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        small_images=small_images,
-        zero_init_residual=zero_init_residual,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return ResNet(stage_sizes=(2, 2, 2, 2), block=BasicBlock, **options)
 
 
 @register
-def resnet34(
-    *,
-    num_classes: int = 1000,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    small_images: bool = False,
-    zero_init_residual: bool = False,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> ResNet:
-    """Builds ResNet-34: 21,797,672 parameters for 1000 classes.
+def resnet34(**options: Unpack[ResNetOptions]) -> ResNet:
+    """ResNet-34: 21,797,672 parameters for 1000 classes (Table 1 of the paper).
 
-    Args and Raises are those of `resnet18`.
+    Args:
+        **options: Fields of `ResNet`.
 
     Returns:
         The model.
 
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, Table 1.
-
-    >>> resnet34().stage_sizes
+    >>> resnet34(num_classes=10).stage_sizes
     (3, 4, 6, 3)
     """
-    return ResNet(
-        stage_sizes=(3, 4, 6, 3),
-        block=BasicBlock,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        small_images=small_images,
-        zero_init_residual=zero_init_residual,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return ResNet(stage_sizes=(3, 4, 6, 3), block=BasicBlock, **options)
 
 
 @register
-def resnet50(
-    *,
-    num_classes: int = 1000,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    small_images: bool = False,
-    zero_init_residual: bool = False,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> ResNet:
-    """Builds ResNet-50: 25,557,032 parameters for 1000 classes.
+def resnet50(**options: Unpack[ResNetOptions]) -> ResNet:
+    """ResNet-50: 25,557,032 parameters for 1000 classes (Table 1 of the paper).
 
-    Args and Raises are those of `resnet18`.
+    Args:
+        **options: Fields of `ResNet`.
 
     Returns:
         The model.
 
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, Table 1.
-
-    >>> resnet50().stage_sizes
+    >>> resnet50(num_classes=10).stage_sizes
     (3, 4, 6, 3)
     """
-    return ResNet(
-        stage_sizes=(3, 4, 6, 3),
-        block=Bottleneck,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        small_images=small_images,
-        zero_init_residual=zero_init_residual,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return ResNet(stage_sizes=(3, 4, 6, 3), block=Bottleneck, **options)
 
 
 @register
-def resnet101(
-    *,
-    num_classes: int = 1000,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    small_images: bool = False,
-    zero_init_residual: bool = False,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> ResNet:
-    """Builds ResNet-101: 44,549,160 parameters for 1000 classes.
+def resnet101(**options: Unpack[ResNetOptions]) -> ResNet:
+    """ResNet-101: 44,549,160 parameters for 1000 classes (Table 1 of the paper).
 
-    Args and Raises are those of `resnet18`.
+    Args:
+        **options: Fields of `ResNet`.
 
     Returns:
         The model.
 
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, Table 1.
-
-    >>> resnet101().stage_sizes
+    >>> resnet101(num_classes=10).stage_sizes
     (3, 4, 23, 3)
     """
-    return ResNet(
-        stage_sizes=(3, 4, 23, 3),
-        block=Bottleneck,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        small_images=small_images,
-        zero_init_residual=zero_init_residual,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return ResNet(stage_sizes=(3, 4, 23, 3), block=Bottleneck, **options)
 
 
 @register
-def resnet152(
-    *,
-    num_classes: int = 1000,
-    in_channels: int | None = None,
-    dtype: DTypeLike | None = None,
-    small_images: bool = False,
-    zero_init_residual: bool = False,
-    norm: str = "batch",
-    activation: str = "relu",
-    axis_name: str | None = None,
-) -> ResNet:
-    """Builds ResNet-152: 60,192,808 parameters for 1000 classes.
+def resnet152(**options: Unpack[ResNetOptions]) -> ResNet:
+    """ResNet-152: 60,192,808 parameters for 1000 classes (Table 1 of the paper).
 
-    Args and Raises are those of `resnet18`.
+    Args:
+        **options: Fields of `ResNet`.
 
     Returns:
         The model.
 
-    Reference: He et al., Deep residual learning for image recognition, CVPR 2016,
-    arXiv:1512.03385, Table 1.
-
-    >>> resnet152().stage_sizes
+    >>> resnet152(num_classes=10).stage_sizes
     (3, 8, 36, 3)
     """
-    return ResNet(
-        stage_sizes=(3, 8, 36, 3),
-        block=Bottleneck,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        dtype=dtype,
-        small_images=small_images,
-        zero_init_residual=zero_init_residual,
-        norm=norm,
-        activation=activation,
-        axis_name=axis_name,
-    )
+    return ResNet(stage_sizes=(3, 8, 36, 3), block=Bottleneck, **options)

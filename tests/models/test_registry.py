@@ -1,3 +1,5 @@
+from typing import Unpack
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -128,6 +130,29 @@ def test_register(scratch):
     assert model.hidden_sizes == (4,)
     assert models.describe(model)["width"] == 4
     assert "tiny" in models.list_models()
+
+
+def test_register_by_a_typed_dict(scratch):
+    """The options are the fields that the dict names, with the model class's defaults."""
+
+    class Options(models.ModelOptions, total=False):
+        norm: str
+
+    def tiny(**options: Unpack[Options]) -> models.CifarResNet:
+        return models.CifarResNet(blocks_per_stage=1, **options)
+
+    models.register(tiny)
+    model = models.create_model("tiny", norm="group")
+    assert (model.blocks_per_stage, model.norm, model.num_classes) == (1, "group", 10)
+    assert models.describe(model) == {
+        "name": "tiny",
+        "num_classes": 10,
+        "in_channels": None,
+        "dtype": None,
+        "norm": "group",
+    }
+    with pytest.raises(TypeError, match=r"unknown tiny option 'activation' \(known: dtype"):
+        models.create_model("tiny", activation="relu")
 
 
 def test_a_name_belongs_to_the_module_that_took_it(scratch):
