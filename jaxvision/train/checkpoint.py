@@ -178,7 +178,7 @@ class Checkpointer:
                 f"checkpoint {self._folder(step)} holds another state than this run's:\n  "
                 + "\n  ".join(differences)
             )
-        for name in set(leave_out) & set(stored if leave_out else ()):
+        for name in [name for name in leave_out if name in stored]:
             stored[name] = jax.tree.map(lambda _: ocp.PLACEHOLDER, stored[name])
         state = ocp.load_checkpointables(self._folder(step), {"state": stored})["state"]
         if leave_out:

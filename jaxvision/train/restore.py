@@ -24,8 +24,8 @@ def restore_for_evaluation(
         step under `step`), the model, and its variables: the averaged parameters if there are any.
 
     Raises:
-        CheckpointError: There is no such folder or checkpoint, or the run does not say what its
-            model was, or that model is not registered here.
+        CheckpointError: There is no such folder or checkpoint, the checkpoint is damaged, the run
+            does not say what its model was, or that model is not registered here.
 
     >>> import tempfile, jax, optax
     >>> from jaxvision import data, train
@@ -49,6 +49,9 @@ def restore_for_evaluation(
     if chosen not in checkpointer.steps():
         has = ", ".join(map(str, checkpointer.steps())) or "none"
         raise CheckpointError(f"{folder} has no checkpoint of step {step}; it has {has}")
+    damage = None if step is None else checkpointer._damage(step)  # `latest` gives a whole one
+    if damage is not None:
+        raise CheckpointError(f"the checkpoint of step {step} in {folder} is damaged: {damage}")
     settings = checkpointer.extra(chosen).get("settings", {})
     described = settings.get("step", {}).get("model")
     if described is None:

@@ -68,6 +68,7 @@ def init_state(
         The state, with `ema_params` None: `TrainStep.prepare` adds what a step keeps besides.
 
     Raises:
+        TypeError: The key is no typed key, or the sample neither a batch nor an array.
         ValueError: The batch has no `image`.
 
     >>> import optax
@@ -80,6 +81,8 @@ def init_state(
     >>> jax.tree.map(jnp.shape, state.params)
     {'Dense_0': {'bias': (2,), 'kernel': (3, 2)}}
     """
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        raise TypeError(f"key must be a typed key such as jax.random.key(0), got {key!r}")
     inputs = sample_batch
     if isinstance(sample_batch, Mapping):
         if "image" not in sample_batch:
@@ -88,6 +91,11 @@ def init_state(
                 "For a model of other inputs give the input itself"
             )
         inputs = sample_batch["image"]
+    if not hasattr(inputs, "shape"):
+        raise TypeError(
+            f"the sample batch must be a dict with 'image', or an array, got a "
+            f"{type(inputs).__name__}; Dataset.sample_batch() gives one"
+        )
     inputs = jnp.zeros(jnp.shape(inputs), as_floating(jnp.result_type(inputs)))
 
     def create(key: Key[Array, ""]) -> TrainState:

@@ -3,11 +3,12 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 import small_net
 
-from jaxvision import train
+from jaxvision import data, train
 
 IMAGES = np.zeros((2, 8, 8, 1), np.float32)
 
@@ -95,6 +96,21 @@ def test_model_without_parameters() -> None:
 def test_sample_without_an_image() -> None:
     with pytest.raises(ValueError, match="has no 'image'; it has pixels, label"):
         init({"pixels": IMAGES, "label": np.zeros(2, int)})
+
+
+@pytest.mark.parametrize("sample", [data.from_arrays({"image": IMAGES}), None, [[0.0]]])
+def test_samples_that_are_no_batch(sample) -> None:
+    message = rf"got a {type(sample).__name__}; Dataset.sample_batch\(\) gives one"
+    with pytest.raises(TypeError, match=message):
+        init(sample)
+
+
+@pytest.mark.parametrize("key", [0, np.zeros(2, np.uint32), jnp.zeros(2, jnp.uint32)])
+def test_keys_that_are_not_typed(key, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users meet our own error
+    optimizer = train.create_optimizer("sgd", 0.1)
+    with pytest.raises(TypeError, match=r"must be a typed key such as jax.random.key\(0\), got"):
+        train.init_state(key, small_net.SmallNet(), optimizer, IMAGES)
 
 
 def test_evaluation_variables() -> None:
