@@ -64,6 +64,7 @@ class Checkpointer:
         self._keep = keep
         self._saving: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._whole: int | None = None
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that were sealed, ascending.
@@ -90,6 +91,7 @@ class Checkpointer:
         from orbax.checkpoint import v1 as ocp
 
         self.wait()
+        self._whole = None
         folder = self._folder(step)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -129,6 +131,7 @@ class Checkpointer:
         for step in self._folders():
             damage = self._damage(step)
             if damage is None:
+                self._whole = step
                 return step
             warnings.warn(
                 f"checkpoint {self._folder(step)} is damaged and not used: {damage}", stacklevel=2
@@ -143,6 +146,9 @@ class Checkpointer:
 
         Returns:
             The arguments of `save`, by name.
+
+        Raises:
+            CheckpointError: There is no such checkpoint, or it is damaged.
         """
         return dict(self._metadata(step).custom_metadata or {})
 
@@ -161,7 +167,7 @@ class Checkpointer:
             The state, on the devices that were asked for, however many wrote it.
 
         Raises:
-            CheckpointError: It holds another state.
+            CheckpointError: There is no such checkpoint, it is damaged, or it holds another state.
         """
         from orbax.checkpoint import v1 as ocp
 
@@ -205,6 +211,15 @@ class Checkpointer:
     def _metadata(self, step: int) -> Any:
         from orbax.checkpoint import v1 as ocp
 
+        if step != self._whole:  # what `latest` has just looked at is not read twice
+            if step not in self._folders():
+                has = ", ".join(map(str, self.steps())) or "none"
+                raise CheckpointError(
+                    f"{self.directory} has no checkpoint of step {step}; it has {has}"
+                )
+            damage = self._damage(step)
+            if damage is not None:
+                raise CheckpointError(f"checkpoint {self._folder(step)} is damaged: {damage}")
         return ocp.checkpointables_metadata(self._folder(step))
 
     def _folders(self) -> list[int]:

@@ -46,12 +46,6 @@ def restore_for_evaluation(
     chosen = checkpointer.latest() if step is None else step
     if chosen is None:
         raise CheckpointError(f"{folder} has no checkpoint that is whole")
-    if chosen not in checkpointer.steps():
-        has = ", ".join(map(str, checkpointer.steps())) or "none"
-        raise CheckpointError(f"{folder} has no checkpoint of step {step}; it has {has}")
-    damage = None if step is None else checkpointer._damage(step)  # `latest` gives a whole one
-    if damage is not None:
-        raise CheckpointError(f"the checkpoint of step {step} in {folder} is damaged: {damage}")
     settings = checkpointer.extra(chosen).get("settings", {})
     described = settings.get("step", {}).get("model")
     if described is None:

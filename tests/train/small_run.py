@@ -14,8 +14,6 @@ import small_net
 
 from jaxvision import data, train
 
-jax.config.update("jax_num_cpu_devices", 2)
-
 
 class SlowBatches:
     """Batches that take their time, so that a signal can come at any step."""
@@ -35,6 +33,7 @@ class SlowBatches:
 
 
 def main(run_dir: str, num_steps: int, seconds: float) -> None:
+    jax.config.update("jax_num_cpu_devices", 2)
     train.start()
     digits = data.load("digits", "train")
     augment = data.augment.chain(data.augment.random_flip(), data.augment.random_crop(padding=1))
