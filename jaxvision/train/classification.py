@@ -221,6 +221,8 @@ def predict(
         logits: Any = model.apply(variables, normalize(to_float(images), mean, std), train=False)
         return logits
 
+    if isinstance(data, Mapping):
+        raise ValueError("predict takes a data set or several batches; put one batch in a list")
     if isinstance(data, Dataset):
         size = min(batch_size, len(data))
         data = data.batches(size, shuffle=False, epochs=1, process_index=0, process_count=1)

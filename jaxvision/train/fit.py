@@ -110,6 +110,8 @@ def fit(
     >>> float(result.state), result.step
     (40.0, 5)
     """
+    if isinstance(batches, Dataset):
+        raise ValueError("fit takes batches, not a data set: give it dataset.batches(batch_size)")
     endless = batches is None or (isinstance(batches, Batches) and batches.plan.epochs is None)
     if endless and num_steps is None:
         raise ValueError("num_steps has to say when to stop: these batches never end")
@@ -247,10 +249,12 @@ class _Loop:
         try:
             yield
         except NonFiniteLossError as error:
-            raise NonFiniteLossError(
-                f"{error}; {self._run.last_good()}. A lower learning rate, warm-up or clip_norm "
-                "usually helps."
-            ) from None
+            advice = (
+                "So early, look for labels outside the classes, or a std of 0."
+                if self.step <= 1
+                else "A lower learning rate, warm-up or clip_norm usually helps."
+            )
+            raise NonFiniteLossError(f"{error}; {self._run.last_good()}. {advice}") from None
 
 
 def _evaluator(

@@ -170,6 +170,10 @@ class ParallelStep:
     def _checked(self, batch: PyTree, axis: int = 0, processes: int = 1) -> PyTree:
         parts = self.mesh.shape[BATCH_AXIS]
         for leaf in jax.tree.leaves(batch):
+            if np.ndim(leaf) <= axis:
+                raise ValueError(
+                    f"every leaf of a batch needs the rows along its first axis, got {leaf!r}"
+                )
             rows = np.shape(leaf)[axis] * processes
             if rows % parts:
                 raise ValueError(
