@@ -21,6 +21,12 @@ class Batches(Iterator[Batch]):
 
     Made by `Dataset.batches`. Iterating moves the position on; `get_state` and `set_state` save and
     restore it, so that what follows is what would have followed.
+
+    Attributes:
+        plan: Which examples each batch holds.
+        name: What to call the data in errors.
+        num_skipped: Rows before the position that this process could not decode; it is saved and
+            restored with the position.
     """
 
     def __init__(
@@ -74,15 +80,27 @@ class Batches(Iterator[Batch]):
         if isinstance(self._data, Mapping):
             batch = {name: values[index] for name, values in self._data.items()}
         else:
-            if self._stream is None:
-                self._stream = Stream(
-                    self.plan, self._data, self._corrupt, self._num_workers, start=self._step
-                )
-            batch = dict(next(self._stream))
+            batch = self._next_of_stream(self._data)
             planned, weight = weight, batch.pop("weight")
             self.num_skipped += int(np.sum(planned != weight))
         self._step += 1
         return {**batch, "weight": weight}
+
+    def _next_of_stream(self, source: Source) -> Batch:
+        if self._stream is None:
+            self._stream = Stream(
+                self.plan,
+                source,
+                self._corrupt,
+                self._num_workers,
+                start=self._step,
+                name=self.name,
+            )
+        try:
+            return dict(next(self._stream))
+        except BaseException:
+            self.close()  # it may have read past the batch that failed: begin again there
+            raise
 
     def get_state(self) -> dict[str, Any]:
         """The position, and what the order depends on.
@@ -90,7 +108,7 @@ class Batches(Iterator[Batch]):
         Returns:
             A JSON-able dict.
         """
-        return {"step": self._step, "data": self.name, **self._identity()}
+        return {"step": self._step, "num_skipped": self.num_skipped, **self._identity()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Goes to a saved position.
@@ -105,11 +123,12 @@ class Batches(Iterator[Batch]):
         differing = [name for name in own if state.get(name) != own[name]]
         if differing:
             raise ValueError(
-                f"the saved position in {state.get('data', 'the data')} does not fit {self.name}: "
+                f"the saved position does not fit {self.name}: "
                 + ", ".join(f"{name} was {state.get(name)}, now {own[name]}" for name in differing)
             )
         self.close()
         self._step = int(state["step"])
+        self.num_skipped = int(state["num_skipped"])
 
     def close(self) -> None:
         """Stops worker processes and threads; iterating on starts them again."""
@@ -132,4 +151,4 @@ class Batches(Iterator[Batch]):
         """What must be equal for a position to mean the same; processes may come and go."""
         plan = dataclasses.asdict(self.plan)
         kept = ("num_examples", "batch_size", "seed", "shuffle", "drop_remainder")
-        return {name: plan[name] for name in kept}
+        return {"data": self.name, **{name: plan[name] for name in kept}}

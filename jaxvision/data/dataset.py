@@ -9,9 +9,17 @@ import numpy as np
 from jaxtyping import Shaped
 
 from jaxvision.data.batches import Batches
-from jaxvision.data.images import resize_and_crop
 from jaxvision.data.plan import BatchPlan
-from jaxvision.data.source import Corrupt, Example, Source, first_readable, read_all, stack
+from jaxvision.data.source import (
+    Corrupt,
+    Example,
+    Source,
+    check_names,
+    first_readable,
+    read_all,
+    stack,
+)
+from jaxvision.data.transformed import Transformed
 
 MEMORY_LIMIT = 2**31
 """A split whose decoded examples take more bytes than this streams from the disk."""
@@ -55,11 +63,13 @@ class Dataset:
         return tuple(self.sample_batch()["image"].shape[1:])
 
     def __repr__(self) -> str:
-        image = "x".join(map(str, self.image_shape))
-        where = "in memory" if self.in_memory else "on disk"
+        where = "on disk"
+        if isinstance(self.examples, Mapping):
+            shapes = {key: "x".join(map(str, v.shape[1:])) for key, v in self.examples.items()}
+            where = f"image {shapes['image']}, in memory" if "image" in shapes else "in memory"
         return (
             f"Dataset({self.name}/{self.split}: {len(self)} examples of {self.num_classes} "
-            f"classes, image {image}, {where})"
+            f"classes, {where})"
         )
 
     def __len__(self) -> int:
@@ -113,7 +123,10 @@ class Dataset:
             shuffle: Draws a new order for every epoch; False keeps the stored one.
             epochs: How often to go through the examples; None goes on for ever.
             drop_remainder: Leaves the last, incomplete batch of an epoch out.
-            num_workers: Processes that read what is not in memory; 0 reads by threads.
+            num_workers: Processes that read what is not in memory; 0 reads by threads, which
+                decode at the same time too. Processes pay where `transform` is slow Python; every
+                one imports the script that runs, which has to begin its work under
+                `if __name__ == "__main__":`.
             process_index: Which process's rows to give; None asks JAX.
             process_count: How many processes share a batch; None asks JAX.
 
@@ -180,7 +193,8 @@ def from_arrays(
         The data set.
 
     Raises:
-        ValueError: There is no array, or their lengths differ.
+        DatasetError: An array is called `weight`.
+        ValueError: There is no array, or their lengths differ, or a label has no class name.
 
     >>> from_arrays({"image": np.zeros((3, 8, 8, 1)), "label": np.array([0, 1, 1])}).class_names
     ('0', '1')
@@ -188,42 +202,22 @@ def from_arrays(
     lengths = {key: len(values) for key, values in arrays.items()}
     if not lengths or len(set(lengths.values())) > 1:
         raise ValueError(f"arrays need one and the same length, got {lengths or 'none'}")
+    check_names(arrays, name)
+    labels = np.asarray(arrays["label"]) if "label" in arrays else np.empty(0)
+    numbered = np.issubdtype(labels.dtype, np.integer) and labels.size
+    num_classes = int(labels.max()) + 1 if numbered else 0
     if class_names is None:
-        labels = np.asarray(arrays["label"]) if "label" in arrays else np.empty(0)
-        numbered = np.issubdtype(labels.dtype, np.integer) and labels.size
-        class_names = [str(index) for index in range(int(labels.max()) + 1)] if numbered else []
+        class_names = [str(index) for index in range(num_classes)]
+    elif num_classes > len(class_names):
+        raise ValueError(
+            f"label {num_classes - 1} has no name among {len(class_names)} class names"
+        )
     return Dataset(
         name=name,
         split=split,
         examples={key: np.asarray(values) for key, values in arrays.items()},
         class_names=tuple(class_names),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Transformed:
-    """A source whose examples are resized, then changed by a function of the user's.
-
-    Attributes:
-        source: Examples by index.
-        image_size: Height and width that images, and label maps called `mask`, are brought to.
-        transform: From example to example; it has to survive pickling where workers are used.
-    """
-
-    source: Source
-    image_size: tuple[int, int] | None = None
-    transform: Callable[[Example], Example] | None = None
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> Example:
-        example = dict(self.source[index])
-        if self.image_size is not None:
-            for key in [key for key in ("image", "mask") if key in example]:
-                nearest = key == "mask"
-                example[key] = resize_and_crop(example[key], self.image_size, nearest=nearest)
-        return example if self.transform is None else self.transform(example)
 
 
 def from_source(
@@ -244,8 +238,8 @@ def from_source(
         name: What to call it.
         split: Which part of it this is.
         class_names: What the labels mean.
-        image_size: Resizes and crops images, and label maps, to this height and width.
-        transform: Changes every example after that.
+        image_size: Resizes and crops `image`, and maps of its size, to this height and width.
+        transform: Changes every example after that; what is no array of numbers then is left out.
         in_memory: Whether to decode all examples now; None does if they fit in `MEMORY_LIMIT`.
         corrupt: Whether an image that cannot be decoded stops, or is skipped with a count.
 
@@ -263,10 +257,9 @@ def from_source(
         raise ValueError(f"{name}/{split} has no examples")
     if isinstance(image_size, int):
         image_size = (image_size, image_size)
-    if image_size is not None and min(image_size) < 1:
-        raise ValueError(f"image_size must be positive, got {image_size}")
-    if image_size is not None or transform is not None:
-        source = Transformed(source, image_size, transform)
+    if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
+        raise ValueError(f"image_size must be (height, width), both positive, got {image_size}")
+    source = Transformed(source, image_size, transform)
     if in_memory is None:
         example = first_readable(source, corrupt, name)
         size = sum(np.asarray(value).nbytes for value in example.values())

@@ -1,6 +1,7 @@
 """Images in one folder per class."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -47,8 +48,9 @@ def load_folder(
     """Loads a folder that has one sub-folder of JPEG or PNG files per class.
 
     Args:
-        path: The folder. Its sub-folders, sorted by name, are the classes 0, 1, ...; files may lie
-            deeper inside them. Other files, and names that begin with a dot, are passed over.
+        path: The folder. Its sub-folders, sorted by name, are the classes 0, 1, ..., those without
+            images too, so that a training and a test folder number alike. Files may lie deeper
+            inside. Other files, and whatever begins with a dot, are passed over.
         image_size: Height and width to bring the images to: resized until they cover it, then cut
             to the centre. None needs images that are all of one size.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
@@ -62,6 +64,7 @@ def load_folder(
     Raises:
         CorruptImageError: An image is truncated or none; the message names the file.
         DatasetError: The folder, classes or images are missing.
+        OSError: A folder cannot be read.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -101,8 +104,16 @@ def load_folder(
 
 
 def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    )
+    files = []
+    for parent, folders, names in os.walk(folder, onerror=_stop):
+        folders[:] = [name for name in folders if not name.startswith(".")]  # os.walk reads it
+        files += [
+            pathlib.Path(parent, name)
+            for name in names
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        ]
+    return sorted(files)
+
+
+def _stop(error: OSError) -> None:
+    raise error

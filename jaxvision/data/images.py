@@ -2,11 +2,10 @@
 
 import io
 import pathlib
-from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Int, Shaped, UInt8
+from PIL import Image, ImageOps
 
 from jaxvision.data.errors import CorruptImageError
 
@@ -21,6 +20,8 @@ def decode_image(
 ) -> UInt8[np.ndarray, "height width channels"]:
     """Decodes an image, the right way up.
 
+    Of 16 bits the higher 8 are kept. Transparency is left out if it is not asked for.
+
     Args:
         encoded: The bytes of a file in any format that Pillow reads, or the file's path.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA; None keeps what the file has.
@@ -30,7 +31,8 @@ def decode_image(
         The pixels, 0 to 255.
 
     Raises:
-        CorruptImageError: The image is truncated or none at all.
+        CorruptImageError: The image is truncated, too large for Pillow, or none at all.
+        OSError: The file cannot be read.
         ValueError: No such number of channels.
 
     >>> file = io.BytesIO()
@@ -45,13 +47,23 @@ def decode_image(
         source = encoded if isinstance(encoded, pathlib.Path) else io.BytesIO(encoded)
         with Image.open(source) as image:
             upright = ImageOps.exif_transpose(image) if "exif" in image.info else image
+            upright = _in_8_bits(upright)
             mode = _MODES[channels or _channels_of(upright)]
             pixels = np.array(upright if upright.mode == mode else upright.convert(mode))
-    except (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
-            raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # it is the file system's, and says nothing about the image
         raise CorruptImageError(f"cannot decode {name}: {error}") from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Keeps the high byte of 16 bits, where Pillow would cut off at 255."""
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are 32-bit numbers (Pillow's mode {image.mode})")
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _channels_of(image: Image.Image) -> int:
@@ -70,32 +82,38 @@ def resize_and_crop(image: ImageArray, size: tuple[int, int], *, nearest: bool =
         nearest: Takes the nearest pixel, as label maps need, instead of a bilinear average.
 
     Returns:
-        Pixels of the same type, at that size. Shrinking averages over the area (no aliasing).
+        Pixels of the same type, at that size. Shrinking averages over the area (no aliasing), in
+        at most 32 bits.
 
     >>> resize_and_crop(np.zeros((20, 30, 3), np.uint8), (8, 8)).shape
     (8, 8, 3)
     """
     height, width = image.shape[:2]
-    if (height, width) == size:
+    if (height, width) == tuple(size):
         return image
     scale = max(size[0] / height, size[1] / width)
     covering = max(size[0], round(height * scale)), max(size[1], round(width * scale))
-    resample = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-    planes = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
-    resized = np.stack([_resize_plane(plane, covering, resample) for plane in planes])
     top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
-    resized = resized[:, top : top + size[0], left : left + size[1]]
-    return np.moveaxis(resized, 0, -1) if image.ndim == 3 else resized[0]
+    if nearest:
+        rows = _nearest(height, covering[0])[top : top + size[0]]
+        columns = _nearest(width, covering[1])[left : left + size[1]]
+        return image[np.ix_(rows, columns)]
+    return _bilinear(image, covering)[top : top + size[0], left : left + size[1]]
 
 
-def _resize_plane(
-    plane: Shaped[np.ndarray, "height width"], size: tuple[int, int], resample: Any
-) -> Resized:
-    if plane.dtype == np.uint8:
-        image = Image.fromarray(plane)
-    elif np.issubdtype(plane.dtype, np.floating):
-        image = Image.fromarray(plane.astype(np.float32))
+def _nearest(old: int, new: int) -> Int[np.ndarray, " new"]:
+    """The pixel that lies under the centre of each new one."""
+    return ((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
+
+
+def _bilinear(image: ImageArray, size: tuple[int, int]) -> Resized:
+    if image.ndim == 3 and not (image.dtype == np.uint8 and image.shape[-1] == 3):
+        planes = [_bilinear(image[..., channel], size) for channel in range(image.shape[-1])]
+        return np.stack(planes, axis=-1)
+    if image.dtype == np.uint8:
+        pillow = Image.fromarray(image)
     else:
-        image = Image.fromarray(plane.astype(np.int32))
-    resized = np.asarray(image.resize((size[1], size[0]), resample))
-    return resized.astype(plane.dtype)
+        floating = np.issubdtype(image.dtype, np.floating)
+        pillow = Image.fromarray(image.astype(np.float32 if floating else np.int32))
+    resized = pillow.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized).astype(image.dtype)

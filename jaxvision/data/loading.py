@@ -21,22 +21,24 @@ def load(
     """Loads a split of a data set of TensorFlow Datasets, without TensorFlow.
 
     `digits` is always there: 1,797 real handwritten digits. Any other name is looked for in
-    `data_dir`, and prepared there if it can be.
+    `data_dir`, and read as it lies there in its highest version; it is prepared there if it is
+    not there and can be.
 
     Args:
         name: `digits`, `mnist`, `cifar10`, `imagenet2012`, ...; `NAME/CONFIG:VERSION` works too.
         split: `train`, `test`, ...; slices such as `train[:80%]` work too.
         data_dir: Where prepared data sets lie; None is TFDS's default, `TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
-        image_size: Height and width to bring the images to: resized until they cover it, then cut
-            to the centre. None needs images that are all of one size.
-        transform: Changes every example after that.
+        image_size: Height and width to bring `image` to: resized until it covers it, then cut to
+            the centre; maps of the same size, such as `mask`, follow by nearest pixels. None needs
+            images that are all of one size.
+        transform: Changes every example after that. It sees text and nested features too.
         in_memory: Whether to decode all examples now; None does if they fit in 2 GiB. What is not
             in memory is read by threads or worker processes.
         corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
 
     Returns:
-        The split. Text features are left out.
+        The split. What is no array of numbers, such as text, is left out.
 
     Raises:
         DatasetError: There is no such data set or split, or it is not prepared and cannot be, or is

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -14,7 +15,8 @@ class Prefetch(Iterator[U], Generic[T, U]):
     """Draws items in a thread, some ahead, and applies a function to each.
 
     An error in the thread is raised where the item would have come. Close it, or use it in a
-    `with`, so that the thread ends when not all items are taken.
+    `with`, when not all items are taken: that waits for the thread to end. Otherwise the thread
+    ends some time after the last reference has gone.
     """
 
     def __init__(self, items: Iterable[T], apply: Callable[[T], U], *, size: int = 2) -> None:
@@ -30,8 +32,13 @@ class Prefetch(Iterator[U], Generic[T, U]):
         self._queue: queue.Queue[tuple[str, object]] = queue.Queue(maxsize=size)
         self._stop = threading.Event()
         self._finished = False
+        weakref.finalize(self, self._stop.set)
+        # A method would hold on to this object, which would then never become garbage.
         self._thread = threading.Thread(
-            target=self._run, args=(items, apply), name="prefetch", daemon=True
+            target=_produce,
+            args=(items, apply, self._queue, self._stop),
+            name="prefetch",
+            daemon=True,
         )
         self._thread.start()
 
@@ -67,23 +74,27 @@ class Prefetch(Iterator[U], Generic[T, U]):
     ) -> None:
         self.close()
 
-    def _run(self, items: Iterable[T], apply: Callable[[T], U]) -> None:
-        try:
-            for item in items:
-                if self._stop.is_set():
-                    return
-                self._put("item", apply(item))
-            self._put("end", None)
-        except BaseException as error:  # it is raised again in the other thread
-            self._put("error", error)
 
-    def _put(self, kind: str, value: object) -> None:
-        while not self._stop.is_set():
-            try:
-                self._queue.put((kind, value), timeout=0.1)
-            except queue.Full:
-                continue
-            return
+def _produce(
+    items: Iterable[T], apply: Callable[[T], U], ready: queue.Queue, stop: threading.Event
+) -> None:
+    try:
+        for item in items:
+            if stop.is_set():
+                return
+            _put(ready, stop, "item", apply(item))
+        _put(ready, stop, "end", None)
+    except BaseException as error:  # it is raised again in the other thread
+        _put(ready, stop, "error", error)
+
+
+def _put(ready: queue.Queue, stop: threading.Event, kind: str, value: object) -> None:
+    while not stop.is_set():
+        try:
+            ready.put((kind, value), timeout=0.1)
+        except queue.Full:
+            continue
+        return
 
 
 def prefetch(items: Iterable[T], apply: Callable[[T], U], *, size: int = 2) -> Prefetch[T, U]:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Bool, Float, Num
 
-Images = Num[Array, "*batch height width channels"]
+Images = Num[Array, "*batch height width channels"] | Bool[Array, "*batch height width channels"]
 FloatImages = Float[Array, "*batch height width channels"]
 
 
@@ -13,16 +13,18 @@ def to_float(images: Images) -> FloatImages:
     """Pixels as floats; integers are divided by the largest value that their type holds.
 
     Args:
-        images: Pixels of any type.
+        images: Pixels of any real type.
 
     Returns:
-        The same images, from 0 to 1 if they were integers.
+        The same images, from 0 to 1 in float32 if they were integers or truth values.
 
     >>> to_float(jnp.array([[[51]]], jnp.uint8)).item()
     0.20000000298023224
     """
     if jnp.issubdtype(images.dtype, jnp.floating):
         return images
+    if images.dtype == jnp.bool_:
+        return images.astype(jnp.float32)
     return images.astype(jnp.float32) / jnp.iinfo(images.dtype).max
 
 
@@ -35,7 +37,7 @@ def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) 
         std: Divided by; one number, or one per channel.
 
     Returns:
-        Pixels in the type of the given ones.
+        Pixels in the type of the given ones; worked out in at least float32.
 
     Raises:
         ValueError: There are not as many numbers as channels.
@@ -48,5 +50,6 @@ def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) 
             raise ValueError(
                 f"{name} has {len(numbers)} numbers and the images have {images.shape[-1]} channels"
             )
-    dtype = images.dtype
-    return (images - jnp.array(mean, dtype)) / jnp.array(std, dtype)
+    exact = jnp.promote_types(images.dtype, jnp.float32)
+    normalized = (images.astype(exact) - jnp.array(mean, exact)) / jnp.array(std, exact)
+    return normalized.astype(images.dtype)

@@ -1,14 +1,14 @@
 """Examples by index, and how to get them all into memory."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from jaxvision.data.errors import CorruptImageError, DatasetError
 
-Example = dict[str, Any]  # arrays and NumPy scalars by name
+Example = dict[str, Any]  # arrays and single numbers by name; before `transform`, text too
 Corrupt = Literal["stop", "skip"]
 
 
@@ -48,6 +48,27 @@ def first_readable(source: Source, corrupt: Corrupt, name: str) -> Example:
     raise DatasetError(f"{name} has no example that can be decoded")
 
 
+def check_names(names: Collection[str], name: str) -> None:
+    """Makes sure that features can stand in a batch.
+
+    Args:
+        names: What the features are called.
+        name: What to call the data in errors.
+
+    Raises:
+        DatasetError: There are none, or one has a name that batches need.
+
+    >>> check_names(["image", "label"], "digits")
+    """
+    if not names:
+        raise DatasetError(f"{name} has no feature that is an array of numbers")
+    if "weight" in names:
+        raise DatasetError(
+            f"{name} has a feature called weight, which is what batches call the mark of real rows "
+            "as against padding; give it another name"
+        )
+
+
 def stack(examples: Sequence[Example], name: str) -> dict[str, np.ndarray]:
     """Puts examples together along a new first axis.
 
@@ -59,19 +80,24 @@ def stack(examples: Sequence[Example], name: str) -> dict[str, np.ndarray]:
         One array per name.
 
     Raises:
-        DatasetError: Shapes differ.
+        DatasetError: Shapes differ, or `check_names` objects.
 
     >>> stack([{"label": np.int64(3)}, {"label": np.int64(5)}], "pair")["label"].tolist()
     [3, 5]
     """
-    for key, value in examples[0].items():
+    check_names(examples[0], name)
+    for key in examples[0]:
         shapes = sorted({np.shape(example[key]) for example in examples})
         if len(shapes) > 1:
-            raise DatasetError(
-                f"{name} has {key}s of different shapes, such as {shapes[0]} and {shapes[-1]}; "
-                "give image_size=... to resize and crop them to one"
+            remedy = (
+                "image_size=... to resize and crop them to one"
+                if len(shapes[0]) == 3
+                else "transform=... to make them one, or to leave them out"
             )
-        del value
+            raise DatasetError(
+                f"{key} has different shapes in {name}, such as {shapes[0]} and {shapes[-1]}; "
+                f"give {remedy}"
+            )
     return {key: np.stack([example[key] for example in examples]) for key in examples[0]}
 
 

@@ -1,7 +1,6 @@
 """Examples read as they are needed, by Grain's threads or worker processes."""
 
 import dataclasses
-import functools
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -10,17 +9,33 @@ import numpy as np
 
 from jaxvision.data.errors import CorruptImageError
 from jaxvision.data.plan import BatchPlan
-from jaxvision.data.source import Corrupt, Example, Source, first_readable
+from jaxvision.data.source import Corrupt, Example, Source, first_readable, stack
 
 THREADS = 4
-"""Threads that read examples, in every worker or, without workers, in this process."""
+"""Threads that read batches, one each, where there are no workers."""
+
+THREADS_PER_WORKER = 2
+"""Threads in every worker: one decodes while the other waits for the disk."""
+
+
+_MAIN = (
+    "If a worker ended at once: every worker imports the script that runs, which therefore has to "
+    'begin its work under `if __name__ == "__main__":`.'
+)
 
 
 class Stream(Iterator[dict[str, np.ndarray]]):
     """Batches of a plan from a given step on, with the weight among the arrays."""
 
     def __init__(
-        self, plan: BatchPlan, source: Source, corrupt: Corrupt, num_workers: int, *, start: int
+        self,
+        plan: BatchPlan,
+        source: Source,
+        corrupt: Corrupt,
+        num_workers: int,
+        *,
+        start: int,
+        name: str,
     ) -> None:
         """Starts threads or workers.
 
@@ -30,24 +45,34 @@ class Stream(Iterator[dict[str, np.ndarray]]):
             corrupt: Whether an image that cannot be decoded stops, or becomes a row of weight 0.
             num_workers: Worker processes; 0 reads by threads.
             start: The step of the first batch.
+            name: What to call the data in errors.
         """
         import grain
 
-        template = first_readable(source, corrupt, "the data") if corrupt == "skip" else None
-        rows = _Rows(plan, source, start, template)
-        options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=2 * THREADS)
-        # Batched before it is iterated: workers and threads then take whole batches in turn, and
-        # the batches are the same however many there are.
-        dataset = grain.MapDataset.source(rows).batch(plan.rows_per_process)
-        dataset = dataset.to_iter_dataset(options)
+        template = first_readable(source, corrupt, name) if corrupt == "skip" else None
+        batches = _Batches(plan, source, start, template, name)
+        # A thread or worker takes whole batches in turn, so that the batches are the same however
+        # many there are.
+        threads = THREADS_PER_WORKER if num_workers else THREADS
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+        dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
         if num_workers:
             _let_grain_read_its_flags()
             dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
         self._iterator: Any = iter(dataset)
+        self._has_workers = num_workers > 0
 
     def __next__(self) -> dict[str, np.ndarray]:
-        # Copies, because a worker's arrays lie in shared memory that it wants back.
-        return {name: np.array(values) for name, values in next(self._iterator).items()}
+        try:
+            batch = next(self._iterator)
+        except RuntimeError as error:
+            if self._has_workers:
+                error.add_note(_MAIN)
+            raise
+        if not self._has_workers:
+            return batch
+        # Copies, because a worker wants its memory back.
+        return {name: np.array(values) for name, values in batch.items()}
 
     def close(self) -> None:
         """Stops the threads or workers."""
@@ -55,34 +80,30 @@ class Stream(Iterator[dict[str, np.ndarray]]):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Rows:
-    """The rows that the batches of a plan need from a step on, one after the other."""
+class _Batches:
+    """The batches of a plan by index, from a step on."""
 
     plan: BatchPlan
     source: Source
     start: int
     template: Example | None
+    name: str
 
     def __len__(self) -> int:
-        if self.plan.num_steps is None:
-            return sys.maxsize
-        return (self.plan.num_steps - self.start) * self.plan.rows_per_process
+        return sys.maxsize if self.plan.num_steps is None else self.plan.num_steps - self.start
 
-    def __getitem__(self, position: int) -> Example:
-        step, row = divmod(int(position), self.plan.rows_per_process)
-        index, weight = _rows(self.plan, self.start + step)
-        try:
-            example = self.source[int(index[row])]
-        except CorruptImageError:
-            if self.template is None:
-                raise
-            example, weight = self.template, np.zeros_like(weight)
-        return {**example, "weight": weight[row]}
-
-
-@functools.lru_cache(maxsize=64)
-def _rows(plan: BatchPlan, step: int) -> tuple[np.ndarray, np.ndarray]:
-    return plan.rows(step)
+    def __getitem__(self, position: int) -> dict[str, np.ndarray]:
+        rows, weight = self.plan.rows(self.start + position)
+        examples = []
+        for row, index in enumerate(rows.tolist()):
+            try:
+                examples.append(self.source[index])
+            except CorruptImageError:
+                if self.template is None:
+                    raise
+                examples.append(self.template)
+                weight[row] = 0
+        return {**stack(examples, self.name), "weight": weight}
 
 
 def _let_grain_read_its_flags() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import logging
+import os
 import pathlib
 import re
 import socket
@@ -19,36 +20,36 @@ from jaxvision.data.errors import DatasetError
 from jaxvision.data.images import decode_image
 from jaxvision.data.source import Example
 
-_NUMERIC = "biufc"
+_TOOLS = "pip install tensorflow tensorflow-datasets apache-beam mlcroissant"
+"""What the command `tfds` needs to start."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TfdsSource:
-    """Examples of a prepared split; numeric features only, because text cannot go into a step.
+    """Examples of a prepared split.
 
     Attributes:
         records: TFDS's own source, with images left encoded.
         images: The features that are images still to be decoded, with their channels.
+        scalars: The types of the features that are single numbers, which TFDS gives as Python's.
         name: What to call the split in errors.
     """
 
     records: Any
     images: dict[str, int | None]
+    scalars: dict[str, np.dtype]
     name: str
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Example:
-        example: Example = {}
-        for key, value in self.records[index].items():
-            if key in self.images:
-                where = f"{key} of record {index} of {self.name}"
-                example[key] = decode_image(value, channels=self.images[key], name=where)
-            elif isinstance(value, dict):
-                continue
-            elif np.asarray(value).dtype.kind in _NUMERIC:
-                example[key] = np.asarray(value)
+        example: Example = dict(self.records[index])
+        for key, channels in self.images.items():
+            where = f"{key} of record {index} of {self.name}"
+            example[key] = decode_image(example[key], channels=channels, name=where)
+        for key, dtype in self.scalars.items():
+            example[key] = np.asarray(example[key], dtype)
         return example
 
 
@@ -69,13 +70,13 @@ def open_tfds(
         DatasetError: It does not exist, or cannot be prepared, or not read without TensorFlow.
     """
     builder = _builder(name, data_dir)
-    if not builder.is_prepared():
+    if not _is_prepared(builder):
         _prepare(builder, name)
+        builder = _builder(name, data_dir)  # afresh: it may be another process that prepared it
     base = re.split(r"[\[+]", split)[0].strip()
     if base not in builder.info.splits and base != "all":
-        raise DatasetError(unknown(f"split of {name}", split, builder.info.splits))
-    records, images = _records(builder, name, split)
-    return TfdsSource(records, images, f"{name}/{split}"), _class_names(builder.info.features)
+        raise DatasetError(unknown(f"{name} split", split, builder.info.splits))
+    return _source(builder, name, split), _class_names(builder.info.features)
 
 
 def _class_names(features: Any) -> tuple[str, ...]:
@@ -90,53 +91,73 @@ def _class_names(features: Any) -> tuple[str, ...]:
 def _builder(name: str, data_dir: str | pathlib.Path | None) -> Any:
     import tensorflow_datasets as tfds
 
-    directory = None if data_dir is None else str(pathlib.Path(data_dir).expanduser())
+    directory = os.fspath(tfds.core.constants.DATA_DIR if data_dir is None else data_dir)
+    if "://" not in directory:  # absolute, as `tfds convert_format` needs it
+        directory = os.path.abspath(os.path.expanduser(directory))
+    own = name.split(":")[0] == "digits"
+    if own:
+        import jaxvision.data.digits  # noqa: F401 (which tells TFDS of it)
+    # Asked for any version, TFDS takes what lies prepared, and needs the code of the data set, and
+    # whatever that imports, only if nothing does.
+    version = {} if own or ":" in name else {"version": "*.*.*"}
     try:
-        with absl_level(logging.ERROR):
-            if name == "digits":
-                from jaxvision.data.digits import Digits
-
-                return Digits(data_dir=directory)
-            return tfds.builder(name, data_dir=directory)
+        with _quiet():
+            return tfds.builder(name, data_dir=directory, **version)
     except tfds.core.DatasetNotFoundError:
         names = tfds.list_builders(with_community_datasets=False)
-        raise DatasetError(unknown("data set", name, {*names, "digits"})) from None
-    except (ValueError, AssertionError) as error:
+        message = unknown("data set", name, {*names, "digits"})
+        raise DatasetError(f"{message}; and {directory} holds none of that name") from None
+    except ImportError as error:
+        raise DatasetError(_not_prepared(name, directory, _missing_package(error))) from error
+    except (ValueError, AssertionError, OSError) as error:
         # A configuration or version that the data set does not have: TFDS lists them.
         raise DatasetError(f"cannot open the data set {name!r}: {error}") from error
+
+
+def _is_prepared(builder: Any) -> bool:
+    with absl_level(logging.ERROR):  # it warns where there is nothing yet
+        return builder.is_prepared()
 
 
 def _prepare(builder: Any, name: str) -> None:
     """Downloads and writes ArrayRecord files; says what to run where that cannot be done here."""
     import tensorflow_datasets as tfds
 
+    own = name.split(":")[0] == "digits"
+    by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
+    if not own and not by_hand and not _online():
+        reason = "there is no network to download it from"
+        raise DatasetError(_not_prepared(name, builder.data_dir, reason))
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    elsewhere = (
-        f"`tfds build {name} --file_format=array_record --data_dir=DIR` on a machine that can, "
-        f"with tensorflow and tensorflow-datasets installed, then load({name!r}, ..., data_dir=DIR)"
-    )
-    if name != "digits" and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not _online():
-        raise DatasetError(
-            f"{name} is not prepared at {builder.data_dir}, and there is no network to download it "
-            f"from: run {elsewhere}"
-        )
     try:
-        with _quiet() if name == "digits" else contextlib.nullcontext():
+        with _quiet() if own else contextlib.nullcontext():
             builder.download_and_prepare(file_format="array_record", download_config=config)
-    except AssertionError as error:
-        raise DatasetError(f"{name} has to be downloaded by hand first. {error}") from error
     except ImportError as error:
         raise DatasetError(
-            f"{name} is not prepared at {builder.data_dir}, and preparing it takes a package that "
-            f"is not installed ({error}). Reading it will not: run {elsewhere}"
+            _not_prepared(name, builder.data_dir, _missing_package(error))
         ) from error
-    except OSError as error:
-        if builder.is_prepared():  # another process was faster
+    except Exception as error:  # a builder's own code can fail in any way
+        if _is_prepared(builder):  # another process was faster
             return
-        raise DatasetError(
-            f"{name} is not prepared at {builder.data_dir}, and preparing it failed: {error}. "
-            f"If it cannot be done here, run {elsewhere}"
-        ) from error
+        if by_hand and isinstance(error, AssertionError):
+            raise DatasetError(f"{name} has to be downloaded by hand first. {error}") from error
+        reason = f"preparing it failed: {error}".rstrip(".")
+        raise DatasetError(_not_prepared(name, builder.data_dir, reason)) from error
+
+
+def _missing_package(error: ImportError) -> str:
+    reason = str(error).rsplit(": ", 1)[-1]  # without TFDS's own words before it
+    return f"preparing it takes a package that is not installed ({reason}); reading it does not"
+
+
+def _not_prepared(name: str, directory: str | pathlib.Path, reason: str) -> str:
+    message = f"{name} is not prepared in {directory}, and {reason}"
+    if name.split(":")[0] == "digits":
+        return f"{message}; give data_dir=... a folder that can be written"
+    return (
+        f"{message}: run `tfds build {name} --file_format=array_record --data_dir=DIR` on a "
+        f"machine that can, after `{_TOOLS}`, then load({name!r}, ..., data_dir=DIR)"
+    )
 
 
 def _online() -> bool:
@@ -151,7 +172,7 @@ def _online() -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars for what takes a fraction of a second."""
+    """Neither progress bars for what takes a moment, nor advice to install TensorFlow."""
     nowhere = io.StringIO()
     with (
         absl_level(logging.ERROR),
@@ -161,24 +182,34 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _records(builder: Any, name: str, split: str) -> tuple[Any, dict[str, int | None]]:
+def _source(builder: Any, name: str, split: str) -> TfdsSource:
     import tensorflow_datasets as tfds
 
+    features = builder.info.features
     images = {
         key: feature.shape[-1]
-        for key, feature in builder.info.features.items()
+        for key, feature in features.items()
         if isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
+    }
+    tensors = {key: feature.get_tensor_info() for key, feature in features.items()}
+    scalars = {
+        key: np.dtype(info.np_dtype)
+        for key, info in tensors.items()
+        if isinstance(info, tfds.features.TensorInfo)
+        and info.shape == ()
+        and np.dtype(info.np_dtype).kind in "biuf"
     }
     decoders = {key: tfds.decode.SkipDecoding() for key in images}
     try:
-        return builder.as_data_source(split, decoders=decoders), images
+        records = builder.as_data_source(split, decoders=decoders)
     except NotImplementedError:
         stored = getattr(builder.info.file_format, "value", builder.info.file_format)
         raise DatasetError(
             f"{name} at {builder.data_dir} is stored as {stored}, which cannot be read by index "
-            "without TensorFlow; convert it once, where TensorFlow is installed: `tfds "
-            f"convert_format --dataset_version_dir={builder.data_dir} "
+            "without TensorFlow; convert it once, in another environment: "
+            f"`{_TOOLS}`, then `tfds convert_format --dataset_version_dir={builder.data_dir} "
             "--out_file_format=array_record`"
         ) from None
     except ValueError as error:
         raise DatasetError(f"cannot read {split!r} of {name}: {error}") from error
+    return TfdsSource(records, images, scalars, f"{name}/{split}")

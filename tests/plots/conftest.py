@@ -2,14 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from jaxtyping import config
 from PIL import Image
-
-
-@pytest.fixture
-def unchecked(monkeypatch):
-    """Switches off the type checks of the test run, to meet the errors that users meet."""
-    monkeypatch.setattr(config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -312,14 +312,14 @@ def test_arguments_that_do_not_go_together(options: dict, message: str) -> None:
         train.fit(step, state, **arguments)
 
 
-def test_a_data_set_is_no_batches() -> None:
+def test_a_data_set_is_no_batches(unchecked) -> None:
     _, state, step = problem()
     with pytest.raises(ValueError, match=r"give it dataset.batches\(batch_size\)"):
         train.fit(step, state, digits(), num_steps=2)
 
 
 def test_labels_outside_the_classes() -> None:
-    """Nothing can raise in a compiled program; the loss is NaN and the message says where to look."""
+    """Nothing raises in a compiled program; the loss is NaN, the message says where to look."""
     _, state, step = problem(num_classes=5)
     with pytest.raises(train.NonFiniteLossError, match="look for labels outside the classes"):
         train.fit(step, state, digits().batches(64), num_steps=4, fuse_steps=1, log_every=1)

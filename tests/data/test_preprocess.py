@@ -1,0 +1,61 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvision import data
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [(jnp.uint8, 255), (jnp.uint16, 65535), (jnp.int16, 32767), (bool, 1)]
+)
+def test_integers_become_fractions(dtype, largest):
+    images = jnp.array([0, 1, largest // 2, largest]).astype(dtype).reshape(1, 2, 2, 1)
+    floats = data.to_float(images)
+    assert floats.dtype == jnp.float32
+    expected = np.array(images, np.float64) / largest
+    np.testing.assert_allclose(floats, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_floats_stay_as_they_are(dtype):
+    images = jnp.array([-1.5, 0, 3, jnp.nan], dtype).reshape(2, 2, 1)
+    assert data.to_float(images) is images
+
+
+def test_doubles_stay_doubles():
+    with jax.enable_x64(True):
+        images = jnp.ones((2, 2, 1), jnp.float64)
+        assert data.to_float(images).dtype == jnp.float64
+        assert data.normalize(images, (0.5,), (0.5,)).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 3), (2, 4, 5, 3), (2, 2, 4, 5, 3), (0, 4, 5, 3)])
+@pytest.mark.parametrize("mean", [(0.5,), (0.485, 0.456, 0.406)])
+@pytest.mark.parametrize("std", [(0.25,), (0.229, 0.224, 0.225)])
+def test_normalize(shape, mean, std):
+    images = np.random.default_rng(0).random(shape, np.float32)
+    expected = (images.astype(np.float64) - mean) / std
+    normalized = jax.jit(lambda x: data.normalize(x, mean, std))(images)
+    np.testing.assert_allclose(normalized, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_is_rounded_once():
+    images = jnp.linspace(0, 1, 256, dtype=jnp.bfloat16).reshape(16, 16, 1)
+    normalized = data.normalize(images, (0.485,), (0.229,))
+    assert normalized.dtype == jnp.bfloat16
+    exact = ((np.asarray(images, np.float64) - 0.485) / 0.229).astype(jnp.bfloat16)
+    np.testing.assert_array_equal(normalized, exact)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        ((0.5, 0.5), (1.0,), "mean has 2 numbers and the images have 3 channels"),
+        ((0.5,), (1.0,) * 4, "std has 4 numbers and the images have 3 channels"),
+        ((), (1.0,), "mean has 0 numbers"),
+    ],
+)
+def test_numbers_for_other_channels(mean, std, message):
+    with pytest.raises(ValueError, match=message):
+        data.normalize(jnp.ones((2, 2, 3)), mean, std)
