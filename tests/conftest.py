@@ -9,6 +9,9 @@ from jaxtyping import config
 
 CACHE = pathlib.Path(__file__).parent.parent / ".cache"
 
+# They need the libraries whose values they write down.
+collect_ignore_glob = ["fixtures/make_*.py"]
+
 os.environ.setdefault("TFDS_DATA_DIR", str(CACHE / "tensorflow_datasets"))
 
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
