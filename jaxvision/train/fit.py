@@ -210,7 +210,7 @@ class _Loop:
             return
         with self._guard():
             sums = self._window.sums()
-            if not _finite(self.state):
+            if not bool(_all_finite(self.state)):
                 raise NonFiniteLossError(f"the parameters are not finite after step {self.step}")
         self._run.save(self.step, self.state, data=self._position, window=sums, wait=wait)
 
@@ -295,10 +295,6 @@ def _evaluator(
 def _all_finite(state: PyTree) -> jax.Array:
     leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.array([jnp.isfinite(leaf).all() for leaf in leaves]).all()
-
-
-def _finite(state: PyTree) -> bool:
-    return bool(_all_finite(state))
 
 
 def _progress_bar(progress: bool | None, start: int, num_steps: int | None) -> Any:
