@@ -8,7 +8,7 @@ from jaxvision.data.folder import load_folder
 from jaxvision.data.images import decode_image, resize_and_crop
 from jaxvision.data.loading import load
 from jaxvision.data.plan import BatchPlan
-from jaxvision.data.prefetch import Prefetch, prefetch
+from jaxvision.data.prefetch import Prefetch
 from jaxvision.data.preprocess import normalize, to_float
 from jaxvision.data.source import Example, Source
 
@@ -28,7 +28,6 @@ __all__ = [
     "load",
     "load_folder",
     "normalize",
-    "prefetch",
     "resize_and_crop",
     "to_float",
 ]

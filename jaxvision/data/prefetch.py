@@ -4,7 +4,6 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,14 +16,20 @@ class Prefetch(Iterator[U], Generic[T, U]):
     An error in the thread is raised where the item would have come. Close it, or use it in a
     `with`, when not all items are taken: that waits for the thread to end. Otherwise the thread
     ends some time after the last reference has gone.
+
+    >>> with Prefetch(range(3), lambda number: number * 10) as items:
+    ...     list(items)
+    [0, 10, 20]
     """
 
     def __init__(self, items: Iterable[T], apply: Callable[[T], U], *, size: int = 2) -> None:
         """Starts the thread.
 
         Args:
-            items: Where the items come from; only the thread touches it from now on.
-            apply: For example `ParallelStep.place_batch`, which starts the copy to the devices.
+            items: Where the items come from, such as `Dataset.batches(...)`; only the thread
+                touches it from now on.
+            apply: What makes an item ready, such as `ParallelStep.place_batch`, which starts the
+                copy to the devices.
             size: How many items to hold ready.
         """
         if size < 1:
@@ -66,12 +71,7 @@ class Prefetch(Iterator[U], Generic[T, U]):
     def __enter__(self) -> "Prefetch[T, U]":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -95,21 +95,3 @@ def _put(ready: queue.Queue, stop: threading.Event, kind: str, value: object) ->
         except queue.Full:
             continue
         return
-
-
-def prefetch(items: Iterable[T], apply: Callable[[T], U], *, size: int = 2) -> Prefetch[T, U]:
-    """Makes the next items ready in a thread while the current one is used.
-
-    Args:
-        items: Where the items come from, such as `Dataset.batches(...)`.
-        apply: What makes an item ready, such as `ParallelStep.place_batch`.
-        size: How many items to hold ready.
-
-    Returns:
-        An iterator over what `apply` returned; close it when not all is taken.
-
-    >>> with prefetch(range(3), lambda number: number * 10) as items:
-    ...     list(items)
-    [0, 10, 20]
-    """
-    return Prefetch(items, apply, size=size)

@@ -10,23 +10,23 @@ Where = Callable[[str, Array], bool]
 """`where(path, leaf)`: whether a parameter such as `"stage1_block0/conv1/kernel"` is penalised."""
 
 
-def is_kernel(path: str, leaf: Array) -> bool:
-    """Whether a parameter has two dimensions or more, as kernels do.
+def is_kernel(path: str, leaf: Array | jax.ShapeDtypeStruct) -> bool:
+    """Whether a parameter is a weight that regularization shrinks, rather than a bias or scale.
 
-    Biases and the scales and offsets of normalisation have one. The rule sees shapes only: it also
-    takes position embeddings, and biases that are stored by attention head.
+    Most biases and scales have one dimension; those of attention have one per head more, those of
+    layers that are stacked one per layer. The rule also takes position embeddings.
 
     Args:
-        path: Not looked at.
-        leaf: The parameter.
+        path: Its place in the tree, such as `"stage1_block0/conv1/conv/kernel"`.
+        leaf: The parameter, or its shape.
 
     Returns:
-        True for two dimensions or more.
+        True for two or more dimensions and a name other than `bias` and `scale`.
 
     >>> is_kernel("head/kernel", jnp.ones((3, 2))), is_kernel("head/bias", jnp.ones(2))
     (True, False)
     """
-    return leaf.ndim >= 2
+    return jnp.ndim(leaf) >= 2 and path.rpartition("/")[2] not in ("bias", "scale")
 
 
 def l2_regularization(
@@ -40,7 +40,7 @@ def l2_regularization(
 
     Args:
         params: Any tree of parameters.
-        where: Which leaves count, given path and leaf; by default those of two dimensions or more.
+        where: Which leaves count, given path and leaf; by default as `is_kernel` says.
 
     Returns:
         The sum, float32 at least.
@@ -68,7 +68,7 @@ def l1_regularization(
 
     Args:
         params: Any tree of parameters.
-        where: Which leaves count, given path and leaf; by default those of two dimensions or more.
+        where: Which leaves count, given path and leaf; by default as `is_kernel` says.
 
     Returns:
         The sum, float32 at least.

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from jaxvision._suggest import unknown
+from jaxvision.losses import is_kernel
 from jaxvision.train.selection import path_name
 
 PyTree = Any
@@ -23,20 +23,15 @@ def decay_mask(params: PyTree) -> PyTree:
         params: The parameters.
 
     Returns:
-        True for leaves of two or more dimensions that are not called `bias` or `scale`. Most biases
-        and scales have one dimension; those of attention have one per head, those of layers that
-        are stacked one more.
+        The same tree with True where `losses.is_kernel` holds.
 
     >>> import jax.numpy as jnp
     >>> decay_mask({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
     {'bias': False, 'kernel': True}
     """
-
-    def decays(path: Sequence[Any], leaf: Any) -> bool:
-        name = path_name(path).rpartition("/")[2]
-        return jnp.ndim(leaf) >= 2 and name not in ("bias", "scale")
-
-    return jax.tree_util.tree_map_with_path(decays, params)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: is_kernel(path_name(path), leaf), params
+    )
 
 
 def _sgd(learning_rate: LearningRate) -> optax.GradientTransformation:

@@ -35,7 +35,7 @@ def _no_thread_is_left():
 @pytest.mark.parametrize("size", [1, 2, 100])
 @pytest.mark.parametrize("count", [0, 1, 2, 50])
 def test_order_and_end(size, count):
-    items = data.prefetch(range(count), str, size=size)
+    items = data.Prefetch(range(count), str, size=size)
     assert list(items) == [str(number) for number in range(count)]
     for _ in range(3):
         with pytest.raises(StopIteration):
@@ -45,7 +45,7 @@ def test_order_and_end(size, count):
 @pytest.mark.parametrize("size", [1, 3])
 def test_holds_no_more_than_it_should(size):
     drawn = []
-    with data.prefetch(itertools.count(), drawn.append, size=size) as items:
+    with data.Prefetch(itertools.count(), drawn.append, size=size) as items:
         for taken in range(1, 4):
             next(items)
             # What is taken, what is ready, and one that waits to be put down.
@@ -62,7 +62,7 @@ def test_works_while_the_consumer_does():
             started.set()
         return item
 
-    with data.prefetch(range(3), slow, size=1) as items:
+    with data.Prefetch(range(3), slow, size=1) as items:
         next(items)
         assert started.wait(5)
 
@@ -81,7 +81,7 @@ def test_errors_come_where_the_item_would_have(where):
             raise KeyError("broken")
         return item
 
-    prefetched = data.prefetch(items(), apply)
+    prefetched = data.Prefetch(items(), apply)
     assert [next(prefetched), next(prefetched)] == [0, 1]
     with pytest.raises(KeyError, match="broken"):
         next(prefetched)
@@ -90,7 +90,7 @@ def test_errors_come_where_the_item_would_have(where):
 
 
 def test_closing_ends_an_endless_producer():
-    items = data.prefetch(itertools.count(), identity)
+    items = data.Prefetch(itertools.count(), identity)
     assert next(items) == 0
     items.close()
     items.close()
@@ -108,7 +108,7 @@ def test_closing_waits_for_a_producer_that_takes_its_time():
         released.append(True)
         yield 1
 
-    items = data.prefetch(slow(), identity)
+    items = data.Prefetch(slow(), identity)
     next(items)
     items.close()
     assert released
@@ -118,7 +118,7 @@ def test_closing_waits_for_a_producer_that_takes_its_time():
 def test_an_error_on_the_way_closes_it():
     with (
         pytest.raises(ZeroDivisionError),
-        data.prefetch(itertools.count(), identity) as items,
+        data.Prefetch(itertools.count(), identity) as items,
     ):
         1 // next(items)
     assert not prefetching()
@@ -133,7 +133,7 @@ def test_generator_is_closed_in_its_thread():
         finally:
             closed.append(threading.current_thread().name)
 
-    with data.prefetch(produce(), identity) as items:
+    with data.Prefetch(produce(), identity) as items:
         next(items)
     assert closed == ["prefetch"]
 
@@ -149,7 +149,7 @@ def test_garbage_collection_ends_the_thread():
         kept.append(weakref.ref(item))
         return item
 
-    items = data.prefetch(itertools.count(), make)
+    items = data.Prefetch(itertools.count(), make)
     next(items)
     del items
     gc.collect()
@@ -161,8 +161,8 @@ def test_garbage_collection_ends_the_thread():
 def test_interpreter_ends_without_closing(last):
     script = (
         "import itertools\n"
-        "from jaxvision.data.prefetch import prefetch\n"
-        "items = prefetch(itertools.count(), str)\n"
+        "from jaxvision.data import Prefetch\n"
+        "items = Prefetch(itertools.count(), str)\n"
         f"print(next(items))\n{last}"
     )
     command = [sys.executable, "-W", "error", "-c", script]
@@ -173,4 +173,4 @@ def test_interpreter_ends_without_closing(last):
 @pytest.mark.parametrize("size", [0, -1])
 def test_size_out_of_range(size):
     with pytest.raises(ValueError, match=f"size must be at least 1, got {size}"):
-        data.prefetch(range(3), identity, size=size)
+        data.Prefetch(range(3), identity, size=size)

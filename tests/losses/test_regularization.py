@@ -27,6 +27,14 @@ def test_kernels_only(penalty, value, gradient):
     chex.assert_trees_all_close(gradients, expected)
 
 
+def test_biases_by_head_and_stacked_scales_are_no_kernels():
+    params = {
+        "query": {"kernel": jnp.ones((4, 2, 2)), "bias": jnp.ones((2, 2))},
+        "norms": {"scale": jnp.ones((3, 4))},
+    }
+    np.testing.assert_allclose(losses.l2_regularization(params), 16.0)
+
+
 def test_where_sees_path_and_leaf():
     penalty = losses.l1_regularization(PARAMS, where=lambda path, leaf: path == "stem/bias")
     np.testing.assert_allclose(penalty, 20.0)
