@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +23,7 @@ import tyro
 
 from jaxvision import data, models, train
 
-CASES = {
+CASES: dict[str, tuple[str, dict[str, Any], int, int]] = {
     "lenet5": ("lenet5", {}, 128, 32),
     "resnet18": ("resnet18", {"small_images": True}, 32, 32),
     "mlp": ("mlp", {"hidden_sizes": (64,)}, 128, 8),

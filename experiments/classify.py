@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
+import optax
 import tyro
 
 from jaxvision import data, models, train
@@ -99,8 +100,8 @@ class Settings:
     """The highest learning rate."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """How the learning rate falls."""
-    warmup_steps: int = 50
-    """Steps in which it rises."""
+    warmup_steps: int | None = None
+    """Steps in which it rises; None takes a twentieth of all."""
     weight_decay: float = 1e-2
     """Shrinks kernels; biases and normalization parameters are left alone."""
     clip_norm: float | None = 1.0
@@ -206,42 +207,49 @@ def make_mix(settings: Augmentation, num_classes: int) -> Callable | None:
     return None
 
 
-def main(settings: Settings) -> train.FitResult:
-    """Trains, evaluates, and leaves a run folder."""
-    train.start(distributed=settings.distributed)
-    train_data = load_split(settings, settings.train_split)
-    eval_data = load_split(settings, settings.eval_split)
-    axis_name = "data" if settings.strategy == "pmap" else None
+def make_model(settings: Settings, dataset: data.Dataset) -> models.Model:
+    """The chosen model, for the images and classes of a data set."""
     options: dict[str, Any] = dict(settings.model_options)
     if "axis_name" in models.describe(models.create_model(settings.model)):
-        options["axis_name"] = axis_name  # BatchNorm over all devices, under pmap too
-    model = models.create_model(
+        options["axis_name"] = axis_name(settings)  # BatchNorm over all devices, under pmap too
+    return models.create_model(
         settings.model,
-        num_classes=train_data.num_classes,
-        in_channels=train_data.image_shape[-1],
+        num_classes=dataset.num_classes,
+        in_channels=dataset.image_shape[-1],
         dtype=None if settings.dtype == "float32" else settings.dtype,
         **options,
     )
+
+
+def make_optimizer(settings: Settings) -> optax.GradientTransformation:
+    """The chosen optimizer, with its schedule."""
+    warmup_steps = settings.warmup_steps
     schedule = train.create_schedule(
         settings.schedule,
         settings.learning_rate,
         settings.num_steps,
-        warmup_steps=settings.warmup_steps,
+        warmup_steps=settings.num_steps // 20 if warmup_steps is None else warmup_steps,
     )
-    optimizer = train.create_optimizer(
+    return train.create_optimizer(
         settings.optimizer,
         schedule,
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
     )
-    normalization = {"mean": settings.mean, "std": settings.std}
+
+
+def make_step(
+    settings: Settings, model: models.Model, optimizer: optax.GradientTransformation
+) -> train.ParallelStep:
+    """The training step, on all devices."""
     loss_fn = train.classification.make_loss_fn(
         model,
         label_smoothing=settings.label_smoothing,
         class_weights=settings.class_weights,
         augment=make_augment(settings.augmentation),
-        mix=make_mix(settings.augmentation, train_data.num_classes),
-        **normalization,
+        mix=make_mix(settings.augmentation, model.num_classes),
+        mean=settings.mean,
+        std=settings.std,
     )
     step = train.make_train_step(
         loss_fn,
@@ -249,18 +257,34 @@ def main(settings: Settings) -> train.FitResult:
         trainable=settings.trainable,
         ema_decay=settings.ema_decay,
         accumulate_steps=settings.accumulate_steps,
-        axis_name=axis_name,
+        axis_name=axis_name(settings),
     )
     shard = train.fsdp() if settings.fsdp else None
-    parallel = train.parallelize(step, strategy=settings.strategy, shard=shard)
+    return train.parallelize(step, strategy=settings.strategy, shard=shard)
+
+
+def axis_name(settings: Settings) -> str | None:
+    """The name of the devices' axis, where a step sees it."""
+    return "data" if settings.strategy == "pmap" else None
+
+
+def main(settings: Settings) -> train.FitResult:
+    """Trains, evaluates, and leaves a run folder."""
+    train.start(distributed=settings.distributed)
+    train_data = load_split(settings, settings.train_split)
+    eval_data = load_split(settings, settings.eval_split)
+    model = make_model(settings, train_data)
+    optimizer = make_optimizer(settings)
+    parallel = make_step(settings, model, optimizer)
     state = train.init_state(
         jax.random.key(settings.seed),
         model,
         optimizer,
         train_data.sample_batch(),
         mesh=parallel.mesh,
-        shard=shard,
+        shard=parallel.shard,
     )
+    evaluate = train.classification.make_eval_fn(model, mean=settings.mean, std=settings.std)
     result = train.fit(
         parallel,
         state,
@@ -268,7 +292,7 @@ def main(settings: Settings) -> train.FitResult:
             settings.batch_size, seed=settings.seed, num_workers=settings.num_workers
         ),
         num_steps=settings.num_steps,
-        evaluate=train.classification.make_eval_fn(model, **normalization),
+        evaluate=evaluate,
         eval_data=eval_data,
         eval_every=settings.eval_every,
         checkpoint_every=settings.checkpoint_every,
@@ -281,7 +305,9 @@ def main(settings: Settings) -> train.FitResult:
         print(f"{settings.run_dir}: " + _in_words(result.metrics, settings.eval_split))
     if settings.figures and jax.process_count() == 1:
         _, model, variables = train.restore_for_evaluation(settings.run_dir)
-        predicted = train.classification.predict(model, variables, eval_data, **normalization)
+        predicted = train.classification.predict(
+            model, variables, eval_data, mean=settings.mean, std=settings.std
+        )
         draw_classifier(settings.run_dir, *predicted, eval_data)
     return result
 
