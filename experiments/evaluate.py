@@ -8,7 +8,6 @@ With --compare, McNemar's test says whether two models differ in more than chanc
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from classify import load_split
 
 from jaxvision import data, metrics, train
 from jaxvision.train.figures import draw_classifier
+from jaxvision.train.files import write_json
 from jaxvision.train.scores import Score, classification_scores
 
 DATA_SETTINGS = ("dataset", "data_dir", "image_size", "channels", "corrupt", "eval_split")
@@ -139,7 +139,7 @@ def main(settings: Settings) -> Evaluation:
     if settings.compare is not None:
         content["comparison"] = compare(settings, logits, labels)
     paths = draw_classifier(run_dir, logits, labels, dataset) if settings.figures else []
-    (run_dir / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_json(run_dir / "evaluation.json", content)
     for path in paths:
         print(path)
     return Evaluation(logits, labels, dataset, scores, paths)

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import json
+import math
 import os
 import pathlib
 from typing import Any
@@ -31,4 +32,30 @@ def write_json(path: pathlib.Path, content: Any) -> None:
         path: Where to.
         content: What; JSON-able.
     """
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    write_text(path, to_json(content, indent=2) + "\n")
+
+
+def to_json(content: Any, *, indent: int | None = None) -> str:
+    """Writes JSON that every reader takes: numbers that are not finite, which it lacks, are null.
+
+    Args:
+        content: What; JSON-able but for NaN and infinities.
+        indent: As for `json.dumps`.
+
+    Returns:
+        The text.
+
+    >>> to_json({"accuracy": 0.5, "interval": [float("nan"), 1.0]})
+    '{"accuracy": 0.5, "interval": [null, 1.0]}'
+    """
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content

@@ -3,12 +3,13 @@
 import dataclasses
 import importlib.metadata
 import json
+import math
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxvision.train.files import write_json, write_text
+from jaxvision.train.files import to_json, write_json, write_text
 
 SETTINGS = "settings.json"
 METRICS = "metrics.jsonl"
@@ -111,7 +112,7 @@ class MetricsLog:
 
         self._path = folder / METRICS
         kept = [line for line in read_metrics(folder) if line["step"] <= step]
-        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(self._path, "".join(to_json(line) + "\n" for line in kept))
         self._file = self._path.open("a")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
@@ -123,7 +124,7 @@ class MetricsLog:
             split: `train`, or what was evaluated.
             values: Numbers by name.
         """
-        self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        self._file.write(to_json({"step": step, "split": split, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
@@ -141,16 +142,17 @@ def read_metrics(folder: str | pathlib.Path) -> list[dict[str, Any]]:
         folder: The run's folder.
 
     Returns:
-        One dict per line of `metrics.jsonl`, with `step` and `split`; a last line that was cut
-        short is left out. Empty if there is no such file.
+        One dict per line of `metrics.jsonl`, with `step` and `split`; null is NaN. A last line that
+        was cut short is left out. Empty if there is no such file.
     """
     path = pathlib.Path(folder) / METRICS
     lines = []
     for text in path.read_text().splitlines() if path.exists() else []:
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             break
+        lines.append({name: math.nan if value is None else value for name, value in line.items()})
     return lines
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -134,6 +135,16 @@ def test_log_goes_on_from_a_step(tmp_path: pathlib.Path) -> None:
         (20, 20.0),
         (30, -1.0),
     ]
+
+
+def test_a_number_that_is_not_finite_is_null(tmp_path: pathlib.Path) -> None:
+    """JSON has no NaN; most readers stop there."""
+    log = MetricsLog(tmp_path, step=0)
+    log.write(10, "test", {"return": math.nan, "loss": 1.0})
+    log.close()
+    assert '"return": null, "loss": 1.0}' in (tmp_path / "metrics.jsonl").read_text()
+    (line,) = read_metrics(tmp_path)
+    assert math.isnan(line["return"])
 
 
 def test_no_metrics(tmp_path: pathlib.Path) -> None:
