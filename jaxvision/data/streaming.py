@@ -1,7 +1,9 @@
 """Examples read as they are needed, by Grain's threads or worker processes."""
 
 import dataclasses
+import gc
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,12 +61,14 @@ class Stream(Iterator[dict[str, np.ndarray]]):
         if num_workers:
             _let_grain_read_its_flags()
             dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
-        self._iterator: Any = iter(dataset)
+        self._iterators: list[Any] = [iter(dataset)]
         self._has_workers = num_workers > 0
+        # Also when nobody closes this: Grain's own clean-up fails while the interpreter shuts down.
+        self._stop = weakref.finalize(self, _close, self._iterators)
 
     def __next__(self) -> dict[str, np.ndarray]:
         try:
-            batch = next(self._iterator)
+            batch = next(self._iterators[0])
         except RuntimeError as error:
             if self._has_workers:
                 error.add_note(_MAIN)
@@ -76,7 +80,17 @@ class Stream(Iterator[dict[str, np.ndarray]]):
 
     def close(self) -> None:
         """Stops the threads or workers."""
-        self._iterator.close()
+        self._stop()
+
+
+def _close(iterators: list[Any]) -> None:
+    """Closes Grain's iterator, and lets go of all that hangs on it.
+
+    That hangs together in cycles, semaphores of workers among it. Were they collected later, while
+    Python's resource tracker happens to be at work, Python 3.12 would call that an error.
+    """
+    iterators.pop().close()
+    gc.collect()
 
 
 @dataclasses.dataclass(frozen=True)
