@@ -1,7 +1,7 @@
 """The iterator over batches, and its position."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Batches(Iterator[Batch]):
         name: str = "data",
         corrupt: Corrupt = "stop",
         num_workers: int = 0,
+        describe: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         """Starts at the first batch.
 
@@ -46,6 +47,7 @@ class Batches(Iterator[Batch]):
             corrupt: Whether an image that cannot be decoded stops the run, or becomes a row of
                 weight 0 that `num_skipped` counts.
             num_workers: Processes that read examples; 0 reads them by threads.
+            describe: Makes what `describe` gives.
         """
         if num_workers < 0:
             raise ValueError(f"num_workers must not be negative, got {num_workers}")
@@ -55,6 +57,7 @@ class Batches(Iterator[Batch]):
         self._data = data
         self._corrupt: Corrupt = corrupt
         self._num_workers = num_workers
+        self._describe = describe
         self._step = 0
         self._stream: Stream | None = None
 
@@ -100,6 +103,14 @@ class Batches(Iterator[Batch]):
         except BaseException:
             self.close()  # it may have read past the batch that failed: begin again there
             raise
+
+    def describe(self) -> dict[str, Any]:
+        """What the batches are of, for a run folder to keep.
+
+        Returns:
+            What `Dataset.describe` gave.
+        """
+        return self._describe()
 
     def get_state(self) -> dict[str, Any]:
         """The position, and what the order depends on.

@@ -157,6 +157,7 @@ class Dataset:
             name=f"{self.name}/{self.split}",
             corrupt=self.corrupt,
             num_workers=num_workers,
+            describe=self.describe,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -165,11 +166,12 @@ class Dataset:
         Returns:
             A JSON-able dict.
         """
+        shapes = {key: list(values.shape[1:]) for key, values in self.sample_batch().items()}
         return {
             "name": self.name,
             "split": self.split,
             "num_examples": len(self),
-            "image_shape": list(self.image_shape),
+            "image_shape": shapes.get("image"),
             "class_names": list(self.class_names),
         }
 

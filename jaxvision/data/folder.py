@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class FolderSource:
 def load_folder(
     path: str | pathlib.Path,
     *,
+    split: str = "all",
+    class_names: Sequence[str] | None = None,
     image_size: int | tuple[int, int] | None = None,
     channels: int = 3,
     transform: Callable[[Example], Example] | None = None,
@@ -48,9 +50,12 @@ def load_folder(
     """Loads a folder that has one sub-folder of JPEG or PNG files per class.
 
     Args:
-        path: The folder. Its sub-folders, sorted by name, are the classes 0, 1, ..., those without
-            images too, so that a training and a test folder number alike. Files may lie deeper
-            inside. Other files, and whatever begins with a dot, are passed over.
+        path: The folder. Its sub-folders are the classes, those without images too. Files may lie
+            deeper inside. Other files, and whatever begins with a dot, are passed over.
+        split: What to call this part of the data.
+        class_names: The names of the sub-folders in the order of the classes: give those of the
+            training data (`Dataset.class_names`) to load a test folder, which may lack some. None
+            takes all sub-folders, sorted by name.
         image_size: Height and width to bring the images to: resized until they cover it, then cut
             to the centre. None needs images that are all of one size.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
@@ -63,7 +68,8 @@ def load_folder(
 
     Raises:
         CorruptImageError: An image is truncated or none; the message names the file.
-        DatasetError: The folder, classes or images are missing.
+        DatasetError: The folder, classes or images are missing, or a sub-folder is none of
+            `class_names`.
         OSError: A folder cannot be read.
 
     >>> import tempfile
@@ -82,8 +88,15 @@ def load_folder(
     classes = sorted(
         entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
     )
+    found = [folder.name for folder in classes]
+    names = found if class_names is None else list(class_names)
+    if strange := sorted(set(found) - set(names)):
+        raise DatasetError(
+            f"{root} has the sub-folders {', '.join(strange)}, which are none of the classes "
+            f"{', '.join(names)}"
+        )
     files = [
-        (str(file), label) for label, folder in enumerate(classes) for file in _image_files(folder)
+        (str(file), names.index(folder.name)) for folder in classes for file in _image_files(folder)
     ]
     if not files:
         raise DatasetError(
@@ -94,8 +107,8 @@ def load_folder(
     return from_source(
         FolderSource(tuple(files), channels),
         name=root.resolve().name,
-        split="all",
-        class_names=[folder.name for folder in classes],
+        split=split,
+        class_names=names,
         image_size=image_size,
         transform=transform,
         in_memory=in_memory,

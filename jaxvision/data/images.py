@@ -46,15 +46,27 @@ def decode_image(
     try:
         source = encoded if isinstance(encoded, pathlib.Path) else io.BytesIO(encoded)
         with Image.open(source) as image:
-            upright = ImageOps.exif_transpose(image) if "exif" in image.info else image
-            upright = _in_8_bits(upright)
+            upright = _in_8_bits(_upright(image))
             mode = _MODES[channels or _channels_of(upright)]
             pixels = np.array(upright if upright.mode == mode else upright.convert(mode))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         if isinstance(error, OSError) and error.errno is not None:
             raise  # it is the file system's, and says nothing about the image
         raise CorruptImageError(f"cannot decode {name}: {error}") from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turns an image as its EXIF data say; where they are damaged, it stays as it is stored."""
+    if "exif" not in image.info:
+        return image
+    image.load()  # so that what fails below is the EXIF data, not the pixels
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:

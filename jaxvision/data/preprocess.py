@@ -13,10 +13,13 @@ def to_float(images: Images) -> FloatImages:
     """Pixels as floats; integers are divided by the largest value that their type holds.
 
     Args:
-        images: Pixels of any real type.
+        images: Pixels of a floating-point type, uint8, uint16 or bool.
 
     Returns:
         The same images, from 0 to 1 in float32 if they were integers or truth values.
+
+    Raises:
+        TypeError: They are of another type, which does not tell what white is.
 
     >>> to_float(jnp.array([[[51]]], jnp.uint8)).item()
     0.20000000298023224
@@ -25,6 +28,11 @@ def to_float(images: Images) -> FloatImages:
         return images
     if images.dtype == jnp.bool_:
         return images.astype(jnp.float32)
+    if images.dtype not in (jnp.uint8, jnp.uint16):
+        raise TypeError(
+            f"pixels must be uint8, uint16, bool or floating point, got {images.dtype}; pixels "
+            'from 0 to 255 are images.astype("uint8")'
+        )
     return images.astype(jnp.float32) / jnp.iinfo(images.dtype).max
 
 

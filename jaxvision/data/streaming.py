@@ -64,7 +64,7 @@ class Stream(Iterator[dict[str, np.ndarray]]):
         self._iterators: list[Any] = [iter(dataset)]
         self._has_workers = num_workers > 0
         # Also when nobody closes this: Grain's own clean-up fails while the interpreter shuts down.
-        self._stop = weakref.finalize(self, _close, self._iterators)
+        self._stop = weakref.finalize(self, _close, self._iterators, self._has_workers)
 
     def __next__(self) -> dict[str, np.ndarray]:
         try:
@@ -83,14 +83,13 @@ class Stream(Iterator[dict[str, np.ndarray]]):
         self._stop()
 
 
-def _close(iterators: list[Any]) -> None:
-    """Closes Grain's iterator, and lets go of all that hangs on it.
-
-    That hangs together in cycles, semaphores of workers among it. Were they collected later, while
-    Python's resource tracker happens to be at work, Python 3.12 would call that an error.
-    """
+def _close(iterators: list[Any], has_workers: bool) -> None:
+    """Closes Grain's iterator, and lets go of all that hangs on it."""
     iterators.pop().close()
-    gc.collect()
+    if has_workers:
+        # It hangs together in cycles, semaphores among it. Were they collected later, while
+        # Python's resource tracker happens to be at work, Python 3.12 would call that an error.
+        gc.collect()
 
 
 @dataclasses.dataclass(frozen=True)

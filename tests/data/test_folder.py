@@ -51,6 +51,17 @@ def test_class_without_images_keeps_its_number(zoo):
     assert sorted(set(dataset.examples["label"].tolist())) == [1, 2]
 
 
+def test_classes_of_another_folder(zoo, tmp_path):
+    """A test folder that lacks a class numbers the others as the training folder does."""
+    save(tmp_path / "test" / "dog" / "1.png")
+    test = data.load_folder(tmp_path / "test", split="test", class_names=("ant", "cat", "dog"))
+    assert (test.split, test.class_names, test[0]["label"]) == ("test", ("ant", "cat", "dog"), 2)
+    with pytest.raises(
+        data.DatasetError, match=r"sub-folders dog, .* none of the classes cat, emu"
+    ):
+        data.load_folder(zoo, class_names=("cat", "emu"))
+
+
 def test_home_folder(zoo, monkeypatch):
     monkeypatch.setenv("HOME", str(zoo.parent))
     assert len(data.load_folder("~/zoo")) == 6

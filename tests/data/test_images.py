@@ -1,3 +1,4 @@
+import contextlib
 import io
 import re
 
@@ -70,6 +71,22 @@ def test_camera_held_any_way_up(kind, orientation):
     options = {} if kind == "PNG" else {"quality": 100, "subsampling": 0}
     encoded = encode(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **options)
     assert np.abs(data.decode_image(encoded).astype(int) - upright).max() < 4
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF"])
+def test_damaged_orientation_is_passed_over(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    encoded = encode(smooth(16, 24), kind, exif=exif)
+    start = {"JPEG": 0, "WEBP": encoded.rfind(b"EXIF"), "TIFF": 0}[kind]
+    random = np.random.default_rng(0)
+    decoded = 0
+    for position in list(range(start, min(start + 250, len(encoded)))) * 4:
+        damaged = bytearray(encoded)
+        damaged[position] ^= int(random.integers(1, 256))
+        with contextlib.suppress(data.CorruptImageError):
+            decoded += data.decode_image(bytes(damaged)).ndim == 3
+    assert decoded > 20
 
 
 def test_file_and_bytes(tmp_path):

@@ -6,15 +6,19 @@ import pytest
 from jaxvision import data
 
 
-@pytest.mark.parametrize(
-    ("dtype", "largest"), [(jnp.uint8, 255), (jnp.uint16, 65535), (jnp.int16, 32767), (bool, 1)]
-)
+@pytest.mark.parametrize(("dtype", "largest"), [(jnp.uint8, 255), (jnp.uint16, 65535), (bool, 1)])
 def test_integers_become_fractions(dtype, largest):
     images = jnp.array([0, 1, largest // 2, largest]).astype(dtype).reshape(1, 2, 2, 1)
     floats = data.to_float(images)
     assert floats.dtype == jnp.float32
     expected = np.array(images, np.float64) / largest
     np.testing.assert_allclose(floats, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.int8])
+def test_integers_that_do_not_tell_what_white_is(dtype):
+    with pytest.raises(TypeError, match=r"got int.*images.astype\("):
+        data.to_float(jnp.ones((2, 2, 1), dtype))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
