@@ -8,18 +8,18 @@ Started again with the same command, a run that was cut off goes on where it was
 holds settings.json, metrics.jsonl, TensorBoard files, checkpoints and figures.
 """
 
+import ast
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
 import optax
 import tyro
 
-from jaxvision import data, models, train
-from jaxvision.train.figures import draw_classifier
+from jaxvision import data, losses, models, plots, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Augmentation:
     """What is done to training images at random, on the device; the default is nothing."""
 
     flip: bool = False
-    """Mirror left and right, every second image."""
+    """Mirror left and right, with probability one half."""
     crop_padding: int = 0
     """Pad by so many pixels and crop back at random."""
     rotation: float = 0.0
@@ -58,15 +58,15 @@ class Settings:
     """Where everything goes; a run that is there already is continued."""
 
     dataset: str = "digits"
-    """A data set of TensorFlow Datasets; or a folder that holds a folder per split, those a folder
-    per class, and those the images."""
+    """A data set of TensorFlow Datasets; or a path with a slash in it (./pets) to a folder that
+    holds a folder per split, those a folder per class, and those the images."""
     data_dir: str | None = None
     """Where TensorFlow Datasets keeps its files."""
     train_split: str = "train"
     """The split to train on."""
     eval_split: str = "test"
     """The split to evaluate on while training, and at the end."""
-    image_size: int | None = 32
+    image_size: int | tuple[int, int] | None = 32
     """Resize and crop images to this height and width; None if they have one size."""
     channels: Literal[1, 3, 4] = 3
     """Channels of a folder's images: gray, RGB or RGBA."""
@@ -75,14 +75,14 @@ class Settings:
     num_workers: int = 0
     """Processes that read images which do not fit in memory; 0 reads by threads."""
     mean: tuple[float, ...] = (0.0,)
-    """Subtracted from the channels of images that lie between 0 and 1."""
+    """Mean of the channels of images that lie between 0 and 1; it is subtracted."""
     std: tuple[float, ...] = (1.0,)
-    """Divided by."""
+    """Standard deviation of the channels; they are divided by it."""
 
     model: str = "lenet5"
     """A registered model."""
-    model_options: dict[str, bool | int | float | str] = dataclasses.field(default_factory=dict)
-    """The model's own options, as NAME VALUE pairs."""
+    model_options: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The model's own options, as NAME VALUE pairs: small_images True hidden_sizes 64,32."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What to compute in; parameters are float32."""
 
@@ -106,6 +106,14 @@ class Settings:
     """Shrinks kernels; biases and normalization parameters are left alone."""
     clip_norm: float | None = 1.0
     """The largest global norm of a gradient."""
+    loss: Literal[
+        "cross_entropy", "focal", "weston_watkins_hinge", "weston_watkins_squared_hinge"
+    ] = "cross_entropy"
+    """The loss of an example."""
+    l1: float = 0.0
+    """Factor of the sum of the kernels' absolute values, which is added to the loss."""
+    l2: float = 0.0
+    """Factor of the sum of the kernels' squares, which is added to the loss."""
     label_smoothing: float = 0.0
     """The share of the uniform distribution in the targets."""
     class_weights: tuple[float, ...] | None = None
@@ -150,23 +158,47 @@ MAY_DIFFER = (
 """Settings that a run may be continued with another value of."""
 
 
-def load_split(settings: Settings, split: str) -> data.Dataset:
-    """Loads a split of whatever `dataset` names."""
-    folder = pathlib.Path(settings.dataset).expanduser()
-    if folder.is_dir():
+def locate(dataset: str) -> str:
+    """The absolute path of a folder, so that the run can be evaluated from anywhere; else a name.
+
+    A name without a slash is never a folder: one that happens to lie here would hide the data set.
+    """
+    folder = pathlib.Path(dataset).expanduser()
+    named = dataset.startswith((".", "~", "/"))
+    if named or ("/" in dataset and folder.is_dir()):
+        if not folder.is_dir():
+            raise SystemExit(f"there is no folder {dataset} (here, {pathlib.Path.cwd()})")
+        return str(folder.resolve())
+    return dataset
+
+
+def load_split(
+    settings: Settings, split: str, class_names: Sequence[str] | None = None
+) -> data.Dataset:
+    """Loads a split of whatever `dataset` names; its classes are those that are given, if any."""
+    dataset = locate(settings.dataset)
+    if dataset.startswith("/"):
         return data.load_folder(
-            folder / split,
+            pathlib.Path(dataset) / split,
+            split=split,
+            class_names=class_names,
             image_size=settings.image_size,
             channels=settings.channels,
             corrupt=settings.corrupt,
         )
-    return data.load(
-        settings.dataset,
+    loaded = data.load(
+        dataset,
         split,
         settings.data_dir,
         image_size=settings.image_size,
         corrupt=settings.corrupt,
     )
+    if class_names is not None and loaded.class_names != tuple(class_names):
+        raise SystemExit(
+            f"{dataset}/{split} has the classes {', '.join(loaded.class_names)}, and the model "
+            f"tells {', '.join(class_names)} apart"
+        )
+    return loaded
 
 
 def make_augment(settings: Augmentation) -> Callable | None:
@@ -209,8 +241,12 @@ def make_mix(settings: Augmentation, num_classes: int) -> Callable | None:
 
 def make_model(settings: Settings, dataset: data.Dataset) -> models.Model:
     """The chosen model, for the images and classes of a data set."""
-    options: dict[str, Any] = dict(settings.model_options)
-    if "axis_name" in models.describe(models.create_model(settings.model)):
+    known = models.describe(models.create_model(settings.model))
+    options = {
+        name: parse_option(name, text, known.get(name))
+        for name, text in settings.model_options.items()
+    }
+    if "axis_name" in known:
         options["axis_name"] = axis_name(settings)  # BatchNorm over all devices, under pmap too
     return models.create_model(
         settings.model,
@@ -219,6 +255,19 @@ def make_model(settings: Settings, dataset: data.Dataset) -> models.Model:
         dtype=None if settings.dtype == "float32" else settings.dtype,
         **options,
     )
+
+
+def parse_option(name: str, text: str, default: Any) -> Any:
+    """A model's option as the command line gives it: a Python literal, or a name."""
+    if name in ("num_classes", "in_channels", "dtype", "axis_name"):
+        raise SystemExit(f"{name} is not given in --model-options: the data or another flag say it")
+    if isinstance(default, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text  # create_model says what it must be
+    return (value,) if isinstance(default, list) and isinstance(value, int) else value
 
 
 def make_optimizer(settings: Settings) -> optax.GradientTransformation:
@@ -244,8 +293,11 @@ def make_step(
     """The training step, on all devices."""
     loss_fn = train.classification.make_loss_fn(
         model,
+        loss=getattr(losses, settings.loss),
         label_smoothing=settings.label_smoothing,
         class_weights=settings.class_weights,
+        l1=settings.l1,
+        l2=settings.l2,
         augment=make_augment(settings.augmentation),
         mix=make_mix(settings.augmentation, model.num_classes),
         mean=settings.mean,
@@ -271,8 +323,12 @@ def axis_name(settings: Settings) -> str | None:
 def main(settings: Settings) -> train.FitResult:
     """Trains, evaluates, and leaves a run folder."""
     train.start(distributed=settings.distributed)
+    figures = settings.figures and jax.process_count() == 1
+    if figures:
+        plots.require_matplotlib()
+    settings = dataclasses.replace(settings, dataset=locate(settings.dataset))
     train_data = load_split(settings, settings.train_split)
-    eval_data = load_split(settings, settings.eval_split)
+    eval_data = load_split(settings, settings.eval_split, train_data.class_names)
     model = make_model(settings, train_data)
     optimizer = make_optimizer(settings)
     parallel = make_step(settings, model, optimizer)
@@ -284,7 +340,6 @@ def main(settings: Settings) -> train.FitResult:
         mesh=parallel.mesh,
         shard=parallel.shard,
     )
-    evaluate = train.classification.make_eval_fn(model, mean=settings.mean, std=settings.std)
     result = train.fit(
         parallel,
         state,
@@ -292,23 +347,25 @@ def main(settings: Settings) -> train.FitResult:
             settings.batch_size, seed=settings.seed, num_workers=settings.num_workers
         ),
         num_steps=settings.num_steps,
-        evaluate=evaluate,
+        evaluate=train.classification.make_eval_fn(
+            model, loss=getattr(losses, settings.loss), mean=settings.mean, std=settings.std
+        ),
         eval_data=eval_data,
         eval_every=settings.eval_every,
         checkpoint_every=settings.checkpoint_every,
         log_every=settings.log_every,
         run_dir=settings.run_dir,
-        settings={**dataclasses.asdict(settings), "data": train_data.describe()},
+        settings=settings,
         settings_may_differ=MAY_DIFFER,
     )
     if jax.process_index() == 0:
-        print(f"{settings.run_dir}: " + _in_words(result.metrics, settings.eval_split))
-    if settings.figures and jax.process_count() == 1:
+        print(f"{settings.run_dir}: " + _in_words(result.metrics, eval_data.split))
+    if figures:
         _, model, variables = train.restore_for_evaluation(settings.run_dir)
-        predicted = train.classification.predict(
+        predictions = train.classification.predict(
             model, variables, eval_data, mean=settings.mean, std=settings.std
         )
-        draw_classifier(settings.run_dir, *predicted, eval_data)
+        train.classification.draw(settings.run_dir, predictions, eval_data)
     return result
 
 

@@ -53,12 +53,12 @@ def run(settings: Settings) -> float:
         score = evaluated.scores["accuracy"]
         accuracies.append(score.value)
         paths += evaluated.figures
-        errors = int((evaluated.logits.argmax(axis=1) != evaluated.labels).sum())
+        errors = int((evaluated.predictions.classes != evaluated.predictions.labels).sum())
         rows.append(
             f"{seed:4d}  {score.value:13.2%}  [{score.low:.2%}, {score.high:.2%}]  "
             f"{errors:6d}  {seconds:7.1f}"
         )
-    print(f"\nLeNet-5 on the {len(evaluated.labels)} test digits\n")
+    print(f"\nLeNet-5 on the {len(evaluated.predictions.labels)} test digits\n")
     print("seed  test accuracy  95% interval       errors  seconds")
     print("\n".join(rows))
     mean = float(np.mean(accuracies))

@@ -16,12 +16,11 @@ import tyro
 from classify import Settings as TrainSettings
 from classify import load_split
 
-from jaxvision import data, metrics, train
-from jaxvision.train.figures import draw_classifier
-from jaxvision.train.files import write_json
-from jaxvision.train.scores import Score, classification_scores
+from jaxvision import data, metrics, plots, train
+from jaxvision._files import write_json
+from jaxvision.train.classification import Predictions, Score
 
-DATA_SETTINGS = ("dataset", "data_dir", "image_size", "channels", "corrupt", "eval_split")
+DATA_SETTINGS = ("dataset", "data_dir", "corrupt", "eval_split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,24 +51,37 @@ class Settings:
 class Evaluation:
     """Predictions of a restored model."""
 
-    logits: np.ndarray
-    labels: np.ndarray
+    predictions: Predictions
     dataset: data.Dataset
     scores: dict[str, Score]
     figures: list[pathlib.Path]
 
 
-def predict(settings: Settings, run_dir: str) -> tuple[np.ndarray, np.ndarray, data.Dataset]:
+def predict(settings: Settings, run_dir: str) -> tuple[Predictions, data.Dataset]:
     """Restores a run's model and runs it over the data."""
     saved, model, variables = train.restore_for_evaluation(run_dir, step=settings.step)
+    if saved["step"].get("task") != "classification" or not saved["data"].get("image_shape"):
+        raise SystemExit(f"{run_dir} is not the run of a classifier on images")
     known = {name: saved["settings"][name] for name in DATA_SETTINGS if name in saved["settings"]}
     given = {"dataset": settings.dataset, "data_dir": settings.data_dir}
     known |= {name: value for name, value in given.items() if value is not None}
-    if "dataset" not in known:
-        raise SystemExit(f"{run_dir} does not say what it was trained on: give --dataset")
-    dataset_settings = TrainSettings(**known)
-    dataset = load_split(dataset_settings, settings.split or dataset_settings.eval_split)
-    logits, labels = train.classification.predict(
+    # As they were in training, whoever made the run: the size, the channels, the classes.
+    height, width, channels = saved["data"]["image_shape"]
+    chosen = TrainSettings(
+        **{"dataset": saved["data"]["name"], **known}, image_size=(height, width), channels=channels
+    )
+    try:
+        dataset = load_split(
+            chosen, settings.split or chosen.eval_split, saved["data"]["class_names"]
+        )
+    except data.DatasetError as error:
+        if "dataset" in known:
+            raise
+        raise SystemExit(
+            f"{run_dir} was trained on data called {chosen.dataset!r}, which cannot be loaded by "
+            f"that name ({error}); name the data with --dataset"
+        ) from None
+    predictions = train.classification.predict(
         model,
         variables,
         dataset,
@@ -77,7 +89,7 @@ def predict(settings: Settings, run_dir: str) -> tuple[np.ndarray, np.ndarray, d
         mean=saved["step"]["mean"],
         std=saved["step"]["std"],
     )
-    return logits, labels, dataset
+    return predictions, dataset
 
 
 def table(scores: dict[str, Score]) -> str:
@@ -89,16 +101,16 @@ def table(scores: dict[str, Score]) -> str:
     return "\n".join(lines)
 
 
-def compare(settings: Settings, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def compare(settings: Settings, own: Predictions) -> dict[str, Any]:
     """Tests whether another run's model differs from this one."""
     assert settings.compare is not None
-    other, other_labels, _ = predict(settings, settings.compare)
-    if not np.array_equal(labels, other_labels):
+    other, _ = predict(settings, settings.compare)
+    if not np.array_equal(own.labels, other.labels):
         raise SystemExit(
             f"{settings.compare} was evaluated on other images; name the --split and --dataset "
             "that both share"
         )
-    predictions, others = logits.argmax(axis=1), other.argmax(axis=1)
+    labels, predictions, others = own.labels, own.classes, other.classes
     test = metrics.mcnemar(labels, predictions, others)
     difference = metrics.paired_bootstrap(
         lambda labels, outputs: float(np.mean(labels == outputs)),
@@ -127,22 +139,24 @@ def compare(settings: Settings, logits: np.ndarray, labels: np.ndarray) -> dict[
 def main(settings: Settings) -> Evaluation:
     """Evaluates, prints, and writes evaluation.json and the figures."""
     train.start()
+    if settings.figures:
+        plots.require_matplotlib()
     run_dir = pathlib.Path(settings.run_dir).expanduser()
-    logits, labels, dataset = predict(settings, settings.run_dir)
-    scores = classification_scores(logits, labels, num_resamples=settings.num_resamples)
-    print(f"{run_dir} on {len(labels)} images of {dataset.name}/{dataset.split}")
+    predictions, dataset = predict(settings, settings.run_dir)
+    scores = train.classification.score(predictions, num_resamples=settings.num_resamples)
+    print(f"{run_dir} on {len(predictions.labels)} images of {dataset.name}/{dataset.split}")
     print(table(scores))
     content: dict[str, Any] = {
         "data": dataset.describe(),
         "scores": {name: score._asdict() for name, score in scores.items()},
     }
     if settings.compare is not None:
-        content["comparison"] = compare(settings, logits, labels)
-    paths = draw_classifier(run_dir, logits, labels, dataset) if settings.figures else []
+        content["comparison"] = compare(settings, predictions)
     write_json(run_dir / "evaluation.json", content)
+    paths = train.classification.draw(run_dir, predictions, dataset) if settings.figures else []
     for path in paths:
         print(path)
-    return Evaluation(logits, labels, dataset, scores, paths)
+    return Evaluation(predictions, dataset, scores, paths)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import numpy as np
 import tyro
 
 from jaxvision import data, train
-from jaxvision.train.scores import softmax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +30,15 @@ class Settings:
 
 def main(settings: Settings) -> int:
     """Prints the most probable classes of every image; counts those that cannot be read."""
+    if settings.top < 1:
+        raise SystemExit(f"--top must be at least 1, got {settings.top}")
     if not settings.images:
         raise SystemExit("name at least one image: predict.py RUN_DIR IMAGE...")
     train.start()
     saved, model, variables = train.restore_for_evaluation(settings.run_dir, step=settings.step)
-    described = saved["settings"].get("data")
-    if described is None:
-        raise SystemExit(f"{settings.run_dir} does not say what images it was trained on")
+    described = saved["data"]
+    if saved["step"].get("task") != "classification" or not described.get("image_shape"):
+        raise SystemExit(f"{settings.run_dir} is not the run of a classifier on images")
     height, width, channels = described["image_shape"]
     names, pixels, failed = [], [], 0
     for name in settings.images:
@@ -50,15 +51,16 @@ def main(settings: Settings) -> int:
         names.append(name)
         pixels.append(data.resize_and_crop(image, (height, width)))
     if pixels:
-        logits, _ = train.classification.predict(
+        predictions = train.classification.predict(
             model,
             variables,
             data.from_arrays({"image": np.stack(pixels)}),
             mean=saved["step"]["mean"],
             std=saved["step"]["std"],
         )
-        classes = described["class_names"] or [str(index) for index in range(logits.shape[1])]
-        for name, row in zip(names, softmax(logits), strict=True):
+        probabilities = predictions.probabilities
+        classes = described["class_names"] or [str(i) for i in range(probabilities.shape[1])]
+        for name, row in zip(names, probabilities, strict=True):
             best = np.argsort(-row, kind="stable")[: settings.top]
             print(f"{name}: " + ", ".join(f"{classes[i]} {row[i]:.1%}" for i in best))
     return failed

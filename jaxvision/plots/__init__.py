@@ -5,6 +5,7 @@ figures are made without pyplot: nothing opens a window, needs a display, or sta
 the figure; and they may be drawn in threads.
 """
 
+from jaxvision.plots._style import require_matplotlib
 from jaxvision.plots.calibration import reliability_diagram
 from jaxvision.plots.confusion import confusion_matrix
 from jaxvision.plots.images import image_grid, mistakes
@@ -18,5 +19,6 @@ __all__ = [
     "learning_curves_by_seed",
     "mistakes",
     "reliability_diagram",
+    "require_matplotlib",
     "save",
 ]

@@ -54,6 +54,22 @@ _OKLAB = np.array(
 )
 
 
+def require_matplotlib() -> None:
+    """Checks that figures can be drawn, for programs that draw them after hours of work.
+
+    Raises:
+        ImportError: Matplotlib is not installed.
+
+    >>> require_matplotlib()
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ImportError("figures need matplotlib: pip install 'jaxvision[plots]'") from None
+
+
 def new_figure(width: float, height: float, title: str | None = None) -> "matplotlib.figure.Figure":
     """Makes an empty figure that no window and no global list knows of.
 
@@ -71,13 +87,10 @@ def new_figure(width: float, height: float, title: str | None = None) -> "matplo
     >>> new_figure(4.0, 3.0).get_size_inches()
     array([4., 3.])
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise ImportError("figures need matplotlib: pip install 'jaxvision[plots]'") from None
+    require_matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.06, hspace=0.06)
     figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     if title is not None:

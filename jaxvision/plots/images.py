@@ -86,7 +86,7 @@ def mistakes(
     count: int = 25,
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    r"""Draws the mistakes that a classifier was surest of, the surest first.
+    r"""Draws the mistakes of a classifier, the most confident first.
 
     Args:
         images: As for `image_grid`.
@@ -119,17 +119,17 @@ def mistakes(
     wrong = np.flatnonzero(truth != guess)
     if len(wrong) == 0:
         return _words(f"no mistakes in {_number(len(truth), 'image')}", title)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     captions = [
         f"true {names[int(truth[row])]}\n"
         f"predicted {names[int(guess[row])]} ({min(confidence[row], 1.0):.1%})"
-        for row in surest
+        for row in chosen
     ]
     if title is None:
         title = f"{_number(len(wrong), 'mistake')} in {_number(len(truth), 'image')}"
-        if len(surest) < len(wrong):
-            title = f"the surest {len(surest)} of {title}"
-    return image_grid([images[int(row)] for row in surest], captions, title=title)
+        if len(chosen) < len(wrong):
+            title = f"the most confident {len(chosen)} of {title}"
+    return image_grid([images[int(row)] for row in chosen], captions, title=title)
 
 
 def _pixels(image: ArrayLike, index: int) -> Pixels:

@@ -1,9 +1,9 @@
 """Figures to files."""
 
-import os
 import pathlib
-import threading
 from typing import TYPE_CHECKING
+
+from jaxvision._files import writing
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -39,12 +39,5 @@ def save(figure: "matplotlib.figure.Figure", path: str | pathlib.Path) -> None:
             "figure.savefig writes other formats"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with beside.open("wb") as file:
-            figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="auto")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing(path) as file:
+        figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="auto")

@@ -1,6 +1,7 @@
 """State, step, loop, checkpoint: what every task composes."""
 
 from jaxvision.train import classification
+from jaxvision.train.accumulator import NonFiniteLossError
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.fit import FitResult, fit
 from jaxvision.train.gradient_check import GradientReport, gradient_check
@@ -13,7 +14,6 @@ from jaxvision.train.selection import combine, partition, path_name, select
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
 from jaxvision.train.state import Batch, TrainState, evaluation_variables, init_state
 from jaxvision.train.step import LossFn, Metrics, Step, TrainStep, make_train_step
-from jaxvision.train.window import NonFiniteLossError
 
 __all__ = [
     "Batch",

@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxvision._files import write_json
 from jaxvision._logs import absl_level
-from jaxvision.train.files import write_json
 from jaxvision.train.selection import combine, path_name
 
 PyTree = Any
@@ -70,7 +70,7 @@ class Checkpointer:
         """The steps of the checkpoints that were sealed, ascending.
 
         Returns:
-            Steps; whether the files are whole is checked by `restore`.
+            Steps; whether the files are whole is checked by `latest` and `load`.
         """
         if not self.directory.is_dir():
             return []
@@ -87,9 +87,15 @@ class Checkpointer:
 
         Raises:
             CheckpointError: This save cannot start, or the one before it failed.
+            TypeError: Something of `extra` is not JSON-able.
         """
         from orbax.checkpoint import v1 as ocp
 
+        for name, value in extra.items():
+            try:
+                json.dumps(value)
+            except TypeError as error:
+                raise TypeError(f"cannot keep {name!r} in a checkpoint: {error}") from None
         self.wait()
         self._whole = None
         folder = self._folder(step)
@@ -239,7 +245,8 @@ class Checkpointer:
                 result()
             if jax.process_index() == 0:
                 write_json(folder / MANIFEST, _digests(folder))
-                for old in self.steps()[: -self._keep]:
+                # A damaged one of a later step must not push this one out.
+                for old in [one for one in self.steps() if one <= step][: -self._keep]:
                     shutil.rmtree(self._folder(old), ignore_errors=True)
         except BaseException as error:
             self._sweep()
@@ -252,11 +259,11 @@ class Checkpointer:
                 shutil.rmtree(unfinished, ignore_errors=True)
 
     def _failure(self, step: int, error: BaseException) -> CheckpointError:
-        good = [one for one in self.steps() if one != step]
+        good = [one for one in self.steps() if one < step]
         left = f"the newest good one is of step {good[-1]}" if good else "there is no other one"
         return CheckpointError(
             f"cannot write the checkpoint of step {step} to {self._folder(step)}: {error}; {left}. "
-            "Free some space or choose another run folder, then start again."
+            "Look at the disk: free some space or choose another folder, then start again."
         )
 
     def _damage(self, step: int) -> str | None:

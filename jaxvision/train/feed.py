@@ -3,14 +3,14 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxvision.data import Prefetch
-from jaxvision.train.calendar import Calendar
+from jaxvision.train.intervals import Intervals
 from jaxvision.train.parallel import ParallelStep
 
 PyTree = Any
@@ -35,7 +35,7 @@ class Chunk:
 def feed(
     parallel: ParallelStep,
     iterator: Iterator[Any] | None,
-    calendar: Calendar,
+    intervals: Intervals,
     *,
     start: int,
     fuse: int,
@@ -45,15 +45,15 @@ def feed(
     Args:
         parallel: The step that takes them.
         iterator: Where they come from; None gives None.
-        calendar: Where chunks have to end.
+        intervals: When the run stops for something else: chunks end there.
         start: The step of the first.
         fuse: The most steps of one chunk.
 
     Yields:
-        An iterator over chunks, that ends with the calendar or the data.
+        An iterator over chunks, that ends with the last step or the data.
     """
     if iterator is None:
-        steps = range(start, calendar.num_steps or 0)
+        steps = range(start, intervals.num_steps or 0)
         yield (Chunk(None, 1, None) for _ in steps)
         return
 
@@ -73,17 +73,17 @@ def feed(
             ) from error
         return Chunk(parallel.place_batch(stacked, stacked=True), len(batches), position)
 
-    with Prefetch(_draw(iterator, calendar, start, fuse), place) as chunks:
+    with Prefetch(_draw(iterator, intervals, start, fuse), place) as chunks:
         yield chunks
 
 
 def _draw(
-    iterator: Iterator[Any], calendar: Calendar, step: int, fuse: int
+    iterator: Iterator[Any], intervals: Intervals, step: int, fuse: int
 ) -> Iterator[tuple[list[Any], Any]]:
-    """Host batches up to the calendar's next stop, and the position in the data after them."""
+    """Host batches up to the next stop, and the position in the data after them."""
     position = getattr(iterator, "get_state", lambda: None)
-    while calendar.num_steps is None or step < calendar.num_steps:
-        batches = list(itertools.islice(iterator, calendar.next_stop(step, fuse) - step))
+    while intervals.num_steps is None or step < intervals.num_steps:
+        batches = list(itertools.islice(iterator, intervals.next_stop(step, fuse) - step))
         if not batches:
             return
         step += len(batches)
@@ -97,9 +97,9 @@ class Peekable(Iterator[Any]):
         """Wraps an iterator.
 
         Args:
-            items: Any iterable.
+            items: Any iterable; of a list or tuple the position is known too.
         """
-        self._items = iter(items)
+        self._items = _Listed(items) if isinstance(items, list | tuple) else iter(items)
         self._ahead: list[Any] = []
         for name in ("get_state", "set_state"):
             if hasattr(self._items, name):
@@ -117,3 +117,23 @@ class Peekable(Iterator[Any]):
 
     def __next__(self) -> Any:
         return self._ahead.pop() if self._ahead else next(self._items)
+
+
+class _Listed(Iterator[Any]):
+    """Goes through a sequence, and can be put back to a place in it."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = items
+        self._next = 0
+
+    def __next__(self) -> Any:
+        if self._next >= len(self._items):
+            raise StopIteration
+        self._next += 1
+        return self._items[self._next - 1]
+
+    def get_state(self) -> dict[str, int]:
+        return {"next": self._next}
+
+    def set_state(self, state: Mapping[str, int]) -> None:
+        self._next = state["next"]

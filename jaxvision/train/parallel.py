@@ -1,6 +1,7 @@
 """The same step on one device or many."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxvision.train.sharding import BATCH_AXIS, ShardRule, data_mesh, state_shardings
-from jaxvision.train.step import Step
+from jaxvision.train.step import Step, check_metrics
 
 PyTree = Any
 Strategy = Literal["jit", "pmap"]
@@ -151,8 +152,14 @@ class ParallelStep:
             The compiled function; it donates nothing.
         """
         replicated = jax.NamedSharding(self.mesh, jax.P())
+
+        def checked(state: PyTree, batch: PyTree) -> PyTree:
+            metrics = evaluate(state, batch)
+            check_metrics(metrics)
+            return metrics
+
         return jax.jit(
-            evaluate,
+            checked,
             in_shardings=(self.shardings(state), self.batch_sharding()),
             out_shardings=replicated,
         )
@@ -162,7 +169,8 @@ class ParallelStep:
         if self.shard is not None:  # a rule may look at shapes
             key = (*key, tuple(leaf.shape for leaf in jax.tree.leaves(state)))
         if key not in self._compiled:
-            step = self.step if what == "one" else _repeat(self.step)
+            step = _checked_step(self.step)
+            step = step if what == "one" else _repeat(step)
             build = _by_pmap if self.strategy == "pmap" else _by_jit
             self._compiled[key] = build(self, step, state, stacked=what == "many")
         return self._compiled[key]
@@ -250,6 +258,22 @@ def _numbers(leaf: Array) -> Any:
     """A leaf without its key type, on the host if this process holds it whole."""
     leaf = jax.random.key_data(leaf) if _is_key(leaf) else leaf
     return np.asarray(leaf) if leaf.is_fully_addressable else leaf
+
+
+def _checked_step(step: Step) -> Step:
+    """The same step; what it returns is looked at when it is compiled."""
+
+    @functools.wraps(step, updated=())
+    def checked(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
+        result = step(state, batch)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"a step must return a pair (state, metrics), got a {type(result).__name__}"
+            )
+        check_metrics(result[1])
+        return result
+
+    return checked
 
 
 def _repeat(step: Step) -> Callable:

@@ -3,15 +3,17 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import jax
 
 from jaxvision.train.checkpoint import Checkpointer
+from jaxvision.train.claim import Claim
+from jaxvision.train.program import Program
 from jaxvision.train.run_folder import (
     MetricsLog,
     RunFolderError,
+    check_fingerprint,
     check_settings,
     read_metrics,
     run_settings,
@@ -32,6 +34,7 @@ class Run:
         settings: Any,
         may_differ: Sequence[str],
         step: Any,
+        data: Any,
         keep: int,
     ) -> None:
         """Names the folder; nothing is written before `resume`.
@@ -41,12 +44,23 @@ class Run:
             settings: The user's.
             may_differ: Names in the settings that may change when the run goes on.
             step: The step, which may describe itself.
+            data: The batches, which may describe themselves.
             keep: How many checkpoints to keep.
+
+        Raises:
+            RunFolderError: The folder is none of a file system.
         """
+        if "://" in str(folder):
+            raise RunFolderError(
+                f"the run folder {folder} must lie in a file system: mount the bucket, or copy the "
+                "folder there when the run is over"
+            )
         self.folder = None if folder is None else pathlib.Path(folder).expanduser()
         self.history: list[dict[str, Any]] = []
-        self._settings = run_settings(settings, step)
+        self._settings = run_settings(settings, step, data)
         self._may_differ = may_differ
+        self._before: dict[str, Any] = {}
+        self._claim: Claim | None = None
         self._log: MetricsLog | None = None
         self._saved: int | None = None
         self._checkpointer = (
@@ -67,28 +81,50 @@ class Run:
 
         Raises:
             SettingsError: The run has other settings.
-            RunFolderError: The folder cannot be written.
+            RunFolderError: The folder cannot be written, or another run is writing to it.
             CheckpointError: The checkpoint holds another state.
             ValueError: The data cannot be moved.
         """
         if self.folder is None or self._checkpointer is None:
             return 0, state, {}
+        self._claim = Claim(self.folder)
         window: dict[str, Any] = {}
         step = self._checkpointer.latest()
         if step is not None:
             extra = self._checkpointer.extra(step)
-            check_settings(extra["settings"], self._settings, self.folder, self._may_differ)
+            self._before = extra["settings"]
+            self._settings["program"] = self._before.get("program")
+            check_settings(self._before, self._settings, self.folder, self._may_differ)
             state = self._checkpointer.load(step, _abstract(state))
             window = extra["window"]
             _move(batches, extra["data"], step)
         self._saved = step
         step = step or 0
+        # Every process knows what was evaluated: evaluating is work for all of them.
+        self.history = [line for line in read_metrics(self.folder) if line["step"] <= step]
         if jax.process_index() == 0:
             with self._writing():
                 save_settings(self.folder, self._settings)
-                self.history = [line for line in read_metrics(self.folder) if line["step"] <= step]
                 self._log = MetricsLog(self.folder, step=step)
         return step, state, window
+
+    def check_program(self, program: Program) -> None:
+        """Keeps what identifies the step, and refuses to go on with another one.
+
+        Args:
+            program: The step, with a state and a batch.
+
+        Raises:
+            SettingsError: The step is another one than that of the checkpoint.
+        """
+        if self.folder is None:
+            return
+        self._settings["program"] = program.fingerprint()
+        if "program" not in self._may_differ:
+            check_fingerprint(self._before, self._settings, self.folder)
+        if jax.process_index() == 0:
+            with self._writing():
+                save_settings(self.folder, self._settings)
 
     def log(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Keeps a measurement.
@@ -136,7 +172,8 @@ class Run:
             return "there is no checkpoint, because the run has no run_dir"
         with contextlib.suppress(Exception):
             self._checkpointer.wait()
-        steps = self._checkpointer.steps()
+        # Later steps than this run's are damaged ones, which it did not go on from.
+        steps = [step for step in self._checkpointer.steps() if step <= (self._saved or 0)]
         if not steps:
             return f"{self.folder} has no checkpoint yet"
         return f"the last good checkpoint in {self.folder} is that of step {steps[-1]}"
@@ -147,19 +184,20 @@ class Run:
         Raises:
             CheckpointError: The checkpoint could not be written.
         """
-        if self._log is not None:
-            self._log.close()
-        if self._checkpointer is not None:
-            self._checkpointer.wait()
+        try:
+            if self._log is not None:
+                self._log.close()
+            if self._checkpointer is not None:
+                self._checkpointer.wait()
+        finally:
+            if self._claim is not None:
+                self._claim.release()
 
     def __enter__(self) -> "Run":
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
         # An error on the way out must not hide the one that led there.
         with contextlib.suppress(Exception) if error is not None else contextlib.nullcontext():

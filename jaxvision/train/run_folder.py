@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxvision.train.files import to_json, write_json, write_text
+from jaxvision._files import to_json, write_json, write_text
 
 SETTINGS = "settings.json"
 METRICS = "metrics.jsonl"
@@ -24,31 +24,40 @@ class RunFolderError(OSError):
     """A run's folder cannot be written; the message says where and why."""
 
 
-def run_settings(settings: Any, step: Any) -> dict[str, Any]:
+def run_settings(settings: Any, step: Any, data: Any = None) -> dict[str, Any]:
     """What `settings.json` says of a run.
 
     Args:
-        settings: The user's: a dataclass, a mapping, or None.
+        settings: The user's: a dataclass, a mapping, an object with attributes, or None.
         step: The step; if it has `describe()`, that is kept too.
+        data: What the batches are of; likewise.
 
     Returns:
-        A JSON-able dict of `settings`, `step` and `versions`.
+        A JSON-able dict of `settings`, `step`, `data` and `versions`.
+
+    Raises:
+        TypeError: Something in it has no place in JSON.
 
     >>> sorted(run_settings({"learning_rate": 0.1}, None))
-    ['settings', 'step', 'versions']
+    ['data', 'settings', 'step', 'versions']
     """
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         settings = dataclasses.asdict(settings)
+    elif hasattr(settings, "__dict__") and not isinstance(settings, Mapping | type):
+        settings = vars(settings)
+    if not isinstance(settings, Mapping | None):
+        raise TypeError(f"settings must be a dataclass or a mapping, got {settings!r}")
     content = {
         "settings": dict(settings or {}),
         "step": step.describe() if hasattr(step, "describe") else {},
+        "data": data.describe() if hasattr(data, "describe") else {},
         "versions": {
             "python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in PACKAGES},
         },
     }
     try:
-        return json.loads(json.dumps(content, default=_plain))
+        return json.loads(to_json(json.loads(json.dumps(content, default=_plain))))
     except TypeError as error:
         raise TypeError(f"settings must be numbers, strings, lists and dicts: {error}") from None
 
@@ -73,7 +82,7 @@ def check_settings(
     before, now = (
         {
             name: value
-            for part in ("settings", "step")
+            for part in ("settings", "step", "data")
             for name, value in _flatten(content.get(part, {}), part)
         }
         for content in (saved, current)
@@ -91,6 +100,31 @@ def check_settings(
             f"{folder} holds a run with other settings:\n"
             + "\n".join(lines)
             + "\nRepeat its settings to continue it, or choose another run folder."
+        )
+
+
+def check_fingerprint(
+    saved: Mapping[str, Any], current: Mapping[str, Any], folder: pathlib.Path
+) -> None:
+    """Refuses to continue a run with another step, where no setting says what has changed.
+
+    Args:
+        saved: What `run_settings` gave when the checkpoint was written, and the `program`.
+        current: The same of now.
+        folder: The run's folder, for the message.
+
+    Raises:
+        SettingsError: The step is another one. Where packages or platform differ, it may be.
+    """
+    before, now = saved.get("program"), current.get("program")
+    if not before or not now or saved["versions"] != current["versions"]:
+        return
+    if before["platform"] == now["platform"] and before["digest"] != now["digest"]:
+        raise SettingsError(
+            f"{folder} holds a run of another step, though what is kept of its settings is the "
+            "same: the optimizer, its schedule, the loss, the augmentation or the batch size has "
+            "changed. Undo that to continue the run, choose another run folder, or, if it is "
+            'meant, give fit settings_may_differ=["program"]'
         )
 
 

@@ -14,12 +14,14 @@ from jaxvision.train.selection import combine, partition, select
 from jaxvision.train.state import Batch, TrainState
 
 PyTree = Any
+RESERVED_METRICS = ("step", "split", "steps_per_second")
+"""Names that the lines of a log use themselves."""
+
 Metrics = dict[str, tuple[Array, Array]]
 """Pairs of sums `(total, count)`: parts of a batch, devices and processes merge by `+`."""
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 """`(state, batch) -> (state, metrics)`: everything that learns is one."""
-
 
 LossFn = Callable[[PyTree, PyTree, Any, Array], tuple[Array, tuple[PyTree, Metrics]]]
 """`loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`: what a task makes
@@ -73,7 +75,10 @@ class TrainStep:
             accumulate_steps=self.accumulate_steps,
             axis_name=self.axis_name,
         )
-        updates, opt_state = self.optimizer.update(gradients, state.opt_state, trainable)
+        loss, weight = metrics["loss"]
+        updates, opt_state = optax.with_extra_args_support(self.optimizer).update(
+            gradients, state.opt_state, trainable, value=_mean(loss, weight)
+        )
         params = combine(optax.apply_updates(trainable, updates), frozen)
         ema_params = state.ema_params
         if self.ema_decay is not None:
@@ -179,7 +184,9 @@ def make_train_step(
 
     Args:
         loss_fn: The task's loss; see `LossFn`.
-        optimizer: Any Optax optimizer; clipping belongs in its chain.
+        optimizer: An Optax optimizer; clipping belongs in its chain. Its update may take the
+            `value` of the loss, as `optax.contrib.reduce_on_plateau` does, but not a function to
+            search along (`optax.lbfgs`).
         trainable: Regular expressions over parameter paths, as in `select`. The other parameters
             stay as they are: they have no gradient and no optimizer state. None trains all.
         ema_decay: If given, `state.ema_params` follows the parameters as
@@ -228,7 +235,7 @@ def make_train_step(
     )
 
 
-def check_metrics(metrics: Mapping[str, Any]) -> None:
+def check_metrics(metrics: Any) -> None:
     """Checks that metrics are pairs of sums.
 
     Args:
@@ -236,10 +243,15 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
 
     Raises:
         TypeError: One is something else.
+        ValueError: One has a name that the lines of a log use themselves.
 
     >>> check_metrics({"loss": (jnp.array(6.0), 4)})
     """
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics must be a dict of pairs of sums, got {type(metrics).__name__}")
     for name, pair in metrics.items():
+        if name in RESERVED_METRICS:
+            raise ValueError(f"a metric must not be called {name!r}, which a log uses itself")
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
                 f"metric {name!r} must be a pair of sums (total, count); the mean m over n rows "
@@ -272,13 +284,7 @@ def _gradients(
             ),
             model_state,
         )
-
-    def mean(total: Array) -> Array:
-        # A batch of padding alone has weight 0 and no gradient.
-        divided = jnp.where(weight == 0, 0.0, total / jnp.where(weight == 0, 1.0, weight))
-        return divided.astype(total.dtype)
-
-    return jax.tree.map(mean, sums), model_state, metrics
+    return jax.tree.map(lambda total: _mean(total, weight), sums), model_state, metrics
 
 
 def _part(
@@ -347,6 +353,12 @@ def _interleave(leaf: ArrayLike, parts: int) -> Array:
     if rows % parts:
         raise ValueError(f"a batch of {rows} rows does not divide into {parts} equal parts")
     return leaf.reshape(rows // parts, parts, *leaf.shape[1:]).swapaxes(0, 1)
+
+
+def _mean(total: Array, weight: Float[Array, ""]) -> Array:
+    """`total / weight`, and 0 for a batch of padding alone, which has weight 0."""
+    divided = jnp.where(weight == 0, 0.0, total / jnp.where(weight == 0, 1.0, weight))
+    return divided.astype(total.dtype)
 
 
 def _move_average(average: PyTree, params: PyTree, decay: Float[Array, ""]) -> PyTree:

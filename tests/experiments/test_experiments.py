@@ -43,6 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_run_folder(runs: pathlib.Path) -> None:
     folder = runs / "mlp"
     assert {path.name for path in folder.iterdir()} == {
+        ".lock",
         "settings.json",
         "metrics.jsonl",
         "tensorboard",
@@ -57,7 +58,7 @@ def test_run_folder(runs: pathlib.Path) -> None:
     }
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["settings"]["model"] == "mlp"
-    assert settings["settings"]["data"]["class_names"] == [str(digit) for digit in range(10)]
+    assert settings["data"]["class_names"] == [str(digit) for digit in range(10)]
     assert settings["versions"]["jaxvision"]
 
 

@@ -147,7 +147,7 @@ def test_no_more_than_asked_for():
     images = noise(6, 8, 8, 3)
     figure = plots.mistakes(images, LABELS, PREDICTIONS, CONFIDENCES, count=2)
     np.testing.assert_array_equal(shown(figure), images[[2, 3]])
-    assert figure.get_suptitle() == "the surest 2 of 4 mistakes in 6 images"
+    assert figure.get_suptitle() == "the most confident 2 of 4 mistakes in 6 images"
 
 
 def test_images_that_are_not_shown_are_not_asked_for():

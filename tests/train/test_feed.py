@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from jaxvision import data, train
-from jaxvision.train.calendar import Calendar
 from jaxvision.train.feed import Chunk, Peekable, feed
+from jaxvision.train.intervals import Intervals
 
 ROWS = 2 * len(jax.devices())
 PARALLEL = train.parallelize(lambda state, batch: (state, {}))
@@ -45,8 +45,8 @@ class Counter:
 
 
 def drawn(iterator: Any, *, num_steps: int | None = 50, fuse: int = 1, start: int = 0) -> list:
-    calendar = Calendar(num_steps, log_every=7, eval_every=20, checkpoint_every=20)
-    with feed(PARALLEL, iterator, calendar, start=start, fuse=fuse) as chunks:
+    intervals = Intervals(num_steps, log_every=7, eval_every=20, checkpoint_every=20)
+    with feed(PARALLEL, iterator, intervals, start=start, fuse=fuse) as chunks:
         return list(chunks)
 
 
@@ -102,9 +102,9 @@ def test_without_data_every_batch_is_none() -> None:
 
 def test_no_thread_is_left_behind() -> None:
     before = threading.active_count()
-    calendar = Calendar(None, 10, 10, 10)
+    intervals = Intervals(None, 10, 10, 10)
     endless = (batch(number) for number in itertools.count())
-    with feed(PARALLEL, endless, calendar, start=0, fuse=2) as chunks:
+    with feed(PARALLEL, endless, intervals, start=0, fuse=2) as chunks:
         assert numbers(next(chunks)) == [0, 1]
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
@@ -115,8 +115,8 @@ def test_errors_of_the_data_come_where_the_batch_would_have() -> None:
         yield batch(1)
         raise OSError("the disk is gone")
 
-    calendar = Calendar(10, 10, 10, 10)
-    with feed(PARALLEL, broken(), calendar, start=0, fuse=1) as chunks:
+    intervals = Intervals(10, 10, 10, 10)
+    with feed(PARALLEL, broken(), intervals, start=0, fuse=1) as chunks:
         assert numbers(next(chunks)) == [1]
         with pytest.raises(OSError, match="the disk is gone"):
             next(chunks)
@@ -153,7 +153,7 @@ def test_peeking_keeps_the_position() -> None:
 
 
 def test_peeking_into_what_has_no_position() -> None:
-    items = Peekable([1, 2])
+    items = Peekable(iter([1, 2]))
     assert not hasattr(items, "get_state")
     assert not hasattr(items, "set_state")
     assert items.peek() == 1
@@ -165,9 +165,9 @@ def test_a_fused_program_takes_what_is_fed() -> None:
     parallel = train.parallelize(
         lambda state, batch: (state + batch["image"].mean(), {"loss": (state, jnp.ones(()))})
     )
-    calendar = Calendar(6, 4, 4, 4)
+    intervals = Intervals(6, 4, 4, 4)
     state = jnp.zeros(())
-    with feed(parallel, Counter(100), calendar, start=0, fuse=4) as chunks:
+    with feed(parallel, Counter(100), intervals, start=0, fuse=4) as chunks:
         for chunk in chunks:
             state, _ = parallel.many(state, chunk.batches, chunk.count)
     assert float(state) == sum(range(1, 7))

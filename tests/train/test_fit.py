@@ -1,5 +1,6 @@
 """The loop: what it runs, measures, keeps and refuses."""
 
+import itertools
 import json
 import pathlib
 import subprocess
@@ -57,6 +58,7 @@ def test_learns_and_leaves_a_run_folder(tmp_path: pathlib.Path) -> None:
     )
     assert result.history == train.read_metrics(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
+        ".lock",
         "settings.json",
         "metrics.jsonl",
         "tensorboard",
@@ -80,7 +82,7 @@ def test_evaluation_is_exact() -> None:
         eval_data=digits("test"),
     )
     variables = train.evaluation_variables(result.state)
-    logits, labels = train.classification.predict(model, variables, digits("test"))
+    logits, labels, _ = train.classification.predict(model, variables, digits("test"))
     assert len(labels) == 359
     assert result.metrics["accuracy"] == np.mean(logits.argmax(1) == labels)
 
@@ -212,7 +214,7 @@ def test_parameters_that_overflow_are_not_saved(tmp_path: pathlib.Path) -> None:
     def step(state, batch):
         return state * 1e30, {"loss": (jnp.zeros(()), jnp.ones(()))}
 
-    with pytest.raises(train.NonFiniteLossError, match="parameters are not finite after step 2"):
+    with pytest.raises(train.NonFiniteLossError, match="the state is not finite after step 2"):
         train.fit(
             step,
             jnp.ones(3),
@@ -254,9 +256,27 @@ def test_other_data_are_refused(tmp_path: pathlib.Path) -> None:
 def test_data_that_cannot_be_put_back(tmp_path: pathlib.Path) -> None:
     _, state, step = problem()
     batch = next(digits().batches(64))
-    train.fit(step, state, [batch] * 4, run_dir=tmp_path)
-    with pytest.raises(ValueError, match="these batches cannot be put back"):
-        train.fit(step, problem()[1], [batch] * 8, run_dir=tmp_path)
+    with pytest.warns(UserWarning, match="cannot be continued once it is cut off"):
+        train.fit(step, state, itertools.repeat(batch, 4), run_dir=tmp_path)
+    with (
+        pytest.warns(UserWarning, match="cannot be continued once it is cut off"),
+        pytest.raises(ValueError, match="these batches cannot be put back"),
+    ):
+        train.fit(step, problem()[1], itertools.repeat(batch, 8), run_dir=tmp_path)
+
+
+def test_a_list_of_batches_goes_on(tmp_path: pathlib.Path) -> None:
+    given = list(itertools.islice(digits().batches(64), 6))
+    _, state, step = problem()
+    train.fit(step, state, given, num_steps=4, run_dir=tmp_path / "cut")
+    cut = train.fit(step, problem()[1], given, run_dir=tmp_path / "cut")
+    whole = train.fit(step, problem()[1], given, run_dir=tmp_path / "whole")
+    assert cut.step == whole.step == 6
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        small_net.numbers(cut.state),
+        small_net.numbers(whole.state),
+    )
 
 
 def test_damaged_checkpoint_falls_back(tmp_path: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
-"""From a model to a loss, an evaluation, predictions."""
+"""From a classifier to its loss and its evaluation."""
 
+import functools
 import json
 from collections.abc import Callable
 
@@ -7,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import small_net
 
@@ -126,6 +128,34 @@ def test_no_row_that_counts() -> None:
     loss, computed = value(BATCH | {"weight": np.zeros(6, np.float32)})
     assert loss == 0
     assert np.isnan(computed["loss"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        (losses.weston_watkins_hinge, "weston_watkins_hinge"),
+        (functools.partial(losses.focal, gamma=3.0), "focal(gamma=3.0)"),
+    ],
+)
+def test_another_loss(loss, name: str) -> None:
+    loss_fn = classification.make_loss_fn(MODEL, loss=loss)
+    assert loss_fn.describe()["loss"] == name
+    logits = MODEL.apply({"params": PARAMS}, jnp.asarray(IMAGES))
+    expected = float(loss(logits, jnp.asarray(LABELS)).mean())
+    assert value(loss=loss)[0] == pytest.approx(expected, rel=1e-6)
+    state = train.init_state(KEY, MODEL, optax.sgd(0.1), BATCH).replace(params=PARAMS)
+    measured = classification.make_eval_fn(MODEL, loss=loss)(state, BATCH)
+    assert metrics.compute(measured)["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_options_of_the_cross_entropy_are_its_own() -> None:
+    with pytest.raises(ValueError, match="options of cross_entropy, not of weston_watkins_hinge"):
+        classification.make_loss_fn(MODEL, loss=losses.weston_watkins_hinge, label_smoothing=0.1)
+
+
+def test_l1_is_of_the_kernels() -> None:
+    penalty = float(jnp.abs(PARAMS["head"]["kernel"]).sum())
+    assert value(l1=0.01)[0] == pytest.approx(value()[0] + 0.01 * penalty, rel=1e-6)
 
 
 def test_l2_is_of_the_kernels() -> None:
@@ -267,65 +297,6 @@ def test_evaluation_of_parts_adds_up() -> None:
     assert merged == pytest.approx(whole)
 
 
-# Predictions
-
-
-def predicted(images: np.ndarray) -> np.ndarray:
-    return np.asarray(MODEL.apply({"params": PARAMS}, jnp.asarray(images)))
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, 6, 128])
-@pytest.mark.parametrize("label", [np.int64, np.uint8, None])
-def test_predictions_come_in_order_without_padding(batch_size: int, label) -> None:
-    arrays = (
-        {"image": IMAGES} if label is None else {"image": IMAGES, "label": LABELS.astype(label)}
-    )
-    dataset = data.from_arrays(arrays)
-    logits, labels = classification.predict(
-        MODEL, {"params": PARAMS}, dataset, batch_size=batch_size
-    )
-    np.testing.assert_allclose(logits, predicted(IMAGES), atol=1e-5)
-    assert labels.tolist() == ([-1] * 6 if label is None else LABELS.tolist())
-
-
-def test_predictions_of_an_iterator_of_batches() -> None:
-    batches = [
-        {"image": IMAGES[:4], "label": LABELS[:4], "weight": np.float32([1, 0, 1, 1])},
-        {"image": IMAGES[4:], "label": LABELS[4:]},
-    ]
-    logits, labels = classification.predict(MODEL, {"params": PARAMS}, iter(batches))
-    np.testing.assert_allclose(logits, predicted(IMAGES[[0, 2, 3, 4, 5]]), atol=1e-5)
-    assert labels.tolist() == LABELS[[0, 2, 3, 4, 5]].tolist()
-
-
-def test_predictions_of_bytes_and_with_normalization() -> None:
-    bytes_ = np.round(255 * IMAGES).astype(np.uint8)
-    logits, _ = classification.predict(
-        MODEL, {"params": PARAMS}, [{"image": bytes_}], mean=(0.5,), std=(0.25,)
-    )
-    expected = predicted(((bytes_ / 255 - 0.5) / 0.25).astype(np.float32))
-    np.testing.assert_allclose(logits, expected, atol=1e-4)
-
-
-def test_predictions_of_half_precision_are_float32() -> None:
-    model = models.create_model("linear_classifier", num_classes=3, dtype="bfloat16")
-    logits, _ = classification.predict(model, {"params": PARAMS}, [{"image": IMAGES}])
-    assert logits.dtype == np.float32
-    np.testing.assert_allclose(logits, predicted(IMAGES), rtol=0.05, atol=0.05)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (list, "nothing to predict: the data hold no batch"),
-        (lambda: data.from_arrays({"image": IMAGES[:0]}), "no examples"),
-    ],
-)
-def test_predictions_of_nothing(given, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        classification.predict(MODEL, {"params": PARAMS}, given())
-
-
 # What is kept of it
 
 
@@ -343,8 +314,10 @@ def test_describe_makes_the_model_again() -> None:
     assert models.create_model(**described.pop("model")) == model
     assert described == {
         "task": "classification",
+        "loss": "cross_entropy",
         "label_smoothing": 0.1,
         "class_weights": [0.5, 1.0, 2.0],
+        "l1": 0.0,
         "l2": 1e-4,
         "mean": [0.5],
         "std": [0.25],

@@ -1,6 +1,7 @@
-"""Image classification: from a model to a loss, an evaluation, predictions."""
+"""From a classifier to its loss and its evaluation."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,16 +9,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Integer, Key, Num
+from jaxtyping import Array, Float, Integer, Key
 
 from jaxvision import losses, metrics, models
-from jaxvision.data import Dataset, normalize, to_float
+from jaxvision.data import normalize, to_float
 from jaxvision.train.state import TrainState, evaluation_variables
 from jaxvision.train.step import Metrics
 
 PyTree = Any
 Augment = Callable[[Array, Array], Array]
 Mix = Callable[..., tuple[Array, Array]]
+ExampleLoss = Callable[..., Array]
+"""`loss(logits, labels)`: one value per example."""
 Targets = Integer[Array, " batch"] | Float[Array, "batch classes"]
 
 
@@ -29,8 +32,10 @@ class ClassificationLoss:
     """
 
     model: nn.Module
+    loss: ExampleLoss
     label_smoothing: float
     class_weights: tuple[float, ...] | None
+    l1: float
     l2: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -56,13 +61,16 @@ class ClassificationLoss:
         )
         # With class weights, the mean is over the weights of the labels.
         class_weights = None if self.class_weights is None else jnp.array(self.class_weights)
-        values = losses.cross_entropy(
-            logits, labels, label_smoothing=self.label_smoothing, class_weights=class_weights
-        )
+        options: dict[str, Any] = {}
+        if self.loss is losses.cross_entropy:
+            options = {"label_smoothing": self.label_smoothing, "class_weights": class_weights}
+        values = self.loss(logits, labels, **options)
         share = jnp.ones(()) if class_weights is None else _class_weight(labels, class_weights)
         count = (weight * share).sum()
         total, _ = metrics.mean(values, weight)
         loss = total / jnp.where(count == 0, 1, count)
+        if self.l1:
+            loss += self.l1 * losses.l1_regularization(params)
         if self.l2:
             loss += self.l2 * losses.l2_regularization(params)
         measured = {
@@ -80,8 +88,10 @@ class ClassificationLoss:
         return {
             "task": "classification",
             "model": _described(self.model),
+            "loss": _name(self.loss),
             "label_smoothing": self.label_smoothing,
             "class_weights": self.class_weights,
+            "l1": self.l1,
             "l2": self.l2,
             "mean": self.mean,
             "std": self.std,
@@ -91,25 +101,31 @@ class ClassificationLoss:
 def make_loss_fn(
     model: nn.Module,
     *,
+    loss: ExampleLoss = losses.cross_entropy,
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | Float[np.ndarray | Array, " classes"] | None = None,
+    l1: float = 0.0,
     l2: float = 0.0,
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
     augment: Augment | None = None,
     mix: Mix | None = None,
 ) -> ClassificationLoss:
-    """Makes the cross-entropy of a model, for `make_train_step`.
+    """Makes the loss of a classifier, for `make_train_step`.
 
     Args:
         model: A Flax module called as `model(images, train=...)` that gives logits.
+        loss: `loss(logits, labels)` gives one value per example, such as those of `losses`; set
+            options by `functools.partial`.
         label_smoothing: See `losses.cross_entropy`.
         class_weights: One number per class, for skewed data; the loss is then divided by the
             weights of the labels, as torch divides it. A label that is a distribution weighs the
             mean of its classes, so that mixing changes no weight (torch divides by the rows).
-        l2: Adds so much times the sum of squares of the kernels. (Weight decay is the optimizer's.)
-        mean: Subtracted from every channel of images that lie between 0 and 1.
-        std: Divided by.
+        l1: The factor of the sum of the kernels' absolute values, which is added to the loss.
+        l2: The factor of the sum of the kernels' squares, which is added to the loss. (Weight decay
+            is the optimizer's.)
+        mean: Of the channels of images that lie between 0 and 1; it is subtracted from them.
+        std: Of the channels; they are divided by it after that.
         augment: `augment(key, images) -> images`, such as those of `data.augment`.
         mix: `mix(key, images, labels, weight=...) -> (images, distributions)`, such as
             `functools.partial(data.augment.mixup, alpha=0.2, num_classes=10)`.
@@ -118,7 +134,8 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
-        ValueError: `l2` is negative.
+        ValueError: `l1` or `l2` is negative, or an option of the cross-entropy is given with
+            another loss.
 
     >>> from jaxvision import models, train
     >>> model = models.create_model("linear_classifier", num_classes=3)
@@ -130,12 +147,19 @@ def make_loss_fn(
     >>> print(loss.round(4))  # log(3): no class is preferred
     1.0986
     """
-    if not l2 >= 0:
-        raise ValueError(f"l2 must not be negative, got {l2}")
+    for name, factor in (("l1", l1), ("l2", l2)):
+        if not factor >= 0:
+            raise ValueError(f"{name} must not be negative, got {factor}")
+    if loss is not losses.cross_entropy and (label_smoothing or class_weights is not None):
+        raise ValueError(
+            f"label_smoothing and class_weights are options of cross_entropy, not of {_name(loss)}"
+        )
     return ClassificationLoss(
         model=model,
+        loss=loss,
         label_smoothing=label_smoothing,
         class_weights=None if class_weights is None else _floats(class_weights),
+        l1=l1,
         l2=l2,
         mean=_floats(mean),
         std=_floats(std),
@@ -147,13 +171,15 @@ def make_loss_fn(
 def make_eval_fn(
     model: nn.Module,
     *,
+    loss: ExampleLoss = losses.cross_entropy,
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
 ) -> Callable[[TrainState, Mapping[str, Any]], Metrics]:
     """Makes the function that `fit` evaluates with.
 
     Args:
-        model: The model of the loss.
+        model: The model that is trained.
+        loss: What `loss` is to be the mean of, as in training.
         mean: As for the loss.
         std: As for the loss.
 
@@ -175,67 +201,11 @@ def make_eval_fn(
         images = normalize(images, mean, std)
         logits: Any = model.apply(evaluation_variables(state), images, train=False)
         return {
-            "loss": metrics.mean(losses.cross_entropy(logits, labels), weight),
+            "loss": metrics.mean(loss(logits, labels), weight),
             "accuracy": metrics.accuracy(logits, labels, weight),
         }
 
     return evaluate
-
-
-def predict(
-    model: nn.Module,
-    variables: PyTree,
-    data: Dataset | Iterable[Mapping[str, Any]],
-    *,
-    batch_size: int = 128,
-    mean: Sequence[float] = (0.0,),
-    std: Sequence[float] = (1.0,),
-) -> tuple[Float32[np.ndarray, "examples classes"], Integer[np.ndarray, " examples"]]:
-    """Runs a model over data, on this process's first device.
-
-    Args:
-        model: The model.
-        variables: Its variables, such as `restore_for_evaluation` gives them.
-        data: A data set, or batches with `image` and perhaps `label` and `weight`.
-        batch_size: Rows of a batch, if `data` is a data set.
-        mean: As in training.
-        std: As in training.
-
-    Returns:
-        The logits, and the labels; -1 where the data have none. Padding is left out.
-
-    Raises:
-        ValueError: There is no batch in the data.
-
-    >>> from jaxvision import data, models
-    >>> model = models.create_model("linear_classifier", num_classes=3)
-    >>> images = np.ones((5, 4, 4, 1), np.float32)
-    >>> variables = model.init(jax.random.key(0), images)
-    >>> logits, labels = predict(model, variables, data.from_arrays({"image": images}))
-    >>> logits.shape, labels.tolist()
-    ((5, 3), [-1, -1, -1, -1, -1])
-    """
-
-    @jax.jit
-    def logits_of(variables: PyTree, images: Num[Array, "..."]) -> Float[Array, "batch classes"]:
-        logits: Any = model.apply(variables, normalize(to_float(images), mean, std), train=False)
-        return logits
-
-    if isinstance(data, Mapping):
-        raise ValueError("predict takes a data set or several batches; put one batch in a list")
-    if isinstance(data, Dataset):
-        size = min(batch_size, len(data))
-        data = data.batches(size, shuffle=False, epochs=1, process_index=0, process_count=1)
-    all_logits, all_labels = [], []
-    for batch in data:
-        kept = np.asarray(batch.get("weight", np.ones(len(batch["image"])))) > 0
-        logits = np.asarray(logits_of(variables, jnp.asarray(batch["image"])), np.float32)
-        labels = np.asarray(batch.get("label", np.full(len(kept), -1)))
-        all_logits.append(logits[kept])
-        all_labels.append(labels[kept])
-    if not all_logits:
-        raise ValueError("there is nothing to predict: the data hold no batch")
-    return np.concatenate(all_logits), np.concatenate(all_labels)
 
 
 def _described(model: nn.Module) -> dict[str, Any] | None:
@@ -246,6 +216,13 @@ def _described(model: nn.Module) -> dict[str, Any] | None:
         return models.describe(model)
     except ValueError:
         return None
+
+
+def _name(loss: ExampleLoss) -> str:
+    if isinstance(loss, functools.partial):
+        options = ", ".join(f"{name}={value!r}" for name, value in loss.keywords.items())
+        return f"{_name(loss.func)}({options})"
+    return getattr(loss, "__name__", type(loss).__name__)
 
 
 def _floats(numbers: Iterable[Any]) -> tuple[float, ...]:

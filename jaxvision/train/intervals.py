@@ -1,21 +1,10 @@
-"""When a run logs, evaluates and saves, and how many steps it takes at once."""
+"""When a run logs, evaluates and saves."""
 
 import dataclasses
-from typing import Any
-
-import jax
-import numpy as np
-
-from jaxvision.train.parallel import ParallelStep
-
-PyTree = Any
-
-FUSED_STEPS = 16
-"""Steps in one program, where steps are short."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Calendar:
+class Intervals:
     """Periods in steps. A run stops for them at the same steps however often it is cut off.
 
     Attributes:
@@ -38,7 +27,7 @@ class Calendar:
         log_every: int | None,
         eval_every: int | None,
         checkpoint_every: int | None,
-    ) -> "Calendar":
+    ) -> "Intervals":
         """Fills in what the user left open: a hundred lines, ten evaluations.
 
         Args:
@@ -48,13 +37,13 @@ class Calendar:
             checkpoint_every: Steps, or None for those of evaluations.
 
         Returns:
-            The calendar.
+            All of them.
 
         Raises:
             ValueError: A period is not positive.
 
-        >>> Calendar.plan(2000, log_every=None, eval_every=None, checkpoint_every=None)
-        Calendar(num_steps=2000, log_every=20, eval_every=200, checkpoint_every=200)
+        >>> Intervals.plan(2000, log_every=None, eval_every=None, checkpoint_every=None)
+        Intervals(num_steps=2000, log_every=20, eval_every=200, checkpoint_every=200)
         """
         if num_steps is not None and num_steps < 0:
             raise ValueError(f"num_steps must not be negative, got {num_steps}")
@@ -85,38 +74,10 @@ class Calendar:
         Returns:
             A later step; the last one if the run is over there.
 
-        >>> calendar = Calendar(num_steps=50, log_every=10, eval_every=25, checkpoint_every=25)
-        >>> [calendar.next_stop(step, 16) for step in (0, 10, 20, 25, 48)]
+        >>> intervals = Intervals(num_steps=50, log_every=10, eval_every=25, checkpoint_every=25)
+        >>> [intervals.next_stop(step, 16) for step in (0, 10, 20, 25, 48)]
         [10, 16, 25, 30, 50]
         """
         periods = (fused, self.log_every, self.eval_every, self.checkpoint_every)
         stop = min((step // period + 1) * period for period in periods)
         return stop if self.num_steps is None else min(stop, self.num_steps)
-
-
-def steps_to_fuse(parallel: ParallelStep, state: PyTree, batch: PyTree) -> int:
-    """How many steps to run in one program.
-
-    Short steps lose time between programs. But XLA's CPU backend runs a convolution inside a loop
-    on one thread, about five times slower than outside, so that there only models without
-    convolutions are fused.
-
-    Args:
-        parallel: The step.
-        state: The state.
-        batch: A batch.
-
-    Returns:
-        `FUSED_STEPS` or 1.
-    """
-    if batch is None:
-        return 1
-    numbers = sum(int(np.prod(np.shape(leaf))) for leaf in jax.tree.leaves((state, batch)))
-    if numbers > 2**22:
-        return 1
-    if parallel.mesh.devices.flat[0].platform != "cpu":
-        return FUSED_STEPS
-    if parallel.strategy == "pmap":
-        return 1
-    lowered = jax.jit(parallel.step).lower(state, batch).as_text()
-    return 1 if "stablehlo.convolution" in lowered else FUSED_STEPS

@@ -1,28 +1,47 @@
 """Files that are written whole or not at all."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
-from typing import Any
+import threading
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file beside its place, then moves it there, so that a kill leaves no half.
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Opens a file beside its place and moves it there at the end.
+
+    A kill or an error leaves what was there before, also when two threads write at once.
 
     Args:
-        path: Where to.
-        text: What.
+        path: Where to; a file of that name is replaced.
+
+    Yields:
+        A file to write bytes to.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        with beside.open("w") as file:
-            file.write(text)
+        with beside.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text file, whole or not at all.
+
+    Args:
+        path: Where to.
+        text: What.
+    """
+    with writing(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

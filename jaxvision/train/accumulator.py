@@ -15,7 +15,7 @@ class NonFiniteLossError(FloatingPointError):
     """A loss became NaN or infinite; the message names the step and the last good checkpoint."""
 
 
-class Window:
+class MetricAccumulator:
     """Adds up metrics without making the devices wait for Python."""
 
     def __init__(self, sums: Sums | None = None) -> None:

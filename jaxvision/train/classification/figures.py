@@ -1,0 +1,78 @@
+"""The figures of a classifier's run folder."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxvision import metrics, plots
+from jaxvision.data import Dataset
+from jaxvision.train.classification.prediction import Predictions
+from jaxvision.train.run_folder import read_metrics
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+def draw(
+    run_dir: str | pathlib.Path,
+    predictions: Predictions,
+    dataset: Dataset,
+    *,
+    num_mistakes: int = 25,
+) -> list[pathlib.Path]:
+    """Draws what one wants to see of a classifier, into `figures/` of its run folder.
+
+    Args:
+        run_dir: The run's folder.
+        predictions: What `predict` gave for the data set.
+        dataset: Where the images and the names of the classes come from.
+        num_mistakes: How many mistakes to show at the most.
+
+    Returns:
+        The files: learning curves (if the run logged anything), confusion matrix, most confident
+        mistakes, reliability diagram.
+
+    Raises:
+        ImportError: Matplotlib is not installed.
+    """
+    folder = pathlib.Path(run_dir).expanduser()
+    logits, labels, indices = predictions
+    names = dataset.class_names or None
+    drawn: dict[str, matplotlib.figure.Figure] = {}
+    if history := read_metrics(folder):
+        drawn["learning_curves"] = plots.learning_curves(history)
+    drawn["confusion_matrix"] = plots.confusion_matrix(
+        metrics.confusion_matrix(labels, predictions.classes, logits.shape[1]), names
+    )
+    drawn["mistakes"] = plots.mistakes(
+        _Images(dataset, indices),
+        labels,
+        predictions.classes,
+        predictions.probabilities.max(axis=1),
+        names,
+        count=num_mistakes,
+    )
+    drawn["reliability"] = plots.reliability_diagram(predictions.probabilities, labels)
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(folder / "figures" / f"{name}.png")
+        plots.save(figure, paths[-1])
+    return paths
+
+
+class _Images(Sequence[np.ndarray]):
+    """Images of a data set at some indices, decoded when they are looked at."""
+
+    def __init__(self, dataset: Dataset, indices: Int[np.ndarray, " examples"]) -> None:
+        self._dataset = dataset
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, position: int) -> np.ndarray:  # type: ignore[override]
+        image: np.ndarray = self._dataset[int(self._indices[position])]["image"]
+        return image

@@ -1,0 +1,111 @@
+"""What a classifier is worth on a test set, with intervals."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxvision import metrics
+from jaxvision.train.classification.prediction import Predictions
+
+
+class Score(NamedTuple):
+    """A number and its confidence interval; the ends are NaN where none was computed."""
+
+    value: float
+    low: float
+    high: float
+
+
+def score(
+    predictions: Predictions,
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Score]:
+    """Scores a classifier: how often it is right, over all and per class, and how sure it is.
+
+    Args:
+        predictions: What `predict` gave.
+        confidence: The level of the intervals: Wilson's for shares of examples, percentiles of the
+            bootstrap for the others.
+        num_resamples: Bootstrap draws; 0 leaves those intervals out, for very large test sets.
+        seed: Of the draws.
+
+    Returns:
+        `accuracy`, `top_5_accuracy` (with more than five classes), `balanced_accuracy`, `macro_f1`,
+        `matthews_correlation`, `roc_auc` (one class against the rest, mean), `log_loss` (nats) and
+        `calibration_error` (expected, 15 bins).
+
+    Raises:
+        ValueError: There are no examples, or some label is no class.
+
+    >>> logits = np.array([[2, 0], [0, 1], [1, 0], [0, 3]], np.float32)
+    >>> predictions = Predictions(logits, np.array([0, 1, 1, 1]), np.arange(4))
+    >>> scores = score(predictions, num_resamples=0)
+    >>> scores["accuracy"].value, round(scores["accuracy"].low, 3)
+    (0.75, 0.301)
+    """
+    logits, labels, _ = predictions
+    _check(logits, labels)
+
+    def share(right: np.ndarray) -> Score:
+        interval = metrics.wilson_interval(int(right.sum()), len(right), confidence)
+        return Score(float(right.mean()), *interval)
+
+    def bootstrap(statistic: Callable[..., float], *arrays: np.ndarray) -> Score:
+        value = float(statistic(*arrays))
+        if not num_resamples:
+            return Score(value, np.nan, np.nan)
+        interval = metrics.bootstrap_interval(
+            statistic, *arrays, seed=seed, confidence=confidence, num_resamples=num_resamples
+        )
+        return Score(value, *interval)
+
+    scores = {"accuracy": share(predictions.classes == labels)}
+    num_classes = logits.shape[1]
+    if num_classes > 5:
+        better = (logits > logits[np.arange(len(labels)), labels][:, None]).sum(axis=1)
+        scores["top_5_accuracy"] = share(better < 5)
+    for name, statistic in _of_classes(num_classes).items():
+        scores[name] = bootstrap(statistic, labels, predictions.classes)
+    for name, statistic in _of_probabilities(num_classes).items():
+        scores[name] = bootstrap(statistic, predictions.probabilities, labels)
+    return scores
+
+
+def _check(logits: np.ndarray, labels: np.ndarray) -> None:
+    last = logits.shape[1] - 1
+    if len(labels) == 0 or labels.min() < 0 or labels.max() > last:
+        found = f"{labels.min()} to {labels.max()}" if len(labels) else "no examples"
+        raise ValueError(f"scores need a label from 0 to {last} for every example, got {found}")
+
+
+def _of_classes(num_classes: int) -> dict[str, Callable[..., float]]:
+    """Statistics of labels and predicted classes, by way of the confusion matrix."""
+
+    def of_matrix(statistic: Callable[[np.ndarray], float]) -> Callable[..., float]:
+        return lambda labels, classes: statistic(
+            metrics.confusion_matrix(labels, classes, num_classes)
+        )
+
+    return {
+        "balanced_accuracy": of_matrix(metrics.balanced_accuracy),
+        "macro_f1": of_matrix(lambda matrix: float(metrics.f1_score(matrix, "macro"))),
+        "matthews_correlation": of_matrix(metrics.matthews_correlation),
+    }
+
+
+def _of_probabilities(num_classes: int) -> dict[str, Callable[..., float]]:
+    """Statistics of probabilities and labels."""
+
+    def roc_auc(probabilities: np.ndarray, labels: np.ndarray) -> float:
+        of_interest = probabilities[:, 1] if num_classes == 2 else probabilities
+        return float(metrics.roc_auc(of_interest, labels))
+
+    return {
+        "roc_auc": roc_auc,
+        "log_loss": metrics.negative_log_likelihood,
+        "calibration_error": metrics.expected_calibration_error,
+    }
