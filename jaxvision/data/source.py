@@ -64,8 +64,8 @@ def check_names(names: Collection[str], name: str) -> None:
         raise DatasetError(f"{name} has no feature that is an array of numbers")
     if "weight" in names:
         raise DatasetError(
-            f"{name} has a feature called weight, which is what batches call the mark of real rows "
-            "as against padding; give it another name"
+            f"{name} has a feature called weight; in a batch that says which rows are padding: "
+            "give the feature another name"
         )
 
 

@@ -20,7 +20,7 @@ def cross_entropy(
     `reduction="none"`, all options together. (Averaging, torch divides by the sum of the weights of
     the labels: `loss.sum() / class_weights[labels].sum()`.)
 
-    The slides of a well-known course example (the scores 3.2, 5.1, -1.7 of a cat image) print
+    A well-known course example (the scores 3.2, 5.1, -1.7 of a cat image) is often printed as
     -log(0.13) = 0.89, a logarithm of base 10. In nats, as here, the loss is 2.0404.
 
     Args:
@@ -156,9 +156,9 @@ def weston_watkins_hinge(
     The loss of the Weston-Watkins support vector machine. (`optax.losses.multiclass_hinge_loss` is
     that of Crammer and Singer, the largest term in place of the sum.)
 
-    The slides of a well-known course example (cat, car and frog, below) print 10.9 for the frog and
-    4.6 for the mean: the margin of 1 was dropped from both of its terms. The loss is 12.9, the
-    mean 5.27.
+    A well-known course example (cat, car and frog, below) is often printed with a loss of 10.9 for
+    the frog and a mean of 4.6: the margin of 1 was dropped from both terms of the frog. Its loss is
+    12.9, the mean 5.27.
 
     Args:
         logits: Scores s, one per class.

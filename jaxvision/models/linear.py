@@ -38,7 +38,7 @@ def linear_classifier(
 ) -> LinearClassifier:
     """Builds a linear classifier.
 
-    With `softmax_cross_entropy` it is multinomial logistic regression; with a hinge loss, a
+    With `losses.cross_entropy` it is multinomial logistic regression; with a hinge loss, a
     multiclass support vector machine.
 
     Args:

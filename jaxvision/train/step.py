@@ -188,7 +188,8 @@ def make_train_step(
             `value` of the loss, as `optax.contrib.reduce_on_plateau` does, but not a function to
             search along (`optax.lbfgs`).
         trainable: Regular expressions over parameter paths, as in `select`. The other parameters
-            stay as they are: they have no gradient and no optimizer state. None trains all.
+            stay as they are: they have no gradient and no optimizer state. (The running statistics
+            of a BatchNorm are no parameters; they follow the batches.) None trains all.
         ema_decay: If given, `state.ema_params` follows the parameters as
             `decay * ema + (1 - decay) * params`, with the smaller of this and `(1 + t) / (10 + t)`
             for a decay after t steps. Without that ramp a short run's average is mostly the

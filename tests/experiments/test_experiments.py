@@ -4,16 +4,19 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
 
+import jax
 import numpy as np
+import optax
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from jaxvision import train
+from jaxvision import data, models, train
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 
@@ -22,8 +25,12 @@ def command(script: str, *arguments: object) -> list[str]:
     return [sys.executable, str(EXPERIMENTS / f"{script}.py"), *map(str, arguments)]
 
 
-def run(script: str, *arguments: object, code: int = 0) -> subprocess.CompletedProcess:
-    done = subprocess.run(command(script, *arguments), capture_output=True, text=True, timeout=500)
+def run(
+    script: str, *arguments: object, code: int = 0, cwd: pathlib.Path | None = None
+) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        command(script, *arguments), capture_output=True, text=True, timeout=500, cwd=cwd
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -99,6 +106,31 @@ def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert "No such file" in done.stderr
 
 
+def test_a_run_of_the_library_needs_no_more_than_its_folder(tmp_path: pathlib.Path) -> None:
+    """Nothing is taken from the settings of classify.py: not the size of the images either."""
+    model = models.create_model("mlp", num_classes=10)
+    digits, tx = data.load("digits", "train"), optax.adam(1e-3)
+    state = train.init_state(jax.random.key(0), model, tx, digits.sample_batch())
+    step = train.make_train_step(train.classification.make_loss_fn(model, mean=[0.3]), tx)
+    result = train.fit(
+        step,
+        state,
+        digits.batches(128),
+        num_steps=150,
+        evaluate=train.classification.make_eval_fn(model, mean=[0.3]),
+        eval_data=data.load("digits", "test"),
+        run_dir=tmp_path / "run",
+    )
+    run("evaluate", tmp_path / "run", "--no-figures", "--num-resamples", 0)
+    scores = json.loads((tmp_path / "run" / "evaluation.json").read_text())["scores"]
+    assert scores["accuracy"]["value"] == result.metrics["accuracy"] > 0.9
+    assert scores["log_loss"] == {
+        "value": pytest.approx(result.metrics["loss"], rel=1e-5),
+        "low": None,
+        "high": None,
+    }
+
+
 def test_continues_and_refuses_other_settings(runs: pathlib.Path) -> None:
     options = ["--model", "mlp", "--image-size", "None", "--num-steps", 150, "--warmup-steps", 5]
     before = (runs / "mlp" / "metrics.jsonl").read_text()
@@ -123,6 +155,10 @@ def test_wrong_flags_suggest_right_ones(script: str, arguments: list, message: s
 def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
     options = ["--run-dir", tmp_path / "run", "--model"]
     assert "did you mean 'resnet18'?" in run("classify", *options, "resnet81", code=1).stderr
+    options = ["--run-dir", tmp_path / "run", "--model-options", "num_classes", "5"]
+    assert "num_classes is not given in --model-opt" in run("classify", *options, code=1).stderr
+    options = ["--run-dir", tmp_path / "run", "--dataset", "./none"]
+    assert "there is no folder ./none" in run("classify", *options, code=1).stderr
     options = ["--run-dir", tmp_path / "run", "--dataset", "digit"]
     assert "did you mean 'digits'?" in run("classify", *options, code=1).stderr
     assert "is not the folder of a run" in run("evaluate", tmp_path, code=1).stderr
@@ -147,13 +183,21 @@ def test_folder_of_images(tmp_path: pathlib.Path) -> None:
         pixels = np.round(image * (255 / 16)).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{index}.png")
     (tmp_path / "images" / "train" / "digit0" / "bad.png").write_bytes(b"no image")
-    options = ["--dataset", tmp_path / "images", "--channels", 1, "--image-size", 8]
-    options += ["--model", "mlp", "--num-steps", 100, "--run-dir", tmp_path / "run"]
+    shutil.rmtree(tmp_path / "images" / "test" / "digit3")  # the others keep their numbers
+    place = os.path.relpath(tmp_path / "images")
+    options = ["--dataset", f"./{place}", "--channels", 1, "--image-size", 8, "--model", "mlp"]
+    options += ["--model-options", "hidden_sizes", "64,32", "activation", "tanh"]
+    options += ["--num-steps", 100, "--run-dir", tmp_path / "run"]
     assert "bad.png" in run("classify", *options, code=1).stderr
     done = run("classify", *options, "--corrupt", "skip")
     assert "skipped 1 of" in done.stderr
     assert float(re.findall(r"accuracy (0\.\d+)", done.stdout)[0]) > 0.85
     assert "digit" in run("predict", tmp_path / "run", next(folder.iterdir())).stdout
+    done = run("evaluate", tmp_path / "run", cwd=tmp_path)
+    assert float(re.findall(r"accuracy +(0\.\d+)", done.stdout)[0]) > 0.85
+    (tmp_path / "images" / "test" / "digit3").mkdir()
+    (tmp_path / "images" / "test" / "letter").mkdir()
+    assert "sub-folders letter" in run("evaluate", tmp_path / "run", code=1).stderr
 
 
 @pytest.mark.slow

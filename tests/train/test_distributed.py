@@ -22,24 +22,39 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+def start_one(
+    run_dir: pathlib.Path,
+    num_steps: int,
+    seconds: float,
+    address: str,
+    *,
+    processes: int,
+    index: int,
+    devices: int,
+) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(run_dir), str(num_steps), str(seconds)],
+        env=os.environ
+        | {
+            "JAX_COORDINATOR_ADDRESS": address,
+            "JAX_NUM_PROCESSES": str(processes),
+            "JAX_PROCESS_ID": str(index),
+            "JAX_NUM_CPU_DEVICES": str(devices),
+            "JAX_PLATFORMS": "cpu",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def start(
     run_dir: pathlib.Path, num_steps: int, *, processes: int, devices: int, seconds: float = 0.0
 ) -> list[subprocess.Popen]:
     address = f"127.0.0.1:{free_port()}"
     return [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(run_dir), str(num_steps), str(seconds)],
-            env=os.environ
-            | {
-                "JAX_COORDINATOR_ADDRESS": address,
-                "JAX_NUM_PROCESSES": str(processes),
-                "JAX_PROCESS_ID": str(index),
-                "JAX_NUM_CPU_DEVICES": str(devices),
-                "JAX_PLATFORMS": "cpu",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        start_one(
+            run_dir, num_steps, seconds, address, processes=processes, index=index, devices=devices
         )
         for index in range(processes)
     ]
@@ -95,6 +110,8 @@ def test_two_processes_train_the_same_run(alone: pathlib.Path, tmp_path: pathlib
     halves = [json.loads((run_dir / f"process{i}.json").read_text())["rows"] for i in range(2)]
     assert all(len(part) == 24 for half in halves for part in half)
     assert [a + b for a, b in zip(*halves, strict=True)] == whole
+    # The same command again finds nothing left to do, in both.
+    finish(start(run_dir, 20, processes=2, devices=2))
     # One checkpoint, written by both.
     newest = run_dir / "checkpoints" / "000000020" / "state"
     assert {path.name for path in newest.glob("ocdbt.process_*")} == {
@@ -127,3 +144,15 @@ def test_processes_that_cannot_be_found() -> None:
     assert done.returncode != 0
     assert "set JAX_COORDINATOR_ADDRESS" in done.stderr
     assert jax.process_count() == 1
+
+
+def test_processes_that_see_different_disks(tmp_path: pathlib.Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    started = [
+        start_one(tmp_path / f"disk{index}", 4, 0.0, address, processes=2, index=index, devices=1)
+        for index in range(2)
+    ]
+    for process in started:
+        output = process.communicate(timeout=300)[0]
+        assert process.returncode == 1
+        assert "process 1 does not see what process 0 writes to" in output

@@ -6,6 +6,7 @@ import multiprocessing
 import pathlib
 import re
 import types
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp

@@ -11,6 +11,8 @@ import time
 import numpy as np
 import pytest
 
+from jaxvision import train
+
 SCRIPT = pathlib.Path(__file__).with_name("small_run.py")
 NUM_STEPS = 60
 
@@ -110,3 +112,40 @@ def test_interrupt_saves_and_raises(unbroken: pathlib.Path, tmp_path: pathlib.Pa
     assert "saved step" in output
     finish(start(run_dir))
     assert_equal_runs(unbroken, run_dir)
+
+
+SLOW_EVALUATION = """
+import sys, time
+import jax.numpy as jnp, numpy as np
+from jaxvision import train
+
+def evaluate(state, batch):
+    print("evaluating", flush=True)
+    time.sleep(float(sys.argv[2]))
+    return {"state": (state, jnp.ones(()))}
+
+train.fit(
+    lambda state, batch: (state + 1, {}), jnp.zeros(()), [np.ones(8)] * 10, num_steps=10,
+    evaluate=evaluate, eval_every=100, checkpoint_every=4, run_dir=sys.argv[1],
+)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
+def test_cut_off_in_the_last_evaluation(number: signal.Signals, code: int, tmp_path) -> None:
+    """The last step is saved before it is evaluated; what is missing is made up for later."""
+
+    def start(seconds: float) -> subprocess.Popen:
+        command = [sys.executable, "-c", SLOW_EVALUATION, str(tmp_path), str(seconds)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    process = start(2.0)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "evaluating\n"
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert train.Checkpointer(tmp_path / "checkpoints").latest() == 10
+    finish(start(0.0))
+    evaluations = [line for line in measured(tmp_path) if line["split"] == "evaluation"]
+    assert evaluations == [{"step": 10, "split": "evaluation", "state": 10.0}]
