@@ -187,7 +187,7 @@ def test_conv_keeps_the_size_unless_told_otherwise(size, dilation):
 
 
 def test_conv_refuses_to_guess_the_padding_of_an_even_kernel():
-    with pytest.raises(ValueError, match=r"kernel of size 4 .* use an odd size, or give"):
+    with pytest.raises(ValueError, match=r"kernel of size \(4, 4\) .* use an odd size, or give"):
         layers.conv(8, 4)
     assert layers.conv(8, 4, padding=1) is not None
 

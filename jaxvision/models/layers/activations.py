@@ -1,0 +1,42 @@
+"""Elementwise nonlinearities by name."""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxvision._suggest import unknown
+
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "elu": jax.nn.elu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "identity": lambda x: x,
+    "leaky_relu": jax.nn.leaky_relu,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
+}
+
+
+def activation(name: str) -> Callable[[Array], Array]:
+    """Looks up an elementwise nonlinearity.
+
+    Args:
+        name: "elu", "gelu" (exact, by the error function), "identity", "leaky_relu" (slope 0.01),
+            "relu" (gradient 0 at 0), "sigmoid", "silu" or "tanh".
+
+    Returns:
+        A function of an array.
+
+    Raises:
+        ValueError: There is no such activation.
+
+    >>> activation("relu")(jnp.array([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(unknown("activation", name, ACTIVATIONS))
+    return ACTIVATIONS[name]

@@ -1,0 +1,158 @@
+"""Convolutions, alone and with what usually follows them."""
+
+import flax.linen as nn
+from jax.nn import initializers
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models.layers.activations import activation
+from jaxvision.models.layers.initializers import INITIALIZERS, Initializer
+from jaxvision.models.layers.normalization import NORM_EPSILON, NORM_MOMENTUM, norm
+
+Size = int | tuple[int, int]
+"""Height and width; one number is both."""
+
+
+def conv(
+    features: int,
+    kernel_size: Size,
+    *,
+    stride: Size = 1,
+    padding: Size | None = None,
+    dilation: int = 1,
+    groups: int = 1,
+    use_bias: bool = True,
+    kernel_init: Initializer = INITIALIZERS["lecun_normal"],
+    dtype: DTypeLike | None = None,
+    name: str | None = None,
+) -> nn.Module:
+    """Makes a 2-d convolution layer (as everywhere in deep learning, a cross-correlation).
+
+    Padding is the same on both sides. ("SAME" is not when the stride is 2: it pads an even image
+    after its last row only, so that weights trained with symmetric padding see shifted images.)
+
+    Args:
+        features: The output channels.
+        kernel_size: The height and width of the kernel: one number, or two.
+        stride: The step between outputs, down and across.
+        padding: Zeros above and below, left and right; None takes what keeps the size at stride 1.
+        dilation: The step between the taps of the kernel.
+        groups: In how many groups channels are convolved apart.
+        use_bias: Whether to add a bias; a normalization that follows makes it redundant.
+        kernel_init: The kernel to start from; the bias starts from zero.
+        dtype: What to compute in; None promotes types.
+        name: The layer's name, in a compact method.
+
+    Returns:
+        The layer, with `kernel` (height, width, channels / groups, features) and `bias`.
+
+    Raises:
+        ValueError: No symmetric padding keeps the size, and none was given.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = conv(16, 3, stride=2)
+    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 9, 9, 3)))[0].shape
+    (2, 5, 5, 16)
+    """
+    kernel = _pair(kernel_size)
+    if padding is None:
+        padding = _same(kernel, dilation)
+    return nn.Conv(
+        features,
+        kernel,
+        strides=_pair(stride),
+        padding=[(side, side) for side in _pair(padding)],
+        kernel_dilation=dilation,
+        feature_group_count=groups,
+        use_bias=use_bias,
+        kernel_init=kernel_init,
+        dtype=dtype,
+        name=name,
+    )
+
+
+class ConvNorm(nn.Module, kw_only=True):
+    """A convolution without bias, a normalization and an activation.
+
+    Attributes:
+        features: The output channels.
+        kernel_size: See `conv`; so are the next four.
+        stride: The step between outputs.
+        padding: None takes what keeps the size at stride 1.
+        dilation: The step between the taps of the kernel.
+        groups: In how many groups channels are convolved apart.
+        norm: See `norm`.
+        activation: See `activation`.
+        epsilon: See `norm`.
+        momentum: See `norm`.
+        kernel_init: The kernel to start from.
+        scale_init: The normalization's scale to start from.
+        axis_name: See `norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = ConvNorm(features=8, kernel_size=3)
+    >>> variables = layer.init(jax.random.key(0), jnp.ones((2, 9, 9, 3)), train=False)
+    >>> sorted(variables["params"])
+    ['conv', 'norm']
+    """
+
+    features: int
+    kernel_size: Size
+    stride: Size = 1
+    padding: Size | None = None
+    dilation: int = 1
+    groups: int = 1
+    norm: str = "batch"
+    activation: str = "identity"
+    epsilon: float = NORM_EPSILON
+    momentum: float = NORM_MOMENTUM
+    kernel_init: Initializer = INITIALIZERS["lecun_normal"]
+    scale_init: Initializer = initializers.ones
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width features"]:
+        """Applies the three in turn."""
+        x = conv(
+            self.features,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            use_bias=False,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+        x = norm(
+            self.norm,
+            self.features,
+            train=train,
+            dtype=self.dtype,
+            epsilon=self.epsilon,
+            momentum=self.momentum,
+            axis_name=self.axis_name,
+            scale_init=self.scale_init,
+            name="norm",
+        )(x)
+        return activation(self.activation)(x)
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _same(kernel: tuple[int, int], dilation: int) -> tuple[int, int]:
+    """The padding on each side that keeps the size at stride 1."""
+    reach = [dilation * (taps - 1) for taps in kernel]
+    if any(taps % 2 for taps in reach):
+        raise ValueError(
+            f"a kernel of size {kernel} with dilation {dilation} needs different padding on its "
+            "two sides to keep the size; use an odd size, or give the padding"
+        )
+    return reach[0] // 2, reach[1] // 2

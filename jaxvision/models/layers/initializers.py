@@ -1,0 +1,52 @@
+"""What parameters start from, by name."""
+
+from collections.abc import Callable, Mapping
+
+from jax.nn import initializers
+from jaxtyping import Array
+
+from jaxvision._suggest import unknown
+
+Initializer = Callable[..., Array]  # of key, shape and dtype
+
+INITIALIZERS: Mapping[str, Initializer] = {
+    "glorot_normal": initializers.glorot_normal(),
+    "glorot_uniform": initializers.glorot_uniform(),
+    "he_normal": initializers.he_normal(),
+    # Keeps the variance of gradients rather than of activations; not truncated, as in PyTorch.
+    "he_normal_fan_out": initializers.variance_scaling(2.0, "fan_out", "normal"),
+    "he_uniform": initializers.he_uniform(),
+    "lecun_normal": initializers.lecun_normal(),
+    "normal_0.01": initializers.normal(0.01),
+    "orthogonal": initializers.orthogonal(),
+    # Uniform within 1 / sqrt(fan_in): what torch.nn.Linear and torch.nn.Conv2d start from.
+    "torch": initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+}
+
+
+def initializer(name: str) -> Initializer:
+    """Looks up an initializer for the kernels of dense and convolution layers.
+
+    The names shared with `jax.nn.initializers` are those: its normal distributions are truncated at
+    two standard deviations and rescaled to the variance of the formula. Biases start from zero.
+
+    Args:
+        name: "he_normal" and "he_uniform" (variance 2 / fan_in: He et al., Delving deep into
+            rectifiers, ICCV 2015, arXiv:1502.01852), "he_normal_fan_out", "glorot_normal" and
+            "glorot_uniform" (2 / (fan_in + fan_out): Glorot & Bengio, AISTATS 2010), "lecun_normal"
+            (1 / fan_in), "orthogonal" (Saxe et al., ICLR 2014, arXiv:1312.6120), "torch" (uniform,
+            1 / (3 fan_in)) or "normal_0.01" (standard deviation 0.01).
+
+    Returns:
+        A function of key, shape and dtype.
+
+    Raises:
+        ValueError: There is no such initializer.
+
+    >>> import jax
+    >>> initializer("he_normal")(jax.random.key(0), (3, 3, 16, 32)).shape
+    (3, 3, 16, 32)
+    """
+    if name not in INITIALIZERS:
+        raise ValueError(unknown("initializer", name, INITIALIZERS))
+    return INITIALIZERS[name]

@@ -1,0 +1,98 @@
+"""Normalization layers by name."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+from jax.nn import initializers
+from jax.typing import DTypeLike
+
+from jaxvision._suggest import unknown
+from jaxvision.models.layers.initializers import Initializer
+
+NORMS = ("batch", "group", "instance", "layer")
+
+# As in PyTorch; Flax has 0.99, and 1e-6 for all but BatchNorm.
+NORM_MOMENTUM = 0.9
+NORM_EPSILON = 1e-5
+
+
+def check_norm(name: str) -> None:
+    """Checks the name of a normalization.
+
+    Args:
+        name: "batch", "group", "instance" or "layer".
+
+    Raises:
+        ValueError: There is no such normalization.
+
+    >>> check_norm("batch")
+    """
+    if name not in NORMS:
+        raise ValueError(unknown("norm", name, NORMS))
+
+
+def norm(
+    kind: str,
+    channels: int,
+    *,
+    train: bool,
+    dtype: DTypeLike | None = None,
+    epsilon: float = NORM_EPSILON,
+    momentum: float = NORM_MOMENTUM,
+    axis_name: str | None = None,
+    scale_init: Initializer = initializers.ones,
+    name: str | None = None,
+) -> nn.Module:
+    """Makes a normalization layer with a scale and a bias per channel.
+
+    Statistics are taken in float32 or better. The defaults are PyTorch's.
+
+    Args:
+        kind: What shares a mean and a variance: "batch", a channel of the batch (Ioffe & Szegedy,
+            ICML 2015, arXiv:1502.03167); "layer", the channels of a pixel (Ba et al., 2016,
+            arXiv:1607.06450); "instance", a channel of an image (Ulyanov et al., 2016,
+            arXiv:1607.08022); "group", a group of channels of an image, in 32 groups or the most
+            that divide both 32 and the channels (Wu & He, ECCV 2018, arXiv:1803.08494).
+        channels: The channels of what will be normalized.
+        train: Whether "batch" takes the statistics of the batch, rather than the running ones. A
+            batch without rows then has none: they become NaN.
+        dtype: What to compute in; None promotes types.
+        epsilon: What is added to the variance.
+        momentum: What "batch" keeps of its running statistics per step (PyTorch names the rest).
+        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which "batch" averages its
+            statistics. The other kinds do not look beyond an image, and ignore it.
+        scale_init: The scale to start from.
+        name: The layer's name, in a compact method.
+
+    Returns:
+        The layer.
+
+    Raises:
+        ValueError: There is no such kind.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = norm("group", 64, train=False)
+    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 8, 8, 64)))[0].shape
+    (2, 8, 8, 64)
+    """
+    check_norm(kind)
+    if kind == "batch":
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=momentum,
+            epsilon=epsilon,
+            dtype=dtype,
+            axis_name=axis_name,
+            scale_init=scale_init,
+            name=name,
+        )
+    shared: dict[str, Any] = {
+        "epsilon": epsilon,
+        "dtype": dtype,
+        "scale_init": scale_init,
+        "name": name,
+    }
+    if kind == "group":
+        return nn.GroupNorm(num_groups=math.gcd(32, channels), **shared)
+    return nn.LayerNorm(**shared) if kind == "layer" else nn.InstanceNorm(**shared)

@@ -1,0 +1,115 @@
+"""Pooling, and the ends of space."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def max_pool(
+    x: Float[Array, "batch height width channels"],
+    window: int,
+    *,
+    stride: int | None = None,
+    padding: int = 0,
+) -> Float[Array, "batch out_height out_width channels"]:
+    """Takes the maximum of each window. Where several are equal, the first gets the gradient.
+
+    Args:
+        x: Feature maps.
+        window: The height and width of a window.
+        stride: The step between windows; None for windows side by side.
+        padding: How far windows reach over each edge, at most half a window; what lies beyond is
+            never the maximum. A window that does not fit is left out.
+
+    Returns:
+        The maxima.
+
+    Raises:
+        ValueError: The padding is negative or more than half a window.
+
+    >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 2)[0, :, :, 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
+    """
+    _check_pool(window, padding)
+    stride = window if stride is None else stride
+    edges = ((padding, padding), (padding, padding))
+    return nn.max_pool(x, (window, window), (stride, stride), edges)
+
+
+def avg_pool(
+    x: Float[Array, "batch height width channels"],
+    window: int,
+    *,
+    stride: int | None = None,
+    padding: int = 0,
+    count_include_pad: bool = True,
+) -> Float[Array, "batch out_height out_width channels"]:
+    """Takes the average of each window, summed in float32 or better.
+
+    Args:
+        x: Feature maps.
+        window: The height and width of a window.
+        stride: The step between windows; None for windows side by side.
+        padding: Zeros on each side, at most half a window. A window that does not fit is left out.
+        count_include_pad: Whether those zeros count, as they do by default in PyTorch.
+
+    Returns:
+        The averages.
+
+    Raises:
+        ValueError: The padding is negative or more than half a window.
+
+    >>> avg_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 2)[0, :, :, 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
+    """
+    _check_pool(window, padding)
+    stride = window if stride is None else stride
+    edges = ((padding, padding), (padding, padding))
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    averages = nn.avg_pool(wide, (window, window), (stride, stride), edges, count_include_pad)
+    return averages.astype(x.dtype)
+
+
+def global_average_pool(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch channels"]:
+    """Averages over space, summed in float32 or better.
+
+    Args:
+        x: Feature maps.
+
+    Returns:
+        One vector per image, in the dtype of the maps.
+
+    Reference: Lin et al., Network in network, ICLR 2014, arXiv:1312.4400.
+
+    >>> global_average_pool(jnp.arange(8.0).reshape(1, 2, 2, 2)).tolist()
+    [[3.0, 4.0]]
+    """
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    return x.mean(axis=(1, 2), dtype=wide).astype(x.dtype)
+
+
+def flatten(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch features"]:
+    """Makes one vector of each image or stack of feature maps.
+
+    Args:
+        x: Images or feature maps.
+
+    Returns:
+        The same values, (batch, height * width * channels).
+
+    >>> flatten(jnp.ones((0, 4, 4, 3))).shape
+    (0, 48)
+    """
+    # A size of -1 could not be inferred for a batch without rows.
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+def _check_pool(window: int, padding: int) -> None:
+    if not 0 <= 2 * padding <= window:
+        raise ValueError(
+            f"padding must be from 0 to half the window, here {window // 2}, got {padding}"
+        )
