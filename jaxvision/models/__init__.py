@@ -18,6 +18,7 @@ from jaxvision.models.linear import LinearClassifier, linear_classifier
 from jaxvision.models.mlp import MLP, mlp
 from jaxvision.models.registry import create_model, describe, list_models, register
 from jaxvision.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
+from jaxvision.models.weights import WeightsError, load_weights, save_weights
 
 __all__ = [
     "MLP",
@@ -28,6 +29,7 @@ __all__ = [
     "ModelOptions",
     "ModelSpec",
     "ResNet",
+    "WeightsError",
     "check_images",
     "cifar_resnet20",
     "cifar_resnet32",
@@ -40,6 +42,7 @@ __all__ = [
     "lenet5",
     "linear_classifier",
     "list_models",
+    "load_weights",
     "mlp",
     "register",
     "resnet18",
@@ -47,4 +50,5 @@ __all__ = [
     "resnet50",
     "resnet101",
     "resnet152",
+    "save_weights",
 ]

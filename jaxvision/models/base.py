@@ -1,7 +1,8 @@
 """What every model is: three calls, checked images, and a description to rebuild it from."""
 
 import dataclasses
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypedDict
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
+from jaxvision.models.layout import Layout
 
 # What models are called with. It is wider than what they accept, because an image of the wrong
 # kind must reach `check_images`, which says what to do.
@@ -86,6 +88,9 @@ class Model(nn.Module, kw_only=True):
     dtype: DTypeLike | None = None
     spec: ModelSpec | None = dataclasses.field(default=None, repr=False)
 
+    default_image_size: ClassVar[int] = 224
+    """Height and width of the images that the architecture was made for."""
+
     def __post_init__(self) -> None:
         if self.num_classes < 1:
             raise ValueError(f"num_classes must be 1 or more, got {self.num_classes}")
@@ -116,6 +121,30 @@ class Model(nn.Module, kw_only=True):
         """Computes the vector that the head classifies: the average of the last feature map."""
         last = list(self.features(x, train).values())[-1]
         return layers.global_average_pool(last)
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """How the libraries that have this model call its leaves, for `load_weights`.
+
+        Returns:
+            Layouts by library, "torchvision" and "timm", most usual first; none if neither has it.
+        """
+        return {}
+
+    def adapt_parameter(
+        self, path: str, value: np.ndarray, shape: tuple[int, ...]
+    ) -> np.ndarray | None:
+        """Fits a parameter that was trained for images of another size.
+
+        Args:
+            path: Of the leaf, such as `position_embedding`.
+            value: What was trained, in the arrangement of this model.
+            shape: What the model has.
+
+        Returns:
+            The value in that shape, or None if it cannot be fitted.
+        """
+        del path, value, shape
+        return None
 
 
 def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:

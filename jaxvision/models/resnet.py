@@ -3,6 +3,7 @@
 Reference: He et al., Deep residual learning for image recognition, CVPR 2016, arXiv:1512.03385.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Unpack
 
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
@@ -177,6 +179,23 @@ class ResNet(Model, kw_only=True):
             maps[f"stride{stride}"] = y
             stride *= 2
         return maps
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Torchvision and timm use the same names."""
+        return {"torchvision": LAYOUT, "timm": LAYOUT}
+
+
+LAYOUT = Layout(
+    [
+        Rule(r"stem/conv", "conv1"),
+        Rule(r"stem/norm", "bn1"),
+        Rule(r"stage(\d)_block(\d+)/conv(\d)/conv", r"layer\1.\2.conv\3"),
+        Rule(r"stage(\d)_block(\d+)/conv(\d)/norm", r"layer\1.\2.bn\3"),
+        Rule(r"stage(\d)_block(\d+)/shortcut/conv", r"layer\1.\2.downsample.0"),
+        Rule(r"stage(\d)_block(\d+)/shortcut/norm", r"layer\1.\2.downsample.1"),
+        Rule(r"head", "fc"),
+    ]
+)
 
 
 class ResNetOptions(ModelOptions, total=False):

@@ -1,0 +1,181 @@
+"""How a model's leaves are called and stored elsewhere."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+Replacement = str | Callable[[re.Match[str]], str]
+
+# What a leaf is called in torch's modules; leaves of other names are named by a rule of their own.
+_LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "embedding": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+
+class Form(NamedTuple):
+    """How numbers are arranged elsewhere.
+
+    Attributes:
+        read: From their array to ours.
+        write: From ours to theirs.
+    """
+
+    read: Callable[[Array], Array]
+    write: Callable[[Array], Array]
+
+
+SAME = Form(lambda theirs: theirs, lambda ours: ours)
+CONV = Form(lambda theirs: theirs.transpose(2, 3, 1, 0), lambda ours: ours.transpose(3, 2, 0, 1))
+DENSE = Form(lambda theirs: theirs.T, lambda ours: ours.T)
+DENSE_AS_CONV = Form(
+    lambda theirs: theirs[:, :, 0, 0].T, lambda ours: ours.T[:, :, np.newaxis, np.newaxis]
+)
+"""A dense layer of ours that is a 1x1 convolution there."""
+CONV_AS_DENSE = Form(lambda theirs: theirs.T[np.newaxis, np.newaxis], lambda ours: ours[0, 0].T)
+"""A 1x1 convolution of ours that is a dense layer there."""
+
+
+def after_flatten(height: int, width: int) -> Form:
+    """The kernel of a dense layer behind a flattened map, whose channels come first there.
+
+    Args:
+        height: Of the map.
+        width: Of the map.
+
+    Returns:
+        The form.
+
+    >>> form = after_flatten(2, 3)
+    >>> form.read(np.zeros((7, 5 * 2 * 3))).shape, form.write(np.zeros((2 * 3 * 5, 7))).shape
+    ((30, 7), (7, 30))
+    """
+
+    def read(theirs: Array) -> Array:
+        maps = theirs.reshape(len(theirs), -1, height, width)
+        return maps.transpose(2, 3, 1, 0).reshape(-1, len(theirs))
+
+    def write(ours: Array) -> Array:
+        maps = ours.reshape(height, width, -1, ours.shape[1])
+        return maps.transpose(3, 2, 0, 1).reshape(ours.shape[1], -1)
+
+    return Form(read, write)
+
+
+def with_axes(*axes: int) -> Form:
+    """Numbers that have axes of length 1 there, which they lack here.
+
+    Args:
+        *axes: Where those axes are.
+
+    Returns:
+        The form.
+
+    >>> with_axes(1, 2).write(np.zeros(64)).shape
+    (64, 1, 1)
+    """
+    return Form(lambda theirs: np.squeeze(theirs, axes), lambda ours: np.expand_dims(ours, axes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    r"""Where leaves are found elsewhere.
+
+    Attributes:
+        path: A regular expression that matches the whole path of a module of ours, such as
+            `stage(\d)_block(\d+)/conv1/conv`; or of a leaf, such as `class_token`, where that has
+            no usual name.
+        name: The module or leaf there: a template with `\\1` and so on, or a function of the match.
+        form: How the kernel (or the leaf) is arranged there; None is torch's way for its shape.
+    """
+
+    path: str
+    name: Replacement
+    form: Form | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How one library calls and stores all that a model has.
+
+    Attributes:
+        rules: The first that matches counts.
+        ignored: Regular expressions of names that hold nothing to be learnt, such as tables of
+            indices. (`num_batches_tracked` is always one.)
+        unused: What names stand for that the model may lack: regular expressions and words.
+    """
+
+    rules: Sequence[Rule]
+    ignored: Sequence[str] = ()
+    unused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def find(self, path: str, ndim: int) -> tuple[str, Form]:
+        r"""The name of a leaf there, and its form.
+
+        Args:
+            path: Of the leaf, without the name of its collection: `stem/conv/kernel`.
+            ndim: Its number of axes here.
+
+        Returns:
+            Name and form.
+
+        Raises:
+            LookupError: No rule matches.
+
+        >>> layout = Layout([Rule(r"stem/conv", "conv1"), Rule(r"block(\d)/conv", r"layers.\1")])
+        >>> layout.find("block3/conv/kernel", 4)[0], layout.find("stem/conv/bias", 1)[0]
+        ('layers.3.weight', 'conv1.bias')
+        """
+        module, _, leaf = path.rpartition("/")
+        for rule in self.rules:
+            if leaf in _LEAVES and (match := re.fullmatch(rule.path, module)):
+                form = rule.form if leaf == "kernel" and rule.form else _usual(leaf, ndim)
+                return f"{_fill(rule.name, match)}.{_LEAVES[leaf]}", form
+            if match := re.fullmatch(rule.path, path):
+                return _fill(rule.name, match), rule.form or SAME
+        raise LookupError(path)
+
+    def is_ignored(self, name: str) -> bool:
+        """Whether a name of theirs holds nothing to be learnt.
+
+        Args:
+            name: Of a tensor.
+
+        Returns:
+            True if so.
+        """
+        patterns = (r".*\.num_batches_tracked", *self.ignored)
+        return any(re.fullmatch(pattern, name) for pattern in patterns)
+
+    def unused_part(self, name: str) -> str | None:
+        """What a name of theirs belongs to, if a model may do without it.
+
+        Args:
+            name: Of a tensor.
+
+        Returns:
+            The part in words, or None.
+        """
+        for pattern, part in self.unused.items():
+            if re.fullmatch(pattern, name):
+                return part
+        return None
+
+
+def _usual(leaf: str, ndim: int) -> Form:
+    if leaf != "kernel":
+        return SAME
+    forms: Mapping[int, Form] = {2: DENSE, 4: CONV}
+    return forms[ndim]
+
+
+def _fill(name: Replacement, match: re.Match[str]) -> Any:
+    return name(match) if callable(name) else match.expand(name)

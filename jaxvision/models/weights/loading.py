@@ -1,0 +1,239 @@
+"""Weights of other libraries into a model, and back."""
+
+import pathlib
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvision.models.base import Model
+from jaxvision.models.layout import Form, Layout
+from jaxvision.models.weights.state_dict import StateDict, read_state_dict, write_state_dict
+from jaxvision.models.weights.torch_files import WeightsError
+
+PyTree = Any
+
+
+class _Leaf(NamedTuple):
+    """A leaf of a model, and where it is elsewhere."""
+
+    shape: tuple[int, ...]
+    name: str
+    form: Form
+
+
+def load_weights(
+    model: Model,
+    path: str | pathlib.Path,
+    *,
+    key: jax.Array | None = None,
+    image_size: int | tuple[int, int] | None = None,
+) -> dict[str, PyTree]:
+    """Reads weights that torchvision or timm trained, without torch.
+
+    Every tensor of the file and every leaf of the model has to find its counterpart, running
+    statistics included. Where the model has another number of classes than the weights, its head is
+    made anew; where it has another number of channels, its stem is adapted (one channel takes the
+    sum over the colors, more repeat them, scaled so that sums stay the same). A warning says so.
+
+    Args:
+        model: A model that `create_model` made.
+        path: A `.safetensors`, `.pth` or `.pt` file. No code in it is run.
+        key: Draws a new head's parameters; None makes them zero, so that all classes begin alike.
+        image_size: Height and width of the images the model is for; None takes its usual size. It
+            matters to models that have parameters per place only.
+
+    Returns:
+        The variables, `params` and perhaps `batch_stats`, in float32.
+
+    Raises:
+        WeightsError: The file cannot be read or would run code, or its tensors are not those of the
+            model; the message lists what is missing and what is left over.
+        OSError: The file cannot be read.
+
+    >>> import tempfile
+    >>> from jaxvision import models
+    >>> model = models.create_model("resnet18", num_classes=10)
+    >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    >>> variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
+    >>> path = tempfile.mkdtemp() + "/resnet18.safetensors"
+    >>> save_weights(model, variables, path)
+    >>> load_weights(model, path)["params"]["head"]["kernel"].shape
+    (512, 10)
+    """
+    state = read_state_dict(path)
+    shapes = _shapes(model, image_size)
+    layout, leaves = _best_layout(model, shapes, state)
+    _check_names(model, path, layout, leaves, state)
+    fresh = None if key is None else model.init(key, _images(model, image_size))
+    values: dict[str, np.ndarray | jax.Array] = {}
+    adapted, misfits = [], []
+    for leaf_path, leaf in leaves.items():
+        read = leaf.form.read(np.asarray(state[leaf.name], np.float32))
+        value = _fit(model, leaf_path, read, leaf.shape)
+        if value is None and _is_head(leaf_path):
+            value = np.zeros(leaf.shape, np.float32) if fresh is None else _at(fresh, leaf_path)
+        if value is None:
+            misfits.append(f"{leaf_path} {leaf.shape} from {leaf.name} {state[leaf.name].shape}")
+            continue
+        if read.shape != leaf.shape:
+            adapted.append(f"{leaf_path} {read.shape} -> {leaf.shape}")
+        values[leaf_path] = value
+    if misfits:
+        raise WeightsError(f"{path} does not fit {_title(model)}:\n  " + "\n  ".join(misfits))
+    if adapted:
+        warnings.warn(
+            f"{path} was trained for other classes, channels or sizes; made anew or adapted: "
+            + ", ".join(adapted),
+            stacklevel=2,
+        )
+    return jax.tree_util.tree_map_with_path(
+        lambda leaf_path, _: jnp.asarray(values[_name(leaf_path)]), shapes
+    )
+
+
+def save_weights(
+    model: Model,
+    variables: Mapping[str, PyTree],
+    path: str | pathlib.Path,
+    *,
+    layout: str | None = None,
+) -> None:
+    """Writes weights under the names of another library, so that it can load them.
+
+    Args:
+        model: The model.
+        variables: Its variables.
+        path: A name that ends in `.safetensors`.
+        layout: Whose names: "torchvision" or "timm"; None takes the first that knows the model.
+
+    Raises:
+        WeightsError: The names are not known for this model.
+        ValueError: The file's name ends otherwise.
+
+    See `load_weights` for an example.
+    """
+    layouts = _layouts(model)
+    if layout is not None and layout not in layouts:
+        raise WeightsError(
+            f"{_title(model)} is known under the names of {', '.join(layouts)}, not {layout!r}"
+        )
+    chosen = next(iter(layouts.values())) if layout is None else layouts[layout]
+    tensors: StateDict = {}
+    for leaf_path, leaf in _leaves(chosen, variables).items():
+        value = np.asarray(_at(variables, leaf_path), np.float32)
+        tensors[leaf.name] = leaf.form.write(value)
+        if leaf.name.endswith(".running_mean"):  # torch counts batches, and looks for the count
+            counter = leaf.name.removesuffix("running_mean") + "num_batches_tracked"
+            tensors[counter] = np.zeros((), np.int64)
+    write_state_dict(path, tensors)
+
+
+def _layouts(model: Model) -> Mapping[str, Layout]:
+    layouts = model.layouts()
+    if not layouts:
+        raise WeightsError(
+            f"{_title(model)} exists in neither torchvision nor timm: there are no weights to load"
+        )
+    return layouts
+
+
+def _images(model: Model, image_size: int | tuple[int, int] | None) -> jax.Array:
+    size = model.default_image_size if image_size is None else image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return jnp.zeros((1, height, width, model.in_channels or 3))
+
+
+def _shapes(model: Model, image_size: int | tuple[int, int] | None) -> PyTree:
+    return jax.eval_shape(model.init, jax.random.key(0), _images(model, image_size))
+
+
+def _leaves(layout: Layout, tree: PyTree) -> dict[str, _Leaf]:
+    """All leaves of a tree of variables, by path."""
+    leaves = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        name = _name(path)
+        leaves[name] = _Leaf(leaf.shape, *layout.find(name.partition("/")[2], len(leaf.shape)))
+    return leaves
+
+
+def _best_layout(model: Model, shapes: PyTree, state: StateDict) -> tuple[Layout, dict[str, _Leaf]]:
+    """The layout that shares most names with a file."""
+
+    def num_shared(candidate: tuple[Layout, dict[str, _Leaf]]) -> int:
+        return sum(leaf.name in state for leaf in candidate[1].values())
+
+    candidates = [(layout, _leaves(layout, shapes)) for layout in _layouts(model).values()]
+    return max(candidates, key=num_shared)
+
+
+def _check_names(
+    model: Model,
+    path: str | pathlib.Path,
+    layout: Layout,
+    leaves: Mapping[str, _Leaf],
+    state: StateDict,
+) -> None:
+    wanted = {leaf.name for leaf in leaves.values()}
+    missing = sorted(wanted - {*state})
+    left = [name for name in sorted({*state} - wanted) if not layout.is_ignored(name)]
+    unused = {part for name in left if (part := layout.unused_part(name)) is not None}
+    left = [name for name in left if layout.unused_part(name) is None]
+    if missing or left:
+        parts = [
+            f"{title} ({len(names)}): {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+            for title, names in (
+                ("the model has, the file lacks", missing),
+                ("the file has, the model lacks", left),
+            )
+            if names
+        ]
+        raise WeightsError(f"{path} is not of {_title(model)}:\n  " + "\n  ".join(parts))
+    if unused:
+        warnings.warn(
+            f"{path}: {' and '.join(sorted(unused))} are left out, because the model has none",
+            stacklevel=3,
+        )
+
+
+def _fit(
+    model: Model, path: str, value: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray | jax.Array | None:
+    """The value in the shape that the model has; None if that cannot be."""
+    if value.shape == shape:
+        return value
+    if len(shape) == 4 and value.shape[:2] == shape[:2] and value.shape[3] == shape[3]:
+        old, new = value.shape[2], shape[2]
+        if new == model.in_channels and path.startswith("params/stem"):
+            return _with_channels(value, old, new)
+    return model.adapt_parameter(path.partition("/")[2], value, shape)
+
+
+def _with_channels(kernel: np.ndarray, old: int, new: int) -> np.ndarray:
+    """A kernel for another number of channels."""
+    if new == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    repeated = np.concatenate([kernel] * -(-new // old), axis=2)[:, :, :new]
+    scaled: np.ndarray = repeated * np.float32(old / new)
+    return scaled
+
+
+def _is_head(path: str) -> bool:
+    return path.rpartition("/")[0].rpartition("/")[2] == "head"
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
+
+
+def _at(tree: Any, path: str) -> Any:
+    for part in path.split("/"):
+        tree = tree[part]
+    return tree
+
+
+def _title(model: Model) -> str:
+    return model.spec.name if model.spec else type(model).__name__

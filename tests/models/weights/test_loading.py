@@ -1,0 +1,201 @@
+"""Weights that fit, that are adapted, and that do not fit."""
+
+import pathlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from jaxvision import models
+from jaxvision.models import layers
+from jaxvision.models.layout import (
+    CONV_AS_DENSE,
+    DENSE_AS_CONV,
+    Layout,
+    Rule,
+    after_flatten,
+    with_axes,
+)
+
+RANDOM = np.random.default_rng(0)
+
+
+class Tiny(models.Model, kw_only=True):
+    """A stem, a token, and a head; known to torchvision."""
+
+    num_classes: int = 3
+
+    def setup(self) -> None:
+        self.stem = layers.ConvNorm(features=4, kernel_size=3)
+        self.token = self.param("token", nn.initializers.zeros, (4,))
+        self.head = nn.Dense(self.num_classes)
+
+    def features(self, x, train=False):
+        return {"stride1": self.stem(x, train) + self.token}
+
+    def layouts(self):
+        rules = [
+            Rule("stem/conv", "conv"),
+            Rule("stem/norm", "bn"),
+            Rule("token", "extra.token", with_axes(0, 1)),
+            Rule("head", "fc"),
+        ]
+        torchvision = Layout(rules, ignored=[r"index"], unused={r"aux\..*": "the auxiliary head"})
+        return {"torchvision": torchvision, "timm": Layout([*rules[:3], Rule("head", "head.fc")])}
+
+
+@pytest.fixture
+def state() -> dict[str, np.ndarray]:
+    shapes = {
+        "conv.weight": (4, 3, 3, 3),
+        "bn.weight": (4,),
+        "bn.bias": (4,),
+        "bn.running_mean": (4,),
+        "bn.running_var": (4,),
+        "extra.token": (1, 1, 4),
+        "fc.weight": (3, 4),
+        "fc.bias": (3,),
+    }
+    return {name: RANDOM.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def load(tmp_path: pathlib.Path):
+    def load(model, state, **options):
+        save_file(state, tmp_path / "tiny.safetensors")
+        return models.load_weights(model, tmp_path / "tiny.safetensors", **options)
+
+    return load
+
+
+def test_every_leaf_finds_its_tensor(load, state) -> None:
+    variables = load(Tiny(), state | {"bn.num_batches_tracked": np.array(3), "index": np.ones(2)})
+    params = variables["params"]
+    np.testing.assert_array_equal(
+        params["stem"]["conv"]["kernel"], state["conv.weight"].transpose(2, 3, 1, 0)
+    )
+    np.testing.assert_array_equal(params["stem"]["norm"]["scale"], state["bn.weight"])
+    np.testing.assert_array_equal(params["token"], state["extra.token"][0, 0])
+    np.testing.assert_array_equal(params["head"]["kernel"], state["fc.weight"].T)
+    statistics = variables["batch_stats"]["stem"]["norm"]
+    np.testing.assert_array_equal(statistics["var"], state["bn.running_var"])
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+def test_the_layout_is_told_from_the_names(load, state) -> None:
+    renamed = {name.replace("fc.", "head.fc."): array for name, array in state.items()}
+    variables = load(Tiny(), renamed)
+    np.testing.assert_array_equal(variables["params"]["head"]["bias"], state["fc.bias"])
+
+
+def test_half_precision_becomes_float32(load, state) -> None:
+    variables = load(Tiny(), {name: array.astype(np.float16) for name, array in state.items()})
+    assert variables["params"]["head"]["bias"].dtype == jnp.float32
+
+
+def test_another_number_of_classes_makes_a_new_head(load, state) -> None:
+    model = Tiny(num_classes=7)
+    with pytest.warns(UserWarning, match=r"made anew or adapted: .*head/kernel \(4, 3\) -> \(4, 7"):
+        variables = load(model, state)
+    assert not variables["params"]["head"]["kernel"].any()
+    with pytest.warns(UserWarning, match="made anew"):
+        variables = load(model, state, key=jax.random.key(0))
+    assert variables["params"]["head"]["kernel"].std() > 0.1
+    np.testing.assert_array_equal(variables["params"]["token"], state["extra.token"][0, 0])
+
+
+@pytest.mark.parametrize("channels", [1, 4, 6])
+def test_another_number_of_channels_adapts_the_stem(load, state, channels: int) -> None:
+    """What the model answers to gray images stays: exactly where colors are summed or repeated."""
+    gray = jnp.asarray(RANDOM.normal(size=(2, 8, 8, 1)), jnp.float32)
+    expected = Tiny().apply(load(Tiny(), state), jnp.repeat(gray, 3, axis=-1))
+    model = Tiny(in_channels=channels)
+    with pytest.warns(UserWarning, match="params/stem/conv/kernel"):
+        variables = load(model, state)
+    assert variables["params"]["stem"]["conv"]["kernel"].shape == (3, 3, channels, 4)
+    logits = model.apply(variables, jnp.repeat(gray, channels, axis=-1))
+    if channels != 4:
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+    kernel = state["conv.weight"].transpose(2, 3, 1, 0)
+    if channels == 4:
+        repeated = kernel[:, :, [0, 1, 2, 0]] * 0.75
+        np.testing.assert_allclose(variables["params"]["stem"]["conv"]["kernel"], repeated)
+
+
+def test_what_is_missing_and_what_is_left_over_is_listed(load, state) -> None:
+    del state["bn.running_var"]
+    state["layer5.weight"] = np.ones(3, np.float32)
+    with pytest.raises(models.WeightsError) as error:
+        load(Tiny(), state)
+    assert "the model has, the file lacks (1): bn.running_var" in str(error.value)
+    assert "the file has, the model lacks (1): layer5.weight" in str(error.value)
+
+
+def test_parts_that_the_model_does_without_are_left_out(load, state) -> None:
+    with pytest.warns(UserWarning, match="the auxiliary head are left out"):
+        load(Tiny(), state | {"aux.weight": np.ones(3, np.float32)})
+
+
+def test_shapes_that_do_not_fit_are_listed(load, state) -> None:
+    state["conv.weight"] = np.ones((5, 3, 3, 3), np.float32)
+    state["extra.token"] = np.ones((1, 1, 9), np.float32)
+    with pytest.raises(models.WeightsError) as error:
+        load(Tiny(), state)
+    assert "params/stem/conv/kernel (3, 3, 3, 4) from conv.weight (5, 3, 3, 3)" in str(error.value)
+    assert "params/token (4,) from extra.token (1, 1, 9)" in str(error.value)
+
+
+def test_models_that_nobody_else_has(load, state) -> None:
+    with pytest.raises(models.WeightsError, match="lenet5 exists in neither torchvision nor timm"):
+        load(models.create_model("lenet5"), state)
+
+
+@pytest.mark.parametrize("layout", [None, "torchvision", "timm"])
+def test_what_is_saved_is_what_was_loaded(load, state, layout, tmp_path: pathlib.Path) -> None:
+    variables = load(Tiny(), state)
+    models.save_weights(Tiny(), variables, tmp_path / "again.safetensors", layout=layout)
+    again = load_file(tmp_path / "again.safetensors")
+    assert again.pop("bn.num_batches_tracked") == 0
+    expected = {
+        name.replace("fc.", "head.fc." if layout == "timm" else "fc."): array
+        for name, array in state.items()
+    }
+    assert again.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+def test_saving_elsewhere(load, state, tmp_path: pathlib.Path) -> None:
+    variables = load(Tiny(), state)
+    with pytest.raises(models.WeightsError, match="names of torchvision, timm, not 'keras'"):
+        models.save_weights(Tiny(), variables, tmp_path / "a.safetensors", layout="keras")
+    with pytest.raises(ValueError, match=r"written as \.safetensors, got the name a\.pth"):
+        models.save_weights(Tiny(), variables, tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("form", "ours", "theirs"),
+    [
+        (DENSE_AS_CONV, (4, 5), (5, 4, 1, 1)),
+        (CONV_AS_DENSE, (1, 1, 4, 5), (5, 4)),
+        (with_axes(1, 2), (7,), (7, 1, 1)),
+        (after_flatten(2, 3), (30, 7), (7, 30)),
+    ],
+)
+def test_forms_are_bijections(form, ours: tuple, theirs: tuple) -> None:
+    array = RANDOM.normal(size=ours)
+    assert form.write(array).shape == theirs
+    np.testing.assert_array_equal(form.read(form.write(array)), array)
+    other = RANDOM.normal(size=theirs)
+    np.testing.assert_array_equal(form.write(form.read(other)), other)
+
+
+def test_a_dense_layer_behind_a_flattened_map() -> None:
+    """The product with a map flattened with its channels last, and with its channels first."""
+    maps, theirs = RANDOM.normal(size=(2, 2, 3, 5)), RANDOM.normal(size=(7, 30))
+    expected = maps.transpose(0, 3, 1, 2).reshape(2, -1) @ theirs.T
+    actual = maps.reshape(2, -1) @ after_flatten(2, 3).read(theirs)
+    np.testing.assert_allclose(actual, expected)
