@@ -20,22 +20,25 @@ def start(layer, x):
     [
         ("elu", lambda x: x if x > 0 else math.exp(x) - 1),
         ("gelu", lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2),
+        ("hard_sigmoid", lambda x: min(max(x + 3, 0), 6) / 6),
+        ("hard_swish", lambda x: x * min(max(x + 3, 0), 6) / 6),
         ("identity", lambda x: x),
         ("leaky_relu", lambda x: x if x > 0 else 0.01 * x),
         ("relu", lambda x: max(x, 0.0)),
+        ("relu6", lambda x: min(max(x, 0.0), 6.0)),
         ("sigmoid", lambda x: 1 / (1 + math.exp(-x))),
         ("silu", lambda x: x / (1 + math.exp(-x))),
         ("tanh", math.tanh),
     ],
 )
 def test_activation(name, formula):
-    points = [-3.0, -1.0, -0.1, 0.0, 0.5, 2.0]
+    points = [-4.0, -3.0, -1.0, -0.1, 0.0, 0.5, 2.0, 7.0]
     expected = [formula(x) for x in points]
     np.testing.assert_allclose(layers.activation(name)(jnp.array(points)), expected, atol=1e-6)
 
 
 def test_every_activation_is_tested_and_every_unknown_one_refused():
-    assert len(layers.ACTIVATIONS) == 8
+    assert len(layers.ACTIVATIONS) == 11
     with pytest.raises(ValueError, match=r"unknown activation 'gleu'; did you mean 'gelu'\?"):
         layers.activation("gleu")
 
@@ -219,6 +222,43 @@ def test_max_pool_padding_is_never_the_maximum():
 
 def test_max_pool_leaves_out_what_does_not_fit():
     assert layers.max_pool(jnp.ones((1, 5, 7, 2)), 2).shape == (1, 2, 3, 2)
+
+
+@pytest.mark.parametrize("window", [2, 3])
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("size", range(3, 10))
+def test_max_pool_to_the_end(size, padding, stride, window):
+    """One window more than fit, if it begins before the padding on the right, and is needed."""
+    x = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    fit, rest = divmod(size + 2 * padding - window, stride)
+    starts = [index * stride - padding for index in range(fit + 1)]
+    if rest and starts[-1] + stride < size:
+        starts.append(starts[-1] + stride)
+    expected = [
+        [x[max(r, 0) : r + window, max(c, 0) : c + window].max() for c in starts] for r in starts
+    ]
+    images = jnp.asarray(x)[None, :, :, None]
+    pooled = layers.max_pool(images, window, stride=stride, padding=padding, ceil=True)
+    np.testing.assert_array_equal(pooled[0, :, :, 0], expected)
+
+
+def test_squeeze_excite():
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype(np.float32)
+    y, variables = start(layers.SqueezeExcite(reduced=3), x)
+    reduce, expand = (variables["params"][name] for name in ("reduce", "expand"))
+    hidden = np.maximum(x.mean((1, 2)) @ reduce["kernel"] + reduce["bias"], 0)
+    factor = 1 / (1 + np.exp(-(hidden @ expand["kernel"] + expand["bias"])))
+    np.testing.assert_allclose(y, x * factor[:, None, None], rtol=1e-5)
+
+
+def test_stochastic_depth_drops_examples_as_a_whole():
+    x = jnp.ones((64, 3, 3, 2))
+    layer = layers.StochasticDepth(0.5)
+    y = layer.apply({}, x, train=True, rngs={"dropout": KEY}).reshape(64, -1)
+    assert set(np.unique(y)) == {0, 2}
+    np.testing.assert_array_equal(y.min(1), y.max(1))
+    np.testing.assert_array_equal(layer.apply({}, x, train=False), x)
 
 
 def test_max_pool_gives_the_gradient_to_the_first_of_equals():

@@ -1,6 +1,7 @@
 """What architectures share: convolution, normalization, activation, initialization, pooling."""
 
 from jaxvision.models.layers.activations import ACTIVATIONS, activation
+from jaxvision.models.layers.attention import SqueezeExcite, StochasticDepth
 from jaxvision.models.layers.convolution import ConvNorm, Size, conv
 from jaxvision.models.layers.initializers import INITIALIZERS, Initializer, initializer
 from jaxvision.models.layers.normalization import NORMS, check_norm, norm
@@ -13,6 +14,8 @@ __all__ = [
     "ConvNorm",
     "Initializer",
     "Size",
+    "SqueezeExcite",
+    "StochasticDepth",
     "activation",
     "avg_pool",
     "check_norm",

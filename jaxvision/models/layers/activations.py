@@ -12,9 +12,12 @@ from jaxvision._suggest import unknown
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "elu": jax.nn.elu,
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "hard_swish": jax.nn.hard_swish,
     "identity": lambda x: x,
     "leaky_relu": jax.nn.leaky_relu,
     "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
     "sigmoid": jax.nn.sigmoid,
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
@@ -25,8 +28,9 @@ def activation(name: str) -> Callable[[Array], Array]:
     """Looks up an elementwise nonlinearity.
 
     Args:
-        name: "elu", "gelu" (exact, by the error function), "identity", "leaky_relu" (slope 0.01),
-            "relu" (gradient 0 at 0), "sigmoid", "silu" or "tanh".
+        name: "elu", "gelu" (exact, by the error function), "hard_sigmoid" and "hard_swish"
+            (piecewise: Howard et al., 2019, arXiv:1905.02244), "identity", "leaky_relu" (slope
+            0.01), "relu" (gradient 0 at 0), "relu6" (at most 6), "sigmoid", "silu" or "tanh".
 
     Returns:
         A function of an array.

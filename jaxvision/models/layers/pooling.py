@@ -13,6 +13,7 @@ def max_pool(
     *,
     stride: int | None = None,
     padding: int = 0,
+    ceil: bool = False,
 ) -> Float[Array, "batch out_height out_width channels"]:
     """Takes the maximum of each window. Where several are equal, the first gets the gradient.
 
@@ -21,7 +22,9 @@ def max_pool(
         window: The height and width of a window.
         stride: The step between windows; None for windows side by side.
         padding: How far windows reach over each edge, at most half a window; what lies beyond is
-            never the maximum. A window that does not fit is left out.
+            never the maximum.
+        ceil: Whether a last window that begins inside but does not fit counts too, rather than
+            being left out.
 
     Returns:
         The maxima.
@@ -34,7 +37,8 @@ def max_pool(
     """
     _check_pool(window, padding)
     stride = window if stride is None else stride
-    edges = ((padding, padding), (padding, padding))
+    over = [_overhang(size, window, stride, padding) if ceil else 0 for size in x.shape[1:3]]
+    edges = [(padding, padding + beyond) for beyond in over]
     return nn.max_pool(x, (window, window), (stride, stride), edges)
 
 
@@ -106,6 +110,13 @@ def flatten(x: Float[Array, "batch height width channels"]) -> Float[Array, "bat
     """
     # A size of -1 could not be inferred for a batch without rows.
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+def _overhang(size: int, window: int, stride: int, padding: int) -> int:
+    """How far a window that begins inside, but does not fit, reaches beyond the padding."""
+    rest = (size + 2 * padding - window) % stride
+    start = size + 2 * padding - window - rest + stride
+    return stride - rest if rest and start < size + padding else 0
 
 
 def _check_pool(window: int, padding: int) -> None:
