@@ -10,6 +10,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from jaxvision.train.frozen import frozen_batch_norms
 from jaxvision.train.selection import combine, partition, select
 from jaxvision.train.state import Batch, TrainState
 
@@ -64,7 +65,8 @@ class TrainStep:
         def loss_fn(
             trainable: PyTree, model_state: PyTree, batch: Batch, key: Key[Array, ""]
         ) -> Any:  # what the user's function gives is checked where it is taken apart
-            return self.loss_fn(combine(trainable, frozen), model_state, batch, key)
+            with frozen_batch_norms(frozen):
+                return self.loss_fn(combine(trainable, frozen), model_state, batch, key)
 
         gradients, model_state, metrics = _gradients(
             loss_fn,
@@ -188,8 +190,8 @@ def make_train_step(
             `value` of the loss, as `optax.contrib.reduce_on_plateau` does, but not a function to
             search along (`optax.lbfgs`).
         trainable: Regular expressions over parameter paths, as in `select`. The other parameters
-            stay as they are: they have no gradient and no optimizer state. (The running statistics
-            of a BatchNorm are no parameters; they follow the batches.) None trains all.
+            stay as they are: they have no gradient and no optimizer state, and a BatchNorm among
+            them normalizes by its running statistics, which do not move. None trains all.
         ema_decay: If given, `state.ema_params` follows the parameters as
             `decay * ema + (1 - decay) * params`, with the smaller of this and `(1 + t) / (10 + t)`
             for a decay after t steps. Without that ramp a short run's average is mostly the

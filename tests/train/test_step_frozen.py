@@ -1,5 +1,6 @@
 """Parameters that do not train."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,13 +66,13 @@ def test_integer_parameters_may_be_frozen() -> None:
 
 
 def test_training_some_is_training_all_with_the_others_held() -> None:
-    """The gradient of what trains does not depend on what is frozen."""
+    """The gradient of what trains does not depend on what is frozen (but for BatchNorm's mode)."""
     held = train.create_optimizer("momentum", 0.1)
     batch = small_net.batches(1)[0]
-    state, step = frozen_net("momentum", trainable=["head"])
+    state, step = frozen_net("momentum", trainable=["head", "norm"])
     loss_fn = step.loss_fn
     parts = []
-    for trainable in (["head"], None):
+    for trainable in (["head", "norm"], None):
         one = train.make_train_step(loss_fn, held, trainable=trainable)
         ready = one.prepare(state.replace(opt_state=held.init(state.params), ema_params=None))
         parts.append(jax.jit(one)(ready, batch)[0].params["head"])
@@ -90,3 +91,50 @@ def test_training_some_is_training_all_with_the_others_held() -> None:
 def test_patterns_that_are_no_use(trainable, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         frozen_net(trainable=trainable)
+
+
+class ToldWhenCalled(nn.Module):
+    """A BatchNorm that learns of training when it is called, by position or by name."""
+
+    by_name: bool
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        norm = nn.BatchNorm(name="norm")
+        x = norm(x, use_running_average=not train) if self.by_name else norm(x, not train)
+        return nn.Dense(10, name="head")(x.mean((1, 2)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [small_net.SmallNet(), ToldWhenCalled(by_name=True), ToldWhenCalled(by_name=False)],
+    ids=["made", "named", "placed"],
+)
+@pytest.mark.parametrize(
+    ("trainable", "frozen"), [(["head"], True), (["head", "norm/bias"], False), (None, False)]
+)
+def test_a_frozen_batch_norm_is_in_inference_mode(model, trainable, frozen: bool) -> None:
+    """It normalizes by what it has learnt, and learns no more; one that trains in part does."""
+    batch, tx = small_net.batches(1)[0], optax.sgd(0.1)
+    state = train.init_state(jax.random.key(0), model, tx, batch["image"][:1])
+    loss_fn = train.classification.make_loss_fn(model)
+    step = train.make_train_step(loss_fn, tx, trainable=trainable, accumulate_steps=2)
+    state = step.prepare(state)
+    after, metrics = jax.jit(step)(state, batch)
+    expected = train.classification.make_eval_fn(model)(state, batch)
+    same = float(metrics["loss"][0]) == pytest.approx(float(expected["loss"][0]), rel=1e-5)
+    moved = not np.array_equal(
+        after.model_state["batch_stats"]["norm"]["mean"],
+        state.model_state["batch_stats"]["norm"]["mean"],
+    )
+    assert (same, moved) == (frozen, not frozen)
+    # What was intercepted in one step is not in the next application of the model.
+    variables = {"params": state.params, **state.model_state}
+    _, updates = model.apply(
+        variables,
+        batch["image"],
+        train=True,
+        mutable=["batch_stats"],
+        rngs={"dropout": jax.random.key(0)},
+    )
+    assert updates["batch_stats"]["norm"]["mean"].any()
