@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from jaxvision._trees import path_name
+
 Where = Callable[[str, Array], bool]
 """`where(path, leaf)`: whether a parameter such as `"stage1_block0/conv1/kernel"` is penalised."""
 
@@ -90,10 +92,7 @@ def l1_regularization(
 def _sum(
     measure: Callable[[Array], Array], params: PyTree[Float[Array, "..."]], where: Where
 ) -> Float[Array, ""]:
-    named = [
-        (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-    ]
+    named = [(path_name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
     chosen = [leaf for name, leaf in named if where(name, leaf)]
     if not chosen:
         raise ValueError(

@@ -93,7 +93,7 @@ class Rule:
         path: A regular expression that matches the whole path of a module of ours, such as
             `stage(\d)_block(\d+)/conv1/conv`; or of a leaf, such as `class_token`, where that has
             no usual name.
-        name: The module or leaf there: a template with `\\1` and so on, or a function of the match.
+        name: The module or leaf there: a template with `\1` and so on, or a function of the match.
         form: How the kernel (or the leaf) is arranged there; None is torch's way for its shape.
     """
 

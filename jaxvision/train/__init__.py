@@ -1,5 +1,6 @@
 """State, step, loop, checkpoint: what every task composes."""
 
+from jaxvision._trees import path_name
 from jaxvision.train import classification
 from jaxvision.train.accumulator import NonFiniteLossError
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
@@ -10,7 +11,7 @@ from jaxvision.train.parallel import ParallelStep, parallelize
 from jaxvision.train.restore import restore_for_evaluation
 from jaxvision.train.run_folder import RunFolderError, SettingsError, read_metrics
 from jaxvision.train.runtime import start
-from jaxvision.train.selection import combine, partition, path_name, select
+from jaxvision.train.selection import combine, partition, select
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
 from jaxvision.train.state import Batch, TrainState, evaluation_variables, init_state
 from jaxvision.train.step import LossFn, Metrics, Step, TrainStep, make_train_step

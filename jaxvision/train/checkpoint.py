@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from jaxvision._files import write_json
 from jaxvision._logs import absl_level
-from jaxvision.train.selection import combine, path_name
+from jaxvision._trees import path_name
+from jaxvision.train.selection import combine
 
 PyTree = Any
 MANIFEST = "manifest.json"

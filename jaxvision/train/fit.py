@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from jaxvision._trees import path_name
 from jaxvision.data import Batches, Dataset, Prefetch
 from jaxvision.metrics import compute
 from jaxvision.train.accumulator import MetricAccumulator, NonFiniteLossError
@@ -25,7 +26,6 @@ from jaxvision.train.intervals import Intervals
 from jaxvision.train.parallel import ParallelStep, parallelize
 from jaxvision.train.program import Program
 from jaxvision.train.run import Run
-from jaxvision.train.selection import path_name
 from jaxvision.train.step import Step, check_metrics
 
 PyTree = Any
@@ -196,15 +196,18 @@ class _Loop:
         self._accumulator = accumulator
         self._interrupts = interrupts
         self._shown: dict[str, str] = {}
-        self._finite = self._finite_leaves() if run.folder is not None else np.empty(0)
+        replicated = jax.NamedSharding(parallel.mesh, jax.P())
+        self._are_finite = jax.jit(_finite, out_shardings=replicated)
+        self._finite = (
+            np.asarray(self._are_finite(state)) if run.folder is not None else np.empty(0)
+        )
         self._position: Any = None
         self._clock = step, time.perf_counter()
 
     @property
     def evaluation(self) -> dict[str, float]:
         """The last evaluation, of this call or of one that it went on from."""
-        lines = [line for line in self._run.history if line["split"] != "train"]
-        last = lines[-1] if lines else {}
+        last: dict[str, Any] = next(reversed(self._evaluations()), {})
         return {name: value for name, value in last.items() if name not in ("step", "split")}
 
     def run(self, chunks: Iterator[Chunk], bar: Any, *, fused: bool) -> None:
@@ -235,7 +238,7 @@ class _Loop:
             return
         with self._guard():
             sums = self._accumulator.sums()
-            if (lost := self._finite & ~self._finite_leaves()).any():
+            if (lost := self._finite & ~np.asarray(self._are_finite(self.state))).any():
                 names = [path_name(path) or "the state" for path, _ in _inexact(self.state)]
                 raise NonFiniteLossError(
                     f"{names[int(lost.argmax())]} is not finite after step {self.step}"
@@ -247,11 +250,9 @@ class _Loop:
         with self._guard():
             if self._accumulator.sums():
                 self._log()
-        evaluated = {line["step"] for line in self._run.history if line["split"] != "train"}
-        if self._evaluation is not None and self.step not in evaluated:
-            self.save(wait=True)  # first what took longest
+        self.save(wait=True)  # before the evaluation, which may be cut off
+        if self.step not in {line["step"] for line in self._evaluations()}:
             self._evaluate()
-        self.save(wait=True)
         if self._interrupts.requested():
             self._leave()
 
@@ -261,10 +262,8 @@ class _Loop:
         tqdm.write(f"saved step {self.step} to {self._run.folder}", file=sys.stderr)
         self._interrupts.act()
 
-    def _finite_leaves(self) -> np.ndarray:
-        """Which floating-point leaves of the state hold no NaN or infinity, in their order."""
-        replicated = jax.NamedSharding(self._parallel.mesh, jax.P())
-        return np.asarray(jax.jit(_finite, out_shardings=replicated)(self.state))
+    def _evaluations(self) -> list[dict[str, Any]]:
+        return [line for line in self._run.history if line["split"] != "train"]
 
     def _log(self) -> None:
         with self._guard():
@@ -346,6 +345,7 @@ def _inexact(state: PyTree) -> list[tuple[Any, Any]]:
 
 
 def _finite(state: PyTree) -> jax.Array:
+    """Which floating-point leaves of a state hold no NaN or infinity, in their order."""
     finite = [jnp.isfinite(leaf).all() for _, leaf in _inexact(state)]
     return jnp.array(finite, dtype=bool)
 

@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from jaxvision.train.selection import path_name
+from jaxvision._trees import path_name
 
 PyTree = Any
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxvision.train.selection import path_name
+from jaxvision._trees import path_name
 
 PyTree = Any
 

@@ -9,8 +9,8 @@ import jax
 import optax
 
 from jaxvision._suggest import unknown
+from jaxvision._trees import path_name
 from jaxvision.losses import is_kernel
-from jaxvision.train.selection import path_name
 
 PyTree = Any
 LearningRate = float | Callable[[Any], Any]

@@ -57,7 +57,8 @@ def run_settings(settings: Any, step: Any, data: Any = None) -> dict[str, Any]:
         },
     }
     try:
-        return json.loads(to_json(json.loads(json.dumps(content, default=_plain))))
+        # NaN, which is unequal to itself, becomes None.
+        return json.loads(json.dumps(content, default=_plain), parse_constant=lambda _: None)
     except TypeError as error:
         raise TypeError(f"settings must be numbers, strings, lists and dicts: {error}") from None
 

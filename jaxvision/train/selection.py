@@ -7,24 +7,9 @@ from typing import Any
 import jax
 
 from jaxvision._suggest import unknown
+from jaxvision._trees import path_name
 
 PyTree = Any
-
-
-def path_name(path: Sequence[Any]) -> str:
-    """The path of a leaf as text, its parts joined by `/`.
-
-    Args:
-        path: What `jax.tree_util` hands over as the path of a leaf.
-
-    Returns:
-        For example `"stage1_block0/conv1/kernel"`.
-
-    >>> leaves = jax.tree_util.tree_leaves_with_path({"head": {"bias": 0.0}})
-    >>> path_name(leaves[0][0])
-    'head/bias'
-    """
-    return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
 
 
 def select(tree: PyTree, patterns: Sequence[str]) -> PyTree:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvision._trees import path_name
 from jaxvision.models.base import Model
 from jaxvision.models.layout import Form, Layout
 from jaxvision.models.weights.state_dict import StateDict, read_state_dict, write_state_dict
@@ -91,7 +92,7 @@ def load_weights(
             stacklevel=2,
         )
     return jax.tree_util.tree_map_with_path(
-        lambda leaf_path, _: jnp.asarray(values[_name(leaf_path)]), shapes
+        lambda leaf_path, _: jnp.asarray(values[path_name(leaf_path)]), shapes
     )
 
 
@@ -155,7 +156,7 @@ def _leaves(layout: Layout, tree: PyTree) -> dict[str, _Leaf]:
     """All leaves of a tree of variables, by path."""
     leaves = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        name = _name(path)
+        name = path_name(path)
         leaves[name] = _Leaf(leaf.shape, *layout.find(name.partition("/")[2], len(leaf.shape)))
     return leaves
 
@@ -223,10 +224,6 @@ def _with_channels(kernel: np.ndarray, old: int, new: int) -> np.ndarray:
 
 def _is_head(path: str) -> bool:
     return path.rpartition("/")[0].rpartition("/")[2] == "head"
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
 
 
 def _at(tree: Any, path: str) -> Any:
