@@ -91,6 +91,9 @@ class Model(nn.Module, kw_only=True):
     default_image_size: ClassVar[int] = 224
     """Height and width of the images that the architecture was made for."""
 
+    auxiliary_weight: ClassVar[float] = 0.3
+    """What the loss of each auxiliary head counts, beside that of `head`."""
+
     def __post_init__(self) -> None:
         if self.num_classes < 1:
             raise ValueError(f"num_classes must be 1 or more, got {self.num_classes}")
@@ -121,6 +124,20 @@ class Model(nn.Module, kw_only=True):
         """Computes the vector that the head classifies: the average of the last feature map."""
         last = list(self.features(x, train).values())[-1]
         return layers.global_average_pool(last)
+
+    def with_auxiliary(
+        self, x: Images, train: bool = False
+    ) -> tuple[Float[Array, "batch classes"], tuple[Float[Array, "batch classes"], ...]]:
+        """Computes the logits and those of the auxiliary heads, which help to train early layers.
+
+        Args:
+            x: As for a call.
+            train: As for a call.
+
+        Returns:
+            The logits of `head`, and those of each auxiliary head; none for most models.
+        """
+        return self(x, train), ()
 
     def layouts(self) -> Mapping[str, Layout]:
         """How the libraries that have this model call its leaves, for `load_weights`.

@@ -23,8 +23,14 @@ COMPUTED = {
     "resnet18": {},
 }
 # Their convolutions are not padded, so that maps are smaller than the stride says.
-UNPADDED = {"lenet5"}
-SHAPE = (2, 33, 47, 3)
+UNPADDED = ("lenet5",)
+# Those that need larger images than 33x47: the start of their names, and a size.
+LARGER: dict[str, tuple[int, int]] = {}
+
+
+def shape_for(name, channels=3):
+    sizes = [size for start, size in LARGER.items() if name.startswith(start)]
+    return (2, *(sizes[0] if sizes else (33, 47)), channels)
 
 
 def build(case, **options):
@@ -35,7 +41,7 @@ def build(case, **options):
 def filled(request, fill):
     """A case, its model, images, and variables."""
     model = build(request.param)
-    images = jax.random.normal(jax.random.key(1), SHAPE)
+    images = jax.random.normal(jax.random.key(1), shape_for(request.param))
     return request.param, model, images, fill(model, images)
 
 
@@ -45,54 +51,40 @@ def test_every_family_is_computed():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_shapes_and_types(name):
+def test_shapes_types_and_strides(name):
     model = models.create_model(name, num_classes=5)
-    images = jnp.zeros(SHAPE)
-
-    def calls(key, x):
-        variables = model.init(key, x)
-        return (
-            variables,
-            model.apply(variables, x),
-            model.apply(variables, x, method="embed"),
-        )
-
-    variables, logits, vector = jax.eval_shape(calls, jax.random.key(0), images)
-    assert logits.shape == (2, 5)
-    assert logits.dtype == jnp.float32
-    assert vector.ndim == 2
-    assert vector.shape[0] == 2
-    params = variables["params"]
-    assert params["head"]["kernel"].shape == (vector.shape[1], 5)
-    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_feature_maps_follow_their_strides(name):
-    model = models.create_model(name)
+    shape = shape_for(name)
     strides = []
 
-    def call(key, x):
-        features, _ = model.init_with_output(key, x, method="features")
+    def calls(module, x):
+        features = module.features(x)
         strides.extend(int(key.removeprefix("stride")) for key in features)
-        return features
+        return features, module(x)
 
-    features = jax.eval_shape(call, jax.random.key(0), jnp.zeros(SHAPE))
+    (features, logits), variables = jax.eval_shape(
+        lambda key, x: model.init_with_output(key, x, method=calls),
+        jax.random.key(0),
+        jnp.zeros(shape),
+    )
+    assert (logits.shape, logits.dtype) == ((2, 5), jnp.float32)
+    assert variables["params"]["head"]["kernel"].shape[1] == 5
+    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
     assert strides == [strides[0] * 2**i for i in range(len(strides))]
     for stride in strides:
-        shape = features[f"stride{stride}"].shape
-        assert len(shape) == 4
-        assert shape[0] == 2
-        expected = [-(-size // stride) for size in SHAPE[1:3]]
-        if name in UNPADDED:
-            assert all(0 < s <= e for s, e in zip(shape[1:3], expected, strict=True))
+        sizes = features[f"stride{stride}"].shape
+        assert len(sizes) == 4
+        assert sizes[0] == 2
+        expected = [-(-size // stride) for size in shape[1:3]]
+        if name.startswith(UNPADDED):
+            assert all(0 < s <= e for s, e in zip(sizes[1:3], expected, strict=True))
         else:
-            assert list(shape[1:3]) == expected
+            assert list(sizes[1:3]) == expected
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_layer_computes_in_the_dtype(name):
-    model = models.create_model(name, dtype="bfloat16")
+@pytest.mark.parametrize("case", COMPUTED)
+def test_every_layer_computes_in_the_dtype(case):
+    model = build(case, dtype="bfloat16")
     dtypes = {}
 
     def note(call, args, kwargs, context):
@@ -101,7 +93,7 @@ def test_every_layer_computes_in_the_dtype(name):
         return call(*args, **kwargs)
 
     with nn.intercept_methods(note):
-        variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(SHAPE))
+        variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape_for(case)))
     assert dtypes.keys() >= {(part,) for part in variables["params"]}
     assert set(dtypes.values()) == {jnp.dtype("bfloat16")}
     assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
@@ -123,17 +115,18 @@ def test_description_makes_the_model_again(name):
 def test_what_is_no_image_is_refused(name):
     model = models.create_model(name, in_channels=3)
     key = jax.random.key(0)
+    height, width = shape_for(name)[1:3]
     for method in ("__call__", "embed", "features"):
         with pytest.raises(TypeError, match=r"floating point, got uint8; scale them first"):
-            model.init(key, np.zeros(SHAPE, np.uint8), method=method)
+            model.init(key, np.zeros((2, height, width, 3), np.uint8), method=method)
         with pytest.raises(ValueError, match=r"in_channels=3, but the images have 1 channels"):
-            model.init(key, jnp.zeros((2, 33, 47, 1)), method=method)
+            model.init(key, jnp.zeros((2, height, width, 1)), method=method)
         with pytest.raises(
-            ValueError, match=r"\(batch, height, width, channels\), got \(33, 47, 3"
+            ValueError, match=r"\(batch, height, width, channels\), got \(\d+, \d+, 3\)"
         ):
-            model.init(key, jnp.zeros((33, 47, 3)), method=method)
-        with pytest.raises(ValueError, match=r"must have pixels .* \(2, 0, 47, 3\)"):
-            model.init(key, jnp.zeros((2, 0, 47, 3)), method=method)
+            model.init(key, jnp.zeros((height, width, 3)), method=method)
+        with pytest.raises(ValueError, match=r"must have pixels .* \(2, 0, \d+, 3\)"):
+            model.init(key, jnp.zeros((2, 0, width, 3)), method=method)
 
 
 @pytest.mark.parametrize("case", COMPUTED)
@@ -141,7 +134,7 @@ def test_what_is_no_image_is_refused(name):
 def test_any_number_of_channels(case, channels):
     model = build(case, in_channels=channels)
     logits, _ = jax.eval_shape(
-        model.init_with_output, jax.random.key(0), jnp.zeros((2, 33, 47, channels))
+        model.init_with_output, jax.random.key(0), jnp.zeros(shape_for(case, channels))
     )
     assert logits.shape == (2, 5)
 
@@ -150,7 +143,7 @@ def test_any_number_of_channels(case, channels):
 def test_float64_images_and_parameters_compute_in_float64(case):
     model = build(case)
     with jax.enable_x64(True):
-        images = jnp.zeros(SHAPE, jnp.float64)
+        images = jnp.zeros(shape_for(case), jnp.float64)
         variables = jax.eval_shape(model.init, jax.random.key(0), images)
         assert {p.dtype for p in jax.tree.leaves(variables["params"])} == {jnp.dtype("float32")}
         variables = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float64), variables)
@@ -215,14 +208,15 @@ def test_training_updates_the_statistics_there_are(filled):
 
     @jax.jit
     def loss_fn(params, key):
-        logits, updates = model.apply(
+        (logits, auxiliary), updates = model.apply(
             {**variables, "params": params},
             images,
             train=True,
             mutable=["batch_stats"],
             rngs={"dropout": key},
+            method="with_auxiliary",
         )
-        return (logits**2).sum(), updates
+        return sum((each**2).sum() for each in (logits, *auxiliary)), updates
 
     (_, updates), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
         variables["params"], jax.random.key(2)

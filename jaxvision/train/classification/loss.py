@@ -52,19 +52,24 @@ class ClassificationLoss:
             images = self.augment(augment_key, images)
         if self.mix is not None:
             images, labels = self.mix(mix_key, images, labels, weight=weight)
-        logits, model_state = self.model.apply(
+        has_auxiliary = isinstance(self.model, models.Model)
+        outputs, model_state = self.model.apply(
             {"params": params, **model_state},
             normalize(images, self.mean, self.std),
             train=True,
             rngs={"dropout": dropout_key},
             mutable=list(model_state),
+            method="with_auxiliary" if has_auxiliary else None,
         )
+        logits, auxiliary = outputs if has_auxiliary else (outputs, ())
         # With class weights, the mean is over the weights of the labels.
         class_weights = None if self.class_weights is None else jnp.array(self.class_weights)
         options: dict[str, Any] = {}
         if self.loss is losses.cross_entropy:
             options = {"label_smoothing": self.label_smoothing, "class_weights": class_weights}
         values = self.loss(logits, labels, **options)
+        for early in auxiliary:
+            values += self.model.auxiliary_weight * self.loss(early, labels, **options)
         share = jnp.ones(()) if class_weights is None else _class_weight(labels, class_weights)
         count = (weight * share).sum()
         total, _ = metrics.mean(values, weight)

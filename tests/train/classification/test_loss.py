@@ -98,6 +98,28 @@ def test_labels_may_be_distributions() -> None:
     assert got == pytest.approx(terms.sum() / (mixed @ weights).sum(), rel=1e-5)
 
 
+def test_auxiliary_heads_count_by_their_weight() -> None:
+    class TwoHeads(models.Model, kw_only=True):
+        def setup(self) -> None:
+            self.head = nn.Dense(self.num_classes)
+            self.early = nn.Dense(self.num_classes)
+
+        def embed(self, x, train=False):
+            return x.reshape(len(x), -1)
+
+        def with_auxiliary(self, x, train=False):
+            return self(x, train), (self.early(self.embed(x)),)
+
+    model = TwoHeads(num_classes=3)
+    variables = model.init(KEY, jnp.asarray(IMAGES), method="with_auxiliary")
+    loss_fn = classification.make_loss_fn(model)
+    loss, (_, measured) = loss_fn(variables["params"], {}, BATCH, KEY)
+    logits, (early,) = model.apply(variables, IMAGES, method="with_auxiliary")
+    expected = losses.cross_entropy(logits, LABELS) + 0.3 * losses.cross_entropy(early, LABELS)
+    assert float(loss) == pytest.approx(float(expected.mean()), rel=1e-5)
+    assert metrics.compute(measured)["accuracy"] == float((logits.argmax(1) == LABELS).mean())
+
+
 def test_padding_and_void_labels_cost_nothing() -> None:
     """Whatever a row of weight 0 holds, neither the loss nor the gradient shows it."""
     weight = np.float32([1, 1, 1, 1, 0, 0])
