@@ -116,7 +116,7 @@ def test_auxiliary_heads_count_by_their_weight() -> None:
     loss, (_, measured) = loss_fn(variables["params"], {}, BATCH, KEY)
     labels = jnp.asarray(LABELS)
     logits, (early,) = model.apply(variables, IMAGES, method="with_auxiliary")
-    expected = losses.cross_entropy(logits, labels) + 0.3 * losses.cross_entropy(early, LABELS)
+    expected = losses.cross_entropy(logits, labels) + 0.3 * losses.cross_entropy(early, labels)
     assert float(loss) == pytest.approx(float(expected.mean()), rel=1e-5)
     assert metrics.compute(measured)["accuracy"] == float((logits.argmax(1) == labels).mean())
 
