@@ -40,6 +40,7 @@ def main(settings: Settings) -> int:
     if saved["step"].get("task") != "classification" or not described.get("image_shape"):
         raise SystemExit(f"{settings.run_dir} is not the run of a classifier on images")
     height, width, channels = described["image_shape"]
+    how = data.Preprocessing(**(described["preprocessing"] or {"size": (height, width)}))
     names, pixels, failed = [], [], 0
     for name in settings.images:
         try:
@@ -49,7 +50,7 @@ def main(settings: Settings) -> int:
             failed += 1
             continue
         names.append(name)
-        pixels.append(data.resize_and_crop(image, (height, width)))
+        pixels.append(data.resize_and_crop(image, how))
     if pixels:
         predictions = train.classification.predict(
             model,

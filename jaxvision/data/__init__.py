@@ -1,18 +1,20 @@
 """Data sets, batches and augmentation."""
 
+from jaxvision._preprocessing import IMAGENET, Preprocessing
 from jaxvision.data import augment
 from jaxvision.data.batches import Batches
 from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError
 from jaxvision.data.folder import load_folder
-from jaxvision.data.images import decode_image, resize_and_crop
+from jaxvision.data.images import decode_image, preprocess, resize_and_crop
 from jaxvision.data.loading import load
+from jaxvision.data.normalization import normalize, to_float
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.prefetch import Prefetch
-from jaxvision.data.preprocess import normalize, to_float
 from jaxvision.data.source import Example, Source
 
 __all__ = [
+    "IMAGENET",
     "BatchPlan",
     "Batches",
     "CorruptImageError",
@@ -20,6 +22,7 @@ __all__ = [
     "DatasetError",
     "Example",
     "Prefetch",
+    "Preprocessing",
     "Source",
     "augment",
     "decode_image",
@@ -28,6 +31,7 @@ __all__ = [
     "load",
     "load_folder",
     "normalize",
+    "preprocess",
     "resize_and_crop",
     "to_float",
 ]

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.batches import Batches
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.source import (
@@ -38,6 +39,7 @@ class Dataset:
         class_names: What the labels mean; empty without labels.
         corrupt: What happens when an image that is read later cannot be decoded.
         num_skipped: Examples left out because they could not be decoded.
+        preprocessing: How the images were resized and cut; None if they were not.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     corrupt: Corrupt = "stop"
     num_skipped: int = 0
+    preprocessing: Preprocessing | None = None
 
     @property
     def num_classes(self) -> int:
@@ -173,6 +176,7 @@ class Dataset:
             "num_examples": len(self),
             "image_shape": shapes.get("image"),
             "class_names": list(self.class_names),
+            "preprocessing": self.preprocessing and self.preprocessing.describe(),
         }
 
 
@@ -229,6 +233,7 @@ def from_source(
     split: str,
     class_names: Sequence[str] = (),
     image_size: int | tuple[int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
     transform: Callable[[Example], Example] | None = None,
     in_memory: bool | None = None,
     corrupt: Corrupt = "stop",
@@ -241,6 +246,7 @@ def from_source(
         split: Which part of it this is.
         class_names: What the labels mean.
         image_size: Resizes and crops `image`, and maps of its size, to this height and width.
+        preprocessing: Resizes and crops as weights need it; to normalize is left to the loss.
         transform: Changes every example after that; what is no array of numbers then is left out.
         in_memory: Whether to decode all examples now; None does if they fit in `MEMORY_LIMIT`.
         corrupt: Whether an image that cannot be decoded stops, or is skipped with a count.
@@ -257,11 +263,14 @@ def from_source(
         raise ValueError(f"corrupt must be 'stop' or 'skip', got {corrupt!r}")
     if len(source) == 0:
         raise ValueError(f"{name}/{split} has no examples")
-    if isinstance(image_size, int):
-        image_size = (image_size, image_size)
-    if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
-        raise ValueError(f"image_size must be (height, width), both positive, got {image_size}")
-    source = Transformed(source, image_size, transform)
+    if image_size is not None:
+        if preprocessing is not None:
+            raise ValueError(
+                f"image_size={image_size} and preprocessing of {preprocessing.size} are both "
+                "given; give one"
+            )
+        preprocessing = Preprocessing(image_size)
+    source = Transformed(source, preprocessing, transform)
     if in_memory is None:
         example = first_readable(source, corrupt, name)
         size = sum(np.asarray(value).nbytes for value in example.values())
@@ -277,4 +286,5 @@ def from_source(
         class_names=tuple(class_names),
         corrupt=corrupt,
         num_skipped=num_skipped,
+        preprocessing=preprocessing,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.dataset import Dataset, from_source
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.images import decode_image
@@ -42,6 +43,7 @@ def load_folder(
     split: str = "all",
     class_names: Sequence[str] | None = None,
     image_size: int | tuple[int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
     channels: int = 3,
     transform: Callable[[Example], Example] | None = None,
     in_memory: bool | None = None,
@@ -58,6 +60,7 @@ def load_folder(
             takes all sub-folders, sorted by name.
         image_size: Height and width to bring the images to: resized until they cover it, then cut
             to the centre. None needs images that are all of one size.
+        preprocessing: Resizes and crops as weights need it; see `load`.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
         transform: Changes every example after that.
         in_memory: Whether to decode all images now; None does if they fit in 2 GiB.
@@ -110,6 +113,7 @@ def load_folder(
         split=split,
         class_names=names,
         image_size=image_size,
+        preprocessing=preprocessing,
         transform=transform,
         in_memory=in_memory,
         corrupt=corrupt,

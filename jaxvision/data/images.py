@@ -1,13 +1,17 @@
 """Image files to arrays."""
 
 import io
+import math
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, Shaped, UInt8
+from jaxtyping import Float32, Int, Shaped, UInt8
 from PIL import Image, ImageOps
 
+from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.errors import CorruptImageError
+from jaxvision.data.normalization import normalize, to_float
 
 ImageArray = Shaped[np.ndarray, "height width channels"] | Shaped[np.ndarray, "height width"]
 Resized = Shaped[np.ndarray, "new_height new_width *channels"]
@@ -85,32 +89,69 @@ def _channels_of(image: Image.Image) -> int:
     return {1: 1, 2: 4, 3: 3, 4: 4 if image.mode == "RGBA" else 3}[bands]
 
 
-def resize_and_crop(image: ImageArray, size: tuple[int, int], *, nearest: bool = False) -> Resized:
-    """Resizes an image until it just covers a size, and cuts out the centre.
+def resize_and_crop(image: ImageArray, how: Preprocessing, *, nearest: bool = False) -> Resized:
+    """Resizes an image until it covers what is asked for, and cuts out the centre.
+
+    Sizes and places are rounded as in torchvision's `Resize` and `CenterCrop`, and Pillow, which
+    they call too, interpolates: pixels are the same.
 
     Args:
         image: Pixels of any numeric type, with or without channels.
-        size: Height and width wanted.
-        nearest: Takes the nearest pixel, as label maps need, instead of a bilinear average.
+        how: Size, crop, interpolation and `squash`; nothing is normalized.
+        nearest: Takes the nearest pixel instead, as label maps need.
 
     Returns:
-        Pixels of the same type, at that size. Shrinking averages over the area (no aliasing), in
-        at most 32 bits.
+        Pixels of the same type, at that size. Shrinking averages over the area (no aliasing), but
+        for "nearest", in at most 32 bits.
 
-    >>> resize_and_crop(np.zeros((20, 30, 3), np.uint8), (8, 8)).shape
+    >>> resize_and_crop(np.zeros((20, 30, 3), np.uint8), Preprocessing(8)).shape
     (8, 8, 3)
     """
     height, width = image.shape[:2]
-    if (height, width) == tuple(size):
-        return image
-    scale = max(size[0] / height, size[1] / width)
-    covering = max(size[0], round(height * scale)), max(size[1], round(width * scale))
-    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
-    if nearest:
-        rows = _nearest(height, covering[0])[top : top + size[0]]
-        columns = _nearest(width, covering[1])[left : left + size[1]]
-        return image[np.ix_(rows, columns)]
-    return _bilinear(image, covering)[top : top + size[0], left : left + size[1]]
+    covered = math.floor(how.size[0] / how.crop), math.floor(how.size[1] / how.crop)
+    if not how.squash:
+        covered = _cover((height, width), covered)
+    if covered != (height, width):
+        if nearest or how.interpolation == "nearest":
+            image = image[np.ix_(_nearest(height, covered[0]), _nearest(width, covered[1]))]
+        else:
+            image = _interpolate(image, covered, Image.Resampling[how.interpolation.upper()])
+    top, left = (round((old - new) / 2) for old, new in zip(covered, how.size, strict=True))
+    return image[top : top + how.size[0], left : left + how.size[1]]
+
+
+def preprocess(
+    image: UInt8[np.ndarray, "height width channels"], preprocessing: Preprocessing
+) -> Float32[np.ndarray, "new_height new_width channels"]:
+    """Does all to one image that a model's weights need: resizing, cutting and normalizing.
+
+    To train or evaluate on many images, give `preprocessing` to `load` or `load_folder`, which
+    resize and cut, and its `mean` and `std` to the loss, which normalizes after augmentation.
+
+    Args:
+        image: Pixels from 0 to 255.
+        preprocessing: What to do.
+
+    Returns:
+        What the model takes, without the axis of the batch.
+
+    Raises:
+        ValueError: The means are not as many as the channels.
+
+    >>> white = np.full((40, 30, 3), 255, np.uint8)
+    >>> preprocess(white, Preprocessing(8, mean=[0.5], std=[0.5])).max()
+    np.float32(1.0)
+    """
+    resized = resize_and_crop(image, preprocessing)
+    normalized = normalize(to_float(jnp.asarray(resized)), preprocessing.mean, preprocessing.std)
+    return np.asarray(normalized)
+
+
+def _cover(old: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The least size of the same aspect ratio that covers another."""
+    if size[0] * old[1] >= size[1] * old[0]:
+        return size[0], max(size[1], size[0] * old[1] // old[0])
+    return max(size[0], size[1] * old[0] // old[1]), size[1]
 
 
 def _nearest(old: int, new: int) -> Int[np.ndarray, " new"]:
@@ -118,14 +159,19 @@ def _nearest(old: int, new: int) -> Int[np.ndarray, " new"]:
     return ((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
 
 
-def _bilinear(image: ImageArray, size: tuple[int, int]) -> Resized:
+def _interpolate(image: ImageArray, size: tuple[int, int], how: Image.Resampling) -> Resized:
     if image.ndim == 3 and not (image.dtype == np.uint8 and image.shape[-1] == 3):
-        planes = [_bilinear(image[..., channel], size) for channel in range(image.shape[-1])]
+        planes = [
+            _interpolate(image[..., channel], size, how) for channel in range(image.shape[-1])
+        ]
         return np.stack(planes, axis=-1)
     if image.dtype == np.uint8:
         pillow = Image.fromarray(image)
     else:
         floating = np.issubdtype(image.dtype, np.floating)
         pillow = Image.fromarray(image.astype(np.float32 if floating else np.int32))
-    resized = pillow.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(resized).astype(image.dtype)
+    resized = np.asarray(pillow.resize((size[1], size[0]), how))
+    if np.issubdtype(image.dtype, np.integer):  # interpolation may overshoot
+        limits = np.iinfo(image.dtype)
+        resized = resized.clip(limits.min, limits.max)
+    return resized.astype(image.dtype)

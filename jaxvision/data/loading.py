@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Callable
 
+from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.dataset import Dataset, from_source
 from jaxvision.data.source import Corrupt, Example
 from jaxvision.data.tfds_source import open_tfds
@@ -14,6 +15,7 @@ def load(
     data_dir: str | pathlib.Path | None = None,
     *,
     image_size: int | tuple[int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
     transform: Callable[[Example], Example] | None = None,
     in_memory: bool | None = None,
     corrupt: Corrupt = "stop",
@@ -32,6 +34,8 @@ def load(
         image_size: Height and width to bring `image` to: resized until it covers it, then cut to
             the centre; maps of the same size, such as `mask`, follow by nearest pixels. None needs
             images that are all of one size.
+        preprocessing: Resizes and crops as weights need it (`models.load_pretrained`), instead. To
+            normalize by its `mean` and `std` is left to the loss, which does so after augmentation.
         transform: Changes every example after that. It sees text and nested features too.
         in_memory: Whether to decode all examples now; None does if they fit in 2 GiB. What is not
             in memory is read by threads or worker processes.
@@ -55,6 +59,7 @@ def load(
         split=split,
         class_names=class_names,
         image_size=image_size,
+        preprocessing=preprocessing,
         transform=transform,
         in_memory=in_memory,
         corrupt=corrupt,

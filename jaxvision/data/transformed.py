@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.images import resize_and_crop
 from jaxvision.data.source import Example, Source
@@ -19,13 +20,13 @@ class Transformed:
 
     Attributes:
         source: Examples by index.
-        image_size: Height and width that `image` is brought to, and with it, by nearest pixels,
-            whatever has its height and width, such as `mask`.
+        resize: How `image` is resized and cut, and with it, by nearest pixels, whatever has its
+            height and width, such as `mask`. Nothing is normalized.
         transform: From example to example; it has to survive pickling where workers are used.
     """
 
     source: Source
-    image_size: tuple[int, int] | None = None
+    resize: Preprocessing | None = None
     transform: Callable[[Example], Example] | None = None
 
     def __len__(self) -> int:
@@ -33,8 +34,8 @@ class Transformed:
 
     def __getitem__(self, index: int) -> Example:
         example = dict(self.source[index])
-        if self.image_size is not None:
-            example.update(_resized(example, self.image_size))
+        if self.resize is not None:
+            example.update(_resized(example, self.resize))
         if self.transform is not None:
             example = self.transform(example)
             if not isinstance(example, dict):
@@ -42,15 +43,15 @@ class Transformed:
         return {key: value for key, value in example.items() if _is_numeric(value)}
 
 
-def _resized(example: Example, size: tuple[int, int]) -> Example:
+def _resized(example: Example, how: Preprocessing) -> Example:
     if "image" not in example:
         raise DatasetError(
-            f"image_size=... resizes `image`, and there is none among {', '.join(example)}; "
-            "give transform=... that makes one, and leave image_size out"
+            f"image_size and preprocessing are for `image`, and there is none among "
+            f"{', '.join(example)}; give transform=... that makes one, and leave them out"
         )
     shape = np.shape(example["image"])[:2]
     return {
-        key: resize_and_crop(value, size, nearest=key != "image")
+        key: resize_and_crop(value, how, nearest=key != "image")
         for key, value in example.items()
         if isinstance(value, np.ndarray) and value.ndim in (2, 3) and value.shape[:2] == shape
     }

@@ -18,7 +18,13 @@ from jaxvision.models.linear import LinearClassifier, linear_classifier
 from jaxvision.models.mlp import MLP, mlp
 from jaxvision.models.registry import create_model, describe, list_models, register
 from jaxvision.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
-from jaxvision.models.weights import WeightsError, load_weights, save_weights
+from jaxvision.models.weights import (
+    Pretrained,
+    WeightsError,
+    load_pretrained,
+    load_weights,
+    save_weights,
+)
 
 __all__ = [
     "MLP",
@@ -28,6 +34,7 @@ __all__ = [
     "Model",
     "ModelOptions",
     "ModelSpec",
+    "Pretrained",
     "ResNet",
     "WeightsError",
     "check_images",
@@ -42,6 +49,7 @@ __all__ = [
     "lenet5",
     "linear_classifier",
     "list_models",
+    "load_pretrained",
     "load_weights",
     "mlp",
     "register",

@@ -82,6 +82,7 @@ def test_what_it_says_of_itself():
         "num_examples": 4,
         "image_shape": [2, 2, 3],
         "class_names": ["a", "b", "c", "d"],
+        "preprocessing": None,
     }
 
 

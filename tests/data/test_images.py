@@ -155,7 +155,9 @@ def test_unknown_channels():
 
 @pytest.mark.parametrize("nearest", [True, False])
 def test_equal_size_is_identity(nearest):
-    assert data.resize_and_crop(PIXELS, (12, 10), nearest=nearest) is PIXELS
+    resized = data.resize_and_crop(PIXELS, data.Preprocessing((12, 10)), nearest=nearest)
+    np.testing.assert_array_equal(resized, PIXELS)
+    assert np.shares_memory(resized, PIXELS)
 
 
 @pytest.mark.parametrize("nearest", [True, False])
@@ -164,7 +166,7 @@ def test_equal_size_is_identity(nearest):
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.int64, np.float16, np.float64])
 def test_size_and_type(dtype, shape, size, nearest):
     image = RANDOM.integers(0, 2, shape).astype(dtype)
-    resized = data.resize_and_crop(image, size, nearest=nearest)
+    resized = data.resize_and_crop(image, data.Preprocessing(size), nearest=nearest)
     assert resized.shape == (*size, *shape[2:])
     assert resized.dtype == dtype
     assert image.min() <= resized.min() <= resized.max() <= image.max()
@@ -177,11 +179,11 @@ def test_size_and_type(dtype, shape, size, nearest):
 def test_bilinear_is_that_of_jax(old, new, channels):
     shape = old if channels is None else (*old, channels)
     image = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
-    resized = data.resize_and_crop(image, new)
+    resized = data.resize_and_crop(image, data.Preprocessing(new))
     target = (*new, *shape[2:])
     expected = jax.image.resize(image.astype(np.float32), target, "linear", antialias=True)
     assert np.abs(resized - np.asarray(expected)).max() <= 1
-    floats = data.resize_and_crop(image.astype(np.float32), new)
+    floats = data.resize_and_crop(image.astype(np.float32), data.Preprocessing(new))
     np.testing.assert_allclose(floats, expected, atol=1e-3)
 
 
@@ -191,12 +193,14 @@ def test_bilinear_is_that_of_jax(old, new, channels):
 def test_nearest_is_that_of_pillow(old, new):
     image = np.random.default_rng(3).integers(0, 256, (*old, 3), dtype=np.uint8)
     expected = Image.fromarray(image).resize(new[::-1], Image.Resampling.NEAREST)
-    np.testing.assert_array_equal(data.resize_and_crop(image, new, nearest=True), expected)
+    np.testing.assert_array_equal(
+        data.resize_and_crop(image, data.Preprocessing(new), nearest=True), expected
+    )
 
 
 def test_labels_of_any_size_survive():
     labels = np.array([[0, 2**40], [255, -7]], np.int64)
-    resized = data.resize_and_crop(labels, (5, 9), nearest=True)
+    resized = data.resize_and_crop(labels, data.Preprocessing((5, 9)), nearest=True)
     assert set(np.unique(resized)) == set(labels.ravel())
 
 
@@ -206,11 +210,14 @@ def test_centre_is_cut_out_and_the_aspect_ratio_kept(nearest):
     wide = np.zeros((8, 24), np.uint8)
     wide[:, 8:16] = 200
     np.testing.assert_array_equal(
-        data.resize_and_crop(wide, (4, 4), nearest=nearest)[:, 1:3], np.full((4, 2), 200)
+        data.resize_and_crop(wide, data.Preprocessing((4, 4)), nearest=nearest)[:, 1:3],
+        np.full((4, 2), 200),
     )
-    tall = data.resize_and_crop(wide.T, (4, 4), nearest=nearest)
-    np.testing.assert_array_equal(tall, data.resize_and_crop(wide, (4, 4), nearest=nearest).T)
+    tall = data.resize_and_crop(wide.T, data.Preprocessing((4, 4)), nearest=nearest)
+    np.testing.assert_array_equal(
+        tall, data.resize_and_crop(wide, data.Preprocessing((4, 4)), nearest=nearest).T
+    )
     # Without a change of scale it is a cut and nothing else.
     np.testing.assert_array_equal(
-        data.resize_and_crop(PIXELS, (12, 4), nearest=nearest), PIXELS[:, 3:7]
+        data.resize_and_crop(PIXELS, data.Preprocessing((12, 4)), nearest=nearest), PIXELS[:, 3:7]
     )

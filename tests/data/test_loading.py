@@ -17,7 +17,7 @@ def test_options_reach_the_data():
     assert (dataset.in_memory, dataset.corrupt) == (False, "skip")
     plain = data.load("digits", "validation[:20]")
     assert plain.in_memory
-    expected = 255 - data.resize_and_crop(plain[7]["image"], (5, 6))
+    expected = 255 - data.resize_and_crop(plain[7]["image"], data.Preprocessing((5, 6)))
     np.testing.assert_array_equal(dataset[7]["image"], expected)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from jaxvision import data
+from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.transformed import Transformed
 
 
@@ -21,7 +22,7 @@ def test_nothing_to_do():
 @pytest.mark.parametrize("shape", [(4, 8), (4, 8, 1)])
 def test_maps_follow_the_image_and_keep_their_labels(shape):
     mask = np.where(np.arange(32) % 8 < 4, 7, 250).astype(np.uint8).reshape(shape)
-    example = Transformed(pair(mask=mask, depth=mask.astype(np.float32)), (2, 2))[0]
+    example = Transformed(pair(mask=mask, depth=mask.astype(np.float32)), Preprocessing(2))[0]
     assert example["image"].shape == (2, 2, 3)
     for key, dtype in (("mask", np.uint8), ("depth", np.float32)):
         assert example[key].shape == (2, 2, *shape[2:])
@@ -31,7 +32,7 @@ def test_maps_follow_the_image_and_keep_their_labels(shape):
 
 def test_what_is_no_map_keeps_its_shape():
     features = {"boxes": np.zeros((5, 4)), "label": np.int64(1), "vector": np.zeros(4)}
-    example = Transformed(pair(**features), (2, 2))[0]
+    example = Transformed(pair(**features), Preprocessing(2))[0]
     assert {key: np.shape(value) for key, value in example.items()} == {
         "image": (2, 2, 3),
         "boxes": (5, 4),
@@ -45,7 +46,7 @@ def test_transform_sees_the_resized_image_and_the_text():
         assert example["image"].shape == (2, 2, 3)
         return {"image": example["image"], "tokens": np.array([len(example["caption"])])}
 
-    example = Transformed(pair(caption=b"a cat"), (2, 2), transform)[0]
+    example = Transformed(pair(caption=b"a cat"), Preprocessing(2), transform)[0]
     assert set(example) == {"image", "tokens"}
     assert example["tokens"] == [5]
 
@@ -79,7 +80,7 @@ def test_source_is_not_changed():
 def test_no_image_to_resize():
     source = [{"image_left": np.zeros((4, 4, 3)), "label": 1}]
     with pytest.raises(data.DatasetError, match="there is none among image_left, label; give tran"):
-        Transformed(source, (2, 2))[0]
+        Transformed(source, Preprocessing(2))[0]
 
 
 def test_transform_without_return():

@@ -1,7 +1,15 @@
 """Weights of torchvision and timm, without torch."""
 
+from jaxvision.models.weights.hub import Pretrained, load_pretrained
 from jaxvision.models.weights.loading import load_weights, save_weights
 from jaxvision.models.weights.state_dict import read_state_dict
 from jaxvision.models.weights.torch_files import WeightsError
 
-__all__ = ["WeightsError", "load_weights", "read_state_dict", "save_weights"]
+__all__ = [
+    "Pretrained",
+    "WeightsError",
+    "load_pretrained",
+    "load_weights",
+    "read_state_dict",
+    "save_weights",
+]

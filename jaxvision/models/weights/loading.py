@@ -36,9 +36,10 @@ def load_weights(
     """Reads weights that torchvision or timm trained, without torch.
 
     Every tensor of the file and every leaf of the model has to find its counterpart, running
-    statistics included. Where the model has another number of classes than the weights, its head is
-    made anew; where it has another number of channels, its stem is adapted (one channel takes the
-    sum over the colors, more repeat them, scaled so that sums stay the same). A warning says so.
+    statistics included. Where the model has another number of classes than the weights, or these
+    have no classifier at all, its head is made anew; where it has another number of channels, its
+    stem is adapted (one channel takes the sum over the colors, more repeat them, scaled so that
+    sums stay the same). A warning says so.
 
     Args:
         model: A model that `create_model` made.
@@ -73,15 +74,15 @@ def load_weights(
     values: dict[str, np.ndarray | jax.Array] = {}
     adapted, misfits = [], []
     for leaf_path, leaf in leaves.items():
-        read = leaf.form.read(np.asarray(state[leaf.name], np.float32))
-        value = _fit(model, leaf_path, read, leaf.shape)
+        read = _read(leaf, state)
+        value = None if read is None else _fit(model, leaf_path, read, leaf.shape)
         if value is None and _is_head(leaf_path):
             value = np.zeros(leaf.shape, np.float32) if fresh is None else _at(fresh, leaf_path)
         if value is None:
             misfits.append(f"{leaf_path} {leaf.shape} from {leaf.name} {state[leaf.name].shape}")
             continue
-        if read.shape != leaf.shape:
-            adapted.append(f"{leaf_path} {read.shape} -> {leaf.shape}")
+        if read is None or read.shape != leaf.shape:
+            adapted.append(f"{leaf_path} {'' if read is None else read.shape} -> {leaf.shape}")
         values[leaf_path] = value
     if misfits:
         raise WeightsError(f"{path} does not fit {_title(model)}:\n  " + "\n  ".join(misfits))
@@ -180,6 +181,9 @@ def _check_names(
 ) -> None:
     wanted = {leaf.name for leaf in leaves.values()}
     missing = sorted(wanted - {*state})
+    head = {leaf.name for leaf_path, leaf in leaves.items() if leaf_path.startswith("params/head/")}
+    if head == {*missing}:  # weights that were trained without labels
+        missing = []
     left = [name for name in sorted({*state} - wanted) if not layout.is_ignored(name)]
     unused = {part for name in left if (part := layout.unused_part(name)) is not None}
     left = [name for name in left if layout.unused_part(name) is None]
@@ -198,6 +202,14 @@ def _check_names(
             f"{path}: {' and '.join(sorted(unused))} are left out, because the model has none",
             stacklevel=3,
         )
+
+
+def _read(leaf: _Leaf, state: StateDict) -> np.ndarray | None:
+    """The tensor of a leaf in our arrangement; None if there is none, or its axes cannot be."""
+    try:
+        return leaf.form.read(np.asarray(state[leaf.name], np.float32))
+    except (KeyError, ValueError, IndexError):
+        return None
 
 
 def _fit(

@@ -199,3 +199,26 @@ def test_a_dense_layer_behind_a_flattened_map() -> None:
     expected = maps.transpose(0, 3, 1, 2).reshape(2, -1) @ theirs.T
     actual = maps.reshape(2, -1) @ after_flatten(2, 3).read(theirs)
     np.testing.assert_allclose(actual, expected)
+
+
+def test_weights_without_a_classifier_get_a_new_one(load, state) -> None:
+    del state["fc.weight"], state["fc.bias"]
+    with pytest.warns(UserWarning, match=r"made anew or adapted: params/head/bias .*-> \(3,\)"):
+        variables = load(Tiny(), state, key=jax.random.key(0))
+    assert np.abs(variables["params"]["head"]["kernel"]).max() > 0
+    np.testing.assert_array_equal(variables["params"]["stem"]["norm"]["scale"], state["bn.weight"])
+    with pytest.raises(models.WeightsError, match=r"the file lacks \(3\): bn.bias, fc.bias, fc"):
+        load(Tiny(), {name: value for name, value in state.items() if name != "bn.bias"})
+
+
+def test_half_a_classifier_is_a_mistake(load, state) -> None:
+    del state["fc.bias"]
+    with pytest.raises(models.WeightsError, match=r"the file lacks \(1\): fc.bias"):
+        load(Tiny(), state)
+
+
+def test_another_number_of_axes(load, state) -> None:
+    state["conv.weight"] = state["conv.weight"][..., 0]
+    message = r"params/stem/conv/kernel \(3, 3, 3, 4\) from conv.weight \(4, 3, 3\)"
+    with pytest.raises(models.WeightsError, match=message):
+        load(Tiny(), state)

@@ -1,13 +1,12 @@
 """Weights of torchvision and timm: the same logits; see fixtures/make_torch_zoo.py."""
 
 import gzip
-import importlib.util
 import json
 import pathlib
-from types import ModuleType
 from typing import Any
 
 import jax
+import make_torch_zoo as zoo
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -17,18 +16,6 @@ from jaxvision import models
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
 # One of each family; the others take minutes.
 QUICK = {"resnet18", "resnet50"}
-
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zoo", FIXTURES / "make_torch_zoo.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-zoo = load_script()
 
 
 def cases() -> list[Any]:

@@ -1,0 +1,120 @@
+"""What has to be done to an image before weights that were trained elsewhere see it, as data.
+
+It belongs to the weights (`models`) and is applied to images (`data`), neither of which imports the
+other.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes what a model was trained on.
+
+    It is resized until it covers `size / crop`, cut to `size` around its centre, brought to numbers
+    from 0 to 1, and normalized.
+
+    Attributes:
+        size: Height and width; one number is both.
+        crop: What part of the resized image's side is left by the cut; 1 for all of it.
+        interpolation: How pixels are interpolated. Shrinking averages over what it covers.
+        squash: Whether the image is resized to a square whatever its aspect ratio was.
+        mean: What is subtracted of numbers from 0 to 1; one, or one per channel.
+        std: What they are divided by then; one, or one per channel.
+
+    Raises:
+        ValueError: A value is out of range.
+
+    >>> Preprocessing(size=224, crop=0.875).size
+    (224, 224)
+    """
+
+    size: tuple[int, int]
+    crop: float = 1.0
+    interpolation: str = "bilinear"
+    squash: bool = False
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        crop: float = 1.0,
+        interpolation: str = "bilinear",
+        squash: bool = False,
+        mean: Sequence[float] = (0.0,),
+        std: Sequence[float] = (1.0,),
+    ) -> None:
+        pair = (size, size) if isinstance(size, int) else tuple(size)
+        if len(pair) != 2 or min(pair) < 1:
+            raise ValueError(f"size must be (height, width), both positive, got {pair}")
+        if not 0 < crop <= 1:
+            raise ValueError(f"crop must be above 0 and at most 1, got {crop}")
+        if interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}"
+            )
+        if not min(std, default=0) > 0:
+            raise ValueError(f"std must be positive, got {tuple(std)}")
+        for name, value in (
+            ("size", (int(pair[0]), int(pair[1]))),
+            ("crop", float(crop)),
+            ("interpolation", interpolation),
+            ("squash", squash),
+            ("mean", tuple(float(number) for number in mean)),
+            ("std", tuple(float(number) for number in std)),
+        ):
+            object.__setattr__(self, name, value)
+
+    def describe(self) -> dict[str, Any]:
+        """What makes the same again.
+
+        Returns:
+            A JSON-able dict: `Preprocessing(**preprocessing.describe()) == preprocessing`.
+        """
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET = Preprocessing(224, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+"""That of most of torchvision's first weights."""
+
+
+def from_timm(config: Mapping[str, Any]) -> Preprocessing:
+    """Reads what timm keeps beside its weights.
+
+    Some were also tested at a larger size (`test_input_size`); what counts here is the size they
+    were trained at, as in timm's own `resolve_model_data_config`.
+
+    Args:
+        config: The `pretrained_cfg` of a `config.json`.
+
+    Returns:
+        The preprocessing.
+
+    Raises:
+        ValueError: It asks for what is not known here.
+
+    >>> from_timm({"input_size": [3, 224, 224], "crop_pct": 0.95, "interpolation": "bicubic",
+    ...            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}).crop
+    0.95
+    """
+    mode = config.get("crop_mode") or "center"
+    if mode not in ("center", "squash"):
+        raise ValueError(f"crop_mode must be 'center' or 'squash', got {mode!r}")
+    return Preprocessing(
+        size=config["input_size"][1:],
+        crop=config.get("crop_pct") or 0.875,
+        interpolation=config.get("interpolation") or "bilinear",
+        squash=mode == "squash",
+        mean=config.get("mean") or IMAGENET_MEAN,
+        std=config.get("std") or IMAGENET_STD,
+    )

@@ -1,0 +1,179 @@
+"""Pretrained weights with all that belongs to them, from a model hub or a folder."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.typing import DTypeLike
+
+from jaxvision._preprocessing import Preprocessing, from_timm
+from jaxvision._suggest import unknown
+from jaxvision.models.base import Model
+from jaxvision.models.registry import create_model, list_models
+from jaxvision.models.weights.loading import load_weights
+from jaxvision.models.weights.torch_files import WeightsError
+
+PyTree = Any
+
+WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+
+# What timm calls models that are called otherwise here.
+TIMM_NAMES: Mapping[str, str] = {}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A model that somebody trained.
+
+    Attributes:
+        model: The architecture.
+        variables: Its parameters and statistics.
+        preprocessing: What images need before the model sees them; see `data.preprocess`.
+        class_names: What the logits mean, if that is known.
+    """
+
+    model: Model
+    variables: dict[str, PyTree]
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...] = ()
+
+
+def load_pretrained(
+    source: str | pathlib.Path,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    dtype: DTypeLike | None = None,
+    key: jax.Array | None = None,
+    revision: str | None = None,
+    **options: Any,
+) -> Pretrained:
+    """Loads a model of timm's with its weights and their preprocessing, without torch.
+
+    Args:
+        source: A repository of the Hugging Face hub, such as "timm/resnet50.a1_in1k", which is
+            downloaded once; or a folder that holds its `config.json` and `model.safetensors`.
+        num_classes: The number of logits; None takes that of the weights. With another one, the
+            head is made anew; see `load_weights`.
+        in_channels: The number of channels images have; None takes that of the weights. With
+            another one, the stem is adapted, and means and deviations are averaged over the colors.
+        dtype: See `create_model`.
+        key: See `load_weights`.
+        revision: A branch, tag or commit of the repository; None takes the newest.
+        **options: Of the model; see `create_model`.
+
+    Returns:
+        Model, variables and preprocessing.
+
+    Raises:
+        ImportError: The package that downloads is not installed.
+        WeightsError: The hub cannot be reached, or has no such repository, or the model is not
+            among those known here; the message says what to do.
+
+        pretrained = models.load_pretrained("timm/resnet50.a1_in1k")
+        x = data.preprocess(data.decode_image(pathlib.Path("cat.jpg")), pretrained.preprocessing)
+        logits = pretrained.model.apply(pretrained.variables, x[None])
+    """
+    folder = pathlib.Path(source).expanduser()
+    if not folder.is_dir():
+        folder = _download(str(source), revision)
+    config = _read_config(folder)
+    trained = config["pretrained_cfg"]
+    architecture = config["architecture"]
+    name = TIMM_NAMES.get(architecture, architecture)
+    if name not in list_models():
+        raise WeightsError(f"{source}: {unknown('architecture', name, list_models())}")
+    known_classes = config.get("num_classes", trained.get("num_classes"))
+    if num_classes is None and not known_classes:
+        raise WeightsError(f"{source} has no classifier; give num_classes for a new one")
+    try:
+        preprocessing = from_timm(trained)
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{source}: its preprocessing is not known here: {error}") from error
+    channels = trained["input_size"][0]
+    if in_channels not in (None, channels):
+        preprocessing = _of_any_channel(preprocessing)
+    model = create_model(
+        name,
+        num_classes=num_classes or known_classes,
+        in_channels=in_channels,
+        dtype=dtype,
+        **options,
+    )
+    variables = load_weights(model, _weights_file(folder), key=key, image_size=preprocessing.size)
+    labels = config.get("label_names") or trained.get("label_names") or ()
+    is_same_head = num_classes in (None, known_classes)
+    return Pretrained(model, variables, preprocessing, tuple(labels) if is_same_head else ())
+
+
+def _download(repository: str, revision: str | None) -> pathlib.Path:
+    """Brings the files of a repository into the hub's cache, and says where they are."""
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ImportError as error:
+        raise ImportError(
+            f"{repository} is no folder, and to download it needs huggingface-hub: "
+            "pip install 'jaxvision[hub]'"
+        ) from error
+    try:
+        config = huggingface_hub.hf_hub_download(repository, "config.json", revision=revision)
+        for file in WEIGHTS_FILES:
+            try:
+                huggingface_hub.hf_hub_download(repository, file, revision=revision)
+                break
+            except errors.EntryNotFoundError as error:
+                if isinstance(error, errors.LocalEntryNotFoundError) or file == WEIGHTS_FILES[-1]:
+                    raise
+    except errors.HFValidationError as error:
+        raise WeightsError(
+            f"{repository!r} is neither a folder nor a repository such as 'timm/resnet50.a1_in1k'"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise WeightsError(
+            f"the hub has no repository {repository!r}"
+            + (f" with the revision {revision!r}" if revision else "")
+            + ", or it is private: log in by `hf auth login`"
+        ) from error
+    except (errors.EntryNotFoundError, OSError) as error:
+        raise WeightsError(
+            f"{repository} cannot be downloaded here ({error}). Where there is a connection, run\n"
+            f"  hf download {repository} config.json {WEIGHTS_FILES[0]} --local-dir FOLDER\n"
+            "then copy the folder here and give its path: load_pretrained('FOLDER')"
+        ) from error
+    return pathlib.Path(config).parent
+
+
+def _read_config(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+        if {"architecture", "pretrained_cfg"} <= config.keys():
+            return config
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{folder} has no config.json, which says what the weights are of; "
+            "load_weights(model, path) reads weights without one"
+        ) from error
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+        raise WeightsError(f"{path} is no JSON object: {error}") from error
+    raise WeightsError(
+        f"{path} is none of timm's: it lacks 'architecture' or 'pretrained_cfg'; it has "
+        f"{', '.join(config)}"
+    )
+
+
+def _weights_file(folder: pathlib.Path) -> pathlib.Path:
+    for name in WEIGHTS_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsError(f"{folder} has none of {', '.join(WEIGHTS_FILES)}")
+
+
+def _of_any_channel(preprocessing: Preprocessing) -> Preprocessing:
+    """The same with one mean and one deviation, for images of other channels."""
+    mean, std = (sum(numbers) / len(numbers) for numbers in (preprocessing.mean, preprocessing.std))
+    return dataclasses.replace(preprocessing, mean=(mean,), std=(std,))

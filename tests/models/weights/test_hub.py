@@ -1,0 +1,170 @@
+"""Weights with their preprocessing, from a folder and from a hub that is not there."""
+
+import builtins
+import json
+import pathlib
+
+import huggingface_hub
+import jax
+import numpy as np
+import pytest
+from huggingface_hub import errors
+
+from jaxvision import data, models
+
+CONFIG = {
+    "architecture": "resnet18",
+    "num_classes": 3,
+    "pretrained_cfg": {
+        "input_size": [3, 32, 32],
+        "crop_pct": 0.95,
+        "interpolation": "bicubic",
+        "mean": [0.1, 0.2, 0.3],
+        "std": [0.5, 0.6, 0.7],
+        "label_names": ["cat", "dog", "eel"],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def variables():
+    model = models.create_model("resnet18", num_classes=3)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
+    random = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: random.uniform(0.1, 1, leaf.shape).astype("f"), shapes)
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path, variables) -> pathlib.Path:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    model = models.create_model("resnet18", num_classes=3)
+    models.save_weights(model, variables, tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def change(folder: pathlib.Path, **changes) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+
+
+def test_a_folder(folder, variables) -> None:
+    pretrained = models.load_pretrained(folder)
+    assert pretrained.model == models.create_model("resnet18", num_classes=3)
+    jax.tree.map(np.testing.assert_array_equal, pretrained.variables, variables)
+    assert pretrained.class_names == ("cat", "dog", "eel")
+    assert pretrained.preprocessing == data.Preprocessing(
+        32, crop=0.95, interpolation="bicubic", mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7)
+    )
+
+
+def test_other_classes_and_channels(folder, variables) -> None:
+    with pytest.warns(UserWarning, match="made anew or adapted"):
+        pretrained = models.load_pretrained(
+            folder, num_classes=7, in_channels=1, dtype="bfloat16", small_images=False
+        )
+    params = pretrained.variables["params"]
+    assert params["head"]["kernel"].shape == (512, 7)
+    np.testing.assert_allclose(
+        params["stem"]["conv"]["kernel"],
+        variables["params"]["stem"]["conv"]["kernel"].sum(2, keepdims=True),
+        rtol=1e-6,
+    )
+    assert pretrained.class_names == ()
+    assert pretrained.preprocessing.mean == pytest.approx((0.2,))
+    assert pretrained.preprocessing.std == pytest.approx((0.6,))
+    assert models.describe(pretrained.model)["dtype"] == "bfloat16"
+
+
+def test_weights_without_a_classifier(folder) -> None:
+    change(folder, num_classes=0)
+    with pytest.raises(models.WeightsError, match="has no classifier; give num_classes"):
+        models.load_pretrained(folder)
+
+
+def test_the_hub(folder, variables, monkeypatch) -> None:
+    asked = []
+
+    def download(repository: str, file: str, revision: str | None) -> str:
+        asked.append((repository, file, revision))
+        if file == "model.safetensors":
+            raise errors.EntryNotFoundError("no such file")
+        return str(folder / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    name = "timm/resnet18.tiny"
+    pretrained = models.load_pretrained(name, revision="v2")
+    jax.tree.map(np.testing.assert_array_equal, pretrained.variables, variables)
+    assert asked == [
+        (name, "config.json", "v2"),
+        (name, "model.safetensors", "v2"),
+        (name, "pytorch_model.bin", "v2"),
+    ]
+
+
+def test_without_a_connection(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        models.WeightsError,
+        match=r"(?s)cannot be downloaded here .*hf download timm/resnet50.a1_in1k config.json "
+        r"model.safetensors --local-dir FOLDER\n.*load_pretrained\('FOLDER'\)",
+    ):
+        models.load_pretrained("timm/resnet50.a1_in1k")
+
+
+def test_what_is_no_repository() -> None:
+    with pytest.raises(models.WeightsError, match="'no/such/folder' is neither a folder nor a rep"):
+        models.load_pretrained("no/such/folder")
+
+
+def test_without_the_package(monkeypatch) -> None:
+    real = builtins.__import__
+
+    def no_hub(name, *rest):
+        if name.startswith("huggingface_hub"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", no_hub)
+    with pytest.raises(ImportError, match=r"pip install 'jaxvision\[hub\]'"):
+        models.load_pretrained("timm/resnet50.a1_in1k")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "resnet19"}, "unknown architecture 'resnet19'; did you mean 'resnet1"),
+        (
+            {"pretrained_cfg": {**CONFIG["pretrained_cfg"], "crop_mode": "border"}},
+            "preprocessing is not known here: crop_mode must be",
+        ),
+        ({"pretrained_cfg": {}}, "preprocessing is not known here: 'input_size'"),
+    ],
+)
+def test_unknown_configurations(folder, changes, message: str) -> None:
+    change(folder, **changes)
+    with pytest.raises(models.WeightsError, match=message):
+        models.load_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is no JSON object"),
+        ("3", "is no JSON object"),
+        ("[]", "is no JSON object"),
+        ('{"model_type": "vit"}', "lacks 'architecture' or 'pretrained_cfg'; it has model_type"),
+    ],
+)
+def test_damaged_configurations(folder, text: str, message: str) -> None:
+    (folder / "config.json").write_text(text)
+    with pytest.raises(models.WeightsError, match=message):
+        models.load_pretrained(folder)
+
+
+def test_missing_files(folder) -> None:
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(models.WeightsError, match=r"has none of model\.safetensors, pytorch_model"):
+        models.load_pretrained(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(models.WeightsError, match=r"has no config\.json"):
+        models.load_pretrained(folder)
