@@ -1,0 +1,187 @@
+"""Convolutions as `jax.lax` has them, by the form that is fastest where they run.
+
+XLA's CPU backend convolves well with many channels per group. Its depthwise and grouped
+convolutions, the gradient of its 1x1 convolutions and that of its transposed ones are 3 to 400
+times slower than need be (`benchmarks/convolutions.py` measures how much), and have other forms
+with the same result: see `lowerings`. On other platforms XLA's own stays.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+
+from jaxvision.ops import lowerings
+from jaxvision.ops.lowerings import Window
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+Pads = str | Sequence[tuple[int, int]]
+
+
+def conv_general_dilated(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    window_strides: Sequence[int],
+    padding: Pads,
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
+    precision: lax.PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
+    """Convolves as `jax.lax.conv_general_dilated` does, which documents the arguments.
+
+    Forward and reverse mode, second derivatives and `vmap` work as for any JAX function.
+
+    Args:
+        lhs: Maps. Other forms than XLA's are for (batch, height, width, channels).
+        rhs: The kernel; for those, (height, width, channels / groups, features).
+        window_strides: The step between outputs.
+        padding: Zeros before and after each spatial axis, or "SAME", "SAME_LOWER" or "VALID".
+        lhs_dilation: The step between inputs; above 1, the convolution is a transposed one.
+        rhs_dilation: The step between the taps of the kernel.
+        dimension_numbers: What the axes are.
+        feature_group_count: In how many groups channels are convolved apart.
+        batch_group_count: In how many groups the batch is.
+        precision: Of products.
+        preferred_element_type: Of the result; None takes that of the arguments.
+
+    Returns:
+        The result.
+
+    Raises:
+        TypeError: See `jax.lax.conv_general_dilated`.
+        ValueError: See there too.
+
+    >>> x, kernel = jnp.ones((1, 5, 5, 8)), jnp.ones((3, 3, 1, 8))
+    >>> conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=NHWC,
+    ...                      feature_group_count=8)[0, 0, 0, 0].item()
+    9.0
+    """
+    native = functools.partial(
+        lax.conv_general_dilated,
+        window_strides=window_strides,
+        padding=padding,
+        lhs_dilation=lhs_dilation,
+        rhs_dilation=rhs_dilation,
+        dimension_numbers=dimension_numbers,
+        feature_group_count=feature_group_count,
+        batch_group_count=batch_group_count,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+    is_maps = (
+        lhs.ndim == rhs.ndim == 4
+        and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+        == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
+        and lhs.dtype == rhs.dtype
+        and jnp.issubdtype(lhs.dtype, jnp.floating)
+    )
+    if not is_maps or batch_group_count != 1 or preferred_element_type is not None:
+        return native(lhs, rhs)
+    shape = jax.eval_shape(native, lhs, rhs).shape  # so that what is wrong is said as XLA says it
+    window = _window(
+        lhs.shape,
+        rhs.shape,
+        tuple(window_strides),
+        padding,
+        tuple(lhs_dilation or (1, 1)),
+        tuple(rhs_dilation or (1, 1)),
+        feature_group_count,
+        precision,
+    )
+    form = lowerings.for_cpu(lhs.shape, rhs.shape, window)
+    if form is None or 0 in (*lhs.shape, *rhs.shape, *shape):
+        return native(lhs, rhs)
+    on_cpu: Callable[..., jax.Array] = functools.partial(form, window=window)
+    return lax.platform_dependent(lhs, rhs, cpu=on_cpu, default=native)
+
+
+def conv_transpose(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    strides: Sequence[int],
+    padding: Pads,
+    rhs_dilation: Sequence[int] | None = None,
+    transpose_kernel: bool = False,
+    precision: lax.PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
+    """Convolves with a fractional stride as `jax.lax.conv_transpose` does.
+
+    Args:
+        lhs: Maps, (batch, height, width, channels).
+        rhs: The kernel, (height, width, channels, features).
+        strides: How many outputs lie between two inputs, plus one.
+        padding: "SAME" gives `strides` times the size; "VALID" all that any input reaches; pairs
+            are zeros before and after the spread inputs.
+        rhs_dilation: The step between the taps of the kernel.
+        transpose_kernel: Whether the kernel is that of the convolution whose gradient this is:
+            flipped, and with (features, channels) as its last axes.
+        precision: Of products.
+        preferred_element_type: Of the result; None takes that of the arguments.
+
+    Returns:
+        Larger maps.
+
+    >>> conv_transpose(jnp.ones((1, 5, 5, 2)), jnp.ones((4, 4, 2, 3)), (2, 2), "SAME").shape
+    (1, 10, 10, 3)
+    """
+    dilation = tuple(rhs_dilation or (1, 1))
+    if isinstance(padding, str):
+        taps = [_reach(k, d) for k, d in zip(rhs.shape[:2], dilation, strict=True)]
+        padding = [_transposed_pads(*pair, padding) for pair in zip(taps, strides, strict=True)]
+    if transpose_kernel:
+        rhs = rhs[::-1, ::-1].swapaxes(2, 3)
+    return conv_general_dilated(
+        lhs,
+        rhs,
+        (1, 1),
+        padding,
+        lhs_dilation=strides,
+        rhs_dilation=dilation,
+        dimension_numbers=NHWC,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+
+
+def _transposed_pads(taps: int, stride: int, padding: str) -> tuple[int, int]:
+    """The padding of the spread inputs that undoes "SAME" or "VALID"."""
+    if padding == "VALID":
+        return taps - 1, taps - 1 + max(0, stride - taps)
+    if padding != "SAME":
+        raise ValueError(f"padding must be 'SAME', 'VALID' or pairs of numbers, got {padding!r}")
+    total = taps + stride - 2
+    before = taps - 1 if stride > taps - 1 else -(-total // 2)
+    return before, total - before
+
+
+def _window(
+    lhs: tuple[int, ...],
+    rhs: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: Pads,
+    lhs_dilation: tuple[int, ...],
+    rhs_dilation: tuple[int, ...],
+    groups: int,
+    precision: lax.PrecisionLike,
+) -> Window:
+    if isinstance(padding, str):
+        inputs = [_reach(size, step) for size, step in zip(lhs[1:3], lhs_dilation, strict=True)]
+        taps = [_reach(size, step) for size, step in zip(rhs[:2], rhs_dilation, strict=True)]
+        pairs = lax.padtype_to_pads(inputs, taps, strides, padding)
+    else:
+        pairs = padding
+    pads = tuple((int(low), int(high)) for low, high in pairs)
+    return Window(strides, pads, lhs_dilation, rhs_dilation, groups, precision)
+
+
+def _reach(taps: int, dilation: int) -> int:
+    return dilation * (taps - 1) + 1 if taps else 0
