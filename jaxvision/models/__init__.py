@@ -4,6 +4,7 @@
 """
 
 from jaxvision.models import layers
+from jaxvision.models.alexnet import AlexNet, alexnet, alexnet_2012
 from jaxvision.models.base import Model, ModelOptions, ModelSpec, check_images
 from jaxvision.models.cifar_resnet import (
     CifarResNet,
@@ -13,23 +14,54 @@ from jaxvision.models.cifar_resnet import (
     cifar_resnet56,
     cifar_resnet110,
 )
+from jaxvision.models.googlenet import GoogLeNet, googlenet
+from jaxvision.models.inception_resnet import (
+    InceptionResNet,
+    inception_resnet_v1,
+    inception_resnet_v2,
+)
+from jaxvision.models.inception_v3 import InceptionV3, inception_v3
+from jaxvision.models.inception_v4 import InceptionV4, inception_v4
 from jaxvision.models.lenet import LeNet5, lenet5
 from jaxvision.models.linear import LinearClassifier, linear_classifier
 from jaxvision.models.mlp import MLP, mlp
 from jaxvision.models.registry import create_model, describe, list_models, register
 from jaxvision.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
+from jaxvision.models.squeezenet import SqueezeNet, squeezenet1_0, squeezenet1_1
+from jaxvision.models.vgg import (
+    VGG,
+    vgg11,
+    vgg11_bn,
+    vgg13,
+    vgg13_bn,
+    vgg16,
+    vgg16_bn,
+    vgg19,
+    vgg19_bn,
+)
 from jaxvision.models.weights import WeightsError, load_weights, save_weights
+from jaxvision.models.zfnet import ZFNet, zfnet
 
 __all__ = [
     "MLP",
+    "VGG",
+    "AlexNet",
     "CifarResNet",
+    "GoogLeNet",
+    "InceptionResNet",
+    "InceptionV3",
+    "InceptionV4",
     "LeNet5",
     "LinearClassifier",
     "Model",
     "ModelOptions",
     "ModelSpec",
     "ResNet",
+    "SqueezeNet",
     "WeightsError",
+    "ZFNet",
+    "alexnet",
+    "alexnet_2012",
     "check_images",
     "cifar_resnet20",
     "cifar_resnet32",
@@ -38,6 +70,11 @@ __all__ = [
     "cifar_resnet110",
     "create_model",
     "describe",
+    "googlenet",
+    "inception_resnet_v1",
+    "inception_resnet_v2",
+    "inception_v3",
+    "inception_v4",
     "layers",
     "lenet5",
     "linear_classifier",
@@ -51,4 +88,15 @@ __all__ = [
     "resnet101",
     "resnet152",
     "save_weights",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "zfnet",
 ]
