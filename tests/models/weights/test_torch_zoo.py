@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 from jaxvision import models
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
-# One of each family; the others take minutes.
-QUICK = {"resnet18", "resnet50"}
+# One of each family, by model or by file; the others take minutes.
+QUICK = {"googlenet", "resnet18", "resnet50", "squeezenet1_1", "timm-vgg11"}
 
 
 def load_script() -> ModuleType:
@@ -38,7 +38,7 @@ def cases() -> list[Any]:
             json.loads(gzip.decompress(path.read_bytes())),
             id=path.name.removesuffix(".json.gz"),
             marks=[]
-            if path.name.partition("-")[2].partition(".json")[0] in QUICK
+            if {name := path.name.removesuffix(".json.gz"), name.partition("-")[2]} & QUICK
             else pytest.mark.slow,
         )
         for path in paths
@@ -59,4 +59,5 @@ def test_logits_are_torchs(case: dict, tmp_path: pathlib.Path) -> None:
     again = load_file(tmp_path / "again.safetensors")
     assert again.keys() == state.keys()
     for key, array in state.items():
+        assert again[key].shape == array.shape
         np.testing.assert_array_equal(again[key], array)
