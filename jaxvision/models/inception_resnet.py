@@ -336,7 +336,8 @@ def inception_resnet_v1(**options: Unpack[InceptionResNetOptions]) -> InceptionR
 
     FaceNet's code has a sixth module C, without activation, and another head: the sizes (5, 10, 6)
     count the same. As in the code of version 2, the 1x1 convolutions that end the residuals have
-    biases but no normalization. Its images are 299x299. Neither torchvision nor timm has this model.
+    biases but no normalization. Its images are 299x299. Neither torchvision nor timm has this
+    model.
 
     Args:
         **options: Fields of `InceptionResNet`.

@@ -319,8 +319,9 @@ def inception_v3(**options: Unpack[InceptionV3Options]) -> InceptionV3:
 
     It is that of Table 1 of the paper as TensorFlow, torchvision and timm have it, whose stem ends
     with a 1x1 and a 3x3 convolution and a pooling, where the table has three 3x3 convolutions. The
-    dropout of 0.5 before the head is torchvision's. Its images are 299x299. Torchvision's weights were trained with images
-    of mean and deviation 0.5 per channel (its `transform_input`), which is no part of the model.
+    dropout of 0.5 before the head is torchvision's. Its images are 299x299. Torchvision's weights
+    were trained with images of mean and deviation 0.5 per channel (its `transform_input`), which is
+    no part of the model.
 
     Args:
         **options: Fields of `InceptionV3`.

@@ -89,11 +89,11 @@ INCEPTION_C: Table = (
 class InceptionV4(Model, kw_only=True):
     """An Inception-v4: a stem, inception modules with two reductions between, `head`.
 
-    The stem is `stem_conv1` to `stem_conv3` and `stem_mixed1` to `stem_mixed3`; the modules are `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`,
-    `inception_c0`, ... Its maps are the last at each stride, before what reduces it: of the stem
-    (stride2, stride4) and of each kind of module (stride8 to stride32). Where sizes change,
-    convolutions and poolings are not padded, so that maps are smaller than the stride says; images
-    need at least 75x75.
+    The stem is `stem_conv1` to `stem_conv3` and `stem_mixed1` to `stem_mixed3`; the modules are
+    `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`, `inception_c0`, ... Its
+    maps are the last at each stride, before what reduces it: of the stem (stride2, stride4) and of
+    each kind of module (stride8 to stride32). Where sizes change, convolutions and poolings are not
+    padded, so that maps are smaller than the stride says; images need at least 75x75.
 
     Attributes:
         stage_sizes: How many inception modules of each kind there are.
