@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import json
 import pathlib
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +55,10 @@ def test_logits_are_torchs(case: dict, tmp_path: pathlib.Path) -> None:
     for output in case["outputs"]:
         logits = jax.jit(model.apply)(variables, zoo.draw_images(tuple(output["size"])))
         np.testing.assert_allclose(logits, output["logits"], atol=1e-4)
+        if "auxiliary" in output:
+            images = zoo.draw_images(tuple(output["size"]))
+            _, auxiliary = jax.jit(partial(model.apply, method="with_auxiliary"))(variables, images)
+            np.testing.assert_allclose(auxiliary, output["auxiliary"], atol=1e-4)
 
     models.save_weights(model, variables, tmp_path / "again.safetensors", layout=case["library"])
     again = load_file(tmp_path / "again.safetensors")
