@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
@@ -74,22 +75,25 @@ class AuxiliaryHead(nn.Module, kw_only=True):
         num_classes: The number of logits.
         dropout: The share of the dense layer's outputs that training drops.
         options: Of the `ConvNorm`.
+        dtype: What to compute in; None promotes types.
     """
 
     num_classes: int
     dropout: float
     options: Mapping[str, Any]
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch classes"]:
         """Computes the logits."""
-        activation, dtype = self.options["activation"], self.options["dtype"]
+        conv_norm = partial(layers.ConvNorm, dtype=self.dtype, **self.options)
+        dense = partial(nn.Dense, dtype=self.dtype, kernel_init=self.options["kernel_init"])
+        activation = layers.activation(self.options["activation"])
         x = layers.adaptive_avg_pool(x, 4, 4)
-        x = layers.ConvNorm(features=128, kernel_size=1, **self.options, name="conv")(x, train)
-        dense = partial(nn.Dense, dtype=dtype, kernel_init=self.options["kernel_init"])
-        x = layers.activation(activation)(dense(1024, name="dense")(layers.flatten(x)))
+        x = conv_norm(features=128, kernel_size=1, name="conv")(x, train)
+        x = activation(dense(1024, name="dense")(layers.flatten(x)))
         x = nn.Dropout(self.dropout)(x, deterministic=not train)
         return dense(self.num_classes, name="head")(x)
 
@@ -153,9 +157,8 @@ class GoogLeNet(Model, kw_only=True):
             "epsilon": EPSILON,
             "kernel_init": layers.initializer("glorot_uniform" if self.original else "he_normal"),
             "axis_name": self.axis_name,
-            "dtype": self.dtype,
         }
-        conv_norm = partial(layers.ConvNorm, **options)
+        conv_norm = partial(layers.ConvNorm, dtype=self.dtype, **options)
         if self.small_images:
             self.stem_conv1 = conv_norm(features=192, kernel_size=3)
         else:
@@ -164,11 +167,14 @@ class GoogLeNet(Model, kw_only=True):
             self.stem_conv3 = conv_norm(features=192, kernel_size=3)
         for name, widths in INCEPTIONS.items():
             branches = branches_of(widths, large=5 if self.original else 3)
-            setattr(self, name, layers.Branches(branches=branches, **options))
+            setattr(self, name, layers.Branches(branches=branches, dtype=self.dtype, **options))
         if self.auxiliary_heads:
             for name in AUXILIARY.values():
                 auxiliary = AuxiliaryHead(
-                    num_classes=self.num_classes, dropout=self.auxiliary_dropout, options=options
+                    num_classes=self.num_classes,
+                    dropout=self.auxiliary_dropout,
+                    options=options,
+                    dtype=self.dtype,
                 )
                 setattr(self, name, auxiliary)
         self.drop = nn.Dropout(self.dropout)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
@@ -138,27 +139,31 @@ class Residual(nn.Module, kw_only=True):
         scale: What the residual is multiplied by before it is added.
         activation: What follows; see `layers.activation`.
         options: Of `layers.Branches`.
+        dtype: What to compute in; None promotes types.
     """
 
     table: Table
     scale: float
     activation: str
     options: Mapping[str, Any]
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch height width channels"]:
         """Computes the activation of input plus scaled residual."""
-        y = layers.Branches(branches=self.table, **self.options, name="branches")(x, train)
+        branches = layers.Branches(
+            branches=self.table, dtype=self.dtype, **self.options, name="branches"
+        )
         project = layers.conv(
             x.shape[-1],
             1,
             kernel_init=self.options["kernel_init"],
-            dtype=self.options["dtype"],
+            dtype=self.dtype,
             name="project",
         )
-        return layers.activation(self.activation)(x + self.scale * project(y))
+        return layers.activation(self.activation)(x + self.scale * project(branches(x, train)))
 
 
 class InceptionResNet(Model, kw_only=True):
@@ -212,11 +217,10 @@ class InceptionResNet(Model, kw_only=True):
             "epsilon": EPSILON,
             "kernel_init": layers.initializer("he_normal"),
             "axis_name": self.axis_name,
-            "dtype": self.dtype,
         }
         version = self.version
-        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, **options)
-        branches = partial(layers.Branches, **options)
+        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, dtype=self.dtype, **options)
+        branches = partial(layers.Branches, dtype=self.dtype, **options)
         self.stem_conv1 = conv_norm(features=32, stride=2)
         self.stem_conv2 = conv_norm(features=32)
         self.stem_conv3 = conv_norm(features=64, padding=1)
@@ -235,6 +239,7 @@ class InceptionResNet(Model, kw_only=True):
                     scale=1.0 if linear else scale,
                     activation="identity" if linear else self.activation,
                     options=options,
+                    dtype=self.dtype,
                 )
                 setattr(self, name, module)
         if version == 2:

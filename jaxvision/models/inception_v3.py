@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
@@ -109,10 +110,12 @@ class AuxiliaryHead(nn.Module, kw_only=True):
     Attributes:
         num_classes: The number of logits.
         options: Of the `ConvNorm`.
+        dtype: What to compute in; None promotes types.
     """
 
     num_classes: int
     options: Mapping[str, Any]
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -124,12 +127,12 @@ class AuxiliaryHead(nn.Module, kw_only=True):
             x = layers.adaptive_avg_pool(x, height, width)
         else:
             x = layers.avg_pool(x, 5, stride=3)
-        conv_norm = partial(layers.ConvNorm, **self.options)
+        conv_norm = partial(layers.ConvNorm, dtype=self.dtype, **self.options)
         x = conv_norm(features=128, kernel_size=1, name="conv1")(x, train)
         x = conv_norm(features=768, kernel_size=5, padding=0, name="conv2")(x, train)
         head = nn.Dense(
             self.num_classes,
-            dtype=self.options["dtype"],
+            dtype=self.dtype,
             kernel_init=layers.initializer("torch"),
             name="head",
         )
@@ -188,9 +191,8 @@ class InceptionV3(Model, kw_only=True):
             "epsilon": EPSILON,
             "kernel_init": layers.initializer("he_normal"),
             "axis_name": self.axis_name,
-            "dtype": self.dtype,
         }
-        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, **options)
+        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, dtype=self.dtype, **options)
         self.stem_conv1 = conv_norm(features=32, stride=2)
         self.stem_conv2 = conv_norm(features=32)
         self.stem_conv3 = conv_norm(features=64, padding=1)
@@ -198,9 +200,11 @@ class InceptionV3(Model, kw_only=True):
         self.stem_conv5 = conv_norm(features=192)
         for modules in self._modules():
             for name, branches in modules.items():
-                setattr(self, name, layers.Branches(branches=branches, **options))
+                setattr(self, name, layers.Branches(branches=branches, dtype=self.dtype, **options))
         if self.auxiliary_heads:
-            self.auxiliary = AuxiliaryHead(num_classes=self.num_classes, options=options)
+            self.auxiliary = AuxiliaryHead(
+                num_classes=self.num_classes, options=options, dtype=self.dtype
+            )
         self.drop = nn.Dropout(self.dropout)
         self.head = nn.Dense(
             self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")

@@ -62,21 +62,23 @@ def test_maps_of_its_images(name, channels):
 
 def test_residuals_are_scaled():
     x = jax.random.normal(KEY, (1, 4, 4, 6))
-    options = {"norm": None, "kernel_init": jax.nn.initializers.lecun_normal(), "dtype": None}
+    options = {"norm": None, "kernel_init": jax.nn.initializers.lecun_normal()}
     table = ((ConvStep(3),), (ConvStep(2), ConvStep(4, 3)))
 
     def layer(scale, activation):
         return Residual(table=table, scale=scale, activation=activation, options=options)
 
-    variables = layer(1.0, "identity").init(KEY, x, False)
+    @jax.jit
+    def calls(key):
+        whole, variables = layer(1.0, "identity").init_with_output(key, x, False)
+        return whole - x, *(
+            layer(0.1, activation).apply(variables, x, False) for activation in ("identity", "relu")
+        )
 
-    def apply(*settings):
-        return layer(*settings).apply(variables, x, False)
-
-    residual = apply(1.0, "identity") - x
+    residual, linear, rectified = calls(KEY)
     assert jnp.abs(residual).max() > 0.1
-    np.testing.assert_allclose(apply(0.1, "identity"), x + 0.1 * residual, atol=1e-6)
-    np.testing.assert_allclose(apply(0.1, "relu"), jax.nn.relu(x + 0.1 * residual), atol=1e-6)
+    np.testing.assert_allclose(linear, x + 0.1 * residual, atol=1e-6)
+    np.testing.assert_allclose(rectified, jax.nn.relu(x + 0.1 * residual), atol=1e-6)
 
 
 def test_only_the_last_module_of_version_2_is_linear_and_not_scaled():

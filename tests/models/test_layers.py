@@ -226,7 +226,7 @@ def test_conv_norm_applies_the_three_in_turn():
 )
 def test_conv_norm_has_a_bias_or_a_norm(norm, use_bias, leaves):
     layer = layers.ConvNorm(features=4, kernel_size=1, norm=norm, use_bias=use_bias)
-    variables = jax.eval_shape(layer.init, KEY, jnp.ones((1, 3, 3, 2)), False)
+    variables = jax.eval_shape(partial(layer.init, train=False), KEY, jnp.ones((1, 3, 3, 2)))
     assert {name: set(part) for name, part in variables["params"].items()} == leaves
     assert ("batch_stats" in variables) == (norm is not None)
 
@@ -272,9 +272,10 @@ def test_local_response_norm():
     for i in range(8):  # the paper's formula, with n = 5
         sums = (x[..., max(0, i - 2) : min(7, i + 2) + 1] ** 2).sum(-1)
         expected[..., i] = x[..., i] / (2 + 1e-4 * sums) ** 0.75
-    np.testing.assert_allclose(layers.local_response_norm(x), expected, rtol=1e-6)
+    y = layers.local_response_norm(jnp.asarray(x))
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
     # Strong enough to tell the window.
-    strong = layers.local_response_norm(x, 3, k=1.0, alpha=1.0, beta=0.5)
+    strong = layers.local_response_norm(jnp.asarray(x), 3, k=1.0, alpha=1.0, beta=0.5)
     sums = np.stack([(x[..., max(0, i - 1) : i + 2] ** 2).sum(-1) for i in range(8)], -1)
     np.testing.assert_allclose(strong, x / np.sqrt(1 + sums), rtol=1e-5)
 
@@ -363,7 +364,8 @@ def test_adaptive_avg_pool(size):
         for j in range(4):
             columns = slice(math.floor(j * size[1] / 4), math.ceil((j + 1) * size[1] / 4))
             expected[:, i, j] = x[:, rows, columns].mean((1, 2))
-    np.testing.assert_allclose(layers.adaptive_avg_pool(x, 6, 4), expected, atol=1e-6)
+    pooled = layers.adaptive_avg_pool(jnp.asarray(x), 6, 4)
+    np.testing.assert_allclose(pooled, expected, atol=1e-6)
 
 
 def test_adaptive_avg_pool_of_that_size_already():
