@@ -47,8 +47,8 @@ class AlexNet(Model, kw_only=True):
     >>> import jax, jax.numpy as jnp
     >>> model = alexnet(num_classes=10)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 63, 63, 3)))
-    >>> list(variables["params"])
-    ['stem', 'conv2', 'conv3', 'conv4', 'conv5', 'dense1', 'dense2', 'head']
+    >>> sorted(variables["params"])
+    ['conv2', 'conv3', 'conv4', 'conv5', 'dense1', 'dense2', 'head', 'stem']
     """
 
     original: bool = False

@@ -16,8 +16,16 @@ from safetensors.numpy import load_file, save_file
 from jaxvision import models
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
-# One of each family, by model or by file; the others take minutes.
-QUICK = {"googlenet", "resnet18", "resnet50", "squeezenet1_1", "timm-vgg11"}
+# One of each family that takes seconds, by model or by file; the others take minutes.
+QUICK = {
+    "alexnet",
+    "googlenet",
+    "resnet18",
+    "resnet50",
+    "squeezenet1_1",
+    "timm-inception_v3",
+    "timm-vgg11",
+}
 
 
 def load_script() -> ModuleType:
