@@ -3,8 +3,20 @@
 `create_model(name, ...)` makes any of `list_models()`; each answers the three calls of `Model`.
 """
 
-from jaxvision.models import layers
-from jaxvision.models.base import Model, ModelOptions, ModelSpec, check_images
+from jaxvision.models import (
+    layers,
+)
+from jaxvision.models.alexnet import (
+    AlexNet,
+    alexnet,
+    alexnet_2012,
+)
+from jaxvision.models.base import (
+    Model,
+    ModelOptions,
+    ModelSpec,
+    check_images,
+)
 from jaxvision.models.cifar_resnet import (
     CifarResNet,
     cifar_resnet20,
@@ -13,11 +25,65 @@ from jaxvision.models.cifar_resnet import (
     cifar_resnet56,
     cifar_resnet110,
 )
-from jaxvision.models.lenet import LeNet5, lenet5
-from jaxvision.models.linear import LinearClassifier, linear_classifier
-from jaxvision.models.mlp import MLP, mlp
-from jaxvision.models.registry import create_model, describe, list_models, register
-from jaxvision.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
+from jaxvision.models.googlenet import (
+    GoogLeNet,
+    googlenet,
+)
+from jaxvision.models.inception_resnet import (
+    InceptionResNet,
+    inception_resnet_v1,
+    inception_resnet_v2,
+)
+from jaxvision.models.inception_v3 import (
+    InceptionV3,
+    inception_v3,
+)
+from jaxvision.models.inception_v4 import (
+    InceptionV4,
+    inception_v4,
+)
+from jaxvision.models.lenet import (
+    LeNet5,
+    lenet5,
+)
+from jaxvision.models.linear import (
+    LinearClassifier,
+    linear_classifier,
+)
+from jaxvision.models.mlp import (
+    MLP,
+    mlp,
+)
+from jaxvision.models.registry import (
+    create_model,
+    describe,
+    list_models,
+    register,
+)
+from jaxvision.models.resnet import (
+    ResNet,
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+)
+from jaxvision.models.squeezenet import (
+    SqueezeNet,
+    squeezenet1_0,
+    squeezenet1_1,
+)
+from jaxvision.models.vgg import (
+    VGG,
+    vgg11,
+    vgg11_bn,
+    vgg13,
+    vgg13_bn,
+    vgg16,
+    vgg16_bn,
+    vgg19,
+    vgg19_bn,
+)
 from jaxvision.models.weights import (
     Pretrained,
     WeightsError,
@@ -25,10 +91,20 @@ from jaxvision.models.weights import (
     load_weights,
     save_weights,
 )
+from jaxvision.models.zfnet import (
+    ZFNet,
+    zfnet,
+)
 
 __all__ = [
     "MLP",
+    "VGG",
+    "AlexNet",
     "CifarResNet",
+    "GoogLeNet",
+    "InceptionResNet",
+    "InceptionV3",
+    "InceptionV4",
     "LeNet5",
     "LinearClassifier",
     "Model",
@@ -36,7 +112,11 @@ __all__ = [
     "ModelSpec",
     "Pretrained",
     "ResNet",
+    "SqueezeNet",
     "WeightsError",
+    "ZFNet",
+    "alexnet",
+    "alexnet_2012",
     "check_images",
     "cifar_resnet20",
     "cifar_resnet32",
@@ -45,6 +125,11 @@ __all__ = [
     "cifar_resnet110",
     "create_model",
     "describe",
+    "googlenet",
+    "inception_resnet_v1",
+    "inception_resnet_v2",
+    "inception_v3",
+    "inception_v4",
     "layers",
     "lenet5",
     "linear_classifier",
@@ -59,4 +144,15 @@ __all__ = [
     "resnet101",
     "resnet152",
     "save_weights",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "zfnet",
 ]

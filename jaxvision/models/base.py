@@ -193,21 +193,39 @@ def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:
     return canonical
 
 
+def check_rate(name: str, rate: float) -> None:
+    """Checks a share that training drops.
+
+    Args:
+        name: Of the option.
+        rate: Its value.
+
+    Raises:
+        ValueError: It is not in [0, 1).
+
+    >>> check_rate("dropout", 0.5)
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {rate}")
+
+
 def check_images(
-    x: Images, in_channels: int | None = None
+    x: Images, in_channels: int | None = None, min_size: int = 1
 ) -> Float[Array, "batch height width channels"]:
     """Checks that an input is a batch of images as models take them.
 
     Args:
         x: What a model was called with.
         in_channels: The number of channels the model was made for; None for any.
+        min_size: The least height and width of which the model leaves something.
 
     Returns:
         The same images as a JAX array.
 
     Raises:
         TypeError: The images are not floating point.
-        ValueError: The images have another rank, no pixels, or another number of channels.
+        ValueError: The images have another rank, no pixels, another number of channels, or are too
+            small.
 
     >>> check_images(jnp.ones((2, 8, 8, 3))).shape
     (2, 8, 8, 3)
@@ -229,5 +247,10 @@ def check_images(
             f"the model was made with in_channels={in_channels}, but the images have "
             f"{x.shape[-1]} channels (shape {x.shape}, channels last); "
             f"make the model with in_channels={x.shape[-1]}, or convert the images"
+        )
+    if min(x.shape[1:3]) < min_size:
+        raise ValueError(
+            f"the model needs images of at least {min_size}x{min_size}, got the shape {x.shape}; "
+            "pad or resize them"
         )
     return jnp.asarray(x)

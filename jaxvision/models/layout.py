@@ -44,12 +44,13 @@ CONV_AS_DENSE = Form(lambda theirs: theirs.T[np.newaxis, np.newaxis], lambda our
 """A 1x1 convolution of ours that is a dense layer there."""
 
 
-def after_flatten(height: int, width: int) -> Form:
+def after_flatten(height: int, width: int, *, as_conv: bool = False) -> Form:
     """The kernel of a dense layer behind a flattened map, whose channels come first there.
 
     Args:
         height: Of the map.
         width: Of the map.
+        as_conv: Whether it is a convolution there, whose kernel is as large as the map.
 
     Returns:
         The form.
@@ -57,6 +58,8 @@ def after_flatten(height: int, width: int) -> Form:
     >>> form = after_flatten(2, 3)
     >>> form.read(np.zeros((7, 5 * 2 * 3))).shape, form.write(np.zeros((2 * 3 * 5, 7))).shape
     ((30, 7), (7, 30))
+    >>> after_flatten(2, 3, as_conv=True).write(np.zeros((2 * 3 * 5, 7))).shape
+    (7, 5, 2, 3)
     """
 
     def read(theirs: Array) -> Array:
@@ -65,7 +68,8 @@ def after_flatten(height: int, width: int) -> Form:
 
     def write(ours: Array) -> Array:
         maps = ours.reshape(height, width, -1, ours.shape[1])
-        return maps.transpose(3, 2, 0, 1).reshape(ours.shape[1], -1)
+        theirs = maps.transpose(3, 2, 0, 1)
+        return theirs if as_conv else theirs.reshape(len(theirs), -1)
 
     return Form(read, write)
 

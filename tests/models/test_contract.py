@@ -15,17 +15,34 @@ NAMES = models.list_models()
 # The smallest of each family, and what takes another path through it. These are computed; of the
 # others, only the shapes are.
 COMPUTED = {
+    "alexnet": {"hidden_sizes": (32, 16)},
+    "alexnet_2012": {"hidden_sizes": (32, 16)},
     "cifar_resnet20": {},
+    "googlenet": {},
+    "inception_resnet_v1": {"stage_sizes": (1, 1, 1)},
+    "inception_resnet_v2": {"stage_sizes": (1, 1, 1)},
+    "inception_v3": {"pooled_widths": (32,), "narrow_widths": (128,)},
+    "inception_v4": {"stage_sizes": (1, 1, 1)},
     "lenet5": {},
     "lenet5 original": {"original": True},
     "linear_classifier": {},
     "mlp": {"hidden_sizes": (16,), "dropout": 0.1},
     "resnet18": {},
+    "squeezenet1_1": {"bypass": True},
+    "vgg11": {"hidden_sizes": (32, 16)},
+    "vgg11_bn small": {"small_images": True},
+    "zfnet": {"hidden_sizes": (32, 16)},
 }
-# Their convolutions are not padded, so that maps are smaller than the stride says.
-UNPADDED = ("lenet5",)
+# Their convolutions or poolings leave out edges, so that maps are smaller than the stride says.
+UNPADDED = ("alexnet", "googlenet", "inception", "lenet5", "squeezenet", "vgg", "zfnet")
+# Their head gives logits per place, of which the average is taken after an activation.
+PER_PLACE = ("squeezenet",)
 # Those that need larger images than 33x47: the start of their names, and a size.
-LARGER: dict[str, tuple[int, int]] = {}
+LARGER: dict[str, tuple[int, int]] = {
+    "alexnet": (63, 65),
+    "inception": (75, 77),
+    "zfnet": (47, 49),
+}
 
 
 def shape_for(name, channels=3):
@@ -167,12 +184,16 @@ def test_logits_are_finite_and_differ_between_images(filled):
 
 
 def test_the_three_calls_agree(filled):
-    _, model, images, variables = filled
+    case, model, images, variables = filled
 
     @jax.jit
     def calls(variables, x):
         vector = model.apply(variables, x, method="embed")
         head = variables["params"]["head"]
+        if case.startswith(PER_PLACE):
+            *_, last = model.apply(variables, x, method="features").values()
+            per_place = jax.nn.relu(last @ head["kernel"] + head["bias"])
+            return model.apply(variables, x), per_place.mean((1, 2))
         return model.apply(variables, x), vector @ head["kernel"] + head["bias"]
 
     logits, from_vector = calls(variables, images)

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -214,6 +215,84 @@ def test_conv_norm_applies_the_three_in_turn():
     assert expected.any()
 
 
+@pytest.mark.parametrize(
+    ("norm", "use_bias", "leaves"),
+    [
+        ("batch", None, {"conv": {"kernel"}, "norm": {"scale", "bias"}}),
+        ("batch", True, {"conv": {"kernel", "bias"}, "norm": {"scale", "bias"}}),
+        (None, None, {"conv": {"kernel", "bias"}}),
+        (None, False, {"conv": {"kernel"}}),
+    ],
+)
+def test_conv_norm_has_a_bias_or_a_norm(norm, use_bias, leaves):
+    layer = layers.ConvNorm(features=4, kernel_size=1, norm=norm, use_bias=use_bias)
+    variables = jax.eval_shape(partial(layer.init, train=False), KEY, jnp.ones((1, 3, 3, 2)))
+    assert {name: set(part) for name, part in variables["params"].items()} == leaves
+    assert ("batch_stats" in variables) == (norm is not None)
+
+
+def test_branches_are_stacked():
+    x = jax.random.normal(KEY, (2, 5, 6, 3))
+    step = layers.ConvStep
+    row, column = step(3, (1, 3)), step(4, (3, 1))
+    pool = partial(layers.max_pool, window=3, stride=1, padding=1)
+    layer = layers.Branches(
+        branches=((step(2),), (step(5, 3), (row, column)), (pool,)), norm=None, activation="tanh"
+    )
+    y, variables = jax.jit(partial(layer.init_with_output, train=False))(KEY, x)
+    params = variables["params"]
+
+    def conv(name, x):
+        kernel = params[name]["conv"]["kernel"]
+        like = layers.conv(kernel.shape[-1], kernel.shape[:2])
+        return jnp.tanh(like.apply({"params": params[name]["conv"]}, x))
+
+    inner = conv("branch1_conv0", x)
+    expected = [
+        conv("branch0_conv0", x),
+        conv("branch1_conv1a", inner),
+        conv("branch1_conv1b", inner),
+        pool(x),
+    ]
+    np.testing.assert_allclose(y, jnp.concatenate(expected, axis=-1), atol=1e-6)
+    assert len(params) == 4
+
+
+def test_branches_may_halve():
+    halving = (layers.ConvStep(2, 3, 2, 0),)
+    pool = (partial(layers.max_pool, window=3, stride=2),)
+    layer = layers.Branches(branches=(halving, pool))
+    y, _ = jax.eval_shape(partial(layer.init_with_output, train=True), KEY, jnp.ones((1, 8, 9, 3)))
+    assert y.shape == (1, 3, 4, 5)
+
+
+def test_local_response_norm():
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, 8)).astype(np.float32)
+    expected = np.empty_like(x)
+    for i in range(8):  # the paper's formula, with n = 5
+        sums = (x[..., max(0, i - 2) : min(7, i + 2) + 1] ** 2).sum(-1)
+        expected[..., i] = x[..., i] / (2 + 1e-4 * sums) ** 0.75
+    y = layers.local_response_norm(jnp.asarray(x))
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
+    # Strong enough to tell the window.
+    strong = layers.local_response_norm(jnp.asarray(x), 3, k=1.0, alpha=1.0, beta=0.5)
+    sums = np.stack([(x[..., max(0, i - 1) : i + 2] ** 2).sum(-1) for i in range(8)], -1)
+    np.testing.assert_allclose(strong, x / np.sqrt(1 + sums), rtol=1e-5)
+
+
+def test_local_response_norm_refuses_an_even_window():
+    with pytest.raises(ValueError, match="window must be odd and 1 or more, got 4"):
+        layers.local_response_norm(jnp.ones((1, 1, 1, 8)), 4)
+
+
+def test_local_response_norm_of_half_precision_is_summed_in_float32():
+    x = jnp.full((1, 1, 1, 8), 300.0, jnp.float16)  # whose squares overflow
+    y = layers.local_response_norm(x)
+    assert y.dtype == jnp.float16
+    exact = layers.local_response_norm(x.astype(jnp.float32))
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=1e-3)
+
+
 def test_max_pool_padding_is_never_the_maximum():
     x = -1.0 - jnp.arange(25.0).reshape(1, 5, 5, 1)
     pooled = layers.max_pool(x, 3, stride=2, padding=1)[0, :, :, 0]
@@ -276,6 +355,24 @@ def test_avg_pool_padding(count_include_pad, corner):
     np.testing.assert_allclose(pooled[0, 1, 1, 0], 1.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(6, 6), (7, 5), (13, 6), (1, 2), (4, 24)])
+def test_adaptive_avg_pool(size):
+    x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
+    expected = np.empty((2, 6, 4, 3), np.float32)
+    for i in range(6):  # window i of k over n: from floor(i n / k) to ceil((i + 1) n / k)
+        rows = slice(math.floor(i * size[0] / 6), math.ceil((i + 1) * size[0] / 6))
+        for j in range(4):
+            columns = slice(math.floor(j * size[1] / 4), math.ceil((j + 1) * size[1] / 4))
+            expected[:, i, j] = x[:, rows, columns].mean((1, 2))
+    pooled = layers.adaptive_avg_pool(jnp.asarray(x), 6, 4)
+    np.testing.assert_allclose(pooled, expected, atol=1e-6)
+
+
+def test_adaptive_avg_pool_of_that_size_already():
+    x = jax.random.normal(KEY, (2, 6, 4, 3))
+    assert layers.adaptive_avg_pool(x, 6, 4) is x
+
+
 @pytest.mark.parametrize("pool", [layers.max_pool, layers.avg_pool])
 @pytest.mark.parametrize("padding", [-1, 2])
 def test_pools_refuse_windows_of_padding_alone(pool, padding):
@@ -287,7 +384,11 @@ def test_pools_refuse_windows_of_padding_alone(pool, padding):
 def test_averages_of_half_precision_are_summed_in_float32(dtype):
     # Summed in bfloat16, ones stop at 256; in float16 at 2048, and 70,000 of them overflow.
     x = jnp.ones((1, 280, 250, 1), dtype)
-    for pooled in (layers.global_average_pool(x), layers.avg_pool(x, 250)):
+    for pooled in (
+        layers.global_average_pool(x),
+        layers.avg_pool(x, 250),
+        layers.adaptive_avg_pool(x, 1, 1),
+    ):
         assert pooled.dtype == dtype
         assert (pooled == 1).all()
 

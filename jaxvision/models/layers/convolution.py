@@ -72,7 +72,7 @@ def conv(
 
 
 class ConvNorm(nn.Module, kw_only=True):
-    """A convolution without bias, a normalization and an activation.
+    """A convolution, a normalization and an activation.
 
     Attributes:
         features: The output channels.
@@ -81,7 +81,8 @@ class ConvNorm(nn.Module, kw_only=True):
         padding: None takes what keeps the size at stride 1.
         dilation: The step between the taps of the kernel.
         groups: In how many groups channels are convolved apart.
-        norm: See `norm`.
+        use_bias: Whether the convolution has a bias; None says that only one without norm has.
+        norm: See `norm`; None leaves it out.
         activation: See `activation`.
         epsilon: See `norm`.
         momentum: See `norm`.
@@ -103,7 +104,8 @@ class ConvNorm(nn.Module, kw_only=True):
     padding: Size | None = None
     dilation: int = 1
     groups: int = 1
-    norm: str = "batch"
+    use_bias: bool | None = None
+    norm: str | None = "batch"
     activation: str = "identity"
     epsilon: float = NORM_EPSILON
     momentum: float = NORM_MOMENTUM
@@ -124,22 +126,23 @@ class ConvNorm(nn.Module, kw_only=True):
             padding=self.padding,
             dilation=self.dilation,
             groups=self.groups,
-            use_bias=False,
+            use_bias=self.norm is None if self.use_bias is None else self.use_bias,
             kernel_init=self.kernel_init,
             dtype=self.dtype,
             name="conv",
         )(x)
-        x = norm(
-            self.norm,
-            self.features,
-            train=train,
-            dtype=self.dtype,
-            epsilon=self.epsilon,
-            momentum=self.momentum,
-            axis_name=self.axis_name,
-            scale_init=self.scale_init,
-            name="norm",
-        )(x)
+        if self.norm is not None:
+            x = norm(
+                self.norm,
+                self.features,
+                train=train,
+                dtype=self.dtype,
+                epsilon=self.epsilon,
+                momentum=self.momentum,
+                axis_name=self.axis_name,
+                scale_init=self.scale_init,
+                name="norm",
+            )(x)
         return activation(self.activation)(x)
 
 

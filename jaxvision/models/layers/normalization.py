@@ -4,8 +4,10 @@ import math
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax.nn import initializers
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from jaxvision._suggest import unknown
 from jaxvision.models.layers.initializers import Initializer
@@ -96,3 +98,44 @@ def norm(
     if kind == "group":
         return nn.GroupNorm(num_groups=math.gcd(32, channels), **shared)
     return nn.LayerNorm(**shared) if kind == "layer" else nn.InstanceNorm(**shared)
+
+
+def local_response_norm(
+    x: Float[Array, "*rest channels"],
+    window: int = 5,
+    *,
+    k: float = 2.0,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+) -> Float[Array, "*rest channels"]:
+    """Divides each value by (k + alpha s)^beta, where s sums the squares of neighboring channels.
+
+    It has no parameters. (PyTorch and Caffe divide their alpha by the window.)
+
+    Args:
+        x: Feature maps.
+        window: How many channels are summed, an odd number, with the value's own in the middle.
+        k: See above.
+        alpha: See above.
+        beta: See above.
+
+    Returns:
+        Maps of the same shape.
+
+    Raises:
+        ValueError: The window is even or less than 1.
+
+    Reference: Krizhevsky et al., ImageNet classification with deep convolutional neural networks,
+    NIPS 2012, section 3.3, whose constants are the defaults.
+
+    >>> local_response_norm(jnp.array([1.0, 1.0]), alpha=1.0, beta=0.5).tolist()
+    [0.5, 0.5]
+    """
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window must be odd and 1 or more, got {window}")
+    channels = x.shape[-1]
+    squares = jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    edges = [(0, 0)] * (x.ndim - 1) + [(window // 2, window // 2)]
+    padded = jnp.pad(squares, edges)
+    sums = sum(padded[..., i : i + channels] for i in range(window))
+    return (x * (k + alpha * sums) ** -beta).astype(x.dtype)

@@ -3,7 +3,9 @@
 import math
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
@@ -76,6 +78,41 @@ def avg_pool(
     return averages.astype(x.dtype)
 
 
+def adaptive_avg_pool(
+    x: Float[Array, "batch height width channels"], height: int, width: int
+) -> Float[Array, "batch {height} {width} channels"]:
+    """Averages over windows that cover maps of any size by a given number of them.
+
+    Along each side of n pixels, window i of k reaches from floor(i n / k) to ceil((i + 1) n / k),
+    as in PyTorch; so neighbors overlap where k does not divide n, and repeat where n < k. Summed in
+    float32 or better.
+
+    Args:
+        x: Feature maps.
+        height: The windows down.
+        width: The windows across.
+
+    Returns:
+        The averages; the maps themselves if they have that size.
+
+    >>> adaptive_avg_pool(jnp.arange(5.0).reshape(1, 1, 5, 1), 1, 2).ravel().tolist()
+    [1.0, 3.0]
+    """
+    if x.shape[1:3] == (height, width):
+        return x
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    down, across = _averages(x.shape[1], height), _averages(x.shape[2], width)
+    # In full precision on a TPU too, where products are of bfloat16 otherwise.
+    averages = jnp.einsum(
+        "bhwc,ih,jw->bijc",
+        wide,
+        down.astype(wide.dtype),
+        across.astype(wide.dtype),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return averages.astype(x.dtype)
+
+
 def global_average_pool(
     x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch channels"]:
@@ -110,6 +147,14 @@ def flatten(x: Float[Array, "batch height width channels"]) -> Float[Array, "bat
     """
     # A size of -1 could not be inferred for a batch without rows.
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+def _averages(size: int, windows: int) -> Float[np.ndarray, "windows size"]:
+    """What each pixel of a side counts in each window of `adaptive_avg_pool`."""
+    index = np.arange(windows)[:, np.newaxis]
+    start, stop = index * size // windows, -(-(index + 1) * size // windows)
+    inside = (start <= np.arange(size)) & (np.arange(size) < stop)
+    return inside / (stop - start)
 
 
 def _overhang(size: int, window: int, stride: int, padding: int) -> int:

@@ -70,7 +70,8 @@ def write_state_dict(path: str | pathlib.Path, tensors: Mapping[str, np.ndarray]
     if path.suffix != ".safetensors":
         raise ValueError(f"weights are written as .safetensors, got the name {path.name}")
     with writing(path) as file:
-        file.write(save({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
+        # `np.ascontiguousarray` would make a vector of a scalar.
+        file.write(save({name: np.asarray(array, order="C") for name, array in tensors.items()}))
 
 
 def _find_state_dict(content: object, path: pathlib.Path) -> Mapping[str, np.ndarray]:

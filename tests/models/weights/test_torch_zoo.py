@@ -3,6 +3,7 @@
 import gzip
 import json
 import pathlib
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,8 +15,16 @@ from safetensors.numpy import load_file, save_file
 from jaxvision import models
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
-# One of each family; the others take minutes.
-QUICK = {"resnet18", "resnet50"}
+# One of each family that takes seconds, by model or by file; the others take minutes.
+QUICK = {
+    "alexnet",
+    "googlenet",
+    "resnet18",
+    "resnet50",
+    "squeezenet1_1",
+    "timm-inception_v3",
+    "timm-vgg11",
+}
 
 
 def cases() -> list[Any]:
@@ -25,7 +34,7 @@ def cases() -> list[Any]:
             json.loads(gzip.decompress(path.read_bytes())),
             id=path.name.removesuffix(".json.gz"),
             marks=[]
-            if path.name.partition("-")[2].partition(".json")[0] in QUICK
+            if {name := path.name.removesuffix(".json.gz"), name.partition("-")[2]} & QUICK
             else pytest.mark.slow,
         )
         for path in paths
@@ -41,9 +50,14 @@ def test_logits_are_torchs(case: dict, tmp_path: pathlib.Path) -> None:
     for output in case["outputs"]:
         logits = jax.jit(model.apply)(variables, zoo.draw_images(tuple(output["size"])))
         np.testing.assert_allclose(logits, output["logits"], atol=1e-4)
+        if "auxiliary" in output:
+            images = zoo.draw_images(tuple(output["size"]))
+            _, auxiliary = jax.jit(partial(model.apply, method="with_auxiliary"))(variables, images)
+            np.testing.assert_allclose(auxiliary, output["auxiliary"], atol=1e-4)
 
     models.save_weights(model, variables, tmp_path / "again.safetensors", layout=case["library"])
     again = load_file(tmp_path / "again.safetensors")
     assert again.keys() == state.keys()
     for key, array in state.items():
+        assert again[key].shape == array.shape
         np.testing.assert_array_equal(again[key], array)

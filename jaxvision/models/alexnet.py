@@ -1,0 +1,187 @@
+"""AlexNet, as torchvision has it and as it was published.
+
+References: Krizhevsky et al., ImageNet classification with deep convolutional neural networks,
+NIPS 2012; Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014,
+arXiv:1404.5997.
+"""
+
+from collections.abc import Mapping
+from typing import Unpack
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import (
+    FeatureMaps,
+    Images,
+    Model,
+    ModelOptions,
+    check_images,
+    check_rate,
+)
+from jaxvision.models.layout import Layout, Rule, after_flatten
+from jaxvision.models.registry import register
+
+# Below it, nothing is left after the third pooling.
+MIN_SIZE = 63
+
+
+class AlexNet(Model, kw_only=True):
+    """Five convolutions and dense layers: `stem`, `conv2`, ..., `conv5`, `dense1`, ..., `head`.
+
+    Its maps are the convolutions' last at each stride, before the pooling that follows (stride4,
+    stride8, stride16), and the last pooling's (stride32). Poolings leave out a last row and column
+    that do not fill a window, so that maps may be smaller than the stride says. Maps of other
+    images than 224x224 are averaged to the 6x6 that the dense layers take. `embed` is the last
+    hidden layer's output.
+
+    Attributes:
+        original: Whether to build the network of 2012: convolutions 2, 4 and 5 in two groups (one
+            on each of two GPUs), other widths, local response normalization before the first two
+            poolings, and dropout after the dense layers rather than before.
+        hidden_sizes: The widths of the dense layers before the head.
+        dropout: The share that training drops, before or after each of those.
+        activation: The nonlinearity; see `layers.activation`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = alexnet(num_classes=10)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 63, 63, 3)))
+    >>> sorted(variables["params"])
+    ['conv2', 'conv3', 'conv4', 'conv5', 'dense1', 'dense2', 'head', 'stem']
+    """
+
+    original: bool = False
+    hidden_sizes: tuple[int, ...] = (4096, 4096)
+    dropout: float = 0.5
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        check_rate("dropout", self.dropout)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the layers."""
+        # The paper's initialization, or PyTorch's.
+        init = layers.initializer("normal_0.01" if self.original else "torch")
+        widths = (96, 256, 384, 384, 256) if self.original else (64, 192, 384, 256, 256)
+        groups = (1, 2, 1, 2, 2) if self.original else (1, 1, 1, 1, 1)
+        self.stem = layers.conv(
+            widths[0], 11, stride=4, padding=2, kernel_init=init, dtype=self.dtype
+        )
+        for i in (2, 3, 4, 5):
+            conv = layers.conv(
+                widths[i - 1],
+                5 if i == 2 else 3,
+                groups=groups[i - 1],
+                kernel_init=init,
+                dtype=self.dtype,
+            )
+            setattr(self, f"conv{i}", conv)
+        for i, size in enumerate(self.hidden_sizes, start=1):
+            setattr(self, f"dense{i}", nn.Dense(size, dtype=self.dtype, kernel_init=init))
+        self.drop = nn.Dropout(self.dropout)
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=init)
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the maps at strides 4, 8, 16 and 32."""
+        x = check_images(x, self.in_channels, MIN_SIZE)
+        activation = layers.activation(self.activation)
+
+        def normalize(x: Array) -> Array:
+            return layers.local_response_norm(x) if self.original else x
+
+        stride4 = normalize(activation(self.stem(x)))
+        stride8 = normalize(activation(self.conv2(layers.max_pool(stride4, 3, stride=2))))
+        y = layers.max_pool(stride8, 3, stride=2)
+        for conv in (self.conv3, self.conv4, self.conv5):
+            y = activation(conv(y))
+        return {
+            "stride4": stride4,
+            "stride8": stride8,
+            "stride16": y,
+            "stride32": layers.max_pool(y, 3, stride=2),
+        }
+
+    def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
+        """Computes the last hidden layer."""
+        activation = layers.activation(self.activation)
+        y = layers.flatten(layers.adaptive_avg_pool(self.features(x, train)["stride32"], 6, 6))
+        for i in range(1, len(self.hidden_sizes) + 1):
+            if not self.original:
+                y = self.drop(y, deterministic=not train)
+            y = activation(getattr(self, f"dense{i}")(y))
+            if self.original:
+                y = self.drop(y, deterministic=not train)
+        return y
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Torchvision has the later network; nobody has the original."""
+        return {} if self.original else {"torchvision": LAYOUT}
+
+
+LAYOUT = Layout(
+    [
+        Rule(r"stem", "features.0"),
+        Rule(r"conv2", "features.3"),
+        Rule(r"conv3", "features.6"),
+        Rule(r"conv4", "features.8"),
+        Rule(r"conv5", "features.10"),
+        Rule(r"dense1", "classifier.1", after_flatten(6, 6)),
+        Rule(r"dense2", "classifier.4"),
+        Rule(r"head", "classifier.6"),
+    ]
+)
+
+
+class AlexNetOptions(ModelOptions, total=False):
+    """The options of an AlexNet; see `AlexNet`."""
+
+    hidden_sizes: tuple[int, ...]
+    dropout: float
+    activation: str
+
+
+@register
+def alexnet(**options: Unpack[AlexNetOptions]) -> AlexNet:
+    """AlexNet as in torchvision: 61,100,840 parameters for 1000 classes.
+
+    It is the network of "One weird trick" (arXiv:1404.5997, section 5), for one GPU: no groups, no
+    local response normalization, narrower first layers. `alexnet_2012` is the one of the paper.
+
+    Args:
+        **options: Fields of `AlexNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> alexnet(num_classes=10).hidden_sizes
+    (4096, 4096)
+    """
+    return AlexNet(**options)
+
+
+@register
+def alexnet_2012(**options: Unpack[AlexNetOptions]) -> AlexNet:
+    """AlexNet as it was published: 60,965,224 parameters for 1000 classes (section 3.5, Figure 2).
+
+    The paper says 224x224 but has maps of 55x55, which need a padding of 2 as here, or 227x227
+    images. Its biases of one, in some layers, are zero here.
+
+    Args:
+        **options: Fields of `AlexNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> alexnet_2012(num_classes=10).original
+    True
+    """
+    return AlexNet(original=True, **options)

@@ -1,0 +1,342 @@
+"""Inception-v3.
+
+Reference: Szegedy et al., Rethinking the Inception architecture for computer vision, CVPR 2016,
+arXiv:1512.00567.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, Unpack
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import (
+    FeatureMaps,
+    Images,
+    Model,
+    ModelOptions,
+    check_images,
+    check_rate,
+)
+from jaxvision.models.layers import ConvStep
+from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.registry import register
+
+# Below it, nothing is left after the second reduction.
+MIN_SIZE = 75
+
+# As in TensorFlow, where torchvision's weights come from.
+EPSILON = 1e-3
+
+MAX_POOL = partial(layers.max_pool, window=3, stride=2)
+AVG_POOL = partial(layers.avg_pool, window=3, stride=1, padding=1)
+
+Table = tuple[tuple[layers.Step, ...], ...]
+
+
+def inception_a(pooled: int) -> Table:
+    """Lists the branches of an inception module with 5x5 and 3x3 kernels (Figure 5).
+
+    Args:
+        pooled: The channels of the branch that pools.
+
+    Returns:
+        Branches for `layers.Branches`.
+
+    >>> len(inception_a(32))
+    4
+    """
+    return (
+        (ConvStep(64),),
+        (ConvStep(48), ConvStep(64, 5)),
+        (ConvStep(64), ConvStep(96, 3), ConvStep(96, 3)),
+        (AVG_POOL, ConvStep(pooled)),
+    )
+
+
+def inception_b(narrow: int) -> Table:
+    """Lists the branches of an inception module with 7x7 kernels in factors (Figure 6).
+
+    Args:
+        narrow: The channels inside.
+
+    Returns:
+        Branches for `layers.Branches`.
+
+    >>> len(inception_b(128))
+    4
+    """
+    row, column = partial(ConvStep, kernel_size=(1, 7)), partial(ConvStep, kernel_size=(7, 1))
+    return (
+        (ConvStep(192),),
+        (ConvStep(narrow), row(narrow), column(192)),
+        (ConvStep(narrow), column(narrow), row(narrow), column(narrow), row(192)),
+        (AVG_POOL, ConvStep(192)),
+    )
+
+
+# Figure 10, unpadded.
+REDUCTION_A: Table = (
+    (ConvStep(384, 3, 2, 0),),
+    (ConvStep(64), ConvStep(96, 3), ConvStep(96, 3, 2, 0)),
+    (MAX_POOL,),
+)
+REDUCTION_B: Table = (
+    (ConvStep(192), ConvStep(320, 3, 2, 0)),
+    (ConvStep(192), ConvStep(192, (1, 7)), ConvStep(192, (7, 1)), ConvStep(192, 3, 2, 0)),
+    (MAX_POOL,),
+)
+
+# Figure 7: the 3x3 kernels end in a row and a column side by side.
+FORK = (ConvStep(384, (1, 3)), ConvStep(384, (3, 1)))
+INCEPTION_C: Table = (
+    (ConvStep(320),),
+    (ConvStep(384), FORK),
+    (ConvStep(448), ConvStep(384, 3), FORK),
+    (AVG_POOL, ConvStep(192)),
+)
+
+
+class AuxiliaryHead(nn.Module, kw_only=True):
+    """A classifier of the last map at stride 16: 5x5 averages, two convolutions, the `head`.
+
+    Maps of 17x17 (images of 299x299) are averaged in 5x5 windows, 3 apart, and their 5x5 convolved
+    to 1x1. Smaller ones, which torchvision refuses, are averaged to 5x5.
+
+    Attributes:
+        num_classes: The number of logits.
+        options: Of the `ConvNorm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    num_classes: int
+    options: Mapping[str, Any]
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch classes"]:
+        """Computes the logits."""
+        if min(x.shape[1:3]) < 17:
+            height, width = (max(5, (size - 2) // 3) for size in x.shape[1:3])
+            x = layers.adaptive_avg_pool(x, height, width)
+        else:
+            x = layers.avg_pool(x, 5, stride=3)
+        conv_norm = partial(layers.ConvNorm, dtype=self.dtype, **self.options)
+        x = conv_norm(features=128, kernel_size=1, name="conv1")(x, train)
+        x = conv_norm(features=768, kernel_size=5, padding=0, name="conv2")(x, train)
+        head = nn.Dense(
+            self.num_classes,
+            dtype=self.dtype,
+            kernel_init=layers.initializer("torch"),
+            name="head",
+        )
+        return head(layers.global_average_pool(x))
+
+
+class InceptionV3(Model, kw_only=True):
+    """An Inception-v3: `stem_conv1` to `stem_conv5`, inception modules, `head`.
+
+    The modules are `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`,
+    `inception_c0` and `inception_c1`. Its maps are the last at each stride, before what reduces it:
+    of the stem (stride2, stride4) and of each kind of module (stride8 to stride32). Where sizes
+    change, convolutions and poolings are not padded, so that maps are smaller than the stride says;
+    images need at least 75x75.
+
+    Attributes:
+        pooled_widths: The channels of the branch that pools, of each inception module A.
+        narrow_widths: The channels inside, of each inception module B.
+        auxiliary_heads: Whether there is another head, for training (`with_auxiliary`); it costs
+            nothing otherwise.
+        dropout: The share of the averages before the head that training drops.
+        norm: See `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: See `layers.norm`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = inception_v3(num_classes=10)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 75, 75, 3)))
+    >>> sorted(variables["params"]["auxiliary"])
+    ['conv1', 'conv2', 'head']
+    """
+
+    pooled_widths: tuple[int, ...] = (32, 64, 64)
+    narrow_widths: tuple[int, ...] = (128, 160, 160, 192)
+    auxiliary_heads: bool = True
+    dropout: float = 0.5
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+
+    default_image_size: ClassVar[int] = 299
+    # As in TensorFlow's training script; the paper does not say.
+    auxiliary_weight: ClassVar[float] = 0.4
+
+    def __post_init__(self) -> None:
+        check_rate("dropout", self.dropout)
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the inception modules and the heads."""
+        options: dict[str, Any] = {
+            "norm": self.norm,
+            "activation": self.activation,
+            "epsilon": EPSILON,
+            "kernel_init": layers.initializer("he_normal"),
+            "axis_name": self.axis_name,
+        }
+        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, dtype=self.dtype, **options)
+        self.stem_conv1 = conv_norm(features=32, stride=2)
+        self.stem_conv2 = conv_norm(features=32)
+        self.stem_conv3 = conv_norm(features=64, padding=1)
+        self.stem_conv4 = conv_norm(features=80, kernel_size=1)
+        self.stem_conv5 = conv_norm(features=192)
+        for modules in self._modules():
+            for name, branches in modules.items():
+                setattr(self, name, layers.Branches(branches=branches, dtype=self.dtype, **options))
+        if self.auxiliary_heads:
+            self.auxiliary = AuxiliaryHead(
+                num_classes=self.num_classes, options=options, dtype=self.dtype
+            )
+        self.drop = nn.Dropout(self.dropout)
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
+        )
+
+    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
+        """Computes the logits."""
+        if self.is_initializing():  # the auxiliary head needs parameters
+            return self.with_auxiliary(x, train)[0]
+        return super().__call__(x, train)
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the map at each stride."""
+        y = self.stem_conv1(check_images(x, self.in_channels, MIN_SIZE), train)
+        stride2 = self.stem_conv3(self.stem_conv2(y, train), train)
+        stride4 = self.stem_conv5(self.stem_conv4(MAX_POOL(stride2), train), train)
+        maps = {"stride2": stride2, "stride4": stride4}
+        y = MAX_POOL(stride4)
+        for stride, modules in zip((8, 16, 32), self._modules(), strict=True):
+            for name in modules:
+                y = getattr(self, name)(y, train)
+            maps[f"stride{stride}"] = y
+        return maps
+
+    def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
+        """Computes the average of the last map."""
+        return self._vector(self.features(x, train), train)
+
+    def with_auxiliary(
+        self, x: Images, train: bool = False
+    ) -> tuple[Float[Array, "batch classes"], tuple[Float[Array, "batch classes"], ...]]:
+        """Computes the logits of the head, and those of the auxiliary head if there is one."""
+        maps = self.features(x, train)
+        logits = self.head(self._vector(maps, train))
+        if not self.auxiliary_heads:
+            return logits, ()
+        return logits, (self.auxiliary(maps["stride16"], train),)
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Torchvision and timm use the same names."""
+        return {"torchvision": LAYOUT, "timm": LAYOUT}
+
+    def _modules(self) -> tuple[dict[str, Table], ...]:
+        """The modules at each stride from 8 on."""
+        a = {f"inception_a{i}": inception_a(pooled) for i, pooled in enumerate(self.pooled_widths)}
+        b = {f"inception_b{i}": inception_b(narrow) for i, narrow in enumerate(self.narrow_widths)}
+        c = {"inception_c0": INCEPTION_C, "inception_c1": INCEPTION_C}
+        return a, {"reduction_a": REDUCTION_A, **b}, {"reduction_b": REDUCTION_B, **c}
+
+    def _vector(self, maps: FeatureMaps, train: bool) -> Array:
+        average = layers.global_average_pool(maps["stride32"])
+        return self.drop(average, deterministic=not train)
+
+
+STEM = ("1a_3x3", "2a_3x3", "2b_3x3", "3b_1x1", "4a_3x3")
+PARTS = {"conv": "conv", "norm": "bn"}
+FIRST = {"inception_a": ("5", "b"), "inception_b": ("6", "b"), "inception_c": ("7", "b")}
+REDUCTIONS = {"reduction_a": "6a", "reduction_b": "7a"}
+# By the kind of module, what each branch is called.
+BRANCHES = {
+    "inception_a": ("branch1x1", "branch5x5_", "branch3x3dbl_", "branch_pool"),
+    "reduction_a": ("branch3x3", "branch3x3dbl_"),
+    "inception_b": ("branch1x1", "branch7x7_", "branch7x7dbl_", "branch_pool"),
+    "reduction_b": ("branch3x3_", "branch7x7x3_"),
+    "inception_c": ("branch1x1", "branch3x3_", "branch3x3dbl_", "branch_pool"),
+}
+
+
+def _module(match: re.Match[str]) -> str:
+    """Names a convolution or a norm of a module."""
+    kind, index, branch, step, fork, part = match.groups()
+    if index:
+        number, letter = FIRST[kind]
+        module = f"{number}{chr(ord(letter) + int(index))}"
+    else:
+        module = REDUCTIONS[kind]
+    name = BRANCHES[kind][int(branch)]
+    if name.endswith("_"):
+        name += f"{int(step) + 1}{fork}"
+    return f"Mixed_{module}.{name}.{PARTS[part]}"
+
+
+LAYOUT = Layout(
+    [
+        Rule(
+            r"stem_conv(\d)/(conv|norm)",
+            lambda m: f"Conv2d_{STEM[int(m[1]) - 1]}.{PARTS[m[2]]}",
+        ),
+        Rule(r"(\w+_[abc])(\d*)/branch(\d)_conv(\d)(\w?)/(conv|norm)", _module),
+        Rule(
+            r"auxiliary/conv(\d)/(conv|norm)",
+            lambda m: f"AuxLogits.conv{int(m[1]) - 1}.{PARTS[m[2]]}",
+        ),
+        Rule(r"auxiliary/head", "AuxLogits.fc"),
+        Rule(r"head", "fc"),
+    ],
+    unused={r"AuxLogits\..*": "the auxiliary heads"},
+)
+
+
+class InceptionV3Options(ModelOptions, total=False):
+    """The options of an Inception-v3; see `InceptionV3`."""
+
+    pooled_widths: tuple[int, ...]
+    narrow_widths: tuple[int, ...]
+    auxiliary_heads: bool
+    dropout: float
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
+@register
+def inception_v3(**options: Unpack[InceptionV3Options]) -> InceptionV3:
+    """Inception-v3: 23,834,568 parameters for 1000 classes, 27,161,264 with its auxiliary head.
+
+    It is that of Table 1 of the paper as TensorFlow, torchvision and timm have it, whose stem ends
+    with a 1x1 and a 3x3 convolution and a pooling, where the table has three 3x3 convolutions. The
+    dropout of 0.5 before the head is torchvision's. Its images are 299x299. Torchvision's weights
+    were trained with images of mean and deviation 0.5 per channel (its `transform_input`), which is
+    no part of the model.
+
+    Args:
+        **options: Fields of `InceptionV3`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> inception_v3(num_classes=10).default_image_size
+    299
+    """
+    return InceptionV3(**options)

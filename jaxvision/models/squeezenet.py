@@ -1,0 +1,208 @@
+"""SqueezeNet: few parameters by narrow layers between wide ones.
+
+Reference: Iandola et al., SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB
+model size, 2016, arXiv:1602.07360.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Unpack
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import (
+    FeatureMaps,
+    Images,
+    Model,
+    ModelOptions,
+    check_images,
+    check_rate,
+)
+from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule
+from jaxvision.models.registry import register
+
+POOL = partial(layers.max_pool, window=3, stride=2, ceil=True)
+
+
+class Fire(nn.Module, kw_only=True):
+    """A 1x1 convolution that narrows, then a 1x1 and a 3x3 side by side that widen.
+
+    Attributes:
+        narrow: The channels of `squeeze`; `expand1` and `expand3` have 4 times as many each.
+        activation: See `layers.activation`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    narrow: int
+    activation: str = "relu"
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width out_channels"]:
+        """Computes the two, one after the other in channels."""
+        conv = partial(layers.conv, kernel_init=layers.initializer("he_uniform"), dtype=self.dtype)
+        activation = layers.activation(self.activation)
+        x = activation(conv(self.narrow, 1, name="squeeze")(x))
+        expand1 = conv(4 * self.narrow, 1, name="expand1")(x)
+        expand3 = conv(4 * self.narrow, 3, name="expand3")(x)
+        return activation(jnp.concatenate([expand1, expand3], axis=-1))
+
+
+class SqueezeNet(Model, kw_only=True):
+    """A SqueezeNet: `stem`, `fire2`, ..., `fire9`, `head`.
+
+    The head gives logits at every place of the last map (it is a 1x1 convolution in the paper);
+    those that are negative become zero, and the logits of the image are their averages. So `embed`,
+    the average of the last map, is not all that they depend on.
+
+    Its maps are the last at each stride, before the pooling that follows: stride2 to stride16; with
+    `small_images`, stride1 to stride4. The stem is not padded, so that maps may be smaller than the
+    stride says.
+
+    Attributes:
+        stem_size: The channels and the kernel of the stem.
+        stages: The narrow widths of the fire modules between poolings.
+        min_size: The least height and width of images.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, without pooling
+            after it: for images of about 32x32.
+        bypass: Whether fire modules 3, 5, 7 and 9 are added to their inputs (section 6).
+        dropout: The share of the last map that training drops.
+        activation: The nonlinearity; see `layers.activation`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = squeezenet1_1(num_classes=10)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    >>> sorted(variables["params"]["fire2"])
+    ['expand1', 'expand3', 'squeeze']
+    """
+
+    stem_size: tuple[int, int]
+    stages: tuple[tuple[int, ...], ...]
+    min_size: int
+    small_images: bool = False
+    bypass: bool = False
+    dropout: float = 0.5
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        check_rate("dropout", self.dropout)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the layers."""
+        width, kernel = self.stem_size
+        self.stem = layers.conv(
+            width,
+            3 if self.small_images else kernel,
+            stride=1 if self.small_images else 2,
+            padding=1 if self.small_images else 0,
+            kernel_init=layers.initializer("he_uniform"),
+            dtype=self.dtype,
+        )
+        widths = [narrow for stage in self.stages for narrow in stage]
+        for i, narrow in enumerate(widths, start=2):
+            fire = Fire(narrow=narrow, activation=self.activation, dtype=self.dtype)
+            setattr(self, f"fire{i}", fire)
+        self.drop = nn.Dropout(self.dropout)
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("normal_0.01")
+        )
+
+    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
+        """Computes the logits."""
+        last = list(self.features(x, train).values())[-1]
+        logits = self.head(self.drop(last, deterministic=not train))
+        return layers.global_average_pool(layers.activation(self.activation)(logits))
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the map at each stride."""
+        x = check_images(x, self.in_channels, 4 if self.small_images else self.min_size)
+        y = layers.activation(self.activation)(self.stem(x))
+        maps, stride = {}, 1
+        if not self.small_images:
+            maps, stride = {"stride2": y}, 4
+            y = POOL(y)
+        fire = 2
+        for i, stage in enumerate(self.stages):
+            if i > 0:
+                y = POOL(y)
+                stride *= 2
+            for _ in stage:
+                residual = getattr(self, f"fire{fire}")(y)
+                y = y + residual if self.bypass and fire % 2 else residual
+                fire += 1
+            maps[f"stride{stride}"] = y
+        return maps
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Torchvision counts layers; timm has none."""
+        rules, index, fire = [Rule(r"stem", "features.0")], 2, 2
+        for stage in self.stages:
+            index += 1  # the pooling before it
+            for _ in stage:
+                rules += [
+                    Rule(rf"fire{fire}/squeeze", f"features.{index}.squeeze"),
+                    Rule(rf"fire{fire}/expand(\d)", rf"features.{index}.expand\1x\1"),
+                ]
+                index, fire = index + 1, fire + 1
+        rules.append(Rule(r"head", "classifier.1", DENSE_AS_CONV))
+        return {"torchvision": Layout(rules)}
+
+
+class SqueezeNetOptions(ModelOptions, total=False):
+    """The options of a SqueezeNet; see `SqueezeNet`."""
+
+    small_images: bool
+    bypass: bool
+    dropout: float
+    activation: str
+
+
+@register
+def squeezenet1_0(**options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
+    """SqueezeNet 1.0: 1,248,424 parameters for 1000 classes (Table 1 of the paper).
+
+    Args:
+        **options: Fields of `SqueezeNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> squeezenet1_0(num_classes=10).stem_size
+    (96, 7)
+    """
+    stages = ((16, 16, 32), (32, 48, 48, 64), (64,))
+    return SqueezeNet(stem_size=(96, 7), stages=stages, min_size=21, **options)
+
+
+@register
+def squeezenet1_1(**options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
+    """SqueezeNet 1.1: 1,235,496 parameters for 1000 classes, and 2.4 times less computation.
+
+    It is the authors' later one (https://github.com/forresti/SqueezeNet): a smaller stem, and
+    poolings that come earlier.
+
+    Args:
+        **options: Fields of `SqueezeNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> squeezenet1_1(num_classes=10).stem_size
+    (64, 3)
+    """
+    stages = ((16, 16), (32, 32), (48, 48, 64, 64))
+    return SqueezeNet(stem_size=(64, 3), stages=stages, min_size=17, **options)

@@ -1,0 +1,332 @@
+"""VGG: 3x3 convolutions only.
+
+Reference: Simonyan & Zisserman, Very deep convolutional networks for large-scale image recognition,
+ICLR 2015, arXiv:1409.1556.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Unpack
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import (
+    FeatureMaps,
+    Images,
+    Model,
+    ModelOptions,
+    check_images,
+    check_rate,
+)
+from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule, after_flatten
+from jaxvision.models.registry import register
+
+# Below it, nothing is left after the fifth pooling.
+MIN_SIZE = 32
+
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+class VGG(Model, kw_only=True):
+    """Five stages of 3x3 convolutions, each followed by a pooling, and dense layers.
+
+    The first convolution is the `stem`, the others `stage1_conv1`, `stage2_conv0`, ...; then come
+    `dense1`, ..., `head`. Its maps are the last of each stage, before the pooling (stride1 to
+    stride16), and the last pooling's (stride32). Poolings leave out an odd row and column, so that
+    maps may be smaller than the stride says. Maps of other images than 224x224 are averaged to the
+    7x7 that the dense layers take, as in torchvision (timm lets the dense layers slide over larger
+    maps). `embed` is the last hidden layer's output.
+
+    Attributes:
+        stage_sizes: How many convolutions each stage has.
+        normalized: Whether a normalization follows each convolution, which keeps its bias.
+        small_images: Whether the head takes the average of the last map, as is usual for images of
+            about 32x32, of which 1x1 is left.
+        hidden_sizes: The widths of the dense layers before the head; None is (4096, 4096), and none
+            at all with `small_images`.
+        dropout: The share of each of those layers' outputs that training drops.
+        norm: See `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: See `layers.norm`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = vgg11_bn(num_classes=10, small_images=True)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> sorted(variables["params"])[:3]
+    ['head', 'stage2_conv0', 'stage3_conv0']
+    """
+
+    stage_sizes: tuple[int, ...]
+    normalized: bool = False
+    small_images: bool = False
+    hidden_sizes: tuple[int, ...] | None = None
+    dropout: float = 0.5
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_rate("dropout", self.dropout)
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the layers."""
+        conv = partial(
+            layers.ConvNorm,
+            kernel_size=3,
+            use_bias=True,
+            norm=self.norm if self.normalized else None,
+            activation=self.activation,
+            kernel_init=layers.initializer("he_normal_fan_out"),
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        dense = partial(nn.Dense, kernel_init=layers.initializer("normal_0.01"), dtype=self.dtype)
+        for names, width in zip(self._stages(), WIDTHS, strict=True):
+            for name in names:
+                setattr(self, name, conv(features=width))
+        for i, size in enumerate(self._hidden_sizes(), start=1):
+            setattr(self, f"dense{i}", dense(size))
+        self.drop = nn.Dropout(self.dropout)
+        self.head = dense(self.num_classes)
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the maps at strides 1, 2, 4, 8, 16 and 32."""
+        y = check_images(x, self.in_channels, MIN_SIZE)
+        maps = {}
+        for stage, names in enumerate(self._stages()):
+            for name in names:
+                y = getattr(self, name)(y, train)
+            maps[f"stride{2**stage}"] = y
+            y = layers.max_pool(y, 2)
+        maps["stride32"] = y
+        return maps
+
+    def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
+        """Computes the last hidden layer; without any, the average of the last map."""
+        activation = layers.activation(self.activation)
+        side = 1 if self.small_images else 7
+        y = layers.adaptive_avg_pool(self.features(x, train)["stride32"], side, side)
+        y = layers.flatten(y)
+        for i in range(1, len(self._hidden_sizes()) + 1):
+            y = activation(getattr(self, f"dense{i}")(y))
+            y = self.drop(y, deterministic=not train)
+        return y
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Torchvision counts layers; timm does too, and has convolutions for dense layers."""
+        rules, index = [], 0
+        for names in self._stages():
+            for name in names:
+                rules.append(Rule(f"{name}/conv", f"features.{index}"))
+                rules.append(Rule(f"{name}/norm", f"features.{index + 1}"))
+                index += 3 if self.normalized else 2
+            index += 1  # the pooling
+        return {"torchvision": Layout(rules + TORCHVISION), "timm": Layout(rules + TIMM)}
+
+    def _stages(self) -> list[list[str]]:
+        """The names of the convolutions of each stage."""
+        stages = [
+            [f"stage{stage}_conv{i}" for i in range(size)]
+            for stage, size in enumerate(self.stage_sizes, start=1)
+        ]
+        stages[0][0] = "stem"
+        return stages
+
+    def _hidden_sizes(self) -> tuple[int, ...]:
+        if self.hidden_sizes is not None:
+            return tuple(self.hidden_sizes)
+        return () if self.small_images else (4096, 4096)
+
+
+# What comes after the convolutions.
+TORCHVISION = [
+    Rule(r"dense1", "classifier.0", after_flatten(7, 7)),
+    Rule(r"dense2", "classifier.3"),
+    Rule(r"head", "classifier.6"),
+]
+TIMM = [
+    Rule(r"dense1", "pre_logits.fc1", after_flatten(7, 7, as_conv=True)),
+    Rule(r"dense2", "pre_logits.fc2", DENSE_AS_CONV),
+    Rule(r"head", "head.fc"),
+]
+
+
+class VGGOptions(ModelOptions, total=False):
+    """The options of a VGG without normalization; see `VGG`."""
+
+    small_images: bool
+    hidden_sizes: tuple[int, ...] | None
+    dropout: float
+    activation: str
+
+
+class NormalizedVGGOptions(VGGOptions, total=False):
+    """The options of a VGG with normalization; see `VGG`."""
+
+    norm: str
+    axis_name: str | None
+
+
+@register
+def vgg11(**options: Unpack[VGGOptions]) -> VGG:
+    """VGG-11: 132,863,336 parameters for 1000 classes (Table 1 of the paper, A).
+
+    Args:
+        **options: Fields of `VGG`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> vgg11(num_classes=10).stage_sizes
+    (1, 1, 2, 2, 2)
+    """
+    return VGG(stage_sizes=(1, 1, 2, 2, 2), **options)
+
+
+@register
+def vgg11_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
+    """VGG-11 with BatchNorm: 132,868,840 parameters for 1000 classes (Table 1, A).
+
+    The paper is older than BatchNorm; this is torchvision's.
+
+    Args:
+        **options: Fields of `VGG`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> vgg11_bn(num_classes=10).stage_sizes
+    (1, 1, 2, 2, 2)
+    """
+    return VGG(stage_sizes=(1, 1, 2, 2, 2), normalized=True, **options)
+
+
+@register
+def vgg13(**options: Unpack[VGGOptions]) -> VGG:
+    """VGG-13: 133,047,848 parameters for 1000 classes (Table 1 of the paper, B).
+
+    Args:
+        **options: Fields of `VGG`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> vgg13(num_classes=10).stage_sizes
+    (2, 2, 2, 2, 2)
+    """
+    return VGG(stage_sizes=(2, 2, 2, 2, 2), **options)
+
+
+@register
+def vgg13_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
+    """VGG-13 with BatchNorm: 133,053,736 parameters for 1000 classes (Table 1, B).
+
+    The paper is older than BatchNorm; this is torchvision's.
+
+    Args:
+        **options: Fields of `VGG`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> vgg13_bn(num_classes=10).stage_sizes
+    (2, 2, 2, 2, 2)
+    """
+    return VGG(stage_sizes=(2, 2, 2, 2, 2), normalized=True, **options)
+
+
+@register
+def vgg16(**options: Unpack[VGGOptions]) -> VGG:
+    """VGG-16: 138,357,544 parameters for 1000 classes (Table 1 of the paper, D).
+
+    Args:
+        **options: Fields of `VGG`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> vgg16(num_classes=10).stage_sizes
+    (2, 2, 3, 3, 3)
+    """
+    return VGG(stage_sizes=(2, 2, 3, 3, 3), **options)
+
+
+@register
+def vgg16_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
+    """VGG-16 with BatchNorm: 138,365,992 parameters for 1000 classes (Table 1, D).
+
+    The paper is older than BatchNorm; this is torchvision's.
+
+    Args:
+        **options: Fields of `VGG`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> vgg16_bn(num_classes=10).stage_sizes
+    (2, 2, 3, 3, 3)
+    """
+    return VGG(stage_sizes=(2, 2, 3, 3, 3), normalized=True, **options)
+
+
+@register
+def vgg19(**options: Unpack[VGGOptions]) -> VGG:
+    """VGG-19: 143,667,240 parameters for 1000 classes (Table 1 of the paper, E).
+
+    Args:
+        **options: Fields of `VGG`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> vgg19(num_classes=10).stage_sizes
+    (2, 2, 4, 4, 4)
+    """
+    return VGG(stage_sizes=(2, 2, 4, 4, 4), **options)
+
+
+@register
+def vgg19_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
+    """VGG-19 with BatchNorm: 143,678,248 parameters for 1000 classes (Table 1, E).
+
+    The paper is older than BatchNorm; this is torchvision's.
+
+    Args:
+        **options: Fields of `VGG`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> vgg19_bn(num_classes=10).stage_sizes
+    (2, 2, 4, 4, 4)
+    """
+    return VGG(stage_sizes=(2, 2, 4, 4, 4), normalized=True, **options)
