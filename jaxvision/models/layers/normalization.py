@@ -6,8 +6,10 @@ from typing import Any
 import flax.linen as nn
 from jax.nn import initializers
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from jaxvision._suggest import unknown
+from jaxvision.models.layers.activations import activation
 from jaxvision.models.layers.initializers import Initializer
 
 NORMS = ("batch", "group", "instance", "layer")
@@ -96,3 +98,46 @@ def norm(
     if kind == "group":
         return nn.GroupNorm(num_groups=math.gcd(32, channels), **shared)
     return nn.LayerNorm(**shared) if kind == "layer" else nn.InstanceNorm(**shared)
+
+
+class NormActivation(nn.Module, kw_only=True):
+    """A normalization and an activation: what comes before a convolution in some networks.
+
+    Attributes:
+        norm: See `norm`.
+        activation: See `activation`.
+        epsilon: See `norm`.
+        momentum: See `norm`.
+        axis_name: See `norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = NormActivation(activation="relu")
+    >>> variables = layer.init(jax.random.key(0), jnp.ones((2, 9, 9, 3)), train=False)
+    >>> sorted(variables["params"])
+    ['norm']
+    """
+
+    norm: str = "batch"
+    activation: str = "identity"
+    epsilon: float = NORM_EPSILON
+    momentum: float = NORM_MOMENTUM
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch height width channels"]:
+        """Applies the two in turn."""
+        x = norm(
+            self.norm,
+            x.shape[-1],
+            train=train,
+            dtype=self.dtype,
+            epsilon=self.epsilon,
+            momentum=self.momentum,
+            axis_name=self.axis_name,
+            name="norm",
+        )(x)
+        return activation(self.activation)(x)
