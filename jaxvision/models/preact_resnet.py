@@ -48,7 +48,7 @@ class PreActBlock(nn.Module, kw_only=True):
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch out_height out_width channels"]:
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
         """Computes input plus residual."""
         norm, conv = self.parts()
         y = norm(name="norm1")(x, train)

@@ -16,14 +16,20 @@ NAMES = models.list_models()
 # others, only the shapes are.
 COMPUTED = {
     "cifar_resnet20": {},
+    "densenet121": {"dropout": 0.1},
     "lenet5": {},
     "lenet5 original": {"original": True},
     "linear_classifier": {},
     "mlp": {"hidden_sizes": (16,), "dropout": 0.1},
+    "preact_resnet18": {},
     "resnet18": {},
+    "se_resnet50": {"dropout": 0.1},
+    "se_resnet50 original": {"original": True},
+    "wrn_28_2": {"dropout": 0.1},
+    "xception": {"dropout": 0.1},
 }
 # Their convolutions are not padded, so that maps are smaller than the stride says.
-UNPADDED = ("lenet5",)
+UNPADDED = ("densenet", "lenet5", "xception")
 # Those that need larger images than 33x47: the start of their names, and a size.
 LARGER: dict[str, tuple[int, int]] = {}
 

@@ -16,7 +16,15 @@ from jaxvision import models
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
 # One of each family; the others take minutes.
-QUICK = {"resnet18", "resnet50"}
+QUICK = {
+    "densenet121",
+    "legacy_seresnet50",
+    "legacy_xception",
+    "resnet18",
+    "resnet50",
+    "resnetv2_18",
+    "resnext50_32x4d",
+}
 
 
 def load_script() -> ModuleType:
