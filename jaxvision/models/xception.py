@@ -126,6 +126,7 @@ class Xception(Model, kw_only=True):
     With `small_images` it is, and they are at stride1 to stride16.
 
     Attributes:
+        middle_blocks: How many blocks the middle flow has, from block 4 on.
         small_images: Whether the stem keeps the size, rather than leaving half of it: for images of
             about 32x32.
         dropout: The share of the vector before the head that training drops; 0.5 in the paper, for
@@ -144,6 +145,7 @@ class Xception(Model, kw_only=True):
     {'stride2': (147, 147, 64), 'stride32': (10, 10, 2048)}
     """
 
+    middle_blocks: int = 8
     small_images: bool = False
     dropout: float = 0.0
     norm: str = "batch"
@@ -180,9 +182,10 @@ class Xception(Model, kw_only=True):
         self.block1 = block(channels=(128, 128), stride=2, activate_first=False)
         self.block2 = block(channels=(256, 256), stride=2)
         self.block3 = block(channels=(728, 728), stride=2)
-        for i in range(4, 12):
+        last = 4 + self.middle_blocks
+        for i in range(4, last):
             setattr(self, f"block{i}", block(channels=(728, 728, 728)))
-        self.block12 = block(channels=(728, 1024), stride=2)
+        setattr(self, f"block{last}", block(channels=(728, 1024), stride=2))
         self.conv3 = SeparableConvNorm(features=1536, **shared)
         self.conv4 = SeparableConvNorm(features=2048, **shared)
         self.drop = nn.Dropout(self.dropout)
@@ -206,9 +209,10 @@ class Xception(Model, kw_only=True):
             )
         y = self.stem2(self.stem1(x, train), train)
         maps = [y]
-        for i in range(1, 13):
+        last = 4 + self.middle_blocks
+        for i in range(1, last + 1):
             y = getattr(self, f"block{i}")(y, train)
-            if i in (1, 2, 11):
+            if i in (1, 2, last - 1):
                 maps.append(y)
         maps.append(self.conv4(self.conv3(y, train), train))
         stride = 1 if self.small_images else 2
