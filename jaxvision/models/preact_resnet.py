@@ -146,6 +146,13 @@ class PreActResNet(ResidualModel, kw_only=True):
     zero_init_residual: bool = False
     stride_in_first: bool = False
 
+    def __post_init__(self) -> None:
+        if self.stride_in_first and not issubclass(self.block, PreActBottleneck):
+            raise ValueError(
+                f"stride_in_first is for bottlenecks; a {self.block.__name__} has no such choice"
+            )
+        super().__post_init__()
+
     def setup(self) -> None:
         """Defines the stem, the blocks, the last normalization and the head."""
         self.stem = layers.conv(

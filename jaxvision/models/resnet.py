@@ -47,6 +47,17 @@ class ResNet(ResidualModel, kw_only=True):
     small_images: bool = False
     zero_init_residual: bool = False
 
+    def __post_init__(self) -> None:
+        if not issubclass(self.block, Bottleneck) and (self.groups, self.width_per_group) != (
+            1,
+            64,
+        ):
+            raise ValueError(
+                f"groups={self.groups} and width_per_group={self.width_per_group} are for "
+                f"bottlenecks; a {self.block.__name__} takes 1 and 64"
+            )
+        super().__post_init__()
+
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""
         self.stem = layers.ConvNorm(

@@ -1,7 +1,6 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -23,17 +22,6 @@ def test_parameters(name, count, count_parameters):
     assert count_parameters(models.create_model(name), (1, 64, 64, 3)) == count
 
 
-def field_of(model, receptive_field):
-    images = jnp.zeros((1, 64, 64, 3))
-    variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    variables = jax.tree.map(lambda p: np.broadcast_to(np.float32(0), p.shape), variables)
-
-    def last_map(images):
-        return model.apply(variables, images, method="features")["stride32"]
-
-    return receptive_field(last_map, images)
-
-
 @pytest.mark.parametrize(
     ("name", "field"),
     [
@@ -44,14 +32,14 @@ def field_of(model, receptive_field):
         ("preact_resnet152", 1451),
     ],
 )
-def test_receptive_fields_are_those_of_resnets(name, field, receptive_field):
-    assert field_of(models.create_model(name), receptive_field) == field
+def test_receptive_fields_are_those_of_resnets(name, field, receptive_field_of):
+    assert receptive_field_of(models.create_model(name)) == field
 
 
-def test_the_stride_may_be_that_of_the_first_convolution(receptive_field):
+def test_the_stride_may_be_that_of_the_first_convolution(receptive_field_of):
     # Three 3x3 convolutions then have their taps twice as far apart, over steps of 4, 8 and 16.
     model = models.create_model("preact_resnet50", stride_in_first=True)
-    assert field_of(model, receptive_field) == 427 + 2 * (4 + 8 + 16)
+    assert receptive_field_of(model) == 427 + 2 * (4 + 8 + 16)
     # It is not the network that timm trained.
     assert list(model.layouts()) == []
     assert list(models.create_model("preact_resnet50").layouts()) == ["timm"]
@@ -79,3 +67,10 @@ def test_only_the_coarsest_map_is_activated(fill):
     }
     assert features["stride1"].min() < 0
     assert features["stride2"].min() == 0
+
+
+def test_only_bottlenecks_choose_where_the_stride_is():
+    with pytest.raises(ValueError, match=r"bottlenecks; a PreActBlock has no such choice"):
+        models.PreActResNet(stage_sizes=(1,), block=PreActBlock, stride_in_first=True)
+    with pytest.raises(TypeError, match=r"unknown preact_resnet18 option 'stride_in_first'"):
+        models.create_model("preact_resnet18", stride_in_first=True)

@@ -1,10 +1,9 @@
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from jaxvision import models
-from jaxvision.models.residual import Bottleneck
+from jaxvision.models.residual import BasicBlock, Bottleneck
 
 
 @pytest.mark.parametrize(
@@ -15,16 +14,8 @@ def test_parameters(name, count, count_parameters):
 
 
 @pytest.mark.parametrize(("name", "field"), [("resnext50_32x4d", 427), ("resnext101_32x8d", 971)])
-def test_receptive_fields_are_those_of_resnets(name, field, receptive_field):
-    model = models.create_model(name)
-    images = jnp.zeros((1, 64, 64, 3))
-    variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    variables = jax.tree.map(lambda p: np.broadcast_to(np.float32(0), p.shape), variables)
-
-    def last_map(images):
-        return model.apply(variables, images, method="features")["stride32"]
-
-    assert receptive_field(last_map, images) == field
+def test_receptive_fields_are_those_of_resnets(name, field, receptive_field_of):
+    assert receptive_field_of(models.create_model(name)) == field
 
 
 def test_a_group_sees_its_own_channels_only():
@@ -40,3 +31,8 @@ def test_a_group_sees_its_own_channels_only():
         "conv2": (3, 3, 4, 128),
         "conv3": (1, 1, 128, 256),
     }
+
+
+def test_only_bottlenecks_have_groups():
+    with pytest.raises(ValueError, match=r"groups=32 .* a BasicBlock takes 1 and 64"):
+        models.ResNet(stage_sizes=(1,), block=BasicBlock, groups=32)

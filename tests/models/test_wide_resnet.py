@@ -20,24 +20,12 @@ def test_parameters(name, count, count_parameters):
     assert count_parameters(models.create_model(name), (1, 64, 64, 3)) == count
 
 
-def field_of(name, receptive_field):
-    model = models.create_model(name)
-    images = jnp.zeros((1, 64, 64, 3))
-    variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    variables = jax.tree.map(lambda p: np.broadcast_to(np.float32(0), p.shape), variables)
-
-    def last_map(images):
-        return list(model.apply(variables, images, method="features").values())[-1]
-
-    return receptive_field(last_map, images)
-
-
-def test_receptive_fields(receptive_field):
-    assert field_of("wide_resnet50_2", receptive_field) == 427
+def test_receptive_fields(receptive_field_of):
+    assert receptive_field_of(models.create_model("wide_resnet50_2")) == 427
     # The stem, then eight 3x3 convolutions over steps of 1, 2 and 4, the first of a stage over the
     # steps before it.
     expected = 1 + 2 + 8 * 2 + (2 + 7 * 4) + (4 + 7 * 8)
-    assert field_of("wrn_28_10", receptive_field) == expected
+    assert receptive_field_of(models.create_model("wrn_28_10")) == expected
 
 
 def test_the_network_is_the_authors(fill):
