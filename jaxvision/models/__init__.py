@@ -25,6 +25,13 @@ from jaxvision.models.cifar_resnet import (
     cifar_resnet56,
     cifar_resnet110,
 )
+from jaxvision.models.densenet import (
+    DenseNet,
+    densenet121,
+    densenet161,
+    densenet169,
+    densenet201,
+)
 from jaxvision.models.googlenet import (
     GoogLeNet,
     googlenet,
@@ -54,6 +61,14 @@ from jaxvision.models.mlp import (
     MLP,
     mlp,
 )
+from jaxvision.models.preact_resnet import (
+    PreActResNet,
+    preact_resnet18,
+    preact_resnet34,
+    preact_resnet50,
+    preact_resnet101,
+    preact_resnet152,
+)
 from jaxvision.models.registry import (
     create_model,
     describe,
@@ -67,6 +82,16 @@ from jaxvision.models.resnet import (
     resnet50,
     resnet101,
     resnet152,
+)
+from jaxvision.models.resnext import (
+    resnext50_32x4d,
+    resnext101_32x8d,
+)
+from jaxvision.models.senet import (
+    SENet,
+    se_resnet50,
+    se_resnext50_32x4d,
+    senet154,
 )
 from jaxvision.models.squeezenet import (
     SqueezeNet,
@@ -91,6 +116,17 @@ from jaxvision.models.weights import (
     load_weights,
     save_weights,
 )
+from jaxvision.models.wide_resnet import (
+    WideResNet,
+    wide_resnet50_2,
+    wide_resnet101_2,
+    wrn_28_2,
+    wrn_28_10,
+)
+from jaxvision.models.xception import (
+    Xception,
+    xception,
+)
 from jaxvision.models.zfnet import (
     ZFNet,
     zfnet,
@@ -101,6 +137,7 @@ __all__ = [
     "VGG",
     "AlexNet",
     "CifarResNet",
+    "DenseNet",
     "GoogLeNet",
     "InceptionResNet",
     "InceptionV3",
@@ -110,10 +147,14 @@ __all__ = [
     "Model",
     "ModelOptions",
     "ModelSpec",
+    "PreActResNet",
     "Pretrained",
     "ResNet",
+    "SENet",
     "SqueezeNet",
     "WeightsError",
+    "WideResNet",
+    "Xception",
     "ZFNet",
     "alexnet",
     "alexnet_2012",
@@ -124,6 +165,10 @@ __all__ = [
     "cifar_resnet56",
     "cifar_resnet110",
     "create_model",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
     "describe",
     "googlenet",
     "inception_resnet_v1",
@@ -137,13 +182,23 @@ __all__ = [
     "load_pretrained",
     "load_weights",
     "mlp",
+    "preact_resnet18",
+    "preact_resnet34",
+    "preact_resnet50",
+    "preact_resnet101",
+    "preact_resnet152",
     "register",
     "resnet18",
     "resnet34",
     "resnet50",
     "resnet101",
     "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
     "save_weights",
+    "se_resnet50",
+    "se_resnext50_32x4d",
+    "senet154",
     "squeezenet1_0",
     "squeezenet1_1",
     "vgg11",
@@ -154,5 +209,10 @@ __all__ = [
     "vgg16_bn",
     "vgg19",
     "vgg19_bn",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "wrn_28_2",
+    "wrn_28_10",
+    "xception",
     "zfnet",
 ]

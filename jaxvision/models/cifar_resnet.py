@@ -5,7 +5,7 @@ section 4.2.
 """
 
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,8 +13,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
 from jaxvision.models.registry import register
+from jaxvision.models.residual import ResidualModel
 
 KERNEL_INIT = layers.initializer("he_normal")
 
@@ -80,59 +81,30 @@ class CifarBlock(nn.Module, kw_only=True):
         return layers.activation(self.activation)(x + y)
 
 
-class CifarResNet(Model, kw_only=True):
+class CifarResNet(ResidualModel, kw_only=True):
     """A residual network of 6n + 2 layers: `stem`, `stage1_block0`, ..., `stage3_block...`, `head`.
 
     Its three stages have 16, 32 and 64 channels, and maps at stride1, stride2 and stride4.
 
     Attributes:
-        blocks_per_stage: The paper's n.
+        stage_sizes: How many blocks each stage has: the paper's n, three times.
         norm: See `layers.norm`.
         activation: See `layers.activation`.
         axis_name: See `layers.norm`.
     """
 
     num_classes: int = 10
-    blocks_per_stage: int
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
-
-    def __post_init__(self) -> None:
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
-        super().__post_init__()
 
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
-        self.stem = layers.ConvNorm(features=16, kernel_size=3, kernel_init=KERNEL_INIT, **shared)
-        for stage in (1, 2, 3):
-            for i in range(self.blocks_per_stage):
-                block = CifarBlock(
-                    channels=16 * 2 ** (stage - 1),
-                    stride=2 if stage > 1 and i == 0 else 1,
-                    **shared,
-                )
-                setattr(self, f"stage{stage}_block{i}", block)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
+        self.stem = layers.ConvNorm(
+            features=16, kernel_size=3, kernel_init=KERNEL_INIT, **self.shared()
         )
+        self.define_stages(CifarBlock, channels=16)
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
-        y = self.stem(check_images(x, self.in_channels), train)
-        maps = {}
-        for stage in (1, 2, 3):
-            for i in range(self.blocks_per_stage):
-                y = getattr(self, f"stage{stage}_block{i}")(y, train)
-            maps[f"stride{2 ** (stage - 1)}"] = y
-        return maps
+        return self.run_stages(self.stem(check_images(x, self.in_channels), train), 1, train)
 
 
 class CifarResNetOptions(ModelOptions, total=False):
@@ -153,10 +125,10 @@ def cifar_resnet20(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
     Returns:
         The model.
 
-    >>> cifar_resnet20().blocks_per_stage
-    3
+    >>> cifar_resnet20().stage_sizes
+    (3, 3, 3)
     """
-    return CifarResNet(blocks_per_stage=3, **options)
+    return CifarResNet(stage_sizes=(3,) * 3, **options)
 
 
 @register
@@ -169,10 +141,10 @@ def cifar_resnet32(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
     Returns:
         The model.
 
-    >>> cifar_resnet32().blocks_per_stage
-    5
+    >>> cifar_resnet32().stage_sizes
+    (5, 5, 5)
     """
-    return CifarResNet(blocks_per_stage=5, **options)
+    return CifarResNet(stage_sizes=(5,) * 3, **options)
 
 
 @register
@@ -185,10 +157,10 @@ def cifar_resnet44(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
     Returns:
         The model.
 
-    >>> cifar_resnet44().blocks_per_stage
-    7
+    >>> cifar_resnet44().stage_sizes
+    (7, 7, 7)
     """
-    return CifarResNet(blocks_per_stage=7, **options)
+    return CifarResNet(stage_sizes=(7,) * 3, **options)
 
 
 @register
@@ -201,10 +173,10 @@ def cifar_resnet56(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
     Returns:
         The model.
 
-    >>> cifar_resnet56().blocks_per_stage
-    9
+    >>> cifar_resnet56().stage_sizes
+    (9, 9, 9)
     """
-    return CifarResNet(blocks_per_stage=9, **options)
+    return CifarResNet(stage_sizes=(9,) * 3, **options)
 
 
 @register
@@ -217,7 +189,7 @@ def cifar_resnet110(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
     Returns:
         The model.
 
-    >>> cifar_resnet110().blocks_per_stage
-    18
+    >>> cifar_resnet110().stage_sizes
+    (18, 18, 18)
     """
-    return CifarResNet(blocks_per_stage=18, **options)
+    return CifarResNet(stage_sizes=(18,) * 3, **options)

@@ -5,101 +5,16 @@ Reference: He et al., Deep residual learning for image recognition, CVPR 2016, a
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar, Unpack
-
-import flax.linen as nn
-from jax.nn import initializers
-from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from typing import Unpack
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
 from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
-
-KERNEL_INIT = layers.initializer("he_normal_fan_out")
-
-
-class BasicBlock(nn.Module, kw_only=True):
-    """Two 3x3 convolutions added to their input, which is projected where the shape changes.
-
-    Attributes:
-        channels: The output channels.
-        stride: The step of the first convolution, and of the shortcut.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        zero_init_residual: Whether the residual starts at zero, by the scale of its last norm.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
-    """
-
-    channels: int
-    stride: int = 1
-    norm: str = "batch"
-    activation: str = "relu"
-    zero_init_residual: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
-
-    expansion: ClassVar[int] = 1
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch out_height out_width out_channels"]:
-        """Computes the activation of input plus residual."""
-        conv_norm = partial(
-            layers.ConvNorm,
-            features=self.channels,
-            norm=self.norm,
-            kernel_init=KERNEL_INIT,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
-        last_scale = initializers.zeros if self.zero_init_residual else initializers.ones
-        y = conv_norm(kernel_size=3, stride=self.stride, activation=self.activation, name="conv1")(
-            x, train
-        )
-        y = conv_norm(kernel_size=3, scale_init=last_scale, name="conv2")(y, train)
-        if self.stride != 1 or x.shape[-1] != self.channels:
-            x = conv_norm(kernel_size=1, stride=self.stride, name="shortcut")(x, train)
-        return layers.activation(self.activation)(x + y)
+from jaxvision.models.residual import KERNEL_INIT, BasicBlock, Bottleneck, ResidualModel
 
 
-class Bottleneck(BasicBlock, kw_only=True):
-    """A 3x3 convolution between two 1x1 that narrow and widen, added to their input.
-
-    The stride is that of the 3x3 convolution ("v1.5", as in torchvision); in the paper it is that
-    of the first 1x1, which costs some accuracy and changes the receptive field, not the parameters.
-    Its attributes are `BasicBlock`'s, but for the output channels, which are 4 times `channels`.
-    """
-
-    expansion: ClassVar[int] = 4
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch out_height out_width out_channels"]:
-        """Computes the activation of input plus residual."""
-        conv_norm = partial(
-            layers.ConvNorm,
-            norm=self.norm,
-            kernel_init=KERNEL_INIT,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
-        inner = partial(conv_norm, features=self.channels, activation=self.activation)
-        outer = partial(conv_norm, features=self.channels * self.expansion, kernel_size=1)
-        last_scale = initializers.zeros if self.zero_init_residual else initializers.ones
-        y = inner(kernel_size=1, name="conv1")(x, train)
-        y = inner(kernel_size=3, stride=self.stride, name="conv2")(y, train)
-        y = outer(scale_init=last_scale, name="conv3")(y, train)
-        if self.stride != 1 or x.shape[-1] != y.shape[-1]:
-            x = outer(stride=self.stride, name="shortcut")(x, train)
-        return layers.activation(self.activation)(x + y)
-
-
-class ResNet(Model, kw_only=True):
+class ResNet(ResidualModel, kw_only=True):
     """A residual network: `stem`, `stage1_block0`, `stage1_block1`, ..., `head`.
 
     Its maps are the stem's, before the max-pooling (stride2), and the last of each stage (stride4
@@ -108,6 +23,8 @@ class ResNet(Model, kw_only=True):
     Attributes:
         stage_sizes: How many blocks each stage has.
         block: The kind of block.
+        groups: See `Bottleneck`; other blocks have none.
+        width_per_group: See `Bottleneck`.
         small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
             and a max-pooling that leave a quarter of it: for images of about 32x32.
         zero_init_residual: Whether the scale of each block's last normalization starts at zero, so
@@ -124,77 +41,60 @@ class ResNet(Model, kw_only=True):
     (['batch_stats', 'params'], ['head', 'stage1_block0', 'stage1_block1'])
     """
 
-    stage_sizes: tuple[int, ...]
     block: type[BasicBlock]
+    groups: int = 1
+    width_per_group: int = 64
     small_images: bool = False
     zero_init_residual: bool = False
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
     def __post_init__(self) -> None:
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
+        if not issubclass(self.block, Bottleneck) and (self.groups, self.width_per_group) != (
+            1,
+            64,
+        ):
+            raise ValueError(
+                f"groups={self.groups} and width_per_group={self.width_per_group} are for "
+                f"bottlenecks; a {self.block.__name__} takes 1 and 64"
+            )
         super().__post_init__()
 
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
         self.stem = layers.ConvNorm(
             features=64,
             kernel_size=3 if self.small_images else 7,
             stride=1 if self.small_images else 2,
             kernel_init=KERNEL_INIT,
-            **shared,
+            **self.shared(),
         )
-        for stage, num_blocks in enumerate(self.stage_sizes, start=1):
-            for i in range(num_blocks):
-                block = self.block(
-                    channels=64 * 2 ** (stage - 1),
-                    stride=2 if stage > 1 and i == 0 else 1,
-                    zero_init_residual=self.zero_init_residual,
-                    **shared,
-                )
-                setattr(self, f"stage{stage}_block{i}", block)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+        block = partial(self.block, zero_init_residual=self.zero_init_residual)
+        if issubclass(self.block, Bottleneck):
+            block = partial(block, groups=self.groups, width_per_group=self.width_per_group)
+        self.define_stages(block, channels=64)
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
         y = self.stem(check_images(x, self.in_channels), train)
-        stride = 1 if self.small_images else 2
-        maps = {f"stride{stride}": y}
-        if not self.small_images:
-            y = layers.max_pool(y, 3, stride=2, padding=1)
-            stride *= 2
-        for stage, num_blocks in enumerate(self.stage_sizes, start=1):
-            for i in range(num_blocks):
-                y = getattr(self, f"stage{stage}_block{i}")(y, train)
-            maps[f"stride{stride}"] = y
-            stride *= 2
-        return maps
+        if self.small_images:
+            return self.run_stages(y, 1, train)
+        pooled = layers.max_pool(y, 3, stride=2, padding=1)
+        return {"stride2": y} | self.run_stages(pooled, 4, train)
 
     def layouts(self) -> Mapping[str, Layout]:
         """Torchvision and timm use the same names."""
         return {"torchvision": LAYOUT, "timm": LAYOUT}
 
 
+BLOCKS = [
+    Rule(r"stage(\d)_block(\d+)/conv(\d)/conv", r"layer\1.\2.conv\3"),
+    Rule(r"stage(\d)_block(\d+)/conv(\d)/norm", r"layer\1.\2.bn\3"),
+    Rule(r"stage(\d)_block(\d+)/shortcut/conv", r"layer\1.\2.downsample.0"),
+    Rule(r"stage(\d)_block(\d+)/shortcut/norm", r"layer\1.\2.downsample.1"),
+]
+"""How both libraries call what blocks have."""
+
 LAYOUT = Layout(
-    [
-        Rule(r"stem/conv", "conv1"),
-        Rule(r"stem/norm", "bn1"),
-        Rule(r"stage(\d)_block(\d+)/conv(\d)/conv", r"layer\1.\2.conv\3"),
-        Rule(r"stage(\d)_block(\d+)/conv(\d)/norm", r"layer\1.\2.bn\3"),
-        Rule(r"stage(\d)_block(\d+)/shortcut/conv", r"layer\1.\2.downsample.0"),
-        Rule(r"stage(\d)_block(\d+)/shortcut/norm", r"layer\1.\2.downsample.1"),
-        Rule(r"head", "fc"),
-    ]
+    [Rule(r"stem/conv", "conv1"), Rule(r"stem/norm", "bn1"), *BLOCKS, Rule(r"head", "fc")]
 )
 
 

@@ -50,6 +50,23 @@ def receptive_field():
     return measure
 
 
+@pytest.fixture
+def receptive_field_of(receptive_field):
+    """Gives that side for a model's coarsest map."""
+
+    def measure(model):
+        images = jnp.zeros((1, 64, 64, 3))
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        variables = jax.tree.map(lambda p: np.broadcast_to(np.float32(0), p.shape), variables)
+
+        def last_map(images):
+            return list(model.apply(variables, images, method="features").values())[-1]
+
+        return receptive_field(last_map, images)
+
+    return measure
+
+
 def _follow(jaxpr, fields):
     """Carries (field, step between values in inputs) from the inputs to the outputs of a jaxpr."""
     known = dict(zip(jaxpr.invars, fields, strict=True))

@@ -18,6 +18,7 @@ COMPUTED = {
     "alexnet": {"hidden_sizes": (32, 16)},
     "alexnet_2012": {"hidden_sizes": (32, 16)},
     "cifar_resnet20": {},
+    "densenet121": {"dropout": 0.1},
     "googlenet": {},
     "inception_resnet_v1": {"stage_sizes": (1, 1, 1)},
     "inception_resnet_v2": {"stage_sizes": (1, 1, 1)},
@@ -27,14 +28,36 @@ COMPUTED = {
     "lenet5 original": {"original": True},
     "linear_classifier": {},
     "mlp": {"hidden_sizes": (16,), "dropout": 0.1},
+    "preact_resnet18": {},
     "resnet18": {},
+    "se_resnet50": {"dropout": 0.1},
+    "se_resnet50 original": {"original": True},
     "squeezenet1_1": {"bypass": True},
     "vgg11": {"hidden_sizes": (32, 16)},
     "vgg11_bn small": {"small_images": True},
+    "wrn_28_2": {"dropout": 0.1},
+    "xception": {"dropout": 0.1},
     "zfnet": {"hidden_sizes": (32, 16)},
 }
+# What the cases of a name have fewer of, so that they compile faster: fields of the model.
+SMALLER = {
+    "densenet121": {"block_sizes": (2, 1, 1, 1)},
+    "se_resnet50": {"stage_sizes": (1, 1, 1, 1)},
+    "wrn_28_2": {"stage_sizes": (2, 1, 1)},
+    "xception": {"middle_blocks": 1},
+}
 # Their convolutions or poolings leave out edges, so that maps are smaller than the stride says.
-UNPADDED = ("alexnet", "googlenet", "inception", "lenet5", "squeezenet", "vgg", "zfnet")
+UNPADDED = (
+    "alexnet",
+    "densenet",
+    "googlenet",
+    "inception",
+    "lenet5",
+    "squeezenet",
+    "vgg",
+    "xception",
+    "zfnet",
+)
 # Their head gives logits per place, of which the average is taken after an activation.
 PER_PLACE = ("squeezenet",)
 # Those that need larger images than 33x47: the start of their names, and a size.
@@ -51,7 +74,9 @@ def shape_for(name, channels=3):
 
 
 def build(case, **options):
-    return models.create_model(case.split()[0], num_classes=5, **COMPUTED[case], **options)
+    name = case.split()[0]
+    model = models.create_model(name, num_classes=5, **COMPUTED[case], **options)
+    return model.clone(**SMALLER.get(name, {}))
 
 
 @pytest.fixture(scope="module", params=COMPUTED)

@@ -293,6 +293,21 @@ def test_local_response_norm_of_half_precision_is_summed_in_float32():
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=1e-3)
 
 
+def test_norm_activation_applies_the_two_in_turn():
+    layer = layers.NormActivation(activation="tanh", epsilon=0.5, momentum=0.25)
+    x = 1 + 2 * jax.random.normal(KEY, (4, 5, 5, 3))
+    variables = layer.init(KEY, x, train=False)
+    np.testing.assert_allclose(
+        layer.apply(variables, x, train=False), np.tanh(x / 1.5**0.5), rtol=1e-5
+    )
+    y, updates = layer.apply(variables, x, train=True, mutable=["batch_stats"])
+    mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    np.testing.assert_allclose(y, np.tanh((x - mean) / np.sqrt(var + 0.5)), atol=1e-5)
+    statistics = updates["batch_stats"]["norm"]
+    np.testing.assert_allclose(statistics["mean"], 0.75 * mean, rtol=1e-5)
+    np.testing.assert_allclose(statistics["var"], 0.25 + 0.75 * var, rtol=1e-5)
+
+
 def test_max_pool_padding_is_never_the_maximum():
     x = -1.0 - jnp.arange(25.0).reshape(1, 5, 5, 1)
     pooled = layers.max_pool(x, 3, stride=2, padding=1)[0, :, :, 0]

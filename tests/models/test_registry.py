@@ -139,11 +139,11 @@ def test_register_by_a_typed_dict(scratch):
         norm: str
 
     def tiny(**options: Unpack[Options]) -> models.CifarResNet:
-        return models.CifarResNet(blocks_per_stage=1, **options)
+        return models.CifarResNet(stage_sizes=(1, 1, 1), **options)
 
     models.register(tiny)
     model = models.create_model("tiny", norm="group")
-    assert (model.blocks_per_stage, model.norm, model.num_classes) == (1, "group", 10)
+    assert (model.stage_sizes, model.norm, model.num_classes) == ((1, 1, 1), "group", 10)
     assert models.describe(model) == {
         "name": "tiny",
         "num_classes": 10,

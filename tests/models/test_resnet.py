@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxvision import models
-from jaxvision.models.resnet import BasicBlock, Bottleneck
+from jaxvision.models.residual import BasicBlock, Bottleneck
 
 FIXTURE = pathlib.Path(__file__).parent.parent / "fixtures" / "torch_resnet.json"
 CASES = json.loads(FIXTURE.read_text())["cases"]
@@ -54,17 +54,9 @@ def test_parameters(name, count, count_parameters):
         ("resnet152", 1451),
     ],
 )
-def test_receptive_fields(name, field, receptive_field):
+def test_receptive_fields(name, field, receptive_field_of):
     # It tells the stride in the 3x3 convolution from that in the first 1x1; parameters do not.
-    model = models.create_model(name)
-    images = jnp.zeros((1, 64, 64, 3))
-    variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    variables = jax.tree.map(lambda p: np.broadcast_to(np.float32(0), p.shape), variables)
-
-    def last_map(images):
-        return model.apply(variables, images, method="features")["stride32"]
-
-    assert receptive_field(last_map, images) == field
+    assert receptive_field_of(models.create_model(name)) == field
 
 
 def test_receptive_field_by_what_spreads(receptive_field):
@@ -236,7 +228,18 @@ def test_other_norms_keep_no_statistics(norm, count_parameters):
     assert count_parameters(model, (1, 64, 64, 3)) == 11_689_512
 
 
-@pytest.mark.parametrize(("name", "count"), [("resnet18", 17), ("resnet50", 49)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("densenet121", 121),
+        ("preact_resnet18", 17),
+        ("resnet18", 17),
+        ("resnet50", 49),
+        ("se_resnet50", 49 + 16),
+        ("wrn_28_2", 25),
+        ("xception", 35),
+    ],
+)
 def test_the_activation_is_the_one_asked_for(name, count):
     model = models.create_model(name, activation="tanh")
     images = jnp.zeros((1, 32, 32, 3))
@@ -247,7 +250,17 @@ def test_the_activation_is_the_one_asked_for(name, count):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("resnet18", 20), ("resnet50", 53), ("cifar_resnet20", 19)]
+    ("name", "count"),
+    [
+        ("cifar_resnet20", 19),
+        ("densenet121", 121),
+        ("preact_resnet18", 17),
+        ("resnet18", 20),
+        ("resnet50", 53),
+        ("senet154", 3 + 150 + 4),
+        ("wrn_28_2", 25),
+        ("xception", 40),
+    ],
 )
 def test_every_batch_norm_is_told_the_mapped_axis(name, count):
     model = models.create_model(name, axis_name="devices")

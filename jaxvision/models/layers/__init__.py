@@ -1,12 +1,31 @@
 """What architectures share: convolution, normalization, activation, initialization, pooling."""
 
-from jaxvision.models.layers.activations import ACTIVATIONS, activation
-from jaxvision.models.layers.attention import SqueezeExcite, StochasticDepth
-from jaxvision.models.layers.branches import Branches, ConvStep, Step
-from jaxvision.models.layers.convolution import ConvNorm, Size, conv
-from jaxvision.models.layers.initializers import INITIALIZERS, Initializer, initializer
+from jaxvision.models.layers.activations import (
+    ACTIVATIONS,
+    activation,
+)
+from jaxvision.models.layers.attention import (
+    SqueezeExcite,
+    StochasticDepth,
+)
+from jaxvision.models.layers.branches import (
+    Branches,
+    ConvStep,
+    Step,
+)
+from jaxvision.models.layers.convolution import (
+    ConvNorm,
+    Size,
+    conv,
+)
+from jaxvision.models.layers.initializers import (
+    INITIALIZERS,
+    Initializer,
+    initializer,
+)
 from jaxvision.models.layers.normalization import (
     NORMS,
+    NormActivation,
     check_norm,
     local_response_norm,
     norm,
@@ -27,6 +46,7 @@ __all__ = [
     "ConvNorm",
     "ConvStep",
     "Initializer",
+    "NormActivation",
     "Size",
     "SqueezeExcite",
     "Step",

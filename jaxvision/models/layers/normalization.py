@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision._suggest import unknown
+from jaxvision.models.layers.activations import activation
 from jaxvision.models.layers.initializers import Initializer
 
 NORMS = ("batch", "group", "instance", "layer")
@@ -139,3 +140,46 @@ def local_response_norm(
     padded = jnp.pad(squares, edges)
     sums = sum(padded[..., i : i + channels] for i in range(window))
     return (x * (k + alpha * sums) ** -beta).astype(x.dtype)
+
+
+class NormActivation(nn.Module, kw_only=True):
+    """A normalization and an activation: what comes before a convolution in some networks.
+
+    Attributes:
+        norm: See `norm`.
+        activation: See `activation`.
+        epsilon: See `norm`.
+        momentum: See `norm`.
+        axis_name: See `norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = NormActivation(activation="relu")
+    >>> variables = layer.init(jax.random.key(0), jnp.ones((2, 9, 9, 3)), train=False)
+    >>> sorted(variables["params"])
+    ['norm']
+    """
+
+    norm: str = "batch"
+    activation: str = "identity"
+    epsilon: float = NORM_EPSILON
+    momentum: float = NORM_MOMENTUM
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch height width channels"]:
+        """Applies the two in turn."""
+        x = norm(
+            self.norm,
+            x.shape[-1],
+            train=train,
+            dtype=self.dtype,
+            epsilon=self.epsilon,
+            momentum=self.momentum,
+            axis_name=self.axis_name,
+            name="norm",
+        )(x)
+        return activation(self.activation)(x)

@@ -18,9 +18,14 @@ FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
 # One of each family that takes seconds, by model or by file; the others take minutes.
 QUICK = {
     "alexnet",
+    "densenet121",
     "googlenet",
+    "legacy_seresnet50",
+    "legacy_xception",
     "resnet18",
     "resnet50",
+    "resnetv2_18",
+    "resnext50_32x4d",
     "squeezenet1_1",
     "timm-inception_v3",
     "timm-vgg11",

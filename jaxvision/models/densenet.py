@@ -1,0 +1,314 @@
+"""Densely connected networks.
+
+Reference: Huang et al., Densely connected convolutional networks, CVPR 2017, arXiv:1608.06993.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Unpack
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.registry import register
+
+KERNEL_INIT = layers.initializer("he_normal")
+
+# Below them, nothing is left after the transitions, which round down.
+MIN_SIZE = 29
+MIN_SMALL_SIZE = 8
+
+
+class DenseLayer(nn.Module, kw_only=True):
+    """A 1x1 and a 3x3 convolution, whose result is appended to the channels of their input.
+
+    Each is of a normalized and activated map; the first has 4 times as many channels.
+
+    Attributes:
+        growth_rate: How many channels are appended.
+        dropout: The share of those that training drops.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = DenseLayer(growth_rate=12)
+    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 8, 8, 24)), train=False)[0].shape
+    (2, 8, 8, 36)
+    """
+
+    growth_rate: int
+    dropout: float = 0.0
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch height width more_channels"]:
+        """Computes the input with new channels after its own."""
+        norm = partial(
+            layers.NormActivation,
+            norm=self.norm,
+            activation=self.activation,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        conv = partial(layers.conv, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
+        y = norm(name="norm1")(x, train)
+        y = conv(4 * self.growth_rate, 1, name="conv1")(y)
+        y = norm(name="norm2")(y, train)
+        y = conv(self.growth_rate, 3, name="conv2")(y)
+        y = nn.Dropout(self.dropout)(y, deterministic=not train)
+        return jnp.concatenate([x, y], axis=-1)
+
+
+class Transition(nn.Module, kw_only=True):
+    """A 1x1 convolution of a normalized and activated map, to half its channels.
+
+    Attributes:
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width half_channels"]:
+        """Computes the average of each 2x2 window of that convolution."""
+        y = layers.NormActivation(
+            norm=self.norm,
+            activation=self.activation,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            name="norm",
+        )(x, train)
+        y = layers.conv(
+            x.shape[-1] // 2,
+            1,
+            use_bias=False,
+            kernel_init=KERNEL_INIT,
+            dtype=self.dtype,
+            name="conv",
+        )(y)
+        return layers.avg_pool(y, 2)
+
+
+class DenseNet(Model, kw_only=True):
+    """A DenseNet-BC: `stem`, `block1_layer1`, ..., `transition1`, ..., `last_norm`, `head`.
+
+    Its maps are the stem's, before the max-pooling (stride2), and all channels of each block
+    (stride4 to stride32), of which only the coarsest are normalized and activated; with
+    `small_images`, only those of the blocks (stride1 to stride8). Transitions round sizes down.
+
+    Attributes:
+        block_sizes: How many layers each dense block has.
+        growth_rate: How many channels each layer appends: the paper's k. The stem has twice as
+            many.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
+            and a max-pooling that leave a quarter of it: for images of about 32x32.
+        dropout: The share of the channels of each layer that training drops; 0.2 in the paper,
+            for images of 32x32 without augmentation.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
+            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = densenet121(num_classes=10)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    >>> variables["params"]["head"]["kernel"].shape
+    (1024, 10)
+    """
+
+    block_sizes: tuple[int, ...]
+    growth_rate: int
+    small_images: bool = False
+    dropout: float = 0.0
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the blocks, the transitions, the last normalization and the head."""
+        shared: dict[str, Any] = {
+            "norm": self.norm,
+            "activation": self.activation,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        self.stem = layers.ConvNorm(
+            features=2 * self.growth_rate,
+            kernel_size=3 if self.small_images else 7,
+            stride=1 if self.small_images else 2,
+            kernel_init=KERNEL_INIT,
+            **shared,
+        )
+        for block, num_layers in enumerate(self.block_sizes, start=1):
+            if block > 1:
+                setattr(self, f"transition{block - 1}", Transition(**shared))
+            for i in range(1, num_layers + 1):
+                layer = DenseLayer(growth_rate=self.growth_rate, dropout=self.dropout, **shared)
+                setattr(self, f"block{block}_layer{i}", layer)
+        self.last_norm = layers.NormActivation(**shared)
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
+        )
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the map at each stride."""
+        x = check_images(x, self.in_channels)
+        least = MIN_SMALL_SIZE if self.small_images else MIN_SIZE
+        if min(x.shape[1:3]) < least:
+            raise ValueError(
+                f"DenseNet needs images of at least {least}x{least}, got the shape {x.shape}; "
+                "pad or resize them, or make it with small_images=True, which takes "
+                f"{MIN_SMALL_SIZE}x{MIN_SMALL_SIZE}"
+            )
+        y = self.stem(x, train)
+        stride = 1 if self.small_images else 2
+        maps = {f"stride{stride}": y}
+        if not self.small_images:
+            y = layers.max_pool(y, 3, stride=2, padding=1)
+            stride *= 2
+        for block, num_layers in enumerate(self.block_sizes, start=1):
+            if block > 1:
+                y = getattr(self, f"transition{block - 1}")(y, train)
+                stride *= 2
+            for i in range(1, num_layers + 1):
+                y = getattr(self, f"block{block}_layer{i}")(y, train)
+            maps[f"stride{stride}"] = y
+        return maps | {f"stride{stride}": self.last_norm(y, train)}
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Torchvision and timm use the same names; torchvision's files have older ones."""
+        return {"torchvision": LAYOUT, "timm": LAYOUT, "torchvision-files": OLD_LAYOUT}
+
+
+def _layout(layer: str) -> Layout:
+    """The layout with a template of the name of what a dense layer has."""
+    return Layout(
+        [
+            Rule(r"stem/conv", "features.conv0"),
+            Rule(r"stem/norm", "features.norm0"),
+            Rule(r"block(\d)_layer(\d+)/(norm)(\d)/norm", layer),
+            Rule(r"block(\d)_layer(\d+)/(conv)(\d)", layer),
+            Rule(r"transition(\d)/norm/norm", r"features.transition\1.norm"),
+            Rule(r"transition(\d)/conv", r"features.transition\1.conv"),
+            Rule(r"last_norm/norm", "features.norm5"),
+            Rule(r"head", "classifier"),
+        ]
+    )
+
+
+LAYOUT = _layout(r"features.denseblock\1.denselayer\2.\3\4")
+OLD_LAYOUT = _layout(r"features.denseblock\1.denselayer\2.\3.\4")
+"""That of the files that torchvision downloads and renames as it reads them."""
+
+
+class DenseNetOptions(ModelOptions, total=False):
+    """The options of a DenseNet; see `DenseNet`."""
+
+    small_images: bool
+    dropout: float
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
+@register
+def densenet121(**options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet-121, k = 32: 7,978,856 parameters for 1000 classes (Table 1 of the paper).
+
+    Args:
+        **options: Fields of `DenseNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> densenet121(num_classes=10).block_sizes
+    (6, 12, 24, 16)
+    """
+    return DenseNet(block_sizes=(6, 12, 24, 16), growth_rate=32, **options)
+
+
+@register
+def densenet161(**options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet-161, k = 48: 28,681,000 parameters for 1000 classes (the authors' code).
+
+    Args:
+        **options: Fields of `DenseNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> densenet161(num_classes=10).block_sizes
+    (6, 12, 36, 24)
+    """
+    return DenseNet(block_sizes=(6, 12, 36, 24), growth_rate=48, **options)
+
+
+@register
+def densenet169(**options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet-169, k = 32: 14,149,480 parameters for 1000 classes (Table 1 of the paper).
+
+    Args:
+        **options: Fields of `DenseNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> densenet169(num_classes=10).block_sizes
+    (6, 12, 32, 32)
+    """
+    return DenseNet(block_sizes=(6, 12, 32, 32), growth_rate=32, **options)
+
+
+@register
+def densenet201(**options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet-201, k = 32: 20,013,928 parameters for 1000 classes (Table 1 of the paper).
+
+    Args:
+        **options: Fields of `DenseNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> densenet201(num_classes=10).block_sizes
+    (6, 12, 48, 32)
+    """
+    return DenseNet(block_sizes=(6, 12, 48, 32), growth_rate=32, **options)

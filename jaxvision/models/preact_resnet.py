@@ -1,0 +1,315 @@
+"""Pre-activation residual networks ("ResNet v2") for ImageNet.
+
+Reference: He et al., Identity mappings in deep residual networks, ECCV 2016, arXiv:1603.05027.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Unpack
+
+import flax.linen as nn
+from jax.nn import initializers
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
+from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule
+from jaxvision.models.registry import register
+from jaxvision.models.residual import KERNEL_INIT, ResidualModel
+
+
+class PreActBlock(nn.Module, kw_only=True):
+    """Two 3x3 convolutions, each of a normalized and activated map, added to their input.
+
+    Where the shape changes, the shortcut is a 1x1 convolution of the first such map.
+
+    Attributes:
+        channels: The output channels.
+        stride: The step of the first convolution, and of the shortcut.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        dropout: The share that training drops between the convolutions.
+        zero_init_residual: Whether the residual starts at zero, by its last convolution.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int
+    stride: int = 1
+    norm: str = "batch"
+    activation: str = "relu"
+    dropout: float = 0.0
+    zero_init_residual: bool = False
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """Computes input plus residual."""
+        norm, conv = self.parts()
+        y = norm(name="norm1")(x, train)
+        if self.stride != 1 or x.shape[-1] != self.channels:
+            x = conv(self.channels, 1, stride=self.stride, name="shortcut")(y)
+        y = conv(self.channels, 3, stride=self.stride, name="conv1")(y)
+        y = norm(name="norm2")(y, train)
+        y = nn.Dropout(self.dropout)(y, deterministic=not train)
+        last_kernel = initializers.zeros if self.zero_init_residual else KERNEL_INIT
+        return x + conv(self.channels, 3, kernel_init=last_kernel, name="conv2")(y)
+
+    def parts(self) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
+        """Gives what makes the layers.
+
+        Returns:
+            What makes a normalization with activation, and what makes a convolution.
+        """
+        norm = partial(
+            layers.NormActivation,
+            norm=self.norm,
+            activation=self.activation,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        conv = partial(layers.conv, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
+        return norm, conv
+
+
+class PreActBottleneck(PreActBlock, kw_only=True):
+    """A 3x3 convolution between two 1x1 that narrow and widen, added to their input.
+
+    Each is of a normalized and activated map. The output has 4 times `channels`. Its attributes are
+    `PreActBlock`'s and this.
+
+    Attributes:
+        stride_in_first: Whether the stride is that of the first 1x1 convolution, as in the paper,
+            rather than of the 3x3. The parameters are the same.
+    """
+
+    stride_in_first: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """Computes input plus residual."""
+        norm, conv = self.parts()
+        first, second = (self.stride, 1) if self.stride_in_first else (1, self.stride)
+        out_channels = 4 * self.channels
+        y = norm(name="norm1")(x, train)
+        if self.stride != 1 or x.shape[-1] != out_channels:
+            x = conv(out_channels, 1, stride=self.stride, name="shortcut")(y)
+        y = conv(self.channels, 1, stride=first, name="conv1")(y)
+        y = norm(name="norm2")(y, train)
+        y = conv(self.channels, 3, stride=second, name="conv2")(y)
+        y = norm(name="norm3")(y, train)
+        y = nn.Dropout(self.dropout)(y, deterministic=not train)
+        last_kernel = initializers.zeros if self.zero_init_residual else KERNEL_INIT
+        return x + conv(out_channels, 1, kernel_init=last_kernel, name="conv3")(y)
+
+
+class PreActResNet(ResidualModel, kw_only=True):
+    """A pre-activation residual network: `stem`, `stage1_block0`, ..., `last_norm`, `head`.
+
+    Its maps are the stem's, before the max-pooling (stride2), and the last of each stage (stride4
+    to stride32); with `small_images`, the last of each stage (stride1 to stride8). Only the
+    coarsest is normalized and activated: elsewhere that is what the next block begins with.
+
+    As in timm, the map of the stem is pooled first and then normalized and activated, by the first
+    block; the authors' code does so before the pooling. There, the stride of a bottleneck is that
+    of its first convolution: `stride_in_first`.
+
+    Attributes:
+        stage_sizes: How many blocks each stage has.
+        block: The kind of block.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
+            and a max-pooling that leave a quarter of it: for images of about 32x32.
+        zero_init_residual: Whether each block's last convolution starts at zero, so that each block
+            starts as its shortcut.
+        stride_in_first: See `PreActBottleneck`; other blocks have no such thing.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
+            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = preact_resnet18(num_classes=10, small_images=True)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> sorted(variables["params"])[:3]
+    ['head', 'last_norm', 'stage1_block0']
+    """
+
+    block: type[PreActBlock]
+    small_images: bool = False
+    zero_init_residual: bool = False
+    stride_in_first: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stride_in_first and not issubclass(self.block, PreActBottleneck):
+            raise ValueError(
+                f"stride_in_first is for bottlenecks; a {self.block.__name__} has no such choice"
+            )
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the blocks, the last normalization and the head."""
+        self.stem = layers.conv(
+            64,
+            3 if self.small_images else 7,
+            stride=1 if self.small_images else 2,
+            use_bias=False,
+            kernel_init=KERNEL_INIT,
+            dtype=self.dtype,
+        )
+        block = partial(self.block, zero_init_residual=self.zero_init_residual)
+        if issubclass(self.block, PreActBottleneck):
+            block = partial(block, stride_in_first=self.stride_in_first)
+        self.define_stages(block, channels=64)
+        self.last_norm = layers.NormActivation(**self.shared())
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the map at each stride."""
+        y = self.stem(check_images(x, self.in_channels))
+        if self.small_images:
+            maps = self.run_stages(y, 1, train)
+        else:
+            pooled = layers.max_pool(y, 3, stride=2, padding=1)
+            maps = {"stride2": y} | self.run_stages(pooled, 4, train)
+        last = list(maps)[-1]
+        return maps | {last: self.last_norm(maps[last], train)}
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Only timm has it, as `resnetv2_18` and so on, with the usual stride."""
+        return {} if self.stride_in_first else {"timm": LAYOUT}
+
+
+def _in_block(match: re.Match[str]) -> str:
+    """The name of a layer of a block, whose stages are counted from 0 there."""
+    stage, block, *layer = match.groups()
+    name = layer[0] if layer else "downsample.conv"
+    return f"stages.{int(stage) - 1}.blocks.{block}.{name}"
+
+
+LAYOUT = Layout(
+    [
+        Rule(r"stem", "stem.conv"),
+        Rule(r"stage(\d)_block(\d+)/(conv\d)", _in_block),
+        Rule(r"stage(\d)_block(\d+)/(norm\d)/norm", _in_block),
+        Rule(r"stage(\d)_block(\d+)/shortcut", _in_block),
+        Rule(r"last_norm/norm", "norm"),
+        Rule(r"head", "head.fc", DENSE_AS_CONV),
+    ]
+)
+
+
+class PreActResNetOptions(ModelOptions, total=False):
+    """The options of a pre-activation ResNet; see `PreActResNet`."""
+
+    small_images: bool
+    zero_init_residual: bool
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
+class PreActBottleneckOptions(PreActResNetOptions, total=False):
+    """The options of a pre-activation ResNet of bottlenecks; see `PreActResNet`."""
+
+    stride_in_first: bool
+
+
+@register
+def preact_resnet18(**options: Unpack[PreActResNetOptions]) -> PreActResNet:
+    """Pre-activation ResNet-18: 11,687,720 parameters for 1000 classes.
+
+    The blocks are the paper's (figure 4e), the stages those of ResNet-18 (He et al., CVPR 2016,
+    arXiv:1512.03385, Table 1). In timm it is `resnetv2_18`.
+
+    Args:
+        **options: Fields of `PreActResNet`.
+
+    Returns:
+        The model.
+
+    >>> preact_resnet18(num_classes=10).stage_sizes
+    (2, 2, 2, 2)
+    """
+    return PreActResNet(stage_sizes=(2, 2, 2, 2), block=PreActBlock, **options)
+
+
+@register
+def preact_resnet34(**options: Unpack[PreActResNetOptions]) -> PreActResNet:
+    """Pre-activation ResNet-34: 21,795,880 parameters for 1000 classes.
+
+    The blocks are the paper's (figure 4e), the stages those of ResNet-34 (He et al., CVPR 2016,
+    arXiv:1512.03385, Table 1). In timm it is `resnetv2_34`.
+
+    Args:
+        **options: Fields of `PreActResNet`.
+
+    Returns:
+        The model.
+
+    >>> preact_resnet34(num_classes=10).stage_sizes
+    (3, 4, 6, 3)
+    """
+    return PreActResNet(stage_sizes=(3, 4, 6, 3), block=PreActBlock, **options)
+
+
+@register
+def preact_resnet50(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet:
+    """Pre-activation ResNet-50: 25,549,352 parameters for 1000 classes.
+
+    The blocks are the paper's (figure 4e), the stages those of ResNet-50 (He et al., CVPR 2016,
+    arXiv:1512.03385, Table 1). In timm it is `resnetv2_50`.
+
+    Args:
+        **options: Fields of `PreActResNet`.
+
+    Returns:
+        The model.
+
+    >>> preact_resnet50(num_classes=10).stage_sizes
+    (3, 4, 6, 3)
+    """
+    return PreActResNet(stage_sizes=(3, 4, 6, 3), block=PreActBottleneck, **options)
+
+
+@register
+def preact_resnet101(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet:
+    """Pre-activation ResNet-101: 44,541,480 parameters for 1000 classes.
+
+    The blocks are the paper's (figure 4e), the stages those of ResNet-101 (He et al., CVPR 2016,
+    arXiv:1512.03385, Table 1). In timm it is `resnetv2_101`.
+
+    Args:
+        **options: Fields of `PreActResNet`.
+
+    Returns:
+        The model.
+
+    >>> preact_resnet101(num_classes=10).stage_sizes
+    (3, 4, 23, 3)
+    """
+    return PreActResNet(stage_sizes=(3, 4, 23, 3), block=PreActBottleneck, **options)
+
+
+@register
+def preact_resnet152(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet:
+    """Pre-activation ResNet-152: 60,185,128 parameters for 1000 classes.
+
+    The blocks are the paper's (figure 4e), the stages those of ResNet-152 (He et al., CVPR 2016,
+    arXiv:1512.03385, Table 1). In timm it is `resnetv2_152`.
+
+    Args:
+        **options: Fields of `PreActResNet`.
+
+    Returns:
+        The model.
+
+    >>> preact_resnet152(num_classes=10).stage_sizes
+    (3, 8, 36, 3)
+    """
+    return PreActResNet(stage_sizes=(3, 8, 36, 3), block=PreActBottleneck, **options)

@@ -1,0 +1,207 @@
+"""What residual networks share: stages of blocks, and the blocks of He et al.
+
+Reference: He et al., Deep residual learning for image recognition, CVPR 2016, arXiv:1512.03385.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import flax.linen as nn
+from jax.nn import initializers
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Model
+
+KERNEL_INIT = layers.initializer("he_normal_fan_out")
+
+
+class ResidualModel(Model, kw_only=True):
+    """A stem, stages of blocks and a head: `stage1_block0`, `stage1_block1`, ..., `head`.
+
+    A subclass defines its stem in `setup`, and there calls `define_stages`; its `features` call
+    `run_stages`.
+
+    Attributes:
+        stage_sizes: How many blocks each stage has.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
+            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+    """
+
+    stage_sizes: tuple[int, ...]
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def shared(self) -> dict[str, Any]:
+        """Gives the options that the stem and all blocks have in common.
+
+        Returns:
+            `norm`, `activation`, `axis_name` and `dtype`.
+        """
+        return {
+            "norm": self.norm,
+            "activation": self.activation,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+
+    def define_stages(self, make_block: Callable[..., nn.Module], channels: int) -> None:
+        """Defines the blocks and the head. Every stage but the first begins with a stride of 2.
+
+        Args:
+            make_block: Makes a block of `channels`, `stride` and what `shared` gives.
+            channels: Of the blocks of the first stage; each further stage has twice as many.
+        """
+        for stage, num_blocks in enumerate(self.stage_sizes):
+            for i in range(num_blocks):
+                block = make_block(
+                    channels=channels * 2**stage,
+                    stride=2 if stage > 0 and i == 0 else 1,
+                    **self.shared(),
+                )
+                setattr(self, f"stage{stage + 1}_block{i}", block)
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
+        )
+
+    def run_stages(
+        self, x: Float[Array, "batch height width channels"], stride: int, train: bool
+    ) -> FeatureMaps:
+        """Computes the last map of each stage.
+
+        Args:
+            x: What the first stage takes.
+            stride: The stride of that.
+            train: Whether to normalize by the statistics of the batch.
+
+        Returns:
+            Maps by stride, finest first.
+        """
+        maps = {}
+        for stage, num_blocks in enumerate(self.stage_sizes):
+            for i in range(num_blocks):
+                x = getattr(self, f"stage{stage + 1}_block{i}")(x, train)
+            maps[f"stride{stride * 2**stage}"] = x
+        return maps
+
+
+class BasicBlock(nn.Module, kw_only=True):
+    """Two 3x3 convolutions added to their input, which is projected where the shape changes.
+
+    Attributes:
+        channels: The output channels.
+        stride: The step of the first convolution, and of the shortcut.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        zero_init_residual: Whether the residual starts at zero, by the scale of its last norm.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int
+    stride: int = 1
+    norm: str = "batch"
+    activation: str = "relu"
+    zero_init_residual: bool = False
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    expansion: ClassVar[int] = 1
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """Computes the activation of input plus residual."""
+        conv_norm = partial(
+            layers.ConvNorm,
+            features=self.channels,
+            norm=self.norm,
+            kernel_init=KERNEL_INIT,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        last_scale = initializers.zeros if self.zero_init_residual else initializers.ones
+        y = conv_norm(kernel_size=3, stride=self.stride, activation=self.activation, name="conv1")(
+            x, train
+        )
+        y = conv_norm(kernel_size=3, scale_init=last_scale, name="conv2")(y, train)
+        if self.stride != 1 or x.shape[-1] != self.channels:
+            x = conv_norm(kernel_size=1, stride=self.stride, name="shortcut")(x, train)
+        return layers.activation(self.activation)(x + y)
+
+
+class Bottleneck(BasicBlock, kw_only=True):
+    """A 3x3 convolution between two 1x1 that narrow and widen, added to their input.
+
+    The stride is that of the 3x3 convolution ("v1.5", as in torchvision); in the paper it is that
+    of the first 1x1, which costs some accuracy and changes the receptive field, not the parameters.
+    The output has 4 times `channels`. Its attributes are `BasicBlock`'s and these.
+
+    Attributes:
+        groups: In how many groups the 3x3 convolution takes its channels (Xie et al., Aggregated
+            residual transformations for deep neural networks, CVPR 2017, arXiv:1611.05431).
+        width_per_group: How many channels a group has where `channels` are 64; in proportion
+            elsewhere.
+        narrowing: By how much the first 1x1 convolution is narrower than the 3x3.
+        stride_in_first: Whether the stride is that of the first 1x1 convolution, as in the paper.
+        shortcut_size: The kernel of the shortcut's convolution where it has a stride.
+        reduction: By how much the layers of a squeeze-and-excitation at the residual's end are
+            narrower than it (`layers.SqueezeExcite`); None for no such thing.
+    """
+
+    groups: int = 1
+    width_per_group: int = 64
+    narrowing: int = 1
+    stride_in_first: bool = False
+    shortcut_size: int = 1
+    reduction: int | None = None
+
+    expansion: ClassVar[int] = 4
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """Computes the activation of input plus residual."""
+        conv_norm = partial(
+            layers.ConvNorm,
+            norm=self.norm,
+            kernel_init=KERNEL_INIT,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        width = self.channels * self.width_per_group // 64 * self.groups
+        first, second = (self.stride, 1) if self.stride_in_first else (1, self.stride)
+        inner = partial(conv_norm, activation=self.activation)
+        outer = partial(conv_norm, features=self.channels * self.expansion)
+        last_scale = initializers.zeros if self.zero_init_residual else initializers.ones
+        narrow = inner(features=width // self.narrowing, kernel_size=1, stride=first, name="conv1")(
+            x, train
+        )
+        y = inner(features=width, kernel_size=3, stride=second, groups=self.groups, name="conv2")(
+            narrow, train
+        )
+        y = outer(kernel_size=1, scale_init=last_scale, name="conv3")(y, train)
+        if self.reduction is not None:
+            y = layers.SqueezeExcite(
+                reduced=y.shape[-1] // self.reduction,
+                activation=self.activation,
+                kernel_init=KERNEL_INIT,
+                dtype=self.dtype,
+                name="squeeze_excite",
+            )(y)
+        if self.stride != 1 or x.shape[-1] != y.shape[-1]:
+            size = 1 if self.stride == 1 else self.shortcut_size
+            x = outer(kernel_size=size, stride=self.stride, name="shortcut")(x, train)
+        return layers.activation(self.activation)(x + y)

@@ -1,0 +1,145 @@
+"""Wide residual networks, for ImageNet and for images of 32x32.
+
+Reference: Zagoruyko and Komodakis, Wide residual networks, BMVC 2016, arXiv:1605.07146.
+"""
+
+from functools import partial
+from typing import ClassVar, Unpack
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
+from jaxvision.models.preact_resnet import PreActBlock
+from jaxvision.models.registry import register
+from jaxvision.models.residual import KERNEL_INIT, Bottleneck, ResidualModel
+from jaxvision.models.resnet import ResNet, ResNetOptions
+
+
+class WideResNet(ResidualModel, kw_only=True):
+    """A pre-activation network of 6n + 4 layers: `stem`, `stage1_block0`, ..., `last_norm`, `head`.
+
+    Its three stages have 16, 32 and 64 channels times `width`, and maps at stride1, stride2 and
+    stride4. Only the coarsest is normalized and activated: elsewhere that is what the next block
+    begins with.
+
+    Attributes:
+        stage_sizes: How many blocks each stage has: the paper's N, three times.
+        width: By how much it is wider: the paper's k.
+        dropout: The share that training drops between the two convolutions of a block; where the
+            paper drops any, 0.3 for CIFAR and 0.4 for SVHN.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
+            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = wrn_28_2()
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> variables["params"]["stage3_block0"]["conv1"]["kernel"].shape
+    (3, 3, 64, 128)
+    """
+
+    num_classes: int = 10
+    width: int
+    dropout: float = 0.0
+
+    default_image_size: ClassVar[int] = 32
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the blocks, the last normalization and the head."""
+        self.stem = layers.conv(16, 3, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
+        self.define_stages(partial(PreActBlock, dropout=self.dropout), channels=16 * self.width)
+        self.last_norm = layers.NormActivation(**self.shared())
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the map at each stride."""
+        maps = self.run_stages(self.stem(check_images(x, self.in_channels)), 1, train)
+        last = list(maps)[-1]
+        return maps | {last: self.last_norm(maps[last], train)}
+
+
+class WideResNetOptions(ModelOptions, total=False):
+    """The options of a wide ResNet for small images; see `WideResNet`."""
+
+    dropout: float
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
+@register
+def wrn_28_2(**options: Unpack[WideResNetOptions]) -> WideResNet:
+    """WRN-28-2, for 32x32 images: 1,467,610 parameters for 10 classes (Table 1 of the paper).
+
+    Args:
+        **options: Fields of `WideResNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> wrn_28_2(dropout=0.3).width
+    2
+    """
+    return WideResNet(stage_sizes=(4, 4, 4), width=2, **options)
+
+
+@register
+def wrn_28_10(**options: Unpack[WideResNetOptions]) -> WideResNet:
+    """WRN-28-10, for 32x32 images: 36,479,194 parameters for 10 classes (Table 1 of the paper).
+
+    Args:
+        **options: Fields of `WideResNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> wrn_28_10(dropout=0.3).width
+    10
+    """
+    return WideResNet(stage_sizes=(4, 4, 4), width=10, **options)
+
+
+@register
+def wide_resnet50_2(**options: Unpack[ResNetOptions]) -> ResNet:
+    """Wide ResNet-50-2: 68,883,240 parameters for 1000 classes.
+
+    It is ResNet-50 whose 3x3 convolutions are twice as wide, the paper's WRN-50-2-bottleneck.
+
+    Args:
+        **options: Fields of `ResNet`.
+
+    Returns:
+        The model.
+
+    >>> wide_resnet50_2(num_classes=10).width_per_group
+    128
+    """
+    return ResNet(stage_sizes=(3, 4, 6, 3), block=Bottleneck, width_per_group=128, **options)
+
+
+@register
+def wide_resnet101_2(**options: Unpack[ResNetOptions]) -> ResNet:
+    """Wide ResNet-101-2: 126,886,696 parameters for 1000 classes.
+
+    It is ResNet-101 whose 3x3 convolutions are twice as wide; the paper has the one of 50 layers.
+
+    Args:
+        **options: Fields of `ResNet`.
+
+    Returns:
+        The model.
+
+    >>> wide_resnet101_2(num_classes=10).width_per_group
+    128
+    """
+    return ResNet(stage_sizes=(3, 4, 23, 3), block=Bottleneck, width_per_group=128, **options)

@@ -1,0 +1,280 @@
+"""Xception: an Inception network of depthwise separable convolutions.
+
+Reference: Chollet, Xception: deep learning with depthwise separable convolutions, CVPR 2017,
+arXiv:1610.02357.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, Unpack
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.registry import register
+
+KERNEL_INIT = layers.initializer("he_normal_fan_out")
+
+# Below it, nothing is left after the unpadded convolutions of the stem.
+MIN_SIZE = 7
+
+
+class SeparableConvNorm(nn.Module, kw_only=True):
+    """A 3x3 convolution of each channel alone, one of 1x1, a normalization and an activation.
+
+    Attributes:
+        features: The output channels.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = SeparableConvNorm(features=8)
+    >>> variables = layer.init(jax.random.key(0), jnp.ones((2, 9, 9, 3)), train=False)
+    >>> {name: leaf["kernel"].shape for name, leaf in variables["params"].items() if name != "norm"}
+    {'depthwise': (3, 3, 1, 3), 'pointwise': (1, 1, 3, 8)}
+    """
+
+    features: int
+    norm: str = "batch"
+    activation: str = "identity"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch height width features"]:
+        """Applies them in turn."""
+        conv = partial(layers.conv, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
+        channels = x.shape[-1]
+        x = conv(channels, 3, groups=channels, name="depthwise")(x)
+        x = conv(self.features, 1, name="pointwise")(x)
+        x = layers.norm(
+            self.norm,
+            self.features,
+            train=train,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            name="norm",
+        )(x)
+        return layers.activation(self.activation)(x)
+
+
+class XceptionBlock(nn.Module, kw_only=True):
+    """Separable convolutions of activated maps, added to their input.
+
+    Attributes:
+        channels: The output channels of each convolution.
+        stride: The step of a max-pooling at the end, and of the shortcut's convolution; 1 for none
+            of both.
+        activate_first: Whether the input is activated before the first convolution.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: tuple[int, ...]
+    stride: int = 1
+    activate_first: bool = True
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """Computes input plus residual."""
+        shared: dict[str, Any] = {
+            "norm": self.norm,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        y = x
+        for i, channels in enumerate(self.channels, start=1):
+            if i > 1 or self.activate_first:
+                y = layers.activation(self.activation)(y)
+            y = SeparableConvNorm(features=channels, name=f"conv{i}", **shared)(y, train)
+        if self.stride == 1:
+            return x + y
+        y = layers.max_pool(y, 3, stride=self.stride, padding=1)
+        x = layers.ConvNorm(
+            features=self.channels[-1],
+            kernel_size=1,
+            stride=self.stride,
+            kernel_init=KERNEL_INIT,
+            name="shortcut",
+            **shared,
+        )(x, train)
+        return x + y
+
+
+class Xception(Model, kw_only=True):
+    """Xception: `stem1`, `stem2`, `block1` to `block12`, `conv3`, `conv4`, `head`.
+
+    Its maps are the stem's (stride2), those of blocks 1, 2 and 11 (stride4 to stride16) and the
+    last (stride32). The stem is not padded: they are smaller than the image divided by the stride.
+    With `small_images` it is, and they are at stride1 to stride16.
+
+    Attributes:
+        middle_blocks: How many blocks the middle flow has, from block 4 on.
+        small_images: Whether the stem keeps the size, rather than leaving half of it: for images of
+            about 32x32.
+        dropout: The share of the vector before the head that training drops; 0.5 in the paper, for
+            ImageNet.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
+            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = xception(num_classes=10)
+    >>> features, _ = jax.eval_shape(
+    ...     lambda key, x: model.init_with_output(key, x, method="features"),
+    ...     jax.random.key(0), jnp.zeros((1, 299, 299, 3)))
+    >>> {key: value.shape[1:] for key, value in features.items() if key in ("stride2", "stride32")}
+    {'stride2': (147, 147, 64), 'stride32': (10, 10, 2048)}
+    """
+
+    middle_blocks: int = 8
+    small_images: bool = False
+    dropout: float = 0.0
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+
+    default_image_size: ClassVar[int] = 299
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the layers: figure 5 of the paper."""
+        shared: dict[str, Any] = {
+            "norm": self.norm,
+            "activation": self.activation,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        stem = partial(
+            layers.ConvNorm,
+            kernel_size=3,
+            padding=1 if self.small_images else 0,
+            kernel_init=KERNEL_INIT,
+            **shared,
+        )
+        self.stem1 = stem(features=32, stride=1 if self.small_images else 2)
+        self.stem2 = stem(features=64)
+        block = partial(XceptionBlock, **shared)
+        self.block1 = block(channels=(128, 128), stride=2, activate_first=False)
+        self.block2 = block(channels=(256, 256), stride=2)
+        self.block3 = block(channels=(728, 728), stride=2)
+        last = 4 + self.middle_blocks
+        for i in range(4, last):
+            setattr(self, f"block{i}", block(channels=(728, 728, 728)))
+        setattr(self, f"block{last}", block(channels=(728, 1024), stride=2))
+        self.conv3 = SeparableConvNorm(features=1536, **shared)
+        self.conv4 = SeparableConvNorm(features=2048, **shared)
+        self.drop = nn.Dropout(self.dropout)
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
+        )
+
+    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
+        """Computes the logits."""
+        vector = self.drop(self.embed(x, train), deterministic=not train)
+        logits: Float[Array, "batch classes"] = self.head(vector)
+        return logits
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the map at each stride."""
+        x = check_images(x, self.in_channels)
+        if not self.small_images and min(x.shape[1:3]) < MIN_SIZE:
+            raise ValueError(
+                f"Xception needs images of at least {MIN_SIZE}x{MIN_SIZE}, got the shape "
+                f"{x.shape}; pad or resize them, or make it with small_images=True"
+            )
+        y = self.stem2(self.stem1(x, train), train)
+        maps = [y]
+        last = 4 + self.middle_blocks
+        for i in range(1, last + 1):
+            y = getattr(self, f"block{i}")(y, train)
+            if i in (1, 2, last - 1):
+                maps.append(y)
+        maps.append(self.conv4(self.conv3(y, train), train))
+        stride = 1 if self.small_images else 2
+        return {f"stride{stride * 2**i}": each for i, each in enumerate(maps)}
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Only timm has it, as `legacy_xception`."""
+        return {"timm": LAYOUT}
+
+
+def _in_block(match: re.Match[str]) -> str:
+    """The name of what a block has, whose layers are counted there with its activations."""
+    block, number, part = match.groups()
+    place = 3 * (int(number) - 1) + (block != "1")  # only the first begins without activation
+    if part == "norm":
+        return f"block{block}.rep.{place + 1}"
+    return f"block{block}.rep.{place}.{_PARTS[part]}"
+
+
+_PARTS = {"depthwise": "conv1", "pointwise": "pointwise"}
+
+LAYOUT = Layout(
+    [
+        Rule(r"stem(\d)/conv", r"conv\1"),
+        Rule(r"stem(\d)/norm", r"bn\1"),
+        Rule(r"block(\d+)/shortcut/conv", r"block\1.skip"),
+        Rule(r"block(\d+)/shortcut/norm", r"block\1.skipbn"),
+        Rule(r"block(\d+)/conv(\d)/(\w+)", _in_block),
+        Rule(r"conv(\d)/depthwise", r"conv\1.conv1"),
+        Rule(r"conv(\d)/pointwise", r"conv\1.pointwise"),
+        Rule(r"conv(\d)/norm", r"bn\1"),
+        Rule(r"head", "fc"),
+    ]
+)
+
+
+class XceptionOptions(ModelOptions, total=False):
+    """The options of Xception; see `Xception`."""
+
+    small_images: bool
+    dropout: float
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
+@register
+def xception(**options: Unpack[XceptionOptions]) -> Xception:
+    """Xception: 22,855,952 parameters for 1000 classes (figure 5 of the paper, Table 3).
+
+    It is timm's `legacy_xception`, whose normalization adds 1e-5 to the variance.
+
+    Args:
+        **options: Fields of `Xception`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> xception(num_classes=10).default_image_size
+    299
+    """
+    return Xception(**options)
