@@ -6,23 +6,53 @@ from jaxvision.models.layers.convolution import ConvNorm, Size, conv
 from jaxvision.models.layers.initializers import INITIALIZERS, Initializer, initializer
 from jaxvision.models.layers.normalization import NORMS, check_norm, norm
 from jaxvision.models.layers.pooling import avg_pool, flatten, global_average_pool, max_pool
+from jaxvision.models.layers.transformer import (
+    EncoderBlock,
+    LayerScale,
+    MLPBlock,
+    MultiHeadAttention,
+    PatchEmbedding,
+    check_rates,
+    pad_to_multiple,
+    resize_grid,
+    rising_rates,
+)
+from jaxvision.models.layers.windows import (
+    far_apart,
+    join_windows,
+    relative_positions,
+    split_windows,
+)
 
 __all__ = [
     "ACTIVATIONS",
     "INITIALIZERS",
     "NORMS",
     "ConvNorm",
+    "EncoderBlock",
     "Initializer",
+    "LayerScale",
+    "MLPBlock",
+    "MultiHeadAttention",
+    "PatchEmbedding",
     "Size",
     "SqueezeExcite",
     "StochasticDepth",
     "activation",
     "avg_pool",
     "check_norm",
+    "check_rates",
     "conv",
+    "far_apart",
     "flatten",
     "global_average_pool",
     "initializer",
+    "join_windows",
     "max_pool",
     "norm",
+    "pad_to_multiple",
+    "relative_positions",
+    "resize_grid",
+    "rising_rates",
+    "split_windows",
 ]
