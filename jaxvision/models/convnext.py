@@ -145,7 +145,7 @@ class ConvNeXt(Model, kw_only=True):
     >>> model = convnext_tiny(num_classes=10)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     >>> sorted(variables["params"])[:4]
-    ['downsample2', 'downsample3', 'downsample4', 'head']
+    ['downsample2', 'downsample3', 'downsample4', 'final_norm']
     """
 
     stage_sizes: tuple[int, ...]

@@ -155,12 +155,15 @@ class Layout:
             indices. (`num_batches_tracked` is always one.)
         unused: What names stand for that the model may lack: regular expressions and words.
         constants: What is written beside what is learnt. It needs to be among the ignored too.
+        renamed: What older files call otherwise: regular expressions, and templates of the names
+            of today.
     """
 
     rules: Sequence[Rule]
     ignored: Sequence[str] = ()
     unused: Mapping[str, str] = dataclasses.field(default_factory=dict)
     constants: Sequence[Constant] = ()
+    renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def find(self, path: str, ndim: int) -> tuple[str, Form]:
         r"""The name of a leaf there, and its form.
@@ -213,6 +216,24 @@ class Layout:
             if re.fullmatch(pattern, name):
                 return part
         return None
+
+    def current_name(self, name: str) -> str:
+        r"""What a tensor of an older file is called today.
+
+        Args:
+            name: In the file.
+
+        Returns:
+            The name that `find` gives; for most, the same.
+
+        >>> layout = Layout([], renamed={r"(.*)\.linear_1\.(.*)": r"\1.0.\2"})
+        >>> layout.current_name("mlp.linear_1.bias")
+        'mlp.0.bias'
+        """
+        for pattern, template in self.renamed.items():
+            if match := re.fullmatch(pattern, name):
+                return match.expand(template)
+        return name
 
     def constants_beside(self, name: str) -> dict[str, Array]:
         """What is written beside a tensor of theirs.

@@ -155,10 +155,9 @@ class VisionTransformer(Model, kw_only=True):
         return self._encode(check_images(x, self.in_channels), train)[:, 0]
 
     def layouts(self) -> Mapping[str, Layout]:
-        """The names differ; torchvision has renamed two layers since its weights were published."""
-        if (self.channels, self.patch_size) in ((768, 16), (768, 32), (1024, 16), (1024, 32)):
-            return {"torchvision": TORCHVISION, "torchvision 0.12": TORCHVISION_12, "timm": TIMM}
-        return {"timm": TIMM}
+        """The names differ; torchvision has no Tiny and no Small."""
+        in_torchvision = self.channels in (768, 1024)
+        return {"torchvision": TORCHVISION, "timm": TIMM} if in_torchvision else {"timm": TIMM}
 
     def adapt_parameter(
         self, path: str, value: np.ndarray, shape: tuple[int, ...]
@@ -175,11 +174,11 @@ class VisionTransformer(Model, kw_only=True):
 
     def _encode(
         self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch tokens width"]:
+    ) -> Float[Array, "batch tokens features"]:
         y = self.drop(self.tokens(self.stem(x)), deterministic=not train)
         for i in range(self.num_blocks):
             y = getattr(self, f"block{i}")(y, train)
-        encoded: Float[Array, "batch tokens width"] = self.final_norm(y)
+        encoded: Float[Array, "batch tokens features"] = self.final_norm(y)
         return encoded
 
 
@@ -202,30 +201,31 @@ def _positions(name: str) -> list[Rule]:
     ]
 
 
-def _torchvision(dense1: str, dense2: str) -> Layout:
-    block = r"encoder.layers.encoder_layer_\1."
-    return Layout(
-        [
-            Rule(r"stem/conv", "conv_proj"),
-            Rule(r"tokens/class_token", "class_token", with_axes(0, 1)),
-            *_positions("encoder.pos_embedding"),
-            Rule(r"block(\d+)/norm(\d)", block + r"ln_\2"),
-            Rule(
-                r"block(\d+)/attention/qkv/kernel", block + "self_attention.in_proj_weight", DENSE
-            ),
-            Rule(r"block(\d+)/attention/qkv/bias", block + "self_attention.in_proj_bias"),
-            Rule(r"block(\d+)/attention/out", block + "self_attention.out_proj"),
-            Rule(r"block(\d+)/mlp/dense1", block + f"mlp.{dense1}"),
-            Rule(r"block(\d+)/mlp/dense2", block + f"mlp.{dense2}"),
-            Rule(r"final_norm", "encoder.ln"),
-            Rule(r"head", "heads.head"),
-        ]
-    )
-
-
-TORCHVISION = _torchvision("0", "3")
-# As in the files that it offers, which it renames as it reads them.
-TORCHVISION_12 = _torchvision("linear_1", "linear_2")
+TORCHVISION_BLOCK = r"encoder.layers.encoder_layer_\1."
+TORCHVISION = Layout(
+    [
+        Rule(r"stem/conv", "conv_proj"),
+        Rule(r"tokens/class_token", "class_token", with_axes(0, 1)),
+        *_positions("encoder.pos_embedding"),
+        Rule(r"block(\d+)/norm(\d)", TORCHVISION_BLOCK + r"ln_\2"),
+        Rule(
+            r"block(\d+)/attention/qkv/kernel",
+            TORCHVISION_BLOCK + "self_attention.in_proj_weight",
+            DENSE,
+        ),
+        Rule(r"block(\d+)/attention/qkv/bias", TORCHVISION_BLOCK + "self_attention.in_proj_bias"),
+        Rule(r"block(\d+)/attention/out", TORCHVISION_BLOCK + "self_attention.out_proj"),
+        Rule(r"block(\d+)/mlp/dense1", TORCHVISION_BLOCK + "mlp.0"),
+        Rule(r"block(\d+)/mlp/dense2", TORCHVISION_BLOCK + "mlp.3"),
+        Rule(r"final_norm", "encoder.ln"),
+        Rule(r"head", "heads.head"),
+    ],
+    # The files that it offers are older than these names.
+    renamed={
+        r"(.*)\.mlp\.linear_1\.(.*)": r"\1.mlp.0.\2",
+        r"(.*)\.mlp\.linear_2\.(.*)": r"\1.mlp.3.\2",
+    },
+)
 TIMM = Layout(
     [
         Rule(r"stem/conv", "patch_embed.proj"),

@@ -16,14 +16,19 @@ NAMES = models.list_models()
 # others, only the shapes are.
 COMPUTED = {
     "cifar_resnet20": {},
+    "convnext_tiny": {},
+    "convnext_tiny batch": {"norm": "batch", "small_images": True},
     "lenet5": {},
     "lenet5 original": {"original": True},
     "linear_classifier": {},
+    "mixer_b_16": {},
     "mlp": {"hidden_sizes": (16,), "dropout": 0.1},
     "resnet18": {},
+    "swin_t": {"stochastic_depth": 0.0},
+    "vit_ti_16": {},
 }
 # Their convolutions are not padded, so that maps are smaller than the stride says.
-UNPADDED = ("lenet5",)
+UNPADDED = ("convnext", "lenet5", "swin")
 # Those that need larger images than 33x47: the start of their names, and a size.
 LARGER: dict[str, tuple[int, int]] = {}
 

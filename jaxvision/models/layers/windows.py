@@ -18,6 +18,7 @@ def split_windows(
     Returns:
         The pixels of each window, row by row.
 
+    >>> import jax.numpy as jnp
     >>> split_windows(jnp.arange(16.0).reshape(1, 4, 4, 1), 2)[0, :, :, 0].tolist()[:2]
     [[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0]]
     """
@@ -40,6 +41,7 @@ def join_windows(
     Returns:
         Feature maps.
 
+    >>> import jax.numpy as jnp
     >>> x = jnp.arange(96.0).reshape(2, 4, 6, 2)
     >>> bool((join_windows(split_windows(x, 2), 4, 6) == x).all())
     True

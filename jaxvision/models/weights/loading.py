@@ -68,6 +68,7 @@ def load_weights(
     state = read_state_dict(path)
     shapes = _shapes(model, image_size)
     layout, leaves = _best_layout(model, shapes, state)
+    state = {layout.current_name(name): array for name, array in state.items()}
     _check_names(model, path, layout, leaves, state)
     fresh = None if key is None else model.init(key, _images(model, image_size))
     values: dict[str, np.ndarray | jax.Array] = {}

@@ -16,7 +16,14 @@ from jaxvision import models
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
 # One of each family; the others take minutes.
-QUICK = {"resnet18", "resnet50"}
+QUICK = {
+    "convnext_tiny",
+    "mixer_b16_224",
+    "resnet18",
+    "resnet50",
+    "swin_t",
+    "vit_tiny_patch16_224",
+}
 
 
 def load_script() -> ModuleType:
