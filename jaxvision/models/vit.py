@@ -75,7 +75,9 @@ class VisionTransformer(Model, kw_only=True):
     that the image does not fill. Positions are learnt for images of the size that the model was
     initialized with; for images of another size they are interpolated (bicubic, with antialiasing,
     as timm does with dynamic_img_size=True). `load_weights` does so once for its `image_size`. This
-    is better for training; the logits are the same.
+    is better for training; the logits are the same. (torchvision's interpolate_embeddings aligns
+    corners and does not antialias.) The head is one dense layer, as in the libraries and in the
+    paper's fine-tuning; its pre-training has a hidden one before.
 
     Attributes:
         num_blocks: How many blocks there are.
