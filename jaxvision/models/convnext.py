@@ -292,7 +292,7 @@ def convnext_tiny(*, stochastic_depth: float = 0.1, **options: Unpack[ConvNeXtOp
     """ConvNeXt-T: 28,589,128 parameters for 1000 classes (section 3 and Table 1 of the paper).
 
     Args:
-        stochastic_depth: The rate of the last block (Table 5 of the paper).
+        stochastic_depth: The rate of the last block, by default as in the paper.
         **options: Fields of `ConvNeXt`.
 
     Returns:
@@ -316,7 +316,7 @@ def convnext_small(
     """ConvNeXt-S: 50,223,688 parameters for 1000 classes (section 3 and Table 1 of the paper).
 
     Args:
-        stochastic_depth: The rate of the last block (Table 5 of the paper).
+        stochastic_depth: The rate of the last block, by default as in the paper.
         **options: Fields of `ConvNeXt`.
 
     Returns:
@@ -338,7 +338,7 @@ def convnext_base(*, stochastic_depth: float = 0.5, **options: Unpack[ConvNeXtOp
     """ConvNeXt-B: 88,591,464 parameters for 1000 classes (section 3 and Table 1 of the paper).
 
     Args:
-        stochastic_depth: The rate of the last block (Table 5 of the paper).
+        stochastic_depth: The rate of the last block, by default as in the paper.
         **options: Fields of `ConvNeXt`.
 
     Returns:
@@ -362,7 +362,7 @@ def convnext_large(
     """ConvNeXt-L: 197,767,336 parameters for 1000 classes (section 3 and Table 1 of the paper).
 
     Args:
-        stochastic_depth: The rate of the last block (Table 5 of the paper).
+        stochastic_depth: The rate of the last block, by default as in the paper.
         **options: Fields of `ConvNeXt`.
 
     Returns:
