@@ -25,6 +25,13 @@ from jaxvision.models.cifar_resnet import (
     cifar_resnet56,
     cifar_resnet110,
 )
+from jaxvision.models.convnext import (
+    ConvNeXt,
+    convnext_base,
+    convnext_large,
+    convnext_small,
+    convnext_tiny,
+)
 from jaxvision.models.densenet import (
     DenseNet,
     densenet121,
@@ -56,6 +63,10 @@ from jaxvision.models.lenet import (
 from jaxvision.models.linear import (
     LinearClassifier,
     linear_classifier,
+)
+from jaxvision.models.mixer import (
+    MLPMixer,
+    mixer_b_16,
 )
 from jaxvision.models.mlp import (
     MLP,
@@ -98,6 +109,10 @@ from jaxvision.models.squeezenet import (
     squeezenet1_0,
     squeezenet1_1,
 )
+from jaxvision.models.swin import (
+    SwinTransformer,
+    swin_t,
+)
 from jaxvision.models.vgg import (
     VGG,
     vgg11,
@@ -108,6 +123,16 @@ from jaxvision.models.vgg import (
     vgg16_bn,
     vgg19,
     vgg19_bn,
+)
+from jaxvision.models.vit import (
+    VisionTransformer,
+    vit_b_16,
+    vit_b_32,
+    vit_l_16,
+    vit_l_32,
+    vit_s_16,
+    vit_s_32,
+    vit_ti_16,
 )
 from jaxvision.models.weights import (
     Pretrained,
@@ -137,6 +162,7 @@ __all__ = [
     "VGG",
     "AlexNet",
     "CifarResNet",
+    "ConvNeXt",
     "DenseNet",
     "GoogLeNet",
     "InceptionResNet",
@@ -144,6 +170,7 @@ __all__ = [
     "InceptionV4",
     "LeNet5",
     "LinearClassifier",
+    "MLPMixer",
     "Model",
     "ModelOptions",
     "ModelSpec",
@@ -152,6 +179,8 @@ __all__ = [
     "ResNet",
     "SENet",
     "SqueezeNet",
+    "SwinTransformer",
+    "VisionTransformer",
     "WeightsError",
     "WideResNet",
     "Xception",
@@ -164,6 +193,10 @@ __all__ = [
     "cifar_resnet44",
     "cifar_resnet56",
     "cifar_resnet110",
+    "convnext_base",
+    "convnext_large",
+    "convnext_small",
+    "convnext_tiny",
     "create_model",
     "densenet121",
     "densenet161",
@@ -181,6 +214,7 @@ __all__ = [
     "list_models",
     "load_pretrained",
     "load_weights",
+    "mixer_b_16",
     "mlp",
     "preact_resnet18",
     "preact_resnet34",
@@ -201,6 +235,7 @@ __all__ = [
     "senet154",
     "squeezenet1_0",
     "squeezenet1_1",
+    "swin_t",
     "vgg11",
     "vgg11_bn",
     "vgg13",
@@ -209,6 +244,13 @@ __all__ = [
     "vgg16_bn",
     "vgg19",
     "vgg19_bn",
+    "vit_b_16",
+    "vit_b_32",
+    "vit_l_16",
+    "vit_l_32",
+    "vit_s_16",
+    "vit_s_32",
+    "vit_ti_16",
     "wide_resnet50_2",
     "wide_resnet101_2",
     "wrn_28_2",

@@ -27,10 +27,13 @@ class Form(NamedTuple):
     Attributes:
         read: From their array to ours.
         write: From ours to theirs.
+        axis: Where several leaves of ours are parts of one tensor there: the axis along which they
+            lie one after another, in the order of their paths.
     """
 
     read: Callable[[Array], Array]
     write: Callable[[Array], Array]
+    axis: int | None = None
 
 
 SAME = Form(lambda theirs: theirs, lambda ours: ours)
@@ -89,6 +92,28 @@ def with_axes(*axes: int) -> Form:
     return Form(lambda theirs: np.squeeze(theirs, axes), lambda ours: np.expand_dims(ours, axes))
 
 
+def renumbered(template: str, factor: int, offset: int) -> Callable[[re.Match[str]], str]:
+    r"""A name in which the first group of a rule's path, a number, is counted otherwise there.
+
+    Args:
+        template: The name, with `{}` for factor * number + offset, and `\2` and so on.
+        factor: See above.
+        offset: See above.
+
+    Returns:
+        A function of the match, for `Rule`.
+
+    >>> rule = Rule(r"stage(\d)_block(\d+)/conv", renumbered(r"features.{}.\2.conv", 2, -1))
+    >>> Layout([rule]).find("stage3_block1/conv/kernel", 4)[0]
+    'features.5.1.conv.weight'
+    """
+
+    def name(match: re.Match[str]) -> str:
+        return match.expand(template.replace("{}", str(factor * int(match[1]) + offset)))
+
+    return name
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     r"""Where leaves are found elsewhere.
@@ -106,6 +131,24 @@ class Rule:
     form: Form | None = None
 
 
+class Constant(NamedTuple):
+    r"""A tensor there that holds nothing to be learnt, but that is looked for.
+
+    Attributes:
+        beside: A regular expression of the name of the tensor that it comes with.
+        name: Its own: a template with `\1` and so on.
+        value: What it holds.
+    """
+
+    beside: str
+    name: str
+    value: Array
+
+
+# torch counts batches.
+_COUNTER = Constant(r"(.*)\.running_mean", r"\1.num_batches_tracked", np.zeros((), np.int64))
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """How one library calls and stores all that a model has.
@@ -115,11 +158,16 @@ class Layout:
         ignored: Regular expressions of names that hold nothing to be learnt, such as tables of
             indices. (`num_batches_tracked` is always one.)
         unused: What names stand for that the model may lack: regular expressions and words.
+        constants: What is written beside what is learnt. It needs to be among the ignored too.
+        renamed: What older files call otherwise: regular expressions, and templates of the names
+            of today.
     """
 
     rules: Sequence[Rule]
     ignored: Sequence[str] = ()
     unused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    constants: Sequence[Constant] = ()
+    renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def find(self, path: str, ndim: int) -> tuple[str, Form]:
         r"""The name of a leaf there, and its form.
@@ -172,6 +220,42 @@ class Layout:
             if re.fullmatch(pattern, name):
                 return part
         return None
+
+    def current_name(self, name: str) -> str:
+        r"""What a tensor of an older file is called today.
+
+        Args:
+            name: In the file.
+
+        Returns:
+            The name that `find` gives; for most, the same.
+
+        >>> layout = Layout([], renamed={r"(.*)\.linear_1\.(.*)": r"\1.0.\2"})
+        >>> layout.current_name("mlp.linear_1.bias")
+        'mlp.0.bias'
+        """
+        for pattern, template in self.renamed.items():
+            if match := re.fullmatch(pattern, name):
+                return match.expand(template)
+        return name
+
+    def constants_beside(self, name: str) -> dict[str, Array]:
+        """What is written beside a tensor of theirs.
+
+        Args:
+            name: Of the tensor.
+
+        Returns:
+            Arrays by name; none for most.
+
+        >>> Layout([]).constants_beside("bn1.running_mean")
+        {'bn1.num_batches_tracked': array(0)}
+        """
+        return {
+            match.expand(constant.name): constant.value
+            for constant in (_COUNTER, *self.constants)
+            if (match := re.fullmatch(constant.beside, name))
+        }
 
 
 def _usual(leaf: str, ndim: int) -> Form:

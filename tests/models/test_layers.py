@@ -61,6 +61,7 @@ FAN_IN, FAN_OUT = 3 * 3 * 64, 3 * 3 * 128
         ("he_uniform", 2 / FAN_IN),
         ("lecun_normal", 1 / FAN_IN),
         ("normal_0.01", 1e-4),
+        ("normal_0.02", 4e-4),
         ("orthogonal", 1 / FAN_IN),
         ("torch", 1 / (3 * FAN_IN)),
     ],

@@ -37,6 +37,23 @@ from jaxvision.models.layers.pooling import (
     global_average_pool,
     max_pool,
 )
+from jaxvision.models.layers.transformer import (
+    EncoderBlock,
+    LayerScale,
+    MLPBlock,
+    MultiHeadAttention,
+    PatchEmbedding,
+    check_rates,
+    pad_to_multiple,
+    resize_grid,
+    rising_rates,
+)
+from jaxvision.models.layers.windows import (
+    far_apart,
+    join_windows,
+    relative_positions,
+    split_windows,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -45,8 +62,13 @@ __all__ = [
     "Branches",
     "ConvNorm",
     "ConvStep",
+    "EncoderBlock",
     "Initializer",
+    "LayerScale",
+    "MLPBlock",
+    "MultiHeadAttention",
     "NormActivation",
+    "PatchEmbedding",
     "Size",
     "SqueezeExcite",
     "Step",
@@ -55,11 +77,19 @@ __all__ = [
     "adaptive_avg_pool",
     "avg_pool",
     "check_norm",
+    "check_rates",
     "conv",
+    "far_apart",
     "flatten",
     "global_average_pool",
     "initializer",
+    "join_windows",
     "local_response_norm",
     "max_pool",
     "norm",
+    "pad_to_multiple",
+    "relative_positions",
+    "resize_grid",
+    "rising_rates",
+    "split_windows",
 ]

@@ -18,6 +18,7 @@ INITIALIZERS: Mapping[str, Initializer] = {
     "he_uniform": initializers.he_uniform(),
     "lecun_normal": initializers.lecun_normal(),
     "normal_0.01": initializers.normal(0.01),
+    "normal_0.02": initializers.normal(0.02),
     "orthogonal": initializers.orthogonal(),
     # Uniform within 1 / sqrt(fan_in): what torch.nn.Linear and torch.nn.Conv2d start from.
     "torch": initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
@@ -35,7 +36,7 @@ def initializer(name: str) -> Initializer:
             rectifiers, ICCV 2015, arXiv:1502.01852), "he_normal_fan_out", "glorot_normal" and
             "glorot_uniform" (2 / (fan_in + fan_out): Glorot & Bengio, AISTATS 2010), "lecun_normal"
             (1 / fan_in), "orthogonal" (Saxe et al., ICLR 2014, arXiv:1312.6120), "torch" (uniform,
-            1 / (3 fan_in)) or "normal_0.01" (standard deviation 0.01).
+            1 / (3 fan_in)), "normal_0.01" or "normal_0.02" (standard deviation 0.01 or 0.02).
 
     Returns:
         A function of key, shape and dtype.

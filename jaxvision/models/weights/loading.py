@@ -69,6 +69,7 @@ def load_weights(
     state = read_state_dict(path)
     shapes = _shapes(model, image_size)
     layout, leaves = _best_layout(model, shapes, state)
+    state = {layout.current_name(name): array for name, array in state.items()}
     _check_names(model, path, layout, leaves, state)
     fresh = None if key is None else model.init(key, _images(model, image_size))
     values: dict[str, np.ndarray | jax.Array] = {}
@@ -127,10 +128,11 @@ def save_weights(
     tensors: StateDict = {}
     for leaf_path, leaf in _leaves(chosen, variables).items():
         value = np.asarray(_at(variables, leaf_path), np.float32)
-        tensors[leaf.name] = leaf.form.write(value)
-        if leaf.name.endswith(".running_mean"):  # torch counts batches, and looks for the count
-            counter = leaf.name.removesuffix("running_mean") + "num_batches_tracked"
-            tensors[counter] = np.zeros((), np.int64)
+        written = leaf.form.write(value)
+        if leaf.name in tensors and leaf.form.axis is not None:  # the rest of the same tensor
+            written = np.concatenate([tensors[leaf.name], written], leaf.form.axis)
+        tensors[leaf.name] = written
+        tensors.update(chosen.constants_beside(leaf.name))
     write_state_dict(path, tensors)
 
 

@@ -14,6 +14,8 @@ from jaxvision.models import layers
 from jaxvision.models.layout import (
     CONV_AS_DENSE,
     DENSE_AS_CONV,
+    Constant,
+    Form,
     Layout,
     Rule,
     after_flatten,
@@ -222,3 +224,37 @@ def test_another_number_of_axes(load, state) -> None:
     message = r"params/stem/conv/kernel \(3, 3, 3, 4\) from conv.weight \(4, 3, 3\)"
     with pytest.raises(models.WeightsError, match=message):
         load(Tiny(), state)
+
+
+class Parted(Tiny, kw_only=True):
+    """Stem and token as above; both leaves of the head are parts of one tensor elsewhere."""
+
+    def layouts(self):
+        kernel = Form(lambda theirs: theirs[1:], lambda ours: ours, axis=0)
+        bias = Form(lambda theirs: theirs[0], lambda ours: ours[None], axis=0)
+        rules = Tiny.layouts(self)["torchvision"].rules[:3]
+        parts = [Rule("head/kernel", "fc.all", kernel), Rule("head/bias", "fc.all", bias)]
+        return {
+            "timm": Layout(
+                [*rules, *parts],
+                ignored=["table"],
+                constants=[Constant(r"extra\.token", "table", np.arange(5))],
+                renamed={r"classifier\.(.*)": r"fc.\1"},
+            )
+        }
+
+
+def test_leaves_that_share_a_tensor_constants_and_older_names(
+    load, state, tmp_path: pathlib.Path
+) -> None:
+    bias, kernel = state.pop("fc.bias"), state.pop("fc.weight").T
+    # In the order of the paths, the bias comes first.
+    together = np.ascontiguousarray(np.concatenate([bias[None], kernel]))
+    variables = load(Parted(), state | {"classifier.all": together})
+    np.testing.assert_array_equal(variables["params"]["head"]["kernel"], kernel)
+    np.testing.assert_array_equal(variables["params"]["head"]["bias"], bias)
+    models.save_weights(Parted(), variables, tmp_path / "saved.safetensors")
+    saved = load_file(tmp_path / "saved.safetensors")
+    assert saved.keys() == {*state, "fc.all", "bn.num_batches_tracked", "table"}
+    np.testing.assert_array_equal(saved["fc.all"], together)
+    np.testing.assert_array_equal(saved["table"], np.arange(5))

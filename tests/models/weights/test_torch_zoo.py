@@ -18,17 +18,21 @@ FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
 # One of each family that takes seconds, by model or by file; the others take minutes.
 QUICK = {
     "alexnet",
+    "convnext_tiny",
     "densenet121",
     "googlenet",
     "legacy_seresnet50",
     "legacy_xception",
+    "mixer_b16_224",
     "resnet18",
     "resnet50",
     "resnetv2_18",
     "resnext50_32x4d",
     "squeezenet1_1",
+    "swin_t",
     "timm-inception_v3",
     "timm-vgg11",
+    "vit_tiny_patch16_224",
 }
 
 

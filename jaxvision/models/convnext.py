@@ -1,0 +1,379 @@
+"""ConvNeXt: a convolutional network with the proportions and the manners of a transformer.
+
+Reference: Liu et al., A ConvNet for the 2020s, CVPR 2022, arXiv:2201.03545.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Unpack
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.layout import Layout, Rule, renumbered, with_axes
+from jaxvision.models.registry import register
+
+KERNEL_INIT = layers.initializer("normal_0.02")
+EPSILON = 1e-6
+
+# Below it, nothing is left after four unpadded convolutions, of strides 4, 2, 2 and 2.
+MIN_SIZE = 32
+
+
+class ConvNeXtBlock(nn.Module, kw_only=True):
+    """A depthwise 7x7 convolution and two dense layers per pixel, added to their input.
+
+    Attributes:
+        layer_scale: What the factors of the residual's channels start from.
+        stochastic_depth: The share of residuals that training drops.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    layer_scale: float = 1e-6
+    stochastic_depth: float = 0.0
+    norm: str = "layer"
+    activation: str = "gelu"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch height width channels"]:
+        """Computes input plus residual."""
+        channels = x.shape[-1]
+        y = layers.conv(
+            channels, 7, groups=channels, kernel_init=KERNEL_INIT, dtype=self.dtype, name="conv"
+        )(x)
+        y = layers.norm(
+            self.norm,
+            channels,
+            train=train,
+            dtype=self.dtype,
+            epsilon=EPSILON,
+            axis_name=self.axis_name,
+            name="norm",
+        )(y)
+        y = layers.MLPBlock(
+            hidden=4 * channels,
+            activation=self.activation,
+            kernel_init=KERNEL_INIT,
+            dtype=self.dtype,
+            name="mlp",
+        )(y, train)
+        y = layers.LayerScale(start=self.layer_scale, dtype=self.dtype, name="layer_scale")(y)
+        return x + layers.StochasticDepth(self.stochastic_depth)(y, train)
+
+
+class Downsampling(nn.Module, kw_only=True):
+    """A normalization and a convolution that changes the size of maps, before it or after it.
+
+    Attributes:
+        features: The output channels.
+        kernel_size: See `layers.conv`; so are the next two.
+        stride: The step between outputs.
+        padding: Zeros on each side.
+        norm_first: Whether the normalization comes before the convolution.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    features: int
+    kernel_size: int
+    stride: int
+    padding: int = 0
+    norm_first: bool = True
+    norm: str = "layer"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """Applies the two."""
+        norm = layers.norm(
+            self.norm,
+            x.shape[-1] if self.norm_first else self.features,
+            train=train,
+            dtype=self.dtype,
+            epsilon=EPSILON,
+            axis_name=self.axis_name,
+            name="norm",
+        )
+        conv = layers.conv(
+            self.features,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            kernel_init=KERNEL_INIT,
+            dtype=self.dtype,
+            name="conv",
+        )
+        return conv(norm(x)) if self.norm_first else norm(conv(x))
+
+
+class ConvNeXt(Model, kw_only=True):
+    """A ConvNeXt: `stem`, `stage1_block0`, ..., `downsample2`, ..., `final_norm`, `head`.
+
+    Its maps are the last of each stage (stride4 to stride32; with `small_images`, stride1 to
+    stride8). The convolutions that make maps smaller are not padded, as in the paper and in both
+    libraries: where a size is odd, the last row or column is left out, and images need 32x32 pixels
+    at least (8x8 with `small_images`). `embed` is the normalized average of the last map.
+
+    Attributes:
+        stage_sizes: How many blocks each stage has.
+        channels: The channels of each stage.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than one of
+            4x4 patches: for images of about 32x32.
+        layer_scale: What the factors of the residuals' channels start from.
+        stochastic_depth: The share of the last block's residuals that training drops; it rises
+            evenly from none at the first block.
+        norm: "layer", or "batch", "group" or "instance"; see `layers.norm`. Before the head, it is
+            "layer" always.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis across which BatchNorm averages its statistics; see `layers.norm`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = convnext_tiny(num_classes=10)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> sorted(variables["params"])[:4]
+    ['downsample2', 'downsample3', 'downsample4', 'final_norm']
+    """
+
+    stage_sizes: tuple[int, ...]
+    channels: tuple[int, ...]
+    small_images: bool = False
+    layer_scale: float = 1e-6
+    stochastic_depth: float = 0.0
+    norm: str = "layer"
+    activation: str = "gelu"
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        layers.check_rates(stochastic_depth=self.stochastic_depth)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the blocks, what is between stages, and the head."""
+        shared: dict[str, Any] = {
+            "norm": self.norm,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        stem = partial(Downsampling, features=self.channels[0], norm_first=False, **shared)
+        self.stem = (
+            stem(kernel_size=3, stride=1, padding=1)
+            if self.small_images
+            else stem(kernel_size=4, stride=4)
+        )
+        rates = iter(layers.rising_rates(self.stochastic_depth, sum(self.stage_sizes)))
+        for stage, num_blocks in enumerate(self.stage_sizes, start=1):
+            if stage > 1:
+                layer = Downsampling(
+                    features=self.channels[stage - 1], kernel_size=2, stride=2, **shared
+                )
+                setattr(self, f"downsample{stage}", layer)
+            for i in range(num_blocks):
+                block = ConvNeXtBlock(
+                    layer_scale=self.layer_scale,
+                    stochastic_depth=next(rates),
+                    activation=self.activation,
+                    **shared,
+                )
+                setattr(self, f"stage{stage}_block{i}", block)
+        # After the average over space, a pixel's own statistics are all that is left.
+        self.final_norm = layers.norm(
+            "layer", self.channels[-1], train=False, dtype=self.dtype, epsilon=EPSILON
+        )
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=KERNEL_INIT)
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the last map of each stage."""
+        x = check_images(x, self.in_channels)
+        least = MIN_SIZE // 4 if self.small_images else MIN_SIZE
+        if min(x.shape[1:3]) < least:
+            raise ValueError(
+                f"this ConvNeXt needs images of at least {least}x{least}, got the shape {x.shape}; "
+                "resize them" + ("" if self.small_images else ", or make it with small_images=True")
+            )
+        y = self.stem(x, train)
+        maps = {}
+        stride = 1 if self.small_images else 4
+        for stage, num_blocks in enumerate(self.stage_sizes, start=1):
+            if stage > 1:
+                y = getattr(self, f"downsample{stage}")(y, train)
+                stride *= 2
+            for i in range(num_blocks):
+                y = getattr(self, f"stage{stage}_block{i}")(y, train)
+            maps[f"stride{stride}"] = y
+        return maps
+
+    def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
+        """Computes the normalized average of the last feature map."""
+        vector: Float[Array, "batch features"] = self.final_norm(super().embed(x, train))
+        return vector
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """The names differ between torchvision and timm."""
+        return {"torchvision": TORCHVISION, "timm": TIMM}
+
+
+TORCHVISION = Layout(
+    [
+        Rule(r"stem/conv", "features.0.0"),
+        Rule(r"stem/norm", "features.0.1"),
+        Rule(r"downsample(\d)/norm", renumbered("features.{}.0", 2, -2)),
+        Rule(r"downsample(\d)/conv", renumbered("features.{}.1", 2, -2)),
+        *(
+            Rule(
+                rf"stage(\d)_block(\d+)/{ours}",
+                renumbered(rf"features.{{}}.\2.{theirs}", 2, -1),
+                form,
+            )
+            for ours, theirs, form in (
+                ("conv", "block.0", None),
+                ("norm", "block.2", None),
+                ("mlp/dense1", "block.3", None),
+                ("mlp/dense2", "block.5", None),
+                ("layer_scale/factor", "layer_scale", with_axes(1, 2)),
+            )
+        ),
+        Rule(r"final_norm", "classifier.0"),
+        Rule(r"head", "classifier.2"),
+    ]
+)
+TIMM = Layout(
+    [
+        Rule(r"stem/conv", "stem.0"),
+        Rule(r"stem/norm", "stem.1"),
+        Rule(r"downsample(\d)/norm", renumbered("stages.{}.downsample.0", 1, -1)),
+        Rule(r"downsample(\d)/conv", renumbered("stages.{}.downsample.1", 1, -1)),
+        *(
+            Rule(
+                rf"stage(\d)_block(\d+)/{ours}",
+                renumbered(rf"stages.{{}}.blocks.\2.{theirs}", 1, -1),
+            )
+            for ours, theirs in (
+                ("conv", "conv_dw"),
+                ("norm", "norm"),
+                ("mlp/dense1", "mlp.fc1"),
+                ("mlp/dense2", "mlp.fc2"),
+                ("layer_scale/factor", "gamma"),
+            )
+        ),
+        Rule(r"final_norm", "head.norm"),
+        Rule(r"head", "head.fc"),
+    ]
+)
+
+
+class ConvNeXtOptions(ModelOptions, total=False):
+    """The options of a ConvNeXt but `stochastic_depth`, whose default differs; see `ConvNeXt`."""
+
+    small_images: bool
+    layer_scale: float
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
+@register
+def convnext_tiny(*, stochastic_depth: float = 0.1, **options: Unpack[ConvNeXtOptions]) -> ConvNeXt:
+    """ConvNeXt-T: 28,589,128 parameters for 1000 classes (section 3 and Table 1 of the paper).
+
+    Args:
+        stochastic_depth: The rate of the last block, by default as in the paper.
+        **options: Fields of `ConvNeXt`.
+
+    Returns:
+        The model.
+
+    >>> convnext_tiny(num_classes=10).channels
+    (96, 192, 384, 768)
+    """
+    return ConvNeXt(
+        stage_sizes=(3, 3, 9, 3),
+        channels=(96, 192, 384, 768),
+        stochastic_depth=stochastic_depth,
+        **options,
+    )
+
+
+@register
+def convnext_small(
+    *, stochastic_depth: float = 0.4, **options: Unpack[ConvNeXtOptions]
+) -> ConvNeXt:
+    """ConvNeXt-S: 50,223,688 parameters for 1000 classes (section 3 and Table 1 of the paper).
+
+    Args:
+        stochastic_depth: The rate of the last block, by default as in the paper.
+        **options: Fields of `ConvNeXt`.
+
+    Returns:
+        The model.
+
+    >>> convnext_small(num_classes=10).stage_sizes
+    (3, 3, 27, 3)
+    """
+    return ConvNeXt(
+        stage_sizes=(3, 3, 27, 3),
+        channels=(96, 192, 384, 768),
+        stochastic_depth=stochastic_depth,
+        **options,
+    )
+
+
+@register
+def convnext_base(*, stochastic_depth: float = 0.5, **options: Unpack[ConvNeXtOptions]) -> ConvNeXt:
+    """ConvNeXt-B: 88,591,464 parameters for 1000 classes (section 3 and Table 1 of the paper).
+
+    Args:
+        stochastic_depth: The rate of the last block, by default as in the paper.
+        **options: Fields of `ConvNeXt`.
+
+    Returns:
+        The model.
+
+    >>> convnext_base(num_classes=10).channels
+    (128, 256, 512, 1024)
+    """
+    return ConvNeXt(
+        stage_sizes=(3, 3, 27, 3),
+        channels=(128, 256, 512, 1024),
+        stochastic_depth=stochastic_depth,
+        **options,
+    )
+
+
+@register
+def convnext_large(
+    *, stochastic_depth: float = 0.5, **options: Unpack[ConvNeXtOptions]
+) -> ConvNeXt:
+    """ConvNeXt-L: 197,767,336 parameters for 1000 classes (section 3 and Table 1 of the paper).
+
+    Args:
+        stochastic_depth: The rate of the last block, by default as in the paper.
+        **options: Fields of `ConvNeXt`.
+
+    Returns:
+        The model.
+
+    >>> convnext_large(num_classes=10).channels
+    (192, 384, 768, 1536)
+    """
+    return ConvNeXt(
+        stage_sizes=(3, 3, 27, 3),
+        channels=(192, 384, 768, 1536),
+        stochastic_depth=stochastic_depth,
+        **options,
+    )

@@ -1,0 +1,379 @@
+"""Vision transformers: attention between the patches of an image.
+
+Reference: Dosovitskiy et al., An image is worth 16x16 words: transformers for image recognition at
+scale, ICLR 2021, arXiv:2010.11929. The Base and Large sizes are of its Table 1; Tiny and Small of
+Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv:2012.12877, Table 1.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Unpack
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import initializers
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.layout import DENSE, Form, Layout, Rule, with_axes
+from jaxvision.models.registry import register
+
+EPSILON = 1e-6
+
+
+class Tokens(nn.Module, kw_only=True):
+    """Makes a sequence of a class token and patches, and adds to each what stands for its place.
+
+    Positions are learnt for the number of rows and columns that it is initialized with. For
+    another, they are interpolated.
+
+    Attributes:
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax
+    >>> layer = Tokens()
+    >>> variables = layer.init(jax.random.key(0), jnp.ones((1, 14, 14, 8)))
+    >>> {name: value.shape for name, value in variables["params"].items()}
+    {'class_token': (8,), 'class_position': (8,), 'patch_position': (14, 14, 8)}
+    >>> layer.apply(variables, jnp.ones((2, 10, 13, 8))).shape
+    (2, 131, 8)
+    """
+
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch rows columns channels"]
+    ) -> Float[Array, "batch tokens channels"]:
+        """Puts the class token first, then the patches row by row."""
+        batch, rows, columns, channels = x.shape
+        normal = initializers.normal(0.02)
+        token = self.param("class_token", initializers.zeros, (channels,), jnp.float32)
+        class_position = self.param("class_position", normal, (channels,), jnp.float32)
+        # `param` would refuse what was made for another number of rows or columns.
+        if self.has_variable("params", "patch_position"):
+            positions: Array = self.get_variable("params", "patch_position")
+        else:
+            shape = (rows, columns, channels)
+            positions = self.param("patch_position", normal, shape, jnp.float32)
+        positions = layers.resize_grid(positions, rows, columns)
+        x, first, positions = nn.dtypes.promote_dtype(
+            x, token + class_position, positions, dtype=self.dtype
+        )
+        patches = (x + positions).reshape(batch, rows * columns, channels)
+        return jnp.concatenate([jnp.broadcast_to(first, (batch, 1, channels)), patches], axis=1)
+
+
+class VisionTransformer(Model, kw_only=True):
+    """A vision transformer: `stem`, `tokens`, `block0`, `block1`, ..., `final_norm`, `head`.
+
+    Its only map holds the tokens of the patches after the last normalization (stride16 or
+    stride32), and `embed` is the class token there. Zeros below and on the right complete patches
+    that the image does not fill. Positions are learnt for images of the size that the model was
+    initialized with; for images of another size they are interpolated (bicubic, with antialiasing,
+    as timm does with dynamic_img_size=True). `load_weights` does so once for its `image_size`. This
+    is better for training; the logits are the same. (torchvision's interpolate_embeddings aligns
+    corners and does not antialias.) The head is one dense layer, as in the libraries and in the
+    paper's fine-tuning; its pre-training has a hidden one before.
+
+    Attributes:
+        num_blocks: How many blocks there are.
+        channels: The length of a token. The dense layers between tokens are 4 times as wide.
+        num_heads: How many heads attention has.
+        patch_size: The height and width of a patch.
+        small_images: Whether patches are 4x4 instead: for images of about 32x32.
+        activation: The nonlinearity; see `layers.activation`.
+        dropout: The share of the tokens, and of all residuals, that training drops, value by value
+            (0.1 in the paper for training on ImageNet alone).
+        attention_dropout: The share of attention's weights that training drops.
+        stochastic_depth: The share of the last block's residuals that training drops; it rises
+            evenly from none at the first block.
+
+    >>> import jax
+    >>> model = vit_ti_16(num_classes=10)
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> variables["params"]["tokens"]["patch_position"].shape
+    (14, 14, 192)
+    """
+
+    num_blocks: int
+    channels: int
+    num_heads: int
+    patch_size: int
+    small_images: bool = False
+    activation: str = "gelu"
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    stochastic_depth: float = 0.0
+
+    def __post_init__(self) -> None:
+        layers.activation(self.activation)
+        layers.check_rates(
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            stochastic_depth=self.stochastic_depth,
+        )
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the tokens, the blocks, the last normalization and the head."""
+        self.stem = layers.PatchEmbedding(
+            features=self.channels, patch_size=self._patch_size(), pad=True, dtype=self.dtype
+        )
+        self.tokens = Tokens(dtype=self.dtype)
+        self.drop = nn.Dropout(self.dropout)
+        for i, rate in enumerate(layers.rising_rates(self.stochastic_depth, self.num_blocks)):
+            block = layers.EncoderBlock(
+                num_heads=self.num_heads,
+                hidden=4 * self.channels,
+                activation=self.activation,
+                dropout=self.dropout,
+                attention_dropout=self.attention_dropout,
+                stochastic_depth=rate,
+                epsilon=EPSILON,
+                dtype=self.dtype,
+            )
+            setattr(self, f"block{i}", block)
+        self.final_norm = layers.norm(
+            "layer", self.channels, train=False, dtype=self.dtype, epsilon=EPSILON
+        )
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=initializers.zeros)
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the tokens of the patches, in place."""
+        x = check_images(x, self.in_channels)
+        patch = self._patch_size()
+        rows, columns = (-(-size // patch) for size in x.shape[1:3])
+        tokens = self._encode(x, train)
+        return {
+            f"stride{patch}": tokens[:, 1:].reshape(len(x), rows, columns, self.channels),
+        }
+
+    def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
+        """Computes the class token."""
+        return self._encode(check_images(x, self.in_channels), train)[:, 0]
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """The names differ; torchvision has no Tiny and no Small."""
+        in_torchvision = self.channels in (768, 1024)
+        return {"torchvision": TORCHVISION, "timm": TIMM} if in_torchvision else {"timm": TIMM}
+
+    def adapt_parameter(
+        self, path: str, value: np.ndarray, shape: tuple[int, ...]
+    ) -> np.ndarray | None:
+        """Interpolates positions."""
+        if path != "tokens/patch_position" or value.shape[-1] != shape[-1]:
+            return None
+        if len(value) == 1 and value.shape[1] == shape[0] * shape[1]:
+            return value.reshape(shape)  # it was no square, so that only the numbers were known
+        return np.asarray(layers.resize_grid(jnp.asarray(value), *shape[:2]))
+
+    def _patch_size(self) -> int:
+        return 4 if self.small_images else self.patch_size
+
+    def _encode(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch tokens features"]:
+        y = self.drop(self.tokens(self.stem(x)), deterministic=not train)
+        for i in range(self.num_blocks):
+            y = getattr(self, f"block{i}")(y, train)
+        encoded: Float[Array, "batch tokens features"] = self.final_norm(y)
+        return encoded
+
+
+def _read_positions(theirs: np.ndarray) -> np.ndarray:
+    """Positions of patches in rows and columns, if there are as many; else in one row."""
+    count, channels = theirs.shape[1] - 1, theirs.shape[2]
+    side = math.isqrt(count)
+    return theirs[0, 1:].reshape(side if side**2 == count else 1, -1, channels)
+
+
+CLASS_POSITION = Form(lambda theirs: theirs[0, 0], lambda ours: ours[None, None], axis=1)
+PATCH_POSITION = Form(_read_positions, lambda ours: ours.reshape(1, -1, ours.shape[-1]), axis=1)
+
+
+def _positions(name: str) -> list[Rule]:
+    """Both leaves are parts of one tensor there."""
+    return [
+        Rule(r"tokens/class_position", name, CLASS_POSITION),
+        Rule(r"tokens/patch_position", name, PATCH_POSITION),
+    ]
+
+
+TORCHVISION_BLOCK = r"encoder.layers.encoder_layer_\1."
+TORCHVISION = Layout(
+    [
+        Rule(r"stem/conv", "conv_proj"),
+        Rule(r"tokens/class_token", "class_token", with_axes(0, 1)),
+        *_positions("encoder.pos_embedding"),
+        Rule(r"block(\d+)/norm(\d)", TORCHVISION_BLOCK + r"ln_\2"),
+        Rule(
+            r"block(\d+)/attention/qkv/kernel",
+            TORCHVISION_BLOCK + "self_attention.in_proj_weight",
+            DENSE,
+        ),
+        Rule(r"block(\d+)/attention/qkv/bias", TORCHVISION_BLOCK + "self_attention.in_proj_bias"),
+        Rule(r"block(\d+)/attention/out", TORCHVISION_BLOCK + "self_attention.out_proj"),
+        Rule(r"block(\d+)/mlp/dense1", TORCHVISION_BLOCK + "mlp.0"),
+        Rule(r"block(\d+)/mlp/dense2", TORCHVISION_BLOCK + "mlp.3"),
+        Rule(r"final_norm", "encoder.ln"),
+        Rule(r"head", "heads.head"),
+    ],
+    # The files that it offers are older than these names.
+    renamed={
+        r"(.*)\.mlp\.linear_1\.(.*)": r"\1.mlp.0.\2",
+        r"(.*)\.mlp\.linear_2\.(.*)": r"\1.mlp.3.\2",
+    },
+)
+TIMM = Layout(
+    [
+        Rule(r"stem/conv", "patch_embed.proj"),
+        Rule(r"tokens/class_token", "cls_token", with_axes(0, 1)),
+        *_positions("pos_embed"),
+        Rule(r"block(\d+)/norm(\d)", r"blocks.\1.norm\2"),
+        Rule(r"block(\d+)/attention/qkv", r"blocks.\1.attn.qkv"),
+        Rule(r"block(\d+)/attention/out", r"blocks.\1.attn.proj"),
+        Rule(r"block(\d+)/mlp/dense(\d)", r"blocks.\1.mlp.fc\2"),
+        Rule(r"final_norm", "norm"),
+        Rule(r"head", "head"),
+    ]
+)
+
+
+class VisionTransformerOptions(ModelOptions, total=False):
+    """The options of a vision transformer; see `VisionTransformer`."""
+
+    small_images: bool
+    activation: str
+    dropout: float
+    attention_dropout: float
+    stochastic_depth: float
+
+
+@register
+def vit_ti_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
+    """ViT-Ti/16: 5,717,416 parameters for 1000 classes and 224x224 images.
+
+    Its sizes: Table 1 of Touvron et al., there DeiT-Ti. In timm it is vit_tiny_patch16_224.
+
+    Args:
+        **options: Fields of `VisionTransformer`.
+
+    Returns:
+        The model.
+
+    >>> vit_ti_16(num_classes=10).channels
+    192
+    """
+    return VisionTransformer(num_blocks=12, channels=192, num_heads=3, patch_size=16, **options)
+
+
+@register
+def vit_s_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
+    """ViT-S/16: 22,050,664 parameters for 1000 classes and 224x224 images.
+
+    Its sizes: Table 1 of Touvron et al., there DeiT-S. In timm it is vit_small_patch16_224.
+
+    Args:
+        **options: Fields of `VisionTransformer`.
+
+    Returns:
+        The model.
+
+    >>> vit_s_16(num_classes=10).channels
+    384
+    """
+    return VisionTransformer(num_blocks=12, channels=384, num_heads=6, patch_size=16, **options)
+
+
+@register
+def vit_s_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
+    """ViT-S/32: 22,878,952 parameters for 1000 classes and 224x224 images.
+
+    Its sizes: ViT-S/16 with larger patches. In timm it is vit_small_patch32_224.
+
+    Args:
+        **options: Fields of `VisionTransformer`.
+
+    Returns:
+        The model.
+
+    >>> vit_s_32(num_classes=10).channels
+    384
+    """
+    return VisionTransformer(num_blocks=12, channels=384, num_heads=6, patch_size=32, **options)
+
+
+@register
+def vit_b_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
+    """ViT-B/16: 86,567,656 parameters for 1000 classes and 224x224 images.
+
+    Its sizes: Table 1 of the paper. In timm it is vit_base_patch16_224.
+
+    Args:
+        **options: Fields of `VisionTransformer`.
+
+    Returns:
+        The model.
+
+    >>> vit_b_16(num_classes=10).channels
+    768
+    """
+    return VisionTransformer(num_blocks=12, channels=768, num_heads=12, patch_size=16, **options)
+
+
+@register
+def vit_b_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
+    """ViT-B/32: 88,224,232 parameters for 1000 classes and 224x224 images.
+
+    Its sizes: Table 1 of the paper. In timm it is vit_base_patch32_224.
+
+    Args:
+        **options: Fields of `VisionTransformer`.
+
+    Returns:
+        The model.
+
+    >>> vit_b_32(num_classes=10).channels
+    768
+    """
+    return VisionTransformer(num_blocks=12, channels=768, num_heads=12, patch_size=32, **options)
+
+
+@register
+def vit_l_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
+    """ViT-L/16: 304,326,632 parameters for 1000 classes and 224x224 images.
+
+    Its sizes: Table 1 of the paper. In timm it is vit_large_patch16_224.
+
+    Args:
+        **options: Fields of `VisionTransformer`.
+
+    Returns:
+        The model.
+
+    >>> vit_l_16(num_classes=10).channels
+    1024
+    """
+    return VisionTransformer(num_blocks=24, channels=1024, num_heads=16, patch_size=16, **options)
+
+
+@register
+def vit_l_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
+    """ViT-L/32: 306,535,400 parameters for 1000 classes and 224x224 images.
+
+    Its sizes: Table 1 of the paper. In timm it is vit_large_patch32_224.
+
+    Args:
+        **options: Fields of `VisionTransformer`.
+
+    Returns:
+        The model.
+
+    >>> vit_l_32(num_classes=10).channels
+    1024
+    """
+    return VisionTransformer(num_blocks=24, channels=1024, num_heads=16, patch_size=32, **options)

@@ -1,0 +1,108 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvision import models
+from jaxvision.models.swin import PatchMerging, SwinBlock
+
+
+def shapes_of(model, height, width):
+    def features(x):
+        return model.init_with_output(jax.random.key(0), x, method="features")
+
+    maps, _ = jax.eval_shape(features, jnp.zeros((1, height, width, 3)))
+    return {stride: value.shape[1:] for stride, value in maps.items()}
+
+
+def test_parameters(count_parameters):
+    assert count_parameters(models.create_model("swin_t"), (1, 64, 64, 3)) == 28_288_354
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {},
+            {
+                "stride4": (8, 11, 96),
+                "stride8": (4, 6, 192),
+                "stride16": (2, 3, 384),
+                "stride32": (1, 2, 768),
+            },
+        ),
+        (
+            {"small_images": True},
+            {
+                "stride2": (16, 23, 96),
+                "stride4": (8, 12, 192),
+                "stride8": (4, 6, 384),
+                "stride16": (2, 3, 768),
+            },
+        ),
+    ],
+)
+def test_maps(options, expected):
+    assert shapes_of(models.create_model("swin_t", **options), 33, 47) == expected
+
+
+def test_images_that_are_too_small():
+    with pytest.raises(ValueError, match=r"images of at least 4x4, got the shape \(1, 3, 8, 3\)"):
+        shapes_of(models.create_model("swin_t"), 3, 8)
+    assert shapes_of(models.create_model("swin_t"), 4, 4)["stride32"] == (1, 1, 768)
+
+
+def seen_by(layer, size, place):
+    """Which pixels a pixel's output depends on."""
+    x = jax.random.normal(jax.random.key(0), (1, *size, 4))
+    variables = layer.init(jax.random.key(1), x, train=False)
+
+    def output(x):
+        return layer.apply(variables, x, train=False)[0, *place].sum()
+
+    return jnp.abs(jax.jit(jax.grad(output))(x)[0]).max(axis=-1) > 1e-7
+
+
+@pytest.mark.parametrize(
+    ("shifted", "place", "rows", "columns"),
+    [
+        (False, (5, 5), (4, 8), (4, 8)),
+        (True, (5, 5), (2, 6), (2, 6)),
+        (True, (0, 0), (0, 2), (0, 2)),
+        (True, (7, 3), (6, 8), (2, 6)),
+        (True, (7, 8), (6, 8), (6, 9)),  # windows are completed on the right: 8 x 12
+    ],
+)
+def test_pixels_see_their_window(shifted, place, rows, columns):
+    expected = np.zeros((8, 9), bool)
+    expected[slice(*rows), slice(*columns)] = True
+    layer = SwinBlock(num_heads=2, window=4, shifted=shifted)
+    np.testing.assert_array_equal(seen_by(layer, (8, 9), place), expected)
+
+
+def test_a_window_that_covers_all_is_not_shifted():
+    x = jax.random.normal(jax.random.key(0), (2, 4, 3, 8))
+    plain = SwinBlock(num_heads=2, window=4)
+    variables = plain.init(jax.random.key(1), x, train=False)
+    shifted = SwinBlock(num_heads=2, window=4, shifted=True)
+    np.testing.assert_array_equal(
+        plain.apply(variables, x, train=False), shifted.apply(variables, x, train=False)
+    )
+
+
+def test_merging_takes_2x2_pixels():
+    x = jax.random.normal(jax.random.key(0), (1, 3, 4, 2))
+    layer = PatchMerging()
+    y, variables = layer.init_with_output(jax.random.key(1), x)
+    params = variables["params"]
+    assert y.shape == (1, 2, 2, 4)
+    four = jnp.concatenate([x[0, 0, 2], x[0, 1, 2], x[0, 0, 3], x[0, 1, 3]])
+    four = (four - four.mean()) / jnp.sqrt(four.var() + 1e-5)
+    np.testing.assert_allclose(y[0, 0, 1], four @ params["dense"]["kernel"], atol=1e-5)
+    assert "bias" not in params["dense"]
+
+
+@pytest.mark.parametrize("option", ["dropout", "attention_dropout", "stochastic_depth"])
+def test_rates_that_are_refused(option):
+    with pytest.raises(ValueError, match=rf"{option} must be in \[0, 1\), got -0.5"):
+        models.create_model("swin_t", **{option: -0.5})
