@@ -134,16 +134,20 @@ def conv_transpose(
     (1, 10, 10, 3)
     """
     dilation = tuple(rhs_dilation or (1, 1))
+    pads: Pads = padding
     if isinstance(padding, str):
         taps = [_reach(k, d) for k, d in zip(rhs.shape[:2], dilation, strict=True)]
-        padding = [_transposed_pads(*pair, padding) for pair in zip(taps, strides, strict=True)]
+        pads = [
+            _transposed_pads(reach, stride, padding)
+            for reach, stride in zip(taps, strides, strict=True)
+        ]
     if transpose_kernel:
         rhs = rhs[::-1, ::-1].swapaxes(2, 3)
     return conv_general_dilated(
         lhs,
         rhs,
         (1, 1),
-        padding,
+        pads,
         lhs_dilation=strides,
         rhs_dilation=dilation,
         dimension_numbers=NHWC,
@@ -176,10 +180,8 @@ def _window(
     if isinstance(padding, str):
         inputs = [_reach(size, step) for size, step in zip(lhs[1:3], lhs_dilation, strict=True)]
         taps = [_reach(size, step) for size, step in zip(rhs[:2], rhs_dilation, strict=True)]
-        pairs = lax.padtype_to_pads(inputs, taps, strides, padding)
-    else:
-        pairs = padding
-    pads = tuple((int(low), int(high)) for low, high in pairs)
+        padding = lax.padtype_to_pads(inputs, taps, strides, padding)
+    pads = tuple((int(low), int(high)) for low, high in padding)
     return Window(strides, pads, lhs_dilation, rhs_dilation, groups, precision)
 
 

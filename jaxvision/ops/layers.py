@@ -1,61 +1,78 @@
 """Flax's convolution layers over the functions of this package."""
 
+import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
-import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.nn import initializers
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from jaxvision.ops.convolution import conv_general_dilated, conv_transpose
 
+Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
+"""`flax.linen.Conv` by the fastest form there is; see `conv_general_dilated`.
 
-class Conv(nn.Conv):
-    """`flax.linen.Conv` with the same parameters and results, by the fastest form there is.
-
-    See `conv_general_dilated`.
-
-    >>> layer = Conv(64, (3, 3), padding=1, feature_group_count=64)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 9, 9, 64)))[0].shape
-    (2, 9, 9, 64)
-    """
-
-    conv_general_dilated: Callable[..., jax.Array] | None = conv_general_dilated
+>>> layer = Conv(64, (3, 3), padding=1, feature_group_count=64)
+>>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 9, 9, 64)))[0].shape
+(2, 9, 9, 64)
+"""
 
 
-class ConvTranspose(nn.ConvTranspose):
-    """`flax.linen.ConvTranspose` with the same parameters and results, by the fastest form.
+class ConvTranspose(nn.Module):
+    """`flax.linen.ConvTranspose` of maps, with the same parameters and results, but faster.
 
     See `conv_transpose`.
+
+    Attributes:
+        features: The output channels.
+        kernel_size: Height and width of the kernel.
+        strides: How many times larger the maps get, down and across.
+        padding: "SAME", "VALID", or zeros before and after the spread inputs: one number for all
+            sides, one per axis, or a pair per axis.
+        kernel_dilation: The step between the taps of the kernel.
+        use_bias: Whether to add a bias.
+        dtype: What to compute in; None promotes types.
+        param_dtype: Of the parameters.
+        precision: Of products.
+        kernel_init: The kernel to start from.
+        bias_init: The bias to start from.
+        transpose_kernel: Whether the kernel is that of the convolution whose gradient this is.
 
     >>> layer = ConvTranspose(8, (4, 4), strides=(2, 2))
     >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 5, 16)))[0].shape
     (2, 10, 10, 8)
     """
 
+    features: int
+    kernel_size: tuple[int, int]
+    strides: int | tuple[int, int] | None = None
+    padding: str | int | Sequence[int | tuple[int, int]] = "SAME"
+    kernel_dilation: int | tuple[int, int] | None = None
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    precision: lax.PrecisionLike = None
+    kernel_init: Callable[..., Any] = initializers.lecun_normal()
+    bias_init: Callable[..., Any] = initializers.zeros
+    transpose_kernel: bool = False
+
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Applies the layer.
-
-        Args:
-            inputs: Maps, (batch, height, width, channels) for a kernel of two sizes.
-
-        Returns:
-            Larger maps.
-        """
-        is_plain = self.mask is None and self.padding != "CIRCULAR"
-        size = self.kernel_size
-        if not is_plain or isinstance(size, int) or len(size) != 2 or inputs.ndim != 4:
-            return super().__call__(inputs)
+    def __call__(
+        self, inputs: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch out_height out_width features"]:
+        """Applies the layer."""
         channels = (inputs.shape[-1], self.features)
-        shape = (*size, *(channels[::-1] if self.transpose_kernel else channels))
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        bias = (
-            self.param("bias", self.bias_init, (self.features,), self.param_dtype)
-            if self.use_bias
-            else None
-        )
-        maps, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        assert maps is not None
-        assert kernel is not None
+        shape = (*self.kernel_size, *(channels[::-1] if self.transpose_kernel else channels))
+        kernel: Any = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias: Any = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        maps: Any
+        maps, kernel, bias = nn.dtypes.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         y = conv_transpose(
             maps,
             kernel,
@@ -64,16 +81,12 @@ class ConvTranspose(nn.ConvTranspose):
             rhs_dilation=_pair(self.kernel_dilation),
             transpose_kernel=self.transpose_kernel,
             precision=self.precision,
-            preferred_element_type=self.preferred_element_type,
         )
         return y if bias is None else y + bias
 
 
-def _pair(steps: int | Sequence[int] | None) -> tuple[int, int]:
-    if steps is None or isinstance(steps, int):
-        steps = (steps or 1, steps or 1)
-    down, across = steps
-    return down, across
+def _pair(steps: int | tuple[int, int] | None) -> tuple[int, int]:
+    return (steps or 1, steps or 1) if steps is None or isinstance(steps, int) else steps
 
 
 def _pads(padding: str | int | Sequence[int | tuple[int, int]]) -> str | list[tuple[int, int]]:

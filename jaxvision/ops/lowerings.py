@@ -20,7 +20,7 @@ from jax.custom_derivatives import SymbolicZero
 Array = jax.Array
 Form = Callable[..., Array]
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**19
 """What a chunk of a batch may take, so that it and its results stay in the second-level cache."""
 BLOCK_CHANNELS = 32
 """How many channels of groups are joined into one block: less leaves vector units idle, more
@@ -65,11 +65,15 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
     channels_per_group = rhs[2]
     if window.spread != (1, 1):
         return None if window.strides != (1, 1) else transposed
-    if window.groups == 1:
-        return pointwise if rhs[:2] == (1, 1) else None
-    if channels_per_group == 1:
-        return depthwise
-    return grouped
+    if window.groups > 1:
+        return depthwise if channels_per_group == 1 else grouped
+    if rhs[:2] == (1, 1):
+        return pointwise
+    most = [(taps - 1) * step for taps, step in zip(rhs[:2], window.dilation, strict=True)]
+    is_usual = all(
+        0 <= side <= reach for pair, reach in zip(window.pads, most, strict=True) for side in pair
+    )
+    return None if is_usual else padded
 
 
 def convolve(x: Array, kernel: Array, window: Window) -> Array:
@@ -83,13 +87,29 @@ def convolve(x: Array, kernel: Array, window: Window) -> Array:
     Returns:
         Maps, (batch, out_height, out_width, features).
     """
-    form = for_cpu(x.shape, kernel.shape, window)
-    if form is not None:
-        return form(x, kernel, window=window)
-    # XLA's own may read beside the maps where a padding is negative.
-    cut = tuple((min(low, 0), min(high, 0)) for low, high in window.pads)
-    kept = tuple((max(low, 0), max(high, 0)) for low, high in window.pads)
-    x, window = _pad(x, window._replace(pads=cut)), window._replace(pads=kept)
+    form = for_cpu(x.shape, kernel.shape, window) or _native
+    return form(x, kernel, window=window)
+
+
+def padded(x: Array, kernel: Array, window: Window) -> Array:
+    """Writes out the zeros that no tap but the outermost would see, and cuts what is cut off.
+
+    XLA's convolutions on a CPU read beside their input where a padding is negative, and it is in
+    the gradient where the padding is larger than the kernel reaches.
+    """
+    most = [(taps - 1) * step for taps, step in zip(kernel.shape[:2], window.dilation, strict=True)]
+    kept = tuple(
+        (min(max(low, 0), reach), min(max(high, 0), reach))
+        for (low, high), reach in zip(window.pads, most, strict=True)
+    )
+    rest = tuple(
+        (low - kept_low, high - kept_high)
+        for (low, high), (kept_low, kept_high) in zip(window.pads, kept, strict=True)
+    )
+    return _native(_pad(x, window._replace(pads=rest)), kernel, window._replace(pads=kept))
+
+
+def _native(x: Array, kernel: Array, window: Window) -> Array:
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -185,18 +205,17 @@ def transposed(x: Array, kernel: Array, window: Window) -> Array:
         for axis in (0, 1)
     )
     plain = Window(groups=window.groups, precision=window.precision)
-    parts = []
+    outputs = []
     for top, rows in down:
+        phases = []
         for left, columns in across:
             taps = kernel[top :: window.spread[0], left :: window.spread[1]]
             if 0 in taps.shape:  # the spread is wider than the kernel: nothing reaches these
-                parts.append(jnp.zeros((len(x), height, width, kernel.shape[3]), x.dtype))
+                phases.append(jnp.zeros((len(x), height, width, kernel.shape[3]), x.dtype))
             else:
-                parts.append(convolve(x, taps, plain._replace(pads=(rows, columns))))
-    # (batch, height, width, phase, features) to (batch, height, phase, width, phase, features)
-    phases = jnp.stack(parts, axis=3)
-    y = phases.reshape(len(x), height, width, *window.spread, -1).transpose(0, 1, 3, 2, 4, 5)
-    y = y.reshape(len(x), height * window.spread[0], width * window.spread[1], -1)
+                phases.append(convolve(x, taps, plain._replace(pads=(rows, columns))))
+        outputs.append(jnp.stack(phases, axis=3).reshape(len(x), height, -1, kernel.shape[3]))
+    y = jnp.stack(outputs, axis=2).reshape(len(x), -1, *outputs[0].shape[2:])
     return y[
         :,
         : _spread_size(x.shape[1], kernel.shape[0], window.pads[0], window.spread[0]),
@@ -245,7 +264,9 @@ def _multiply_taps(x: Array, kernel: Array, window: Window) -> Array:
     """Sums shifted maps, each multiplied by a tap, in float32 or better."""
     rows, columns, _, features = kernel.shape
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    maps = jnp.repeat(x, features // x.shape[-1], axis=-1).astype(wide)
+    maps = x.astype(wide)
+    if features > x.shape[-1]:
+        maps = jnp.repeat(maps, features // x.shape[-1], axis=-1)
     taps = kernel.astype(wide)
     if rows * columns <= UNROLLED_TAPS:
         y = _sum(

@@ -79,6 +79,10 @@ def _follow(jaxpr, fields):
         given = [f for f in seen if f is not None]
         if not given:
             continue
+        if equation.primitive.name == "cond":  # the form for each platform; the last is XLA's own
+            outputs = _follow(equation.params["branches"][-1].jaxpr, seen[1:])
+            known.update(zip(equation.outvars, outputs, strict=True))
+            continue
         inner = [getattr(p, "jaxpr", None) for p in equation.params.values()]
         inner = [p for p in inner if hasattr(p, "eqns")]
         if inner:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from jaxvision.models.layers.activations import activation
 from jaxvision.models.layers.initializers import INITIALIZERS, Initializer
 from jaxvision.models.layers.normalization import NORM_EPSILON, NORM_MOMENTUM, norm
+from jaxvision.ops import Conv
 
 Size = int | tuple[int, int]
 """Height and width; one number is both."""
@@ -57,7 +58,7 @@ def conv(
     kernel = _pair(kernel_size)
     if padding is None:
         padding = _same(kernel, dilation)
-    return nn.Conv(
+    return Conv(
         features,
         kernel,
         strides=_pair(stride),

@@ -1,0 +1,197 @@
+"""Times convolutions of jaxvision against plain Flax layers and, where it is installed, torch.
+
+    python benchmarks/convolutions.py
+
+Prints one row per layer: milliseconds for the output alone, for output and both gradients, for
+compiling both, and how many times faster than plain Flax the second is. Contenders take turns, and
+the least of several times counts: the machine may do other work.
+"""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from jaxvision import ops
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A layer and what it is applied to.
+
+    Attributes:
+        title: What to call it.
+        image: Height (and width) and channels of the maps.
+        features: The output channels.
+        kernel: Height and width of the kernel.
+        stride: The step; of a transposed convolution, between inputs.
+        dilation: Between taps.
+        groups: In how many groups channels are convolved apart.
+        transposed: Whether the maps grow.
+        bar: The least allowed ratio to plain Flax.
+        batch: How many images.
+    """
+
+    title: str
+    image: tuple[int, int]
+    features: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    transposed: bool = False
+    bar: float = 0.95
+    batch: int = 32
+
+
+CASES = [
+    Case("depthwise 3x3", (32, 64), 64, 3, groups=64, bar=5),
+    Case("depthwise 3x3 stride 2", (32, 96), 96, 3, 2, groups=96, bar=5),
+    Case("depthwise 5x5", (16, 240), 240, 5, groups=240, bar=5),
+    Case("depthwise 7x7", (16, 96), 96, 7, groups=96, bar=5),
+    Case("depthwise 13x13", (16, 32), 32, 13, groups=32),
+    Case("depthwise 3x3 x2", (16, 32), 64, 3, groups=32, bar=5),
+    Case("grouped 3x3, 32 groups", (16, 128), 128, 3, groups=32, bar=20),
+    Case("grouped 3x3, 32 groups, deep", (4, 1024), 1024, 3, groups=32, bar=20),
+    Case("grouped 1x1, 3 groups", (16, 240), 240, 1, groups=3),
+    Case("grouped 3x3, 2 groups", (13, 384), 256, 3, groups=2),
+    Case("transposed 4x4 stride 2", (16, 64), 32, 4, 2, transposed=True, bar=20),
+    Case("transposed 2x2 stride 2", (16, 64), 32, 2, 2, transposed=True),
+    Case("transposed 3x3 stride 2", (8, 128), 64, 3, 2, transposed=True),
+    Case("pointwise 64 to 256", (32, 64), 256, 1, bar=2),
+    Case("pointwise 256 to 64", (32, 256), 64, 1, bar=2),
+    Case("pointwise 24 to 144", (16, 24), 144, 1),
+    Case("pointwise stride 2", (16, 64), 128, 1, 2),
+    Case("dense 3x3", (32, 64), 64, 3),
+    Case("dense 3x3, deep", (8, 256), 256, 3),
+    Case("dense 3x3 stride 2", (16, 64), 128, 3, 2),
+    Case("dense 7x7 stride 2", (64, 3), 64, 7, 2),
+    Case("dense 7x7", (16, 32), 32, 7),
+    Case("dilated 3x3", (16, 64), 64, 3, dilation=2),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the measurement."""
+
+    rounds: int = 7
+    """How often each is timed."""
+    only: str = ""
+    """Times the cases whose title has this in it."""
+
+
+def main(settings: Settings) -> None:
+    """Prints the table."""
+    names = ["ours", "flax", *(["torch"] if torch else [])]
+    columns = [f"{name} {what}" for what in ("fwd", "fwd+bwd") for name in names]
+    print(
+        f"{'ms':32}" + "".join(f"{name:>14}" for name in [*columns, "compile", "flax/ours", "bar"])
+    )
+    for case in CASES:
+        if settings.only not in case.title:
+            continue
+        times: dict[str, float] = {}
+        runs: dict[str, Callable[[], Any]] = {}
+        compiled = []
+        for name, package in (("ours", ops), ("flax", nn)):
+            forward, both, seconds = jax_runs(case, package)
+            runs[f"{name} fwd"], runs[f"{name} fwd+bwd"] = forward, both
+            compiled.append(seconds)
+        if torch:
+            runs["torch fwd"], runs["torch fwd+bwd"] = torch_runs(case)
+        for _ in range(settings.rounds):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run()
+                seconds = time.perf_counter() - start
+                times[name] = min(seconds, times.get(name, np.inf))
+        ratio = times["flax fwd+bwd"] / times["ours fwd+bwd"]
+        print(
+            f"{case.title:32}"
+            + "".join(f"{1e3 * times[name]:14.2f}" for name in columns)
+            + f"{compiled[0]:7.2f}/{compiled[1]:<6.2f}{ratio:14.2f}{case.bar:14.2f}"
+            + ("" if ratio >= case.bar else "  BELOW"),
+            flush=True,
+        )
+
+
+def jax_runs(case: Case, package: Any) -> tuple[Callable[[], Any], Callable[[], Any], float]:
+    """The output, output and gradients, and the seconds that compiling these took."""
+    size = (case.kernel, case.kernel)
+    steps = (case.stride, case.stride)
+    if case.transposed:
+        layer = package.ConvTranspose(case.features, size, strides=steps, use_bias=False)
+    else:
+        layer = package.Conv(
+            case.features,
+            size,
+            strides=steps,
+            padding=case.dilation * (case.kernel - 1) // 2,
+            kernel_dilation=case.dilation,
+            feature_group_count=case.groups,
+            use_bias=False,
+        )
+    random = np.random.default_rng(0)
+    height, channels = case.image
+    shape = (case.batch, height, height, channels)
+    images = jnp.asarray(random.standard_normal(shape, dtype=np.float32))
+    variables = layer.init(jax.random.key(0), images)
+    forward = jax.jit(layer.apply)
+    result = forward(variables, images)
+
+    def both(variables: Any, images: jax.Array, gradient: jax.Array) -> Any:
+        output, backward = jax.vjp(layer.apply, variables, images)
+        return output, backward(gradient)
+
+    start = time.perf_counter()
+    step = jax.jit(both).lower(variables, images, result).compile()
+    seconds = time.perf_counter() - start
+    return (
+        lambda: jax.block_until_ready(forward(variables, images)),
+        lambda: jax.block_until_ready(step(variables, images, result)),
+        seconds,
+    )
+
+
+def torch_runs(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """The same of torch, with channels last."""
+    kind = torch.nn.ConvTranspose2d if case.transposed else torch.nn.Conv2d
+    padding = (case.kernel - 1) // 2 if case.transposed else case.dilation * (case.kernel - 1) // 2
+    height, channels = case.image
+    layer = kind(
+        channels,
+        case.features,
+        case.kernel,
+        case.stride,
+        padding,
+        dilation=case.dilation,
+        groups=case.groups,
+        bias=False,
+    ).to(memory_format=torch.channels_last)
+    images = torch.randn(case.batch, channels, height, height)
+    images = images.to(memory_format=torch.channels_last).requires_grad_()
+    gradient = torch.randn_like(layer(images))
+
+    def both() -> None:
+        layer.zero_grad()
+        images.grad = None
+        layer(images).backward(gradient)
+
+    return functools.partial(layer, images), both
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
