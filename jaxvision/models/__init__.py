@@ -32,6 +32,7 @@ from jaxvision.models.convnext import (
     convnext_small,
     convnext_tiny,
 )
+from jaxvision.models.counting import LayerSummary, ModelSummary, summary
 from jaxvision.models.densenet import (
     DenseNet,
     densenet121,
@@ -168,12 +169,14 @@ __all__ = [
     "InceptionResNet",
     "InceptionV3",
     "InceptionV4",
+    "LayerSummary",
     "LeNet5",
     "LinearClassifier",
     "MLPMixer",
     "Model",
     "ModelOptions",
     "ModelSpec",
+    "ModelSummary",
     "PreActResNet",
     "Pretrained",
     "ResNet",
@@ -235,6 +238,7 @@ __all__ = [
     "senet154",
     "squeezenet1_0",
     "squeezenet1_1",
+    "summary",
     "swin_t",
     "vgg11",
     "vgg11_bn",

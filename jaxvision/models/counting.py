@@ -1,0 +1,208 @@
+"""What a model is made of: its layers, their shapes, parameters and multiply-adds."""
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxvision._trees import path_name
+
+Path = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSummary:
+    """A layer of a model.
+
+    Attributes:
+        path: Where it is, such as `stage1_block0/conv1`.
+        kind: Its class.
+        shapes: Of its outputs.
+        num_parameters: Of all that is in it.
+        multiply_adds: Of all that is in it.
+    """
+
+    path: str
+    kind: str
+    shapes: tuple[tuple[int, ...], ...]
+    num_parameters: int
+    multiply_adds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSummary:
+    """The layers of a model, and what they sum up to; as text, a table.
+
+    Attributes:
+        layers: In the order in which they are called, modules before what is in them.
+        num_parameters: What is trained.
+        num_statistics: What else is kept, such as running averages.
+        multiply_adds: In convolutions and matrix products of one forward pass.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    num_parameters: int
+    num_statistics: int
+    multiply_adds: int
+
+    def __str__(self) -> str:
+        rows = [("layer", "kind", "output", "parameters", "multiply-adds")]
+        for layer in self.layers:
+            depth = layer.path.count("/")
+            rows.append(
+                (
+                    "  " * depth + layer.path.rpartition("/")[2],
+                    layer.kind,
+                    ", ".join("x".join(map(str, shape)) for shape in layer.shapes),
+                    f"{layer.num_parameters:,}",
+                    f"{layer.multiply_adds:,}",
+                )
+            )
+        rows.append(("total", "", "", f"{self.num_parameters:,}", f"{self.multiply_adds:,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        lines = [
+            "  ".join(
+                text.rjust(width) if i > 2 else text.ljust(width)
+                for i, (text, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        rule = "-" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def summary(
+    model: nn.Module,
+    input_shape: Sequence[int],
+    *,
+    depth: int | None = None,
+    show: bool = True,
+) -> ModelSummary:
+    """Prints a table of a model's layers, with their shapes, parameters and multiply-adds.
+
+    Nothing is computed. Multiply-adds are those of convolutions and matrix products; many call
+    them FLOPs, though each is two operations.
+
+    Args:
+        model: A Flax module that is called as `model(images)`.
+        input_shape: Of the images, (batch, height, width, channels), or without the batch.
+        depth: How many levels of modules in modules to tell apart; None takes all.
+        show: Whether to print; False only returns.
+
+    Returns:
+        The same as numbers.
+
+    Raises:
+        ValueError: The shape has no 3 or 4 sizes.
+
+    >>> from jaxvision import models
+    >>> whole = models.summary(models.create_model("lenet5"), (32, 32, 1))
+    layer  kind   output      parameters  multiply-adds
+    ---------------------------------------------------
+    c1     Conv   1x28x28x6          156        117,600
+    c3     Conv   1x10x10x16       2,416        240,000
+    c5     Dense  1x120           48,120         48,000
+    f6     Dense  1x84            10,164         10,080
+    head   Dense  1x10               850            840
+    ---------------------------------------------------
+    total                         61,706        416,520
+    """
+    shape = (1, *input_shape) if len(input_shape) == 3 else tuple(input_shape)
+    if len(shape) != 4:
+        raise ValueError(
+            f"input_shape must be (batch, height, width, channels) or without the batch, got "
+            f"{tuple(input_shape)}"
+        )
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    outputs: dict[Path, tuple[str, Any]] = {}
+
+    def note(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        path = context.module.path
+        if context.method_name != "__call__" or not path:
+            return call(*args, **kwargs)
+        outputs[path] = (type(context.module).__name__, None)  # keeps the order of calls
+        result = call(*args, **kwargs)
+        outputs[path] = (outputs[path][0], result)
+        return result
+
+    with nn.intercept_methods(note):
+        traced = jax.make_jaxpr(lambda v, x: model.apply(v, x))(variables, images)
+    parameters: dict[Path, int] = defaultdict(int)
+    for leaf_path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
+        parameters[tuple(path_name(leaf_path).split("/"))] += leaf.size
+    products: dict[Path, int] = defaultdict(int)
+    _count_products(traced.jaxpr, (), 1, products, outputs.keys())
+    layers = [
+        LayerSummary(
+            path="/".join(path),
+            kind=kind,
+            shapes=tuple(leaf.shape for leaf in jax.tree.leaves(result)),
+            num_parameters=_within(path, parameters),
+            multiply_adds=_within(path, products),
+        )
+        for path, (kind, result) in outputs.items()
+        if depth is None or len(path) <= depth
+    ]
+    whole = ModelSummary(
+        layers=tuple(layer for layer in layers if layer.num_parameters or layer.multiply_adds),
+        num_parameters=_within((), parameters),
+        num_statistics=sum(leaf.size for leaf in jax.tree.leaves({**variables, "params": None})),
+        multiply_adds=_within((), products),
+    )
+    if show:
+        print(whole)
+    return whole
+
+
+def _within(path: Path, counts: dict[Path, int]) -> int:
+    return sum(count for where, count in counts.items() if where[: len(path)] == path)
+
+
+def _count_products(
+    jaxpr: Any, scope: Path, times: int, counts: dict[Path, int], modules: Any
+) -> None:
+    """Adds the multiply-adds of a traced function to those of the modules they are in."""
+    for equation in jaxpr.eqns:
+        where = (*scope, *str(equation.source_info.name_stack).split("/"))
+        name = equation.primitive.name
+        if name == "dot_general":
+            counts[_module(where, modules)] += times * _of_dot(equation)
+        elif name == "conv_general_dilated":
+            counts[_module(where, modules)] += times * _of_convolution(equation)
+        elif name == "cond":  # one form per platform, of which XLA's own is the last
+            _count_products(equation.params["branches"][-1].jaxpr, where, times, counts, modules)
+        else:
+            steps = equation.params.get("length", 1) if name == "scan" else 1
+            for inner in equation.params.values():
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    _count_products(inner, where, times * steps, counts, modules)
+
+
+def _module(scope: Path, modules: Any) -> Path:
+    """The innermost module among the names of a scope, which has those of functions too."""
+    path: Path = ()
+    for name in scope:
+        if (*path, name) in modules:
+            path = (*path, name)
+    return path
+
+
+def _of_dot(equation: Any) -> int:
+    left = equation.invars[0].aval.shape
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    return math.prod(equation.outvars[0].aval.shape) * math.prod(left[i] for i in contracted)
+
+
+def _of_convolution(equation: Any) -> int:
+    kernel = equation.invars[1].aval.shape
+    features = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
+    per_output = math.prod(kernel) // features
+    zeros = math.prod(equation.params["lhs_dilation"])  # between inputs; they are not multiplied
+    return math.prod(equation.outvars[0].aval.shape) * per_output // zeros
