@@ -40,6 +40,17 @@ from jaxvision.models.densenet import (
     densenet169,
     densenet201,
 )
+from jaxvision.models.efficientnet import (
+    EfficientNet,
+    efficientnet_b0,
+    efficientnet_b1,
+    efficientnet_b2,
+    efficientnet_b3,
+    efficientnet_b4,
+    efficientnet_b5,
+    efficientnet_b6,
+    efficientnet_b7,
+)
 from jaxvision.models.googlenet import (
     GoogLeNet,
     googlenet,
@@ -73,6 +84,19 @@ from jaxvision.models.mlp import (
     MLP,
     mlp,
 )
+from jaxvision.models.mobilenet_v1 import (
+    MobileNetV1,
+    mobilenet_v1,
+)
+from jaxvision.models.mobilenet_v2 import (
+    MobileNetV2,
+    mobilenet_v2,
+)
+from jaxvision.models.mobilenet_v3 import (
+    MobileNetV3,
+    mobilenet_v3_large,
+    mobilenet_v3_small,
+)
 from jaxvision.models.preact_resnet import (
     PreActResNet,
     preact_resnet18,
@@ -104,6 +128,21 @@ from jaxvision.models.senet import (
     se_resnet50,
     se_resnext50_32x4d,
     senet154,
+)
+from jaxvision.models.shufflenet_v1 import (
+    ShuffleNetV1,
+    shufflenet_v1_g1,
+    shufflenet_v1_g2,
+    shufflenet_v1_g3,
+    shufflenet_v1_g4,
+    shufflenet_v1_g8,
+)
+from jaxvision.models.shufflenet_v2 import (
+    ShuffleNetV2,
+    shufflenet_v2_x0_5,
+    shufflenet_v2_x1_0,
+    shufflenet_v2_x1_5,
+    shufflenet_v2_x2_0,
 )
 from jaxvision.models.squeezenet import (
     SqueezeNet,
@@ -165,6 +204,7 @@ __all__ = [
     "CifarResNet",
     "ConvNeXt",
     "DenseNet",
+    "EfficientNet",
     "GoogLeNet",
     "InceptionResNet",
     "InceptionV3",
@@ -173,6 +213,9 @@ __all__ = [
     "LeNet5",
     "LinearClassifier",
     "MLPMixer",
+    "MobileNetV1",
+    "MobileNetV2",
+    "MobileNetV3",
     "Model",
     "ModelOptions",
     "ModelSpec",
@@ -181,6 +224,8 @@ __all__ = [
     "Pretrained",
     "ResNet",
     "SENet",
+    "ShuffleNetV1",
+    "ShuffleNetV2",
     "SqueezeNet",
     "SwinTransformer",
     "VisionTransformer",
@@ -206,6 +251,14 @@ __all__ = [
     "densenet169",
     "densenet201",
     "describe",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "efficientnet_b4",
+    "efficientnet_b5",
+    "efficientnet_b6",
+    "efficientnet_b7",
     "googlenet",
     "inception_resnet_v1",
     "inception_resnet_v2",
@@ -219,6 +272,10 @@ __all__ = [
     "load_weights",
     "mixer_b_16",
     "mlp",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
     "preact_resnet18",
     "preact_resnet34",
     "preact_resnet50",
@@ -236,6 +293,15 @@ __all__ = [
     "se_resnet50",
     "se_resnext50_32x4d",
     "senet154",
+    "shufflenet_v1_g1",
+    "shufflenet_v1_g2",
+    "shufflenet_v1_g3",
+    "shufflenet_v1_g4",
+    "shufflenet_v1_g8",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+    "shufflenet_v2_x1_5",
+    "shufflenet_v2_x2_0",
     "squeezenet1_0",
     "squeezenet1_1",
     "summary",

@@ -161,6 +161,7 @@ class Layout:
         constants: What is written beside what is learnt. It needs to be among the ignored too.
         renamed: What older files call otherwise: regular expressions, and templates of the names
             of today.
+        options: What fields of the model have to be for the same logits as there.
     """
 
     rules: Sequence[Rule]
@@ -168,6 +169,7 @@ class Layout:
     unused: Mapping[str, str] = dataclasses.field(default_factory=dict)
     constants: Sequence[Constant] = ()
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def find(self, path: str, ndim: int) -> tuple[str, Form]:
         r"""The name of a leaf there, and its form.

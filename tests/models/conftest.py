@@ -21,18 +21,48 @@ def count_parameters():
 def fill():
     """Makes random variables for a model, which takes seconds less than compiling its `init`."""
 
-    def draw(path, leaf, random):
+    def draw(path, leaf, random, gain, biases):
         if path[-1].key in ("scale", "var"):
             return random.uniform(0.5, 1.5, leaf.shape).astype(leaf.dtype)
         fan_in = max(1, np.prod(leaf.shape[:-1]))
-        return (random.normal(size=leaf.shape) / np.sqrt(fan_in)).astype(leaf.dtype)
+        scale = biases if path[-1].key in ("bias", "mean") else gain / np.sqrt(fan_in)
+        return (random.normal(size=leaf.shape) * scale).astype(leaf.dtype)
 
-    def make(model, images):
+    def make(model, images, gain=1.0, biases=1.0):
         random = np.random.default_rng(0)
         shapes = jax.eval_shape(model.init, jax.random.key(0), images)
-        return jax.tree_util.tree_map_with_path(lambda *leaf: draw(*leaf, random), shapes)
+        return jax.tree_util.tree_map_with_path(
+            lambda *leaf: draw(*leaf, random, gain, biases), shapes
+        )
 
     return make
+
+
+@pytest.fixture
+def count_multiply_adds():
+    """Counts the multiplications of a model's convolutions and dense layers for an image."""
+
+    def count(model, shape):
+        traced = jax.make_jaxpr(model.init_with_output)(jax.random.key(0), jnp.zeros(shape))
+        return _multiply_adds(traced.jaxpr)
+
+    return count
+
+
+def _multiply_adds(jaxpr):
+    total = 0
+    for equation in jaxpr.eqns:
+        inner = [getattr(p, "jaxpr", None) for p in equation.params.values()]
+        total += sum(_multiply_adds(p) for p in inner if hasattr(p, "eqns"))
+        if equation.primitive.name == "conv_general_dilated":
+            kernel = equation.invars[1].aval
+            features = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
+            total += equation.outvars[0].aval.size * kernel.size // features
+        elif equation.primitive.name == "dot_general":
+            ((contracted, _), _) = equation.params["dimension_numbers"]
+            taken = [equation.invars[0].aval.shape[axis] for axis in contracted]
+            total += equation.outvars[0].aval.size * int(np.prod(taken))
+    return total
 
 
 @pytest.fixture

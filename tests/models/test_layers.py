@@ -338,6 +338,21 @@ def test_max_pool_to_the_end(size, padding, stride, window):
     np.testing.assert_array_equal(pooled[0, :, :, 0], expected)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+def test_channel_shuffle_transposes_groups(groups):
+    x = jax.random.normal(KEY, (2, 3, 4, 6))
+    y = layers.channel_shuffle(x, groups)
+    for i in range(groups):
+        np.testing.assert_array_equal(y[..., i::groups], jnp.split(x, groups, axis=-1)[i])
+    np.testing.assert_array_equal(layers.channel_shuffle(y, 6 // groups), x)
+
+
+@pytest.mark.parametrize("groups", [0, 4])
+def test_channel_shuffle_refuses_what_does_not_divide(groups):
+    with pytest.raises(ValueError, match=f"groups must divide the channels, here 6, got {groups}"):
+        layers.channel_shuffle(jnp.zeros((1, 1, 1, 6)), groups)
+
+
 def test_squeeze_excite():
     x = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype(np.float32)
     y, variables = start(layers.SqueezeExcite(reduced=3), x)

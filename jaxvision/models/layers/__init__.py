@@ -13,6 +13,9 @@ from jaxvision.models.layers.branches import (
     ConvStep,
     Step,
 )
+from jaxvision.models.layers.channels import (
+    channel_shuffle,
+)
 from jaxvision.models.layers.convolution import (
     ConvNorm,
     Size,
@@ -24,6 +27,8 @@ from jaxvision.models.layers.initializers import (
     initializer,
 )
 from jaxvision.models.layers.normalization import (
+    NORM_EPSILON,
+    NORM_MOMENTUM,
     NORMS,
     NormActivation,
     check_norm,
@@ -59,6 +64,8 @@ __all__ = [
     "ACTIVATIONS",
     "INITIALIZERS",
     "NORMS",
+    "NORM_EPSILON",
+    "NORM_MOMENTUM",
     "Branches",
     "ConvNorm",
     "ConvStep",
@@ -76,6 +83,7 @@ __all__ = [
     "activation",
     "adaptive_avg_pool",
     "avg_pool",
+    "channel_shuffle",
     "check_norm",
     "check_rates",
     "conv",

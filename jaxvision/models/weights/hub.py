@@ -21,7 +21,31 @@ PyTree = Any
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 
 # What timm calls models that are called otherwise here.
-TIMM_NAMES: Mapping[str, str] = {}
+TIMM_NAMES: Mapping[str, str] = {
+    "mobilenetv1_100": "mobilenet_v1",
+    "mobilenetv1_125": "mobilenet_v1",
+    "mobilenetv2_035": "mobilenet_v2",
+    "mobilenetv2_050": "mobilenet_v2",
+    "mobilenetv2_075": "mobilenet_v2",
+    "mobilenetv2_100": "mobilenet_v2",
+    "mobilenetv2_140": "mobilenet_v2",
+    "mobilenetv3_large_100": "mobilenet_v3_large",
+    "mobilenetv3_small_100": "mobilenet_v3_small",
+}
+
+# What timm has in its models where ours have another default.
+TIMM_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "efficientnet_b5": {"epsilon": 1e-5},
+    "efficientnet_b6": {"epsilon": 1e-5},
+    "efficientnet_b7": {"epsilon": 1e-5},
+    "mobilenetv1_125": {"width_multiplier": 1.25},
+    "mobilenetv2_035": {"width_multiplier": 0.35},
+    "mobilenetv2_050": {"width_multiplier": 0.5},
+    "mobilenetv2_075": {"width_multiplier": 0.75},
+    "mobilenetv2_140": {"width_multiplier": 1.4},
+    "mobilenetv3_large_100": {"epsilon": 1e-5},
+    "mobilenetv3_small_100": {"epsilon": 1e-5},
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,7 +125,7 @@ def load_pretrained(
         num_classes=num_classes or known_classes,
         in_channels=in_channels,
         dtype=dtype,
-        **options,
+        **{**TIMM_OPTIONS.get(architecture, {}), **options},
     )
     variables = load_weights(model, _weights_file(folder), key=key, image_size=preprocessing.size)
     labels = config.get("label_names") or trained.get("label_names") or ()

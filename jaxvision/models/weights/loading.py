@@ -39,7 +39,8 @@ def load_weights(
     statistics included. Where the model has another number of classes than the weights, or these
     have no classifier at all, its head is made anew; where it has another number of channels, its
     stem is adapted (one channel takes the sum over the colors, more repeat them, scaled so that
-    sums stay the same). A warning says so.
+    sums stay the same). A warning says so, and another where that library makes other logits of the
+    same weights, because it has another epsilon.
 
     Args:
         model: A model that `create_model` made.
@@ -71,6 +72,7 @@ def load_weights(
     layout, leaves = _best_layout(model, shapes, state)
     state = {layout.current_name(name): array for name, array in state.items()}
     _check_names(model, path, layout, leaves, state)
+    _compare_options(model, path, layout)
     fresh = None if key is None else model.init(key, _images(model, image_size))
     values: dict[str, np.ndarray | jax.Array] = {}
     adapted, misfits = [], []
@@ -125,6 +127,7 @@ def save_weights(
             f"{_title(model)} is known under the names of {', '.join(layouts)}, not {layout!r}"
         )
     chosen = next(iter(layouts.values())) if layout is None else layouts[layout]
+    _compare_options(model, path, chosen)
     tensors: StateDict = {}
     for leaf_path, leaf in _leaves(chosen, variables).items():
         value = np.asarray(_at(variables, leaf_path), np.float32)
@@ -204,6 +207,23 @@ def _check_names(
             f"{path}: {' and '.join(sorted(unused))} are left out, because the model has none",
             stacklevel=3,
         )
+
+
+def _compare_options(model: Model, path: str | pathlib.Path, layout: Layout) -> None:
+    """Warns if the model makes other logits of the same weights than the library with the names."""
+    theirs = layout.options
+    if any(getattr(model, option) != value for option, value in theirs.items()):
+        ours = {option: getattr(model, option) for option in theirs}
+        warnings.warn(
+            f"{path}: under these names, {_title(model)} has {_settings(theirs)} elsewhere, but "
+            f"{_settings(ours)} here, so that the same weights make other logits; create it with "
+            f"{_settings(theirs)} to load or to hand over weights",
+            stacklevel=3,
+        )
+
+
+def _settings(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{option}={value!r}" for option, value in options.items())
 
 
 def _read(leaf: _Leaf, state: StateDict) -> np.ndarray | None:

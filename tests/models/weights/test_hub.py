@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import errors
 
 from jaxvision import data, models
+from jaxvision.models.weights import hub
 
 CONFIG = {
     "architecture": "resnet18",
@@ -168,3 +169,27 @@ def test_missing_files(folder) -> None:
     (folder / "config.json").unlink()
     with pytest.raises(models.WeightsError, match=r"has no config\.json"):
         models.load_pretrained(folder)
+
+
+@pytest.mark.parametrize("architecture", sorted({*hub.TIMM_NAMES, *hub.TIMM_OPTIONS}))
+def test_names_and_options_of_timm_make_a_model(architecture) -> None:
+    name = hub.TIMM_NAMES.get(architecture, architecture)
+    model = models.create_model(name, **hub.TIMM_OPTIONS.get(architecture, {}))
+    for option, value in model.layouts()["timm"].options.items():
+        assert getattr(model, option) == value
+
+
+def test_weights_of_timm_are_loaded_as_timm_has_them(tmp_path: pathlib.Path) -> None:
+    changes = {"architecture": "mobilenetv3_small_100", "num_classes": 3}
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+    model = models.create_model("mobilenet_v3_small", num_classes=3, epsilon=1e-5)
+    images = np.zeros((1, 32, 32, 3), np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "f"), shapes)
+    file = tmp_path / "model.safetensors"
+    models.save_weights(model, variables, file, layout="timm")
+    assert models.load_pretrained(tmp_path).model == model
+    with pytest.warns(UserWarning, match=r"has epsilon=1e-05 elsewhere, but epsilon=0.001 here"):
+        models.load_weights(models.create_model("mobilenet_v3_small", num_classes=3), file)
+    with pytest.warns(UserWarning, match=r"has epsilon=0.001 elsewhere, but epsilon=1e-05 here"):
+        models.save_weights(model, variables, tmp_path / "other.safetensors", layout="torchvision")

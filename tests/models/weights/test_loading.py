@@ -258,3 +258,23 @@ def test_leaves_that_share_a_tensor_constants_and_older_names(
     assert saved.keys() == {*state, "fc.all", "bn.num_batches_tracked", "table"}
     np.testing.assert_array_equal(saved["fc.all"], together)
     np.testing.assert_array_equal(saved["table"], np.arange(5))
+
+
+class Bounded(Tiny, kw_only=True):
+    """A model with an option that makes other logits of the same weights."""
+
+    bound: float = 6.0
+
+    def layouts(self):
+        rules = super().layouts()["torchvision"].rules
+        return {"torchvision": Layout(rules, options={"bound": 6.0})}
+
+
+def test_a_model_that_makes_other_logits_of_the_same_weights_is_warned_of(
+    load, state, tmp_path: pathlib.Path
+) -> None:
+    variables = load(Bounded(), state)
+    with pytest.warns(UserWarning, match=r"Bounded has bound=6.0 elsewhere, but bound=1.0 here"):
+        load(Bounded(bound=1.0), state)
+    with pytest.warns(UserWarning, match=r"create it with bound=6.0"):
+        models.save_weights(Bounded(bound=1.0), variables, tmp_path / "other.safetensors")

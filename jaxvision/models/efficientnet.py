@@ -1,0 +1,397 @@
+"""EfficientNet.
+
+Reference: Tan & Le, EfficientNet: rethinking model scaling for convolutional neural networks, ICML
+2019, arXiv:1905.11946.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+import flax.linen as nn
+from jax.nn import initializers
+
+from jaxvision.models.base import check_rate
+from jaxvision.models.inverted_residual import (
+    BlockSpec,
+    InvertedResidualNet,
+    InvertedResidualOptions,
+    check_width,
+    make_divisible,
+)
+from jaxvision.models.inverted_residual_layouts import TIMM_RULES, torchvision_rules
+from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.registry import register
+
+# Table 1 of the paper: expansion, kernel size, output channels, blocks, the stride of the first.
+STAGES = (
+    (1, 3, 16, 1, 1),
+    (6, 3, 24, 2, 2),
+    (6, 5, 40, 2, 2),
+    (6, 3, 80, 3, 2),
+    (6, 5, 112, 3, 1),
+    (6, 5, 192, 4, 2),
+    (6, 3, 320, 1, 1),
+)
+# Uniform within 1 / sqrt(num_classes), as in the paper's code and in torchvision.
+HEAD_INIT = initializers.variance_scaling(1 / 3, "fan_out", "uniform")
+
+
+class EfficientNet(InvertedResidualNet, kw_only=True):
+    """An EfficientNet; its other fields and its maps are those of `InvertedResidualNet`.
+
+    All sizes are B0 with more channels, more blocks and larger images. The paper's code
+    (TensorFlow) has an `epsilon` of 1e-3 and a `momentum` of 0.99, and its convolutions of stride 2
+    pad an even image after its last row only. torchvision has that epsilon and that momentum for B5
+    to B7 only, and 1e-5 and 0.9 for B0 to B4, where its weights came from timm; they are the
+    defaults here. timm has 1e-5 for all: its B5 needs `epsilon=1e-5`, of which `load_weights` warns
+    and which `load_pretrained` takes care of.
+
+    Attributes:
+        width_multiplier: What the channels of B0 are multiplied by, then rounded to multiples of 8.
+        depth_multiplier: What the blocks of B0's stages are multiplied by, then rounded up.
+        default_image_size: Height and width of the images it was made for.
+        stochastic_depth: The share of the last residual that training drops; those before it are
+            dropped less, down to never (the paper keeps 80% of the last).
+
+    >>> efficientnet_b0(num_classes=10, stochastic_depth=0.1).stochastic_depth
+    0.1
+    """
+
+    width_multiplier: float
+    depth_multiplier: float
+    # Other families were made for one size of images.
+    default_image_size: int  # type: ignore[misc]
+    stochastic_depth: float = 0.2
+    activation: str = "silu"
+
+    def __post_init__(self) -> None:
+        check_width(self.width_multiplier)
+        check_rate("stochastic_depth", self.stochastic_depth)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the layers."""
+        self.define(
+            stem_channels=self._scaled(32),
+            last_channels=self._scaled(1280),
+            head_init=HEAD_INIT,
+            squeeze_activation=self.activation,
+        )
+
+    @nn.nowrap
+    def stages(self) -> Sequence[Sequence[BlockSpec]]:
+        """Table 1 of the paper, scaled."""
+        sizes = [math.ceil(num_blocks * self.depth_multiplier) for *_, num_blocks, _ in STAGES]
+        before, number = self._scaled(32), 0
+        stages = []
+        for (expansion, kernel_size, channels, _, stride), size in zip(STAGES, sizes, strict=True):
+            specs = []
+            for i in range(size):
+                spec = BlockSpec(
+                    expanded=expansion * before,
+                    features=self._scaled(channels),
+                    kernel_size=kernel_size,
+                    stride=stride if i == 0 else 1,
+                    squeezed=before // 4,
+                    activation=self.activation,
+                    drop_rate=self.stochastic_depth * number / sum(sizes),
+                )
+                specs.append(spec)
+                before, number = spec.features, number + 1
+            stages.append(specs)
+        return stages
+
+    @nn.nowrap
+    def _scaled(self, channels: int) -> int:
+        return make_divisible(channels * self.width_multiplier)
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Both libraries have it."""
+        layout = torchvision_layout(self.stages(), 1e-3 if self.width_multiplier > 1.5 else 1e-5)
+        return {"torchvision": layout, "timm": TIMM_LAYOUT}
+
+
+def torchvision_layout(stages: Sequence[Sequence[BlockSpec]], epsilon: float) -> Layout:
+    """Where torchvision has the leaves.
+
+    Args:
+        stages: The blocks of each stage.
+        epsilon: What normalizations add to the variance there.
+
+    Returns:
+        The layout.
+
+    >>> layout = torchvision_layout(efficientnet_b0().stages(), 1e-5)
+    >>> layout.find("stage2_block1/project/norm/scale", 1)[0]
+    'features.2.1.block.3.1.weight'
+    """
+    return Layout(
+        [
+            Rule(r"stem/conv", "features.0.0"),
+            Rule(r"stem/norm", "features.0.1"),
+            *torchvision_rules(stages, lambda match: f"features.{match[1]}.{match[2]}"),
+            Rule(r"last/conv", "features.8.0"),
+            Rule(r"last/norm", "features.8.1"),
+            Rule(r"head", "classifier.1"),
+        ],
+        options={"epsilon": epsilon},
+    )
+
+
+TIMM_LAYOUT = Layout(
+    [*TIMM_RULES, Rule(r"last/conv", "conv_head"), Rule(r"last/norm", "bn2")],
+    options={"epsilon": 1e-5},
+)
+
+
+class EfficientNetOptions(InvertedResidualOptions, total=False):
+    """The options that have one default for all sizes; see `EfficientNet`."""
+
+    stochastic_depth: float
+
+
+def _make(width: float, depth: float, image_size: int, **options: Any) -> EfficientNet:
+    return EfficientNet(
+        width_multiplier=width, depth_multiplier=depth, default_image_size=image_size, **options
+    )
+
+
+@register
+def efficientnet_b0(
+    *,
+    dropout: float = 0.2,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    **options: Unpack[EfficientNetOptions],
+) -> EfficientNet:
+    """EfficientNet-B0: 5,288,548 parameters for 1000 classes, made for 224x224 images.
+
+    Channels are 1.0 times those of B0, blocks 1.0 times (the paper's code; section 3.3).
+
+    Args:
+        dropout: See `EfficientNet`.
+        epsilon: See `EfficientNet`.
+        momentum: See `EfficientNet`.
+        **options: Other fields of `EfficientNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> efficientnet_b0(num_classes=10).default_image_size
+    224
+    """
+    return _make(1.0, 1.0, 224, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+
+
+@register
+def efficientnet_b1(
+    *,
+    dropout: float = 0.2,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    **options: Unpack[EfficientNetOptions],
+) -> EfficientNet:
+    """EfficientNet-B1: 7,794,184 parameters for 1000 classes, made for 240x240 images.
+
+    Channels are 1.0 times those of B0, blocks 1.1 times (the paper's code; section 3.3).
+
+    Args:
+        dropout: See `EfficientNet`.
+        epsilon: See `EfficientNet`.
+        momentum: See `EfficientNet`.
+        **options: Other fields of `EfficientNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> efficientnet_b1(num_classes=10).default_image_size
+    240
+    """
+    return _make(1.0, 1.1, 240, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+
+
+@register
+def efficientnet_b2(
+    *,
+    dropout: float = 0.3,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    **options: Unpack[EfficientNetOptions],
+) -> EfficientNet:
+    """EfficientNet-B2: 9,109,994 parameters for 1000 classes, made for 260x260 images.
+
+    Channels are 1.1 times those of B0, blocks 1.2 times (the paper's code; section 3.3).
+
+    Args:
+        dropout: See `EfficientNet`.
+        epsilon: See `EfficientNet`.
+        momentum: See `EfficientNet`.
+        **options: Other fields of `EfficientNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> efficientnet_b2(num_classes=10).default_image_size
+    260
+    """
+    return _make(1.1, 1.2, 260, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+
+
+@register
+def efficientnet_b3(
+    *,
+    dropout: float = 0.3,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    **options: Unpack[EfficientNetOptions],
+) -> EfficientNet:
+    """EfficientNet-B3: 12,233,232 parameters for 1000 classes, made for 300x300 images.
+
+    Channels are 1.2 times those of B0, blocks 1.4 times (the paper's code; section 3.3).
+
+    Args:
+        dropout: See `EfficientNet`.
+        epsilon: See `EfficientNet`.
+        momentum: See `EfficientNet`.
+        **options: Other fields of `EfficientNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> efficientnet_b3(num_classes=10).default_image_size
+    300
+    """
+    return _make(1.2, 1.4, 300, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+
+
+@register
+def efficientnet_b4(
+    *,
+    dropout: float = 0.4,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    **options: Unpack[EfficientNetOptions],
+) -> EfficientNet:
+    """EfficientNet-B4: 19,341,616 parameters for 1000 classes, made for 380x380 images.
+
+    Channels are 1.4 times those of B0, blocks 1.8 times (the paper's code; section 3.3).
+
+    Args:
+        dropout: See `EfficientNet`.
+        epsilon: See `EfficientNet`.
+        momentum: See `EfficientNet`.
+        **options: Other fields of `EfficientNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> efficientnet_b4(num_classes=10).default_image_size
+    380
+    """
+    return _make(1.4, 1.8, 380, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+
+
+@register
+def efficientnet_b5(
+    *,
+    dropout: float = 0.4,
+    epsilon: float = 1e-3,
+    momentum: float = 0.99,
+    **options: Unpack[EfficientNetOptions],
+) -> EfficientNet:
+    """EfficientNet-B5: 30,389,784 parameters for 1000 classes, made for 456x456 images.
+
+    Channels are 1.6 times those of B0, blocks 2.2 times (the paper's code; section 3.3).
+
+    Args:
+        dropout: See `EfficientNet`.
+        epsilon: See `EfficientNet`.
+        momentum: See `EfficientNet`.
+        **options: Other fields of `EfficientNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> efficientnet_b5(num_classes=10).default_image_size
+    456
+    """
+    return _make(1.6, 2.2, 456, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+
+
+@register
+def efficientnet_b6(
+    *,
+    dropout: float = 0.5,
+    epsilon: float = 1e-3,
+    momentum: float = 0.99,
+    **options: Unpack[EfficientNetOptions],
+) -> EfficientNet:
+    """EfficientNet-B6: 43,040,704 parameters for 1000 classes, made for 528x528 images.
+
+    Channels are 1.8 times those of B0, blocks 2.6 times (the paper's code; section 3.3).
+
+    Args:
+        dropout: See `EfficientNet`.
+        epsilon: See `EfficientNet`.
+        momentum: See `EfficientNet`.
+        **options: Other fields of `EfficientNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> efficientnet_b6(num_classes=10).default_image_size
+    528
+    """
+    return _make(1.8, 2.6, 528, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+
+
+@register
+def efficientnet_b7(
+    *,
+    dropout: float = 0.5,
+    epsilon: float = 1e-3,
+    momentum: float = 0.99,
+    **options: Unpack[EfficientNetOptions],
+) -> EfficientNet:
+    """EfficientNet-B7: 66,347,960 parameters for 1000 classes, made for 600x600 images.
+
+    Channels are 2.0 times those of B0, blocks 3.1 times (the paper's code; section 3.3).
+
+    Args:
+        dropout: See `EfficientNet`.
+        epsilon: See `EfficientNet`.
+        momentum: See `EfficientNet`.
+        **options: Other fields of `EfficientNet`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> efficientnet_b7(num_classes=10).default_image_size
+    600
+    """
+    return _make(2.0, 3.1, 600, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)

@@ -1,0 +1,288 @@
+"""Inverted residual blocks, and the networks of them: MobileNetV2, MobileNetV3 and EfficientNet.
+
+Reference: Sandler et al., MobileNetV2: inverted residuals and linear bottlenecks, CVPR 2018,
+arXiv:1801.04381.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import (
+    FeatureMaps,
+    Images,
+    Model,
+    ModelOptions,
+    check_images,
+    check_rate,
+)
+
+KERNEL_INIT = layers.initializer("he_normal_fan_out")
+# Each output of a depthwise kernel sees as many inputs as each of its inputs reaches outputs, but
+# "fan_out" counts the outputs of all channels.
+DEPTHWISE_INIT = layers.initializer("he_normal")
+
+
+def make_divisible(channels: int | float, divisor: int = 8) -> int:
+    """Rounds a number of channels to a multiple, at least the divisor and 90% of the number.
+
+    Args:
+        channels: What a multiplier made of a number of channels.
+        divisor: What the result is a multiple of.
+
+    Returns:
+        The number of channels.
+
+    Reference: the code of Sandler et al., 2018.
+
+    >>> make_divisible(24 * 1.0), make_divisible(24 * 0.75), make_divisible(24 * 0.25)
+    (24, 24, 8)
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSpec:
+    """What tells the blocks of a network apart.
+
+    Attributes:
+        expanded: The channels of the depthwise convolution.
+        features: The output channels.
+        kernel_size: The height and width of the depthwise kernel.
+        stride: The step of the depthwise convolution.
+        squeezed: The channels between the two layers of squeeze and excitation; 0 for none.
+        activation: The nonlinearity of the expansion and the depthwise convolution.
+        drop_rate: The share of residuals that training drops; see `layers.StochasticDepth`.
+    """
+
+    expanded: int
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    squeezed: int = 0
+    activation: str = "relu6"
+    drop_rate: float = 0.0
+
+
+class InvertedResidual(nn.Module, kw_only=True):
+    """A depthwise convolution between a 1x1 that widens and a 1x1 that narrows, linearly.
+
+    Where neither channels nor size change, the input is added. Where nothing is widened, the first
+    convolution is left out. Squeeze and excitation follows the depthwise convolution.
+
+    Attributes:
+        spec: The sizes.
+        squeeze_activation: The nonlinearity within squeeze and excitation.
+        squeeze_gate: What makes its factors.
+        norm: See `layers.norm`; so are the next three.
+        epsilon: What is added to the variance.
+        momentum: What running statistics keep per step.
+        axis_name: A mapped axis.
+        dtype: What to compute in; None promotes types.
+
+    Reference: Sandler et al., 2018, figure 3b; with squeeze and excitation, Howard et al., 2019,
+    arXiv:1905.02244, figure 4.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = InvertedResidual(spec=BlockSpec(expanded=48, features=16, stride=2))
+    >>> images = jnp.ones((2, 9, 9, 8))
+    >>> y, variables = layer.init_with_output(jax.random.key(0), images, train=False)
+    >>> y.shape, list(variables["params"])
+    ((2, 5, 5, 16), ['expand', 'depthwise', 'project'])
+    """
+
+    spec: BlockSpec
+    squeeze_activation: str = "relu"
+    squeeze_gate: str = "sigmoid"
+    norm: str = "batch"
+    epsilon: float = layers.NORM_EPSILON
+    momentum: float = layers.NORM_MOMENTUM
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width features"]:
+        """Computes the residual, and adds the input where it fits."""
+        spec = self.spec
+        conv_norm = partial(
+            layers.ConvNorm,
+            norm=self.norm,
+            epsilon=self.epsilon,
+            momentum=self.momentum,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        pointwise = partial(conv_norm, kernel_size=1, kernel_init=KERNEL_INIT)
+        y = x
+        if spec.expanded != x.shape[-1]:
+            y = pointwise(features=spec.expanded, activation=spec.activation, name="expand")(
+                y, train
+            )
+        y = conv_norm(
+            features=spec.expanded,
+            kernel_size=spec.kernel_size,
+            stride=spec.stride,
+            groups=spec.expanded,
+            activation=spec.activation,
+            kernel_init=DEPTHWISE_INIT,
+            name="depthwise",
+        )(y, train)
+        if spec.squeezed:
+            y = layers.SqueezeExcite(
+                reduced=spec.squeezed,
+                activation=self.squeeze_activation,
+                gate=self.squeeze_gate,
+                kernel_init=KERNEL_INIT,
+                dtype=self.dtype,
+                name="squeeze_excite",
+            )(y)
+        y = pointwise(features=spec.features, name="project")(y, train)
+        if spec.stride != 1 or x.shape[-1] != spec.features:
+            return y
+        if spec.drop_rate:
+            y = layers.StochasticDepth(spec.drop_rate)(y, train)
+        return x + y
+
+
+class InvertedResidualNet(Model, kw_only=True):
+    """A network of inverted residual blocks: `stem`, `stage1_block0`, ..., `last`, `head`.
+
+    Its maps are the last at each stride, stride2 (the stem's, or a later one) to stride32 (that of
+    `last`, a 1x1 convolution); with `small_images`, stride1 to stride8. Families define `stages`,
+    and what else they have.
+
+    Attributes:
+        small_images: Whether the stem and the first block with a stride keep the size: for images
+            of about 32x32.
+        dropout: The share of the embedding that training drops before the head.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        epsilon: What normalizations add to the variance.
+        momentum: What BatchNorm keeps of its running statistics per step.
+        axis_name: A mapped axis across which BatchNorm averages; see `layers.norm`.
+    """
+
+    small_images: bool = False
+    dropout: float = 0.2
+    norm: str = "batch"
+    activation: str = "relu6"
+    epsilon: float = layers.NORM_EPSILON
+    momentum: float = layers.NORM_MOMENTUM
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        check_rate("dropout", self.dropout)
+        super().__post_init__()
+
+    @nn.nowrap
+    def stages(self) -> Sequence[Sequence[BlockSpec]]:
+        """What the blocks of each stage are."""
+        raise NotImplementedError(f"{type(self).__name__} must define stages")
+
+    @nn.nowrap
+    def define(
+        self,
+        *,
+        stem_channels: int,
+        last_channels: int,
+        head_init: layers.Initializer,
+        squeeze_activation: str = "relu",
+        squeeze_gate: str = "sigmoid",
+    ) -> None:
+        """Defines the stem, the blocks, the last convolution and the head, in `setup`.
+
+        Args:
+            stem_channels: The channels of the stem.
+            last_channels: The channels of the last convolution.
+            head_init: The kernel of the head to start from.
+            squeeze_activation: See `InvertedResidual`.
+            squeeze_gate: See `InvertedResidual`.
+        """
+        shared: dict[str, Any] = {
+            "norm": self.norm,
+            "epsilon": self.epsilon,
+            "momentum": self.momentum,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        conv_norm = partial(
+            layers.ConvNorm, activation=self.activation, kernel_init=KERNEL_INIT, **shared
+        )
+        stem_stride = 1 if self.small_images else 2
+        self.stem = conv_norm(features=stem_channels, kernel_size=3, stride=stem_stride)
+        for name, spec in self._blocks():
+            block = InvertedResidual(
+                spec=spec,
+                squeeze_activation=squeeze_activation,
+                squeeze_gate=squeeze_gate,
+                **shared,
+            )
+            setattr(self, name, block)
+        self.last = conv_norm(features=last_channels, kernel_size=1)
+        self.drop = nn.Dropout(self.dropout)
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=head_init)
+
+    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
+        """Computes the logits."""
+        vector = self.drop(self.embed(x, train), deterministic=not train)
+        logits: Float[Array, "batch classes"] = self.head(vector)
+        return logits
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the last map at each stride."""
+        y = self.stem(check_images(x, self.in_channels), train)
+        stride = 1 if self.small_images else 2
+        maps = {f"stride{stride}": y}
+        for name, spec in self._blocks():
+            y = getattr(self, name)(y, train)
+            stride *= spec.stride
+            maps[f"stride{stride}"] = y
+        maps[f"stride{stride}"] = self.last(y, train)
+        return maps
+
+    @nn.nowrap
+    def _blocks(self) -> list[tuple[str, BlockSpec]]:
+        """The blocks by name; small images keep their size in the first that would halve it."""
+        blocks = []
+        keeps_size = self.small_images
+        for stage, specs in enumerate(self.stages(), start=1):
+            for i, spec in enumerate(specs):
+                if spec.stride > 1 and keeps_size:
+                    spec, keeps_size = dataclasses.replace(spec, stride=1), False
+                blocks.append((f"stage{stage}_block{i}", spec))
+        return blocks
+
+
+class InvertedResidualOptions(ModelOptions, total=False):
+    """The options that these families share; see `InvertedResidualNet`."""
+
+    small_images: bool
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
+def check_width(width_multiplier: float) -> None:
+    """Checks a width multiplier.
+
+    Args:
+        width_multiplier: What numbers of channels are multiplied by.
+
+    Raises:
+        ValueError: It is not positive.
+
+    >>> check_width(0.75)
+    """
+    if width_multiplier <= 0:
+        raise ValueError(f"width_multiplier must be positive, got {width_multiplier}")

@@ -1,0 +1,219 @@
+"""MobileNet, made of depthwise separable convolutions.
+
+Reference: Howard et al., MobileNets: efficient convolutional neural networks for mobile vision
+applications, 2017, arXiv:1704.04861.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Unpack
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.inverted_residual import (
+    DEPTHWISE_INIT,
+    KERNEL_INIT,
+    check_width,
+    make_divisible,
+)
+from jaxvision.models.inverted_residual_layouts import BLOCK, timm_rule
+from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.registry import register
+
+# Table 1 of the paper: the output channels of each stage, its blocks, the stride of the first. (The
+# stride of the very last block is printed as 2, but the size of its output is that of its input.)
+STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
+
+
+class SeparableBlock(nn.Module, kw_only=True):
+    """A depthwise 3x3 convolution and a 1x1 convolution, each with a norm and an activation.
+
+    Attributes:
+        features: The output channels.
+        stride: The step of the depthwise convolution.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        epsilon: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+
+    Reference: Howard et al., 2017, figure 3, right.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = SeparableBlock(features=16, stride=2)
+    >>> images = jnp.ones((2, 9, 9, 8))
+    >>> layer.init_with_output(jax.random.key(0), images, train=False)[0].shape
+    (2, 5, 5, 16)
+    """
+
+    features: int
+    stride: int = 1
+    norm: str = "batch"
+    activation: str = "relu6"
+    epsilon: float = layers.NORM_EPSILON
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width features"]:
+        """Applies the two in turn."""
+        channels = x.shape[-1]
+        conv_norm = partial(
+            layers.ConvNorm,
+            norm=self.norm,
+            activation=self.activation,
+            epsilon=self.epsilon,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        x = conv_norm(
+            features=channels,
+            kernel_size=3,
+            stride=self.stride,
+            groups=channels,
+            kernel_init=DEPTHWISE_INIT,
+            name="depthwise",
+        )(x, train)
+        return conv_norm(
+            features=self.features, kernel_size=1, kernel_init=KERNEL_INIT, name="pointwise"
+        )(x, train)
+
+
+class MobileNetV1(Model, kw_only=True):
+    """A MobileNet: `stem`, `stage1_block0`, `stage2_block0`, `stage2_block1`, ..., `head`.
+
+    Its maps are the last of each stage (stride2 to stride32); with `small_images`, the last at each
+    stride (stride1 to stride8).
+
+    The paper has ReLU; its code and the weights there are have ReLU6, which is the default here. In
+    the paper's code (TensorFlow) `epsilon` is 1e-3, and a convolution of stride 2 pads an even
+    image after its last row only.
+
+    Attributes:
+        width_multiplier: What numbers of channels are multiplied by: 1, 0.75, 0.5 or 0.25 in the
+            paper. (Its resolution multiplier is the size of the images.)
+        small_images: Whether the stem and the first block with a stride keep the size: for images
+            of about 32x32.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        epsilon: What normalizations add to the variance.
+        axis_name: A mapped axis across which BatchNorm averages; see `layers.norm`.
+
+    >>> mobilenet_v1(width_multiplier=0.5, num_classes=10).width_multiplier
+    0.5
+    """
+
+    width_multiplier: float = 1.0
+    small_images: bool = False
+    norm: str = "batch"
+    activation: str = "relu6"
+    epsilon: float = layers.NORM_EPSILON
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_width(self.width_multiplier)
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the blocks and the head."""
+        shared: dict[str, Any] = {
+            "norm": self.norm,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        self.stem = layers.ConvNorm(
+            features=make_divisible(32 * self.width_multiplier),
+            kernel_size=3,
+            stride=1 if self.small_images else 2,
+            kernel_init=KERNEL_INIT,
+            **shared,
+        )
+        for name, channels, stride in self._blocks():
+            features = make_divisible(channels * self.width_multiplier)
+            setattr(self, name, SeparableBlock(features=features, stride=stride, **shared))
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
+        )
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the last map at each stride."""
+        y = self.stem(check_images(x, self.in_channels), train)
+        total = 1 if self.small_images else 2
+        maps = {}
+        for name, _, stride in self._blocks():
+            y = getattr(self, name)(y, train)
+            total *= stride
+            maps[f"stride{total}"] = y
+        return maps
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Only timm has it, as mobilenetv1_100."""
+        return {"timm": LAYOUT}
+
+    @nn.nowrap
+    def _blocks(self) -> list[tuple[str, int, int]]:
+        """The blocks: their names, unmultiplied channels and strides."""
+        return [
+            (
+                f"stage{stage}_block{i}",
+                channels,
+                1 if i > 0 or (stage == 2 and self.small_images) else stride,
+            )
+            for stage, (channels, num_blocks, stride) in enumerate(STAGES, start=1)
+            for i in range(num_blocks)
+        ]
+
+
+LAYOUT = Layout(
+    [
+        Rule(r"stem/conv", "conv_stem"),
+        Rule(r"stem/norm", "bn1"),
+        timm_rule(f"{BLOCK}/depthwise/conv", "conv_dw"),
+        timm_rule(f"{BLOCK}/depthwise/norm", "bn1"),
+        timm_rule(f"{BLOCK}/pointwise/conv", "conv_pw"),
+        timm_rule(f"{BLOCK}/pointwise/norm", "bn2"),
+        Rule(r"head", "classifier"),
+    ]
+)
+
+
+class MobileNetV1Options(ModelOptions, total=False):
+    """The options of a MobileNet; see `MobileNetV1`."""
+
+    width_multiplier: float
+    small_images: bool
+    norm: str
+    activation: str
+    epsilon: float
+    axis_name: str | None
+
+
+@register
+def mobilenet_v1(**options: Unpack[MobileNetV1Options]) -> MobileNetV1:
+    """MobileNet: 4,231,976 parameters for 1000 classes (Table 1 of the paper).
+
+    With a width multiplier of 0.75, 0.5 and 0.25 (Table 6), 2,585,560, 1,331,592 and 470,072.
+
+    Args:
+        **options: Fields of `MobileNetV1`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> mobilenet_v1(num_classes=10, activation="relu").activation
+    'relu'
+    """
+    return MobileNetV1(**options)

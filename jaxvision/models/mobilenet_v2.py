@@ -1,0 +1,157 @@
+"""MobileNetV2.
+
+Reference: Sandler et al., MobileNetV2: inverted residuals and linear bottlenecks, CVPR 2018,
+arXiv:1801.04381.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Unpack
+
+import flax.linen as nn
+
+from jaxvision.models import layers
+from jaxvision.models.inverted_residual import (
+    BlockSpec,
+    InvertedResidualNet,
+    InvertedResidualOptions,
+    check_width,
+    make_divisible,
+)
+from jaxvision.models.inverted_residual_layouts import BLOCK, TIMM_RULES, block_number, part_number
+from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.registry import register
+
+# Table 2 of the paper: expansion, output channels, blocks, the stride of the first.
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+class MobileNetV2(InvertedResidualNet, kw_only=True):
+    """A MobileNetV2; its other fields and its maps are those of `InvertedResidualNet`.
+
+    `epsilon` is 1e-5, as in torchvision and timm; the paper's code (TensorFlow) has 1e-3, and its
+    convolutions of stride 2 pad an even image after its last row only.
+
+    Attributes:
+        width_multiplier: What numbers of channels are multiplied by (from 0.35 to 1.4 in the
+            paper), and then rounded to multiples of 8. The last convolution is never narrower.
+
+    >>> mobilenet_v2(num_classes=10).width_multiplier
+    1.0
+    """
+
+    width_multiplier: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_width(self.width_multiplier)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the layers."""
+        self.define(
+            stem_channels=make_divisible(32 * self.width_multiplier),
+            last_channels=make_divisible(1280 * max(1.0, self.width_multiplier)),
+            head_init=layers.initializer("normal_0.01"),
+        )
+
+    @nn.nowrap
+    def stages(self) -> Sequence[Sequence[BlockSpec]]:
+        """Table 2 of the paper."""
+        before = make_divisible(32 * self.width_multiplier)
+        stages = []
+        for expansion, channels, num_blocks, stride in STAGES:
+            features = make_divisible(channels * self.width_multiplier)
+            inputs = [before] + [features] * (num_blocks - 1)
+            stages.append(
+                [
+                    BlockSpec(
+                        expanded=expansion * width,
+                        features=features,
+                        stride=stride if i == 0 else 1,
+                        activation=self.activation,
+                    )
+                    for i, width in enumerate(inputs)
+                ]
+            )
+            before = features
+        return stages
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Both libraries have it; timm as mobilenetv2_100."""
+        return {"torchvision": torchvision_layout(self.stages()), "timm": TIMM_LAYOUT}
+
+
+def torchvision_layout(stages: Sequence[Sequence[BlockSpec]]) -> Layout:
+    """Where torchvision has the leaves: blocks in a row, whose last convolution is not grouped.
+
+    Args:
+        stages: The blocks of each stage.
+
+    Returns:
+        The layout.
+
+    >>> layout = torchvision_layout(mobilenet_v2().stages())
+    >>> layout.find("stage2_block1/project/norm/scale", 1)[0]
+    'features.3.conv.3.weight'
+    """
+
+    def name(offset: int, end: str = "") -> Callable[[re.Match[str]], str]:
+        def fill(match: re.Match[str]) -> str:
+            block, part = block_number(stages, match) + 1, part_number(stages, match) + offset
+            return f"features.{block}.conv.{part}{end}"
+
+        return fill
+
+    last = 1 + sum(len(specs) for specs in stages)
+    return Layout(
+        [
+            Rule(r"stem/conv", "features.0.0"),
+            Rule(r"stem/norm", "features.0.1"),
+            Rule(f"{BLOCK}/(project)/conv", name(0)),
+            Rule(f"{BLOCK}/(project)/norm", name(1)),
+            Rule(rf"{BLOCK}/(\w+)/conv", name(0, ".0")),
+            Rule(rf"{BLOCK}/(\w+)/norm", name(0, ".1")),
+            Rule(r"last/conv", f"features.{last}.0"),
+            Rule(r"last/norm", f"features.{last}.1"),
+            Rule(r"head", "classifier.1"),
+        ]
+    )
+
+
+TIMM_LAYOUT = Layout([*TIMM_RULES, Rule(r"last/conv", "conv_head"), Rule(r"last/norm", "bn2")])
+
+
+class MobileNetV2Options(InvertedResidualOptions, total=False):
+    """The options of a MobileNetV2; see `MobileNetV2`."""
+
+    width_multiplier: float
+    dropout: float
+    epsilon: float
+    momentum: float
+
+
+@register
+def mobilenet_v2(**options: Unpack[MobileNetV2Options]) -> MobileNetV2:
+    """MobileNetV2: 3,504,872 parameters for 1000 classes (Table 2 of the paper).
+
+    Args:
+        **options: Fields of `MobileNetV2`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> mobilenet_v2(num_classes=10, width_multiplier=1.4).width_multiplier
+    1.4
+    """
+    return MobileNetV2(**options)

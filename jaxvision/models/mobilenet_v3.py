@@ -1,0 +1,225 @@
+"""MobileNetV3.
+
+Reference: Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv:1905.02244.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Unpack
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import Images
+from jaxvision.models.inverted_residual import (
+    BlockSpec,
+    InvertedResidualNet,
+    InvertedResidualOptions,
+    check_width,
+    make_divisible,
+)
+from jaxvision.models.inverted_residual_layouts import TIMM_RULES, block_number, torchvision_rules
+from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule
+from jaxvision.models.registry import register
+
+Row = tuple[int, int, int, bool, bool, int]
+"""Kernel size, expanded and output channels, squeeze and excitation, h-swish, stride."""
+
+# Table 1 of the paper, by stages: where the channels change.
+LARGE: tuple[tuple[Row, ...], ...] = (
+    ((3, 16, 16, False, False, 1),),
+    ((3, 64, 24, False, False, 2), (3, 72, 24, False, False, 1)),
+    ((5, 72, 40, True, False, 2), *((5, 120, 40, True, False, 1),) * 2),
+    (
+        (3, 240, 80, False, True, 2),
+        (3, 200, 80, False, True, 1),
+        *((3, 184, 80, False, True, 1),) * 2,
+    ),
+    ((3, 480, 112, True, True, 1), (3, 672, 112, True, True, 1)),
+    ((5, 672, 160, True, True, 2), *((5, 960, 160, True, True, 1),) * 2),
+)
+# Table 2 of the paper.
+SMALL: tuple[tuple[Row, ...], ...] = (
+    ((3, 16, 16, True, False, 2),),
+    ((3, 72, 24, False, False, 2), (3, 88, 24, False, False, 1)),
+    ((5, 96, 40, True, True, 2), *((5, 240, 40, True, True, 1),) * 2),
+    ((5, 120, 48, True, True, 1), (5, 144, 48, True, True, 1)),
+    ((5, 288, 96, True, True, 2), *((5, 576, 96, True, True, 1),) * 2),
+)
+
+
+class MobileNetV3(InvertedResidualNet, kw_only=True):
+    """A MobileNetV3; its other fields and its maps are those of `InvertedResidualNet`.
+
+    A dense layer, `hidden`, follows the average over space; `embed` is its output, before dropout.
+    `activation` takes the place of h-swish; the blocks that have ReLU in the paper keep it.
+
+    `epsilon` is 1e-3 and `momentum` 0.99, as in torchvision and the paper's code; timm's weights
+    (mobilenetv3_large_100, mobilenetv3_small_100) were trained with 1e-5, and need `epsilon=1e-5`,
+    of which `load_weights` warns and which `load_pretrained` takes care of.
+
+    Attributes:
+        rows: Table 1 or 2 of the paper, by stages.
+        hidden_channels: The size of the embedding, 1280 or 1024 in the paper.
+        width_multiplier: What numbers of channels are multiplied by, and then rounded to multiples
+            of 8, as in torchvision. (timm's variants of other widths differ in expanded channels.)
+
+    >>> mobilenet_v3_small(num_classes=10).hidden_channels
+    1024
+    """
+
+    rows: tuple[tuple[Row, ...], ...]
+    hidden_channels: int
+    width_multiplier: float = 1.0
+    activation: str = "hard_swish"
+    epsilon: float = 1e-3
+    momentum: float = 0.99
+
+    def __post_init__(self) -> None:
+        check_width(self.width_multiplier)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the layers."""
+        # The dense layers start as torchvision's.
+        dense_init = layers.initializer("normal_0.01")
+        self.define(
+            stem_channels=make_divisible(16 * self.width_multiplier),
+            last_channels=6 * self.stages()[-1][-1].features,
+            head_init=dense_init,
+            squeeze_gate="hard_sigmoid",
+        )
+        self.hidden = nn.Dense(
+            make_divisible(self.hidden_channels * self.width_multiplier),
+            dtype=self.dtype,
+            kernel_init=dense_init,
+        )
+
+    def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
+        """Computes the hidden layer of the average of the last map."""
+        average = super().embed(x, train)
+        vector: Float[Array, "batch features"] = layers.activation(self.activation)(
+            self.hidden(average)
+        )
+        return vector
+
+    @nn.nowrap
+    def stages(self) -> Sequence[Sequence[BlockSpec]]:
+        """The rows of the table, multiplied."""
+        return [[self._spec(row) for row in rows] for rows in self.rows]
+
+    @nn.nowrap
+    def _spec(self, row: Row) -> BlockSpec:
+        kernel_size, expanded, features, squeezes, swishes, stride = row
+        expanded = make_divisible(expanded * self.width_multiplier)
+        return BlockSpec(
+            expanded=expanded,
+            features=make_divisible(features * self.width_multiplier),
+            kernel_size=kernel_size,
+            stride=stride,
+            squeezed=make_divisible(expanded // 4) if squeezes else 0,
+            activation=self.activation if swishes else "relu",
+        )
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Both libraries have it; timm as mobilenetv3_large_100 and mobilenetv3_small_100."""
+        stages = self.stages()
+        return {"torchvision": torchvision_layout(stages), "timm": timm_layout(len(stages))}
+
+
+def torchvision_layout(stages: Sequence[Sequence[BlockSpec]]) -> Layout:
+    """Where torchvision has the leaves: blocks in a row.
+
+    Args:
+        stages: The blocks of each stage.
+
+    Returns:
+        The layout.
+
+    >>> layout = torchvision_layout(mobilenet_v3_small().stages())
+    >>> layout.find("stage2_block1/project/norm/scale", 1)[0]
+    'features.3.block.2.1.weight'
+    """
+    last = 1 + sum(len(specs) for specs in stages)
+    return Layout(
+        [
+            Rule(r"stem/conv", "features.0.0"),
+            Rule(r"stem/norm", "features.0.1"),
+            *torchvision_rules(stages, lambda match: f"features.{1 + block_number(stages, match)}"),
+            Rule(r"last/conv", f"features.{last}.0"),
+            Rule(r"last/norm", f"features.{last}.1"),
+            Rule(r"hidden", "classifier.0"),
+            Rule(r"head", "classifier.3"),
+        ],
+        options={"epsilon": 1e-3},
+    )
+
+
+def timm_layout(num_stages: int) -> Layout:
+    """Where timm has the leaves: the last convolution is a stage of its own.
+
+    Args:
+        num_stages: How many stages of blocks there are.
+
+    Returns:
+        The layout.
+
+    >>> timm_layout(6).find("last/conv/kernel", 4)[0]
+    'blocks.6.0.conv.weight'
+    """
+    return Layout(
+        [
+            *TIMM_RULES,
+            Rule(r"last/conv", f"blocks.{num_stages}.0.conv"),
+            Rule(r"last/norm", f"blocks.{num_stages}.0.bn1"),
+            Rule(r"hidden", "conv_head", DENSE_AS_CONV),
+        ],
+        options={"epsilon": 1e-5},
+    )
+
+
+class MobileNetV3Options(InvertedResidualOptions, total=False):
+    """The options of a MobileNetV3; see `MobileNetV3`."""
+
+    width_multiplier: float
+    dropout: float
+    epsilon: float
+    momentum: float
+
+
+@register
+def mobilenet_v3_large(**options: Unpack[MobileNetV3Options]) -> MobileNetV3:
+    """MobileNetV3-Large: 5,483,032 parameters for 1000 classes (Table 1 of the paper).
+
+    Args:
+        **options: Fields of `MobileNetV3`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> mobilenet_v3_large(num_classes=10).hidden_channels
+    1280
+    """
+    return MobileNetV3(rows=LARGE, hidden_channels=1280, **options)
+
+
+@register
+def mobilenet_v3_small(**options: Unpack[MobileNetV3Options]) -> MobileNetV3:
+    """MobileNetV3-Small: 2,542,856 parameters for 1000 classes (Table 2 of the paper).
+
+    Args:
+        **options: Fields of `MobileNetV3`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> mobilenet_v3_small(num_classes=10, width_multiplier=0.75).width_multiplier
+    0.75
+    """
+    return MobileNetV3(rows=SMALL, hidden_channels=1024, **options)

@@ -1,0 +1,266 @@
+"""ShuffleNetV2.
+
+Reference: Ma et al., ShuffleNet V2: practical guidelines for efficient CNN architecture design,
+ECCV 2018, arXiv:1807.11164.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Unpack
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.registry import register
+
+STEM_CHANNELS = 24
+STAGE_SIZES = (4, 8, 4)
+# torchvision's convolutions start as torch's do.
+KERNEL_INIT = layers.initializer("torch")
+
+
+class SplitUnit(nn.Module, kw_only=True):
+    """Two branches whose outputs, half the channels each, are stacked and shuffled.
+
+    At stride 1, one branch is the first half of the input as it is, and the other sees the second
+    half. At stride 2, both see all of it.
+
+    Attributes:
+        features: The output channels.
+        stride: The step of the depthwise convolutions.
+        norm: See `layers.norm`.
+        activation: See `layers.activation`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+
+    Reference: Ma et al., 2018, figure 3c and 3d.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = SplitUnit(features=48, stride=2)
+    >>> images = jnp.ones((2, 9, 9, 24))
+    >>> layer.init_with_output(jax.random.key(0), images, train=False)[0].shape
+    (2, 5, 5, 48)
+    """
+
+    features: int
+    stride: int = 1
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width features"]:
+        """Stacks the branches and shuffles them."""
+        half = self.features // 2
+        conv_norm = partial(
+            layers.ConvNorm,
+            norm=self.norm,
+            kernel_init=KERNEL_INIT,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        pointwise = partial(conv_norm, features=half, kernel_size=1, activation=self.activation)
+        depthwise = partial(conv_norm, kernel_size=3, stride=self.stride)
+        if self.stride == 1:
+            x, y = jnp.split(x, 2, axis=-1)
+        else:
+            y = x
+            channels = x.shape[-1]
+            x = depthwise(features=channels, groups=channels, name="left1")(x, train)
+            x = pointwise(name="left2")(x, train)
+        y = pointwise(name="right1")(y, train)
+        y = depthwise(features=half, groups=half, name="right2")(y, train)
+        y = pointwise(name="right3")(y, train)
+        return layers.channel_shuffle(jnp.concatenate([x, y], axis=-1), 2)
+
+
+class ShuffleNetV2(Model, kw_only=True):
+    """A ShuffleNetV2: `stem`, `stage2_block0`, ..., `stage4_block3`, `last`, `head`.
+
+    Its maps are the stem's, before the max-pooling (stride2), after it (stride4), the last of each
+    stage (stride8 and stride16) and that of `last`, a 1x1 convolution (stride32); with
+    `small_images`, the stem's (stride1), which is not pooled, and the rest (stride2 to stride8).
+
+    Attributes:
+        stage_channels: The output channels of the three stages.
+        last_channels: The channels of the last convolution.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size: for images of about
+            32x32.
+        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
+        activation: The nonlinearity; see `layers.activation`.
+        axis_name: A mapped axis across which BatchNorm averages; see `layers.norm`.
+
+    >>> shufflenet_v2_x1_0(num_classes=10).stage_channels
+    (116, 232, 464)
+    """
+
+    stage_channels: tuple[int, int, int]
+    last_channels: int = 1024
+    small_images: bool = False
+    norm: str = "batch"
+    activation: str = "relu"
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        layers.check_norm(self.norm)
+        layers.activation(self.activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the stem, the units, the last convolution and the head."""
+        shared: dict[str, Any] = {
+            "norm": self.norm,
+            "activation": self.activation,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **shared)
+        stem_stride = 1 if self.small_images else 2
+        self.stem = conv_norm(features=STEM_CHANNELS, kernel_size=3, stride=stem_stride)
+        sizes = zip(self.stage_channels, STAGE_SIZES, strict=True)
+        for stage, (channels, num_units) in enumerate(sizes, start=2):
+            for i in range(num_units):
+                unit = SplitUnit(features=channels, stride=2 if i == 0 else 1, **shared)
+                setattr(self, f"stage{stage}_block{i}", unit)
+        self.last = conv_norm(features=self.last_channels, kernel_size=1)
+        self.head = nn.Dense(
+            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
+        )
+
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the map at each stride."""
+        y = self.stem(check_images(x, self.in_channels), train)
+        stride = 1 if self.small_images else 2
+        maps = {f"stride{stride}": y}
+        if not self.small_images:
+            y = layers.max_pool(y, 3, stride=2, padding=1)
+            stride *= 2
+            maps[f"stride{stride}"] = y
+        for stage, num_units in enumerate(STAGE_SIZES, start=2):
+            for i in range(num_units):
+                y = getattr(self, f"stage{stage}_block{i}")(y, train)
+            stride *= 2
+            maps[f"stride{stride}"] = y
+        maps[f"stride{stride}"] = self.last(y, train)
+        return maps
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Only torchvision has it."""
+        return {"torchvision": LAYOUT}
+
+
+def _unit(part: str, branch: int, number: int) -> list[Rule]:
+    """A convolution and its norm: two modules of a branch there, from a number on."""
+    return [
+        Rule(rf"stage(\d)_block(\d+)/{part}/conv", rf"stage\1.\2.branch{branch}.{number}"),
+        Rule(rf"stage(\d)_block(\d+)/{part}/norm", rf"stage\1.\2.branch{branch}.{number + 1}"),
+    ]
+
+
+LAYOUT = Layout(
+    [
+        Rule(r"stem/conv", "conv1.0"),
+        Rule(r"stem/norm", "conv1.1"),
+        *_unit("left1", 1, 0),
+        *_unit("left2", 1, 2),
+        *_unit("right1", 2, 0),
+        *_unit("right2", 2, 3),
+        *_unit("right3", 2, 5),
+        Rule(r"last/conv", "conv5.0"),
+        Rule(r"last/norm", "conv5.1"),
+        Rule(r"head", "fc"),
+    ]
+)
+
+
+class ShuffleNetV2Options(ModelOptions, total=False):
+    """The options of a ShuffleNetV2; see `ShuffleNetV2`."""
+
+    small_images: bool
+    norm: str
+    activation: str
+    axis_name: str | None
+
+
+@register
+def shufflenet_v2_x0_5(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
+    """ShuffleNetV2 0.5x: 1,366,792 parameters for 1000 classes (Table 5 of the paper).
+
+    Args:
+        **options: Fields of `ShuffleNetV2`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> shufflenet_v2_x0_5(num_classes=10).last_channels
+    1024
+    """
+    return ShuffleNetV2(stage_channels=(48, 96, 192), **options)
+
+
+@register
+def shufflenet_v2_x1_0(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
+    """ShuffleNetV2 1.0x: 2,278,604 parameters for 1000 classes (Table 5 of the paper).
+
+    Args:
+        **options: Fields of `ShuffleNetV2`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> shufflenet_v2_x1_0(num_classes=10).last_channels
+    1024
+    """
+    return ShuffleNetV2(stage_channels=(116, 232, 464), **options)
+
+
+@register
+def shufflenet_v2_x1_5(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
+    """ShuffleNetV2 1.5x: 3,503,624 parameters for 1000 classes (Table 5 of the paper).
+
+    Args:
+        **options: Fields of `ShuffleNetV2`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> shufflenet_v2_x1_5(num_classes=10).last_channels
+    1024
+    """
+    return ShuffleNetV2(stage_channels=(176, 352, 704), **options)
+
+
+@register
+def shufflenet_v2_x2_0(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
+    """ShuffleNetV2 2.0x: 7,393,996 parameters for 1000 classes (Table 5 of the paper).
+
+    Args:
+        **options: Fields of `ShuffleNetV2`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> shufflenet_v2_x2_0(num_classes=10).last_channels
+    2048
+    """
+    return ShuffleNetV2(stage_channels=(244, 488, 976), last_channels=2048, **options)

@@ -1,0 +1,81 @@
+import itertools
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxvision import models
+
+
+def by_hand(width):
+    """Parameters of the paper's Table 1 for 1000 classes, BatchNorm's two per channel included."""
+    channels = [width * c // 4 for c in (32, 64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)]
+    total = 27 * channels[0] + 2 * channels[0]
+    for before, after in itertools.pairwise(channels):
+        total += 9 * before + 2 * before + before * after + 2 * after
+    return total + channels[-1] * 1000 + 1000
+
+
+@pytest.mark.parametrize(
+    ("width_multiplier", "count", "multiply_adds"),
+    [(1.0, 4_231_976, 569), (0.75, 2_585_560, 325), (0.5, 1_331_592, 149), (0.25, 470_072, 41)],
+)
+def test_parameters_and_table_6(
+    width_multiplier, count, multiply_adds, count_parameters, count_multiply_adds
+):
+    model = models.create_model("mobilenet_v1", width_multiplier=width_multiplier)
+    assert count_parameters(model, (1, 64, 64, 3)) == by_hand(int(4 * width_multiplier)) == count
+    counted = count_multiply_adds(model, (1, 224, 224, 3)) / 1e6
+    assert counted == pytest.approx(multiply_adds, abs=0.6)
+
+
+def test_parameters_of_a_width_that_timm_has(count_parameters):
+    model = models.create_model("mobilenet_v1", width_multiplier=1.25)
+    assert count_parameters(model, (1, 64, 64, 3)) == by_hand(5) == 6_270_840
+
+
+def test_receptive_field(receptive_field_of):
+    # Araujo et al., Computing receptive fields of convolutional neural networks, Distill, 2019.
+    assert receptive_field_of(models.create_model("mobilenet_v1")) == 315
+
+
+@pytest.mark.parametrize(
+    ("small_images", "expected"),
+    [
+        (False, {"stride2": 64, "stride4": 128, "stride8": 256, "stride16": 512, "stride32": 1024}),
+        (True, {"stride1": 128, "stride2": 256, "stride4": 512, "stride8": 1024}),
+    ],
+)
+def test_channels_of_the_maps(small_images, expected):
+    model = models.create_model("mobilenet_v1", small_images=small_images)
+    features, _ = jax.eval_shape(
+        lambda key, x: model.init_with_output(key, x, method="features"),
+        jax.random.key(0),
+        jnp.zeros((1, 32, 32, 3)),
+    )
+    assert {key: value.shape[-1] for key, value in features.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width_multiplier": 0.0}, "width_multiplier must be positive, got 0.0"),
+        ({"norm": "bath"}, "unknown norm 'bath'; did you mean 'batch'"),
+        ({"activation": "relu7"}, "unknown activation 'relu7'; did you mean 'relu"),
+    ],
+)
+def test_options_that_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        models.create_model("mobilenet_v1", **options)
+
+
+def test_norm_and_activation_are_those_asked_for():
+    model = models.create_model(
+        "mobilenet_v1", norm="group", activation="tanh", width_multiplier=0.25
+    )
+    images = jnp.zeros((1, 32, 32, 3))
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    assert set(variables) == {"params"}
+    jaxpr = str(jax.make_jaxpr(model.apply)(variables, images))
+    assert jaxpr.count(" tanh ") == 27
+    assert "relu6" not in jaxpr

@@ -1,0 +1,96 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvision import models
+from jaxvision.models.shufflenet_v1 import ShuffleNetV1, ShuffleUnit
+
+CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
+
+
+def by_hand(groups):
+    """Parameters of the paper's Table 1 for 1000 classes, BatchNorm's two per channel included."""
+    total, before = 27 * 24 + 2 * 24, 24
+    for stage, num_units in enumerate((4, 8, 4)):
+        after = CHANNELS[groups] * 2**stage
+        for i in range(num_units):
+            narrow, residual = after // 4, after - before if i == 0 else after
+            first_groups = 1 if (stage, i) == (0, 0) else groups
+            total += before * narrow // first_groups + 9 * narrow + narrow * residual // groups
+            total += 2 * narrow + 2 * narrow + 2 * residual
+            before = after
+    return total + before * 1000 + 1000
+
+
+@pytest.mark.parametrize(
+    ("groups", "count", "multiply_adds"),
+    [
+        (1, 1_531_936, 143),
+        (2, 1_733_848, 140),
+        (3, 1_865_728, 137),
+        (4, 1_968_344, 133),
+        (8, 2_434_768, 137),
+    ],
+)
+def test_parameters_and_table_1(
+    groups, count, multiply_adds, count_parameters, count_multiply_adds
+):
+    model = models.create_model(f"shufflenet_v1_g{groups}")
+    assert count_parameters(model, (1, 64, 64, 3)) == by_hand(groups) == count
+    counted = count_multiply_adds(model, (1, 224, 224, 3)) / 1e6
+    assert counted == pytest.approx(multiply_adds, rel=0.02)
+
+
+def test_shuffled_groups_see_each_other():
+    # A channel of the input reaches one group of the first convolution, whose channels the shuffle
+    # deals out to all groups of the last.
+    layer = ShuffleUnit(features=24, groups=2, activation="tanh")
+    x = jnp.zeros((1, 3, 3, 24))
+    variables = jax.jit(partial(layer.init, train=False))(jax.random.key(0), x)
+
+    def pixel(x):
+        return layer.apply(variables, x, train=False)[0, 1, 1]
+
+    touched = jax.jit(jax.jacobian(pixel))(x + 1)[:, 0, 1, 1, 0]
+    others = np.asarray(touched[1:])
+    assert (others[:11] != 0).any()
+    assert (others[11:] != 0).any()
+
+
+def test_a_unit_with_a_stride_has_the_averages_in_front():
+    layer = ShuffleUnit(features=48, groups=3, stride=2)
+    x = jax.random.uniform(jax.random.key(0), (1, 6, 6, 24))
+    y, _ = jax.jit(partial(layer.init_with_output, train=False))(jax.random.key(1), x)
+    assert y.shape == (1, 3, 3, 48)
+    np.testing.assert_allclose(y[0, 1, 1, :24], x[0, 1:4, 1:4].mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(y[0, 0, 0, :24], x[0, :2, :2].sum((0, 1)) / 9, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("small_images", "expected"),
+    [
+        (False, {"stride2": 24, "stride4": 24, "stride8": 240, "stride16": 480, "stride32": 960}),
+        (True, {"stride1": 24, "stride2": 240, "stride4": 480, "stride8": 960}),
+    ],
+)
+def test_channels_of_the_maps(small_images, expected):
+    model = models.create_model("shufflenet_v1_g3", small_images=small_images)
+    features, _ = jax.eval_shape(
+        lambda key, x: model.init_with_output(key, x, method="features"),
+        jax.random.key(0),
+        jnp.zeros((1, 32, 32, 3)),
+    )
+    assert {key: value.shape[-1] for key, value in features.items()} == expected
+
+
+def test_groups_that_the_paper_lacks_are_refused():
+    with pytest.raises(ValueError, match="groups must be one of 1, 2, 3, 4, 8, got 5"):
+        ShuffleNetV1(groups=5)
+
+
+def test_there_are_no_weights():
+    with pytest.raises(models.WeightsError, match="exists in neither torchvision nor timm"):
+        models.save_weights(models.create_model("shufflenet_v1_g1"), {}, "x.safetensors")
