@@ -129,14 +129,23 @@ def pointwise(x: Array, kernel: Array, window: Window) -> Array:
     return _dot(pixels, kernel[0, 0], window)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def depthwise(x: Array, kernel: Array, window: Window) -> Array:
-    """Convolves every channel on its own, by one multiplication and addition per tap.
+    """Convolves every channel on its own, in float32 or better."""
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    maps = x.astype(wide)
+    if kernel.shape[3] > x.shape[3]:
+        maps = jnp.repeat(maps, kernel.shape[3] // x.shape[3], axis=-1)
+    return _depthwise(maps, kernel[:, :, 0].astype(wide), window).astype(x.dtype)
 
-    The gradient to the kernel sums over all pixels per tap. That is fast chunk by chunk only, which
-    would slow down the rest: hence the derivative to each argument has its own form.
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _depthwise(x: Array, taps: Array, window: Window) -> Array:
+    """Sums shifted maps, each multiplied by a tap (rows, columns, channels).
+
+    Three sums of shifts make up the output and the two gradients, and each wants another form; so
+    the derivative to each argument is written in that whose transpose is fast.
     """
-    return _multiply_taps(x, kernel, window)
+    return _multiply_taps(x, taps, window)
 
 
 def _depthwise_jvp(
@@ -144,20 +153,20 @@ def _depthwise_jvp(
     primals: tuple[Array, Array],
     tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
 ) -> tuple[Array, Array]:
-    x, kernel = primals
-    dx, dkernel = tangents
+    x, taps = primals
+    dx, dtaps = tangents
+    y = _depthwise(x, taps, window)
     parts = []
     if not isinstance(dx, SymbolicZero):
-        parts.append(_multiply_taps(dx, kernel, window))
-    if not isinstance(dkernel, SymbolicZero):
+        parts.append(_scatter_taps(dx, taps, window, y))
+    if not isinstance(dtaps, SymbolicZero):
         parts.append(
-            _by_chunks(lambda chunk, taps: _multiply_taps(chunk, taps, window), x, dkernel)
+            _by_chunks(lambda chunk, t: _multiply_taps(chunk, t, window, loop=True), x, dtaps)
         )
-    y = depthwise(x, kernel, window)
     return y, _sum(parts) if parts else jnp.zeros_like(y)
 
 
-depthwise.defjvp(_depthwise_jvp, symbolic_zeros=True)
+_depthwise.defjvp(_depthwise_jvp, symbolic_zeros=True)
 
 
 def grouped(x: Array, kernel: Array, window: Window) -> Array:
@@ -260,42 +269,75 @@ def _join_groups(kernel: Array, groups: int, joined: int) -> Array:
     return (apart * mine).reshape(-1, rows, columns, joined * channels, joined * shape[-1])
 
 
-def _multiply_taps(x: Array, kernel: Array, window: Window) -> Array:
-    """Sums shifted maps, each multiplied by a tap, in float32 or better."""
-    rows, columns, _, features = kernel.shape
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    maps = x.astype(wide)
-    if features > x.shape[-1]:
-        maps = jnp.repeat(maps, features // x.shape[-1], axis=-1)
-    taps = kernel.astype(wide)
-    if rows * columns <= UNROLLED_TAPS:
-        y = _sum(
+def _multiply_taps(x: Array, taps: Array, window: Window, loop: bool = False) -> Array:
+    """Sums shifted maps, each multiplied by a tap (rows, columns, channels).
+
+    With `loop`, or with many taps, it goes through the rows of the kernel in a loop, which compiles
+    faster.
+    """
+    rows, columns, _ = taps.shape
+    if rows == 1 or not (loop or rows * columns > UNROLLED_TAPS):
+        return _sum(
             shift * tap
             for shift, tap in zip(
-                _shifts(maps, (rows, columns), window),
-                taps.reshape(rows * columns, features),
+                _shifts(x, (rows, columns), window),
+                taps.reshape(rows * columns, -1),
                 strict=True,
             )
         )
-        return y.astype(x.dtype)
-    padded = _pad(maps, window)
-    (out_height, _), (down, _) = _out_size(padded.shape, (rows, columns), window), window.strides
-    row_window = window._replace(pads=((0, 0), (0, 0)))
+    padded = _pad(x, window)
+    size = _out_size(padded.shape, (rows, columns), window)
+    reach = (size[0] - 1) * window.strides[0] + 1
+    inner = window._replace(pads=((0, 0), (0, 0)))
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
-    def row_of_taps(row: tuple[Array, Array]) -> Array:
-        index, row_taps = row
-        reach = (out_height - 1) * down + 1
+    def row_of_taps(index: Array, row: Array) -> Array:
         strip = lax.dynamic_slice_in_dim(padded, index * window.dilation[0], reach, axis=1)
-        shifts = _shifts(strip, (1, columns), row_window)
-        return _sum(shift * tap for shift, tap in zip(shifts, row_taps[:, 0], strict=True))
+        shifts = _shifts(strip, (1, columns), inner)
+        return _sum(shift * tap for shift, tap in zip(shifts, row, strict=True))
 
     def add_row(total: Array, row: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + row_of_taps(row), None
+        return total + row_of_taps(*row), None
 
-    shape = (x.shape[0], *_out_size(padded.shape, (rows, columns), window), features)
-    total, _ = lax.scan(add_row, jnp.zeros(shape, wide), (jnp.arange(rows), taps))
-    return total.astype(x.dtype)
+    total = jnp.zeros((x.shape[0], *size, x.shape[3]), x.dtype)
+    return lax.scan(add_row, total, (jnp.arange(rows), taps))[0]
+
+
+def _scatter_taps(x: Array, taps: Array, window: Window, like: Array) -> Array:
+    """What `_multiply_taps` computes, in the form whose transpose is a sum of shifts too.
+
+    It is itself a transpose: of the transposed convolution with the flipped kernel, which is the
+    gradient to the maps.
+    """
+
+    def to_maps(gradient: Array) -> Array:
+        spread = [
+            ((taps.shape[axis] - 1) * window.dilation[axis] - window.pads[axis][0], 0)
+            for axis in (0, 1)
+        ]
+        high = [
+            x.shape[1 + axis]
+            - _spread_size(
+                like.shape[1 + axis],
+                (taps.shape[axis] - 1) * window.dilation[axis] + 1,
+                spread[axis],
+                window.strides[axis],
+            )
+            for axis in (0, 1)
+        ]
+        back = Window(
+            pads=tuple((low, more) for (low, _), more in zip(spread, high, strict=True)),
+            spread=window.strides,
+            dilation=window.dilation,
+            groups=x.shape[3],
+        )
+        flipped = taps[::-1, ::-1, None, :]
+        if back.spread == (1, 1):
+            return _multiply_taps(gradient, flipped[:, :, 0], back)
+        return transposed(gradient, flipped, back)
+
+    (y,) = jax.linear_transpose(to_maps, like)(x)
+    return y
 
 
 def _by_chunks(function: Callable[[Array, Array], Array], x: Array, taps: Array) -> Array:
