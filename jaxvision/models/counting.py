@@ -4,13 +4,14 @@ import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxvision._trees import path_name
+from jaxvision.ops import ConvTranspose
 
 Path = tuple[str, ...]
 
@@ -121,6 +122,8 @@ def summary(
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     outputs: dict[Path, tuple[str, Any]] = {}
+    products: dict[Path, int] = defaultdict(int)
+    convolutions: set[Path] = set()
 
     def note(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         path = context.module.path
@@ -129,6 +132,9 @@ def summary(
         outputs[path] = (type(context.module).__name__, None)  # keeps the order of calls
         result = call(*args, **kwargs)
         outputs[path] = (outputs[path][0], result)
+        if isinstance(context.module, nn.Conv | nn.ConvTranspose | ConvTranspose):
+            convolutions.add(path)
+            products[path] += _of_layer(context.module, args[0].shape, result.shape)
         return result
 
     with nn.intercept_methods(note):
@@ -136,8 +142,7 @@ def summary(
     parameters: dict[Path, int] = defaultdict(int)
     for leaf_path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
         parameters[tuple(path_name(leaf_path).split("/"))] += leaf.size
-    products: dict[Path, int] = defaultdict(int)
-    _count_products(traced.jaxpr, (), 1, products, outputs.keys())
+    _count_products(traced.jaxpr, (), 1, _Counts(products, {*outputs}, convolutions))
     layers = [
         LayerSummary(
             path="/".join(path),
@@ -164,28 +169,34 @@ def _within(path: Path, counts: dict[Path, int]) -> int:
     return sum(count for where, count in counts.items() if where[: len(path)] == path)
 
 
-def _count_products(
-    jaxpr: Any, scope: Path, times: int, counts: dict[Path, int], modules: Any
-) -> None:
+class _Counts(NamedTuple):
+    """Multiply-adds by module, all modules, and those whose products are counted already."""
+
+    products: dict[Path, int]
+    modules: set[Path]
+    counted: set[Path]
+
+
+def _count_products(jaxpr: Any, scope: Path, times: int, counts: _Counts) -> None:
     """Adds the multiply-adds of a traced function to those of the modules they are in."""
     for equation in jaxpr.eqns:
         where = (*scope, *str(equation.source_info.name_stack).split("/"))
+        module = _innermost(where, counts.modules)
+        if module in counts.counted:
+            continue
         name = equation.primitive.name
         if name == "dot_general":
-            counts[_module(where, modules)] += times * _of_dot(equation)
+            counts.products[module] += times * _of_dot(equation)
         elif name == "conv_general_dilated":
-            counts[_module(where, modules)] += times * _of_convolution(equation)
-        elif name == "cond":  # one form per platform, of which XLA's own is the last
-            _count_products(equation.params["branches"][-1].jaxpr, where, times, counts, modules)
-        else:
-            steps = equation.params.get("length", 1) if name == "scan" else 1
-            for inner in equation.params.values():
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    _count_products(inner, where, times * steps, counts, modules)
+            counts.products[module] += times * _of_convolution(equation)
+        steps = equation.params.get("length", 1) if name == "scan" else 1
+        for inner in equation.params.values():
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                _count_products(inner, where, times * steps, counts)
 
 
-def _module(scope: Path, modules: Any) -> Path:
+def _innermost(scope: Path, modules: set[Path]) -> Path:
     """The innermost module among the names of a scope, which has those of functions too."""
     path: Path = ()
     for name in scope:
@@ -203,6 +214,13 @@ def _of_dot(equation: Any) -> int:
 def _of_convolution(equation: Any) -> int:
     kernel = equation.invars[1].aval.shape
     features = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
-    per_output = math.prod(kernel) // features
-    zeros = math.prod(equation.params["lhs_dilation"])  # between inputs; they are not multiplied
-    return math.prod(equation.outvars[0].aval.shape) * per_output // zeros
+    return math.prod(equation.outvars[0].aval.shape) * (math.prod(kernel) // features)
+
+
+def _of_layer(layer: Any, images: tuple[int, ...], result: tuple[int, ...]) -> int:
+    """Those of a convolution layer, whatever it is computed by; a tap on padding counts too."""
+    size = layer.kernel_size
+    taps = size if isinstance(size, int) else math.prod(size)
+    if isinstance(layer, nn.Conv):
+        return math.prod(result) * taps * (images[-1] // layer.feature_group_count)
+    return math.prod(images) * taps * layer.features

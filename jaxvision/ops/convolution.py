@@ -3,11 +3,12 @@
 XLA's CPU backend convolves well with many channels per group. Its depthwise and grouped
 convolutions, the gradient of its 1x1 convolutions and that of its transposed ones are 3 to 400
 times slower than need be (`benchmarks/convolutions.py` measures how much), and have other forms
-with the same result: see `lowerings`. On other platforms XLA's own stays.
+with the same result: see `lowerings`. On other platforms, which `jax.default_backend` tells, XLA's
+own stays.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -76,16 +77,21 @@ def conv_general_dilated(
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
+    # The forms are right on every platform, so the choice may be made while tracing. To leave it
+    # to `lax.platform_dependent` would trace and differentiate both for every convolution.
+    if jax.default_backend() != "cpu":
+        return native(lhs, rhs)
     is_maps = (
         lhs.ndim == rhs.ndim == 4
         and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
         == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
         and lhs.dtype == rhs.dtype
         and jnp.issubdtype(lhs.dtype, jnp.floating)
+        and lhs.shape[3] == rhs.shape[2] * feature_group_count
+        and rhs.shape[3] % feature_group_count == 0
     )
     if not is_maps or batch_group_count != 1 or preferred_element_type is not None:
         return native(lhs, rhs)
-    shape = jax.eval_shape(native, lhs, rhs).shape  # so that what is wrong is said as XLA says it
     window = _window(
         lhs.shape,
         rhs.shape,
@@ -97,10 +103,9 @@ def conv_general_dilated(
         precision,
     )
     form = lowerings.for_cpu(lhs.shape, rhs.shape, window)
-    if form is None or 0 in (*lhs.shape, *rhs.shape, *shape):
+    if form is None or 0 in (*lhs.shape, *rhs.shape):
         return native(lhs, rhs)
-    on_cpu: Callable[..., jax.Array] = functools.partial(form, window=window)
-    return lax.platform_dependent(lhs, rhs, cpu=on_cpu, default=native)
+    return form(lhs, rhs, window=window)
 
 
 def conv_transpose(

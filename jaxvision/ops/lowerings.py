@@ -9,7 +9,7 @@ them.
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -20,12 +20,12 @@ from jax.custom_derivatives import SymbolicZero
 Array = jax.Array
 Form = Callable[..., Array]
 
-CHUNK_BYTES = 2**19
+CHUNK_BYTES = 2**20
 """What a chunk of a batch may take, so that it and its results stay in the second-level cache."""
 BLOCK_CHANNELS = 32
 """How many channels of groups are joined into one block: less leaves vector units idle, more
 multiplies more zeros."""
-UNROLLED_BLOCKS = 4
+UNROLLED_BLOCKS = 2
 """So many blocks of groups are convolved one after the other, more in a loop: it compiles once."""
 UNROLLED_TAPS = 64
 """Kernels of more taps are gone through row by row in a loop, to keep compilation short."""
@@ -158,7 +158,7 @@ def _depthwise_jvp(
     y = _depthwise(x, taps, window)
     parts = []
     if not isinstance(dx, SymbolicZero):
-        parts.append(_scatter_taps(dx, taps, window, y))
+        parts.append(_scatter_taps(dx, taps, window))
     if not isinstance(dtaps, SymbolicZero):
         parts.append(
             _by_chunks(lambda chunk, t: _multiply_taps(chunk, t, window, loop=True), x, dtaps)
@@ -174,8 +174,7 @@ def grouped(x: Array, kernel: Array, window: Window) -> Array:
 
     A block joins neighbouring groups; what lies outside their own channels in its kernel is zero.
     """
-    rows, columns, channels, features = kernel.shape
-    joined = max(1, min(window.groups, BLOCK_CHANNELS // channels))
+    joined = max(1, min(window.groups, BLOCK_CHANNELS // kernel.shape[2]))
     while window.groups % joined:
         joined -= 1
     num_blocks = window.groups // joined
@@ -188,17 +187,34 @@ def grouped(x: Array, kernel: Array, window: Window) -> Array:
         ]
         return jnp.concatenate(parts, axis=-1)
 
-    @functools.partial(jax.checkpoint, prevent_cse=False)
+    return _convolve_blocks(x, kernels, alone)
+
+
+@functools.partial(jax.jit, static_argnames=("window",))
+def _convolve_blocks(x: Array, kernels: Array, window: Window) -> Array:
+    """Convolves blocks of channels apart, each with its own kernel.
+
+    One after the other stays in the cache; where all fit in it, all at once compiles faster.
+    """
+    num_blocks, rows, columns, _, features = kernels.shape
+
     def convolve_block(block: tuple[Array, Array]) -> Array:
-        maps, taps = block
-        shifts = _shifts(maps, (rows, columns), alone)
-        matrices = taps.reshape(rows * columns, *taps.shape[2:])
-        return _sum(_dot(*pair, alone) for pair in zip(shifts, matrices, strict=True))
+        maps, kernel = block
+        shifts = [*_shifts(maps, (rows, columns), window)]
+        seen = (
+            jnp.concatenate(shifts[i : i + columns], -1) for i in range(0, len(shifts), columns)
+        )
+        matrices = kernel.reshape(rows, -1, features)
+        return _sum(_dot(*pair, window) for pair in zip(seen, matrices, strict=True))
 
     # (block, batch, height, width, channels of a block): what a block needs lies together.
     blocks = jnp.moveaxis(x.reshape(*x.shape[:3], num_blocks, -1), 3, 0)
-    results = lax.map(convolve_block, (blocks, kernels))
-    return jnp.moveaxis(results, 0, 3).reshape(*results.shape[1:4], features)
+    if x.size * 4 <= CHUNK_BYTES:
+        results = jax.vmap(convolve_block)((blocks, kernels))
+    else:
+        again = jax.checkpoint(convolve_block, prevent_cse=False)
+        results = lax.map(again, (blocks, kernels))
+    return jnp.moveaxis(results, 0, 3).reshape(*results.shape[1:4], -1)
 
 
 def transposed(x: Array, kernel: Array, window: Window) -> Array:
@@ -269,6 +285,7 @@ def _join_groups(kernel: Array, groups: int, joined: int) -> Array:
     return (apart * mine).reshape(-1, rows, columns, joined * channels, joined * shape[-1])
 
 
+@functools.partial(jax.jit, static_argnames=("window", "loop"))
 def _multiply_taps(x: Array, taps: Array, window: Window, loop: bool = False) -> Array:
     """Sums shifted maps, each multiplied by a tap (rows, columns, channels).
 
@@ -286,64 +303,65 @@ def _multiply_taps(x: Array, taps: Array, window: Window, loop: bool = False) ->
             )
         )
     padded = _pad(x, window)
-    size = _out_size(padded.shape, (rows, columns), window)
-    reach = (size[0] - 1) * window.strides[0] + 1
-    inner = window._replace(pads=((0, 0), (0, 0)))
+    height, width = _out_size(padded.shape[1:3], (rows, columns), window)
+    (down, across), (row_step, column_step) = window.strides, window.dilation
+    reach = (len(x), (height - 1) * down + 1, (width - 1) * across + 1, x.shape[3])
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
-    def row_of_taps(index: Array, row: Array) -> Array:
-        strip = lax.dynamic_slice_in_dim(padded, index * window.dilation[0], reach, axis=1)
-        shifts = _shifts(strip, (1, columns), inner)
-        return _sum(shift * tap for shift, tap in zip(shifts, row, strict=True))
+    def multiply_tap(index: Array, tap: Array) -> Array:
+        row, column = index // columns * row_step, index % columns * column_step
+        return lax.dynamic_slice(padded, (0, row, column, 0), reach)[:, ::down, ::across] * tap
 
-    def add_row(total: Array, row: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + row_of_taps(*row), None
+    def add_tap(total: Array, tap: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + multiply_tap(*tap), None
 
-    total = jnp.zeros((x.shape[0], *size, x.shape[3]), x.dtype)
-    return lax.scan(add_row, total, (jnp.arange(rows), taps))[0]
+    total = jnp.zeros((len(x), height, width, x.shape[3]), x.dtype)
+    flat = taps.reshape(rows * columns, -1)
+    return lax.scan(add_tap, total, (jnp.arange(rows * columns), flat))[0]
 
 
-def _scatter_taps(x: Array, taps: Array, window: Window, like: Array) -> Array:
-    """What `_multiply_taps` computes, in the form whose transpose is a sum of shifts too.
+@functools.partial(jax.jit, static_argnames=("window",))
+def _scatter_taps(x: Array, taps: Array, window: Window) -> Array:
+    """What `_multiply_taps` computes, as a sum of multiplied maps that are shifted.
 
-    It is itself a transpose: of the transposed convolution with the flipped kernel, which is the
-    gradient to the maps.
+    It is slower, and its transpose as fast as `_multiply_taps`: a sum of shifts of one padded map.
     """
+    rows, columns, _ = taps.shape
+    height, width = _out_size(
+        [size + sum(pads) for size, pads in zip(x.shape[1:3], window.pads, strict=True)],
+        (rows, columns),
+        window,
+    )
+    zero = jnp.zeros((), x.dtype)
+    (down, across), (row_step, column_step) = window.strides, window.dilation
 
-    def to_maps(gradient: Array) -> Array:
-        spread = [
-            ((taps.shape[axis] - 1) * window.dilation[axis] - window.pads[axis][0], 0)
-            for axis in (0, 1)
+    def shifted(row: int, column: int) -> Array:
+        edges = [
+            ((count - 1 - index) * step, index * step, 0)
+            for index, count, step in ((row, rows, row_step), (column, columns, column_step))
         ]
-        high = [
-            x.shape[1 + axis]
-            - _spread_size(
-                like.shape[1 + axis],
-                (taps.shape[axis] - 1) * window.dilation[axis] + 1,
-                spread[axis],
-                window.strides[axis],
-            )
-            for axis in (0, 1)
-        ]
-        back = Window(
-            pads=tuple((low, more) for (low, _), more in zip(spread, high, strict=True)),
-            spread=window.strides,
-            dilation=window.dilation,
-            groups=x.shape[3],
+        return lax.pad(x * taps[row, column], zero, [(0, 0, 0), *edges, (0, 0, 0)])
+
+    everywhere = _sum(shifted(row, column) for row in range(rows) for column in range(columns))
+    starts = [
+        (count - 1) * step - low
+        for count, step, (low, _) in zip(taps.shape[:2], window.dilation, window.pads, strict=True)
+    ]
+    edges = [
+        (-start, start + (count - 1) * stride + 1 - size, 0)
+        for start, count, stride, size in zip(
+            starts, (height, width), window.strides, everywhere.shape[1:3], strict=True
         )
-        flipped = taps[::-1, ::-1, None, :]
-        if back.spread == (1, 1):
-            return _multiply_taps(gradient, flipped[:, :, 0], back)
-        return transposed(gradient, flipped, back)
-
-    (y,) = jax.linear_transpose(to_maps, like)(x)
-    return y
+    ]
+    return lax.pad(everywhere, zero, [(0, 0, 0), *edges, (0, 0, 0)])[:, ::down, ::across]
 
 
 def _by_chunks(function: Callable[[Array, Array], Array], x: Array, taps: Array) -> Array:
     """Applies a function to as many images at a time as fit a cache."""
-    images = max(1, CHUNK_BYTES // (4 * math.prod(x.shape[1:])))
+    images = max(1, CHUNK_BYTES // (8 * math.prod(x.shape[1:])))
     size = max(count for count in range(1, min(images, len(x)) + 1) if len(x) % count == 0)
+    if size == len(x):
+        return function(x, taps)
     chunks = x.reshape(-1, size, *x.shape[1:])
     again = jax.checkpoint(lambda chunk: function(chunk, taps), prevent_cse=False)
     results = lax.map(again, chunks)
@@ -353,7 +371,7 @@ def _by_chunks(function: Callable[[Array, Array], Array], x: Array, taps: Array)
 def _shifts(x: Array, taps: tuple[int, int], window: Window) -> Iterator[Array]:
     """What each tap of a kernel sees, row by row."""
     padded = _pad(x, window)
-    height, width = _out_size(padded.shape, taps, window)
+    height, width = _out_size(padded.shape[1:3], taps, window)
     (down, across), (rows, columns) = window.strides, window.dilation
     for row in range(0, taps[0] * rows, rows):
         for column in range(0, taps[1] * columns, columns):
@@ -377,11 +395,11 @@ def _pad(x: Array, window: Window) -> Array:
     return lax.pad(x, jnp.zeros((), x.dtype), edges)
 
 
-def _out_size(padded: tuple[int, ...], taps: tuple[int, int], window: Window) -> tuple[int, int]:
+def _out_size(padded: Sequence[int], taps: tuple[int, int], window: Window) -> tuple[int, int]:
     height, width = (
         (size - step * (count - 1) - 1) // stride + 1
         for size, count, stride, step in zip(
-            padded[1:3], taps, window.strides, window.dilation, strict=True
+            padded, taps, window.strides, window.dilation, strict=True
         )
     )
     return height, width

@@ -5,6 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvision import models
+from jaxvision.ops import lowerings
+
 
 @pytest.fixture
 def count_parameters():
@@ -43,35 +46,19 @@ def count_multiply_adds():
     """Counts the multiplications of a model's convolutions and dense layers for an image."""
 
     def count(model, shape):
-        traced = jax.make_jaxpr(model.init_with_output)(jax.random.key(0), jnp.zeros(shape))
-        return _multiply_adds(traced.jaxpr)
+        return models.summary(model, shape, show=False).multiply_adds
 
     return count
 
 
-def _multiply_adds(jaxpr):
-    total = 0
-    for equation in jaxpr.eqns:
-        inner = [getattr(p, "jaxpr", None) for p in equation.params.values()]
-        total += sum(_multiply_adds(p) for p in inner if hasattr(p, "eqns"))
-        if equation.primitive.name == "conv_general_dilated":
-            kernel = equation.invars[1].aval
-            features = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
-            total += equation.outvars[0].aval.size * kernel.size // features
-        elif equation.primitive.name == "dot_general":
-            ((contracted, _), _) = equation.params["dimension_numbers"]
-            taken = [equation.invars[0].aval.shape[axis] for axis in contracted]
-            total += equation.outvars[0].aval.size * int(np.prod(taken))
-    return total
-
-
 @pytest.fixture
-def receptive_field():
+def receptive_field(monkeypatch):
     """Gives the side of the square of inputs that one output of a traced function can see.
 
     It follows the jaxpr: a window of k taps, d apart, over values s inputs apart widens the field
     by (k - 1) * d * s. Where branches meet, the widest counts.
     """
+    monkeypatch.setattr(lowerings, "for_cpu", lambda *shapes: None)  # XLA's convolutions only
 
     def measure(function, image):
         closed = jax.make_jaxpr(function)(image)
@@ -108,10 +95,6 @@ def _follow(jaxpr, fields):
         seen = [field(value) for value in equation.invars]
         given = [f for f in seen if f is not None]
         if not given:
-            continue
-        if equation.primitive.name == "cond":  # the form for each platform; the last is XLA's own
-            outputs = _follow(equation.params["branches"][-1].jaxpr, seen[1:])
-            known.update(zip(equation.outvars, outputs, strict=True))
             continue
         inner = [getattr(p, "jaxpr", None) for p in equation.params.values()]
         inner = [p for p in inner if hasattr(p, "eqns")]

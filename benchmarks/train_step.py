@@ -1,0 +1,180 @@
+"""Times whole training steps against plain Flax layers and, where it is installed, torch.
+
+    python benchmarks/train_step.py
+
+Each row is a model in float32: milliseconds of a step of SGD with momentum on a batch of random
+images, and seconds to trace and compile it. "flax" is the same model of jaxvision over
+`flax.linen.Conv`; "torch" is torchvision's in eager mode with channels last (it needs torch and
+torchvision, which may be installed without its compiled operators). Contenders take turns, and the
+least of several times counts.
+"""
+
+import dataclasses
+import math
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import numpy as np
+import tyro
+
+from jaxvision import models, train
+from jaxvision.models.layers import convolution
+
+try:
+    import torch
+
+    sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests" / "fixtures"))
+    from load_torchvision import load_torchvision
+
+    torchvision = load_torchvision()
+except ImportError:
+    torch = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A model and what it is trained on.
+
+    Attributes:
+        name: Of the model.
+        size: Height and width of the images.
+        batch: How many images.
+        options: Of the model.
+    """
+
+    name: str
+    size: int
+    batch: int = 32
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+CASES = [
+    Case("lenet5", 32, 128),
+    Case("resnet18", 32, options={"small_images": True}),
+    Case("resnext50_32x4d", 64),
+    Case("mobilenet_v2", 64),
+    Case("shufflenet_v2_x1_0", 64),
+    Case("densenet121", 64),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the measurement."""
+
+    rounds: int = 5
+    """How often each is timed."""
+    only: tuple[str, ...] = ()
+    """Names of models; none for all."""
+
+
+def main(settings: Settings) -> None:
+    """Prints the table."""
+    titles = ["ours ms", "flax ms", "torch ms", "flax/ours", "torch/ours"]
+    titles += ["ours compile s", "flax compile s", "ours/flax"]
+    print(f"{'model':24}" + "".join(f"{title:>16}" for title in titles), flush=True)
+    against_torch = []
+    for case in CASES:
+        if settings.only and case.name not in settings.only:
+            continue
+        ours, ours_compile = jax_step(case)
+        with mock.patch.object(convolution, "Conv", nn.Conv):
+            plain, plain_compile = jax_step(case)
+        runs = {"ours": ours, "flax": plain}
+        if torch:
+            runs["torch"] = torch_step(case)
+        times = dict.fromkeys([*runs, "torch"], math.inf)
+        for _ in range(settings.rounds):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run()
+                times[name] = min(times[name], time.perf_counter() - start)
+        against_torch.append(times["torch"] / times["ours"])
+        numbers = [1e3 * times[name] for name in ("ours", "flax", "torch")]
+        numbers += [times["flax"] / times["ours"], against_torch[-1]]
+        numbers += [ours_compile, plain_compile, ours_compile / plain_compile]
+        print(f"{case.name:24}" + "".join(f"{number:16.2f}" for number in numbers), flush=True)
+    if torch:
+        mean = math.exp(sum(map(math.log, against_torch)) / len(against_torch))
+        print(f"geometric mean of torch/ours: {mean:.2f}")
+
+
+def jax_step(case: Case) -> tuple[Callable[[], Any], float]:
+    """A function that runs a step, and the seconds that tracing and compiling it took."""
+    jax.clear_caches()
+    random = np.random.default_rng(0)
+    channels = 1 if case.name == "lenet5" else 3
+    shape = (case.batch, case.size, case.size, channels)
+    batch = {
+        "image": random.standard_normal(shape, dtype=np.float32),
+        "label": random.integers(0, 10, case.batch),
+    }
+    model = models.create_model(case.name, num_classes=10, **case.options)
+    tx = train.create_optimizer("momentum", 0.01)
+    step = train.make_train_step(train.classification.make_loss_fn(model), tx)
+    state = step.prepare(train.init_state(jax.random.key(0), model, tx, batch))
+    batch = jax.device_put(batch)
+    start = time.perf_counter()
+    compiled = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+    seconds = time.perf_counter() - start
+    latest = [state]
+
+    def run() -> None:
+        latest[0], _ = compiled(latest[0], batch)
+        jax.block_until_ready(latest[0])
+
+    run()
+    return run, seconds
+
+
+def torch_step(case: Case) -> Callable[[], Any]:
+    """The same of torch."""
+    network = torch_network(case).to(memory_format=torch.channels_last).train()
+    tx = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    channels = 1 if case.name == "lenet5" else 3
+    images = torch.randn(case.batch, channels, case.size, case.size)
+    images = images.to(memory_format=torch.channels_last)
+    labels = torch.randint(0, 10, (case.batch,))
+
+    def run() -> None:
+        tx.zero_grad()
+        torch.nn.functional.cross_entropy(network(images), labels).backward()
+        tx.step()
+
+    run()
+    return run
+
+
+def torch_network(case: Case) -> Any:
+    """The network of torchvision, but for LeNet, which it lacks."""
+    layers = torch.nn
+    if case.name == "lenet5":
+        return layers.Sequential(
+            layers.Conv2d(1, 6, 5),
+            layers.ReLU(),
+            layers.MaxPool2d(2),
+            layers.Conv2d(6, 16, 5),
+            layers.ReLU(),
+            layers.MaxPool2d(2),
+            layers.Flatten(),
+            layers.Linear(400, 120),
+            layers.ReLU(),
+            layers.Linear(120, 84),
+            layers.ReLU(),
+            layers.Linear(84, 10),
+        )
+    network = torchvision.models.get_model(case.name, weights=None, num_classes=10)
+    if case.options.get("small_images"):
+        network.conv1 = layers.Conv2d(3, 64, 3, 1, 1, bias=False)
+        network.maxpool = layers.Identity()
+    return network
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
