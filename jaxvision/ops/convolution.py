@@ -103,7 +103,7 @@ def conv_general_dilated(
         precision,
     )
     form = lowerings.for_cpu(lhs.shape, rhs.shape, window)
-    if form is None or 0 in (*lhs.shape, *rhs.shape):
+    if form is None or 0 in (*lhs.shape, *rhs.shape) or not _fits(lhs.shape, rhs.shape, window):
         return native(lhs, rhs)
     return form(lhs, rhs, window=window)
 
@@ -188,6 +188,16 @@ def _window(
         padding = lax.padtype_to_pads(inputs, taps, strides, padding)
     pads = tuple((int(low), int(high)) for low, high in padding)
     return Window(strides, pads, lhs_dilation, rhs_dilation, groups, precision)
+
+
+def _fits(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
+    """Whether there is an output."""
+    return all(
+        _reach(size, spread) + low + high >= _reach(taps, step)
+        for size, spread, (low, high), taps, step in zip(
+            lhs[1:3], window.spread, window.pads, rhs[:2], window.dilation, strict=True
+        )
+    )
 
 
 def _reach(taps: int, dilation: int) -> int:

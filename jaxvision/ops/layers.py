@@ -42,6 +42,7 @@ class ConvTranspose(nn.Module):
         bias_init: The bias to start from.
         transpose_kernel: Whether the kernel is that of the convolution whose gradient this is.
 
+    >>> import jax
     >>> layer = ConvTranspose(8, (4, 4), strides=(2, 2))
     >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 5, 16)))[0].shape
     (2, 10, 10, 8)
