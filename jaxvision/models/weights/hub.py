@@ -22,6 +22,11 @@ WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 
 # What timm calls models that are called otherwise here.
 TIMM_NAMES: Mapping[str, str] = {
+    "legacy_senet154": "senet154",
+    "legacy_seresnet50": "se_resnet50",
+    "legacy_seresnext50_32x4d": "se_resnext50_32x4d",
+    "legacy_xception": "xception",
+    "mixer_b16_224": "mixer_b_16",
     "mobilenetv1_100": "mobilenet_v1",
     "mobilenetv1_125": "mobilenet_v1",
     "mobilenetv2_035": "mobilenet_v2",
@@ -31,20 +36,46 @@ TIMM_NAMES: Mapping[str, str] = {
     "mobilenetv2_140": "mobilenet_v2",
     "mobilenetv3_large_100": "mobilenet_v3_large",
     "mobilenetv3_small_100": "mobilenet_v3_small",
+    "resnetv2_101": "preact_resnet101",
+    "resnetv2_152": "preact_resnet152",
+    "resnetv2_18": "preact_resnet18",
+    "resnetv2_34": "preact_resnet34",
+    "resnetv2_50": "preact_resnet50",
+    "seresnet50": "se_resnet50",
+    "seresnext50_32x4d": "se_resnext50_32x4d",
+    "swin_tiny_patch4_window7_224": "swin_t",
+    "vit_base_patch16_224": "vit_b_16",
+    "vit_base_patch16_384": "vit_b_16",
+    "vit_base_patch32_224": "vit_b_32",
+    "vit_base_patch32_384": "vit_b_32",
+    "vit_large_patch16_224": "vit_l_16",
+    "vit_large_patch16_384": "vit_l_16",
+    "vit_large_patch32_224": "vit_l_32",
+    "vit_large_patch32_384": "vit_l_32",
+    "vit_small_patch16_224": "vit_s_16",
+    "vit_small_patch16_384": "vit_s_16",
+    "vit_small_patch32_224": "vit_s_32",
+    "vit_small_patch32_384": "vit_s_32",
+    "vit_tiny_patch16_224": "vit_ti_16",
+    "vit_tiny_patch16_384": "vit_ti_16",
 }
 
 # What timm has in its models where ours have another default.
 TIMM_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "efficientnet_b5": {"epsilon": 1e-5},
-    "efficientnet_b6": {"epsilon": 1e-5},
-    "efficientnet_b7": {"epsilon": 1e-5},
+    "efficientnet_b5": {"epsilon": 1e-05},
+    "efficientnet_b6": {"epsilon": 1e-05},
+    "efficientnet_b7": {"epsilon": 1e-05},
+    "inception_v3": {"auxiliary_heads": False},
+    "legacy_senet154": {"original": True},
+    "legacy_seresnet50": {"original": True},
+    "legacy_seresnext50_32x4d": {"original": True},
     "mobilenetv1_125": {"width_multiplier": 1.25},
     "mobilenetv2_035": {"width_multiplier": 0.35},
     "mobilenetv2_050": {"width_multiplier": 0.5},
     "mobilenetv2_075": {"width_multiplier": 0.75},
     "mobilenetv2_140": {"width_multiplier": 1.4},
-    "mobilenetv3_large_100": {"epsilon": 1e-5},
-    "mobilenetv3_small_100": {"epsilon": 1e-5},
+    "mobilenetv3_large_100": {"epsilon": 1e-05},
+    "mobilenetv3_small_100": {"epsilon": 1e-05},
 }
 
 

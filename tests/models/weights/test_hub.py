@@ -6,12 +6,14 @@ import pathlib
 
 import huggingface_hub
 import jax
+import make_torch_zoo as zoo
 import numpy as np
 import pytest
 from huggingface_hub import errors
 
 from jaxvision import data, models
 from jaxvision.models.weights import hub
+from jaxvision.models.weights.hub import TIMM_NAMES, TIMM_OPTIONS
 
 CONFIG = {
     "architecture": "resnet18",
@@ -193,3 +195,13 @@ def test_weights_of_timm_are_loaded_as_timm_has_them(tmp_path: pathlib.Path) -> 
         models.load_weights(models.create_model("mobilenet_v3_small", num_classes=3), file)
     with pytest.warns(UserWarning, match=r"has epsilon=0.001 elsewhere, but epsilon=1e-05 here"):
         models.save_weights(model, variables, tmp_path / "other.safetensors", layout="torchvision")
+
+
+def test_every_model_of_timm_is_known_by_its_name_there() -> None:
+    cases = [case for case in zoo.CASES if case.library == "timm" and case.there != "vgg11"]
+    known = {case.there: TIMM_NAMES.get(case.there, case.there) for case in cases}
+    assert known == {case.there: case.name for case in cases}
+    assert {case.there: TIMM_OPTIONS.get(case.there, {}) for case in cases} == {
+        case.there: case.ours for case in cases
+    }
+    assert set(TIMM_NAMES.values()) <= set(models.list_models())
