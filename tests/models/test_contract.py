@@ -90,6 +90,11 @@ def shape_for(name, channels=3):
     return (2, *(sizes[0] if sizes else (33, 47)), channels)
 
 
+def quickly_compiled(function):
+    """Compiles without optimizing what runs once."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
 def build(case, **options):
     name = case.split()[0]
     model = models.create_model(name, num_classes=5, **COMPUTED[case], **options)
@@ -221,7 +226,7 @@ def test_float64_images_and_parameters_compute_in_float64(case):
 
 def test_logits_are_finite_and_differ_between_images(filled):
     _, model, images, variables = filled
-    logits = jax.jit(model.apply)(variables, images)
+    logits = quickly_compiled(model.apply)(variables, images)
     assert jnp.isfinite(logits).all()
     assert jnp.abs(logits[0] - logits[1]).max() > 1e-3
 
@@ -229,7 +234,7 @@ def test_logits_are_finite_and_differ_between_images(filled):
 def test_the_three_calls_agree(filled):
     case, model, images, variables = filled
 
-    @jax.jit
+    @quickly_compiled
     def calls(variables, x):
         vector = model.apply(variables, x, method="embed")
         head = variables["params"]["head"]
@@ -245,9 +250,9 @@ def test_the_three_calls_agree(filled):
 
 def test_bfloat16_is_near_float32(filled):
     case, model, images, variables = filled
-    expected = jax.jit(model.apply)(variables, images)
+    expected = quickly_compiled(model.apply)(variables, images)
     half = build(case, dtype="bfloat16")
-    logits = jax.jit(half.apply)(variables, images)
+    logits = quickly_compiled(half.apply)(variables, images)
     assert logits.dtype == jnp.bfloat16
     scale = jnp.abs(expected).max()
     np.testing.assert_allclose(logits.astype(jnp.float32), expected, atol=0.1 * float(scale))
@@ -257,12 +262,12 @@ def test_bfloat16_is_near_float32(filled):
 
 def test_a_batch_without_rows(filled):
     _, model, images, variables = filled
-    assert jax.jit(model.apply)(variables, images[:0]).shape == (0, 5)
+    assert quickly_compiled(model.apply)(variables, images[:0]).shape == (0, 5)
 
 
 def test_an_ensemble_is_a_vmap(filled):
     _, model, images, variables = filled
-    stacked = jax.tree.map(lambda p: jnp.stack([p, p, p]), variables)
+    stacked = jax.tree.map(lambda p: jax.ShapeDtypeStruct((3, *p.shape), p.dtype), variables)
     logits = jax.eval_shape(jax.vmap(model.apply, in_axes=(0, None)), stacked, images)
     assert logits.shape == (3, 2, 5)
 
@@ -270,7 +275,6 @@ def test_an_ensemble_is_a_vmap(filled):
 def test_training_updates_the_statistics_there_are(filled):
     _, model, images, variables = filled
 
-    @jax.jit
     def loss_fn(params, key):
         (logits, auxiliary), updates = model.apply(
             {**variables, "params": params},
@@ -282,15 +286,15 @@ def test_training_updates_the_statistics_there_are(filled):
         )
         return sum((each**2).sum() for each in (logits, *auxiliary)), updates
 
-    (_, updates), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
-        variables["params"], jax.random.key(2)
-    )
+    step = quickly_compiled(jax.value_and_grad(loss_fn, has_aux=True))
+    # Numbers of many shapes are looked at by NumPy, which compiles nothing for each.
+    (_, updates), gradient = jax.device_get(step(variables["params"], jax.random.key(2)))
     assert set(updates) == set(variables) - {"params"}
     if "batch_stats" in updates:
         before, after = variables["batch_stats"], updates["batch_stats"]
         assert jax.tree.structure(before) == jax.tree.structure(after)
         changed = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)
         assert all(jax.tree.leaves(changed))
-        assert {s.dtype for s in jax.tree.leaves(after)} == {jnp.dtype("float32")}
-    assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradient))
-    assert all(jnp.abs(g).max() > 0 for g in jax.tree.leaves(gradient))
+        assert {s.dtype for s in jax.tree.leaves(after)} == {np.dtype("float32")}
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+    assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(gradient))
