@@ -193,22 +193,6 @@ def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:
     return canonical
 
 
-def check_rate(name: str, rate: float) -> None:
-    """Checks a share that training drops.
-
-    Args:
-        name: Of the option.
-        rate: Its value.
-
-    Raises:
-        ValueError: It is not in [0, 1).
-
-    >>> check_rate("dropout", 0.5)
-    """
-    if not 0 <= rate < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {rate}")
-
-
 def check_images(
     x: Images, in_channels: int | None = None, min_size: int = 1
 ) -> Float[Array, "batch height width channels"]:

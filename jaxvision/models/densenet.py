@@ -145,8 +145,7 @@ class DenseNet(Model, kw_only=True):
     axis_name: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        layers.check_rates(dropout=self.dropout)
         layers.check_norm(self.norm)
         layers.activation(self.activation)
         super().__post_init__()

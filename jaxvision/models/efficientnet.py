@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import flax.linen as nn
 from jax.nn import initializers
 
-from jaxvision.models.base import check_rate
+from jaxvision.models import layers
 from jaxvision.models.inverted_residual import (
     BlockSpec,
     InvertedResidualNet,
@@ -67,7 +67,7 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
 
     def __post_init__(self) -> None:
         check_width(self.width_multiplier)
-        check_rate("stochastic_depth", self.stochastic_depth)
+        layers.check_rates(stochastic_depth=self.stochastic_depth)
         super().__post_init__()
 
     def setup(self) -> None:

@@ -18,7 +18,6 @@ from jaxvision.models.base import (
     Model,
     ModelOptions,
     check_images,
-    check_rate,
 )
 from jaxvision.models.layout import Layout, Rule, after_flatten
 from jaxvision.models.registry import register
@@ -138,8 +137,7 @@ class GoogLeNet(Model, kw_only=True):
     auxiliary_weight: ClassVar[float] = 0.3
 
     def __post_init__(self) -> None:
-        check_rate("dropout", self.dropout)
-        check_rate("auxiliary_dropout", self.auxiliary_dropout)
+        layers.check_rates(dropout=self.dropout, auxiliary_dropout=self.auxiliary_dropout)
         layers.check_norm(self.norm)
         layers.activation(self.activation)
         if self.original and (self.norm, self.small_images) != ("batch", False):

@@ -19,7 +19,6 @@ from jaxvision.models.base import (
     Model,
     ModelOptions,
     check_images,
-    check_rate,
 )
 from jaxvision.models.layers import ConvStep
 from jaxvision.models.layout import Layout, Rule
@@ -204,7 +203,7 @@ class InceptionResNet(Model, kw_only=True):
         sizes = self.stage_sizes
         if sizes is not None and (len(sizes) != 3 or min(sizes) < 1):
             raise ValueError(f"stage_sizes must be three numbers from 1, got {sizes}")
-        check_rate("dropout", self.dropout)
+        layers.check_rates(dropout=self.dropout)
         layers.check_norm(self.norm)
         layers.activation(self.activation)
         super().__post_init__()

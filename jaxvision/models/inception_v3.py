@@ -20,7 +20,6 @@ from jaxvision.models.base import (
     Model,
     ModelOptions,
     check_images,
-    check_rate,
 )
 from jaxvision.models.layers import ConvStep
 from jaxvision.models.layout import Layout, Rule
@@ -178,7 +177,7 @@ class InceptionV3(Model, kw_only=True):
     auxiliary_weight: ClassVar[float] = 0.4
 
     def __post_init__(self) -> None:
-        check_rate("dropout", self.dropout)
+        layers.check_rates(dropout=self.dropout)
         layers.check_norm(self.norm)
         layers.activation(self.activation)
         super().__post_init__()

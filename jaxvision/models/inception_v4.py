@@ -18,7 +18,6 @@ from jaxvision.models.base import (
     Model,
     ModelOptions,
     check_images,
-    check_rate,
 )
 from jaxvision.models.layers import ConvStep
 from jaxvision.models.layout import Layout, Rule
@@ -120,7 +119,7 @@ class InceptionV4(Model, kw_only=True):
     def __post_init__(self) -> None:
         if len(self.stage_sizes) != 3 or min(self.stage_sizes) < 1:
             raise ValueError(f"stage_sizes must be three numbers from 1, got {self.stage_sizes}")
-        check_rate("dropout", self.dropout)
+        layers.check_rates(dropout=self.dropout)
         layers.check_norm(self.norm)
         layers.activation(self.activation)
         super().__post_init__()

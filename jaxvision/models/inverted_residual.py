@@ -20,7 +20,6 @@ from jaxvision.models.base import (
     Model,
     ModelOptions,
     check_images,
-    check_rate,
 )
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
@@ -182,7 +181,7 @@ class InvertedResidualNet(Model, kw_only=True):
     def __post_init__(self) -> None:
         layers.check_norm(self.norm)
         layers.activation(self.activation)
-        check_rate("dropout", self.dropout)
+        layers.check_rates(dropout=self.dropout)
         super().__post_init__()
 
     @nn.nowrap

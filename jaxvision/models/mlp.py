@@ -32,8 +32,7 @@ class MLP(Model, kw_only=True):
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.hidden_sizes):
             raise ValueError(f"hidden_sizes must be 1 or more each, got {self.hidden_sizes}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        layers.check_rates(dropout=self.dropout)
         layers.activation(self.activation)
         layers.initializer(self.initializer)
         super().__post_init__()

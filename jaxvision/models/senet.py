@@ -104,8 +104,7 @@ class SENet(ResidualModel, kw_only=True):
     zero_init_residual: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        layers.check_rates(dropout=self.dropout)
         super().__post_init__()
 
     def setup(self) -> None:

@@ -20,7 +20,6 @@ from jaxvision.models.base import (
     Model,
     ModelOptions,
     check_images,
-    check_rate,
 )
 from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule
 from jaxvision.models.registry import register
@@ -91,7 +90,7 @@ class SqueezeNet(Model, kw_only=True):
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        check_rate("dropout", self.dropout)
+        layers.check_rates(dropout=self.dropout)
         layers.activation(self.activation)
         super().__post_init__()
 

@@ -18,7 +18,6 @@ from jaxvision.models.base import (
     Model,
     ModelOptions,
     check_images,
-    check_rate,
 )
 from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule, after_flatten
 from jaxvision.models.registry import register
@@ -68,7 +67,7 @@ class VGG(Model, kw_only=True):
     axis_name: str | None = None
 
     def __post_init__(self) -> None:
-        check_rate("dropout", self.dropout)
+        layers.check_rates(dropout=self.dropout)
         layers.check_norm(self.norm)
         layers.activation(self.activation)
         super().__post_init__()

@@ -45,8 +45,7 @@ class WideResNet(ResidualModel, kw_only=True):
     default_image_size: ClassVar[int] = 32
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        layers.check_rates(dropout=self.dropout)
         super().__post_init__()
 
     def setup(self) -> None:

@@ -155,8 +155,7 @@ class Xception(Model, kw_only=True):
     default_image_size: ClassVar[int] = 299
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        layers.check_rates(dropout=self.dropout)
         layers.check_norm(self.norm)
         layers.activation(self.activation)
         super().__post_init__()

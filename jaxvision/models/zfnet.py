@@ -17,7 +17,6 @@ from jaxvision.models.base import (
     Model,
     ModelOptions,
     check_images,
-    check_rate,
 )
 from jaxvision.models.registry import register
 
@@ -52,7 +51,7 @@ class ZFNet(Model, kw_only=True):
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        check_rate("dropout", self.dropout)
+        layers.check_rates(dropout=self.dropout)
         layers.activation(self.activation)
         super().__post_init__()
 

@@ -7,6 +7,7 @@ from jaxvision.models.layers.activations import (
 from jaxvision.models.layers.attention import (
     SqueezeExcite,
     StochasticDepth,
+    check_rates,
 )
 from jaxvision.models.layers.branches import (
     Branches,
@@ -48,7 +49,6 @@ from jaxvision.models.layers.transformer import (
     MLPBlock,
     MultiHeadAttention,
     PatchEmbedding,
-    check_rates,
     pad_to_multiple,
     resize_grid,
     rising_rates,

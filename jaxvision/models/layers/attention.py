@@ -70,3 +70,19 @@ class StochasticDepth(nn.Module):
         """Drops examples where `train` is True."""
         axes = tuple(range(1, x.ndim))
         return nn.Dropout(self.rate, broadcast_dims=axes)(x, deterministic=not train)
+
+
+def check_rates(**rates: float) -> None:
+    """Checks shares that training drops.
+
+    Args:
+        **rates: Shares by the names of the options.
+
+    Raises:
+        ValueError: One is not from 0 to below 1.
+
+    >>> check_rates(dropout=0.1, stochastic_depth=0.0)
+    """
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {rate}")

@@ -16,22 +16,6 @@ from jaxvision.models.layers.initializers import INITIALIZERS, Initializer
 from jaxvision.models.layers.normalization import NORM_EPSILON, norm
 
 
-def check_rates(**rates: float) -> None:
-    """Checks shares that training drops.
-
-    Args:
-        **rates: Shares by the names of the options.
-
-    Raises:
-        ValueError: One is not from 0 to below 1.
-
-    >>> check_rates(dropout=0.1, stochastic_depth=0.0)
-    """
-    for name, rate in rates.items():
-        if not 0 <= rate < 1:
-            raise ValueError(f"{name} must be in [0, 1), got {rate}")
-
-
 def rising_rates(last: float, num_blocks: int) -> tuple[float, ...]:
     """Rates of stochastic depth that rise evenly from nothing at the first block.
 
