@@ -40,7 +40,7 @@ def main(settings: Settings) -> int:
     if saved["step"].get("task") != "classification" or not described.get("image_shape"):
         raise SystemExit(f"{settings.run_dir} is not the run of a classifier on images")
     height, width, channels = described["image_shape"]
-    how = data.Preprocessing(**(described["preprocessing"] or {"size": (height, width)}))
+    how = data.Preprocessing(**(described.get("preprocessing") or {"size": (height, width)}))
     names, pixels, failed = [], [], 0
     for name in settings.images:
         try:

@@ -17,7 +17,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxvision.ops import lowerings
-from jaxvision.ops.lowerings import Window
+from jaxvision.ops.windows import Window
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 Pads = str | Sequence[tuple[int, int]]

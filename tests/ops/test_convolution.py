@@ -17,7 +17,7 @@ from jax import lax
 from jax.test_util import check_grads
 
 from jaxvision import ops
-from jaxvision.ops import convolution, lowerings
+from jaxvision.ops import convolution, depthwise, windows
 
 NHWC = convolution.NHWC
 FORMS = {
@@ -196,8 +196,8 @@ def test_vmap_over_maps_and_over_kernels(form):
 def test_what_the_cache_does_not_hold_gives_the_same(form, monkeypatch):
     case = example(form, shape=(6, 5, 6, FORMS[form]["channels"]))
     x, kernel = draw_values(case["shape"]), draw_values(case["kernel"], 1)
-    monkeypatch.setattr(lowerings, "CHUNK_BYTES", 2**12)
-    monkeypatch.setattr(lowerings, "UNROLLED_TAPS", 2)
+    monkeypatch.setattr(windows, "CHUNK_BYTES", 2**12)
+    monkeypatch.setattr(depthwise, "UNROLLED_TAPS", 2)
     jax.clear_caches()
     ours, theirs = both(case)
     gradient = jnp.ones(jax.eval_shape(theirs, x, kernel).shape)

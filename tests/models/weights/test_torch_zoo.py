@@ -70,7 +70,7 @@ def test_logits_are_torchs(case: dict, tmp_path: pathlib.Path) -> None:
             _, auxiliary = jax.jit(partial(model.apply, method="with_auxiliary"))(variables, images)
             np.testing.assert_allclose(auxiliary, output["auxiliary"], atol=1e-4)
 
-    models.save_weights(model, variables, tmp_path / "again.safetensors", layout=case["library"])
+    models.save_weights(model, variables, tmp_path / "again.safetensors", layout=case["package"])
     again = load_file(tmp_path / "again.safetensors")
     assert again.keys() == state.keys()
     for key, array in state.items():
