@@ -1,0 +1,142 @@
+"""A depthwise convolution that is fast on a CPU, with its derivatives."""
+
+import functools
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+from jaxvision.ops import windows
+from jaxvision.ops.windows import Window
+
+Array = jax.Array
+
+UNROLLED_TAPS = 64
+"""Kernels of more taps are gone through tap by tap in a loop, to keep compilation short."""
+
+
+def depthwise(x: Array, kernel: Array, window: Window) -> Array:
+    """Convolves every channel on its own, in float32 or better."""
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    maps = x.astype(wide)
+    if kernel.shape[3] > x.shape[3]:
+        maps = jnp.repeat(maps, kernel.shape[3] // x.shape[3], axis=-1)
+    return _depthwise(maps, kernel[:, :, 0].astype(wide), window).astype(x.dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _depthwise(x: Array, taps: Array, window: Window) -> Array:
+    """Sums shifted maps, each multiplied by a tap (rows, columns, channels).
+
+    Three sums of shifts make up the output and the two gradients, and each wants another form; so
+    the derivative to each argument is written in that whose transpose is fast.
+    """
+    return _multiply_taps(x, taps, window)
+
+
+def _depthwise_jvp(
+    window: Window,
+    primals: tuple[Array, Array],
+    tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
+) -> tuple[Array, Array]:
+    x, taps = primals
+    dx, dtaps = tangents
+    y = _depthwise(x, taps, window)
+    parts = []
+    if not isinstance(dx, SymbolicZero):
+        parts.append(_scatter_taps(dx, taps, window))
+    if not isinstance(dtaps, SymbolicZero):
+        parts.append(
+            _by_chunks(lambda chunk, t: _multiply_taps(chunk, t, window, loop=True), x, dtaps)
+        )
+    return y, windows.add_up(parts) if parts else jnp.zeros_like(y)
+
+
+_depthwise.defjvp(_depthwise_jvp, symbolic_zeros=True)
+
+
+@functools.partial(jax.jit, static_argnames=("window", "loop"))
+def _multiply_taps(x: Array, taps: Array, window: Window, loop: bool = False) -> Array:
+    """Sums shifted maps, each multiplied by a tap (rows, columns, channels).
+
+    With `loop`, or with many taps, it goes through them in a loop, which compiles faster.
+    """
+    rows, columns, _ = taps.shape
+    if rows == 1 or not (loop or rows * columns > UNROLLED_TAPS):
+        return windows.add_up(
+            shift * tap
+            for shift, tap in zip(
+                windows.shifts(x, (rows, columns), window),
+                taps.reshape(rows * columns, -1),
+                strict=True,
+            )
+        )
+    padded = windows.pad(x, window)
+    height, width = windows.out_size(padded.shape[1:3], (rows, columns), window)
+    (down, across), (row_step, column_step) = window.strides, window.dilation
+    reach = (len(x), (height - 1) * down + 1, (width - 1) * across + 1, x.shape[3])
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def multiply_tap(index: Array, tap: Array) -> Array:
+        row, column = index // columns * row_step, index % columns * column_step
+        return lax.dynamic_slice(padded, (0, row, column, 0), reach)[:, ::down, ::across] * tap
+
+    def add_tap(total: Array, tap: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + multiply_tap(*tap), None
+
+    total = jnp.zeros((len(x), height, width, x.shape[3]), x.dtype)
+    flat = taps.reshape(rows * columns, -1)
+    return lax.scan(add_tap, total, (jnp.arange(rows * columns), flat))[0]
+
+
+@functools.partial(jax.jit, static_argnames=("window",))
+def _scatter_taps(x: Array, taps: Array, window: Window) -> Array:
+    """What `_multiply_taps` computes, as a sum of multiplied maps that are shifted.
+
+    It is slower, and its transpose as fast as `_multiply_taps`: a sum of shifts of one padded map.
+    """
+    rows, columns, _ = taps.shape
+    height, width = windows.out_size(
+        [size + sum(pads) for size, pads in zip(x.shape[1:3], window.pads, strict=True)],
+        (rows, columns),
+        window,
+    )
+    zero = jnp.zeros((), x.dtype)
+    (down, across), (row_step, column_step) = window.strides, window.dilation
+
+    def shifted(row: int, column: int) -> Array:
+        edges = [
+            ((count - 1 - index) * step, index * step, 0)
+            for index, count, step in ((row, rows, row_step), (column, columns, column_step))
+        ]
+        return lax.pad(x * taps[row, column], zero, [(0, 0, 0), *edges, (0, 0, 0)])
+
+    everywhere = windows.add_up(
+        shifted(row, column) for row in range(rows) for column in range(columns)
+    )
+    starts = [
+        (count - 1) * step - low
+        for count, step, (low, _) in zip(taps.shape[:2], window.dilation, window.pads, strict=True)
+    ]
+    edges = [
+        (-start, start + (count - 1) * stride + 1 - size, 0)
+        for start, count, stride, size in zip(
+            starts, (height, width), window.strides, everywhere.shape[1:3], strict=True
+        )
+    ]
+    return lax.pad(everywhere, zero, [(0, 0, 0), *edges, (0, 0, 0)])[:, ::down, ::across]
+
+
+def _by_chunks(function: Callable[[Array, Array], Array], x: Array, taps: Array) -> Array:
+    """Applies a function to as many images at a time as fit a cache."""
+    images = max(1, windows.CHUNK_BYTES // (8 * math.prod(x.shape[1:])))
+    size = max(count for count in range(1, min(images, len(x)) + 1) if len(x) % count == 0)
+    if size == len(x):
+        return function(x, taps)
+    chunks = x.reshape(-1, size, *x.shape[1:])
+    again = jax.checkpoint(lambda chunk: function(chunk, taps), prevent_cse=False)
+    results = lax.map(again, chunks)
+    return results.reshape(-1, *results.shape[2:])

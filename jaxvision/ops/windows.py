@@ -1,0 +1,79 @@
+"""How a kernel moves over maps, and what each of its taps sees there."""
+
+import functools
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Array = jax.Array
+
+CHUNK_BYTES = 2**20
+"""What a chunk of a batch may take, so that it and its results stay in the second-level cache."""
+
+
+class Window(NamedTuple):
+    """How a kernel moves over maps, down and across.
+
+    Attributes:
+        strides: The step between outputs.
+        pads: Zeros before and after; a negative number cuts off.
+        spread: The step between inputs.
+        dilation: The step between taps.
+        groups: In how many groups channels are convolved apart.
+        precision: Of products.
+    """
+
+    strides: tuple[int, ...] = (1, 1)
+    pads: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
+    spread: tuple[int, ...] = (1, 1)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+    precision: lax.PrecisionLike = None
+
+
+def shifts(x: Array, taps: tuple[int, int], window: Window) -> Iterator[Array]:
+    """What each tap of a kernel sees, row by row."""
+    padded = pad(x, window)
+    height, width = out_size(padded.shape[1:3], taps, window)
+    (down, across), (rows, columns) = window.strides, window.dilation
+    for row in range(0, taps[0] * rows, rows):
+        for column in range(0, taps[1] * columns, columns):
+            yield lax.slice(
+                padded,
+                (0, row, column, 0),
+                (
+                    padded.shape[0],
+                    row + (height - 1) * down + 1,
+                    column + (width - 1) * across + 1,
+                    padded.shape[3],
+                ),
+                (1, down, across, 1),
+            )
+
+
+def pad(x: Array, window: Window) -> Array:
+    """Writes the zeros of a window's padding out, or cuts what it cuts off."""
+    if window.pads == ((0, 0), (0, 0)):
+        return x
+    edges = [(0, 0, 0), *((low, high, 0) for low, high in window.pads), (0, 0, 0)]
+    return lax.pad(x, jnp.zeros((), x.dtype), edges)
+
+
+def out_size(padded: Sequence[int], taps: tuple[int, int], window: Window) -> tuple[int, int]:
+    """How many steps a kernel makes down and across padded maps of this height and width."""
+    height, width = (
+        (size - step * (count - 1) - 1) // stride + 1
+        for size, count, stride, step in zip(
+            padded, taps, window.strides, window.dilation, strict=True
+        )
+    )
+    return height, width
+
+
+def add_up(arrays: Iterable[Array]) -> Array:
+    """A sum of at least one array, without a first zero."""
+    return functools.reduce(operator.add, arrays)
