@@ -68,6 +68,7 @@ from jaxvision.models.inception_v4 import (
     InceptionV4,
     inception_v4,
 )
+from jaxvision.models.layer_order import layer_order
 from jaxvision.models.lenet import (
     LeNet5,
     lenet5,
@@ -177,6 +178,7 @@ from jaxvision.models.vit import (
 from jaxvision.models.weights import (
     Pretrained,
     WeightsError,
+    adapt_variables,
     load_pretrained,
     load_weights,
     save_weights,
@@ -233,6 +235,7 @@ __all__ = [
     "WideResNet",
     "Xception",
     "ZFNet",
+    "adapt_variables",
     "alexnet",
     "alexnet_2012",
     "check_images",
@@ -264,6 +267,7 @@ __all__ = [
     "inception_resnet_v2",
     "inception_v3",
     "inception_v4",
+    "layer_order",
     "layers",
     "lenet5",
     "linear_classifier",

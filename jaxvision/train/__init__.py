@@ -4,6 +4,7 @@ from jaxvision._trees import path_name
 from jaxvision.train import classification
 from jaxvision.train.accumulator import NonFiniteLossError
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
+from jaxvision.train.finetuning import Layers, layerwise_decay, unfreezing
 from jaxvision.train.fit import FitResult, fit
 from jaxvision.train.gradient_check import GradientReport, gradient_check
 from jaxvision.train.optimizers import create_optimizer, create_schedule, decay_mask
@@ -22,6 +23,7 @@ __all__ = [
     "Checkpointer",
     "FitResult",
     "GradientReport",
+    "Layers",
     "LossFn",
     "Metrics",
     "NonFiniteLossError",
@@ -43,6 +45,7 @@ __all__ = [
     "fsdp",
     "gradient_check",
     "init_state",
+    "layerwise_decay",
     "make_train_step",
     "parallelize",
     "partition",
@@ -52,4 +55,5 @@ __all__ = [
     "select",
     "start",
     "state_shardings",
+    "unfreezing",
 ]

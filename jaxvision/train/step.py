@@ -42,6 +42,7 @@ class TrainStep:
     loss_fn: LossFn
     optimizer: optax.GradientTransformation
     trainable: tuple[str, ...] | None = None
+    frozen: tuple[str, ...] = ()
     ema_decay: float | None = None
     accumulate_steps: int = 1
     axis_name: str | None = None
@@ -133,6 +134,7 @@ class TrainStep:
         """
         described: dict[str, Any] = {
             "trainable": None if self.trainable is None else list(self.trainable),
+            "frozen": list(self.frozen),
             "ema_decay": self.ema_decay,
             "accumulate_steps": self.accumulate_steps,
         }
@@ -141,9 +143,18 @@ class TrainStep:
         return described
 
     def _split(self, params: PyTree) -> tuple[PyTree, PyTree]:
-        if self.trainable is None:
-            return params, jax.tree.map(lambda _: None, params)
-        return partition(params, select(params, self.trainable))
+        mask = jax.tree.map(lambda _: True, params)
+        if self.trainable is not None:
+            mask = select(params, self.trainable)
+        if self.frozen:
+            frozen = select(params, self.frozen)
+            mask = jax.tree.map(lambda one, other: one and not other, mask, frozen)
+            if not any(jax.tree.leaves(mask)):
+                raise ValueError(
+                    f"nothing would learn: frozen={self.frozen} leaves none of trainable="
+                    f"{self.trainable or 'all'}"
+                )
+        return partition(params, mask)
 
     def _is_opt_state(self, opt_state: PyTree, params: PyTree) -> bool:
         structures: list[Any] = [
@@ -178,6 +189,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     trainable: Sequence[str] | None = None,
+    frozen: Sequence[str] = (),
     ema_decay: float | None = None,
     accumulate_steps: int = 1,
     axis_name: str | None = None,
@@ -192,6 +204,8 @@ def make_train_step(
         trainable: Regular expressions over parameter paths, as in `select`. The other parameters
             stay as they are: they have no gradient and no optimizer state, and a BatchNorm among
             them normalizes by its running statistics, which do not move. None trains all.
+        frozen: Regular expressions too: parameters that stay as they are though `trainable` may
+            match them.
         ema_decay: If given, `state.ema_params` follows the parameters as
             `decay * ema + (1 - decay) * params`, with the smaller of this and `(1 + t) / (10 + t)`
             for a decay after t steps. Without that ramp a short run's average is mostly the
@@ -220,8 +234,9 @@ def make_train_step(
     >>> float(state.params["w"]), float(metrics["loss"][0])
     (0.5, 1.0)
     """
-    if isinstance(trainable, str):
-        raise ValueError(f"trainable must be a sequence of strings; write [{trainable!r}]")
+    for name, patterns in (("trainable", trainable), ("frozen", frozen)):
+        if isinstance(patterns, str):
+            raise ValueError(f"{name} must be a sequence of strings; write [{patterns!r}]")
     if trainable is not None and not trainable:
         raise ValueError("trainable is empty, so that nothing would learn; None trains all")
     if accumulate_steps < 1:
@@ -232,6 +247,7 @@ def make_train_step(
         loss_fn=loss_fn,
         optimizer=optimizer,
         trainable=None if trainable is None else tuple(trainable),
+        frozen=tuple(frozen),
         ema_decay=ema_decay,
         accumulate_steps=accumulate_steps,
         axis_name=axis_name,

@@ -11,6 +11,7 @@ import pytest
 from jaxvision import models
 
 NAMES = models.list_models()
+SLOW = pytest.mark.slow
 
 # The smallest of each family, and what takes another path through it. These are computed; of the
 # others, only the shapes are.
@@ -50,6 +51,10 @@ COMPUTED = {
     "xception": {"dropout": 0.1},
     "zfnet": {"hidden_sizes": (32, 16)},
 }
+SMALL_AND_LARGE = [
+    pytest.param(name, marks=[] if name in {case.split()[0] for case in COMPUTED} else SLOW)
+    for name in NAMES
+]
 # What the cases of a name have fewer of, so that they compile faster: fields of the model.
 SMALLER = {
     "densenet121": {"block_sizes": (2, 1, 1, 1)},
@@ -90,11 +95,6 @@ def shape_for(name, channels=3):
     return (2, *(sizes[0] if sizes else (33, 47)), channels)
 
 
-def quickly_compiled(function):
-    """Compiles without optimizing what runs once."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def build(case, **options):
     name = case.split()[0]
     model = models.create_model(name, num_classes=5, **COMPUTED[case], **options)
@@ -115,7 +115,7 @@ def test_every_family_is_computed():
     assert computed == {type(models.create_model(name)) for name in NAMES}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SMALL_AND_LARGE)
 def test_shapes_types_and_strides(name):
     model = models.create_model(name, num_classes=5)
     shape = shape_for(name)
@@ -226,7 +226,7 @@ def test_float64_images_and_parameters_compute_in_float64(case):
 
 def test_logits_are_finite_and_differ_between_images(filled):
     _, model, images, variables = filled
-    logits = quickly_compiled(model.apply)(variables, images)
+    logits = jax.jit(model.apply)(variables, images)
     assert jnp.isfinite(logits).all()
     assert jnp.abs(logits[0] - logits[1]).max() > 1e-3
 
@@ -234,7 +234,7 @@ def test_logits_are_finite_and_differ_between_images(filled):
 def test_the_three_calls_agree(filled):
     case, model, images, variables = filled
 
-    @quickly_compiled
+    @jax.jit
     def calls(variables, x):
         vector = model.apply(variables, x, method="embed")
         head = variables["params"]["head"]
@@ -250,9 +250,9 @@ def test_the_three_calls_agree(filled):
 
 def test_bfloat16_is_near_float32(filled):
     case, model, images, variables = filled
-    expected = quickly_compiled(model.apply)(variables, images)
+    expected = jax.jit(model.apply)(variables, images)
     half = build(case, dtype="bfloat16")
-    logits = quickly_compiled(half.apply)(variables, images)
+    logits = jax.jit(half.apply)(variables, images)
     assert logits.dtype == jnp.bfloat16
     scale = jnp.abs(expected).max()
     np.testing.assert_allclose(logits.astype(jnp.float32), expected, atol=0.1 * float(scale))
@@ -262,7 +262,7 @@ def test_bfloat16_is_near_float32(filled):
 
 def test_a_batch_without_rows(filled):
     _, model, images, variables = filled
-    assert quickly_compiled(model.apply)(variables, images[:0]).shape == (0, 5)
+    assert jax.jit(model.apply)(variables, images[:0]).shape == (0, 5)
 
 
 def test_an_ensemble_is_a_vmap(filled):
@@ -286,7 +286,7 @@ def test_training_updates_the_statistics_there_are(filled):
         )
         return sum((each**2).sum() for each in (logits, *auxiliary)), updates
 
-    step = quickly_compiled(jax.value_and_grad(loss_fn, has_aux=True))
+    step = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
     # Numbers of many shapes are looked at by NumPy, which compiles nothing for each.
     (_, updates), gradient = jax.device_get(step(variables["params"], jax.random.key(2)))
     assert set(updates) == set(variables) - {"params"}

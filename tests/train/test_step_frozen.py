@@ -93,6 +93,28 @@ def test_patterns_that_are_no_use(trainable, message: str) -> None:
         frozen_net(trainable=trainable)
 
 
+def test_frozen_takes_from_what_is_trainable() -> None:
+    batch = small_net.batches(1)[0]
+    one, by_frozen = frozen_net(trainable=["head", "hidden"], frozen=["hidden/bias", "stem"])
+    other, by_trainable = frozen_net(trainable=["head", "hidden/kernel"])
+    assert_equal(jax.jit(by_frozen)(one, batch), jax.jit(by_trainable)(other, batch))
+    assert by_frozen.describe()["frozen"] == ["hidden/bias", "stem"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frozen": ["setm"]}, "unknown pattern 'setm'; did you mean 'stem'?"),
+        ({"frozen": "stem"}, r"frozen must be a sequence of strings; write \['stem'\]"),
+        ({"frozen": [".*"]}, "nothing would learn: .* leaves none of trainable=all"),
+        ({"frozen": ["head"], "trainable": ["head/bias"]}, "leaves none of trainable=.'head/bias'"),
+    ],
+)
+def test_frozen_parameters_that_are_no_use(options, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        frozen_net(**options)
+
+
 class ToldWhenCalled(nn.Module):
     """A BatchNorm that learns of training when it is called, by position or by name."""
 

@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxvision._trees import path_name
 from jaxvision.models.base import Model
 from jaxvision.models.layout import Form, Layout
+from jaxvision.models.weights.adaptation import (
+    adapt,
+    as_tree,
+    check_accounted,
+    sample_images,
+    title,
+    variable_shapes,
+    warn_of_changes,
+)
 from jaxvision.models.weights.state_dict import StateDict, read_state_dict, write_state_dict
 from jaxvision.models.weights.torch_files import WeightsError
 
@@ -58,6 +66,7 @@ def load_weights(
         OSError: The file cannot be read.
 
     >>> import tempfile
+    >>> import jax.numpy as jnp
     >>> from jaxvision import models
     >>> model = models.create_model("resnet18", num_classes=10)
     >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
@@ -68,36 +77,25 @@ def load_weights(
     (512, 10)
     """
     state = read_state_dict(path)
-    shapes = _shapes(model, image_size)
+    images = sample_images(model, image_size)
+    shapes = variable_shapes(model, images)
     layout, leaves = _best_layout(model, shapes, state)
     state = {layout.current_name(name): array for name, array in state.items()}
     _check_names(model, path, layout, leaves, state)
     _compare_options(model, path, layout)
-    fresh = None if key is None else model.init(key, _images(model, image_size))
-    values: dict[str, np.ndarray | jax.Array] = {}
-    adapted, misfits = [], []
-    for leaf_path, leaf in leaves.items():
-        read = _read(leaf, state)
-        value = None if read is None else _fit(model, leaf_path, read, leaf.shape)
-        if value is None and _is_head(leaf_path):
-            value = np.zeros(leaf.shape, np.float32) if fresh is None else _at(fresh, leaf_path)
-        if value is None:
-            misfits.append(f"{leaf_path} {leaf.shape} from {leaf.name} {state[leaf.name].shape}")
-            continue
-        if read is None or read.shape != leaf.shape:
-            adapted.append(f"{leaf_path} {'' if read is None else read.shape} -> {leaf.shape}")
-        values[leaf_path] = value
-    if misfits:
-        raise WeightsError(f"{path} does not fit {_title(model)}:\n  " + "\n  ".join(misfits))
-    if adapted:
-        warnings.warn(
-            f"{path} was trained for other classes, channels or sizes; made anew or adapted: "
-            + ", ".join(adapted),
-            stacklevel=2,
+    fresh = None if key is None else model.init(key, images)
+    adapted = adapt(model, shapes, lambda leaf_path: _read(leaves[leaf_path], state), fresh)
+    if adapted.misfits:
+        misfits = ((leaf_path, leaves[leaf_path]) for leaf_path in adapted.misfits)
+        raise WeightsError(
+            f"{path} does not fit {title(model)}:\n  "
+            + "\n  ".join(
+                f"{leaf_path} {leaf.shape} from {leaf.name} {state[leaf.name].shape}"
+                for leaf_path, leaf in misfits
+            )
         )
-    return jax.tree_util.tree_map_with_path(
-        lambda leaf_path, _: jnp.asarray(values[path_name(leaf_path)]), shapes
-    )
+    warn_of_changes(f"{path} was", adapted.changes, stacklevel=3)
+    return as_tree(shapes, adapted.leaves)
 
 
 def save_weights(
@@ -124,7 +122,7 @@ def save_weights(
     layouts = _layouts(model)
     if layout is not None and layout not in layouts:
         raise WeightsError(
-            f"{_title(model)} is known under the names of {', '.join(layouts)}, not {layout!r}"
+            f"{title(model)} is known under the names of {', '.join(layouts)}, not {layout!r}"
         )
     chosen = next(iter(layouts.values())) if layout is None else layouts[layout]
     _compare_options(model, path, chosen)
@@ -143,19 +141,9 @@ def _layouts(model: Model) -> Mapping[str, Layout]:
     layouts = model.layouts()
     if not layouts:
         raise WeightsError(
-            f"{_title(model)} exists in neither torchvision nor timm: there are no weights to load"
+            f"{title(model)} exists in neither torchvision nor timm: there are no weights to load"
         )
     return layouts
-
-
-def _images(model: Model, image_size: int | tuple[int, int] | None) -> jax.Array:
-    size = model.default_image_size if image_size is None else image_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return jnp.zeros((1, height, width, model.in_channels or 3))
-
-
-def _shapes(model: Model, image_size: int | tuple[int, int] | None) -> PyTree:
-    return jax.eval_shape(model.init, jax.random.key(0), _images(model, image_size))
 
 
 def _leaves(layout: Layout, tree: PyTree) -> dict[str, _Leaf]:
@@ -192,16 +180,7 @@ def _check_names(
     left = [name for name in sorted({*state} - wanted) if not layout.is_ignored(name)]
     unused = {part for name in left if (part := layout.unused_part(name)) is not None}
     left = [name for name in left if layout.unused_part(name) is None]
-    if missing or left:
-        parts = [
-            f"{title} ({len(names)}): {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
-            for title, names in (
-                ("the model has, the file lacks", missing),
-                ("the file has, the model lacks", left),
-            )
-            if names
-        ]
-        raise WeightsError(f"{path} is not of {_title(model)}:\n  " + "\n  ".join(parts))
+    check_accounted(f"{path} is not of {title(model)}", missing=missing, left=left)
     if unused:
         warnings.warn(
             f"{path}: {' and '.join(sorted(unused))} are left out, because the model has none",
@@ -215,7 +194,7 @@ def _compare_options(model: Model, path: str | pathlib.Path, layout: Layout) -> 
     if any(getattr(model, option) != value for option, value in theirs.items()):
         ours = {option: getattr(model, option) for option in theirs}
         warnings.warn(
-            f"{path}: under these names, {_title(model)} has {_settings(theirs)} elsewhere, but "
+            f"{path}: under these names, {title(model)} has {_settings(theirs)} elsewhere, but "
             f"{_settings(ours)} here, so that the same weights make other logits; create it with "
             f"{_settings(theirs)} to load or to hand over weights",
             stacklevel=3,
@@ -234,37 +213,7 @@ def _read(leaf: _Leaf, state: StateDict) -> np.ndarray | None:
         return None
 
 
-def _fit(
-    model: Model, path: str, value: np.ndarray, shape: tuple[int, ...]
-) -> np.ndarray | jax.Array | None:
-    """The value in the shape that the model has; None if that cannot be."""
-    if value.shape == shape:
-        return value
-    if len(shape) == 4 and value.shape[:2] == shape[:2] and value.shape[3] == shape[3]:
-        old, new = value.shape[2], shape[2]
-        if new == model.in_channels and path.startswith("params/stem"):
-            return _with_channels(value, old, new)
-    return model.adapt_parameter(path.partition("/")[2], value, shape)
-
-
-def _with_channels(kernel: np.ndarray, old: int, new: int) -> np.ndarray:
-    """A kernel for another number of channels."""
-    if new == 1:
-        return kernel.sum(axis=2, keepdims=True)
-    repeated = np.concatenate([kernel] * -(-new // old), axis=2)[:, :, :new]
-    scaled: np.ndarray = repeated * np.float32(old / new)
-    return scaled
-
-
-def _is_head(path: str) -> bool:
-    return path.rpartition("/")[0].rpartition("/")[2] == "head"
-
-
 def _at(tree: Any, path: str) -> Any:
     for part in path.split("/"):
         tree = tree[part]
     return tree
-
-
-def _title(model: Model) -> str:
-    return model.spec.name if model.spec else type(model).__name__

@@ -132,8 +132,8 @@ def test_what_is_missing_and_what_is_left_over_is_listed(load, state) -> None:
     state["layer5.weight"] = np.ones(3, np.float32)
     with pytest.raises(models.WeightsError) as error:
         load(Tiny(), state)
-    assert "the model has, the file lacks (1): bn.running_var" in str(error.value)
-    assert "the file has, the model lacks (1): layer5.weight" in str(error.value)
+    assert "the model has, the weights lack (1): bn.running_var" in str(error.value)
+    assert "the weights have, the model lacks (1): layer5.weight" in str(error.value)
 
 
 def test_parts_that_the_model_does_without_are_left_out(load, state) -> None:
@@ -209,13 +209,13 @@ def test_weights_without_a_classifier_get_a_new_one(load, state) -> None:
         variables = load(Tiny(), state, key=jax.random.key(0))
     assert np.abs(variables["params"]["head"]["kernel"]).max() > 0
     np.testing.assert_array_equal(variables["params"]["stem"]["norm"]["scale"], state["bn.weight"])
-    with pytest.raises(models.WeightsError, match=r"the file lacks \(3\): bn.bias, fc.bias, fc"):
+    with pytest.raises(models.WeightsError, match=r"the weights lack \(3\): bn.bias, fc.bias, fc"):
         load(Tiny(), {name: value for name, value in state.items() if name != "bn.bias"})
 
 
 def test_half_a_classifier_is_a_mistake(load, state) -> None:
     del state["fc.bias"]
-    with pytest.raises(models.WeightsError, match=r"the file lacks \(1\): fc.bias"):
+    with pytest.raises(models.WeightsError, match=r"the weights lack \(1\): fc.bias"):
         load(Tiny(), state)
 
 

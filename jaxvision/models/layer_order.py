@@ -1,0 +1,77 @@
+"""The layers of a model from the images to the logits."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxvision._trees import path_name
+from jaxvision.models.base import Model
+
+Path = tuple[str, ...]
+
+
+def layer_order(model: nn.Module, image_shape: Sequence[int]) -> tuple[tuple[str, ...], ...]:
+    """Orders the parameters of a model by how far they are from its images.
+
+    A layer is a module of the model (such as a block of a ResNet or of a transformer), with what is
+    called after it and has no kernel (such as a last normalization). All classifiers, auxiliary
+    ones too, are the last layer. Nothing is computed.
+
+    Args:
+        model: A model, or any Flax module that is called as `model(images)`.
+        image_shape: Height, width and channels of an image.
+
+    Returns:
+        For every layer the paths of its modules, first layer first.
+
+    Raises:
+        ValueError: The module has no parameters.
+
+    >>> from jaxvision import models
+    >>> order = layer_order(models.create_model("vit_ti_16"), (224, 224, 3))
+    >>> order[0], order[-2:]
+    (('stem', 'tokens'), (('block11', 'final_norm'), ('head',)))
+    """
+    called, leaves = _called(model, image_shape)
+    order: list[list[str]] = []
+    for module in called:
+        own = {leaf for leaf in leaves if leaf.startswith(f"{module}/")}
+        leaves -= own
+        has_kernel = any(leaf.rpartition("/")[2] == "kernel" for leaf in own)
+        if order and (not has_kernel or _is_head(order[-1][0])):
+            order[-1] += [module] if own else []
+        elif own:
+            order.append([module])
+    if leaves:  # those of no module, such as a token beside the images
+        order = [[*(order[0] if order else []), *sorted(leaves)], *order[1:]]
+    if not order:
+        raise ValueError(f"this {type(model).__name__} has no parameters")
+    return tuple(map(tuple, order))
+
+
+def _called(model: nn.Module, image_shape: Sequence[int]) -> tuple[list[str], set[str]]:
+    """The modules right in a model or in its backbone, as they are called, and all parameters."""
+    called: dict[Path, None] = {}
+    opened: set[Path] = {()}
+
+    def note(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        path = context.module.path
+        if path and path[:-1] in opened:
+            if isinstance(context.module, Model):
+                opened.add(path)
+            else:
+                called.setdefault(path)
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    params = jax.tree_util.tree_leaves_with_path(variables.get("params", {}))
+    return ["/".join(path) for path in called], {path_name(path) for path, _ in params}
+
+
+def _is_head(module: str) -> bool:
+    return module.rpartition("/")[2].startswith("head")

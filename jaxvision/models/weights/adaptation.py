@@ -1,0 +1,211 @@
+"""Parameters that were trained for other classes, channels or sizes."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvision._trees import path_name
+from jaxvision.models.base import Model
+from jaxvision.models.weights.torch_files import WeightsError
+
+PyTree = Any
+Leaf = np.ndarray | jax.Array
+
+
+class Adapted(NamedTuple):
+    """Leaves for a model, and what had to be done to get them.
+
+    Attributes:
+        leaves: By path.
+        changes: What was adapted or made anew, in words.
+        misfits: Paths of leaves for which there is nothing that fits.
+    """
+
+    leaves: dict[str, Leaf]
+    changes: list[str]
+    misfits: list[str]
+
+
+def adapt_variables(
+    model: Model,
+    variables: Mapping[str, PyTree],
+    *,
+    image_shape: Sequence[int] | None = None,
+    key: jax.Array | None = None,
+) -> dict[str, PyTree]:
+    """Fits the variables of a model to one with other classes, channels or image sizes.
+
+    A head for another number of classes is made anew, and a stem for another number of channels is
+    adapted as `load_weights` does it. A warning says so.
+
+    Args:
+        model: The model that is to have them.
+        variables: Those of a model of the same architecture.
+        image_shape: Height, width and channels of the images the model is for; None takes its
+            usual size.
+        key: Draws a new head's parameters; None makes them zero, so that all classes begin alike.
+
+    Returns:
+        The variables; what fits is not copied.
+
+    Raises:
+        WeightsError: They are of another architecture; the message lists what is missing, what is
+            left over and what does not fit.
+
+    >>> from jaxvision import models
+    >>> ten, five = (models.create_model("lenet5", num_classes=count) for count in (10, 5))
+    >>> variables = ten.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     variables = adapt_variables(five, variables, image_shape=(32, 32, 1))
+    >>> variables["params"]["head"]["kernel"].shape
+    (84, 5)
+    """
+    given = _by_path(variables)
+    images = sample_images(model, None) if image_shape is None else jnp.zeros((1, *image_shape))
+    shapes = variable_shapes(model, images)
+    wanted = _by_path(shapes)
+    check_accounted(
+        f"the variables are not of {title(model)}",
+        missing=[path for path in wanted if path not in given and not is_head(path)],
+        left=[path for path in given if path not in wanted],
+    )
+    fresh = None if key is None else model.init(key, images)
+    adapted = adapt(model, shapes, given.get, fresh)
+    if adapted.misfits:
+        raise WeightsError(
+            f"the variables do not fit {title(model)}:\n  "
+            + "\n  ".join(f"{p} {wanted[p].shape} from {given[p].shape}" for p in adapted.misfits)
+        )
+    warn_of_changes("the variables were", adapted.changes, stacklevel=3)
+    return as_tree(shapes, adapted.leaves)
+
+
+def adapt(
+    model: Model,
+    shapes: PyTree,
+    find: Callable[[str], Leaf | None],
+    fresh: PyTree | None,
+) -> Adapted:
+    """Finds a value for every leaf of a model.
+
+    Args:
+        model: The model.
+        shapes: Its variables, or their shapes.
+        find: Gives what was trained for the leaf of a path, or None.
+        fresh: Variables of the model that a new head is taken from; None makes it zero.
+
+    Returns:
+        The values, what was changed, and what does not fit.
+    """
+    fresh_leaves = {} if fresh is None else _by_path(fresh)
+    result = Adapted({}, [], [])
+    for path, leaf in _by_path(shapes).items():
+        found = find(path)
+        value = None if found is None else _fit(model, path, found, leaf.shape)
+        if value is None and is_head(path):
+            value = fresh_leaves.get(path, np.zeros(leaf.shape, np.float32))
+        if value is None:
+            result.misfits.append(path)
+            continue
+        if found is None or found.shape != leaf.shape:
+            before = "" if found is None else f"{found.shape} "
+            result.changes.append(f"{path} {before}-> {leaf.shape}")
+        result.leaves[path] = value
+    return result
+
+
+def check_accounted(problem: str, *, missing: Sequence[str], left: Sequence[str]) -> None:
+    """Checks that two sets of names are one.
+
+    Args:
+        problem: What is wrong if they are not.
+        missing: Names that the model has alone.
+        left: Names that the weights have alone.
+
+    Raises:
+        WeightsError: There are any; the message lists both.
+    """
+    parts = [
+        f"{where} ({len(names)}): {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+        for where, names in (
+            ("the model has, the weights lack", missing),
+            ("the weights have, the model lacks", left),
+        )
+        if names
+    ]
+    if parts:
+        raise WeightsError("\n  ".join([f"{problem}:", *parts]))
+
+
+def warn_of_changes(source: str, changes: Sequence[str], *, stacklevel: int) -> None:
+    """Says what was adapted.
+
+    Args:
+        source: What was, as the beginning of a sentence.
+        changes: In words; nothing is said if there are none.
+        stacklevel: Whom it concerns, as in `warnings.warn`.
+    """
+    if changes:
+        warnings.warn(
+            f"{source} trained for other classes, channels or sizes; made anew or adapted: "
+            + ", ".join(changes),
+            stacklevel=stacklevel,
+        )
+
+
+def sample_images(model: Model, image_size: int | tuple[int, int] | None) -> jax.Array:
+    """A batch of one black image of the size a model is for; None takes its usual one."""
+    size = model.default_image_size if image_size is None else image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return jnp.zeros((1, height, width, model.in_channels or 3))
+
+
+def variable_shapes(model: Model, images: jax.Array) -> PyTree:
+    """The shapes of a model's variables."""
+    return jax.eval_shape(model.init, jax.random.key(0), images)
+
+
+def as_tree(shapes: PyTree, leaves: Mapping[str, Leaf]) -> PyTree:
+    """Leaves by path as a tree of JAX arrays."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: jnp.asarray(leaves[path_name(path)]), shapes
+    )
+
+
+def title(model: Model) -> str:
+    """What a model is called in messages."""
+    return model.spec.name if model.spec else type(model).__name__
+
+
+def is_head(path: str) -> bool:
+    """Whether a leaf belongs to a classifier, auxiliary ones included."""
+    return path.rpartition("/")[0].rpartition("/")[2] == "head"
+
+
+def _by_path(tree: PyTree) -> dict[str, Any]:
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _fit(model: Model, path: str, value: Leaf, shape: tuple[int, ...]) -> Leaf | None:
+    """The value in the shape that the model has; None if that cannot be."""
+    if value.shape == shape:
+        return value
+    value = np.asarray(value)
+    if len(shape) == 4 and value.shape[:2] == shape[:2] and value.shape[3:] == shape[3:]:
+        old, new = value.shape[2], shape[2]
+        if new == model.in_channels and path.startswith("params/stem"):
+            return _with_channels(value, old, new)
+    return model.adapt_parameter(path.partition("/")[2], value, shape)
+
+
+def _with_channels(kernel: np.ndarray, old: int, new: int) -> np.ndarray:
+    """A kernel for another number of channels."""
+    if new == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    repeated = np.concatenate([kernel] * -(-new // old), axis=2)[:, :, :new]
+    scaled: np.ndarray = repeated * np.float32(old / new)
+    return scaled
