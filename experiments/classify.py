@@ -66,6 +66,10 @@ class Settings:
     """The split to train on."""
     eval_split: str = "test"
     """The split to evaluate on while training, and at the end."""
+    classes: tuple[str, ...] | None = None
+    """Names of the classes to tell apart, of those that there are; None takes all."""
+    per_class: int | None = None
+    """Train on so many images of each class, drawn by the seed; None takes all."""
     image_size: int | tuple[int, int] | None = 32
     """Resize and crop images to this height and width; None if they have one size."""
     channels: Literal[1, 3, 4] = 3
@@ -124,6 +128,8 @@ class Settings:
     """Compute the gradient of a batch in so many parts."""
     trainable: tuple[str, ...] | None = None
     """Regular expressions over parameter paths; the others stay as they are."""
+    frozen: tuple[str, ...] = ()
+    """Regular expressions over parameter paths: these stay as they are."""
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     """What is done to training images."""
 
@@ -173,32 +179,56 @@ def locate(dataset: str) -> str:
 
 
 def load_split(
-    settings: Settings, split: str, class_names: Sequence[str] | None = None
+    settings: Settings,
+    split: str,
+    class_names: Sequence[str] | None = None,
+    preprocessing: data.Preprocessing | None = None,
 ) -> data.Dataset:
-    """Loads a split of whatever `dataset` names; its classes are those that are given, if any."""
+    """Loads a split of whatever `dataset` names.
+
+    Its classes have to be `class_names`, if they are given; where `preprocessing` is, images are
+    resized and cut by it rather than to `image_size`.
+    """
     dataset = locate(settings.dataset)
+    image_size = settings.image_size if preprocessing is None else None
     if dataset.startswith("/"):
-        return data.load_folder(
+        loaded = data.load_folder(
             pathlib.Path(dataset) / split,
             split=split,
-            class_names=class_names,
-            image_size=settings.image_size,
+            class_names=class_names if settings.classes is None else None,
+            image_size=image_size,
+            preprocessing=preprocessing,
             channels=settings.channels,
             corrupt=settings.corrupt,
         )
-    loaded = data.load(
-        dataset,
-        split,
-        settings.data_dir,
-        image_size=settings.image_size,
-        corrupt=settings.corrupt,
-    )
+    else:
+        loaded = data.load(
+            dataset,
+            split,
+            settings.data_dir,
+            image_size=image_size,
+            preprocessing=preprocessing,
+            corrupt=settings.corrupt,
+        )
+    if settings.classes is not None:
+        loaded = data.subset(loaded, classes=settings.classes)
     if class_names is not None and loaded.class_names != tuple(class_names):
         raise SystemExit(
             f"{dataset}/{split} has the classes {', '.join(loaded.class_names)}, and the model "
             f"tells {', '.join(class_names)} apart"
         )
     return loaded
+
+
+def load_splits(
+    settings: Settings, preprocessing: data.Preprocessing | None = None
+) -> tuple[data.Dataset, data.Dataset]:
+    """Loads what to train on and what to evaluate on."""
+    train_data = load_split(settings, settings.train_split, preprocessing=preprocessing)
+    eval_data = load_split(settings, settings.eval_split, train_data.class_names, preprocessing)
+    if settings.per_class is not None:
+        train_data = data.subset(train_data, per_class=settings.per_class, seed=settings.seed)
+    return train_data, eval_data
 
 
 def make_augment(settings: Augmentation) -> Callable | None:
@@ -239,22 +269,24 @@ def make_mix(settings: Augmentation, num_classes: int) -> Callable | None:
     return None
 
 
-def make_model(settings: Settings, dataset: data.Dataset) -> models.Model:
-    """The chosen model, for the images and classes of a data set."""
-    known = models.describe(models.create_model(settings.model))
+def make_model(
+    settings: Settings, dataset: data.Dataset, base: dict[str, Any] | None = None
+) -> models.Model:
+    """The chosen model, or the one that is described, for the images and classes of a data set."""
+    base = base or {"name": settings.model}
+    known = models.describe(models.create_model(**base))
     options = {
         name: parse_option(name, text, known.get(name))
         for name, text in settings.model_options.items()
     }
     if "axis_name" in known:
         options["axis_name"] = axis_name(settings)  # BatchNorm over all devices, under pmap too
-    return models.create_model(
-        settings.model,
-        num_classes=dataset.num_classes,
-        in_channels=dataset.image_shape[-1],
-        dtype=None if settings.dtype == "float32" else settings.dtype,
-        **options,
-    )
+    fixed = {
+        "num_classes": dataset.num_classes,
+        "in_channels": dataset.image_shape[-1],
+        "dtype": None if settings.dtype == "float32" else settings.dtype,
+    }
+    return models.create_model(**{**base, **options, **fixed})
 
 
 def parse_option(name: str, text: str, default: Any) -> Any:
@@ -307,6 +339,7 @@ def make_step(
         loss_fn,
         optimizer,
         trainable=settings.trainable,
+        frozen=settings.frozen,
         ema_decay=settings.ema_decay,
         accumulate_steps=settings.accumulate_steps,
         axis_name=axis_name(settings),
@@ -320,23 +353,22 @@ def axis_name(settings: Settings) -> str | None:
     return "data" if settings.strategy == "pmap" else None
 
 
-def main(settings: Settings) -> train.FitResult:
+def run(
+    settings: Settings,
+    model: models.Model,
+    optimizer: optax.GradientTransformation,
+    train_data: data.Dataset,
+    eval_data: data.Dataset,
+    variables: dict[str, Any] | None = None,
+) -> train.FitResult:
     """Trains, evaluates, and leaves a run folder."""
-    train.start(distributed=settings.distributed)
-    figures = settings.figures and jax.process_count() == 1
-    if figures:
-        plots.require_matplotlib()
-    settings = dataclasses.replace(settings, dataset=locate(settings.dataset))
-    train_data = load_split(settings, settings.train_split)
-    eval_data = load_split(settings, settings.eval_split, train_data.class_names)
-    model = make_model(settings, train_data)
-    optimizer = make_optimizer(settings)
     parallel = make_step(settings, model, optimizer)
     state = train.init_state(
         jax.random.key(settings.seed),
         model,
         optimizer,
         train_data.sample_batch(),
+        variables=variables,
         mesh=parallel.mesh,
         shard=parallel.shard,
     )
@@ -360,13 +392,34 @@ def main(settings: Settings) -> train.FitResult:
     )
     if jax.process_index() == 0:
         print(f"{settings.run_dir}: " + _in_words(result.metrics, eval_data.split))
-    if figures:
+    if draws(settings):
         _, model, variables = train.restore_for_evaluation(settings.run_dir)
         predictions = train.classification.predict(
             model, variables, eval_data, mean=settings.mean, std=settings.std
         )
         train.classification.draw(settings.run_dir, predictions, eval_data)
     return result
+
+
+def begin(settings: Settings) -> None:
+    """Starts JAX, and makes sure that what a run needs at its end is there."""
+    train.start(distributed=settings.distributed)
+    if draws(settings):
+        plots.require_matplotlib()
+
+
+def draws(settings: Settings) -> bool:
+    """Whether figures are drawn at the end."""
+    return settings.figures and jax.process_count() == 1
+
+
+def main(settings: Settings) -> train.FitResult:
+    """Trains, evaluates, and leaves a run folder."""
+    begin(settings)
+    settings = dataclasses.replace(settings, dataset=locate(settings.dataset))
+    train_data, eval_data = load_splits(settings)
+    model = make_model(settings, train_data)
+    return run(settings, model, make_optimizer(settings), train_data, eval_data)
 
 
 def _in_words(metrics: dict[str, float], split: str) -> str:

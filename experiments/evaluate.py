@@ -20,7 +20,7 @@ from jaxvision import data, metrics, plots, train
 from jaxvision._files import write_json
 from jaxvision.train.classification import Predictions, Score
 
-DATA_SETTINGS = ("dataset", "data_dir", "corrupt", "eval_split")
+DATA_SETTINGS = ("dataset", "data_dir", "classes", "corrupt", "eval_split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +67,11 @@ def predict(settings: Settings, run_dir: str) -> tuple[Predictions, data.Dataset
     known |= {name: value for name, value in given.items() if value is not None}
     # As they were in training, whoever made the run: the size, the channels, the classes.
     height, width, channels = saved["data"]["image_shape"]
-    chosen = TrainSettings(
-        **{"dataset": saved["data"]["name"], **known}, image_size=(height, width), channels=channels
-    )
+    how = data.Preprocessing(**(saved["data"].get("preprocessing") or {"size": (height, width)}))
+    chosen = TrainSettings(**{"dataset": saved["data"]["name"], **known}, channels=channels)
+    split = settings.split or chosen.eval_split
     try:
-        dataset = load_split(
-            chosen, settings.split or chosen.eval_split, saved["data"]["class_names"]
-        )
+        dataset = load_split(chosen, split, saved["data"]["class_names"], how)
     except data.DatasetError as error:
         if "dataset" in known:
             raise

@@ -4,10 +4,12 @@ import pathlib
 import re
 
 import jax
+import pytest
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
+@pytest.mark.slow
 def test_example_runs(tmp_path: pathlib.Path, monkeypatch) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     assert "num_steps=2_000" in code

@@ -12,6 +12,7 @@ from jaxvision.data.normalization import normalize, to_float
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.prefetch import Prefetch
 from jaxvision.data.source import Example, Source
+from jaxvision.data.subset import subset
 
 __all__ = [
     "IMAGENET",
@@ -33,5 +34,6 @@ __all__ = [
     "normalize",
     "preprocess",
     "resize_and_crop",
+    "subset",
     "to_float",
 ]

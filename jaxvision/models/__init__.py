@@ -98,6 +98,7 @@ from jaxvision.models.mobilenet_v3 import (
     mobilenet_v3_large,
     mobilenet_v3_small,
 )
+from jaxvision.models.multi_head import MultiHead, from_description
 from jaxvision.models.preact_resnet import (
     PreActResNet,
     preact_resnet18,
@@ -222,6 +223,7 @@ __all__ = [
     "ModelOptions",
     "ModelSpec",
     "ModelSummary",
+    "MultiHead",
     "PreActResNet",
     "Pretrained",
     "ResNet",
@@ -262,6 +264,7 @@ __all__ = [
     "efficientnet_b5",
     "efficientnet_b6",
     "efficientnet_b7",
+    "from_description",
     "googlenet",
     "inception_resnet_v1",
     "inception_resnet_v2",

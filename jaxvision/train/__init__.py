@@ -1,7 +1,7 @@
 """State, step, loop, checkpoint: what every task composes."""
 
 from jaxvision._trees import path_name
-from jaxvision.train import classification
+from jaxvision.train import classification, multitask
 from jaxvision.train.accumulator import NonFiniteLossError
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.finetuning import Layers, layerwise_decay, unfreezing
@@ -47,6 +47,7 @@ __all__ = [
     "init_state",
     "layerwise_decay",
     "make_train_step",
+    "multitask",
     "parallelize",
     "partition",
     "path_name",

@@ -12,7 +12,7 @@ PyTree = Any
 
 def restore_for_evaluation(
     run_dir: str | pathlib.Path, *, step: int | None = None
-) -> tuple[dict[str, Any], models.Model, dict[str, PyTree]]:
+) -> tuple[dict[str, Any], Any, dict[str, PyTree]]:
     """Restores a model with nothing but the folder of the run that trained it.
 
     Args:
@@ -54,7 +54,7 @@ def restore_for_evaluation(
             "models.create_model and the loss with a task's make_loss_fn, so that fit can keep it"
         )
     try:
-        model = models.create_model(**described)
+        model = models.from_description(described)
     except (TypeError, ValueError) as error:
         raise CheckpointError(
             f"the model of the run in {folder} cannot be made here: {error}; if the run's own code "

@@ -7,9 +7,11 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Key
 
+from jaxvision._trees import path_name
 from jaxvision.train.sharding import ShardRule, state_shardings
 
 PyTree = Any
@@ -47,6 +49,7 @@ def init_state(
     optimizer: optax.GradientTransformation,
     sample_batch: Any,
     *,
+    variables: Mapping[str, PyTree] | None = None,
     mesh: jax.sharding.Mesh | None = None,
     shard: ShardRule | None = None,
 ) -> TrainState:
@@ -61,6 +64,7 @@ def init_state(
         optimizer: The optimizer that `make_train_step` will get.
         sample_batch: A batch, whose `image` shows the model its input, or that input itself. Only
             its shape and type matter; one row is enough.
+        variables: What to start from, such as `models.load_weights` gives; None draws parameters.
         mesh: The devices to create the state on; None leaves it to JAX.
         shard: As in `parallelize`; None replicates.
 
@@ -69,7 +73,7 @@ def init_state(
 
     Raises:
         TypeError: The key is no typed key, or the sample neither a batch nor an array.
-        ValueError: The batch has no `image`.
+        ValueError: The batch has no `image`, or the variables are not those of the model.
 
     >>> import optax
     >>> from flax import linen as nn
@@ -98,23 +102,53 @@ def init_state(
         )
     inputs = jnp.zeros(jnp.shape(inputs), as_floating(jnp.result_type(inputs)))
 
-    def create(key: Key[Array, ""]) -> TrainState:
+    def create(key: Key[Array, ""], given: PyTree) -> TrainState:
         init_key, run_key = jax.random.split(key)
-        variables = dict(model.init(init_key, inputs, train=False))
-        params = variables.pop("params", {})
+        if given is None:
+            variables = model.init(init_key, inputs, train=False)
+        else:  # copies, because a step takes the buffers of its state over
+            variables = jax.tree.map(jnp.copy, given)
+        model_state = {name: tree for name, tree in variables.items() if name != "params"}
+        params = variables.get("params", {})
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            model_state=variables,
+            model_state=model_state,
             opt_state=optimizer.init(params),
             ema_params=None,
             key=run_key,
         )
 
+    if variables is not None:
+        _check_variables(variables, jax.eval_shape(lambda: model.init(key, inputs, train=False)))
+        if mesh is not None:  # from the host, whatever devices they are on
+            variables = jax.tree.map(np.asarray, variables)
     if mesh is None:
-        return jax.jit(create)(key)
-    shardings = state_shardings(jax.eval_shape(create, key), mesh, shard)
-    return jax.jit(create, out_shardings=shardings)(key)
+        return jax.jit(create)(key, variables)
+    shardings = state_shardings(jax.eval_shape(create, key, variables), mesh, shard)
+    return jax.jit(create, out_shardings=shardings)(key, variables)
+
+
+def _check_variables(given: PyTree, wanted: PyTree) -> None:
+    """Makes sure that variables to start from are those of the model."""
+    ours, theirs = (
+        {
+            path_name(path): jnp.shape(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        }
+        for tree in (wanted, given)
+    )
+    wrong = [
+        f"{name}: the model has {ours.get(name, 'none')}, the variables {theirs.get(name, 'none')}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+    if wrong:
+        raise ValueError(
+            "the variables to start from are not those of the model; models.adapt_variables fits "
+            "those of one with other classes, channels or sizes:\n  "
+            + "\n  ".join([*wrong[:10], *(["..."] if wrong[10:] else [])])
+        )
 
 
 def as_floating(dtype: Any) -> Any:

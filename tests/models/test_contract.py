@@ -57,7 +57,22 @@ SMALL_AND_LARGE = [
     for name in NAMES
 ]
 # Those that take long, and of whose layers other cases or the weights of other libraries tell too.
-LONG = {"googlenet", "inception_resnet_v1", "inception_v4", "mobilenet_v2"}
+LONG = {
+    "alexnet_2012",
+    "convnext_tiny batch",
+    "densenet121",
+    "googlenet",
+    "inception_resnet_v1",
+    "inception_resnet_v2",
+    "inception_v4",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "se_resnet50 original",
+    "shufflenet_v1_g3",
+    "vgg11_bn small",
+    "xception",
+}
+CASES = [pytest.param(case, marks=SLOW if case in LONG else []) for case in COMPUTED]
 # What the cases of a name have fewer of, so that they compile faster: fields of the model.
 SMALLER = {
     "convnext_tiny": {"stage_sizes": (1, 1, 1, 1)},
@@ -130,10 +145,7 @@ class Filled:
         )
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(case, marks=SLOW if case in LONG else []) for case in COMPUTED],
-)
+@pytest.fixture(scope="module", params=CASES)
 def filled(request, fill):
     """Every case in turn."""
     return Filled(request.param, fill)
@@ -233,7 +245,7 @@ def test_any_number_of_channels(case, channels):
     assert logits.shape == (2, 5)
 
 
-@pytest.mark.parametrize("case", COMPUTED)
+@pytest.mark.parametrize("case", CASES)
 def test_float64_images_and_parameters_compute_in_float64(case):
     model = build(case)
     with jax.enable_x64(True):

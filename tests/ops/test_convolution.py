@@ -121,7 +121,7 @@ def check_against_lax(case):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=4, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_results_and_gradients_are_those_of_lax(form, data):
     check_against_lax(data.draw(cases(form)))

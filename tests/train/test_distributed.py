@@ -120,7 +120,14 @@ def test_two_processes_train_the_same_run(alone: pathlib.Path, tmp_path: pathlib
     }
 
 
-@pytest.mark.parametrize(("processes", "devices"), [(1, 1), (1, 8), (2, 1)])
+@pytest.mark.parametrize(
+    ("processes", "devices"),
+    [
+        pytest.param(1, 1, marks=pytest.mark.slow),
+        (1, 8),
+        pytest.param(2, 1, marks=pytest.mark.slow),
+    ],
+)
 def test_resumes_on_other_devices(
     processes: int, devices: int, alone: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -146,6 +153,7 @@ def test_processes_that_cannot_be_found() -> None:
     assert jax.process_count() == 1
 
 
+@pytest.mark.slow
 def test_processes_that_see_different_disks(tmp_path: pathlib.Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     started = [

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
+import optax
 import pytest
 import small_net
 
@@ -80,6 +81,51 @@ def test_model_sees_floats(sample, expected) -> None:
     optimizer = train.create_optimizer("sgd", 0.1)
     train.init_state(jax.random.key(0), Spy(), optimizer, jnp.zeros((1, 3), sample))
     assert set(seen) == {(jnp.dtype(expected), False)}
+
+
+@pytest.mark.parametrize("mesh", [False, True])
+def test_starting_from_variables(mesh: bool) -> None:
+    """The state has them, and what was given stays when a step takes the state over."""
+    trained = init(seed=1)
+    variables = {"params": trained.params, **trained.model_state}
+    before = small_net.numbers(variables)
+    optimizer = optax.adam(0.1)
+    state = train.init_state(
+        jax.random.key(0),
+        small_net.SmallNet(),
+        optimizer,
+        IMAGES,
+        variables=variables,
+        mesh=train.data_mesh() if mesh else None,
+        shard=train.fsdp(min_size=512) if mesh else None,
+    )
+    assert_equal(state.params, trained.params)
+    assert_equal(state.model_state, trained.model_state)
+    assert_equal(state.opt_state, optimizer.init(trained.params))
+    drawn = init()
+    assert_equal(state.key, drawn.key)
+    loss_fn = train.classification.make_loss_fn(small_net.SmallNet())
+    train.fit(train.make_train_step(loss_fn, optimizer), state, small_net.batches(1), num_steps=1)
+    assert_equal(variables, before)
+
+
+def test_starting_from_variables_of_another_model() -> None:
+    trained = init(seed=1)
+    params = {**trained.params, "head": {"kernel": jnp.ones((64, 5)), "scale": jnp.ones(5)}}
+    with pytest.raises(ValueError, match="not those of the model; models") as error:
+        train.init_state(
+            jax.random.key(0),
+            small_net.SmallNet(),
+            optax.sgd(0.1),
+            IMAGES,
+            variables={"params": params, **trained.model_state},
+        )
+    lines = str(error.value).splitlines()[1:]
+    assert [line.strip() for line in lines] == [
+        "params/head/bias: the model has (10,), the variables none",
+        "params/head/kernel: the model has (64, 10), the variables (64, 5)",
+        "params/head/scale: the model has none, the variables (5,)",
+    ]
 
 
 def test_model_without_parameters() -> None:

@@ -290,4 +290,9 @@ def test_describe_is_json_able_and_names_what_defines_the_step() -> None:
     assert (described["ema_decay"], described["accumulate_steps"]) == (0.9, 2)
     assert (described["task"], described["label_smoothing"]) == ("classification", 0.1)
     plain = train.make_train_step(noise, optax.sgd(0.1))
-    assert plain.describe() == {"trainable": None, "ema_decay": None, "accumulate_steps": 1}
+    assert plain.describe() == {
+        "trainable": None,
+        "frozen": [],
+        "ema_decay": None,
+        "accumulate_steps": 1,
+    }

@@ -37,7 +37,7 @@ def weights(kind: str) -> np.ndarray:
     return weight
 
 
-@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("parts", [pytest.param(2, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize(
     "kind", ["even", "padded", "uneven", "one part is padding", "one row counts"]
 )

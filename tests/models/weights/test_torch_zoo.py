@@ -17,27 +17,18 @@ from jaxvision import models
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
 # One of each family that takes seconds, by model or by file; the others take minutes.
 QUICK = {
-    "alexnet",
-    "convnext_tiny",
+    "torchvision-convnext_tiny",
     "densenet121",
     "efficientnet_b0",
     "googlenet",
-    "legacy_seresnet50",
-    "legacy_xception",
     "mixer_b16_224",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "mobilenetv1_100",
     "mobilenetv3_small_100",
     "resnet18",
-    "resnet50",
-    "resnetv2_18",
     "resnext50_32x4d",
     "shufflenet_v2_x0_5",
     "squeezenet1_1",
     "swin_t",
     "timm-inception_v3",
-    "timm-vgg11",
     "vit_tiny_patch16_224",
 }
 

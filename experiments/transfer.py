@@ -1,0 +1,104 @@
+"""What fine-tuning gains: digits that a model has not seen before, from ten images of each.
+
+For every seed, LeNet-5 learns the digits 0 to 4, and from there 5 to 9 with ten images of each;
+beside it, the same model learns 5 to 9 from the same images from scratch. The gain is the
+difference of the test accuracies, with a 95% interval over the seeds.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import classify
+import evaluate
+import finetune
+import numpy as np
+import tyro
+from classify import Augmentation
+
+from jaxvision import metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the comparison."""
+
+    run_dir: str = "runs/transfer"
+    """Where the runs go, three folders per seed."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Which seeds to train; they also draw the ten images."""
+    per_class: int = 10
+    """Images of each new digit."""
+    old: tuple[str, ...] = ("0", "1", "2", "3", "4")
+    """The digits to learn first."""
+    new: tuple[str, ...] = ("5", "6", "7", "8", "9")
+    """The digits to learn then."""
+    num_steps: int = 1_000
+    """Steps of the first training."""
+    num_steps_new: int = 500
+    """Steps of the second, and of that from scratch."""
+    learning_rate: float = 1e-3
+    """The highest learning rate of the head in fine-tuning."""
+    layer_decay: float = 0.7
+    """The ratio of the learning rates of a layer and the one after it, in fine-tuning."""
+    phases: int = 1
+    """In how many phases the layers join in fine-tuning."""
+
+
+AUGMENTATION = Augmentation(rotation=10, translation=0.08, scale=0.1, shear=8)
+
+
+def accuracies(settings: Settings, seed: int) -> tuple[float, float]:
+    """The test accuracies from scratch and after fine-tuning."""
+    folder = pathlib.Path(settings.run_dir) / f"seed{seed}"
+    shared: dict[str, Any] = {
+        "seed": seed,
+        "mean": (0.3,),
+        "std": (0.35,),
+        "augmentation": AUGMENTATION,
+    }
+    few: dict[str, Any] = {
+        "classes": settings.new,
+        "per_class": settings.per_class,
+        "num_steps": settings.num_steps_new,
+        "batch_size": min(50, settings.per_class * len(settings.new)),
+    }
+    first = classify.Settings(
+        run_dir=str(folder / "old"), classes=settings.old, num_steps=settings.num_steps, **shared
+    )
+    scratch = classify.Settings(run_dir=str(folder / "scratch"), **few, **shared)
+    tuned = finetune.Settings(
+        start=first.run_dir,
+        run_dir=str(folder / "finetuned"),
+        learning_rate=settings.learning_rate,
+        layer_decay=settings.layer_decay,
+        phases=settings.phases,
+        **few,
+        **shared,
+    )
+    classify.main(first)
+    classify.main(scratch)
+    finetune.main(tuned)
+    scores = [
+        evaluate.main(evaluate.Settings(run_dir=run.run_dir, num_resamples=0)).scores
+        for run in (scratch, tuned)
+    ]
+    return scores[0]["accuracy"].value, scores[1]["accuracy"].value
+
+
+def run(settings: Settings) -> tuple[float, float]:
+    """Trains every seed, prints a table, and returns the interval of the gain."""
+    rows = np.array([accuracies(settings, seed) for seed in settings.seeds])
+    print(f"\n{settings.per_class} images of each of {', '.join(settings.new)}: test accuracy\n")
+    print("seed  from scratch  fine-tuned    gain")
+    for seed, (scratch, tuned) in zip(settings.seeds, rows, strict=True):
+        print(f"{seed:4d}  {scratch:12.2%}  {tuned:10.2%}  {tuned - scratch:+6.2%}")
+    gains = rows[:, 1] - rows[:, 0]
+    print(f"mean  {rows[:, 0].mean():12.2%}  {rows[:, 1].mean():10.2%}  {gains.mean():+6.2%}")
+    low, high = metrics.t_interval(gains) if len(gains) > 1 else (np.nan, np.nan)
+    print(f"\nThe gain lies in [{low:+.2%}, {high:+.2%}] (95%, over seeds)")
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    run(tyro.cli(Settings, description=__doc__))

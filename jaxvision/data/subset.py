@@ -1,0 +1,125 @@
+"""A part of a data set: some classes, a few examples of each."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxvision._suggest import unknown
+from jaxvision.data.dataset import Dataset
+from jaxvision.data.errors import CorruptImageError, DatasetError
+from jaxvision.data.source import Example, Source
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """Some examples of a source, with labels of their own."""
+
+    source: Source
+    indices: Int[np.ndarray, " examples"]
+    labels: Int[np.ndarray, " examples"]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Example:
+        return {**self.source[int(self.indices[index])], "label": self.labels[index]}
+
+
+def subset(
+    dataset: Dataset,
+    *,
+    classes: Sequence[str] | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Takes some classes of a data set, or a few examples of each class.
+
+    What is not in memory is read once, to see its labels. What has none (-1) is left out.
+
+    Args:
+        dataset: A data set with one label per example.
+        classes: Names of classes, which are numbered from 0 in this order; None takes all.
+        per_class: How many examples of each class to draw; None takes all.
+        seed: Chooses these.
+
+    Returns:
+        A data set, in the order of the given one.
+
+    Raises:
+        DatasetError: Examples have no label, or there are fewer of a class than asked for.
+        ValueError: A class is unknown or named twice, or a number is out of range.
+
+    >>> from jaxvision import data
+    >>> digits = data.load("digits", "train")
+    >>> few = subset(digits, classes=["5", "6", "7"], per_class=10)
+    >>> few
+    Dataset(digits/train: 30 examples of 3 classes, image 8x8x1, in memory)
+    >>> few.class_names, int(few.examples["label"].max())
+    (('5', '6', '7'), 2)
+    """
+    names = dataset.class_names if classes is None else tuple(classes)
+    if isinstance(classes, str) or not names or len(set(names)) < len(names):
+        raise ValueError(f"classes must be different names of classes, got {classes!r}")
+    for name in names:
+        if name not in dataset.class_names:
+            raise ValueError(unknown("class", name, dataset.class_names))
+    if per_class is not None and per_class < 1:
+        raise ValueError(f"per_class must be at least 1, got {per_class}")
+    new_labels = np.full(len(dataset.class_names), -1)
+    new_labels[[dataset.class_names.index(name) for name in names]] = np.arange(len(names))
+    given = _labels(dataset)
+    labels = np.where(given < 0, -1, new_labels[given])
+    chosen = labels >= 0
+    if per_class is not None:
+        chosen = _draw(labels, names, per_class, seed, f"{dataset.name}/{dataset.split}")
+    indices = np.flatnonzero(chosen)
+    if isinstance(dataset.examples, Mapping):
+        arrays = {name: values[indices] for name, values in dataset.examples.items()}
+        arrays["label"] = labels[indices].astype(dataset.examples["label"].dtype)
+        return dataclasses.replace(dataset, examples=arrays, class_names=names)
+    source = _Chosen(dataset.examples, indices, labels[indices])
+    return dataclasses.replace(dataset, examples=source, class_names=names)
+
+
+def _labels(dataset: Dataset) -> Int[np.ndarray, " examples"]:
+    """The label of every example; -1 for one that is to be skipped."""
+    if isinstance(dataset.examples, Mapping):
+        labels = dataset.examples.get("label")
+    else:
+        labels = np.asarray([_label(dataset, index) for index in range(len(dataset))])
+    if labels is None or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DatasetError(f"{dataset.name}/{dataset.split} has no label per example")
+    return labels
+
+
+def _label(dataset: Dataset, index: int) -> Any:
+    try:
+        return dataset[index].get("label")
+    except CorruptImageError:
+        if dataset.corrupt == "stop":
+            raise
+        return -1
+
+
+def _draw(
+    labels: Int[np.ndarray, " examples"],
+    names: Sequence[str],
+    per_class: int,
+    seed: int,
+    where: str,
+) -> np.ndarray:
+    """Marks so many examples of each class, drawn at random."""
+    chosen = np.zeros(len(labels), bool)
+    random = np.random.default_rng(seed)
+    for label, name in enumerate(names):
+        members = np.flatnonzero(labels == label)
+        if len(members) < per_class:
+            raise DatasetError(
+                f"{where} has {len(members)} examples of class {name}, fewer than the {per_class} "
+                "asked for"
+            )
+        chosen[random.choice(members, per_class, replace=False)] = True
+    return chosen

@@ -1,0 +1,144 @@
+"""One backbone under several heads.
+
+R. Caruana. Multitask learning. Machine Learning 28, 1997.
+A. Kendall, Y. Gal, R. Cipolla. Multi-task learning using uncertainty to weigh losses for scene
+geometry and semantics. CVPR 2018, arXiv:1705.07115.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax.core import FrozenDict
+from jaxtyping import Array, Float
+
+from jaxvision.models.base import Images, Model
+from jaxvision.models.registry import create_model, describe
+
+Outputs = dict[str, Float[Array, "batch outputs"]]
+
+
+class LogVariances(nn.Module):
+    """A learned number per task: the logarithm of the variance of what its loss measures.
+
+    Attributes:
+        tasks: Their names.
+    """
+
+    tasks: tuple[str, ...]
+
+    @nn.compact
+    def __call__(self) -> dict[str, Float[Array, ""]]:
+        """Gives the number of every task; they start at 0."""
+        return {
+            task: self.param(task, nn.initializers.zeros, (), jnp.float32) for task in self.tasks
+        }
+
+
+class MultiHead(nn.Module, kw_only=True):
+    """A model's backbone with several heads in place of its own, one for each task.
+
+    Attributes:
+        backbone: A model; its `embed` is used, and its own head does not exist.
+        heads: How many outputs each task has, by name.
+        learned_weights: Whether there is a log variance per task, for a loss that learns how to
+            weigh the tasks; see `train.multitask`.
+
+    >>> import jax
+    >>> from jaxvision import models
+    >>> backbone = models.create_model("lenet5")
+    >>> model = models.MultiHead(backbone=backbone, heads={"digit": 10, "slant": 1})
+    >>> images = jnp.zeros((2, 32, 32, 1))
+    >>> variables = model.init(jax.random.key(0), images)
+    >>> {name: outputs.shape for name, outputs in model.apply(variables, images).items()}
+    {'digit': (2, 10), 'slant': (2, 1)}
+    """
+
+    backbone: Model
+    heads: Mapping[str, int]
+    learned_weights: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.heads:
+            raise ValueError("heads must name at least one task")
+        for name, size in self.heads.items():
+            if not name.isidentifier():
+                raise ValueError(f"a task must be called by letters, digits and _, not {name!r}")
+            if size < 1:
+                raise ValueError(f"the head of {name!r} must have 1 or more outputs, got {size}")
+        self.heads = FrozenDict(self.heads)  # models are hashed
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the heads."""
+        for name, size in self.heads.items():
+            setattr(self, f"head_{name}", nn.Dense(size, dtype=self.backbone.dtype))
+        if self.learned_weights:
+            self.head_weights = LogVariances(tuple(self.heads))
+
+    def __call__(self, x: Images, train: bool = False) -> Outputs:
+        """Computes the outputs of every head.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: As for a model.
+
+        Returns:
+            Outputs by task, each (batch, outputs).
+        """
+        return self.with_log_variances(x, train)[0]
+
+    def with_log_variances(
+        self, x: Images, train: bool = False
+    ) -> tuple[Outputs, dict[str, Float[Array, ""]]]:
+        """Computes the outputs of every head, and gives the log variances.
+
+        Args:
+            x: As for a call.
+            train: As for a call.
+
+        Returns:
+            Outputs by task, and log variances by task; none if they are not learned.
+        """
+        vector = self.backbone.embed(x, train)
+        outputs = {name: getattr(self, f"head_{name}")(vector) for name in self.heads}
+        return outputs, self.head_weights() if self.learned_weights else {}
+
+    @nn.nowrap
+    def describe(self) -> dict[str, Any]:
+        """What makes the same again.
+
+        Returns:
+            A JSON-able dict: `models.from_description(model.describe()) == model`.
+
+        Raises:
+            ValueError: `create_model` did not make the backbone.
+        """
+        return {
+            "backbone": describe(self.backbone),
+            "heads": dict(self.heads),
+            "learned_weights": self.learned_weights,
+        }
+
+
+def from_description(description: Mapping[str, Any]) -> Model | MultiHead:
+    """Makes a model again.
+
+    Args:
+        description: What `describe` gave, or `MultiHead.describe`.
+
+    Returns:
+        The model.
+
+    Raises:
+        TypeError: An option is unknown.
+        ValueError: A model is unknown, or a value is not allowed.
+
+    >>> from_description({"name": "lenet5", "num_classes": 3}).num_classes
+    3
+    """
+    if "backbone" not in description:
+        return create_model(**description)
+    options = {**description, "backbone": create_model(**description["backbone"])}
+    return MultiHead(**options)

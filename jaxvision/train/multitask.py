@@ -1,0 +1,252 @@
+"""Several tasks on one backbone: weighted losses, fixed or learned."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxvision import losses, metrics
+from jaxvision.data import normalize, to_float
+from jaxvision.models import MultiHead
+from jaxvision.train.state import TrainState, evaluation_variables
+from jaxvision.train.step import Metrics
+
+PyTree = Any
+Rows = Float[Array, " batch"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a head learns; made by `classification` or `regression`.
+
+    Attributes:
+        label: What the targets are called in a batch.
+        kind: "classification" or "regression".
+        weight: The factor of its loss, where weights are not learned.
+        present: What in a batch says which rows have a target (1) and which have none (0); None
+            if all have.
+    """
+
+    label: str
+    kind: str
+    weight: float = 1.0
+    present: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise ValueError(f"weight must not be negative, got {self.weight}")
+
+    def measure(self, outputs: Array, targets: Array, weight: Rows) -> tuple[Rows, Metrics]:
+        """The loss of each row, and what else is measured over those that count."""
+        if self.kind == "classification":
+            values = losses.cross_entropy(outputs, targets)
+            return values, {"accuracy": metrics.accuracy(outputs, targets, weight)}
+        targets = targets.reshape(outputs.shape)
+        values = losses.squared_error(outputs, targets)
+        errors = jnp.abs(outputs - targets).mean(axis=1)
+        return values, {"absolute_error": metrics.mean(errors, weight)}
+
+
+def classification(label: str, *, weight: float = 1.0, present: str | None = None) -> Task:
+    """A task whose outputs are the logits of classes, learned by cross-entropy.
+
+    Args:
+        label: What the classes are called in a batch, (batch,) integers.
+        weight: The factor of its loss, where weights are not learned.
+        present: See `Task`.
+
+    Returns:
+        The task.
+
+    >>> classification("label").kind
+    'classification'
+    """
+    return Task(label, "classification", weight, present)
+
+
+def regression(label: str, *, weight: float = 1.0, present: str | None = None) -> Task:
+    """A task whose outputs are numbers, learned by the squared error.
+
+    Args:
+        label: What the numbers are called in a batch, (batch,) or (batch, outputs).
+        weight: The factor of its loss, where weights are not learned.
+        present: See `Task`.
+
+    Returns:
+        The task.
+
+    >>> regression("slant").kind
+    'regression'
+    """
+    return Task(label, "regression", weight, present)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MultiTaskLoss:
+    """A loss function over batches with `image` and the targets of all tasks.
+
+    Made by `make_loss_fn`.
+    """
+
+    model: MultiHead
+    tasks: Mapping[str, Task]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augment: Callable[[Array, Array], Array] | None
+
+    def __call__(
+        self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
+        """Computes the mean of the weighted losses over the rows, and what `measure` gives."""
+        augment_key, dropout_key = jax.random.split(key)
+        images = to_float(jnp.asarray(batch["image"]))
+        if self.augment is not None:
+            images = self.augment(augment_key, images)
+        (outputs, log_variances), model_state = self.model.apply(
+            {"params": params, **model_state},
+            normalize(images, self.mean, self.std),
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=list(model_state),
+            method="with_log_variances",
+        )
+        loss, measured = self.measure(outputs, log_variances, batch)
+        return loss, (model_state, measured)
+
+    def measure(
+        self,
+        outputs: Mapping[str, Array],
+        log_variances: Mapping[str, Array],
+        batch: Mapping[str, Any],
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """The loss, and the metrics of every task under `TASK_loss` and so on.
+
+        Args:
+            outputs: Of the heads.
+            log_variances: By task, or none.
+            batch: The targets, and `weight` if rows are padding.
+
+        Returns:
+            The mean over the rows that count, and pairs of sums.
+        """
+        rows = len(batch["image"])
+        row_weight = jnp.asarray(batch.get("weight", jnp.ones(rows)), jnp.float32)
+        total = jnp.zeros(rows)
+        measured: Metrics = {}
+        for name, task in self.tasks.items():
+            present = jnp.ones(rows) if task.present is None else jnp.asarray(batch[task.present])
+            targets = jnp.asarray(batch[task.label])
+            # Whatever stands where there is no target must not reach the loss: it may be NaN or -1.
+            has_target = present.reshape(rows, *[1] * (targets.ndim - 1)) > 0
+            targets = jnp.where(has_target, targets, jnp.zeros_like(targets))
+            weight = row_weight * present
+            values, extra = task.measure(outputs[name], targets, weight)
+            measured[f"{name}_loss"] = metrics.mean(values, weight)
+            measured |= {f"{name}_{what}": pair for what, pair in extra.items()}
+            if name in log_variances:
+                values = _likelihood(task, values, log_variances[name])
+                measured[f"{name}_log_variance"] = (log_variances[name], jnp.ones(()))
+            else:
+                values = task.weight * values
+            total += present * values
+        measured["loss"] = metrics.mean(total, row_weight)
+        return losses.weighted_mean(total, row_weight), measured
+
+    def describe(self) -> dict[str, Any]:
+        """What `settings.json` keeps of this loss.
+
+        Returns:
+            The model, the tasks, and how images are normalized.
+        """
+        return {
+            "task": "multitask",
+            "model": self.model.describe() if self.model.backbone.spec else None,
+            "tasks": {name: dataclasses.asdict(task) for name, task in self.tasks.items()},
+            "mean": self.mean,
+            "std": self.std,
+        }
+
+
+def make_loss_fn(
+    model: MultiHead,
+    tasks: Mapping[str, Task],
+    *,
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+    augment: Callable[[Array, Array], Array] | None = None,
+) -> MultiTaskLoss:
+    """Makes the loss of several tasks, for `make_train_step`.
+
+    With fixed weights a row's loss is `sum_i w_i * loss_i`. If the model has `learned_weights`, it
+    is the negative log likelihood of Kendall, Gal and Cipolla (arXiv:1705.07115) with s the log
+    variance of a task: `exp(-s) * loss + s / 2` for a classification, and
+    `exp(-s) * loss / 2 + s / 2` for a regression. A row adds nothing to a task it has no target of,
+    and the sum is divided by the number of rows, so that it is the same in parts of a batch.
+
+    Args:
+        model: One head for every task.
+        tasks: What each head learns, by its name.
+        mean: Of the channels of images that lie between 0 and 1; it is subtracted from them.
+        std: Of the channels; they are divided by it after that.
+        augment: `augment(key, images) -> images`; it must leave all targets as they are.
+
+    Returns:
+        `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
+
+    Raises:
+        ValueError: Heads and tasks do not have the same names, or a weight is given and learned.
+
+    >>> from jaxvision import models, train
+    >>> backbone = models.create_model("lenet5")
+    >>> model = models.MultiHead(backbone=backbone, heads={"digit": 10, "slant": 1})
+    >>> tasks = {"digit": classification("label"), "slant": regression("slant", weight=0.5)}
+    >>> loss_fn = make_loss_fn(model, tasks)
+    >>> batch = {"image": jnp.zeros((2, 32, 32, 1)), "label": jnp.array([3, 1]),
+    ...          "slant": jnp.array([0.1, -0.2])}
+    >>> variables = model.init(jax.random.key(0), batch["image"])
+    >>> loss, (_, measured) = loss_fn(variables["params"], {}, batch, jax.random.key(0))
+    >>> sorted(measured)
+    ['digit_accuracy', 'digit_loss', 'loss', 'slant_absolute_error', 'slant_loss']
+    """
+    if set(tasks) != set(model.heads):
+        raise ValueError(
+            f"the model has heads for {', '.join(model.heads)}; the tasks are {', '.join(tasks)}"
+        )
+    weighted = [name for name, task in tasks.items() if task.weight != 1]
+    if model.learned_weights and weighted:
+        raise ValueError(
+            f"the weight of {', '.join(weighted)} is given, and the model learns weights: leave it "
+            "out, or make the model with learned_weights=False"
+        )
+    return MultiTaskLoss(
+        model=model, tasks=dict(tasks), mean=tuple(mean), std=tuple(std), augment=augment
+    )
+
+
+def make_eval_fn(loss_fn: MultiTaskLoss) -> Callable[[TrainState, Mapping[str, Any]], Metrics]:
+    """Makes the function that `fit` evaluates with.
+
+    Args:
+        loss_fn: The loss that is trained with; its augmentation is left out.
+
+    Returns:
+        `evaluate(state, batch) -> metrics`, of the averaged parameters where the state has them.
+    """
+
+    def evaluate(state: TrainState, batch: Mapping[str, Any]) -> Metrics:
+        images = normalize(to_float(jnp.asarray(batch["image"])), loss_fn.mean, loss_fn.std)
+        heads: Any = loss_fn.model.apply(
+            evaluation_variables(state), images, train=False, method="with_log_variances"
+        )
+        outputs, log_variances = heads
+        return loss_fn.measure(outputs, log_variances, batch)[1]
+
+    return evaluate
+
+
+def _likelihood(task: Task, values: Rows, log_variance: Float[Array, ""]) -> Rows:
+    share = 1.0 if task.kind == "classification" else 0.5
+    return share * jnp.exp(-log_variance) * values + log_variance / 2
