@@ -35,14 +35,16 @@ class Settings:
     """The digits to learn then."""
     num_steps: int = 1_000
     """Steps of the first training."""
-    num_steps_new: int = 500
+    num_steps_new: int = 300
     """Steps of the second, and of that from scratch."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
     """The highest learning rate of the head in fine-tuning."""
-    layer_decay: float = 0.7
+    layer_decay: float = 0.8
     """The ratio of the learning rates of a layer and the one after it, in fine-tuning."""
     phases: int = 1
     """In how many phases the layers join in fine-tuning."""
+    augment: bool = True
+    """Turn, shift, scale and slant the few images too, not only those of the first training."""
 
 
 AUGMENTATION = Augmentation(rotation=10, translation=0.08, scale=0.1, shear=8)
@@ -51,22 +53,23 @@ AUGMENTATION = Augmentation(rotation=10, translation=0.08, scale=0.1, shear=8)
 def accuracies(settings: Settings, seed: int) -> tuple[float, float]:
     """The test accuracies from scratch and after fine-tuning."""
     folder = pathlib.Path(settings.run_dir) / f"seed{seed}"
-    shared: dict[str, Any] = {
-        "seed": seed,
-        "mean": (0.3,),
-        "std": (0.35,),
-        "augmentation": AUGMENTATION,
-    }
+    shared: dict[str, Any] = {"seed": seed, "mean": (0.3,), "std": (0.35,)}
     few: dict[str, Any] = {
+        **shared,
         "classes": settings.new,
         "per_class": settings.per_class,
         "num_steps": settings.num_steps_new,
         "batch_size": min(50, settings.per_class * len(settings.new)),
+        "augmentation": AUGMENTATION if settings.augment else Augmentation(),
     }
     first = classify.Settings(
-        run_dir=str(folder / "old"), classes=settings.old, num_steps=settings.num_steps, **shared
+        run_dir=str(folder / "old"),
+        classes=settings.old,
+        num_steps=settings.num_steps,
+        augmentation=AUGMENTATION,
+        **shared,
     )
-    scratch = classify.Settings(run_dir=str(folder / "scratch"), **few, **shared)
+    scratch = classify.Settings(run_dir=str(folder / "scratch"), **few)
     tuned = finetune.Settings(
         start=first.run_dir,
         run_dir=str(folder / "finetuned"),
@@ -74,7 +77,6 @@ def accuracies(settings: Settings, seed: int) -> tuple[float, float]:
         layer_decay=settings.layer_decay,
         phases=settings.phases,
         **few,
-        **shared,
     )
     classify.main(first)
     classify.main(scratch)
