@@ -59,8 +59,11 @@ class Start(NamedTuple):
     """What its images need."""
     channels: Literal[1, 3, 4]
     """Those of its images."""
-    fit: Callable[[models.Model, tuple[int, ...]], dict[str, Any]]
-    """Gives variables for a model of other classes, and the shape of its images; the head is 0."""
+    class_names: tuple[str, ...]
+    """What its logits mean, if that is known."""
+    fit: Callable[[models.Model, tuple[int, ...], bool], dict[str, Any]]
+    """Gives variables for a model of other classes, from the shape of its images and whether the
+    head is to be a new one; that is 0."""
 
 
 def open_start(settings: Settings) -> Start:
@@ -71,7 +74,10 @@ def open_start(settings: Settings) -> Start:
             {"name": settings.model},
             data.IMAGENET,
             3,
-            lambda model, shape: models.load_weights(model, path, image_size=(shape[0], shape[1])),
+            (),
+            lambda model, shape, new_head: models.load_weights(
+                model, path, image_size=(shape[0], shape[1]), new_head=new_head
+            ),
         )
     if (path / "checkpoints").is_dir():
         saved, model, variables = train.restore_for_evaluation(path)
@@ -81,29 +87,20 @@ def open_start(settings: Settings) -> Start:
         how = described.get("preprocessing") or {"size": described["image_shape"][:2]}
         normalized = {name: saved["step"][name] for name in ("mean", "std")}
         preprocessing = data.Preprocessing(**{**how, **normalized})
-        channels = described["image_shape"][-1]
+        channels, class_names = described["image_shape"][-1], tuple(described["class_names"])
     else:
         pretrained = models.load_pretrained(settings.start)
         model, variables = pretrained.model, pretrained.variables
         preprocessing = pretrained.preprocessing
-        channels = 3
+        channels, class_names = 3, pretrained.class_names
     return Start(
         models.describe(model),
         preprocessing,
         channels,
-        lambda model, shape: models.adapt_variables(model, variables, image_shape=shape),
-    )
-
-
-def resolve(settings: Settings, start: Start) -> Settings:
-    """The settings with what they leave to the start filled in."""
-    how = start.preprocessing
-    return dataclasses.replace(
-        settings,
-        dataset=classify.locate(settings.dataset),
-        mean=how.mean if settings.mean is None else settings.mean,
-        std=how.std if settings.std is None else settings.std,
-        channels=start.channels if settings.channels is None else settings.channels,
+        class_names,
+        lambda model, shape, new_head: models.adapt_variables(
+            model, variables, image_shape=shape, new_head=new_head
+        ),
     )
 
 
@@ -131,12 +128,23 @@ def main(settings: Settings) -> train.FitResult:
     if settings.phases > 1 and settings.trainable is not None:
         raise SystemExit("--phases says what is trainable; leave --trainable out, or use --frozen")
     start = open_start(settings)
-    settings = resolve(settings, start)
+    settings = dataclasses.replace(
+        settings,
+        dataset=classify.locate(settings.dataset),
+        channels=start.channels if settings.channels is None else settings.channels,
+    )
     preprocessing = start.preprocessing if settings.image_size is None else None
     train_data, eval_data = classify.load_splits(settings, preprocessing)
+    normalized = start.preprocessing.for_channels(train_data.image_shape[-1])
+    settings = dataclasses.replace(
+        settings,
+        mean=normalized.mean if settings.mean is None else settings.mean,
+        std=normalized.std if settings.std is None else settings.std,
+    )
     model = classify.make_model(settings, train_data, start.model)
     layers = models.layer_order(model, train_data.image_shape)
-    variables = start.fit(model, train_data.image_shape)
+    new_head = start.class_names != train_data.class_names
+    variables = start.fit(model, train_data.image_shape, new_head)
     for phase in plan(settings, layers):
         optimizer = train.layerwise_decay(
             classify.make_optimizer(phase), layers, settings.layer_decay

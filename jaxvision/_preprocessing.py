@@ -70,6 +70,25 @@ class Preprocessing:
         ):
             object.__setattr__(self, name, value)
 
+    def for_channels(self, channels: int) -> "Preprocessing":
+        """The same for images of so many channels.
+
+        Args:
+            channels: How many.
+
+        Returns:
+            This one where its mean and deviation are of one number or so many; else one with their
+            averages over the channels.
+
+        >>> Preprocessing(224, mean=(0.25, 0.5, 0.75)).for_channels(1).mean
+        (0.5,)
+        """
+        fit = {
+            name: values if len(values) in (1, channels) else (sum(values) / len(values),)
+            for name, values in (("mean", self.mean), ("std", self.std))
+        }
+        return Preprocessing(self.size, self.crop, self.interpolation, self.squash, **fit)
+
     def describe(self) -> dict[str, Any]:
         """What makes the same again.
 

@@ -7,32 +7,16 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 
 import jax
 import numpy as np
 import optax
 import pytest
 from PIL import Image
+from scripts import command, run
 from sklearn.datasets import load_digits
 
 from jaxvision import data, models, train
-
-EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
-
-
-def command(script: str, *arguments: object) -> list[str]:
-    return [sys.executable, str(EXPERIMENTS / f"{script}.py"), *map(str, arguments)]
-
-
-def run(
-    script: str, *arguments: object, code: int = 0, cwd: pathlib.Path | None = None
-) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        command(script, *arguments), capture_output=True, text=True, timeout=500, cwd=cwd
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +148,9 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
     assert "is not the folder of a run" in run("evaluate", tmp_path, code=1).stderr
 
 
-@pytest.mark.parametrize("script", ["classify", "evaluate", "predict", "demo"])
+@pytest.mark.parametrize(
+    "script", ["classify", "evaluate", "predict", "demo", "finetune", "transfer", "multitask"]
+)
 def test_help_explains_every_field(script: str) -> None:
     blocks = re.split(r"│ -{1,2}(?=\w)", run(script, "--help").stdout)[1:]
     assert len(blocks) >= 3
@@ -236,3 +222,25 @@ def test_demo_reaches_its_quality(tmp_path: pathlib.Path) -> None:
     done = run("demo", "--run-dir", tmp_path / "demo")
     mean = re.findall(r"mean +(\d+\.\d+)%", done.stdout)
     assert float(mean[0]) >= 99.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_transfer_gains(tmp_path: pathlib.Path) -> None:
+    done = run("transfer", "--run-dir", tmp_path / "transfer")
+    (low,) = re.findall(r"The gain lies in \[([+-]\d+\.\d+)%", done.stdout)
+    assert float(low) > 0
+    (tuned,) = re.findall(r"mean +\d+\.\d+% +(\d+\.\d+)%", done.stdout)
+    assert float(tuned) > 97
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_learned_weights_learn_every_task(tmp_path: pathlib.Path) -> None:
+    done = run("multitask", "--run-dir", tmp_path / "multitask")
+    ((accuracy, slant, ink),) = re.findall(
+        r"learned +mean +(\d+\.\d+)% +(\d+\.\d+) +(\d+\.\d+)%", done.stdout
+    )
+    assert float(accuracy) > 97
+    assert float(slant) < 1
+    assert float(ink) < 2.5

@@ -35,6 +35,7 @@ def adapt_variables(
     variables: Mapping[str, PyTree],
     *,
     image_shape: Sequence[int] | None = None,
+    new_head: bool = False,
     key: jax.Array | None = None,
 ) -> dict[str, PyTree]:
     """Fits the variables of a model to one with other classes, channels or image sizes.
@@ -47,6 +48,7 @@ def adapt_variables(
         variables: Those of a model of the same architecture.
         image_shape: Height, width and channels of the images the model is for; None takes its
             usual size.
+        new_head: Whether to make the head anew though it fits, because the classes are others.
         key: Draws a new head's parameters; None makes them zero, so that all classes begin alike.
 
     Returns:
@@ -74,7 +76,7 @@ def adapt_variables(
         left=[path for path in given if path not in wanted],
     )
     fresh = None if key is None else model.init(key, images)
-    adapted = adapt(model, shapes, given.get, fresh)
+    adapted = adapt(model, shapes, without_head(given.get) if new_head else given.get, fresh)
     if adapted.misfits:
         raise WeightsError(
             f"the variables do not fit {title(model)}:\n  "
@@ -116,6 +118,11 @@ def adapt(
             result.changes.append(f"{path} {before}-> {leaf.shape}")
         result.leaves[path] = value
     return result
+
+
+def without_head(find: Callable[[str], Leaf | None]) -> Callable[[str], Leaf | None]:
+    """The same leaves, but for those of classifiers."""
+    return lambda path: None if is_head(path) else find(path)
 
 
 def check_accounted(problem: str, *, missing: Sequence[str], left: Sequence[str]) -> None:

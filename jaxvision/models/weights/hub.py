@@ -148,9 +148,8 @@ def load_pretrained(
         preprocessing = from_timm(trained)
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{source}: its preprocessing is not known here: {error}") from error
-    channels = trained["input_size"][0]
-    if in_channels not in (None, channels):
-        preprocessing = _of_any_channel(preprocessing)
+    if in_channels is not None:
+        preprocessing = preprocessing.for_channels(in_channels)
     model = create_model(
         name,
         num_classes=num_classes or known_classes,
@@ -226,9 +225,3 @@ def _weights_file(folder: pathlib.Path) -> pathlib.Path:
         if (folder / name).is_file():
             return folder / name
     raise WeightsError(f"{folder} has none of {', '.join(WEIGHTS_FILES)}")
-
-
-def _of_any_channel(preprocessing: Preprocessing) -> Preprocessing:
-    """The same with one mean and one deviation, for images of other channels."""
-    mean, std = (sum(numbers) / len(numbers) for numbers in (preprocessing.mean, preprocessing.std))
-    return dataclasses.replace(preprocessing, mean=(mean,), std=(std,))

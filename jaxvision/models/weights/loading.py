@@ -19,6 +19,7 @@ from jaxvision.models.weights.adaptation import (
     title,
     variable_shapes,
     warn_of_changes,
+    without_head,
 )
 from jaxvision.models.weights.state_dict import StateDict, read_state_dict, write_state_dict
 from jaxvision.models.weights.torch_files import WeightsError
@@ -40,6 +41,7 @@ def load_weights(
     *,
     key: jax.Array | None = None,
     image_size: int | tuple[int, int] | None = None,
+    new_head: bool = False,
 ) -> dict[str, PyTree]:
     """Reads weights that torchvision or timm trained, without torch.
 
@@ -56,6 +58,7 @@ def load_weights(
         key: Draws a new head's parameters; None makes them zero, so that all classes begin alike.
         image_size: Height and width of the images the model is for; None takes its usual size. It
             matters to models that have parameters per place only.
+        new_head: Whether to make the head anew though it fits, because the classes are others.
 
     Returns:
         The variables, `params` and perhaps `batch_stats`, in float32.
@@ -84,7 +87,11 @@ def load_weights(
     _check_names(model, path, layout, leaves, state)
     _compare_options(model, path, layout)
     fresh = None if key is None else model.init(key, images)
-    adapted = adapt(model, shapes, lambda leaf_path: _read(leaves[leaf_path], state), fresh)
+
+    def find(leaf_path: str) -> np.ndarray | None:
+        return _read(leaves[leaf_path], state)
+
+    adapted = adapt(model, shapes, without_head(find) if new_head else find, fresh)
     if adapted.misfits:
         misfits = ((leaf_path, leaves[leaf_path]) for leaf_path in adapted.misfits)
         raise WeightsError(
