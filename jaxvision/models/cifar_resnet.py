@@ -5,7 +5,7 @@ section 4.2.
 """
 
 from functools import partial
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -94,6 +94,8 @@ class CifarResNet(ResidualModel, kw_only=True):
     """
 
     num_classes: int = 10
+
+    default_image_size: ClassVar[int] = 32
 
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""

@@ -5,6 +5,7 @@ IEEE 86(11), 1998.
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -130,6 +131,8 @@ class LeNet5(Model, kw_only=True):
     activation: str = "relu"
     pooling: str = "max"
     original: bool = False
+
+    default_image_size: ClassVar[int] = 32
 
     def __post_init__(self) -> None:
         layers.activation(self.activation)

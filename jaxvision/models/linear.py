@@ -1,5 +1,7 @@
 """The linear classifier: one weight per pixel and class."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -16,6 +18,8 @@ class LinearClassifier(Model, kw_only=True):
     It has no strides: `features` is the image itself, and `embed` the flattened image. It takes
     only images of the size it was initialized with.
     """
+
+    default_image_size: ClassVar[int] = 32
 
     def setup(self) -> None:
         """Defines the only layer."""

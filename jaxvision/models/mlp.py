@@ -1,6 +1,7 @@
 """The multilayer perceptron: dense layers on the flattened image."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 from jax.typing import DTypeLike
@@ -28,6 +29,8 @@ class MLP(Model, kw_only=True):
     dropout: float = 0.0
     activation: str = "relu"
     initializer: str = "he_normal"
+
+    default_image_size: ClassVar[int] = 32
 
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.hidden_sizes):
