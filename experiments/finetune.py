@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
 import classify
+import jax
 import tyro
 from classify import Settings as TrainSettings
 
@@ -63,7 +64,7 @@ class Start(NamedTuple):
     """What its logits mean, if that is known."""
     fit: Callable[[models.Model, tuple[int, ...], bool], dict[str, Any]]
     """Gives variables for a model of other classes, from the shape of its images and whether the
-    head is to be a new one; that is 0."""
+    head is to be a new one."""
 
 
 def open_start(settings: Settings) -> Start:
@@ -76,7 +77,11 @@ def open_start(settings: Settings) -> Start:
             3,
             (),
             lambda model, shape, new_head: models.load_weights(
-                model, path, image_size=(shape[0], shape[1]), new_head=new_head
+                model,
+                path,
+                image_size=(shape[0], shape[1]),
+                new_head=new_head,
+                key=jax.random.key(settings.seed),
             ),
         )
     if (path / "checkpoints").is_dir():
@@ -99,7 +104,11 @@ def open_start(settings: Settings) -> Start:
         channels,
         class_names,
         lambda model, shape, new_head: models.adapt_variables(
-            model, variables, image_shape=shape, new_head=new_head
+            model,
+            variables,
+            image_shape=shape,
+            new_head=new_head,
+            key=jax.random.key(settings.seed),
         ),
     )
 

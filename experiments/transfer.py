@@ -37,13 +37,15 @@ class Settings:
     """Steps of the first training."""
     num_steps_new: int = 300
     """Steps of the second, and of that from scratch."""
-    learning_rate: float = 4e-3
+    learning_rate: float = 3e-3
     """The highest learning rate of the head in fine-tuning."""
-    layer_decay: float = 0.8
+    layer_decay: float = 1.0
     """The ratio of the learning rates of a layer and the one after it, in fine-tuning."""
+    frozen: tuple[str, ...] = ("c1", "c3")
+    """What stays as it is in fine-tuning."""
     phases: int = 1
     """In how many phases the layers join in fine-tuning."""
-    augment: bool = True
+    augment: bool = False
     """Turn, shift, scale and slant the few images too, not only those of the first training."""
 
 
@@ -75,6 +77,7 @@ def accuracies(settings: Settings, seed: int) -> tuple[float, float]:
         run_dir=str(folder / "finetuned"),
         learning_rate=settings.learning_rate,
         layer_decay=settings.layer_decay,
+        frozen=settings.frozen,
         phases=settings.phases,
         **few,
     )

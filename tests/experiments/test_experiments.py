@@ -231,7 +231,7 @@ def test_transfer_gains(tmp_path: pathlib.Path) -> None:
     (low,) = re.findall(r"The gain lies in \[([+-]\d+\.\d+)%", done.stdout)
     assert float(low) > 0
     (tuned,) = re.findall(r"mean +\d+\.\d+% +(\d+\.\d+)%", done.stdout)
-    assert float(tuned) > 97
+    assert float(tuned) > 95
 
 
 @pytest.mark.slow
