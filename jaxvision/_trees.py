@@ -20,3 +20,18 @@ def path_name(path: Sequence[Any]) -> str:
     'head/bias'
     """
     return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
+
+
+def by_path(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by the names of their paths.
+
+    Args:
+        tree: Any tree.
+
+    Returns:
+        A flat dict.
+
+    >>> by_path({"head": {"bias": 0.0}})
+    {'head/bias': 0.0}
+    """
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path
 from jaxvision.models.base import Model
 
 Path = tuple[str, ...]
@@ -69,8 +69,7 @@ def _called(model: nn.Module, image_shape: Sequence[int]) -> tuple[list[str], se
     with nn.intercept_methods(note):
         images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
         variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    params = jax.tree_util.tree_leaves_with_path(variables.get("params", {}))
-    return ["/".join(path) for path in called], {path_name(path) for path, _ in params}
+    return ["/".join(path) for path in called], {*by_path(variables.get("params", {}))}
 
 
 def _is_head(module: str) -> bool:

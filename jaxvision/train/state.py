@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path
 from jaxvision.train.sharding import ShardRule, state_shardings
 
 PyTree = Any
@@ -132,11 +132,7 @@ def init_state(
 def _check_variables(given: PyTree, wanted: PyTree) -> None:
     """Makes sure that variables to start from are those of the model."""
     ours, theirs = (
-        {
-            path_name(path): jnp.shape(leaf)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        }
-        for tree in (wanted, given)
+        {path: jnp.shape(leaf) for path, leaf in by_path(tree).items()} for tree in (wanted, given)
     )
     wrong = [
         f"{name}: the model has {ours.get(name, 'none')}, the variables {theirs.get(name, 'none')}"

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path, path_name
 from jaxvision.models.base import Model
 from jaxvision.models.weights.torch_files import WeightsError
 
@@ -66,10 +66,10 @@ def adapt_variables(
     >>> variables["params"]["head"]["kernel"].shape
     (84, 5)
     """
-    given = _by_path(variables)
+    given = by_path(variables)
     images = sample_images(model, None) if image_shape is None else jnp.zeros((1, *image_shape))
     shapes = variable_shapes(model, images)
-    wanted = _by_path(shapes)
+    wanted = by_path(shapes)
     check_accounted(
         f"the variables are not of {title(model)}",
         missing=[path for path in wanted if path not in given and not is_head(path)],
@@ -103,9 +103,9 @@ def adapt(
     Returns:
         The values, what was changed, and what does not fit.
     """
-    fresh_leaves = {} if fresh is None else _by_path(fresh)
+    fresh_leaves = {} if fresh is None else by_path(fresh)
     result = Adapted({}, [], [])
-    for path, leaf in _by_path(shapes).items():
+    for path, leaf in by_path(shapes).items():
         found = find(path)
         value = None if found is None else _fit(model, path, found, leaf.shape)
         if value is None and is_head(path):
@@ -191,10 +191,6 @@ def title(model: Model) -> str:
 def is_head(path: str) -> bool:
     """Whether a leaf belongs to a classifier, auxiliary ones included."""
     return path.rpartition("/")[0].rpartition("/")[2] == "head"
-
-
-def _by_path(tree: PyTree) -> dict[str, Any]:
-    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _fit(model: Model, path: str, value: Leaf, shape: tuple[int, ...]) -> Leaf | None:
