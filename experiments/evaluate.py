@@ -59,19 +59,17 @@ class Evaluation:
 
 def predict(settings: Settings, run_dir: str) -> tuple[Predictions, data.Dataset]:
     """Restores a run's model and runs it over the data."""
-    saved, model, variables = train.restore_for_evaluation(run_dir, step=settings.step)
-    if saved["step"].get("task") != "classification" or not saved["data"].get("image_shape"):
-        raise SystemExit(f"{run_dir} is not the run of a classifier on images")
+    trained = train.classification.restore(run_dir, step=settings.step)
+    saved = trained.settings
     known = {name: saved["settings"][name] for name in DATA_SETTINGS if name in saved["settings"]}
     given = {"dataset": settings.dataset, "data_dir": settings.data_dir}
     known |= {name: value for name, value in given.items() if value is not None}
     # As they were in training, whoever made the run: the size, the channels, the classes.
-    height, width, channels = saved["data"]["image_shape"]
-    how = data.Preprocessing(**(saved["data"].get("preprocessing") or {"size": (height, width)}))
-    chosen = TrainSettings(**{"dataset": saved["data"]["name"], **known}, channels=channels)
+    fixed = {"dataset": saved["data"]["name"], "channels": trained.channels}
+    chosen = TrainSettings(**{**fixed, **known})
     split = settings.split or chosen.eval_split
     try:
-        dataset = load_split(chosen, split, saved["data"]["class_names"], how)
+        dataset = load_split(chosen, split, trained.class_names, trained.preprocessing)
     except data.DatasetError as error:
         if "dataset" in known:
             raise
@@ -79,15 +77,7 @@ def predict(settings: Settings, run_dir: str) -> tuple[Predictions, data.Dataset
             f"{run_dir} was trained on data called {chosen.dataset!r}, which cannot be loaded by "
             f"that name ({error}); name the data with --dataset"
         ) from None
-    predictions = train.classification.predict(
-        model,
-        variables,
-        dataset,
-        batch_size=settings.batch_size,
-        mean=saved["step"]["mean"],
-        std=saved["step"]["std"],
-    )
-    return predictions, dataset
+    return trained.predict(dataset, batch_size=settings.batch_size), dataset
 
 
 def table(scores: dict[str, Score]) -> str:

@@ -58,7 +58,7 @@ class Start(NamedTuple):
     """How to make the model."""
     preprocessing: data.Preprocessing
     """What its images need."""
-    channels: Literal[1, 3, 4]
+    channels: int
     """Those of its images."""
     class_names: tuple[str, ...]
     """What its logits mean, if that is known."""
@@ -84,28 +84,21 @@ def open_start(settings: Settings) -> Start:
                 key=jax.random.key(settings.seed),
             ),
         )
+    trained: train.classification.TrainedClassifier | models.Pretrained
     if (path / "checkpoints").is_dir():
-        saved, model, variables = train.restore_for_evaluation(path)
-        described = saved["data"]
-        if saved["step"].get("task") != "classification" or not described.get("image_shape"):
-            raise SystemExit(f"{path} is not the run of a classifier on images")
-        how = described.get("preprocessing") or {"size": described["image_shape"][:2]}
-        normalized = {name: saved["step"][name] for name in ("mean", "std")}
-        preprocessing = data.Preprocessing(**{**how, **normalized})
-        channels, class_names = described["image_shape"][-1], tuple(described["class_names"])
+        trained = train.classification.restore(path)
+        channels = trained.channels
     else:
-        pretrained = models.load_pretrained(settings.start)
-        model, variables = pretrained.model, pretrained.variables
-        preprocessing = pretrained.preprocessing
-        channels, class_names = 3, pretrained.class_names
+        trained = models.load_pretrained(settings.start)
+        channels = 3
     return Start(
-        models.describe(model),
-        preprocessing,
+        models.describe(trained.model),
+        trained.preprocessing,
         channels,
-        class_names,
+        trained.class_names,
         lambda model, shape, new_head: models.adapt_variables(
             model,
-            variables,
+            trained.variables,
             image_shape=shape,
             new_head=new_head,
             key=jax.random.key(settings.seed),
@@ -140,7 +133,7 @@ def main(settings: Settings) -> train.FitResult:
     settings = dataclasses.replace(
         settings,
         dataset=classify.locate(settings.dataset),
-        channels=start.channels if settings.channels is None else settings.channels,
+        channels=settings.channels or start.channels,  # type: ignore[arg-type]
     )
     preprocessing = start.preprocessing if settings.image_size is None else None
     train_data, eval_data = classify.load_splits(settings, preprocessing)

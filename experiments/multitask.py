@@ -19,9 +19,9 @@ from jaxvision.train import multitask
 
 HEADS = {"digit": 10, "slant": 1, "ink": 1}
 TASKS = {
-    "digit": multitask.classification("label"),
-    "slant": multitask.regression("slant"),
-    "ink": multitask.regression("ink"),
+    "digit": multitask.Task("label", "classification"),
+    "slant": multitask.Task("slant", "regression"),
+    "ink": multitask.Task("ink", "regression"),
 }
 SCORES = ("digit_accuracy", "slant_absolute_error", "ink_absolute_error")
 

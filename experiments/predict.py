@@ -35,32 +35,21 @@ def main(settings: Settings) -> int:
     if not settings.images:
         raise SystemExit("name at least one image: predict.py RUN_DIR IMAGE...")
     train.start()
-    saved, model, variables = train.restore_for_evaluation(settings.run_dir, step=settings.step)
-    described = saved["data"]
-    if saved["step"].get("task") != "classification" or not described.get("image_shape"):
-        raise SystemExit(f"{settings.run_dir} is not the run of a classifier on images")
-    height, width, channels = described["image_shape"]
-    how = data.Preprocessing(**(described.get("preprocessing") or {"size": (height, width)}))
+    trained = train.classification.restore(settings.run_dir, step=settings.step)
     names, pixels, failed = [], [], 0
     for name in settings.images:
         try:
-            image = data.decode_image(pathlib.Path(name), channels=channels)
+            image = data.decode_image(pathlib.Path(name), channels=trained.channels)
         except (OSError, data.CorruptImageError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed += 1
             continue
         names.append(name)
-        pixels.append(data.resize_and_crop(image, how))
+        pixels.append(data.resize_and_crop(image, trained.preprocessing))
     if pixels:
-        predictions = train.classification.predict(
-            model,
-            variables,
-            data.from_arrays({"image": np.stack(pixels)}),
-            mean=saved["step"]["mean"],
-            std=saved["step"]["std"],
-        )
-        probabilities = predictions.probabilities
-        classes = described["class_names"] or [str(i) for i in range(probabilities.shape[1])]
+        images = data.from_arrays({"image": np.stack(pixels)})
+        probabilities = trained.predict(images).probabilities
+        classes = trained.class_names or [str(i) for i in range(probabilities.shape[1])]
         for name, row in zip(names, probabilities, strict=True):
             best = np.argsort(-row, kind="stable")[: settings.top]
             print(f"{name}: " + ", ".join(f"{classes[i]} {row[i]:.1%}" for i in best))

@@ -14,7 +14,7 @@ import evaluate
 import finetune
 import numpy as np
 import tyro
-from classify import Augmentation
+from augmentation import Augmentation
 
 from jaxvision import metrics
 
@@ -46,7 +46,7 @@ class Settings:
     phases: int = 1
     """In how many phases the layers join in fine-tuning."""
     augment: bool = False
-    """Turn, shift, scale and slant the few images too, not only those of the first training."""
+    """Augment the few images too, not only those of the first training."""
 
 
 AUGMENTATION = Augmentation(rotation=10, translation=0.08, scale=0.1, shear=8)

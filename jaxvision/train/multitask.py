@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,31 +11,43 @@ from jaxtyping import Array, Float, Key
 from jaxvision import losses, metrics
 from jaxvision.data import normalize, to_float
 from jaxvision.models import MultiHead
+from jaxvision.train.restore import description
 from jaxvision.train.state import TrainState, evaluation_variables
 from jaxvision.train.step import Metrics
 
 PyTree = Any
 Rows = Float[Array, " batch"]
+Kind = Literal["classification", "regression"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a head learns; made by `classification` or `regression`.
+    """What a head learns.
 
     Attributes:
         label: What the targets are called in a batch.
-        kind: "classification" or "regression".
+        kind: "classification", where the head's outputs are the logits of classes, targets
+            (batch,) integers and the loss the cross-entropy; or "regression", where targets are
+            numbers, (batch,) or (batch, outputs), and the loss the squared error.
         weight: The factor of its loss, where weights are not learned.
         present: What in a batch says which rows have a target (1) and which have none (0); None
             if all have.
+
+    Raises:
+        ValueError: The kind is unknown, or the weight is negative.
+
+    >>> Task("label", "classification", weight=0.5).weight
+    0.5
     """
 
     label: str
-    kind: str
+    kind: Kind
     weight: float = 1.0
     present: str | None = None
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
         if not self.weight >= 0:
             raise ValueError(f"weight must not be negative, got {self.weight}")
 
@@ -48,40 +60,6 @@ class Task:
         values = losses.squared_error(outputs, targets)
         errors = jnp.abs(outputs - targets).mean(axis=1)
         return values, {"absolute_error": metrics.mean(errors, weight)}
-
-
-def classification(label: str, *, weight: float = 1.0, present: str | None = None) -> Task:
-    """A task whose outputs are the logits of classes, learned by cross-entropy.
-
-    Args:
-        label: What the classes are called in a batch, (batch,) integers.
-        weight: The factor of its loss, where weights are not learned.
-        present: See `Task`.
-
-    Returns:
-        The task.
-
-    >>> classification("label").kind
-    'classification'
-    """
-    return Task(label, "classification", weight, present)
-
-
-def regression(label: str, *, weight: float = 1.0, present: str | None = None) -> Task:
-    """A task whose outputs are numbers, learned by the squared error.
-
-    Args:
-        label: What the numbers are called in a batch, (batch,) or (batch, outputs).
-        weight: The factor of its loss, where weights are not learned.
-        present: See `Task`.
-
-    Returns:
-        The task.
-
-    >>> regression("slant").kind
-    'regression'
-    """
-    return Task(label, "regression", weight, present)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -163,7 +141,7 @@ class MultiTaskLoss:
         """
         return {
             "task": "multitask",
-            "model": self.model.describe() if self.model.backbone.spec else None,
+            "model": description(self.model),
             "tasks": {name: dataclasses.asdict(task) for name, task in self.tasks.items()},
             "mean": self.mean,
             "std": self.std,
@@ -202,7 +180,8 @@ def make_loss_fn(
     >>> from jaxvision import models, train
     >>> backbone = models.create_model("lenet5")
     >>> model = models.MultiHead(backbone=backbone, heads={"digit": 10, "slant": 1})
-    >>> tasks = {"digit": classification("label"), "slant": regression("slant", weight=0.5)}
+    >>> slant = Task("slant", "regression", weight=0.5)
+    >>> tasks = {"digit": Task("label", "classification"), "slant": slant}
     >>> loss_fn = make_loss_fn(model, tasks)
     >>> batch = {"image": jnp.zeros((2, 32, 32, 1)), "label": jnp.array([3, 1]),
     ...          "slant": jnp.array([0.1, -0.2])}

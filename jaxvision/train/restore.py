@@ -69,3 +69,24 @@ def restore_for_evaluation(
     params = saved["params"] if saved.get("ema_params") is None else saved["ema_params"]
     variables = {"params": params, **saved["model_state"]}
     return settings, model, variables
+
+
+def description(model: Any) -> dict[str, Any] | None:
+    """What a loss function says of its model, so that `restore_for_evaluation` can make it again.
+
+    Args:
+        model: What is trained.
+
+    Returns:
+        A JSON-able dict for `models.from_description`; None for a model that cannot be made again,
+        because `create_model` did not make it, or not as it is.
+
+    >>> description(models.create_model("linear_classifier", num_classes=10))["name"]
+    'linear_classifier'
+    """
+    try:
+        if isinstance(model, models.MultiHead):
+            return model.describe()
+        return models.describe(model) if isinstance(model, models.Model) else None
+    except ValueError:
+        return None

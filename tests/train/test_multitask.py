@@ -10,7 +10,10 @@ from jaxvision import losses, metrics, models, train
 from jaxvision.train import multitask
 
 HEADS = {"kind": 3, "place": 2}
-TASKS = {"kind": multitask.classification("label"), "place": multitask.regression("place")}
+TASKS = {
+    "kind": multitask.Task("label", "classification"),
+    "place": multitask.Task("place", "regression"),
+}
 
 
 def make_batch(rows=16, seed=0):
@@ -45,8 +48,8 @@ def test_fixed_weights_add_the_losses_of_single_tasks(weights):
     batch, model = make_batch(), make_model()
     state = start(model, batch)
     tasks = {
-        "kind": multitask.classification("label", weight=weights[0]),
-        "place": multitask.regression("place", weight=weights[1]),
+        "kind": multitask.Task("label", "classification", weight=weights[0]),
+        "place": multitask.Task("place", "regression", weight=weights[1]),
     }
     loss, measured, gradient = evaluate(multitask.make_loss_fn(model, tasks), state.params, batch)
 
@@ -101,8 +104,8 @@ def test_rows_without_a_target_add_nothing(learned_weights):
     batch, model = make_batch(), make_model(learned_weights=learned_weights)
     has_kind, has_place = np.arange(16) % 2, (np.arange(16) % 3 > 0).astype(np.int32)
     tasks = {
-        "kind": multitask.classification("label", present="has_kind"),
-        "place": multitask.regression("place", present="has_place"),
+        "kind": multitask.Task("label", "classification", present="has_kind"),
+        "place": multitask.Task("place", "regression", present="has_place"),
     }
     batch |= {"has_kind": has_kind, "has_place": has_place}
     batch["label"] = np.where(has_kind, batch["label"], -1)
@@ -132,7 +135,7 @@ def test_rows_without_a_target_add_nothing(learned_weights):
 def test_parts_of_a_batch_are_the_whole(learned_weights):
     batch, model = make_batch(32), make_model(learned_weights=learned_weights)
     batch["has_kind"] = (np.arange(32) < 11).astype(np.float32)
-    tasks = {**TASKS, "kind": multitask.classification("label", present="has_kind")}
+    tasks = {**TASKS, "kind": multitask.Task("label", "classification", present="has_kind")}
     loss_fn = multitask.make_loss_fn(model, tasks)
     results = []
     for parts in (1, 4):
@@ -184,7 +187,7 @@ def test_a_run_is_restored_and_evaluates_alike(tmp_path):
     [
         ({"kind": TASKS["kind"]}, {}, "has heads for kind, place; the tasks are kind"),
         (
-            {**TASKS, "kind": multitask.classification("label", weight=2.0)},
+            {**TASKS, "kind": multitask.Task("label", "classification", weight=2.0)},
             {"learned_weights": True},
             "the weight of kind is given, and the model learns weights",
         ),
@@ -197,4 +200,4 @@ def test_tasks_that_do_not_go_with_the_heads(tasks, options, message):
 
 def test_a_negative_weight():
     with pytest.raises(ValueError, match="weight must not be negative, got -1"):
-        multitask.regression("place", weight=-1.0)
+        multitask.Task("place", "regression", weight=-1.0)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Integer, Key
 
 from jaxvision import losses, metrics, models
 from jaxvision.data import normalize, to_float
+from jaxvision.train.restore import description
 from jaxvision.train.state import TrainState, evaluation_variables
 from jaxvision.train.step import Metrics
 
@@ -92,7 +93,7 @@ class ClassificationLoss:
         """
         return {
             "task": "classification",
-            "model": _described(self.model),
+            "model": description(self.model),
             "loss": _name(self.loss),
             "label_smoothing": self.label_smoothing,
             "class_weights": self.class_weights,
@@ -211,16 +212,6 @@ def make_eval_fn(
         }
 
     return evaluate
-
-
-def _described(model: nn.Module) -> dict[str, Any] | None:
-    """How to make the model again; None for one that `create_model` did not make."""
-    if not isinstance(model, models.Model):
-        return None
-    try:
-        return models.describe(model)
-    except ValueError:
-        return None
 
 
 def _name(loss: ExampleLoss) -> str:

@@ -1,0 +1,98 @@
+"""A trained classifier from its run folder, with what its images need."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jaxvision.data import Dataset, Preprocessing
+from jaxvision.models import Model
+from jaxvision.train.checkpoint import CheckpointError
+from jaxvision.train.classification.prediction import Predictions, predict
+from jaxvision.train.restore import restore_for_evaluation
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedClassifier:
+    """A classifier of images as its run left it; made by `restore`.
+
+    Attributes:
+        model: The model.
+        variables: Its variables, with averaged parameters if there are any.
+        preprocessing: What an image needs: size, crop and normalization.
+        channels: Those of its images.
+        class_names: What its logits mean; none if the data did not say.
+        settings: The run's, as `restore_for_evaluation` gives them.
+    """
+
+    model: Model
+    variables: PyTree
+    preprocessing: Preprocessing
+    channels: int
+    class_names: tuple[str, ...]
+    settings: dict[str, Any]
+
+    def predict(
+        self, data: Dataset | Iterable[Mapping[str, Any]], *, batch_size: int = 128
+    ) -> Predictions:
+        """Runs the model over data, as `classification.predict` does.
+
+        Args:
+            data: Images of the size in `preprocessing`, not yet normalized.
+            batch_size: Rows of a batch, if `data` is a data set.
+
+        Returns:
+            Logits, labels and places in the data.
+
+        Raises:
+            ValueError: There is no batch in the data.
+        """
+        how = self.preprocessing
+        return predict(
+            self.model, self.variables, data, batch_size=batch_size, mean=how.mean, std=how.std
+        )
+
+
+def restore(run_dir: str | pathlib.Path, *, step: int | None = None) -> TrainedClassifier:
+    """Restores a classifier of images with nothing but the folder of the run that trained it.
+
+    Args:
+        run_dir: What `fit` was given.
+        step: Which checkpoint; None takes the newest that is whole.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        CheckpointError: As `restore_for_evaluation`; or the run is not that of a classifier.
+
+    >>> import tempfile, jax, optax
+    >>> from jaxvision import data, models, train
+    >>> digits = data.load("digits", "test")
+    >>> model = models.create_model("linear_classifier", num_classes=10)
+    >>> state = train.init_state(jax.random.key(0), model, optax.sgd(0.1), digits.sample_batch())
+    >>> step = train.make_train_step(train.classification.make_loss_fn(model), optax.sgd(0.1))
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = train.fit(step, state, digits.batches(16), num_steps=1, run_dir=folder)
+    >>> trained = restore(folder)
+    >>> trained.preprocessing.size, trained.class_names[:3]
+    ((8, 8), ('0', '1', '2'))
+    >>> trained.predict(digits).logits.shape
+    (360, 10)
+    """
+    settings, model, variables = restore_for_evaluation(run_dir, step=step)
+    described, data = settings["step"], settings["data"]
+    if described.get("task") != "classification" or not data.get("image_shape"):
+        raise CheckpointError(f"{run_dir} is not the run of a classifier on images")
+    height, width, channels = data["image_shape"]
+    how = data.get("preprocessing") or {"size": (height, width)}
+    return TrainedClassifier(
+        model=model,
+        variables=variables,
+        preprocessing=Preprocessing(**{**how, "mean": described["mean"], "std": described["std"]}),
+        channels=channels,
+        class_names=tuple(data["class_names"] or ()),
+        settings=settings,
+    )
