@@ -20,7 +20,7 @@ def test_parameters_and_table_4(
 
 
 def test_receptive_field(receptive_field_of):
-    # Araujo et al., Computing receptive fields of convolutional neural networks, Distill, 2019.
+    # Table 2 by the recurrence of Araujo et al., Computing receptive fields, Distill, 2019.
     assert receptive_field_of(models.create_model("mobilenet_v2")) == 491
 
 
