@@ -34,7 +34,7 @@ class Settings:
     """The digits to learn first."""
     new: tuple[str, ...] = ("5", "6", "7", "8", "9")
     """The digits to learn then."""
-    num_steps: int = 1_000
+    num_steps: int = 2_000
     """Steps of the first training."""
     num_steps_new: int = 300
     """Steps of the second, and of that from scratch."""
@@ -46,15 +46,16 @@ class Settings:
     """What stays as it is in fine-tuning."""
     phases: int = 1
     """In how many phases the layers join in fine-tuning."""
-    augment: bool = False
-    """Augment the few images too, not only those of the first training."""
+    augmentation: Augmentation = dataclasses.field(
+        default_factory=lambda: Augmentation(rotation=25, translation=0.15, scale=0.25, shear=20)
+    )
+    """What is done to the images of the first training."""
+    augmentation_new: Augmentation = dataclasses.field(default_factory=Augmentation)
+    """What is done to the few images."""
     few_split: str = "train[:40%]"
     """Where the few images are drawn from."""
     eval_split: str = "train[40%:]+validation+test"
     """What the accuracies are of."""
-
-
-AUGMENTATION = Augmentation(rotation=10, translation=0.08, scale=0.1, shear=8)
 
 
 def accuracies(settings: Settings, seed: int) -> tuple[float, float]:
@@ -69,13 +70,13 @@ def accuracies(settings: Settings, seed: int) -> tuple[float, float]:
         "per_class": settings.per_class,
         "num_steps": settings.num_steps_new,
         "batch_size": min(50, settings.per_class * len(settings.new)),
-        "augmentation": AUGMENTATION if settings.augment else Augmentation(),
+        "augmentation": settings.augmentation_new,
     }
     first = classify.Settings(
         run_dir=str(folder / "old"),
         classes=settings.old,
         num_steps=settings.num_steps,
-        augmentation=AUGMENTATION,
+        augmentation=settings.augmentation,
         **shared,
     )
     scratch = classify.Settings(run_dir=str(folder / "scratch"), **few)
