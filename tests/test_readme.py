@@ -17,6 +17,7 @@ def test_example_runs(tmp_path: pathlib.Path, monkeypatch) -> None:
     scope: dict = {}
     exec(code.replace("num_steps=2_000", "num_steps=2"), scope)
     assert scope["result"].step == 2
-    restored = scope["variables"]["params"]
+    restored = scope["trained"].variables["params"]
     averaged = scope["result"].state.ema_params
     assert jax.tree.structure(restored) == jax.tree.structure(averaged)
+    assert scope["predictions"].logits.shape == (359, 10)

@@ -80,7 +80,7 @@ def restore(run_dir: str | pathlib.Path, *, step: int | None = None) -> TrainedC
     >>> trained.preprocessing.size, trained.class_names[:3]
     ((8, 8), ('0', '1', '2'))
     >>> trained.predict(digits).logits.shape
-    (360, 10)
+    (359, 10)
     """
     settings, model, variables = restore_for_evaluation(run_dir, step=step)
     described, data = settings["step"], settings["data"]
