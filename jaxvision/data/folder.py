@@ -77,13 +77,15 @@ def load_folder(
 
     >>> import tempfile
     >>> from PIL import Image
-    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> root = pathlib.Path(folder.name)
     >>> for kind in ("cat", "dog"):
     ...     (root / kind).mkdir()
     ...     Image.new("RGB", (6, 4)).save(root / kind / "1.png")
     >>> pets = load_folder(root, image_size=4)
     >>> len(pets), pets.class_names, pets.image_shape
     (2, ('cat', 'dog'), (4, 4, 3))
+    >>> folder.cleanup()
     """
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():

@@ -33,11 +33,12 @@ def restore_for_evaluation(
     >>> model = models.create_model("linear_classifier", num_classes=10)
     >>> state = train.init_state(jax.random.key(0), model, optax.sgd(0.1), digits.sample_batch())
     >>> step = train.make_train_step(train.classification.make_loss_fn(model), optax.sgd(0.1))
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = train.fit(step, state, digits.batches(16), num_steps=1, run_dir=folder)
-    >>> settings, model, variables = restore_for_evaluation(folder)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = train.fit(step, state, digits.batches(16), num_steps=1, run_dir=folder.name)
+    >>> settings, model, variables = restore_for_evaluation(folder.name)
     >>> model.apply(variables, digits.sample_batch()["image"] / 255.0).shape
     (1, 10)
+    >>> folder.cleanup()
     """
     folder = pathlib.Path(run_dir).expanduser()
     if not (folder / CHECKPOINTS).is_dir():

@@ -80,7 +80,8 @@ def test_what_is_frozen_stays(start: pathlib.Path, tmp_path: pathlib.Path) -> No
         (["START", "--classes", "5", "11"], "unknown class '11'"),
     ],
 )
-def test_what_cannot_be_done(start, tmp_path, arguments, message) -> None:
+def test_what_cannot_be_done(start, tmp_path, monkeypatch, arguments, message) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # else it tries for long where there is no network
     arguments = [start if argument == "START" else argument for argument in arguments]
     done = run("finetune", "--run-dir", tmp_path / "run", "--no-figures", *arguments, code=1)
     assert message in done.stderr

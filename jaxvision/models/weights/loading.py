@@ -74,10 +74,12 @@ def load_weights(
     >>> model = models.create_model("resnet18", num_classes=10)
     >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     >>> variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
-    >>> path = tempfile.mkdtemp() + "/resnet18.safetensors"
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/resnet18.safetensors"
     >>> save_weights(model, variables, path)
     >>> load_weights(model, path)["params"]["head"]["kernel"].shape
     (512, 10)
+    >>> folder.cleanup()
     """
     state = read_state_dict(path)
     images = sample_images(model, image_size)

@@ -29,10 +29,12 @@ def read_state_dict(path: str | pathlib.Path) -> StateDict:
         OSError: The file cannot be read.
 
     >>> import tempfile
-    >>> path = tempfile.mkdtemp() + "/weights.safetensors"
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/weights.safetensors"
     >>> write_state_dict(path, {"fc.bias": np.zeros(3, np.float32)})
     >>> read_state_dict(path)["fc.bias"].shape
     (3,)
+    >>> folder.cleanup()
     """
     path = pathlib.Path(path).expanduser()
     if path.suffix == ".safetensors":

@@ -74,13 +74,14 @@ def restore(run_dir: str | pathlib.Path, *, step: int | None = None) -> TrainedC
     >>> model = models.create_model("linear_classifier", num_classes=10)
     >>> state = train.init_state(jax.random.key(0), model, optax.sgd(0.1), digits.sample_batch())
     >>> step = train.make_train_step(train.classification.make_loss_fn(model), optax.sgd(0.1))
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = train.fit(step, state, digits.batches(16), num_steps=1, run_dir=folder)
-    >>> trained = restore(folder)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = train.fit(step, state, digits.batches(16), num_steps=1, run_dir=folder.name)
+    >>> trained = restore(folder.name)
     >>> trained.preprocessing.size, trained.class_names[:3]
     ((8, 8), ('0', '1', '2'))
     >>> trained.predict(digits).logits.shape
     (359, 10)
+    >>> folder.cleanup()
     """
     settings, model, variables = restore_for_evaluation(run_dir, step=step)
     described, data = settings["step"], settings["data"]
