@@ -68,6 +68,7 @@ CASES = [
     Case("grouped 1x1, 3 groups", (16, 240), 240, 1, groups=3),
     Case("grouped 3x3, 2 groups", (13, 384), 256, 3, groups=2),
     Case("transposed 4x4 stride 2", (16, 64), 32, 4, 2, transposed=True, bar=20),
+    Case("transposed 4x4 stride 2, deep", (8, 256), 128, 4, 2, transposed=True, bar=20),
     Case("transposed 2x2 stride 2", (16, 64), 32, 2, 2, transposed=True),
     Case("transposed 3x3 stride 2", (8, 128), 64, 3, 2, transposed=True),
     Case("pointwise 64 to 256", (32, 64), 256, 1, bar=2),

@@ -130,7 +130,8 @@ def grouped(x: Array, kernel: Array, window: Window) -> Array:
 def _convolve_blocks(x: Array, kernels: Array, window: Window) -> Array:
     """Convolves blocks of channels apart, each with its own kernel.
 
-    One after the other stays in the cache; where all fit in it, all at once compiles faster.
+    One after the other stays in the cache; with no more than two chunks, all at once is as fast and
+    compiles in half the time.
     """
     num_blocks, rows, columns, _, features = kernels.shape
 
@@ -145,7 +146,7 @@ def _convolve_blocks(x: Array, kernels: Array, window: Window) -> Array:
 
     # (block, batch, height, width, channels of a block): what a block needs lies together.
     blocks = jnp.moveaxis(x.reshape(*x.shape[:3], num_blocks, -1), 3, 0)
-    if x.size * 4 <= windows.CHUNK_BYTES:
+    if x.size * 4 <= 2 * windows.CHUNK_BYTES:
         results = jax.vmap(convolve_block)((blocks, kernels))
     else:
         again = jax.checkpoint(convolve_block, prevent_cse=False)
