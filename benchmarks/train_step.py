@@ -95,6 +95,8 @@ def main(settings: Settings) -> None:
         runs = {"ours": ours, "flax": plain}
         if torch:
             runs["torch"] = torch_step(case)
+        for run in runs.values():
+            run()  # warms up
         times = dict.fromkeys([*runs, "torch"], math.inf)
         for _ in range(settings.rounds):
             for name, run in runs.items():
@@ -135,7 +137,6 @@ def jax_step(case: Case) -> tuple[Callable[[], Any], float]:
         latest[0], _ = compiled(latest[0], batch)
         jax.block_until_ready(latest[0])
 
-    run()
     return run, seconds
 
 
@@ -153,7 +154,6 @@ def torch_step(case: Case) -> Callable[[], Any]:
         torch.nn.functional.cross_entropy(network(images), labels).backward()
         tx.step()
 
-    run()
     return run
 
 

@@ -83,11 +83,11 @@ class Preprocessing:
         >>> Preprocessing(224, mean=(0.25, 0.5, 0.75)).for_channels(1).mean
         (0.5,)
         """
-        fit = {
-            name: values if len(values) in (1, channels) else (sum(values) / len(values),)
-            for name, values in (("mean", self.mean), ("std", self.std))
-        }
-        return Preprocessing(self.size, self.crop, self.interpolation, self.squash, **fit)
+        mean, std = (
+            values if len(values) in (1, channels) else (sum(values) / len(values),)
+            for values in (self.mean, self.std)
+        )
+        return dataclasses.replace(self, mean=mean, std=std)
 
     def describe(self) -> dict[str, Any]:
         """What makes the same again.

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path
 
 Where = Callable[[str, Array], bool]
 """`where(path, leaf)`: whether a parameter such as `"stage1_block0/conv1/kernel"` is penalised."""
@@ -92,12 +92,12 @@ def l1_regularization(
 def _sum(
     measure: Callable[[Array], Array], params: PyTree[Float[Array, "..."]], where: Where
 ) -> Float[Array, ""]:
-    named = [(path_name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
-    chosen = [leaf for name, leaf in named if where(name, leaf)]
+    named = by_path(params)
+    chosen = [leaf for name, leaf in named.items() if where(name, leaf)]
     if not chosen:
         raise ValueError(
             "`where` picks none of the parameters; they are: "
-            + (", ".join(f"{name} {leaf.shape}" for name, leaf in named) or "none at all")
+            + (", ".join(f"{name} {leaf.shape}" for name, leaf in named.items()) or "none at all")
         )
     dtype = jnp.result_type(jnp.float32, *chosen)
     return sum((jnp.sum(measure(leaf.astype(dtype))) for leaf in chosen), jnp.zeros((), dtype))

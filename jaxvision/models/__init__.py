@@ -40,6 +40,7 @@ from jaxvision.models.densenet import (
     densenet169,
     densenet201,
 )
+from jaxvision.models.description import describe, from_description
 from jaxvision.models.efficientnet import (
     EfficientNet,
     efficientnet_b0,
@@ -98,7 +99,7 @@ from jaxvision.models.mobilenet_v3 import (
     mobilenet_v3_large,
     mobilenet_v3_small,
 )
-from jaxvision.models.multi_head import MultiHead, from_description
+from jaxvision.models.multi_head import MultiHead
 from jaxvision.models.preact_resnet import (
     PreActResNet,
     preact_resnet18,
@@ -107,12 +108,7 @@ from jaxvision.models.preact_resnet import (
     preact_resnet101,
     preact_resnet152,
 )
-from jaxvision.models.registry import (
-    create_model,
-    describe,
-    list_models,
-    register,
-)
+from jaxvision.models.registry import create_model, list_models, register
 from jaxvision.models.resnet import (
     ResNet,
     resnet18,

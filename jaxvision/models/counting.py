@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path
 from jaxvision.ops import ConvTranspose
 
 Path = tuple[str, ...]
@@ -140,8 +140,8 @@ def summary(
     with nn.intercept_methods(note):
         traced = jax.make_jaxpr(lambda v, x: model.apply(v, x))(variables, images)
     parameters: dict[Path, int] = defaultdict(int)
-    for leaf_path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
-        parameters[tuple(path_name(leaf_path).split("/"))] += leaf.size
+    for leaf_path, leaf in by_path(variables["params"]).items():
+        parameters[tuple(leaf_path.split("/"))] += leaf.size
     _count_products(traced.jaxpr, (), 1, _Counts(products, {*outputs}, convolutions))
     layers = [
         LayerSummary(

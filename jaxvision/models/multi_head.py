@@ -6,7 +6,6 @@ geometry and semantics. CVPR 2018, arXiv:1705.07115.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,7 +13,6 @@ from flax.core import FrozenDict
 from jaxtyping import Array, Float
 
 from jaxvision.models.base import Images, Model
-from jaxvision.models.registry import create_model, describe
 
 Outputs = dict[str, Float[Array, "batch outputs"]]
 
@@ -104,41 +102,3 @@ class MultiHead(nn.Module, kw_only=True):
         vector = self.backbone.embed(x, train)
         outputs = {name: getattr(self, f"head_{name}")(vector) for name in self.heads}
         return outputs, self.head_weights() if self.learned_weights else {}
-
-    @nn.nowrap
-    def describe(self) -> dict[str, Any]:
-        """What makes the same again.
-
-        Returns:
-            A JSON-able dict: `models.from_description(model.describe()) == model`.
-
-        Raises:
-            ValueError: `create_model` did not make the backbone.
-        """
-        return {
-            "backbone": describe(self.backbone),
-            "heads": dict(self.heads),
-            "learned_weights": self.learned_weights,
-        }
-
-
-def from_description(description: Mapping[str, Any]) -> Model | MultiHead:
-    """Makes a model again.
-
-    Args:
-        description: What `describe` gave, or `MultiHead.describe`.
-
-    Returns:
-        The model.
-
-    Raises:
-        TypeError: An option is unknown.
-        ValueError: A model is unknown, or a value is not allowed.
-
-    >>> from_description({"name": "lenet5", "num_classes": 3}).num_classes
-    3
-    """
-    if "backbone" not in description:
-        return create_model(**description)
-    options = {**description, "backbone": create_model(**description["backbone"])}
-    return MultiHead(**options)

@@ -1,4 +1,4 @@
-"""Models by name: register, create, list, and describe so that the same can be created again."""
+"""Models by name: register, create and list."""
 
 import dataclasses
 import fnmatch
@@ -128,39 +128,6 @@ def list_models(pattern: str = "*") -> list[str]:
     ['resnet101', 'resnet152', 'resnet18', 'resnet34', 'resnet50']
     """
     return sorted(fnmatch.filter(_BUILDERS, pattern))
-
-
-def describe(model: Model) -> dict[str, Any]:
-    """Describes a model by what `create_model` needs to make it again.
-
-    Args:
-        model: A model that `create_model` made.
-
-    Returns:
-        The name and every option, fit for JSON: `create_model(**describe(model)) == model`.
-
-    Raises:
-        ValueError: The model was not made by `create_model`, or was changed since.
-
-    >>> describe(create_model("linear_classifier", num_classes=10, dtype="bfloat16"))
-    {'name': 'linear_classifier', 'num_classes': 10, 'in_channels': None, 'dtype': 'bfloat16'}
-    """
-    if model.spec is None:
-        raise ValueError(
-            f"this {type(model).__name__} was not made by create_model, so there is no name to "
-            "make it again from; make it with create_model(name, ...)"
-        )
-    options: dict[str, Any] = {
-        option: list(value) if isinstance(value, tuple) else value
-        for option, value in model.spec.options
-    }
-    description = {"name": model.spec.name, **options}
-    if create_model(model.spec.name, **options) != model.clone(parent=None, name=None):
-        raise ValueError(
-            f"this {type(model).__name__} no longer is what create_model(**{description}) makes: "
-            "it was cloned with other values; give those to create_model"
-        )
-    return description
 
 
 def _options(builder: Callable[..., Model]) -> dict[str, Any]:

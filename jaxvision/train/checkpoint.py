@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from jaxvision._files import write_json
 from jaxvision._logs import absl_level
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path
 from jaxvision.train.selection import combine
 
 PyTree = Any
@@ -289,10 +289,10 @@ def _differences(saved: PyTree, wanted: PyTree) -> list[str]:
     wanted = jax.tree.map(_stored, wanted)
     before, now = (
         {
-            path_name(path): f"{jnp.dtype(leaf.dtype).name}{list(leaf.shape)}"
-            for path, leaf in leaves
+            path: f"{jnp.dtype(leaf.dtype).name}{list(leaf.shape)}"
+            for path, leaf in by_path(tree).items()
         }
-        for leaves in map(jax.tree_util.tree_leaves_with_path, (saved, wanted))
+        for tree in (saved, wanted)
     )
     lines = [
         f"{name}: {before.get(name, 'absent')} in the checkpoint, {now.get(name, 'absent')} here"

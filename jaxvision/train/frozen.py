@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
-import jax
 
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path
 
 PyTree = Any
 
@@ -25,7 +24,7 @@ def frozen_batch_norms(frozen: PyTree) -> Iterator[None]:
     Yields:
         Nothing; models that are applied meanwhile are concerned.
     """
-    paths = {path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(frozen)}
+    paths = {*by_path(frozen)}
 
     def is_frozen(module: nn.BatchNorm) -> bool:
         has = {"scale": module.use_scale, "bias": module.use_bias}

@@ -86,8 +86,7 @@ def description(model: Any) -> dict[str, Any] | None:
     'linear_classifier'
     """
     try:
-        if isinstance(model, models.MultiHead):
-            return model.describe()
-        return models.describe(model) if isinstance(model, models.Model) else None
+        known = isinstance(model, models.Model | models.MultiHead)
+        return models.describe(model) if known else None
     except ValueError:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxvision._suggest import unknown
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path, path_name
 
 PyTree = Any
 
@@ -36,8 +36,7 @@ def select(tree: PyTree, patterns: Sequence[str]) -> PyTree:
     """
     if isinstance(patterns, str):
         raise ValueError(f"patterns must be a sequence of strings; write [{patterns!r}]")
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    paths = {path for leaf, _ in leaves for path in _path_and_above(path_name(leaf))}
+    paths = {path for leaf in by_path(tree) for path in _path_and_above(leaf)}
     selected: set[str] = set()
     for pattern in patterns:
         try:

@@ -198,6 +198,15 @@ def test_tasks_that_do_not_go_with_the_heads(tasks, options, message):
         multitask.make_loss_fn(make_model(**options), tasks)
 
 
-def test_a_negative_weight():
-    with pytest.raises(ValueError, match="weight must not be negative, got -1"):
-        multitask.Task("place", "regression", weight=-1.0)
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("kind", "weight", "message"),
+    [
+        ("ranking", 1.0, "kind must be one of classification, regression, got 'ranking'"),
+        ("regression", -1.0, "weight must not be negative, got -1"),
+        ("regression", float("nan"), "weight must not be negative, got nan"),
+    ],
+)
+def test_tasks_that_cannot_be(kind, weight, message):
+    with pytest.raises(ValueError, match=message):
+        multitask.Task("place", kind, weight=weight)

@@ -76,7 +76,7 @@ def adapt_variables(
         left=[path for path in given if path not in wanted],
     )
     fresh = None if key is None else model.init(key, images)
-    adapted = adapt(model, shapes, without_head(given.get) if new_head else given.get, fresh)
+    adapted = adapt(model, shapes, given.get, fresh, new_head=new_head)
     if adapted.misfits:
         raise WeightsError(
             f"the variables do not fit {title(model)}:\n  "
@@ -91,6 +91,8 @@ def adapt(
     shapes: PyTree,
     find: Callable[[str], Leaf | None],
     fresh: PyTree | None,
+    *,
+    new_head: bool,
 ) -> Adapted:
     """Finds a value for every leaf of a model.
 
@@ -99,6 +101,7 @@ def adapt(
         shapes: Its variables, or their shapes.
         find: Gives what was trained for the leaf of a path, or None.
         fresh: Variables of the model that a new head is taken from; None makes it zero.
+        new_head: Whether to make the head anew whatever was trained.
 
     Returns:
         The values, what was changed, and what does not fit.
@@ -106,7 +109,7 @@ def adapt(
     fresh_leaves = {} if fresh is None else by_path(fresh)
     result = Adapted({}, [], [])
     for path, leaf in by_path(shapes).items():
-        found = find(path)
+        found = None if new_head and is_head(path) else find(path)
         value = None if found is None else _fit(model, path, found, leaf.shape)
         if value is None and is_head(path):
             value = fresh_leaves.get(path, np.zeros(leaf.shape, np.float32))
@@ -118,11 +121,6 @@ def adapt(
             result.changes.append(f"{path} {before}-> {leaf.shape}")
         result.leaves[path] = value
     return result
-
-
-def without_head(find: Callable[[str], Leaf | None]) -> Callable[[str], Leaf | None]:
-    """The same leaves, but for those of classifiers."""
-    return lambda path: None if is_head(path) else find(path)
 
 
 def check_accounted(problem: str, *, missing: Sequence[str], left: Sequence[str]) -> None:

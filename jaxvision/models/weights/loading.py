@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvision._trees import path_name
+from jaxvision._trees import by_path
 from jaxvision.models.base import Model
 from jaxvision.models.layout import Form, Layout
 from jaxvision.models.weights.adaptation import (
@@ -19,7 +19,6 @@ from jaxvision.models.weights.adaptation import (
     title,
     variable_shapes,
     warn_of_changes,
-    without_head,
 )
 from jaxvision.models.weights.state_dict import StateDict, read_state_dict, write_state_dict
 from jaxvision.models.weights.torch_files import WeightsError
@@ -93,7 +92,7 @@ def load_weights(
     def find(leaf_path: str) -> np.ndarray | None:
         return _read(leaves[leaf_path], state)
 
-    adapted = adapt(model, shapes, without_head(find) if new_head else find, fresh)
+    adapted = adapt(model, shapes, find, fresh, new_head=new_head)
     if adapted.misfits:
         misfits = ((leaf_path, leaves[leaf_path]) for leaf_path in adapted.misfits)
         raise WeightsError(
@@ -157,11 +156,10 @@ def _layouts(model: Model) -> Mapping[str, Layout]:
 
 def _leaves(layout: Layout, tree: PyTree) -> dict[str, _Leaf]:
     """All leaves of a tree of variables, by path."""
-    leaves = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        name = path_name(path)
-        leaves[name] = _Leaf(leaf.shape, *layout.find(name.partition("/")[2], len(leaf.shape)))
-    return leaves
+    return {
+        path: _Leaf(leaf.shape, *layout.find(path.partition("/")[2], len(leaf.shape)))
+        for path, leaf in by_path(tree).items()
+    }
 
 
 def _best_layout(model: Model, shapes: PyTree, state: StateDict) -> tuple[Layout, dict[str, _Leaf]]:
