@@ -40,7 +40,7 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
         `form(maps, kernel, window=...)`; None where XLA's own is best.
     """
     if window.spread != (1, 1):
-        return None if window.strides != (1, 1) else transposed
+        return None if window.strides != (1, 1) else transposed(rhs, window)
     if window.groups > 1:
         return depthwise if rhs[2] == 1 else grouped
     if rhs[:2] == (1, 1):
@@ -131,31 +131,100 @@ def _convolve_blocks(x: Array, kernels: Array, window: Window) -> Array:
     """Convolves blocks of channels apart, each with its own kernel.
 
     One after the other stays in the cache; with no more than two chunks, all at once is as fast and
-    compiles in half the time.
+    generates less code.
     """
-    num_blocks, rows, columns, _, features = kernels.shape
-
-    def convolve_block(block: tuple[Array, Array]) -> Array:
-        maps, kernel = block
-        shifts = [*windows.shifts(maps, (rows, columns), window)]
-        seen = (
-            jnp.concatenate(shifts[i : i + columns], -1) for i in range(0, len(shifts), columns)
-        )
-        matrices = kernel.reshape(rows, -1, features)
-        return windows.add_up(_dot(*pair, window) for pair in zip(seen, matrices, strict=True))
-
     # (block, batch, height, width, channels of a block): what a block needs lies together.
-    blocks = jnp.moveaxis(x.reshape(*x.shape[:3], num_blocks, -1), 3, 0)
+    blocks = jnp.moveaxis(x.reshape(*x.shape[:3], len(kernels), -1), 3, 0)
+    convolve_block = functools.partial(_convolve_rows, window=window)
     if x.size * 4 <= 2 * windows.CHUNK_BYTES:
-        results = jax.vmap(convolve_block)((blocks, kernels))
+        results = jax.vmap(convolve_block)(blocks, kernels)
     else:
         again = jax.checkpoint(convolve_block, prevent_cse=False)
-        results = lax.map(again, (blocks, kernels))
+        results = lax.map(lambda block: again(*block), (blocks, kernels))
     return jnp.moveaxis(results, 0, 3).reshape(*results.shape[1:4], -1)
 
 
-def transposed(x: Array, kernel: Array, window: Window) -> Array:
-    """Convolves spread inputs without the zeros between them.
+def _convolve_rows(x: Array, kernel: Array, window: Window) -> Array:
+    """Multiplies what a row of the kernel sees by all rows of it, and adds up the shifted results.
+
+    With a stride, a row of the maps meets only the rows of the kernel that are a multiple of it
+    apart, so there is a product for each of these sets.
+    """
+    padded = windows.pad(x, window)
+    num_images, _, _, channels = padded.shape
+    rows, columns, _, features = kernel.shape
+    height, width = windows.out_size(padded.shape[1:3], (rows, columns), window)
+    (down, across), (row_step, column_step) = window.strides, window.dilation
+    results = []
+    for phase in range(down):
+        steps = [row * row_step for row in range(rows) if row * row_step % down == phase]
+        if not steps:
+            continue
+        last_row, last_column = steps[-1] + (height - 1) * down, (width - 1) * across
+        seen = [
+            lax.slice(
+                padded,
+                (0, steps[0], left, 0),
+                (num_images, last_row + 1, left + last_column + 1, channels),
+                (1, down, across, 1),
+            )
+            for left in range(0, columns * column_step, column_step)
+        ]
+        matrices = [kernel[step // row_step].reshape(-1, features) for step in steps]
+        products = _dot(jnp.concatenate(seen, -1), jnp.concatenate(matrices, -1), window)
+        for step, product in zip(steps, jnp.split(products, len(steps), -1), strict=True):
+            first = (step - steps[0]) // down
+            results.append(product[:, first : first + height])
+    return windows.add_up(results)
+
+
+def transposed(rhs: tuple[int, ...], window: Window) -> Form:
+    """Chooses how to convolve spread inputs without the zeros between them.
+
+    Args:
+        rhs: The shape of the kernel.
+        window: How it moves.
+
+    Returns:
+        `overlapped` where that keeps no more than four times the outputs, else `interleaved`.
+    """
+    reaches = [(taps - 1) * step + 1 for taps, step in zip(rhs[:2], window.dilation, strict=True)]
+    few = all(reach <= 2 * step for reach, step in zip(reaches, window.spread, strict=True))
+    return overlapped if few and window.groups == 1 else interleaved
+
+
+def overlapped(x: Array, kernel: Array, window: Window) -> Array:
+    """Multiplies every input by all taps, and adds up what comes to lie on the same output.
+
+    The taps are cut into blocks as large as the spread. The outputs of a block tile the plane.
+    """
+    kernel = _spread_taps(kernel, window.dilation)[::-1, ::-1]
+    (rows, columns, channels, features), (down, across) = kernel.shape, window.spread
+    matrix = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+    products = _dot(x, matrix, window).reshape(*x.shape[:3], rows, columns, features)
+    blocks = [-(-rows // down), -(-columns // across)]
+
+    def block(i: int, j: int) -> Array:
+        taps = products[:, :, :, i * down : (i + 1) * down, j * across : (j + 1) * across]
+        edges = [(0, 0, 0), (i, blocks[0] - 1 - i, 0), (j, blocks[1] - 1 - j, 0)]
+        edges += [(0, down - taps.shape[3], 0), (0, across - taps.shape[4], 0), (0, 0, 0)]
+        return lax.pad(taps, jnp.zeros((), taps.dtype), edges)
+
+    tiles = windows.add_up(block(i, j) for i in range(blocks[0]) for j in range(blocks[1]))
+    tiles = tiles.transpose(0, 1, 3, 2, 4, 5)  # (batch, height, down, width, across, features)
+    y = tiles.reshape(len(x), tiles.shape[1] * down, -1, features)
+    cuts = []
+    for axis in (0, 1):
+        before = window.pads[axis][0] - kernel.shape[axis] + 1
+        size = _spread_size(
+            x.shape[1 + axis], kernel.shape[axis], window.pads[axis], window.spread[axis]
+        )
+        cuts.append((before, size - before - y.shape[1 + axis]))
+    return windows.pad(y, Window(pads=tuple(cuts)))
+
+
+def interleaved(x: Array, kernel: Array, window: Window) -> Array:
+    """Convolves once for each place that an output can have between inputs.
 
     Outputs that lie a multiple of the spread apart see the same taps of the kernel, and inputs next
     to each other: they are a plain convolution with these taps (Shi et al., 2016,
