@@ -147,19 +147,18 @@ def _convolve_blocks(x: Array, kernels: Array, window: Window) -> Array:
 def _convolve_rows(x: Array, kernel: Array, window: Window) -> Array:
     """Multiplies what a row of the kernel sees by all rows of it, and adds up the shifted results.
 
-    With a stride, a row of the maps meets only the rows of the kernel that are a multiple of it
-    apart, so there is a product for each of these sets.
+    With a stride, a row of the maps meets only some rows of the kernel, which lie evenly apart:
+    there is a product for each of these sets.
     """
     padded = windows.pad(x, window)
     num_images, _, _, channels = padded.shape
-    rows, columns, _, features = kernel.shape
+    rows, columns, _, _ = kernel.shape
     height, width = windows.out_size(padded.shape[1:3], (rows, columns), window)
     (down, across), (row_step, column_step) = window.strides, window.dilation
+    period = down // math.gcd(down, row_step)
     results = []
-    for phase in range(down):
-        steps = [row * row_step for row in range(rows) if row * row_step % down == phase]
-        if not steps:
-            continue
+    for first in range(min(period, rows)):
+        steps = range(first * row_step, rows * row_step, period * row_step)
         last_row, last_column = steps[-1] + (height - 1) * down, (width - 1) * across
         seen = [
             lax.slice(
@@ -170,11 +169,11 @@ def _convolve_rows(x: Array, kernel: Array, window: Window) -> Array:
             )
             for left in range(0, columns * column_step, column_step)
         ]
-        matrices = [kernel[step // row_step].reshape(-1, features) for step in steps]
-        products = _dot(jnp.concatenate(seen, -1), jnp.concatenate(matrices, -1), window)
+        matrix = kernel[first::period].transpose(1, 2, 0, 3).reshape(columns * channels, -1)
+        products = _dot(jnp.concatenate(seen, -1), matrix, window)
         for step, product in zip(steps, jnp.split(products, len(steps), -1), strict=True):
-            first = (step - steps[0]) // down
-            results.append(product[:, first : first + height])
+            top = (step - steps[0]) // down
+            results.append(product[:, top : top + height])
     return windows.add_up(results)
 
 
