@@ -1,8 +1,6 @@
 """A depthwise convolution that is fast on a CPU, with its derivatives."""
 
 import functools
-import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +47,9 @@ def _depthwise_jvp(
     if not isinstance(dx, SymbolicZero):
         parts.append(_scatter_taps(dx, taps, window))
     if not isinstance(dtaps, SymbolicZero):
+        at_once = windows.CHUNK_BYTES // (2 * x[0].nbytes)  # maps and what comes of them
         parts.append(
-            _by_chunks(lambda chunk, t: _multiply_taps(chunk, t, window, loop=True), x, dtaps)
+            windows.by_chunks(lambda xs: _multiply_taps(xs, dtaps, window, loop=True), x, at_once)
         )
     return y, windows.add_up(parts) if parts else jnp.zeros_like(y)
 
@@ -128,15 +127,3 @@ def _scatter_taps(x: Array, taps: Array, window: Window) -> Array:
         )
     ]
     return lax.pad(everywhere, zero, [(0, 0, 0), *edges, (0, 0, 0)])[:, ::down, ::across]
-
-
-def _by_chunks(function: Callable[[Array, Array], Array], x: Array, taps: Array) -> Array:
-    """Applies a function to as many images at a time as fit a cache."""
-    images = max(1, windows.CHUNK_BYTES // (8 * math.prod(x.shape[1:])))
-    size = max(count for count in range(1, min(images, len(x)) + 1) if len(x) % count == 0)
-    if size == len(x):
-        return function(x, taps)
-    chunks = x.reshape(-1, size, *x.shape[1:])
-    again = jax.checkpoint(lambda chunk: function(chunk, taps), prevent_cse=False)
-    results = lax.map(again, chunks)
-    return results.reshape(-1, *results.shape[2:])

@@ -193,33 +193,42 @@ def transposed(rhs: tuple[int, ...], window: Window) -> Form:
 
 
 def overlapped(x: Array, kernel: Array, window: Window) -> Array:
-    """Multiplies every input by all taps, and adds up what comes to lie on the same output.
-
-    The taps are cut into blocks as large as the spread. The outputs of a block tile the plane.
-    """
+    """Multiplies every input by all taps, and adds up what comes to lie on the same output."""
     kernel = _spread_taps(kernel, window.dilation)[::-1, ::-1]
+    return windows.by_chunks(
+        lambda images: _overlap(images, kernel, window),
+        x,
+        at_once=4 * windows.CHUNK_BYTES // (math.prod(x.shape[1:3]) * kernel[:, :, 0].nbytes),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("window",))
+def _overlap(x: Array, kernel: Array, window: Window) -> Array:
+    """Cuts the taps into blocks as large as the spread: the outputs of a block tile the plane."""
     (rows, columns, channels, features), (down, across) = kernel.shape, window.spread
+    num_down, num_across = -(-rows // down), -(-columns // across)
     matrix = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
     products = _dot(x, matrix, window).reshape(*x.shape[:3], rows, columns, features)
-    blocks = [-(-rows // down), -(-columns // across)]
-
-    def block(i: int, j: int) -> Array:
-        taps = products[:, :, :, i * down : (i + 1) * down, j * across : (j + 1) * across]
-        edges = [(0, 0, 0), (i, blocks[0] - 1 - i, 0), (j, blocks[1] - 1 - j, 0)]
-        edges += [(0, down - taps.shape[3], 0), (0, across - taps.shape[4], 0), (0, 0, 0)]
-        return lax.pad(taps, jnp.zeros((), taps.dtype), edges)
-
-    tiles = windows.add_up(block(i, j) for i in range(blocks[0]) for j in range(blocks[1]))
-    tiles = tiles.transpose(0, 1, 3, 2, 4, 5)  # (batch, height, down, width, across, features)
-    y = tiles.reshape(len(x), tiles.shape[1] * down, -1, features)
+    tiles = []
+    # The gradient of a split writes its parts, those of as many slices are added up.
+    for i, band in enumerate(lax.split(products, _cut(rows, down), 3)):
+        for j, block in enumerate(lax.split(band, _cut(columns, across), 4)):
+            edges = [(0, 0, 0), (i, num_down - 1 - i, 0), (j, num_across - 1 - j, 0)]
+            edges += [(0, down - block.shape[3], 0), (0, across - block.shape[4], 0), (0, 0, 0)]
+            tiles.append(lax.pad(block, jnp.zeros((), block.dtype), edges))
+    y = windows.add_up(tiles).transpose(0, 1, 3, 2, 4, 5)
+    y = y.reshape(len(x), y.shape[1] * down, -1, features)
     cuts = []
-    for axis in (0, 1):
-        before = window.pads[axis][0] - kernel.shape[axis] + 1
-        size = _spread_size(
-            x.shape[1 + axis], kernel.shape[axis], window.pads[axis], window.spread[axis]
-        )
+    for axis, taps in enumerate((rows, columns)):
+        before = window.pads[axis][0] - taps + 1
+        size = _spread_size(x.shape[1 + axis], taps, window.pads[axis], window.spread[axis])
         cuts.append((before, size - before - y.shape[1 + axis]))
     return windows.pad(y, Window(pads=tuple(cuts)))
+
+
+def _cut(total: int, size: int) -> list[int]:
+    """The sizes of parts of so many; the last may be smaller."""
+    return [min(size, total - start) for start in range(0, total, size)]
 
 
 def interleaved(x: Array, kernel: Array, window: Window) -> Array:

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -77,3 +77,22 @@ def out_size(padded: Sequence[int], taps: tuple[int, int], window: Window) -> tu
 def add_up(arrays: Iterable[Array]) -> Array:
     """A sum of at least one array, without a first zero."""
     return functools.reduce(operator.add, arrays)
+
+
+def by_chunks(function: Callable[[Array], Array], x: Array, at_once: int) -> Array:
+    """Applies a function to some images at a time, so that what it computes stays in a cache.
+
+    Args:
+        function: Takes maps and gives maps, image by image. Derivatives compute it again.
+        x: Maps.
+        at_once: How many images may be taken at a time; one is in any case.
+
+    Returns:
+        The maps of all images.
+    """
+    size = max(count for count in range(1, max(1, at_once) + 1) if len(x) % count == 0)
+    if size == len(x):
+        return function(x)
+    again = jax.checkpoint(function, prevent_cse=False)
+    results = lax.map(again, x.reshape(-1, size, *x.shape[1:]))
+    return results.reshape(-1, *results.shape[2:])
