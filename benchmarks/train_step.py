@@ -3,15 +3,16 @@
     python benchmarks/train_step.py
 
 Each row is a model in float32: milliseconds of a step of SGD with momentum on a batch of random
-images, and seconds to trace and compile it. "flax" is the same model of jaxvision over
+images, and seconds to trace and compile it, the median of several. "flax" is the same model of jaxvision over
 `flax.linen.Conv`; "torch" is torchvision's in eager mode with channels last (it needs torch and
 torchvision, which may be installed without its compiled operators). Contenders take turns, and the
-least of several times counts, of compilations too.
+least of several times counts.
 """
 
 import dataclasses
 import math
 import pathlib
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -70,7 +71,7 @@ class Settings:
 
     rounds: int = 5
     """How often each is timed."""
-    compilations: int = 3
+    compilations: int = 5
     """How often each is compiled."""
     only: tuple[str, ...] = ()
     """Names of models; none for all."""
@@ -91,7 +92,7 @@ def main(settings: Settings) -> None:
             with mock.patch.object(convolution, "Conv", nn.Conv):
                 plain, plain_seconds = jax_step(case)
             compiled.append((ours_seconds, plain_seconds))
-        ours_compile, plain_compile = map(min, zip(*compiled, strict=True))
+        ours_compile, plain_compile = map(statistics.median, zip(*compiled, strict=True))
         runs = {"ours": ours, "flax": plain}
         if torch:
             runs["torch"] = torch_step(case)
