@@ -88,7 +88,7 @@ CASES = [
 class Settings:
     """Settings of the measurement."""
 
-    rounds: int = 7
+    rounds: int = 15
     """How often each is timed."""
     only: str = ""
     """Times the cases whose title has this in it."""

@@ -3,10 +3,10 @@
     python benchmarks/train_step.py
 
 Each row is a model in float32: milliseconds of a step of SGD with momentum on a batch of random
-images, and seconds to trace and compile it, the median of several. "flax" is the same model of jaxvision over
+images, and seconds to trace and compile it. "flax" is the same model of jaxvision over
 `flax.linen.Conv`; "torch" is torchvision's in eager mode with channels last (it needs torch and
-torchvision, which may be installed without its compiled operators). Contenders take turns, and the
-least of several times counts.
+torchvision, which may be installed without its compiled operators). Contenders take turns; of
+several times, the least counts, and the median of several compilations.
 """
 
 import dataclasses

@@ -47,7 +47,7 @@ def _depthwise_jvp(
     if not isinstance(dx, SymbolicZero):
         parts.append(_scatter_taps(dx, taps, window))
     if not isinstance(dtaps, SymbolicZero):
-        at_once = windows.CHUNK_BYTES // (2 * x[0].nbytes)  # maps and what comes of them
+        at_once = windows.CHUNK_BYTES * len(x) // (2 * x.nbytes)  # maps and what comes of them
         parts.append(
             windows.by_chunks(lambda xs: _multiply_taps(xs, dtaps, window, loop=True), x, at_once)
         )

@@ -195,11 +195,9 @@ def transposed(rhs: tuple[int, ...], window: Window) -> Form:
 def overlapped(x: Array, kernel: Array, window: Window) -> Array:
     """Multiplies every input by all taps, and adds up what comes to lie on the same output."""
     kernel = _spread_taps(kernel, window.dilation)[::-1, ::-1]
-    return windows.by_chunks(
-        lambda images: _overlap(images, kernel, window),
-        x,
-        at_once=4 * windows.CHUNK_BYTES // (math.prod(x.shape[1:3]) * kernel[:, :, 0].nbytes),
-    )
+    pixels, taps_and_features = math.prod(x.shape[1:3]), kernel.size // kernel.shape[2]
+    at_once = 4 * windows.CHUNK_BYTES // (pixels * taps_and_features * kernel.itemsize)
+    return windows.by_chunks(lambda images: _overlap(images, kernel, window), x, at_once)
 
 
 @functools.partial(jax.jit, static_argnames=("window",))

@@ -90,7 +90,8 @@ def by_chunks(function: Callable[[Array], Array], x: Array, at_once: int) -> Arr
     Returns:
         The maps of all images.
     """
-    size = max(count for count in range(1, max(1, at_once) + 1) if len(x) % count == 0)
+    largest = max(1, min(at_once, len(x)))
+    size = next(count for count in range(largest, 0, -1) if len(x) % count == 0)
     if size == len(x):
         return function(x)
     again = jax.checkpoint(function, prevent_cse=False)

@@ -27,6 +27,8 @@ FORMS = {
     "grouped": {"channels": 12, "features": 6, "groups": 3},
     "blocks": {"channels": 96, "features": 192, "groups": 24},
     "transposed": {"channels": 4, "features": 5, "spread": (2, 3)},
+    "transposed far": {"channels": 4, "features": 5, "spread": (2, 3), "kernel": (5, 2)},
+    "transposed groups": {"channels": 4, "features": 6, "spread": (2, 2), "groups": 2},
     "dense": {"channels": 4, "features": 5},
 }
 sizes = st.integers(1, 9)
