@@ -31,6 +31,7 @@ def kernels(folder: pathlib.Path) -> dict[str, np.ndarray]:
     return {name: np.asarray(tree["kernel"]) for name, tree in variables["params"].items()}
 
 
+@pytest.mark.slow
 def test_other_classes_in_two_phases(start: pathlib.Path, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "new"
     options = ["--phases", 2, "--num-steps", 121, "--layer-decay", 0.5]

@@ -111,7 +111,7 @@ def test_positions_for_any_size_are_saved_and_loaded(fill, size, tmp_path: pathl
 
 
 def test_names_of_torchvisions_older_files(tmp_path: pathlib.Path):
-    model = models.create_model("vit_b_32", num_classes=2)
+    model = models.create_model("vit_b_32", num_classes=2).clone(num_blocks=2)
     variables = jax.tree.map(
         lambda leaf: np.full(leaf.shape, 0.5, np.float32), shapes_of(model, 224, 224)
     )

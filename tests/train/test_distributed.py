@@ -122,12 +122,9 @@ def test_two_processes_train_the_same_run(alone: pathlib.Path, tmp_path: pathlib
 
 @pytest.mark.parametrize(
     ("processes", "devices"),
-    [
-        pytest.param(1, 1, marks=pytest.mark.slow),
-        (1, 8),
-        pytest.param(2, 1, marks=pytest.mark.slow),
-    ],
+    [(1, 1), (1, 8), (2, 1)],
 )
+@pytest.mark.slow
 def test_resumes_on_other_devices(
     processes: int, devices: int, alone: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -72,6 +72,7 @@ def test_unbroken_run_learns(unbroken: pathlib.Path) -> None:
     assert losses[-1] < losses[0] - 0.5
 
 
+@pytest.mark.slow
 def test_killed_several_times(unbroken: pathlib.Path, tmp_path: pathlib.Path) -> None:
     run_dir = tmp_path / "killed"
     generator = random.Random(time.time_ns())
