@@ -151,26 +151,19 @@ def _convolve_rows(x: Array, kernel: Array, window: Window) -> Array:
     there is a product for each of these sets.
     """
     padded = windows.pad(x, window)
-    num_images, _, _, channels = padded.shape
-    rows, columns, _, _ = kernel.shape
-    height, width = windows.out_size(padded.shape[1:3], (rows, columns), window)
+    rows, columns, channels, _ = kernel.shape
+    height, _ = windows.out_size(padded.shape[1:3], (rows, columns), window)
     (down, across), (row_step, column_step) = window.strides, window.dilation
+    along = Window(strides=(1, across), dilation=(1, column_step))
     period = down // math.gcd(down, row_step)
     results = []
     for first in range(min(period, rows)):
         steps = range(first * row_step, rows * row_step, period * row_step)
-        last_row, last_column = steps[-1] + (height - 1) * down, (width - 1) * across
-        seen = [
-            lax.slice(
-                padded,
-                (0, steps[0], left, 0),
-                (num_images, last_row + 1, left + last_column + 1, channels),
-                (1, down, across, 1),
-            )
-            for left in range(0, columns * column_step, column_step)
-        ]
+        last = steps[-1] + (height - 1) * down
+        band = lax.slice_in_dim(padded, steps[0], last + 1, down, axis=1)
+        seen = jnp.concatenate([*windows.shifts(band, (1, columns), along)], -1)
         matrix = kernel[first::period].transpose(1, 2, 0, 3).reshape(columns * channels, -1)
-        products = _dot(jnp.concatenate(seen, -1), matrix, window)
+        products = _dot(seen, matrix, window)
         for step, product in zip(steps, jnp.split(products, len(steps), -1), strict=True):
             top = (step - steps[0]) // down
             results.append(product[:, top : top + height])

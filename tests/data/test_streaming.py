@@ -75,23 +75,23 @@ def test_reads_ahead_a_few_batches_and_no_more():
 
 
 class Meeting(Counted):
-    """A source whose first image can only be read while the second one is."""
+    """A source where each of the first images at an even place waits until the next is read."""
 
     def __init__(self):
         super().__init__()
-        self._second_is_read = threading.Event()
+        self._is_read = [threading.Event() for _ in range(8)]
 
     def __getitem__(self, index):
-        if index == 1:
-            self._second_is_read.set()
-        elif index == 0 and not self._second_is_read.wait(timeout=30):
-            raise TimeoutError("nobody read the second image in the meantime")
+        if index < len(self._is_read):
+            self._is_read[index].set()
+            if index % 2 == 0 and not self._is_read[index + 1].wait(timeout=30):
+                raise TimeoutError(f"nobody read image {index + 1} in the meantime")
         return super().__getitem__(index)
 
 
 def test_reads_several_batches_at_once():
     with Meeting().batches(1, shuffle=False) as batches:
-        assert numbers(itertools.islice(batches, 2)) == [([0], [1]), ([1], [1])]
+        assert numbers(itertools.islice(batches, 8)) == [([i], [1]) for i in range(8)]
 
 
 @WORKERS
