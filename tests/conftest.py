@@ -4,6 +4,7 @@ The tests compile thousands of programs and run most of them once: the quick one
 the slow ones are, as in use.
 """
 
+import gc
 import os
 import pathlib
 import subprocess
@@ -25,6 +26,7 @@ QUICK_COMPILATION = (
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
     "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 
 
@@ -43,6 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if known.returncode == 0:  # it ends a process that gives it a flag it has not
         os.environ["XLA_FLAGS"] = flags
 
+
+# Tracing makes objects by the million, few of them in cycles, and every pass looks at many again.
+gc.freeze()
+gc.set_threshold(100_000, 20, 50)
 
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
 jax.config.update("jax_num_cpu_devices", 8)

@@ -74,11 +74,21 @@ def test_what_is_frozen_stays(start: pathlib.Path, tmp_path: pathlib.Path) -> No
     ("arguments", "message"),
     [
         (["nothing/here"], "nothing/here"),
-        (["START", "--phases", 2, "--trainable", "head"], "--phases says what is trainable"),
+        pytest.param(
+            ["START", "--phases", 2, "--trainable", "head"],
+            "--phases says what is trainable",
+            marks=pytest.mark.slow,
+        ),
         (["START", "--phases", 9], "from 1 to the number of layers, 3, got 9"),
         (["START", "--frozen", "hiden0"], "did you mean 'hidden0'?"),
-        (["START", "--layer-decay", 0], "decay must be above 0 and at most 1, got 0"),
-        (["START", "--classes", "5", "11"], "unknown class '11'"),
+        pytest.param(
+            ["START", "--layer-decay", 0],
+            "decay must be above 0 and at most 1, got 0",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["START", "--classes", "5", "11"], "unknown class '11'", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_what_cannot_be_done(start, tmp_path, monkeypatch, arguments, message) -> None:

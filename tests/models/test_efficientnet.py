@@ -13,8 +13,8 @@ from jaxvision import models
         ("efficientnet_b2", 9_109_994, 260),
         ("efficientnet_b3", 12_233_232, 300),
         ("efficientnet_b4", 19_341_616, 380),
-        ("efficientnet_b5", 30_389_784, 456),
-        ("efficientnet_b6", 43_040_704, 528),
+        pytest.param("efficientnet_b5", 30_389_784, 456, marks=pytest.mark.slow),
+        pytest.param("efficientnet_b6", 43_040_704, 528, marks=pytest.mark.slow),
         ("efficientnet_b7", 66_347_960, 600),
     ],
 )

@@ -100,6 +100,7 @@ def assert_close(one: pathlib.Path, other: pathlib.Path, process: int = 0) -> No
         np.testing.assert_allclose(np.array(a), np.array(b), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_same_run(alone: pathlib.Path, tmp_path: pathlib.Path) -> None:
     run_dir = tmp_path / "two"
     finish(start(run_dir, 20, processes=2, devices=2))

@@ -1,5 +1,6 @@
 """The loop: what it runs, measures, keeps and refuses."""
 
+import functools
 import itertools
 import json
 import pathlib
@@ -17,6 +18,7 @@ import small_net
 from jaxvision import data, models, train
 
 
+@functools.cache
 def digits(split: str = "train") -> data.Dataset:
     return data.load("digits", split)
 

@@ -102,6 +102,7 @@ def test_sigterm_saves_and_exits_0(unbroken: pathlib.Path, tmp_path: pathlib.Pat
     assert_equal_runs(unbroken, run_dir)
 
 
+@pytest.mark.slow
 def test_interrupt_saves_and_raises(unbroken: pathlib.Path, tmp_path: pathlib.Path) -> None:
     run_dir = tmp_path / "interrupted"
     process = start(run_dir, seconds=0.03)
@@ -132,7 +133,10 @@ train.fit(
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+)
 def test_cut_off_in_the_last_evaluation(number: signal.Signals, code: int, tmp_path) -> None:
     """The last step is saved before it is evaluated; what is missing is made up for later."""
 

@@ -17,14 +17,9 @@ from jaxvision import models
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
 # One of some families, by model or by file; the others take minutes.
 QUICK = {
-    "torchvision-convnext_tiny",
-    "efficientnet_b0",
     "mobilenetv3_small_100",
     "resnet18",
-    "resnext50_32x4d",
     "shufflenet_v2_x0_5",
-    "squeezenet1_1",
-    "swin_t",
     "vit_tiny_patch16_224",
 }
 
