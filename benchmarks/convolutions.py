@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from turns import least_seconds
 
 from jaxvision import ops
 
@@ -88,7 +89,7 @@ CASES = [
 class Settings:
     """Settings of the measurement."""
 
-    rounds: int = 15
+    rounds: int = 20
     """How often each is timed."""
     only: str = ""
     """Times the cases whose title has this in it."""
@@ -104,7 +105,6 @@ def main(settings: Settings) -> None:
     for case in CASES:
         if settings.only not in case.title:
             continue
-        times: dict[str, float] = {}
         runs: dict[str, Callable[[], Any]] = {}
         compiled = []
         for name, package in (("ours", ops), ("flax", nn)):
@@ -113,12 +113,7 @@ def main(settings: Settings) -> None:
             compiled.append(seconds)
         if torch:
             runs["torch fwd"], runs["torch fwd+bwd"] = torch_runs(case)
-        for _ in range(settings.rounds):
-            for name, run in runs.items():
-                start = time.perf_counter()
-                run()
-                seconds = time.perf_counter() - start
-                times[name] = min(seconds, times.get(name, np.inf))
+        times = least_seconds(runs, settings.rounds)
         ratio = times["flax fwd+bwd"] / times["ours fwd+bwd"]
         print(
             f"{case.title:32}"

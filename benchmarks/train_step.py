@@ -23,6 +23,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import tyro
+from turns import least_seconds
 
 from jaxvision import models, train
 from jaxvision.models.layers import convolution
@@ -69,7 +70,7 @@ CASES = [
 class Settings:
     """Settings of the measurement."""
 
-    rounds: int = 5
+    rounds: int = 6
     """How often each is timed."""
     compilations: int = 5
     """How often each is compiled."""
@@ -98,12 +99,7 @@ def main(settings: Settings) -> None:
             runs["torch"] = torch_step(case)
         for run in runs.values():
             run()  # warms up
-        times = dict.fromkeys([*runs, "torch"], math.inf)
-        for _ in range(settings.rounds):
-            for name, run in runs.items():
-                start = time.perf_counter()
-                run()
-                times[name] = min(times[name], time.perf_counter() - start)
+        times = {"torch": math.inf} | least_seconds(runs, settings.rounds)
         against_torch.append(times["torch"] / times["ours"])
         numbers = [1e3 * times[name] for name in ("ours", "flax", "torch")]
         numbers += [times["flax"] / times["ours"], against_torch[-1]]

@@ -1,0 +1,28 @@
+"""How contenders are timed: in turns, because the machine may do other work meanwhile."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def least_seconds(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Times functions in turns.
+
+    Every other round goes backwards: the threads of some libraries, torch's among them, wait
+    busily for a while after their work, and slow down whoever always comes next.
+
+    Args:
+        runs: Functions that return when their work is done, by name.
+        rounds: How often each is called.
+
+    Returns:
+        The least time of each, in seconds.
+    """
+    times = dict.fromkeys(runs, math.inf)
+    for index in range(rounds):
+        for name in list(runs) if index % 2 == 0 else reversed(list(runs)):
+            start = time.perf_counter()
+            runs[name]()
+            times[name] = min(times[name], time.perf_counter() - start)
+    return times
