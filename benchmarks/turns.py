@@ -20,9 +20,11 @@ def least_seconds(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[st
         The least time of each, in seconds.
     """
     times = dict.fromkeys(runs, math.inf)
-    for index in range(rounds):
-        for name in list(runs) if index % 2 == 0 else reversed(list(runs)):
+    order = list(runs)
+    for _ in range(rounds):
+        for name in order:
             start = time.perf_counter()
             runs[name]()
             times[name] = min(times[name], time.perf_counter() - start)
+        order.reverse()
     return times

@@ -1,5 +1,6 @@
 """A small problem that has everything a step can have."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -7,9 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision import train
+from jaxvision import data, train
 
 PyTree = Any
+
+
+@functools.cache
+def digits(split: str = "train") -> data.Dataset:
+    """Real data, decoded once in a process."""
+    return data.load("digits", split)
 
 
 class SmallNet(nn.Module):

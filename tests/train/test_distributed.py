@@ -121,11 +121,8 @@ def test_two_processes_train_the_same_run(alone: pathlib.Path, tmp_path: pathlib
     }
 
 
-@pytest.mark.parametrize(
-    ("processes", "devices"),
-    [(1, 1), (1, 8), (2, 1)],
-)
 @pytest.mark.slow
+@pytest.mark.parametrize(("processes", "devices"), [(1, 1), (1, 8), (2, 1)])
 def test_resumes_on_other_devices(
     processes: int, devices: int, alone: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

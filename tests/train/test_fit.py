@@ -1,6 +1,5 @@
 """The loop: what it runs, measures, keeps and refuses."""
 
-import functools
 import itertools
 import json
 import pathlib
@@ -14,13 +13,9 @@ import numpy as np
 import optax
 import pytest
 import small_net
+from small_net import digits
 
 from jaxvision import data, models, train
-
-
-@functools.cache
-def digits(split: str = "train") -> data.Dataset:
-    return data.load("digits", split)
 
 
 def problem(*, seed: int = 0, num_classes: int = 10, **options):
@@ -110,7 +105,8 @@ def run_in_pieces(tmp_path: pathlib.Path, ends: list[int], fuse: int | None, **o
 
 
 @pytest.mark.parametrize(
-    "fuse", [*(pytest.param(fuse, marks=pytest.mark.slow) for fuse in (1, 4)), None]
+    "fuse",
+    [pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow), None],
 )
 def test_pieces_equal_the_whole(fuse: int | None, tmp_path: pathlib.Path) -> None:
     """The lines of the log too, whose windows the pieces cut through."""

@@ -13,10 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_net import digits
 
 from jaxvision import data, models, train
-
-DIGITS = data.load("digits", "train")
 
 
 def count(state, batch):
@@ -28,7 +27,7 @@ def fit(run_dir: pathlib.Path | None = None, *, step=count, state=None, **option
     return train.fit(
         step,
         jnp.zeros(()) if state is None else state,
-        options.pop("batches", None) or DIGITS.batches(64),
+        options.pop("batches", None) or digits().batches(64),
         **{"num_steps": 2, "run_dir": run_dir, **options},
     )
 
@@ -39,7 +38,7 @@ def evaluate(state, batch):
 
 def classifier(optimizer, **options):
     model = models.create_model("linear_classifier", num_classes=10)
-    state = train.init_state(jax.random.key(0), model, optimizer, DIGITS.sample_batch())
+    state = train.init_state(jax.random.key(0), model, optimizer, digits().sample_batch())
     loss_fn = train.classification.make_loss_fn(model, **options)
     return {"step": train.make_train_step(loss_fn, optimizer), "state": state}
 
@@ -48,17 +47,17 @@ def classifier(optimizer, **options):
 
 
 def test_evaluating_on_the_training_split_is_told_from_training() -> None:
-    result = fit(evaluate=evaluate, eval_data=DIGITS)
+    result = fit(evaluate=evaluate, eval_data=digits())
     assert result.metrics == {"rows": pytest.approx(1258 / 20)}
     assert [line["split"] for line in result.history][-2:] == ["train", "train_evaluation"]
 
 
 def test_eval_data_may_be_a_list_of_batches() -> None:
-    batches = list(itertools.islice(DIGITS.batches(8), 3))
+    batches = list(itertools.islice(digits().batches(8), 3))
     assert fit(evaluate=evaluate, eval_data=batches, eval_every=1).metrics == {"rows": 8.0}
 
 
-@pytest.mark.parametrize("make", [iter, lambda _: DIGITS.batches(8, epochs=1)])
+@pytest.mark.parametrize("make", [iter, lambda _: digits().batches(8, epochs=1)])
 def test_eval_data_that_would_be_used_up(make) -> None:
     with pytest.raises(ValueError, match="eval_data must last for every evaluation"):
         fit(evaluate=evaluate, eval_data=make([]))
@@ -67,7 +66,7 @@ def test_eval_data_that_would_be_used_up(make) -> None:
 def test_eval_batches_divide_over_the_devices() -> None:
     six = train.parallelize(count, train.data_mesh(jax.devices()[:6]))
     batches = [{"image": np.zeros((60, 2, 2, 1))}] * 2
-    result = fit(step=six, batches=batches, evaluate=evaluate, eval_data=DIGITS)
+    result = fit(step=six, batches=batches, evaluate=evaluate, eval_data=digits())
     assert result.metrics == {"rows": pytest.approx(1258 / 10)}  # of 132
 
 
@@ -89,7 +88,7 @@ def test_steps_that_return_something_else(step, message: str) -> None:
 
 def test_evaluations_that_return_something_else() -> None:
     with pytest.raises(TypeError, match="'rows' must be a pair of sums"):
-        fit(evaluate=lambda state, batch: {"rows": jnp.ones(())}, eval_data=DIGITS)
+        fit(evaluate=lambda state, batch: {"rows": jnp.ones(())}, eval_data=digits())
 
 
 @pytest.mark.parametrize("name", ["step", "split", "steps_per_second"])
@@ -144,7 +143,7 @@ def test_settings_json_keeps_the_program_of_a_finished_run(tmp_path: pathlib.Pat
 def test_data_are_described(tmp_path: pathlib.Path) -> None:
     fit(tmp_path)
     described = json.loads((tmp_path / "settings.json").read_text())["data"]
-    assert described == DIGITS.describe()
+    assert described == digits().describe()
     assert described["image_shape"] == [8, 8, 1]
 
 
