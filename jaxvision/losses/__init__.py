@@ -1,9 +1,11 @@
 """Loss functions: one value per example, so that the caller weighs and averages.
 
 `weighted_mean(cross_entropy(logits, labels), batch["weight"])` is the loss of a padded batch.
+Those of agents are in `reinforcement`.
 Losses are computed in float32 at least, whatever the type of the logits.
 """
 
+from jaxvision.losses import reinforcement
 from jaxvision.losses.classification import (
     cross_entropy,
     focal,
@@ -21,6 +23,7 @@ __all__ = [
     "is_kernel",
     "l1_regularization",
     "l2_regularization",
+    "reinforcement",
     "sigmoid_focal",
     "squared_error",
     "weighted_mean",

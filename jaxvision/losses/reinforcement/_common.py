@@ -1,0 +1,44 @@
+"""What these losses share."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
+
+
+def at_least_float32(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The same values, in float32 where their type is narrower."""
+    return values.astype(jnp.result_type(values, jnp.float32))
+
+
+def chosen(
+    values: Float[Array, "*batch actions"], actions: Integer[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """The value of each row's action; NaN for an action that there is not.
+
+    A masked sum, because the gradient of an indexed read is a scatter, which is slow on a CPU.
+
+    >>> print(chosen(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 2])))
+    [ 2. nan]
+    """
+    if actions.shape != values.shape[:-1]:
+        raise ValueError(
+            f"there must be one action for each row of values, got shapes {actions.shape} and "
+            f"{values.shape}"
+        )
+    num_actions = values.shape[-1]
+    is_chosen = actions[..., None] == jnp.arange(num_actions)
+    known = (actions >= 0) & (actions < num_actions)
+    return jnp.where(known, jnp.where(is_chosen, values, 0).sum(-1), jnp.nan)
+
+
+def chosen_distribution(
+    values: Float[Array, "*batch actions atoms"], actions: Integer[Array, "*batch"]
+) -> Float[Array, "*batch atoms"]:
+    """The row of each action, as `chosen`.
+
+    >>> print(chosen_distribution(jnp.array([[[1.0, 2.0], [3.0, 4.0]]]), jnp.array([1])))
+    [[3. 4.]]
+    """
+    return chosen(
+        values.swapaxes(-1, -2),
+        jnp.broadcast_to(actions[..., None], (*actions.shape, values.shape[-1])),
+    )

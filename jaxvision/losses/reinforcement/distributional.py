@@ -1,0 +1,142 @@
+"""Losses of agents that learn the distribution of the return, not only its mean."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Integer
+
+from jaxvision.losses.classification import cross_entropy
+from jaxvision.losses.reinforcement._common import at_least_float32, chosen_distribution
+
+Rows = Float[Array, "*batch"]
+
+
+def categorical_projection(
+    atoms: Float[Array, "*batch atoms"],
+    probabilities: Float[Array, "*batch atoms"],
+    support: Float[Array, "support"],
+) -> Float[Array, "*batch support"]:
+    """Moves a distribution onto a fixed support, each atom shared by its two neighbours.
+
+    The mean stays as it is; what lies beyond the ends of the support goes to the ends.
+
+    Args:
+        atoms: Where the probability lies.
+        probabilities: How much lies there.
+        support: Equally spaced and rising.
+
+    Returns:
+        The probability of each point of the support.
+
+    Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
+    ICML 2017, arXiv:1707.06887, equation 7.
+
+    >>> atoms, support = jnp.array([0.25, 3.0]), jnp.array([0.0, 1.0, 2.0])
+    >>> print(categorical_projection(atoms, jnp.array([0.5, 0.5]), support))
+    [0.375 0.125 0.5  ]
+    """
+    spacing = (support[-1] - support[0]) / (support.shape[0] - 1)
+    atoms = jnp.clip(atoms, min=support[0], max=support[-1])
+    distances = jnp.abs(atoms[..., None, :] - support[:, None]) / spacing
+    return jnp.sum(jnp.clip(1 - distances, min=0) * probabilities[..., None, :], axis=-1)
+
+
+def categorical_q_learning(
+    logits: Float[Array, "*batch actions atoms"],
+    actions: Integer[Array, "*batch"],
+    rewards: Rows,
+    discounts: Rows,
+    next_logits: Float[Array, "*batch actions atoms"],
+    support: Float[Array, "atoms"],
+    *,
+    selector: Float[Array, "*batch actions"] | None = None,
+) -> Rows:
+    """The cross-entropy of the predicted distribution (C51) to that of `r + d z'`.
+
+    z' is the return of the best action where the step led, by the mean of its distribution or, with
+    double Q-learning, by the selector.
+
+    Args:
+        logits: Of the distribution over the support, for all actions where the step began.
+        actions: The action taken.
+        rewards: r, the reward of the step.
+        discounts: d: gamma, or 0 where the episode terminated.
+        next_logits: For all actions where the step led.
+        support: The returns that the logits stand for, equally spaced and rising.
+        selector: The values by which the next action is chosen; None takes the means.
+
+    Returns:
+        One loss per row, float32 at least; NaN for an action that there is not.
+
+    Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
+    ICML 2017, arXiv:1707.06887.
+
+    >>> logits, support = jnp.zeros((1, 2, 3)), jnp.array([-1.0, 0.0, 1.0])
+    >>> print(categorical_q_learning(
+    ...     logits, jnp.array([0]), jnp.ones(1), jnp.zeros(1), logits, support))
+    [1.0986123]
+    """
+    next_probabilities = jax.nn.softmax(at_least_float32(next_logits), axis=-1)
+    if selector is None:
+        selector = next_probabilities @ support
+    best = jnp.argmax(selector, axis=-1)
+    targets = categorical_projection(
+        rewards[..., None] + discounts[..., None] * support,
+        chosen_distribution(next_probabilities, best),
+        support,
+    )
+    predicted = chosen_distribution(at_least_float32(logits), actions)
+    return cross_entropy(predicted, jax.lax.stop_gradient(targets))
+
+
+def quantile_q_learning(
+    quantiles: Float[Array, "*batch actions quantiles"],
+    actions: Integer[Array, "*batch"],
+    rewards: Rows,
+    discounts: Rows,
+    next_quantiles: Float[Array, "*batch actions quantiles"],
+    *,
+    selector: Float[Array, "*batch actions"] | None = None,
+    kappa: float = 1.0,
+) -> Rows:
+    """The quantile regression loss (QR-DQN) of the predicted quantiles to `r + d z'`.
+
+    Quantile i of n stands for the probability (i + 1/2) / n. The loss is summed over the predicted
+    quantiles and averaged over those of the target.
+
+    Args:
+        quantiles: Of the return, for all actions where the step began.
+        actions: The action taken.
+        rewards: r, the reward of the step.
+        discounts: d: gamma, or 0 where the episode terminated.
+        next_quantiles: For all actions where the step led.
+        selector: The values by which the next action is chosen; None takes the means.
+        kappa: Errors up to this are squared (Huber's loss, divided by kappa); 0 squares none.
+
+    Returns:
+        One loss per row, float32 at least; NaN for an action that there is not.
+
+    Raises:
+        ValueError: `kappa` is negative.
+
+    Reference: Dabney, Rowland, Bellemare and Munos, Distributional reinforcement learning with
+    quantile regression, AAAI 2018, arXiv:1710.10044.
+
+    >>> quantiles = jnp.zeros((1, 2, 4))
+    >>> print(quantile_q_learning(
+    ...     quantiles, jnp.array([0]), jnp.full(1, 2.0), jnp.zeros(1), quantiles))
+    [3.]
+    """
+    if kappa < 0:
+        raise ValueError(f"kappa must not be negative, got {kappa}")
+    next_quantiles = at_least_float32(next_quantiles)
+    if selector is None:
+        selector = next_quantiles.mean(-1)
+    best = jnp.argmax(selector, axis=-1)
+    targets = rewards[..., None] + discounts[..., None] * chosen_distribution(next_quantiles, best)
+    predicted = chosen_distribution(at_least_float32(quantiles), actions)
+    errors = jax.lax.stop_gradient(targets)[..., None, :] - predicted[..., :, None]
+    levels = (jnp.arange(quantiles.shape[-1]) + 0.5) / quantiles.shape[-1]
+    sizes = optax.losses.huber_loss(errors, delta=kappa) / kappa if kappa else jnp.abs(errors)
+    below = jax.lax.stop_gradient(errors) < 0
+    return jnp.sum(jnp.mean(jnp.abs(levels[:, None] - below) * sizes, axis=-1), axis=-1)
