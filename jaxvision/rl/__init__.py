@@ -1,0 +1,49 @@
+"""Agents and environments, compiled into one program."""
+
+from jaxvision.rl import environments
+from jaxvision.rl.actor_critic import A2C
+from jaxvision.rl.dqn import DQN
+from jaxvision.rl.environment import Environment, EnvParams, EnvState
+from jaxvision.rl.evaluation import run_episodes, summarize
+from jaxvision.rl.networks import MLP, ActorCritic, ConvTorso, QNetwork, make_torso
+from jaxvision.rl.ppo import PPO
+from jaxvision.rl.registry import list_environments, make, register
+from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
+from jaxvision.rl.seeds import Seeds, split_history
+from jaxvision.rl.spaces import Box, Discrete
+from jaxvision.rl.value_heads import Categorical, Expected, Quantile
+from jaxvision.rl.vector import VectorEnv, vectorize
+from jaxvision.rl.wrappers import EpisodeStatistics, FrameStack
+
+__all__ = [
+    "A2C",
+    "DQN",
+    "MLP",
+    "PPO",
+    "ActorCritic",
+    "Box",
+    "Categorical",
+    "ConvTorso",
+    "Discrete",
+    "EnvParams",
+    "EnvState",
+    "Environment",
+    "EpisodeStatistics",
+    "Expected",
+    "FrameStack",
+    "PrioritizedReplay",
+    "QNetwork",
+    "Quantile",
+    "Seeds",
+    "UniformReplay",
+    "VectorEnv",
+    "environments",
+    "list_environments",
+    "make",
+    "make_torso",
+    "register",
+    "run_episodes",
+    "split_history",
+    "summarize",
+    "vectorize",
+]

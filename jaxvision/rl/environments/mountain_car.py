@@ -1,0 +1,122 @@
+"""A car too weak for its hill."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, UInt8
+
+from jaxvision.rl import drawing
+from jaxvision.rl.environment import Environment, EnvParams, EnvState
+from jaxvision.rl.registry import register
+from jaxvision.rl.spaces import Box
+
+
+class MountainCarState(EnvState):
+    """Position and velocity."""
+
+    position: Any
+    velocity: Any
+
+
+class MountainCarParams(EnvParams):
+    """In units of the valley, which repeats every 2 pi / 3, and of steps."""
+
+    max_steps_in_episode: Any = 200
+    min_position: Any = -1.2
+    max_position: Any = 0.6
+    max_velocity: Any = 0.07
+    goal_position: Any = 0.5
+    goal_velocity: Any = 0.0
+    force: Any = 0.001
+    gravity: Any = 0.0025
+
+
+@register("MountainCar-v0")
+class MountainCar(Environment):
+    """MountainCar-v0 as in Gymnasium: a reward of -1 for every step, until the car is on the hill.
+
+    Actions drive to the left (0), not at all (1), or to the right (2). Observations are position
+    and velocity.
+
+    Reference: Moore, Efficient memory-based learning for robot control, Cambridge 1990.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the environment is called."""
+        return "MountainCar-v0"
+
+    @property
+    def default_params(self) -> MountainCarParams:
+        """The constants as in Gymnasium."""
+        return MountainCarParams()
+
+    @property
+    def num_actions(self) -> int:
+        """To the left, not at all, to the right."""
+        return 3
+
+    def observation_space(self, params: MountainCarParams) -> Box:
+        """Position and velocity."""
+        low = jnp.array([params.min_position, -params.max_velocity])
+        high = jnp.array([params.max_position, params.max_velocity])
+        return Box(low, high, (2,))
+
+    def reset_env(
+        self, key: Key[Array, ""], params: MountainCarParams
+    ) -> tuple[Array, MountainCarState]:
+        """Begins at rest, near the bottom."""
+        del params
+        position = jax.random.uniform(key, (), float, -0.6, -0.4)
+        state = MountainCarState(jnp.int32(0), position, jnp.zeros_like(position))
+        return _observe(state), state
+
+    def step_env(
+        self,
+        key: Key[Array, ""],
+        state: MountainCarState,
+        action: Array,
+        params: MountainCarParams,
+    ) -> tuple[Array, MountainCarState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
+        """Drives for a step; the wall on the left stops the car."""
+        del key
+        velocity = state.velocity + (action - 1) * params.force
+        velocity = velocity - jnp.cos(3 * state.position) * params.gravity
+        velocity = jnp.clip(velocity, min=-params.max_velocity, max=params.max_velocity)
+        position = jnp.clip(
+            state.position + velocity, min=params.min_position, max=params.max_position
+        )
+        velocity = jnp.where((position == params.min_position) & (velocity < 0), 0, velocity)
+        state = MountainCarState(state.time + 1, position, velocity)
+        arrived = (position >= params.goal_position) & (velocity >= params.goal_velocity)
+        return _observe(state), state, jnp.float32(-1), arrived, {}
+
+    def render(
+        self, state: MountainCarState, params: MountainCarParams
+    ) -> UInt8[Array, "height width 3"]:
+        """Draws the hill, the flag and the car."""
+
+        def height(position: Any) -> Array:
+            return 0.45 * jnp.sin(3 * position) + 0.55
+
+        canvas = drawing.Canvas.blank(
+            (params.min_position, 0.0), (params.max_position, 1.3), height=200
+        )
+        ends = jnp.linspace(params.min_position, params.max_position, 41)
+        for left, right in itertools.pairwise(ends):
+            canvas = canvas.segment(
+                (left, height(left)), (right, height(right)), 0.01, drawing.GRAY
+            )
+        foot = params.goal_position, height(params.goal_position)
+        canvas = canvas.segment(foot, (foot[0], foot[1] + 0.2), 0.01, drawing.INK)
+        canvas = canvas.rectangle(
+            (foot[0], foot[1] + 0.13), (foot[0] + 0.08, foot[1] + 0.2), drawing.ORANGE
+        )
+        center = state.position, height(state.position) + 0.04
+        return canvas.disc(center, 0.04, drawing.VERMILLION).image()
+
+
+def _observe(state: MountainCarState) -> Float[Array, "2"]:
+    return jnp.stack((state.position, state.velocity)).astype(jnp.float32)

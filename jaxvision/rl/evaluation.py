@@ -1,0 +1,97 @@
+"""How good an agent is: whole episodes, in compiled code."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from jaxvision import metrics
+from jaxvision.rl.vector import VectorEnv
+from jaxvision.rl.wrappers import EpisodeStatistics
+
+PyTree = Any
+Policy = Callable[[Array, Key[Array, ""]], Int[Array, "envs"]]
+"""`policy(observations, key) -> actions`."""
+
+
+def run_episodes(
+    envs: VectorEnv, policy: Policy, key: Key[Array, ""]
+) -> tuple[Float[Array, "envs"], Int[Array, "envs"]]:
+    """Runs one episode in every environment, to its end.
+
+    As many episodes as environments, begun together: of episodes that are counted as they end in a
+    given time, too many would be short.
+
+    Args:
+        envs: The environments; their episodes must end.
+        policy: Chooses actions.
+        key: For all that is random.
+
+    Returns:
+        The return and the length of each episode.
+
+    >>> from jaxvision import rl
+    >>> envs = rl.vectorize("Catch", 3)
+    >>> def stay(observations, key):
+    ...     return jnp.ones(3, jnp.int32)
+    >>> returns, lengths = run_episodes(envs, stay, jax.random.key(0))
+    >>> print(lengths)
+    [9 9 9]
+    """
+    envs = EpisodeStatistics(envs)
+    begin_key, run_key = jax.random.split(key)
+    observations, state = envs.reset(begin_key)
+    count = envs.num_envs
+    Carry = tuple[Int[Array, ""], Array, PyTree, Bool[Array, "envs"], Array, Array]
+
+    def running(carry: Carry) -> Bool[Array, ""]:
+        return ~carry[3].all()
+
+    def step(carry: Carry) -> Carry:
+        time, observations, state, ended, returns, lengths = carry
+        act_key, env_key = jax.random.split(jax.random.fold_in(run_key, time))
+        actions = policy(observations, act_key)
+        observations, state, _, terminated, truncated, info = envs.step(env_key, state, actions)
+        ends = (terminated | truncated) & ~ended
+        returns = jnp.where(ends, info["episode_return"], returns)
+        lengths = jnp.where(ends, info["episode_length"], lengths)
+        return time + 1, observations, state, ended | ends, returns, lengths
+
+    carry = (
+        jnp.int32(0),
+        observations,
+        state,
+        jnp.zeros(count, bool),
+        jnp.zeros(count, jnp.float32),
+        jnp.zeros(count, jnp.int32),
+    )
+    *_, returns, lengths = jax.lax.while_loop(running, step, carry)
+    return returns, lengths
+
+
+def summarize(
+    returns: Float[np.ndarray, "episodes"], lengths: Int[np.ndarray, "episodes"]
+) -> dict[str, tuple[float, float]]:
+    """The mean return of some episodes with its 95% t interval, and the mean length.
+
+    Args:
+        returns: Of the episodes.
+        lengths: Of the episodes.
+
+    Returns:
+        Pairs of sums, for `fit`.
+
+    >>> sorted(summarize(np.array([1.0, 3.0]), np.array([10, 20])))
+    ['length', 'return', 'return_high', 'return_low']
+    """
+    interval = metrics.t_interval(returns)
+    count = float(len(returns))
+    return {
+        "return": (float(np.sum(returns, dtype=np.float64)), count),
+        "return_low": (interval.low, 1.0),
+        "return_high": (interval.high, 1.0),
+        "length": (float(np.sum(lengths)), count),
+    }

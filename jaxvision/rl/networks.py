@@ -1,0 +1,179 @@
+"""Networks of agents: a torso that looks, and heads that say what to do or what it is worth."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+from jaxvision.data import to_float
+from jaxvision.ops import Conv
+from jaxvision.rl.spaces import Discrete, Space
+
+
+class MLP(nn.Module):
+    """Hidden layers on flat observations.
+
+    Attributes:
+        sizes: Of the layers.
+        activation: After each.
+        layer_norm: Whether to normalize before that.
+    """
+
+    sizes: Sequence[int] = (64, 64)
+    activation: Callable[[Array], Array] = nn.tanh
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch *shape"]) -> Float[Array, "batch features"]:
+        """Gives the features."""
+        x = x.reshape(len(x), -1)
+        for size in self.sizes:
+            x = nn.Dense(size, kernel_init=nn.initializers.orthogonal(2**0.5))(x)
+            x = self.activation(nn.LayerNorm()(x) if self.layer_norm else x)
+        return x
+
+
+class ConvTorso(nn.Module):
+    """Convolutions and a hidden layer on images; the default is that of DQN.
+
+    Attributes:
+        layers: Channels, kernel size and stride of each convolution.
+        hidden_size: Of the last layer.
+        layer_norm: Whether to normalize before each activation.
+
+    Reference: Mnih et al., Human-level control through deep reinforcement learning, Nature 518,
+    2015.
+    """
+
+    layers: Sequence[tuple[int, int, int]] = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+    hidden_size: int = 512
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch features"]:
+        """Gives the features."""
+        init = nn.initializers.orthogonal(2**0.5)
+        for channels, size, stride in self.layers:
+            if min(x.shape[1:3]) < size:
+                raise ValueError(
+                    f"a convolution of {size} by {size} finds only {x.shape[1]} by {x.shape[2]} "
+                    "pixels; give the torso smaller layers, or larger frames"
+                )
+            x = Conv(channels, (size, size), (stride, stride), "VALID", kernel_init=init)(x)
+            x = nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
+        x = nn.Dense(self.hidden_size, kernel_init=init)(x.reshape(len(x), -1))
+        return nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
+
+
+class QNetwork(nn.Module):
+    """Values of all actions.
+
+    Attributes:
+        space: Of observations.
+        num_actions: How many actions there are.
+        torso: What looks.
+        outputs: Numbers for each action: 1, or those of a distribution.
+        dueling: Whether the value of the state and the advantages of actions have heads apart.
+
+    Reference: Wang et al., Dueling network architectures for deep reinforcement learning, ICML
+    2016, arXiv:1511.06581.
+    """
+
+    space: Space
+    num_actions: int
+    torso: nn.Module
+    outputs: int = 1
+    dueling: bool = False
+
+    @nn.compact
+    def __call__(self, observations: Array) -> Float[Array, "batch actions outputs"]:
+        """Gives the outputs of every action."""
+        features = self.torso(encode(observations, self.space))
+        advantages = nn.Dense(self.num_actions * self.outputs)(features)
+        advantages = advantages.reshape(-1, self.num_actions, self.outputs)
+        if not self.dueling:
+            return advantages
+        values = nn.Dense(self.outputs)(features)[:, None, :]
+        return values + advantages - advantages.mean(axis=1, keepdims=True)
+
+
+class ActorCritic(nn.Module):
+    """A policy, and the value of states under it.
+
+    Attributes:
+        space: Of observations.
+        num_actions: How many actions there are.
+        actor: The torso of the policy.
+        critic: That of the values; None shares the actor's.
+    """
+
+    space: Space
+    num_actions: int
+    actor: nn.Module
+    critic: nn.Module | None = None
+
+    def setup(self) -> None:
+        """Makes the heads."""
+        init = nn.initializers.orthogonal
+        self.policy_head = nn.Dense(self.num_actions, kernel_init=init(0.01))
+        self.value_head = nn.Dense(1, kernel_init=init(1.0))
+
+    def __call__(
+        self, observations: Array
+    ) -> tuple[Float[Array, "batch actions"], Float[Array, "batch"]]:
+        """Gives the logits of the policy, and the values."""
+        x = encode(observations, self.space)
+        features = self.actor(x)
+        seen = features if self.critic is None else self.critic(x)
+        return self.policy_head(features), self.value_head(seen)[:, 0]
+
+    def policy(self, observations: Array) -> Float[Array, "batch actions"]:
+        """Gives the logits of the policy alone."""
+        return self.policy_head(self.actor(encode(observations, self.space)))
+
+    def values(self, observations: Array) -> Float[Array, "batch"]:
+        """Gives the values alone."""
+        torso = self.actor if self.critic is None else self.critic
+        return self.value_head(torso(encode(observations, self.space)))[:, 0]
+
+
+def encode(observations: Array, space: Space) -> Float[Array, "batch *shape"]:
+    """What a network sees of observations.
+
+    Args:
+        observations: Of one space.
+        space: That space.
+
+    Returns:
+        Cells one-hot, images of integers from 0 to 1, other numbers as they are.
+
+    >>> import jax.numpy as jnp
+    >>> print(encode(jnp.array([2]), Discrete(3)))
+    [[0. 0. 1.]]
+    """
+    if isinstance(space, Discrete):
+        return jax.nn.one_hot(observations, space.n)
+    return to_float(observations)
+
+
+def make_torso(space: Space, sizes: Sequence[int] = (64, 64), **options: Any) -> nn.Module:
+    """A torso that fits observations: `ConvTorso` for images of 36 pixels a side, else `MLP`.
+
+    Args:
+        space: Of observations.
+        sizes: Of the hidden layers, without convolutions.
+        options: Of the torso.
+
+    Returns:
+        A module.
+
+    >>> make_torso(Discrete(16), (32,)).sizes
+    (32,)
+    """
+    if len(space.shape) == 3 and min(space.shape[:2]) >= 36:
+        return ConvTorso(**options)
+    return MLP(tuple(sizes), **options)

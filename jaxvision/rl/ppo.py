@@ -1,0 +1,73 @@
+"""Proximal policy optimization."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxvision.losses import reinforcement, weighted_mean
+from jaxvision.rl.actor_critic import A2C, ActorCriticState
+from jaxvision.rl.rollout import Metrics, Rows
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PPO(A2C):
+    """PPO: actor-critic that goes through a rollout several times, in parts.
+
+    Attributes:
+        epochs: How often it goes through a rollout.
+        minibatches: In how many parts.
+        clip: How far the probability of an action may move, as a share of what it was.
+        value_clip: How far a value may move; None lets it.
+
+    Reference: Schulman et al., Proximal policy optimization algorithms, 2017, arXiv:1707.06347.
+    """
+
+    num_steps: int = 128
+    lambda_: float = 0.95
+    rollouts_per_step: int = 10
+    epochs: int = 4
+    minibatches: int = 4
+    clip: float = 0.2
+    value_clip: float | None = None
+
+    def _learn(
+        self, state: ActorCriticState, rows: Rows, key: Array
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        count = len(rows.actions)
+        size = count // self.minibatches
+        orders = jnp.argsort(jax.random.bits(key, (self.epochs, count)), axis=1)
+        orders = orders[:, : size * self.minibatches].reshape(-1, size)
+
+        def update(
+            carry: tuple[PyTree, PyTree], order: Array
+        ) -> tuple[tuple[PyTree, PyTree], Metrics]:
+            part = jax.tree.map(lambda leaf: leaf[order], rows)
+            params, opt_state, metrics = self._descend(*carry, part)
+            return (params, opt_state), metrics
+
+        carry = (state.params, state.opt_state)
+        (params, opt_state), metrics = jax.lax.scan(update, carry, orders)
+        return params, opt_state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
+
+    def _policy_losses(self, logits: Array, rows: Rows) -> Array:
+        center = weighted_mean(rows.advantages, rows.weights)
+        spread = jnp.sqrt(weighted_mean(jnp.square(rows.advantages - center), rows.weights))
+        return reinforcement.clipped_surrogate(
+            logits,
+            rows.actions,
+            rows.log_probabilities,
+            (rows.advantages - center) / (spread + 1e-8),
+            clip=self.clip,
+        )
+
+    def _value_errors(self, values: Array, rows: Rows) -> Array:
+        if self.value_clip is None:
+            return super()._value_errors(values, rows)
+        return reinforcement.clipped_value_error(
+            values, rows.values, rows.targets, clip=self.value_clip
+        )

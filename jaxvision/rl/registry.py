@@ -1,0 +1,82 @@
+"""Environments by name."""
+
+import dataclasses
+import fnmatch
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from jaxvision._suggest import unknown
+from jaxvision.rl.environment import Environment
+
+_ENVIRONMENTS: dict[str, type[Environment]] = {}
+Class = TypeVar("Class", bound=type[Environment])
+
+
+def register(name: str) -> Callable[[Class], Class]:
+    """Makes an environment known to `make`, as a decorator of its class.
+
+    Args:
+        name: What it is to be called.
+
+    Returns:
+        The decorator.
+
+    Raises:
+        ValueError: There is an environment of that name.
+    """
+
+    def decorate(cls: Class) -> Class:
+        if name in _ENVIRONMENTS:
+            raise ValueError(f"there is an environment {name!r} already")
+        _ENVIRONMENTS[name] = cls
+        return cls
+
+    return decorate
+
+
+def list_environments(pattern: str = "*") -> list[str]:
+    """Lists what `make` knows.
+
+    Args:
+        pattern: As of file names.
+
+    Returns:
+        The names in alphabetical order.
+
+    >>> list_environments("C*")
+    ['CartPole-v1', 'Catch']
+    """
+    return sorted(fnmatch.filter(_ENVIRONMENTS, pattern))
+
+
+def make(name: str, **options: Any) -> tuple[Environment, Any]:
+    """Makes an environment and its parameters.
+
+    Args:
+        name: One of `list_environments`.
+        options: Of the environment itself (the size of its frames), or constants in its parameters
+            (`max_steps_in_episode`) that shall differ from the usual.
+
+    Returns:
+        The environment, and its parameters.
+
+    Raises:
+        ValueError: The name or an option is unknown.
+
+    >>> environment, params = make("CartPole-v1", max_steps_in_episode=200)
+    >>> environment.name, params.max_steps_in_episode
+    ('CartPole-v1', 200)
+    """
+    if name not in _ENVIRONMENTS:
+        raise ValueError(unknown("environment", name, list_environments()))
+    cls = _ENVIRONMENTS[name]
+    own = [key for key in inspect.signature(cls).parameters if key in options]
+    environment = cls(**{key: options.pop(key) for key in own})
+    params = environment.default_params
+    constants = [field.name for field in dataclasses.fields(params)]
+    for key in options:
+        if key not in constants:
+            known = [*inspect.signature(cls).parameters, *constants]
+            raise ValueError(unknown(f"option of {name}", key, known))
+    return environment, params.replace(**options)

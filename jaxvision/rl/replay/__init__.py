@@ -1,0 +1,7 @@
+"""Memories of what happened, in the memory of the devices."""
+
+from jaxvision.rl.replay.prioritized import PrioritizedReplay
+from jaxvision.rl.replay.stream import Transitions
+from jaxvision.rl.replay.uniform import UniformReplay
+
+__all__ = ["PrioritizedReplay", "Transitions", "UniformReplay"]

@@ -1,0 +1,159 @@
+"""Replay that draws a transition the more often, the more there was to learn from it."""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from jaxvision.rl.replay.priorities import Priorities
+from jaxvision.rl.replay.stream import Stream, Transitions
+from jaxvision.rl.replay.uniform import Places, check_capacity, make_stream
+
+
+class PrioritizedState(flax.struct.PyTreeNode):
+    """The memory, the priority of each of its places, and the greatest there was."""
+
+    stream: Any
+    priorities: Any
+    greatest: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class PrioritizedReplay:
+    """The last transitions of every environment, drawn by the error they had when last seen.
+
+    Attributes:
+        capacity: How many transitions to hold, of all environments together. The ends of episodes
+            take a place each.
+        alpha: How much errors count: 0 draws uniformly, 1 in proportion.
+        beta: How much the weights of transitions make up for that, from 0 to 1; or a schedule of
+            it over environment steps, which had best end at 1.
+
+    Reference: Schaul et al., Prioritized experience replay, ICLR 2016, arXiv:1511.05952.
+    """
+
+    capacity: int
+    alpha: float = 0.6
+    beta: float | optax.Schedule = 0.4
+
+    def __post_init__(self) -> None:
+        check_capacity(self.capacity)
+        for name in ("alpha", "beta"):
+            value = getattr(self, name)
+            if not callable(value) and not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
+
+    def stream(self, envs: Any, *, num_frames: int, n_step: int, discount: float) -> Stream:
+        """What writes and reads the rings.
+
+        Args:
+            envs: The environments whose transitions are held.
+            num_frames: Of how many frames an observation consists.
+            n_step: Over how many steps a transition leads.
+            discount: gamma.
+
+        Returns:
+            The stream.
+        """
+        return make_stream(
+            self.capacity, envs, num_frames=num_frames, n_step=n_step, discount=discount
+        )
+
+    def init(self, stream: Stream, observations: Array) -> PrioritizedState:
+        """Begins with the first observations.
+
+        Args:
+            stream: What writes.
+            observations: One of each environment.
+
+        Returns:
+            A memory without transitions.
+        """
+        return PrioritizedState(
+            stream=stream.init(observations),
+            priorities=Priorities.zeros(stream.num_envs * stream.slots),
+            greatest=jnp.ones(()),
+        )
+
+    def add(self, stream: Stream, state: PrioritizedState, *step: Array) -> PrioritizedState:
+        """Writes a step of all environments, with the greatest priority there was.
+
+        Args:
+            stream: What writes.
+            state: The memory.
+            step: As for `Stream.add`.
+
+        Returns:
+            The memory with it.
+        """
+        before = state.stream.positions
+        added = stream.add(state.stream, *step)
+        envs = jnp.arange(stream.num_envs)
+        valid = ~added.gaps[envs, before]
+        # Nothing leads from the end of an episode, from the present, or from where frames are lost.
+        barren = [before + 1, *(added.positions + ahead for ahead in range(stream.num_frames))]
+        slots = jnp.stack([before, *barren]) % stream.slots
+        values = jnp.zeros(slots.shape).at[0].set(jnp.where(valid, state.greatest, 0))
+        priorities = state.priorities.set(
+            (envs * stream.slots + slots).reshape(-1), values.reshape(-1)
+        )
+        return state.replace(stream=added, priorities=priorities)
+
+    def sample(
+        self,
+        stream: Stream,
+        state: PrioritizedState,
+        key: Key[Array, ""],
+        batch_size: int,
+        step: Any,
+    ) -> tuple[Transitions, Places]:
+        """Draws transitions.
+
+        Args:
+            stream: What reads.
+            state: The memory.
+            key: For the draw.
+            batch_size: How many.
+            step: Of the environments, for the schedule of `beta`.
+
+        Returns:
+            The transitions, whose weights make up for how often they are drawn, and where they
+            were.
+        """
+        indices, shares = state.priorities.sample(key, batch_size)
+        places = Places(indices // stream.slots, indices % stream.slots)
+        transitions = stream.read(state.stream, places.envs, places.slots)
+        beta = self.beta(step) if callable(self.beta) else self.beta
+        usable = (shares > 0) & (transitions.weights > 0)
+        weights = jnp.where(usable, jnp.where(usable, shares, 1) ** -beta, 0)
+        weights = weights / jnp.maximum(weights.max(), jnp.finfo(weights.dtype).tiny)
+        return transitions.replace(weights=weights), places
+
+    def update(
+        self,
+        stream: Stream,
+        state: PrioritizedState,
+        places: Places,
+        errors: Float[Array, "batch"],
+    ) -> PrioritizedState:
+        """Gives transitions the priorities of their errors.
+
+        Args:
+            stream: What reads.
+            state: The memory.
+            places: Where the transitions were.
+            errors: Their sizes now.
+
+        Returns:
+            The memory.
+        """
+        indices = places.envs * stream.slots + places.slots
+        drawn = state.priorities.leaves.reshape(-1)[indices] > 0
+        values = jnp.where(drawn, (errors + 1e-6) ** self.alpha, 0)
+        return state.replace(
+            priorities=state.priorities.set(indices, values),
+            greatest=jnp.maximum(state.greatest, values.max()),
+        )

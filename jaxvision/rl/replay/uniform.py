@@ -1,0 +1,158 @@
+"""Replay that draws every transition as often as any other."""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxvision.rl.replay.stream import Stream, StreamState, Transitions
+
+PyTree = Any
+_TRIES = 2
+
+
+class Places(flax.struct.PyTreeNode):
+    """Where sampled transitions came from."""
+
+    envs: Any
+    slots: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformReplay:
+    """The last transitions of every environment, drawn uniformly.
+
+    A transition holds its next observation, which is the final one where an episode ended, and
+    whether it *terminated*: one that was only truncated bootstraps.
+
+    Attributes:
+        capacity: How many transitions to hold, of all environments together. The ends of episodes
+            take a place each.
+
+    >>> from jaxvision import rl
+    >>> envs = rl.vectorize("CartPole-v1", 2)
+    >>> stream = UniformReplay(1000).stream(envs, num_frames=1, n_step=1, discount=0.99)
+    >>> stream.slots
+    502
+    """
+
+    capacity: int
+
+    def __post_init__(self) -> None:
+        check_capacity(self.capacity)
+
+    def stream(self, envs: Any, *, num_frames: int, n_step: int, discount: float) -> Stream:
+        """What writes and reads the rings.
+
+        Args:
+            envs: The environments whose transitions are held.
+            num_frames: Of how many frames an observation consists.
+            n_step: Over how many steps a transition leads.
+            discount: gamma.
+
+        Returns:
+            The stream.
+        """
+        return make_stream(
+            self.capacity, envs, num_frames=num_frames, n_step=n_step, discount=discount
+        )
+
+    def init(self, stream: Stream, observations: Array) -> StreamState:
+        """Begins with the first observations.
+
+        Args:
+            stream: What writes.
+            observations: One of each environment.
+
+        Returns:
+            A memory without transitions.
+        """
+        return stream.init(observations)
+
+    def add(self, stream: Stream, state: StreamState, *step: Array) -> StreamState:
+        """Writes a step of all environments.
+
+        Args:
+            stream: What writes.
+            state: The memory.
+            step: As for `Stream.add`.
+
+        Returns:
+            The memory with it.
+        """
+        return stream.add(state, *step)
+
+    def sample(
+        self, stream: Stream, state: StreamState, key: Key[Array, ""], batch_size: int, step: Any
+    ) -> tuple[Transitions, Places]:
+        """Draws transitions, with replacement.
+
+        Args:
+            stream: What reads.
+            state: The memory.
+            key: For the draw.
+            batch_size: How many.
+            step: Not used.
+
+        Returns:
+            The transitions, and where they were. Of weight 0 are those for which several draws met
+            nothing but the ends of episodes: one in thousands, unless episodes are of a few steps.
+        """
+        del step
+        oldest = stream.oldest(state)
+        # One word is as good as uniform: 2**32 is many times the number of places.
+        words = jax.random.bits(key, (_TRIES, batch_size), jnp.uint32)
+        places = words % (stream.num_envs * jnp.max(oldest)).astype(jnp.uint32)
+        envs = (places % stream.num_envs).astype(jnp.int32)
+        ages = (places // stream.num_envs).astype(jnp.int32) + 1
+        slots = (state.positions[envs] - ages) % stream.slots
+        good = ~state.gaps[envs, slots] & (ages <= oldest[envs])
+        first = jnp.argmax(good, axis=0)
+        picked = Places(*(jnp.take_along_axis(a, first[None], axis=0)[0] for a in (envs, slots)))
+        return stream.read(state, picked.envs, picked.slots), picked
+
+    def update(
+        self, stream: Stream, state: StreamState, places: Places, errors: Float[Array, "batch"]
+    ) -> StreamState:
+        """Does nothing: no transition is drawn more often than another.
+
+        Args:
+            stream: Not used.
+            state: The memory.
+            places: Not used.
+            errors: Not used.
+
+        Returns:
+            The memory.
+        """
+        del stream, places, errors
+        return state
+
+
+def make_stream(
+    capacity: int, envs: Any, *, num_frames: int, n_step: int, discount: float
+) -> Stream:
+    """Cuts a memory into rings, one for each environment.
+
+    Args:
+        capacity: Of all environments together.
+        envs: The environments.
+        num_frames: Of how many frames an observation consists.
+        n_step: Over how many steps a transition leads.
+        discount: gamma.
+
+    Returns:
+        What writes and reads the rings.
+    """
+    # Besides: the present, the end of an episode before it, and frames before the oldest.
+    slots = -(-capacity // envs.num_envs) + num_frames + 1
+    return Stream(envs.num_envs, slots, num_frames, n_step, discount)
+
+
+def check_capacity(capacity: int) -> None:
+    """Raises ValueError unless something can be held."""
+    if capacity < 1:
+        raise ValueError(f"capacity must be at least 1 transition, got {capacity}")

@@ -1,0 +1,91 @@
+"""Several runs of an agent, that differ in their seed alone, in one program."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from jaxtyping import Array, Key
+
+PyTree = Any
+Metrics = dict[str, tuple[Array, Array]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Seeds:
+    """An agent with several seeds: a step `(state, None) -> (state, metrics)` of all at once.
+
+    Every seed has a key of its own, and with it parameters, environments and exploration of its
+    own. Metrics are called `NAME/seed0` and so on.
+    """
+
+    agent: Any
+    num_seeds: int
+
+    def __post_init__(self) -> None:
+        if self.num_seeds < 1:
+            raise ValueError(f"num_seeds must be at least 1, got {self.num_seeds}")
+
+    @property
+    def env_steps_per_step(self) -> int:
+        """How many environment steps a step of each agent takes."""
+        return self.agent.env_steps_per_step
+
+    def init(self, key: Key[Array, ""]) -> PyTree:
+        """Begins with every seed.
+
+        Args:
+            key: All keys come from it.
+
+        Returns:
+            The states of all agents, stacked.
+        """
+        return jax.jit(jax.vmap(self.agent.init))(jax.random.split(key, self.num_seeds))
+
+    def __call__(self, state: PyTree, batch: None = None) -> tuple[PyTree, Metrics]:
+        """Acts and learns.
+
+        Args:
+            state: Of all agents.
+            batch: None; agents make their own experience.
+
+        Returns:
+            The state, and the metrics of every seed.
+        """
+        del batch
+        state, metrics = jax.vmap(self.agent)(state)
+        return state, {
+            f"{name}/seed{seed}": (pair[0][seed], pair[1][seed])
+            for name, pair in metrics.items()
+            for seed in range(self.num_seeds)
+        }
+
+
+def split_history(history: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Takes the history of a run with several seeds apart.
+
+    Args:
+        history: What `fit` returned for `Seeds`.
+
+    Returns:
+        One history per seed, as `plots.learning_curves_by_seed` takes them.
+
+    >>> lines = [{"step": 1, "split": "train", "loss/seed0": 2.0, "loss/seed1": 3.0}]
+    >>> [histories[0]["loss"] for histories in split_history(lines)]
+    [2.0, 3.0]
+    """
+    seeds = sorted(
+        {name.rpartition("/seed")[2] for line in history for name in line if "/seed" in name},
+        key=int,
+    )
+    return [
+        [
+            {
+                name.removesuffix(f"/seed{seed}"): value
+                for name, value in line.items()
+                if "/seed" not in name or name.endswith(f"/seed{seed}")
+            }
+            for line in history
+        ]
+        for seed in seeds
+    ]

@@ -1,0 +1,141 @@
+"""What observations and actions can be."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Key
+
+
+@dataclasses.dataclass(frozen=True)
+class Discrete:
+    """The integers 0 to n - 1.
+
+    Attributes:
+        n: How many there are.
+
+    >>> Discrete(3).sample(jax.random.key(0)) < 3
+    Array(True, dtype=bool)
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"a discrete space needs at least one element, got {self.n}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an element: that of a scalar."""
+        return ()
+
+    @property
+    def dtype(self) -> Any:
+        """Of an element."""
+        return jnp.dtype(jnp.int32)
+
+    def sample(self, key: Key[Array, ""]) -> Array:
+        """Draws an element, all alike.
+
+        Args:
+            key: For the draw.
+
+        Returns:
+            An int32 scalar.
+        """
+        return jax.random.randint(key, (), 0, self.n)
+
+    def contains(self, element: Any) -> Bool[Array, ""]:
+        """Whether this is an element.
+
+        Args:
+            element: A scalar.
+
+        Returns:
+            A truth value.
+        """
+        return (jnp.asarray(element) >= 0) & (jnp.asarray(element) < self.n)
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """Arrays of one shape, whose values lie between two bounds.
+
+    Attributes:
+        low: The least value.
+        high: The greatest.
+        shape: Of an element.
+        dtype: Of an element.
+
+    >>> Box(0, 255, (84, 84, 1), jnp.uint8).shape
+    (84, 84, 1)
+    """
+
+    low: Any
+    high: Any
+    shape: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    def sample(self, key: Key[Array, ""]) -> Array:
+        """Draws an element: uniform where both bounds are finite, else normal.
+
+        Args:
+            key: For the draw.
+
+        Returns:
+            An array of the space's shape and type.
+        """
+        low, high = (
+            jnp.broadcast_to(jnp.asarray(end), self.shape) for end in (self.low, self.high)
+        )
+        if jnp.issubdtype(self.dtype, jnp.integer):
+            return jax.random.randint(
+                key, self.shape, low.astype(jnp.int32), high.astype(jnp.int32) + 1
+            ).astype(self.dtype)
+        bounded = jnp.isfinite(low) & jnp.isfinite(high)
+        uniform = jax.random.uniform(key, self.shape)
+        uniform = jnp.where(bounded, low, 0) + uniform * jnp.where(bounded, high - low, 0)
+        normal = jnp.clip(jax.random.normal(key, self.shape), min=low, max=high)
+        return jnp.where(bounded, uniform, normal).astype(self.dtype)
+
+    def contains(self, element: Any) -> Bool[Array, ""]:
+        """Whether this is an element.
+
+        Args:
+            element: An array of the space's shape.
+
+        Returns:
+            A truth value.
+        """
+        element = jnp.asarray(element)
+        if element.shape != self.shape:
+            return jnp.array(False)
+        return ((element >= self.low) & (element <= self.high)).all()
+
+
+Space = Discrete | Box
+
+
+def as_space(space: Any) -> Space:
+    """Reads a space of gymnax or Gymnasium.
+
+    Args:
+        space: Something with `n`, or with `low`, `high`, `shape` and `dtype`.
+
+    Returns:
+        The same as a `Discrete` or a `Box`.
+
+    Raises:
+        ValueError: It is of another kind.
+
+    >>> as_space(Discrete(3))
+    Discrete(n=3)
+    """
+    if isinstance(space, Discrete | Box):
+        return space
+    if hasattr(space, "n") and int(getattr(space, "start", 0)) == 0:
+        return Discrete(int(space.n))
+    if all(hasattr(space, name) for name in ("low", "high", "shape", "dtype")):
+        return Box(space.low, space.high, tuple(space.shape), jnp.dtype(space.dtype))
+    raise ValueError(f"spaces must be discrete, counted from 0, or boxes of numbers, got {space!r}")

@@ -1,0 +1,176 @@
+"""Vector environments around vector environments."""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key
+
+from jaxvision.rl.spaces import Box, Space
+from jaxvision.rl.vector import StepResult, VectorEnv, select
+
+PyTree = Any
+
+
+class StackState(flax.struct.PyTreeNode):
+    """The environments, and the last frames of each."""
+
+    environments: Any
+    frames: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameStack:
+    """Shows agents the last frames of an episode, along the channels, the newest last.
+
+    Where an episode is younger, its first frame stands in for those that are missing.
+
+    >>> from jaxvision.rl import vectorize
+    >>> envs = FrameStack(vectorize("Pong", 2, size=32), 4)
+    >>> envs.observation_space.shape
+    (32, 32, 4)
+    """
+
+    environments: VectorEnv
+    num_frames: int
+
+    def __post_init__(self) -> None:
+        shape = self.environments.observation_space.shape
+        if len(shape) != 3:
+            raise ValueError(f"frames must be images (height, width, channels), got shape {shape}")
+        if self.num_frames < 1:
+            raise ValueError(f"num_frames must be at least 1, got {self.num_frames}")
+
+    @property
+    def num_envs(self) -> int:
+        """How many environments there are."""
+        return self.environments.num_envs
+
+    @property
+    def observation_space(self) -> Space:
+        """Images with the channels of all frames."""
+        space = self.environments.observation_space
+        height, width, channels = space.shape
+        if not isinstance(space, Box):
+            raise ValueError(f"frames must be images, got {space}")
+        return Box(space.low, space.high, (height, width, channels * self.num_frames), space.dtype)
+
+    @property
+    def action_space(self) -> Space:
+        """What the actions of one can be."""
+        return self.environments.action_space
+
+    def reset(self, key: Key[Array, ""]) -> tuple[Array, StackState]:
+        """Begins an episode in every environment.
+
+        Args:
+            key: For what is random.
+
+        Returns:
+            The observations and the state.
+        """
+        frame, state = self.environments.reset(key)
+        frames = self._first(frame)
+        return frames, StackState(state, frames)
+
+    def step(
+        self, key: Key[Array, ""], state: StackState, actions: Int[Array, "envs"]
+    ) -> StepResult:
+        """Goes one step in every environment, and begins a new episode where one is over.
+
+        Args:
+            key: For what is random.
+            state: Of all environments.
+            actions: One for each.
+
+        Returns:
+            See `StepResult`.
+        """
+        frame, inner, rewards, terminated, truncated, info = self.environments.step(
+            key, state.environments, actions
+        )
+        channels = frame.shape[-1]
+        final = jnp.concatenate([state.frames[..., channels:], info["final_observation"]], axis=-1)
+        frames = select(terminated | truncated, self._first(frame), final)
+        info = {**info, "final_observation": final}
+        return frames, StackState(inner, frames), rewards, terminated, truncated, info
+
+    def _first(self, frame: Array) -> Array:
+        return jnp.tile(frame, (*[1] * (frame.ndim - 1), self.num_frames))
+
+
+class EpisodeState(flax.struct.PyTreeNode):
+    """The environments, and what every running episode has brought so far."""
+
+    environments: Any
+    returns: Any
+    lengths: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EpisodeStatistics:
+    """Adds `episode_return` and `episode_length` to the info: up to and with this step.
+
+    >>> import jax
+    >>> from jaxvision.rl import vectorize
+    >>> envs = EpisodeStatistics(vectorize("CartPole-v1", 2))
+    >>> _, state = envs.reset(jax.random.key(0))
+    >>> *_, info = envs.step(jax.random.key(1), state, jnp.zeros(2, jnp.int32))
+    >>> print(info["episode_return"])
+    [1. 1.]
+    """
+
+    environments: VectorEnv
+
+    @property
+    def num_envs(self) -> int:
+        """How many environments there are."""
+        return self.environments.num_envs
+
+    @property
+    def observation_space(self) -> Space:
+        """What the observations of one can be."""
+        return self.environments.observation_space
+
+    @property
+    def action_space(self) -> Space:
+        """What the actions of one can be."""
+        return self.environments.action_space
+
+    def reset(self, key: Key[Array, ""]) -> tuple[Array, EpisodeState]:
+        """Begins an episode in every environment.
+
+        Args:
+            key: For what is random.
+
+        Returns:
+            The observations and the state.
+        """
+        observations, state = self.environments.reset(key)
+        zeros = jnp.zeros(self.num_envs, jnp.float32)
+        return observations, EpisodeState(state, zeros, jnp.zeros(self.num_envs, jnp.int32))
+
+    def step(
+        self, key: Key[Array, ""], state: EpisodeState, actions: Int[Array, "envs"]
+    ) -> StepResult:
+        """Goes one step in every environment, and begins a new episode where one is over.
+
+        Args:
+            key: For what is random.
+            state: Of all environments.
+            actions: One for each.
+
+        Returns:
+            See `StepResult`.
+        """
+        observations, inner, rewards, terminated, truncated, info = self.environments.step(
+            key, state.environments, actions
+        )
+        over = terminated | truncated
+        valid = info.get("valid", jnp.ones_like(over))
+        returns = state.returns + jnp.where(valid, rewards, 0)
+        lengths = state.lengths + valid
+        info = {**info, "episode_return": returns, "episode_length": lengths}
+        state = EpisodeState(inner, jnp.where(over, 0, returns), jnp.where(over, 0, lengths))
+        return observations, state, rewards, terminated, truncated, info

@@ -1,0 +1,58 @@
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvision.rl import Box, Discrete
+from jaxvision.rl.spaces import as_space
+
+KEYS = jax.random.split(jax.random.key(0), 2_000)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Discrete(3),
+        Box(-1.0, 2.0, (2,)),
+        Box(0, 255, (2, 2, 1), jnp.uint8),
+        Box(jnp.array([-1.0, -jnp.inf]), jnp.array([1.0, jnp.inf]), (2,)),
+        Box(0.0, jnp.inf, (1,)),
+    ],
+    ids=str,
+)
+def test_samples_are_elements(space):
+    samples = jax.vmap(space.sample)(KEYS)
+    assert samples.shape == (2_000, *space.shape)
+    assert samples.dtype == space.dtype
+    assert jax.vmap(space.contains)(samples).all()
+
+
+def test_samples_are_spread():
+    np.testing.assert_allclose(
+        np.bincount(jax.vmap(Discrete(4).sample)(KEYS)) / 2_000, 0.25, atol=0.04
+    )
+    samples = np.asarray(jax.vmap(Box(0, 255, (), jnp.uint8).sample)(KEYS))
+    assert samples.min() < 3
+    assert samples.max() > 252
+    samples = jax.vmap(Box(-1.0, 3.0, ()).sample)(KEYS)
+    np.testing.assert_allclose([samples.mean(), samples.std()], [1, 4 / 12**0.5], atol=0.1)
+
+
+def test_what_is_no_element():
+    assert not Discrete(3).contains(3)
+    assert not Discrete(3).contains(-1)
+    assert not Box(0.0, 1.0, (2,)).contains(jnp.array([0.5, 1.5]))
+    assert not Box(0.0, 1.0, (2,)).contains(jnp.array([0.5]))
+    with pytest.raises(ValueError, match="at least one element, got 0"):
+        Discrete(0)
+
+
+def test_spaces_of_other_libraries():
+    theirs = types.SimpleNamespace(n=np.int64(4), shape=(), dtype=np.int64, start=0)
+    assert as_space(theirs) == Discrete(4)
+    theirs = types.SimpleNamespace(low=0, high=255, shape=[8, 8], dtype=np.uint8)
+    assert as_space(theirs) == Box(0, 255, (8, 8), jnp.dtype(jnp.uint8))
+    with pytest.raises(ValueError, match="discrete, counted from 0, or boxes of numbers"):
+        as_space(types.SimpleNamespace(n=3, start=1))

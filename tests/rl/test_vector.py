@@ -1,0 +1,195 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_envs import Clock, Frames
+
+from jaxvision import rl
+
+
+def run(envs, actions, seed=0):
+    """All steps of a sequence of actions, (time, envs), and the first observations."""
+    first, state = envs.reset(jax.random.key(seed))
+
+    def step(state, row):
+        key, actions = row
+        observations, state, rewards, terminated, truncated, info = envs.step(key, state, actions)
+        return state, (observations, rewards, terminated, truncated, info)
+
+    keys = jax.random.split(jax.random.key(seed + 1), len(actions))
+    _, steps = jax.jit(lambda state: jax.lax.scan(step, state, (keys, actions)))(state)
+    return first, jax.tree.map(np.asarray, steps)
+
+
+class Closed(rl.Environment):
+    """Has only what gymnax asks for: `reset` and a `step` of its own."""
+
+    def __init__(self):
+        self.inner = Clock()
+
+    @property
+    def default_params(self):
+        return self.inner.default_params
+
+    @property
+    def num_actions(self):
+        return 2
+
+    def observation_space(self, params):
+        return self.inner.observation_space(params)
+
+    def reset(self, key, params=None):
+        return self.inner.reset(key, params)
+
+    def step(self, key, state, action, params=None):
+        return self.inner.step(key, state, action, params)
+
+
+@pytest.mark.parametrize("environment", [Clock, Closed])
+def test_auto_reset_keeps_the_final_observation(environment):
+    envs = rl.vectorize(environment(), 2)
+    actions = jnp.zeros((12, 2), jnp.int32).at[2, 1].set(1)
+    first, (observations, rewards, terminated, truncated, info) = run(envs, actions)
+    final = info["final_observation"]
+    assert terminated[:, 0].tolist() == [False] * 12
+    assert np.flatnonzero(truncated[:, 0]).tolist() == [4, 9]
+    assert np.flatnonzero(terminated[:, 1]).tolist() == [2]
+    assert np.flatnonzero(truncated[:, 1]).tolist() == [7]
+    over = terminated | truncated
+    # Where no episode ends, the final observation is the next one.
+    np.testing.assert_array_equal(final[~over], observations[~over])
+    # Where one does, it is that of the old episode, and the next one begins at time 0.
+    assert final[over][:, 1].tolist() == [3, 5, 5, 5]
+    assert (observations[over][:, 1] == 0).all()
+    assert (observations[over][:, 0] != final[over][:, 0]).all()
+    before = np.concatenate([np.asarray(first)[None], observations[:-1]])
+    np.testing.assert_array_equal(before[..., 0], final[..., 0])
+    np.testing.assert_array_equal(rewards, np.ones((12, 2)))
+
+
+def test_environments_draw_apart_and_anew():
+    envs = rl.vectorize(Clock(limit=2), 3)
+    first, (observations, *_) = run(envs, jnp.zeros((8, 3), jnp.int32))
+    numbers = np.concatenate([np.asarray(first)[None], observations[1::2]])[..., 0]
+    assert len(np.unique(numbers)) == numbers.size
+
+
+def test_stochastic_environments_draw_apart():
+    envs = rl.vectorize("GridWorld", 64, map="...\n.S.\n...", terminals={}, slip=1.0)
+    _, (cells, *_) = run(envs, jnp.zeros((1, 64), jnp.int32))
+    assert set(cells[0].tolist()) == {3, 5}
+
+
+def test_one_step_equals_the_environments_own():
+    envs = rl.vectorize("CartPole-v1", 5)
+    actions = jnp.array([[0, 1, 0, 1, 1]])
+    first, (observations, *_) = run(envs, actions)
+    _, state = envs.reset(jax.random.key(0))
+    environment, params = rl.make("CartPole-v1")
+    alone, *_ = jax.vmap(environment.step_env, (None, 0, 0, None))(
+        jax.random.key(9), state, actions[0], params
+    )
+    np.testing.assert_allclose(observations[0], alone, rtol=1e-6)
+    assert not np.array_equal(first, observations[0])
+
+
+def test_frames_are_stacked_within_an_episode():
+    envs = rl.FrameStack(rl.vectorize(Frames(limit=3), 2), 3)
+    assert envs.observation_space.shape == (1, 1, 3)
+    first, (observations, _, _, _, info) = run(envs, jnp.zeros((5, 2), jnp.int32))
+    a = int(first[0, 0, 0, 0])
+    assert first[0].ravel().tolist() == [a, a, a]
+    seen, final = observations[:, 0].reshape(5, 3), info["final_observation"][:, 0].reshape(5, 3)
+    b = int(seen[2, 0])
+    assert seen.tolist() == [[a, a, a + 1], [a, a + 1, a + 2], [b, b, b], [b, b, b + 1],
+                             [b, b + 1, b + 2]]  # fmt: skip
+    assert final.tolist() == [[a, a, a + 1], [a, a + 1, a + 2], [a + 1, a + 2, a + 3],
+                              [b, b, b + 1], [b, b + 1, b + 2]]  # fmt: skip
+
+
+def test_episode_statistics():
+    envs = rl.EpisodeStatistics(rl.vectorize(Clock(limit=4), 2))
+    actions = jnp.zeros((6, 2), jnp.int32).at[1, 0].set(1)
+    _, (*_, info) = run(envs, actions)
+    assert info["episode_return"].T.tolist() == [[1, 2, 1, 2, 3, 4], [1, 2, 3, 4, 1, 2]]
+    assert info["episode_length"].T.tolist() == [[1, 2, 1, 2, 3, 4], [1, 2, 3, 4, 1, 2]]
+
+
+def test_rows_that_are_no_step_do_not_count():
+    class Masked:
+        """An environment that ignores every other action."""
+
+        num_envs, action_space = 1, rl.Discrete(1)
+        observation_space = rl.Box(0, 1, (1,))
+
+        def reset(self, key):
+            del key
+            return jnp.zeros((1, 1)), jnp.zeros(1, jnp.int32)
+
+        def step(self, key, state, actions):
+            del key, actions
+            no = jnp.zeros(1, bool)
+            info = {"final_observation": jnp.zeros((1, 1)), "valid": state % 2 == 0}
+            return jnp.zeros((1, 1)), state + 1, jnp.ones(1), no, no, info
+
+    _, (*_, info) = run(rl.EpisodeStatistics(Masked()), jnp.zeros((5, 1), jnp.int32))
+    assert info["episode_return"].ravel().tolist() == [1, 1, 2, 2, 3]
+    assert info["episode_length"].ravel().tolist() == [1, 1, 2, 2, 3]
+
+
+class FiveValues(Clock):
+    def step(self, key, state, action, params=None):
+        observation, state, reward, terminated, _, info = super().step(key, state, action, params)
+        return observation, state, reward, terminated, info
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="num_envs must be at least 1, got 0"):
+        rl.vectorize("CartPole-v1", 0)
+    with pytest.raises(ValueError, match=r"did you mean 'CartPole-v1'\?"):
+        rl.vectorize("CartPole-v0", 1)
+    with pytest.raises(ValueError, match=r"did you mean 'max_steps_in_episode'\?"):
+        rl.vectorize("CartPole-v1", 1, max_steps=10)
+    with pytest.raises(ValueError, match="limit: options are for an environment given by its name"):
+        rl.vectorize(Clock(), 1, limit=3)
+    with pytest.raises(ValueError, match="'CartPole-v1' is only a name"):
+        rl.vectorize("CartPole-v1", 1, rl.EnvParams())
+    with pytest.raises(ValueError, match="a step of FiveValues gives 5 values"):
+        rl.vectorize(FiveValues(), 1)
+    with pytest.raises(ValueError, match=r"got shape \(4,\)"):
+        rl.FrameStack(rl.vectorize("CartPole-v1", 1), 2)
+    with pytest.raises(ValueError, match="num_frames must be at least 1, got 0"):
+        rl.FrameStack(rl.vectorize("Catch", 1), 0)
+
+
+def test_options_reach_the_environment_and_its_constants():
+    envs = rl.vectorize("Catch", 1, rows=6, max_steps_in_episode=3)
+    assert envs.observation_space.shape == (6, 5, 1)
+    assert envs.params.max_steps_in_episode == 3
+
+
+@pytest.mark.parametrize("name", rl.list_environments())
+def test_every_environment_keeps_its_word(name):
+    """Observations are of the space, rewards float32, ends truth values; states keep their form."""
+    envs = rl.vectorize(name, 3)
+    first, state = jax.jit(envs.reset)(jax.random.key(0))
+    step = jax.jit(envs.step)
+    actions = jax.vmap(envs.action_space.sample)(jax.random.split(jax.random.key(1), 3))
+    result = step(jax.random.key(2), state, actions)
+    observations, after, rewards, terminated, truncated, info = result
+    for seen in (first, observations, info["final_observation"]):
+        assert seen.shape == (3, *envs.observation_space.shape)
+        assert seen.dtype == envs.observation_space.dtype
+        assert jax.vmap(envs.observation_space.contains)(seen).all()
+    assert rewards.shape == (3,)
+    assert rewards.dtype == jnp.float32
+    assert terminated.dtype == truncated.dtype == bool
+    forms = [jax.tree.map(jax.typeof, tree) for tree in (state, after)]
+    assert forms[0] == forms[1]
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves((first, state, result)))
+    environment, params = envs.environment, envs.params
+    one = jax.tree.map(lambda leaf: leaf[0], state)
+    image = jax.jit(lambda one: environment.render(one, params))(one)
+    assert image.dtype == jnp.uint8
+    assert image.shape[-1] == 3
+    assert np.unique(np.asarray(image).reshape(-1, 3), axis=0).shape[0] > 1
