@@ -2,12 +2,15 @@
 
 from jaxvision.rl import environments
 from jaxvision.rl.actor_critic import A2C
+from jaxvision.rl.agent import Agent
 from jaxvision.rl.dqn import DQN
 from jaxvision.rl.environment import Environment, EnvParams, EnvState
-from jaxvision.rl.evaluation import run_episodes, summarize
+from jaxvision.rl.evaluation import make_eval_fn, run_episodes, summarize
 from jaxvision.rl.networks import MLP, ActorCritic, ConvTorso, QNetwork, make_torso
 from jaxvision.rl.ppo import PPO
+from jaxvision.rl.pqn import PQN
 from jaxvision.rl.registry import list_environments, make, register
+from jaxvision.rl.reinforce import Reinforce
 from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
 from jaxvision.rl.seeds import Seeds, split_history
 from jaxvision.rl.spaces import Box, Discrete
@@ -20,7 +23,9 @@ __all__ = [
     "DQN",
     "MLP",
     "PPO",
+    "PQN",
     "ActorCritic",
+    "Agent",
     "Box",
     "Categorical",
     "ConvTorso",
@@ -34,12 +39,14 @@ __all__ = [
     "PrioritizedReplay",
     "QNetwork",
     "Quantile",
+    "Reinforce",
     "Seeds",
     "UniformReplay",
     "VectorEnv",
     "environments",
     "list_environments",
     "make",
+    "make_eval_fn",
     "make_torso",
     "register",
     "run_episodes",

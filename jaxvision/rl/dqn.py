@@ -3,23 +3,20 @@
 import dataclasses
 from typing import Any
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 
 from jaxvision import losses
+from jaxvision.rl.agent import Agent, Metrics, one
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
-from jaxvision.rl.replay.stream import Stream
+from jaxvision.rl.replay.stream import Stream, Transitions
+from jaxvision.rl.rollout import episode_metrics
 from jaxvision.rl.value_heads import Expected, ValueHead
-from jaxvision.rl.vector import VectorEnv
-from jaxvision.rl.wrappers import EpisodeStatistics
 
 PyTree = Any
-Metrics = dict[str, tuple[Array, Array]]
 
 
 class DQNState(flax.struct.PyTreeNode):
@@ -46,18 +43,19 @@ class DQNState(flax.struct.PyTreeNode):
     key: Any
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class DQN:
-    """Deep Q-learning: a step `(state, None) -> (state, metrics)` of `updates_per_step` updates.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class DQN(Agent):
+    """Deep Q-learning, from transitions that are held in memory and drawn again.
+
+    The options go together in any way: `replay` may be prioritized, `double` draws apart who
+    chooses the next action and who values it, `head` makes it C51 or QR-DQN, and a `QNetwork` may
+    be dueling.
 
     Attributes:
-        envs: Where the agent acts.
         network: Gives `(batch, actions, outputs)` for observations, as `QNetwork` does.
-        optimizer: Of the network.
         head: How the outputs are read: `Expected`, `Categorical` (C51) or `Quantile` (QR-DQN).
-        replay: The memory: uniform or prioritized.
+        replay: The memory: `UniformReplay` or `PrioritizedReplay`.
         batch_size: Transitions in an update.
-        discount: gamma.
         n_step: Over how many rewards a transition leads.
         double: Whether the network that learns chooses the action that the target network values.
         exploration: The probability of an action at random, or a schedule of it over environment
@@ -65,22 +63,17 @@ class DQN:
         learning_starts: Environment steps before the first update.
         train_every: Environment steps between updates, of all environments together.
         target_every: Updates between copies of the network to the target network.
-        updates_per_step: Updates in one step of the agent.
 
     Reference: Mnih et al., Human-level control through deep reinforcement learning, Nature 518,
     2015; van Hasselt, Guez and Silver, Deep reinforcement learning with double Q-learning, AAAI
-    2016, arXiv:1509.06461.
+    2016, arXiv:1509.06461; all together: Hessel et al., Rainbow, AAAI 2018, arXiv:1710.02298.
     """
 
-    envs: VectorEnv
-    network: nn.Module
-    optimizer: optax.GradientTransformation
     head: ValueHead = dataclasses.field(default_factory=Expected)
     replay: UniformReplay | PrioritizedReplay = dataclasses.field(
         default_factory=lambda: UniformReplay(10_000)
     )
     batch_size: int = 128
-    discount: float = 0.99
     n_step: int = 1
     double: bool = False
     exploration: Rate = 0.05
@@ -89,43 +82,39 @@ class DQN:
     target_every: int = 50
     updates_per_step: int = 100
 
-    def init(self, key: Key[Array, ""]) -> DQNState:
-        """Draws parameters, and acts until learning can start.
-
-        Args:
-            key: Draws the parameters, and all that the agent draws later.
-
-        Returns:
-            The state.
-        """
-        return jax.jit(self._init)(key)
-
-    def __call__(self, state: DQNState, batch: None = None) -> tuple[DQNState, Metrics]:
-        """Acts and learns.
-
-        Args:
-            state: The state.
-            batch: None; the agent makes its own experience.
-
-        Returns:
-            The state, and metrics.
-        """
-        del batch
-
-        def body(state: DQNState, _: None) -> tuple[DQNState, Metrics]:
-            return self._update(state)
-
-        state, metrics = jax.lax.scan(body, state, None, self.updates_per_step)
-        return state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        super().__post_init__()
+        for name in ("batch_size", "n_step", "learning_starts", "train_every", "target_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.train_every % self.envs.num_envs:
+            raise ValueError(
+                f"train_every={self.train_every} environment steps must be a multiple of the "
+                f"{self.envs.num_envs} environments, which step together"
+            )
 
     @property
-    def env_steps_per_step(self) -> int:
-        """How many environment steps a step of the agent takes."""
-        return self.updates_per_step * self.train_every
+    def env_steps_per_update(self) -> int:
+        """How many environment steps, of all environments together, an update takes."""
+        return self.train_every
 
-    @property
-    def _envs(self) -> EpisodeStatistics:
-        return EpisodeStatistics(self.envs)
+    def act(
+        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
+    ) -> Int[Array, "envs"]:
+        """Chooses the best actions.
+
+        Args:
+            params: Of the network, `state.params`.
+            observations: What the agent sees.
+            key: Not used.
+
+        Returns:
+            One action for each.
+        """
+        del key
+        values = self.head.values(self._outputs(params, observations))
+        return jnp.argmax(values, axis=-1).astype(jnp.int32)
 
     @property
     def _stream(self) -> Stream:
@@ -154,11 +143,11 @@ class DQN:
         epsilon = rate_at(self.exploration, 0)
 
         def act(state: DQNState, key: Array) -> tuple[DQNState, None]:
-            return self._act(state, key, epsilon)[0], None
+            return self._explore(state, key, epsilon)[0], None
 
         return jax.lax.scan(act, state, jax.random.split(fill_key, steps))[0]
 
-    def _act(self, state: DQNState, key: Array, epsilon: Any) -> tuple[DQNState, Metrics]:
+    def _explore(self, state: DQNState, key: Array, epsilon: Any) -> tuple[DQNState, Metrics]:
         """One step in every environment, and into the memory."""
         explore_key, env_key = jax.random.split(key)
         values = self.head.values(self._outputs(state.params, state.observations))
@@ -179,8 +168,7 @@ class DQN:
             info.get("valid", jnp.ones_like(over)),
         )
         metrics = {
-            "episode_return": (jnp.sum(info["episode_return"] * over), over.sum()),
-            "episode_length": (jnp.sum(info["episode_length"] * over), over.sum()),
+            **episode_metrics(info, over),
             "value": (values.max(-1).sum(), jnp.float32(len(values))),
         }
         state = state.replace(environments=environments, observations=observations, replay=replay)
@@ -188,41 +176,36 @@ class DQN:
 
     def _update(self, state: DQNState) -> tuple[DQNState, Metrics]:
         env_steps = self.learning_starts + state.step * self.train_every
-        key = jax.random.fold_in(state.key, state.step)
-        sample_key, key = jax.random.split(key)
-        vector_steps = self.train_every // self.envs.num_envs
         epsilon = rate_at(self.exploration, env_steps)
-        if vector_steps == 1:
-            state, metrics = self._act(state, key, epsilon)
-        else:
-            state, metrics = jax.lax.scan(
-                lambda state, key: self._act(state, key, epsilon),
-                state,
-                jax.random.split(key, vector_steps),
-            )
-            metrics = jax.tree.map(lambda leaf: leaf.sum(0), metrics)
+        act_key, sample_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        state, explored = jax.lax.scan(
+            lambda state, key: self._explore(state, key, epsilon),
+            state,
+            jax.random.split(act_key, self.train_every // self.envs.num_envs),
+        )
         rows, places = self.replay.sample(
             self._stream, state.replay, sample_key, self.batch_size, env_steps
         )
         (loss, errors), gradients = jax.value_and_grad(self._loss, has_aux=True)(
             state.params, state.target_params, rows
         )
-        updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        step = state.step + 1
-        copy = step % self.target_every == 0
+        params, opt_state = self._descend(state.params, state.opt_state, gradients)
+        is_due = (state.step + 1) % self.target_every == 0
         state = state.replace(
-            step=step,
+            step=state.step + 1,
             params=params,
             target_params=jax.tree.map(
-                lambda new, old: jnp.where(copy, new, old), params, state.target_params
+                lambda new, old: jnp.where(is_due, new, old), params, state.target_params
             ),
             opt_state=opt_state,
             replay=self.replay.update(self._stream, state.replay, places, errors),
         )
-        return state, {"loss": (loss, jnp.float32(1)), "epsilon": (epsilon, 1.0), **metrics}
+        summed = jax.tree.map(lambda leaf: leaf.sum(0), explored)
+        return state, {"loss": one(loss), "epsilon": one(epsilon), **summed}
 
-    def _loss(self, params: PyTree, target_params: PyTree, rows: Any) -> tuple[Array, Array]:
+    def _loss(
+        self, params: PyTree, target_params: PyTree, rows: Transitions
+    ) -> tuple[Array, Array]:
         outputs = self._outputs(params, rows.observations)
         next_outputs = self._outputs(target_params, rows.next_observations)
         selector = None

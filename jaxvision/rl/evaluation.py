@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision import metrics
+from jaxvision.rl.agent import Agent
 from jaxvision.rl.vector import VectorEnv
 from jaxvision.rl.wrappers import EpisodeStatistics
 
@@ -95,3 +96,42 @@ def summarize(
         "return_high": (interval.high, 1.0),
         "length": (float(np.sum(lengths)), count),
     }
+
+
+def make_eval_fn(
+    agent: Agent, envs: VectorEnv, *, seed: int = 0, greedy: bool = True
+) -> Callable[[PyTree, Any], dict[str, tuple[float, float]]]:
+    """Makes the function that `fit` evaluates an agent with.
+
+    Args:
+        agent: The agent.
+        envs: As many environments as episodes; at least 100 make a mean that one can go by.
+        seed: Of what is random in the episodes, the same in every evaluation.
+        greedy: Whether to take the best action, or to draw from the policy.
+
+    Returns:
+        `evaluate(state, None) -> metrics`: the mean return, its 95% t interval, the mean length.
+
+    >>> from jaxvision import rl
+    >>> import optax
+    >>> envs = rl.vectorize("Catch", 8)
+    >>> network = rl.QNetwork(envs.observation_space, 3, rl.MLP((16,)))
+    >>> agent = rl.PQN(envs=envs, network=network, optimizer=optax.adam(1e-3))
+    >>> evaluate = make_eval_fn(agent, rl.vectorize("Catch", 100))
+    >>> evaluate(agent.init(jax.random.key(0)), None)["length"]
+    (900.0, 100.0)
+    """
+    key = jax.random.key(seed)
+
+    @jax.jit
+    def run(params: PyTree) -> tuple[Array, Array]:
+        def policy(observations: Array, key: Array) -> Array:
+            return agent.act(params, observations, None if greedy else key)
+
+        return run_episodes(envs, policy, key)
+
+    def evaluate(state: PyTree, batch: Any) -> dict[str, tuple[float, float]]:
+        del batch
+        return summarize(*map(np.asarray, run(state.params)))
+
+    return evaluate

@@ -5,9 +5,9 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxvision.data import to_float
 from jaxvision.ops import Conv
 from jaxvision.rl.spaces import Discrete, Space
 
@@ -149,15 +149,16 @@ def encode(observations: Array, space: Space) -> Float[Array, "batch *shape"]:
         space: That space.
 
     Returns:
-        Cells one-hot, images of integers from 0 to 1, other numbers as they are.
+        Cells one-hot, bytes from 0 to 1, other numbers as they are.
 
-    >>> import jax.numpy as jnp
     >>> print(encode(jnp.array([2]), Discrete(3)))
     [[0. 0. 1.]]
     """
     if isinstance(space, Discrete):
         return jax.nn.one_hot(observations, space.n)
-    return to_float(observations)
+    if observations.dtype == jnp.uint8:
+        return observations.astype(jnp.float32) / 255
+    return observations.astype(jnp.result_type(observations, jnp.float32))
 
 
 def make_torso(space: Space, sizes: Sequence[int] = (64, 64), **options: Any) -> nn.Module:

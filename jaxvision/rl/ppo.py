@@ -9,7 +9,8 @@ from jaxtyping import Array
 
 from jaxvision.losses import reinforcement, weighted_mean
 from jaxvision.rl.actor_critic import A2C, ActorCriticState
-from jaxvision.rl.rollout import Metrics, Rows
+from jaxvision.rl.agent import Metrics
+from jaxvision.rl.rollout import Rows, check_parts, shuffled_parts
 
 PyTree = Any
 
@@ -29,25 +30,29 @@ class PPO(A2C):
 
     num_steps: int = 128
     lambda_: float = 0.95
-    rollouts_per_step: int = 10
+    updates_per_step: int = 10
     epochs: int = 4
     minibatches: int = 4
     clip: float = 0.2
     value_clip: float | None = None
 
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        super().__post_init__()
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, got {self.epochs}")
+        check_parts(self.env_steps_per_update, self.minibatches)
+
     def _learn(
         self, state: ActorCriticState, rows: Rows, key: Array
     ) -> tuple[PyTree, PyTree, Metrics]:
-        count = len(rows.actions)
-        size = count // self.minibatches
-        orders = jnp.argsort(jax.random.bits(key, (self.epochs, count)), axis=1)
-        orders = orders[:, : size * self.minibatches].reshape(-1, size)
+        orders = shuffled_parts(key, len(rows.actions), self.epochs, self.minibatches)
 
         def update(
             carry: tuple[PyTree, PyTree], order: Array
         ) -> tuple[tuple[PyTree, PyTree], Metrics]:
             part = jax.tree.map(lambda leaf: leaf[order], rows)
-            params, opt_state, metrics = self._descend(*carry, part)
+            params, opt_state, metrics = self._learn_rows(*carry, part)
             return (params, opt_state), metrics
 
         carry = (state.params, state.opt_state)

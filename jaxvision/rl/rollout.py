@@ -7,13 +7,13 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision.losses import reinforcement
+from jaxvision.rl.agent import Metrics
 from jaxvision.rl.wrappers import EpisodeStatistics
 
 PyTree = Any
-Metrics = dict[str, tuple[Array, Array]]
 
 
 class Position(flax.struct.PyTreeNode):
@@ -209,6 +209,43 @@ def make_rows(
         weights=rollout.valid.astype(jnp.float32),
     )
     return jax.tree.map(flat, rows)
+
+
+def check_parts(count: int, parts: int) -> None:
+    """Makes sure that a rollout divides into parts.
+
+    Args:
+        count: Its rows.
+        parts: How many parts.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if parts < 1 or count % parts:
+        raise ValueError(
+            f"a rollout of {count} environment steps does not divide into {parts} equal minibatches"
+        )
+
+
+def shuffled_parts(
+    key: Key[Array, ""], count: int, epochs: int, parts: int
+) -> Int[Array, "updates rows"]:
+    """Goes through rows in another order each epoch.
+
+    Args:
+        key: For the orders.
+        count: How many rows.
+        epochs: How often to go through them.
+        parts: Into how many parts to cut them each time.
+
+    Returns:
+        The rows of every part.
+
+    >>> shuffled_parts(jax.random.key(0), 6, 4, 2).shape
+    (8, 3)
+    """
+    orders = jnp.argsort(jax.random.bits(key, (epochs, count)), axis=1)
+    return orders.reshape(epochs * parts, count // parts)
 
 
 def flat(leaf: Array) -> Array:

@@ -1,0 +1,281 @@
+"""Policy gradients from whole episodes."""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from jaxvision.losses import reinforcement, weighted_mean
+from jaxvision.rl.agent import Agent, Metrics, one
+from jaxvision.rl.rollout import flat
+
+PyTree = Any
+Baseline = Literal["none", "constant", "learned"]
+
+
+class Episodes(flax.struct.PyTreeNode):
+    """One episode of each environment; time is the first axis, environments are the second.
+
+    Attributes:
+        observations: Where each step began.
+        actions: What was done.
+        rewards: What it brought.
+        terminated: Whether it ended the episode.
+        truncated: Whether time did.
+        weights: 1 for the steps of the episode, 0 after it.
+        final_observations: What the last step led to, one for each environment.
+    """
+
+    observations: Any
+    actions: Any
+    rewards: Any
+    terminated: Any
+    truncated: Any
+    weights: Any
+    final_observations: Any
+
+
+class ReinforceState(flax.struct.PyTreeNode):
+    """Everything that changes while the agent learns.
+
+    Attributes:
+        step: Updates done so far.
+        params: Of the network.
+        opt_state: Of the optimizer.
+        mean_return: A moving average of what the constant baseline is.
+        env_steps: How many steps the environments have taken.
+        key: What every random draw derives from.
+    """
+
+    step: Any
+    params: PyTree
+    opt_state: PyTree
+    mean_return: Any
+    env_steps: Any
+    key: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Reinforce(Agent):
+    """REINFORCE: an update is one episode in every environment, and a step along their gradient.
+
+    The gradient is that of the mean over episodes of `-sum_t log p(a_t|s_t) (R_t - b_t)`. R_t is
+    the return of the whole episode or, with `reward_to_go`, of what follows the action, for what
+    came before it cannot depend on it. b_t is the baseline. Neither changes the gradient in
+    expectation; both take from its variance.
+
+    An episode that time truncates goes on, for the learned baseline, with the value of its last
+    observation. Without a critic nothing is known of what would have followed, and it ends there.
+
+    Attributes:
+        network: An `ActorCritic`; only a learned baseline uses its critic.
+        max_steps: The longest episode; longer ones are cut there, as if truncated.
+        reward_to_go: Whether actions answer only for what follows them.
+        baseline: "none"; "constant", a moving average of returns; or "learned", the critic.
+        entropy_weight: The weight of the entropy, which keeps the policy from settling early.
+        value_weight: The weight of the critic's loss.
+
+    Reference: Williams, Simple statistical gradient-following algorithms for connectionist
+    reinforcement learning, Machine Learning 8, 1992.
+    """
+
+    max_steps: int
+    reward_to_go: bool = True
+    baseline: Baseline = "learned"
+    entropy_weight: float = 0.0
+    value_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        super().__post_init__()
+        if self.baseline not in get_args(Baseline):
+            raise ValueError(
+                f"baseline must be one of {', '.join(get_args(Baseline))}, got {self.baseline!r}"
+            )
+        if self.baseline == "learned" and not self.reward_to_go:
+            raise ValueError(
+                "the critic learns what follows a state: use reward_to_go=True with the baseline "
+                "'learned', or the baseline 'constant'"
+            )
+        if self.max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1, got {self.max_steps}")
+
+    @property
+    def env_steps_per_update(self) -> int:
+        """How many environment steps, of all environments together, an update takes at most."""
+        return self.max_steps * self.envs.num_envs
+
+    def act(
+        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
+    ) -> Int[Array, "envs"]:
+        """Chooses actions by the policy.
+
+        Args:
+            params: Of the network, `state.params`.
+            observations: What the agent sees.
+            key: Draws from the policy; None takes the most probable action.
+
+        Returns:
+            One action for each.
+        """
+        logits: Any = self.network.apply(params, observations, method="policy")
+        if key is None:
+            return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        return jax.random.categorical(key, logits).astype(jnp.int32)
+
+    def play(self, params: PyTree, key: Key[Array, ""]) -> Episodes:
+        """Plays an episode in every environment, from its beginning.
+
+        Args:
+            params: Of the network.
+            key: For all that is random.
+
+        Returns:
+            What happened.
+        """
+        begin_key, run_key = jax.random.split(key)
+        observations, environments = self.envs.reset(begin_key)
+        count = self.envs.num_envs
+
+        def empty(leaf: Array) -> Array:
+            return jnp.zeros((self.max_steps, *leaf.shape), leaf.dtype)
+
+        zeros, no = jnp.zeros(count, jnp.float32), jnp.zeros(count, bool)
+        log = Episodes(
+            observations=empty(observations),
+            actions=empty(jnp.zeros(count, jnp.int32)),
+            rewards=empty(zeros),
+            terminated=empty(no),
+            truncated=empty(no),
+            weights=empty(zeros),
+            final_observations=observations,
+        )
+
+        def going_on(carry: tuple[Array, Array, PyTree, Array, Episodes]) -> Array:
+            time, _, _, ended, _ = carry
+            return (time < self.max_steps) & ~ended.all()
+
+        def step(
+            carry: tuple[Array, Array, PyTree, Array, Episodes],
+        ) -> tuple[Array, Array, PyTree, Array, Episodes]:
+            time, observations, environments, ended, log = carry
+            act_key, env_key = jax.random.split(jax.random.fold_in(run_key, time))
+            actions = self.act(params, observations, act_key)
+            following, environments, rewards, terminated, truncated, info = self.envs.step(
+                env_key, environments, actions
+            )
+            counts = ~ended & info.get("valid", ~no)
+            last = time == self.max_steps - 1
+            final = jnp.where(
+                ended.reshape(-1, *[1] * (following.ndim - 1)),
+                log.final_observations,
+                info["final_observation"],
+            )
+            log = Episodes(
+                observations=log.observations.at[time].set(observations),
+                actions=log.actions.at[time].set(actions),
+                rewards=log.rewards.at[time].set(jnp.where(counts, rewards, 0)),
+                terminated=log.terminated.at[time].set(terminated | ended),
+                truncated=log.truncated.at[time].set((truncated | last) & ~terminated & ~ended),
+                weights=log.weights.at[time].set(counts.astype(jnp.float32)),
+                final_observations=final,
+            )
+            return time + 1, following, environments, ended | terminated | truncated, log
+
+        carry = (jnp.int32(0), observations, environments, no, log)
+        return jax.lax.while_loop(going_on, step, carry)[-1]
+
+    def advantages(
+        self, params: PyTree, episodes: Episodes, mean_return: Float[Array, ""]
+    ) -> tuple[Float[Array, "time envs"], Float[Array, "time envs"]]:
+        """What each action is weighed by, `R_t - b_t`, and what followed it.
+
+        Args:
+            params: Of the network.
+            episodes: What happened.
+            mean_return: The constant baseline.
+
+        Returns:
+            Advantages, and discounted returns from each step on.
+        """
+        following = jnp.zeros_like(episodes.rewards)
+        if self.baseline == "learned":
+            following = following + self._values(params, episodes.final_observations)
+        to_go = reinforcement.discounted_returns(
+            episodes.rewards,
+            jnp.where(episodes.terminated, 0, self.discount),
+            following,
+            truncated=episodes.truncated,
+        )
+        returns = to_go if self.reward_to_go else jnp.broadcast_to(to_go[:1], to_go.shape)
+        if self.baseline == "constant":
+            return returns - mean_return, to_go
+        if self.baseline == "learned":
+            values = self._values(params, flat(episodes.observations))
+            return returns - values.reshape(returns.shape), to_go
+        return returns, to_go
+
+    def _init(self, key: Key[Array, ""]) -> ReinforceState:
+        param_key, env_key, run_key = jax.random.split(key, 3)
+        observations, _ = self.envs.reset(env_key)
+        params = self.network.init(param_key, observations)
+        return ReinforceState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=self.optimizer.init(params),
+            mean_return=jnp.zeros(()),
+            env_steps=jnp.zeros((), jnp.int32),
+            key=run_key,
+        )
+
+    def _update(self, state: ReinforceState) -> tuple[ReinforceState, Metrics]:
+        episodes = self.play(state.params, jax.random.fold_in(state.key, state.step))
+        advantages, to_go = self.advantages(state.params, episodes, state.mean_return)
+        gradients, metrics = jax.grad(self._loss, has_aux=True)(
+            state.params, episodes, advantages, to_go
+        )
+        params, opt_state = self._descend(state.params, state.opt_state, gradients)
+        returns = to_go if self.reward_to_go else jnp.broadcast_to(to_go[:1], to_go.shape)
+        mean = weighted_mean(returns, episodes.weights)
+        decay = jnp.where(state.step == 0, 0, 0.9)
+        env_steps = state.env_steps + episodes.weights.sum().astype(jnp.int32)
+        count = jnp.float32(self.envs.num_envs)
+        state = state.replace(
+            step=state.step + 1,
+            params=params,
+            opt_state=opt_state,
+            mean_return=decay * state.mean_return + (1 - decay) * mean,
+            env_steps=env_steps,
+        )
+        return state, {
+            **metrics,
+            "episode_return": (episodes.rewards.sum(), count),
+            "episode_length": (episodes.weights.sum(), count),
+            "env_steps": one(env_steps),
+        }
+
+    def _loss(
+        self, params: PyTree, episodes: Episodes, advantages: Array, to_go: Array
+    ) -> tuple[Array, Metrics]:
+        outputs: Any = self.network.apply(params, flat(episodes.observations))
+        logits, values = outputs
+        weights = flat(episodes.weights)
+        # Steps after the end are not looked at: what is there may be anything.
+        losses = reinforcement.policy_gradient(logits, flat(episodes.actions), flat(advantages))
+        policy_loss = jnp.sum(jnp.where(weights > 0, losses, 0)) / self.envs.num_envs
+        entropy = weighted_mean(reinforcement.entropy(logits), weights)
+        errors = jnp.square(values - jax.lax.stop_gradient(flat(to_go)))
+        value_loss = weighted_mean(errors, weights) / 2
+        loss = policy_loss - self.entropy_weight * entropy
+        metrics = {"policy_loss": one(policy_loss), "entropy": one(entropy)}
+        if self.baseline == "learned":
+            loss = loss + self.value_weight * value_loss
+            metrics["value_loss"] = one(value_loss)
+        return loss, {"loss": one(loss), **metrics}
+
+    def _values(self, params: PyTree, observations: Array) -> Array:
+        values: Any = self.network.apply(params, observations, method="values")
+        return values

@@ -1,0 +1,84 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from recorded import all_places, as_row, as_rows, clocks, expected, frames, record
+
+from jaxvision import rl
+
+
+def close(ours, theirs):
+    """Rows that are equal but for rounding."""
+    assert len(ours) == len(theirs)
+    for one, other in zip(sorted(ours), sorted(theirs), strict=True):
+        assert one[1] == other[1]
+        for left, right in zip(one[:1] + one[2:], other[:1] + other[2:], strict=True):
+            np.testing.assert_allclose(left, right, atol=2e-4)
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("num_steps", [1, 7, 100])
+def test_every_transition_is_what_happened(n_step, num_steps):
+    """All slots, before and after the ring is full, against a log in plain Python."""
+    stream, memory, log = record(clocks(), rl.UniformReplay(60), num_steps, n_step=n_step)
+    rows = as_rows(jax.jit(stream.read)(memory, *all_places(stream)))
+    there = []
+    for env, steps in enumerate(log):
+        # A ring holds as many of the last steps as fit, with a slot for each end of an episode.
+        room, first = int(memory.filled[env]), len(steps)
+        while first and room >= 1 + steps[first - 1].over:
+            first, room = first - 1, room - 1 - steps[first - 1].over
+        there += [as_row(*expected(steps, at, n_step=n_step)) for at in range(first, len(steps))]
+    close(rows, there)
+
+
+@pytest.mark.parametrize("num_steps", [5, 80])
+def test_stacked_frames_are_those_that_the_agent_saw(num_steps):
+    stream, memory, log = record(frames(3), rl.UniformReplay(40), num_steps, num_frames=3)
+    assert memory.observations.dtype == jnp.uint8
+    assert memory.observations.shape == (2, stream.slots, 1, 1, 1)  # no frame twice
+    rows = as_rows(jax.jit(stream.read)(memory, *all_places(stream)))
+    seen = {as_row(*expected(steps, at)) for steps in log for at in range(len(steps))}
+    assert len(rows) > min(num_steps, 20)
+    assert set(rows) <= seen
+
+
+def test_no_transition_leads_into_another_episode():
+    stream, memory, _ = record(clocks(limit=2), rl.UniformReplay(90), 60, n_step=5)
+    rows = jax.jit(stream.read)(memory, *all_places(stream))
+    counts = rows.weights > 0
+    same = rows.observations[:, 0] == rows.next_observations[:, 0]  # the episode's number
+    assert counts.sum() > 40
+    assert same[counts].all()
+
+
+def test_a_truncated_step_bootstraps_and_a_terminated_one_does_not():
+    stream, memory, log = record(clocks(num_envs=1, limit=3), rl.UniformReplay(200), 80)
+    rows = jax.jit(stream.read)(memory, *all_places(stream))
+    ends = {int(step.terminated): set() for step in log[0]}
+    for row in as_rows(rows):
+        ends[int(row[1] == 1)].add(row[3])  # action 1 terminates
+    assert ends == {0: {0.9}, 1: {0.0}}
+
+
+def test_rows_that_are_no_step_are_gaps():
+    stream, memory, _ = record(clocks(num_envs=2), rl.UniformReplay(40), 3)
+    final = jnp.full((2, 2), 7.0)
+    no = jnp.zeros(2, bool)
+    added = stream.add(
+        memory, jnp.zeros(2, jnp.int32), jnp.ones(2), no, no, final, final, jnp.array([True, False])
+    )
+    rows = stream.read(added, jnp.arange(2), memory.positions)
+    assert rows.weights.tolist() == [1.0, 0.0]
+
+
+def test_the_memory_is_what_its_rows_need():
+    """Within 5%, for frames of a size that one would use."""
+    capacity, size, num_envs = 10_000, 84, 8
+    envs = rl.FrameStack(rl.vectorize("Pong", num_envs, size=size), 4)
+    stream = rl.UniformReplay(capacity).stream(envs, num_frames=4, n_step=3, discount=0.99)
+    shapes = jax.eval_shape(stream.init, jnp.zeros((num_envs, size, size, 4), jnp.uint8))
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    frame, action, reward, flags = size * size, 4, 4, 2
+    assert capacity * (frame + action + reward + flags) <= held
+    assert held <= 1.05 * capacity * (frame + action + reward + flags)

@@ -1,0 +1,50 @@
+import collections
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from recorded import all_places, as_rows, clocks, record
+
+from jaxvision import rl
+
+
+def test_every_transition_is_drawn_as_often():
+    replay = rl.UniformReplay(40)
+    stream, memory, _ = record(clocks(), replay, 30)
+    there = as_rows(stream.read(memory, *all_places(stream)))
+    rows, places = jax.jit(lambda key: replay.sample(stream, memory, key, 20_000, 0))(
+        jax.random.key(0)
+    )
+    drawn = collections.Counter(as_rows(rows))
+    assert set(drawn) == set(there)
+    counts = np.array(list(drawn.values()))
+    expected = counts.sum() / len(counts)
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    assert chi_square < len(counts) + 4 * np.sqrt(2 * len(counts))
+    assert (rows.weights > 0).mean() > 0.9
+    assert not memory.gaps[places.envs, places.slots][rows.weights > 0].any()
+
+
+def test_updates_change_nothing():
+    replay = rl.UniformReplay(10)
+    stream, memory, _ = record(clocks(), replay, 3)
+    _, places = replay.sample(stream, memory, jax.random.key(0), 4, 0)
+    after = replay.update(stream, memory, places, jnp.ones(4))
+    assert jax.tree.leaves(after)[0] is jax.tree.leaves(memory)[0]
+
+
+@pytest.mark.parametrize("replay", [rl.UniformReplay, rl.PrioritizedReplay])
+def test_a_memory_for_nothing(replay):
+    with pytest.raises(ValueError, match="capacity must be at least 1 transition, got 0"):
+        replay(0)
+
+
+@pytest.mark.parametrize("replay", [rl.UniformReplay(1), rl.PrioritizedReplay(1)])
+def test_the_smallest_memory(replay):
+    stream, memory, log = record(clocks(num_envs=1), replay, 25)
+    rows, _ = jax.jit(lambda key: replay.sample(stream, memory, key, 50, 0))(jax.random.key(0))
+    assert (rows.weights > 0).any()
+    rewards = {round(float(step.reward), 4) for step in log[0][-3:]}
+    drawn = {round(float(reward), 4) for reward in rows.rewards[rows.weights > 0]}
+    assert drawn <= rewards

@@ -1,0 +1,182 @@
+import agents
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_envs import Clock
+
+from jaxvision import rl, train
+from jaxvision.rl.sharding import shard_environments
+
+kinds = pytest.mark.parametrize("kind", agents.KINDS)
+
+
+@kinds
+def test_a_step_moves_everything_that_should_move(kind):
+    envs = rl.vectorize("Catch", 4)
+    agent = agents.make(kind, envs)
+    first = agents.numbers(agent.init(jax.random.key(0)).params)
+    state, metrics = agents.run(agent, 2)
+    assert int(state.step) == 4
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert {"loss", "episode_return", "episode_length"} <= set(metrics)
+    assert metrics["episode_length"] == 9
+    moved = [not np.array_equal(*pair) for pair in zip(first, agents.numbers(state.params),
+                                                       strict=True)]  # fmt: skip
+    assert all(moved)
+    observations, _ = envs.reset(jax.random.key(1))
+    for key in (None, jax.random.key(2)):
+        actions = jax.jit(agent.act)(state.params, observations, key)
+        assert actions.dtype == jnp.int32
+        assert jax.vmap(envs.action_space.contains)(actions).all()
+    assert agent.describe()["task"] == {"rainbow": "dqn"}.get(kind, kind)
+
+
+@kinds
+def test_runs_that_go_on_are_bit_equal(kind, tmp_path):
+    """Environment, memory and key are in the checkpoint."""
+    agent = agents.make(kind, rl.vectorize("CartPole-v1", 4))
+
+    def fit(num_steps, run_dir):
+        state = agent.init(jax.random.key(3))
+        return train.fit(
+            agent, state, None, num_steps=num_steps, run_dir=run_dir, log_every=1, progress=False
+        )
+
+    whole = fit(4, tmp_path / "whole")
+    fit(2, tmp_path / "cut")
+    cut = fit(4, tmp_path / "cut")
+    for one, other in zip(agents.numbers(whole.state), agents.numbers(cut.state), strict=True):
+        np.testing.assert_array_equal(one, other)
+    lines = [
+        [{k: v for k, v in line.items() if k != "steps_per_second"} for line in run.history]
+        for run in (whole, cut)
+    ]
+    np.testing.assert_equal(*lines)
+
+
+@kinds
+def test_eight_devices_learn_what_one_does(kind):
+    agent = agents.make(kind, rl.vectorize("CartPole-v1", 8))
+    results = []
+    for devices in (1, 8):
+        mesh = train.data_mesh(jax.devices()[:devices])
+        parallel = train.parallelize(agent, mesh, shard=shard_environments(8))
+        state = parallel.prepare(agent.init(jax.random.key(0)))
+        if devices == 8 and hasattr(state, "observations"):
+            assert len(state.observations.sharding.device_set) == 8
+            assert state.observations.addressable_shards[0].data.shape[0] == 1
+        state, metrics = parallel(state, None)
+        results.append((agents.numbers(state.params), metrics["loss"]))
+    (one, loss), (eight, same_loss) = results
+    np.testing.assert_allclose(loss, same_loss, rtol=1e-4)
+    for a, b in zip(one, eight, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+@kinds
+def test_seeds_differ_in_everything_that_is_random(kind):
+    seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 3)
+    state = seeds.init(jax.random.key(0))
+    states = [jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(3)]
+    step = jax.jit(seeds)
+    after, metrics = step(state)
+    assert {f"loss/seed{seed}" for seed in range(3)} <= set(metrics)
+    kernels = [max(agents.numbers(s.params), key=np.size) for s in states]
+    keys = [agents.numbers(s.key)[0] for s in states]
+    for parts in (kernels, keys):
+        assert len({part.tobytes() for part in parts}) == 3
+    if hasattr(after, "replay"):  # exploration
+        memory = getattr(after.replay, "stream", after.replay)
+        assert len({np.asarray(actions).tobytes() for actions in memory.actions}) == 3
+    losses = [float(metrics[f"loss/seed{seed}"][0]) for seed in range(3)]
+    assert len(set(losses)) == 3
+
+
+@kinds
+def test_a_seed_learns_what_it_would_learn_alone(kind):
+    agent = agents.make(kind, rl.vectorize("CartPole-v1", 4))
+    seeds = rl.Seeds(agent, 2)
+    together, _ = jax.jit(seeds)(seeds.init(jax.random.key(5)))
+    for seed, key in enumerate(jax.random.split(jax.random.key(5), 2)):
+        alone, _ = jax.jit(agent)(agent.init(key))
+        for a, b in zip(agents.numbers(alone.params), agents.numbers(together.params), strict=True):
+            np.testing.assert_allclose(a, b[seed], atol=2e-4)
+
+
+def test_histories_of_seeds_are_taken_apart():
+    agent = rl.Seeds(agents.make("a2c", rl.vectorize("Catch", 2)), 2)
+    result = train.fit(agent, agent.init(jax.random.key(0)), None, num_steps=3, log_every=1)
+    histories = rl.split_history(result.history)
+    assert len(histories) == 2
+    assert [line["step"] for line in histories[1]] == [1, 2, 3]
+    assert histories[0][0]["loss"] == result.history[0]["loss/seed0"]
+    assert not any("/seed" in name for line in histories[0] for name in line)
+
+
+def test_evaluation_runs_every_episode_to_its_end():
+    envs = rl.vectorize(Clock(limit=30), 200)
+
+    def policy(observations, key):
+        return jax.random.bernoulli(key, 0.1, (len(observations),)).astype(jnp.int32)
+
+    returns, lengths = jax.jit(lambda key: rl.run_episodes(envs, policy, key))(jax.random.key(0))
+    np.testing.assert_array_equal(returns, lengths)
+    assert lengths.max() == 30
+    # The length of a geometric distribution that is cut at 30.
+    np.testing.assert_allclose(lengths.mean(), (1 - 0.9**30) / 0.1, atol=3 * 8.5 / 200**0.5)
+
+
+def test_evaluation_with_fit():
+    envs = rl.vectorize("Catch", 2)
+    agent = agents.make("ppo", envs)
+    evaluate = rl.make_eval_fn(agent, rl.vectorize("Catch", 100))
+    result = train.fit(
+        agent, agent.init(jax.random.key(0)), None, num_steps=1, evaluate=evaluate, eval_every=1
+    )
+    metrics = result.metrics
+    assert metrics["length"] == 9
+    assert -1 <= metrics["return_low"] <= metrics["return"] <= metrics["return_high"] <= 1
+    assert evaluate(result.state, None)["return"][0] == metrics["return"] * 100
+
+
+class Continuous(Clock):
+    def action_space(self, params=None):
+        del params
+        return rl.Box(-1.0, 1.0, (1,))
+
+    def step_env(self, key, state, action, params):
+        return super().step_env(key, state, (action > 0).astype(jnp.int32), params)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("dqn", {"train_every": 3}, "train_every=3 environment steps must be a multiple of the 2"),
+        ("dqn", {"n_step": 0}, "n_step must be at least 1, got 0"),
+        (
+            "ppo",
+            {"minibatches": 3},
+            "16 environment steps does not divide into 3 equal minibatches",
+        ),
+        ("ppo", {"epochs": 0}, "epochs must be at least 1"),
+        ("a2c", {"num_steps": 0}, "num_steps must be at least 1"),
+        ("a2c", {"discount": 1.1}, r"discount must be in \[0, 1\], got 1.1"),
+        ("pqn", {"head": rl.Quantile()}, "Quantile learns distributions: use lambda_=0"),
+        ("reinforce", {"baseline": "mean"}, "baseline must be one of none, constant, learned"),
+        ("reinforce", {"reward_to_go": False}, "the critic learns what follows a state"),
+        ("ppo", {"updates_per_step": 0}, "updates_per_step must be at least 1, got 0"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_wrong_options_are_named(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        agents.make(kind, rl.vectorize("Catch", 2), **options)
+
+
+def test_actions_that_are_no_integers():
+    envs = rl.vectorize("Catch", 2)
+    network = agents.make("ppo", envs).network
+    continuous = rl.vectorize(Continuous(), 2)
+    with pytest.raises(ValueError, match="actions must be discrete"):
+        rl.PPO(envs=continuous, network=network, optimizer=agents.make("ppo", envs).optimizer)
