@@ -1,0 +1,245 @@
+"""What agents learn, against what is known of small problems."""
+
+import agents
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxvision import rl
+from jaxvision.losses import reinforcement
+
+GAMMA = 0.9
+
+
+class Endless(rl.Environment):
+    """One state and a reward of 1 for every step; after five, time is over, or all is."""
+
+    def __init__(self, ends="truncated"):
+        self.ends = ends
+
+    @property
+    def default_params(self):
+        return rl.EnvParams(max_steps_in_episode=5)
+
+    @property
+    def num_actions(self):
+        return 2
+
+    def observation_space(self, params):
+        del params
+        return rl.Discrete(1)
+
+    def reset_env(self, key, params):
+        del key, params
+        return jnp.int32(0), rl.EnvState(time=jnp.int32(0))
+
+    def step_env(self, key, state, action, params):
+        del key, action
+        state = state.replace(time=state.time + 1)
+        over = (state.time >= params.max_steps_in_episode) & (self.ends == "terminated")
+        return jnp.int32(0), state, jnp.float32(1), over, {}
+
+
+def make(kind, envs, **options):
+    """An agent without hidden layers: its values are a table."""
+    fast = {"learning_rate": 0.05, "sizes": (), "updates_per_step": 50, **options}
+    return agents.make(kind, envs, **fast)
+
+
+def values_of(kind, agent, params):
+    seen = jnp.zeros(1, jnp.int32)
+    if kind in ("a2c", "ppo", "reinforce"):
+        return agent.network.apply(params, seen, method="values")
+    return agent.head.values(agent.network.apply(params, seen)).max(-1)
+
+
+@pytest.mark.parametrize("kind", agents.KINDS)
+def test_the_value_of_a_task_without_end_is_not_cut_by_time(kind):
+    """1 / (1 - gamma) = 10; an agent that takes truncation for an end learns 3.571 or less."""
+    options = {
+        "dqn": {"target_every": 10},
+        "rainbow": {"target_every": 10},
+        "pqn": {},
+        "a2c": {"entropy_weight": 0.0},
+        "ppo": {"entropy_weight": 0.0},
+        "reinforce": {"updates_per_step": 100},
+    }[kind]
+    agent = make(kind, rl.vectorize(Endless(), 4), **options)
+    state, _ = agents.run(agent, 20)
+    np.testing.assert_allclose(values_of(kind, agent, state.params), 10.0, atol=0.25)
+
+
+def test_where_the_task_does_end_the_value_says_so():
+    """Of five states that look alike, the last of which ends: 1 / (1 - 0.9 * 4 / 5) = 3.571."""
+    envs = rl.vectorize(Endless("terminated"), 4)
+    squares = rl.Expected(huber=None)  # whose least is at the mean
+    agent = make("dqn", envs, batch_size=256, target_every=10, learning_rate=0.01, head=squares)
+    state, _ = agents.run(agent, 20)
+    np.testing.assert_allclose(values_of("dqn", agent, state.params), 3.571, atol=0.15)
+
+
+class Bandit(rl.Environment):
+    """One step; each action has a reward of its own."""
+
+    rewards = (1.0, -2.0, 4.0)
+
+    @property
+    def default_params(self):
+        return rl.EnvParams(max_steps_in_episode=1)
+
+    @property
+    def num_actions(self):
+        return len(self.rewards)
+
+    def observation_space(self, params):
+        del params
+        return rl.Discrete(1)
+
+    def reset_env(self, key, params):
+        del key, params
+        return jnp.int32(0), rl.EnvState(time=jnp.int32(0))
+
+    def step_env(self, key, state, action, params):
+        del key, params
+        reward = jnp.asarray(self.rewards, jnp.float32)[action]
+        return jnp.int32(0), state.replace(time=state.time + 1), reward, jnp.array(True), {}
+
+
+@pytest.mark.parametrize("baseline", ["none", "constant", "learned"])
+def test_the_policy_gradient_is_the_enumerated_one_in_expectation(baseline):
+    """The mean over many episodes is the gradient of sum_a p(a) r(a), whatever the baseline."""
+    envs = rl.vectorize(Bandit(), 20_000)
+    agent = make("reinforce", envs, baseline=baseline, max_steps=1)
+    params = agent.init(jax.random.key(1)).params
+    rewards = jnp.asarray(Bandit.rewards)
+
+    def expected_return(params):
+        logits = agent.network.apply(params, jnp.zeros(1, jnp.int32), method="policy")
+        return jnp.sum(jax.nn.softmax(logits) * rewards)
+
+    @jax.jit
+    def estimate(params, key):
+        episodes = agent.play(params, key)
+        weights, _ = agent.advantages(params, episodes, jnp.float32(1.5))
+
+        def surrogate(params):
+            logits = agent.network.apply(params, episodes.observations[0], method="policy")
+            return -reinforcement.policy_gradient(logits, episodes.actions[0], weights[0]).mean()
+
+        return jax.grad(surrogate)(params)
+
+    exact, sampled = jax.grad(expected_return)(params), estimate(params, jax.random.key(0))
+    for name in ("bias", "kernel"):
+        one, other = (tree["params"]["policy_head"][name] for tree in (exact, sampled))
+        assert np.abs(one).max() > 0.3
+        np.testing.assert_allclose(one, other, atol=0.04)
+
+
+def test_an_update_is_the_step_that_the_estimate_says():
+    """By plain gradient descent: the parameters move by the mean over the episodes."""
+    envs = rl.vectorize(Bandit(), 64)
+    network = agents.make("reinforce", envs, sizes=()).network
+    agent = rl.Reinforce(
+        envs=envs,
+        network=network,
+        optimizer=optax.sgd(0.1),
+        max_steps=1,
+        baseline="none",
+        updates_per_step=1,
+    )
+    state = agent.init(jax.random.key(0))
+    episodes = agent.play(state.params, jax.random.fold_in(state.key, 0))
+    before = state.params["params"]["policy_head"]["bias"]
+    p = jax.nn.softmax(before + state.params["params"]["policy_head"]["kernel"][0])
+    taken = jax.nn.one_hot(episodes.actions[0], 3)
+    by_hand = jnp.mean((taken - p) * episodes.rewards[0][:, None], axis=0)
+    after = jax.jit(agent)(state)[0].params["params"]["policy_head"]["bias"]
+    np.testing.assert_allclose(after - before, 0.1 * by_hand, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_of_the_whole_return_and_of_what_follows():
+    """An episode of three steps with rewards of 1: returns to go, and the whole for every step."""
+    from tiny_envs import Clock
+
+    envs = rl.vectorize(Clock(limit=3), 2)
+    for reward_to_go, first in ((True, [2.71, 1.9, 1.0]), (False, [2.71, 2.71, 2.71])):
+        agent = make("reinforce", envs, baseline="none", reward_to_go=reward_to_go, max_steps=7)
+        params = agent.init(jax.random.key(0)).params
+        episodes = agent.play(params, jax.random.key(0))
+        ended = np.asarray(episodes.weights).sum(0)
+        weights, _ = agent.advantages(params, episodes, jnp.float32(0))
+        whole = [env for env in range(2) if ended[env] == 3]
+        for env in whole:
+            np.testing.assert_allclose(weights[:3, env], first, rtol=1e-6)
+
+
+HEADS = {
+    "expected": rl.Expected(),
+    "C51": rl.Categorical(-1.0, 1.0, 21),
+    "quantile": rl.Quantile(11),
+}
+
+
+COMBINATIONS = [
+    # Every two choices meet at least once.
+    ("expected", "plain", "single", 1, rl.UniformReplay),
+    ("expected", "dueling", "double", 3, rl.PrioritizedReplay),
+    ("C51", "plain", "double", 1, rl.PrioritizedReplay),
+    ("C51", "dueling", "single", 3, rl.UniformReplay),
+    ("quantile", "plain", "double", 3, rl.UniformReplay),
+    ("quantile", "dueling", "single", 1, rl.PrioritizedReplay),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("head", "network", "double", "n_step", "replay"), COMBINATIONS)
+def test_the_options_of_dqn_go_together_in_any_way(head, network, double, n_step, replay):
+    head, dueling = HEADS[head], network == "dueling"
+    envs = rl.vectorize("Catch", 8)
+    network = rl.QNetwork(
+        envs.observation_space, 3, rl.MLP((64,), nn.relu), head.outputs, dueling=dueling
+    )
+    agent = rl.DQN(
+        envs=envs,
+        network=network,
+        optimizer=optax.adam(2e-3),
+        head=head,
+        replay=replay(5_000),
+        double=double == "double",
+        n_step=n_step,
+        batch_size=64,
+        train_every=8,
+        learning_starts=1_000,
+        target_every=50,
+        exploration=optax.linear_schedule(1.0, 0.02, 12_000),
+        updates_per_step=500,
+    )
+    state, _ = agents.run(agent, 6)
+    evaluate = rl.make_eval_fn(agent, rl.vectorize("Catch", 100))
+    assert evaluate(state, None)["return"][0] >= 95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["pqn", "pqn, C51", "a2c", "ppo", "reinforce"])
+def test_every_agent_learns_to_catch(kind):
+    envs = rl.vectorize("Catch", 16)
+    options = {
+        "pqn": {"lambda_": 0.65},
+        "pqn, C51": {"lambda_": 0.0, "head": HEADS["C51"]},
+        "a2c": {},
+        "ppo": {"num_steps": 16},
+        "reinforce": {"max_steps": 9},
+    }[kind]
+    kind = kind.split(",")[0]
+    agent = agents.make(
+        kind, envs, learning_rate=2e-3, sizes=(64,), updates_per_step=100, **options
+    )
+    if "head" in options:
+        network = rl.QNetwork(envs.observation_space, 3, rl.MLP((64,), nn.relu), 21)
+        agent = rl.PQN(**{**vars(agent), "network": network})
+    state, _ = agents.run(agent, 10)
+    evaluate = rl.make_eval_fn(agent, rl.vectorize("Catch", 100))
+    assert evaluate(state, None)["return"][0] >= 95
