@@ -16,6 +16,7 @@ from jax import lax
 
 from jaxvision.ops import windows
 from jaxvision.ops.depthwise import depthwise
+from jaxvision.ops.unfolded import unfolded
 from jaxvision.ops.windows import Window
 
 Array = jax.Array
@@ -46,6 +47,23 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
     if rhs[:2] == (1, 1):
         return pointwise
     return None if _kept_pads(rhs, window) == window.pads else padded
+
+
+def for_cpu_loops(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form | None:
+    """Chooses a form for use inside a loop.
+
+    Args:
+        lhs: The shape of the maps, (batch, height, width, channels).
+        rhs: The shape of the kernel, (height, width, channels / groups, features).
+        window: How it moves.
+
+    Returns:
+        `form(maps, kernel, window=...)`; None where XLA's own is best.
+    """
+    plain = window.groups == 1 and window.spread == window.dilation == (1, 1)
+    if plain and rhs[:2] != (1, 1):
+        return unfolded
+    return for_cpu(lhs, rhs, window)
 
 
 def convolve(x: Array, kernel: Array, window: Window) -> Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxvision.ops import Conv
+from jaxvision.ops import conv_in_loops
 from jaxvision.rl.spaces import Discrete, Space
 
 
@@ -63,7 +63,14 @@ class ConvTorso(nn.Module):
                     f"a convolution of {size} by {size} finds only {x.shape[1]} by {x.shape[2]} "
                     "pixels; give the torso smaller layers, or larger frames"
                 )
-            x = Conv(channels, (size, size), (stride, stride), "VALID", kernel_init=init)(x)
+            x = nn.Conv(
+                channels,
+                (size, size),
+                (stride, stride),
+                "VALID",
+                kernel_init=init,
+                conv_general_dilated=conv_in_loops,
+            )(x)
             x = nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
         x = nn.Dense(self.hidden_size, kernel_init=init)(x.reshape(len(x), -1))
         return nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)

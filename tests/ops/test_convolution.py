@@ -30,6 +30,8 @@ FORMS = {
     "transposed far": {"channels": 4, "features": 5, "spread": (2, 3), "kernel": (5, 2)},
     "transposed groups": {"channels": 4, "features": 6, "spread": (2, 2), "groups": 2},
     "dense": {"channels": 4, "features": 5},
+    "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "in_loops": True},
+    "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "in_loops": True},
 }
 sizes = st.integers(1, 9)
 steps = st.tuples(st.integers(1, 3), st.integers(1, 2))
@@ -55,7 +57,7 @@ def cases(draw, form):
     fixed = FORMS[form]
     kernel = fixed.get("kernel") or draw(st.tuples(st.integers(1, 5), st.integers(1, 4)))
     spread = fixed.get("spread", (1, 1))
-    dilation = draw(steps)
+    dilation = fixed.get("dilation") or draw(steps)
     shape, pads = [], []
     for axis in (0, 1):
         reach = dilation[axis] * (kernel[axis] - 1) + 1
@@ -73,6 +75,7 @@ def cases(draw, form):
         "spread": spread,
         "dilation": dilation,
         "groups": fixed.get("groups", 1),
+        "in_loops": fixed.get("in_loops", False),
     }
 
 
@@ -83,8 +86,10 @@ def draw_values(shape, seed=0, dtype=np.float32):
 def both(case):
     """The function under test and the oracle."""
 
+    convolve = ops.conv_in_loops if case.get("in_loops") else ops.conv_general_dilated
+
     def ours(x, kernel):
-        return ops.conv_general_dilated(
+        return convolve(
             x,
             kernel,
             case["strides"],
