@@ -31,7 +31,7 @@ def unfolded(x: Array, kernel: Array, window: Window) -> Array:
     channels, features = kernel.shape[2:]
     rows, columns = -(-kernel.shape[0] // down), -(-kernel.shape[1] // across)
     padded = pad(x, window)
-    height, width = out_size(padded.shape[1:3], kernel.shape[:2], window)
+    height, width = out_size(padded.shape[1:3], (kernel.shape[0], kernel.shape[1]), window)
     tall, wide = height - 1 + rows, width - 1 + columns  # in blocks
     maps = _fit(padded, 1, (tall * down, wide * across))
     blocks = maps.reshape(len(x), tall, down, wide, across, channels).swapaxes(2, 3)

@@ -1,0 +1,29 @@
+"""Reinforcement learning where every state has a row of its own."""
+
+from jaxvision.rl.tabular.learning import MonteCarlo, TabularState, TemporalDifference
+from jaxvision.rl.tabular.mdp import MDP, gridworld_mdp, uniform_policy
+from jaxvision.rl.tabular.planning import (
+    Evaluation,
+    Solution,
+    action_values,
+    evaluate_policy,
+    greedy_policy,
+    policy_iteration,
+    value_iteration,
+)
+
+__all__ = [
+    "MDP",
+    "Evaluation",
+    "MonteCarlo",
+    "Solution",
+    "TabularState",
+    "TemporalDifference",
+    "action_values",
+    "evaluate_policy",
+    "greedy_policy",
+    "gridworld_mdp",
+    "policy_iteration",
+    "uniform_policy",
+    "value_iteration",
+]

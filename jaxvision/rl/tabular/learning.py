@@ -1,0 +1,334 @@
+"""Learning values from experience, one row for every state."""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from jaxvision.losses import reinforcement
+from jaxvision.rl.agent import Metrics, one
+from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
+from jaxvision.rl.rollout import episode_metrics
+from jaxvision.rl.spaces import Discrete
+from jaxvision.rl.vector import vectorize
+from jaxvision.rl.wrappers import EpisodeStatistics
+
+PyTree = Any
+Method = Literal["q_learning", "sarsa", "expected_sarsa"]
+Table = Float[Array, "states actions"]
+
+
+class TabularState(flax.struct.PyTreeNode):
+    """Everything that changes while the agent learns.
+
+    Attributes:
+        step: Updates done so far: of one action each, or of one episode.
+        params: The value of every action in every state.
+        visits: How often each was updated.
+        environments: Where the environment is.
+        observation: What the agent sees.
+        action: What it will do there.
+        key: What every random draw derives from.
+    """
+
+    step: Any
+    params: Any
+    visits: Any
+    environments: PyTree
+    observation: Any
+    action: Any
+    key: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class _Tabular:
+    """What agents with a table share.
+
+    Attributes:
+        environment: With discrete observations and actions.
+        params: Its constants; None takes its default.
+        discount: gamma.
+        learning_rate: The share of the error by which a value moves, a schedule of it over updates,
+            or None for one over the number of visits: a value is then the mean of its targets.
+        exploration: The probability of an action at random, or a schedule of it over updates.
+        policy: The probability of every action in every state, to be evaluated as it is; None
+            explores and takes what is best so far.
+        initial: The values to begin with; high ones make an agent curious.
+        updates_per_step: Updates in one step of the agent.
+    """
+
+    environment: Any
+    params: Any = None
+    discount: float = 1.0
+    learning_rate: Rate | None = 0.1
+    exploration: Rate = 0.1
+    policy: Table | None = None
+    initial: float = 0.0
+    updates_per_step: int = 1_000
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        states, actions = self._shape
+        if self.policy is not None and self.policy.shape != (states, actions):
+            raise ValueError(
+                f"the policy must have a row for each of {states} states and a column for each of "
+                f"{actions} actions, got shape {self.policy.shape}"
+            )
+        if not 0 <= self.discount <= 1:
+            raise ValueError(f"discount must be in [0, 1], got {self.discount}")
+
+    def init(self, key: Key[Array, ""]) -> TabularState:
+        """Begins an episode with a table of `initial`.
+
+        Args:
+            key: What all that is random derives from.
+
+        Returns:
+            The state.
+        """
+        env_key, act_key, run_key = jax.random.split(key, 3)
+        observations, environments = self._envs.reset(env_key)
+        table = jnp.full(self._shape, self.initial, float)
+        return TabularState(
+            step=jnp.zeros((), jnp.int32),
+            params=table,
+            visits=jnp.zeros(table.shape, jnp.int32),
+            environments=environments,
+            observation=observations[0],
+            action=self._choose(act_key, table, observations[0], jnp.int32(0)),
+            key=run_key,
+        )
+
+    def __call__(self, state: TabularState, batch: None = None) -> tuple[TabularState, Metrics]:
+        """Acts and learns.
+
+        Args:
+            state: The state.
+            batch: None; the agent makes its own experience.
+
+        Returns:
+            The state, and metrics.
+        """
+        del batch
+
+        def body(state: TabularState, _: None) -> tuple[TabularState, Metrics]:
+            return self._update(state)
+
+        state, metrics = jax.lax.scan(body, state, None, self.updates_per_step)
+        return state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
+
+    def act(
+        self, params: Table, observations: Int[Array, "envs"], key: Key[Array, ""] | None = None
+    ) -> Int[Array, "envs"]:
+        """Chooses the best actions.
+
+        Args:
+            params: The table, `state.params`.
+            observations: The states.
+            key: Not used.
+
+        Returns:
+            One action for each.
+        """
+        del key
+        return jnp.argmax(params[observations], axis=-1).astype(jnp.int32)
+
+    def describe(self) -> dict[str, Any]:
+        """What `settings.json` keeps of this step.
+
+        Returns:
+            The kind of agent, and its numbers.
+        """
+        numbers = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if isinstance(getattr(self, field.name), bool | int | float | str | None)
+        }
+        return {"task": type(self).__name__, **numbers}
+
+    @property
+    def _envs(self) -> EpisodeStatistics:
+        return EpisodeStatistics(vectorize(self.environment, 1, self.params))
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """How many states and actions there are."""
+        spaces = self._envs.observation_space, self._envs.action_space
+        for space in spaces:
+            if not isinstance(space, Discrete):
+                raise ValueError(f"a table needs discrete observations and actions, got {space}")
+        states, actions = (int(space.n) for space in spaces if isinstance(space, Discrete))
+        return states, actions
+
+    def _update(self, state: TabularState) -> tuple[TabularState, Metrics]:
+        raise NotImplementedError
+
+    def _choose(self, key: Array, table: Table, observation: Array, step: Array) -> Array:
+        """An action of the policy that is followed."""
+        if self.policy is not None:
+            odds = jnp.log(self.policy[observation])
+            return jax.random.categorical(key, odds).astype(jnp.int32)
+        epsilon = rate_at(self.exploration, step)
+        return epsilon_greedy(key, table[observation][None], epsilon)[0]
+
+    def _odds(self, table: Table, observation: Array, step: Array) -> Array:
+        """The probability of every action under the policy that is followed."""
+        if self.policy is not None:
+            return self.policy[observation]
+        epsilon = rate_at(self.exploration, step)
+        best = jax.nn.one_hot(jnp.argmax(table[observation]), table.shape[1], dtype=table.dtype)
+        return epsilon / table.shape[1] + (1 - epsilon) * best
+
+    def _rate(self, visits: Array, step: Array) -> Array:
+        """By how much of its error a value moves, that has been updated so often."""
+        if self.learning_rate is None:
+            return 1 / visits
+        return jnp.asarray(rate_at(self.learning_rate, step), float)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class TemporalDifference(_Tabular):
+    """Q-learning, SARSA and expected SARSA: an update is one action.
+
+    Attributes:
+        method: What the value of the next state is: that of its best action ("q_learning"), of the
+            action that is taken there ("sarsa"), or the mean over the policy ("expected_sarsa").
+
+    >>> from jaxvision.rl.environments import GridWorld
+    >>> agent = TemporalDifference(environment=GridWorld("S..T"), learning_rate=0.5)
+    >>> state, _ = jax.jit(agent)(agent.init(jax.random.key(0)))
+    >>> print(state.params.max(1).round(1))
+    [-3. -2. -1.  0.]
+    """
+
+    method: Method = "q_learning"
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        super().__post_init__()
+        if self.method not in get_args(Method):
+            raise ValueError(
+                f"method must be one of {', '.join(get_args(Method))}, got {self.method!r}"
+            )
+
+    def _update(self, state: TabularState) -> tuple[TabularState, Metrics]:
+        env_key, final_key, act_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+        observations, environments, rewards, terminated, truncated, info = self._envs.step(
+            env_key, state.environments, state.action[None]
+        )
+        over = terminated | truncated
+        final = info["final_observation"][0]
+        table = state.params
+        # What is done where the action led; where the episode is over, what would have been done.
+        following = self._choose(final_key, table, final, state.step)
+        value = {
+            "q_learning": lambda: table[final].max(),
+            "sarsa": lambda: table[final, following],
+            "expected_sarsa": lambda: self._odds(table, final, state.step) @ table[final],
+        }[self.method]()
+        target = rewards[0] + jnp.where(terminated[0], 0, self.discount * value)
+        place = (state.observation, state.action)
+        visits = state.visits.at[place].add(1)
+        error = target - table[place]
+        table = table.at[place].add(self._rate(visits[place], state.step) * error)
+        first = self._choose(act_key, table, observations[0], state.step)
+        state = state.replace(
+            step=state.step + 1,
+            params=table,
+            visits=visits,
+            environments=environments,
+            observation=observations[0],
+            action=jnp.where(over[0], first, following),
+        )
+        return state, {"absolute_error": one(jnp.abs(error)), **episode_metrics(info, over)}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class MonteCarlo(_Tabular):
+    """Monte-Carlo learning: an update is one episode, and targets are what followed in it.
+
+    An episode that time truncates has no return: nobody knows what would have followed. It goes on
+    with the value, so far, of the best action in its last state.
+
+    Attributes:
+        max_steps: The longest episode; longer ones are cut there, as if truncated.
+        first_visit: Whether an action counts only where it is first taken in a state.
+
+    Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
+    2018, chapter 5.
+    """
+
+    max_steps: int = 200
+    first_visit: bool = True
+    updates_per_step: int = 100
+
+    def _update(self, state: TabularState) -> tuple[TabularState, Metrics]:
+        begin_key, run_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        table = state.params
+        observations, environments = self._envs.reset(begin_key)
+
+        def step(
+            carry: tuple[Array, PyTree, Array], key: Array
+        ) -> tuple[tuple[Array, PyTree, Array], tuple[Array, ...]]:
+            observation, environments, ended = carry
+            act_key, env_key = jax.random.split(key)
+            action = self._choose(act_key, table, observation, state.step)
+            following, environments, reward, terminated, truncated, info = self._envs.step(
+                env_key, environments, action[None]
+            )
+            final = info["final_observation"][0]
+            over = terminated[0] | truncated[0]
+            happened = (observation, action, reward[0], terminated[0], over, final, ~ended)
+            return (following[0], environments, ended | over), happened
+
+        carry = (observations[0], environments, jnp.array(False))
+        keys = jax.random.split(run_key, self.max_steps)
+        _, (seen, actions, rewards, terminated, over, final, counts) = jax.lax.scan(
+            step, carry, keys
+        )
+        returns = reinforcement.discounted_returns(
+            rewards,
+            jnp.where(terminated, 0, self.discount),
+            table[final].max(-1).astype(rewards.dtype),
+            truncated=over & ~terminated,
+        )
+        places = seen * table.shape[1] + actions
+        if self.first_visit:
+            counts = counts & _is_first(places, counts, table.size)
+        visits, table = self._towards(state, places, returns, counts)
+        length = jnp.argmax(over | (jnp.arange(self.max_steps) == self.max_steps - 1)) + 1
+        total = jnp.sum(jnp.where(jnp.arange(self.max_steps) < length, rewards, 0))
+        state = state.replace(step=state.step + 1, params=table, visits=visits)
+        return state, {"episode_return": one(total), "episode_length": one(length)}
+
+    def _towards(
+        self, state: TabularState, places: Array, returns: Array, counts: Bool[Array, "time"]
+    ) -> tuple[Array, Array]:
+        """Moves the values of what was done towards what followed."""
+        size, shape = state.params.size, state.params.shape
+        number = jnp.zeros(size, jnp.int32).at[places].add(counts)
+        total = jnp.zeros(size, state.params.dtype).at[places].add(jnp.where(counts, returns, 0))
+        visits = state.visits + number.reshape(shape)
+        mean = (total / jnp.maximum(number, 1)).reshape(shape)
+        number = number.reshape(shape)
+        if self.learning_rate is None:  # the mean of all returns there were
+            share = number / jnp.maximum(visits, 1)
+        else:
+            share = jnp.where(number > 0, self._rate(visits, state.step), 0)
+        return visits, state.params + share * (mean - state.params)
+
+
+def _is_first(
+    places: Int[Array, "time"], counts: Bool[Array, "time"], size: int
+) -> Bool[Array, "time"]:
+    """Which steps are the first at their place, of those that count.
+
+    >>> print(_is_first(jnp.array([1, 0, 1]), jnp.ones(3, bool), 2))
+    [ True  True False]
+    """
+    times = jnp.where(counts, jnp.arange(len(places)), len(places))
+    earliest = jnp.full(size, len(places)).at[places].min(times)
+    return times == earliest[places]

@@ -1,0 +1,75 @@
+"""Markov decision processes that are known."""
+
+from typing import Any
+
+import flax.struct
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvision.rl.environments.gridworld import MOVES, GridWorld
+
+
+class MDP(flax.struct.PyTreeNode):
+    """A finite Markov decision process.
+
+    Attributes:
+        transitions: The probability of every next state, (states, actions, states).
+        rewards: The expected reward of every action, (states, actions).
+        terminal: States from which nothing follows.
+    """
+
+    transitions: Any
+    rewards: Any
+    terminal: Any
+
+    @property
+    def num_states(self) -> int:
+        """How many states there are."""
+        return self.rewards.shape[0]
+
+    @property
+    def num_actions(self) -> int:
+        """How many actions there are."""
+        return self.rewards.shape[1]
+
+
+def gridworld_mdp(world: GridWorld) -> MDP:
+    """What a grid world does, as probabilities.
+
+    Args:
+        world: The world.
+
+    Returns:
+        Its process, without the end by time; states are its cells.
+
+    >>> gridworld_mdp(GridWorld()).transitions.shape
+    (16, 4, 16)
+    """
+    tables, actions = world.tables, len(MOVES)
+    transitions = np.zeros((world.num_cells, actions, world.num_cells))
+    rewards = np.zeros((world.num_cells, actions))
+    odds = {0: 1 - world.slip, -1: world.slip / 2, 1: world.slip / 2}
+    for action in range(actions):
+        for side, probability in odds.items():
+            taken = (action + side) % actions
+            for cell, following in enumerate(tables.next_cells[:, taken]):
+                transitions[cell, action, following] += probability
+            rewards[:, action] += probability * tables.rewards[:, taken]
+    return MDP(
+        transitions=jnp.asarray(transitions, float),
+        rewards=jnp.asarray(rewards, float),
+        terminal=jnp.asarray(tables.terminal),
+    )
+
+
+def uniform_policy(mdp: MDP) -> Float[Array, "states actions"]:
+    """The policy that takes all actions alike.
+
+    Args:
+        mdp: The process.
+
+    Returns:
+        The probability of every action.
+    """
+    return jnp.full(mdp.rewards.shape, 1 / mdp.num_actions)

@@ -1,0 +1,216 @@
+"""Dynamic programming: values and policies of a process that is known."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxvision.rl.tabular.mdp import MDP
+
+Values = Float[Array, "states"]
+Policy = Float[Array, "states actions"]
+
+
+class Evaluation(flax.struct.PyTreeNode):
+    """The values of a policy, and after how many sweeps."""
+
+    values: Any
+    sweeps: Any
+
+
+class Solution(flax.struct.PyTreeNode):
+    """The values of the best policy, that policy, and after how many iterations."""
+
+    values: Any
+    policy: Any
+    iterations: Any
+
+
+def evaluate_policy(
+    mdp: MDP,
+    policy: Policy,
+    discount: float,
+    *,
+    tolerance: float = 1e-6,
+    max_sweeps: int = 100_000,
+    in_place: bool = False,
+    values: Values | None = None,
+) -> Evaluation:
+    """Evaluates a policy by sweeps of the Bellman expectation equation.
+
+    `v(s) = sum_a p(a|s) (r(s, a) + gamma sum_s' p(s'|s, a) v(s'))`. That a sweep changes no value
+    by the tolerance does not mean that the error is below it: where little is lost a step, the
+    error is a multiple.
+
+    Args:
+        mdp: The process.
+        policy: The probability of every action.
+        discount: gamma.
+        tolerance: Stops after the first sweep that changes no value by so much.
+        max_sweeps: Stops after so many sweeps.
+        in_place: Whether a state sees the new values of those before it in the same sweep; it
+            takes fewer sweeps.
+        values: Where to start; None starts with zeros.
+
+    Returns:
+        The values, and after how many sweeps.
+
+    Raises:
+        ValueError: `discount` is not in [0, 1].
+
+    Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
+    2018, section 4.1.
+
+    >>> from jaxvision.rl.environments import GridWorld
+    >>> from jaxvision.rl.tabular import gridworld_mdp, uniform_policy
+    >>> mdp = gridworld_mdp(GridWorld())
+    >>> evaluation = evaluate_policy(mdp, uniform_policy(mdp), 1.0, max_sweeps=3)
+    >>> print(evaluation.values.reshape(4, 4)[0])
+    [ 0.     -2.4375 -2.9375 -3.    ]
+    """
+    _check_discount(discount)
+    expected = jnp.sum(policy * mdp.rewards, axis=1)
+    moves = jnp.einsum("sa,sat->st", policy, mdp.transitions)
+    expected = jnp.where(mdp.terminal, 0, expected)
+    moves = jnp.where(mdp.terminal[:, None], 0, moves)
+
+    def at_once(values: Values) -> Values:
+        return expected + discount * moves @ values
+
+    def one_by_one(values: Values) -> Values:
+        def update(state: Array, values: Values) -> Values:
+            return values.at[state].set(expected[state] + discount * moves[state] @ values)
+
+        return jax.lax.fori_loop(0, mdp.num_states, update, values)
+
+    start = jnp.zeros(mdp.num_states, mdp.rewards.dtype) if values is None else values
+    values, sweeps = _until_still(one_by_one if in_place else at_once, start, tolerance, max_sweeps)
+    return Evaluation(values=values, sweeps=sweeps)
+
+
+def action_values(mdp: MDP, values: Values, discount: float) -> Float[Array, "states actions"]:
+    """The value of every action, given those of the states: `r(s, a) + gamma sum_s' p v(s')`.
+
+    Args:
+        mdp: The process.
+        values: Of the states.
+        discount: gamma.
+
+    Returns:
+        The values, 0 in terminal states.
+    """
+    following = mdp.rewards + discount * mdp.transitions @ values
+    return jnp.where(mdp.terminal[:, None], 0, following)
+
+
+def greedy_policy(mdp: MDP, values: Values, discount: float) -> Policy:
+    """The policy that takes the best action, or one of the best, all alike.
+
+    Args:
+        mdp: The process.
+        values: Of the states.
+        discount: gamma.
+
+    Returns:
+        The probability of every action.
+    """
+    of_actions = action_values(mdp, values, discount)
+    best = of_actions.max(1, keepdims=True)
+    # What differs by rounding alone is alike.
+    near = 1e-5 * jnp.maximum(1, jnp.abs(best))
+    chosen = of_actions >= best - near
+    return chosen / chosen.sum(1, keepdims=True)
+
+
+def policy_iteration(
+    mdp: MDP, discount: float, *, tolerance: float = 1e-6, max_iterations: int = 1_000
+) -> Solution:
+    """Finds the best policy: evaluates one, takes the greedy one, and so on until it stays.
+
+    Args:
+        mdp: The process.
+        discount: gamma. With 1, the first policy, which is uniform, must reach an end from
+            everywhere.
+        tolerance: Of every evaluation.
+        max_iterations: Stops after so many policies.
+
+    Returns:
+        Values and policy, and how many policies were evaluated.
+
+    Raises:
+        ValueError: `discount` is not in [0, 1].
+
+    Reference: Howard, Dynamic programming and Markov processes, MIT Press 1960.
+    """
+    _check_discount(discount)
+    Carry = tuple[Policy, Values, Array, Array]
+
+    def improve(carry: Carry) -> Carry:
+        policy, values, iterations, _ = carry
+        values = evaluate_policy(mdp, policy, discount, tolerance=tolerance, values=values).values
+        better = greedy_policy(mdp, values, discount)
+        return better, values, iterations + 1, (better == policy).all()
+
+    def going_on(carry: Carry) -> Array:
+        return ~carry[3] & (carry[2] < max_iterations)
+
+    uniform = jnp.full(mdp.rewards.shape, 1 / mdp.num_actions, mdp.rewards.dtype)
+    start = (uniform, jnp.zeros(mdp.num_states, mdp.rewards.dtype), jnp.int32(0), jnp.array(False))
+    policy, values, iterations, _ = jax.lax.while_loop(going_on, improve, start)
+    return Solution(values=values, policy=policy, iterations=iterations)
+
+
+def value_iteration(
+    mdp: MDP, discount: float, *, tolerance: float = 1e-6, max_sweeps: int = 100_000
+) -> Solution:
+    """Finds the best policy by sweeps of `v(s) = max_a (r(s, a) + gamma sum_s' p v(s'))`.
+
+    Args:
+        mdp: The process.
+        discount: gamma.
+        tolerance: Stops after the first sweep that changes no value by so much.
+        max_sweeps: Stops after so many sweeps.
+
+    Returns:
+        Values and policy, and after how many sweeps.
+
+    Raises:
+        ValueError: `discount` is not in [0, 1].
+
+    Reference: Bellman, Dynamic programming, Princeton University Press 1957.
+    """
+    _check_discount(discount)
+    values, sweeps = _until_still(
+        lambda values: action_values(mdp, values, discount).max(1),
+        jnp.zeros(mdp.num_states, mdp.rewards.dtype),
+        tolerance,
+        max_sweeps,
+    )
+    return Solution(values=values, policy=greedy_policy(mdp, values, discount), iterations=sweeps)
+
+
+def _until_still(
+    sweep: Callable[[Values], Values], values: Values, tolerance: float, max_sweeps: int
+) -> tuple[Values, Int[Array, ""]]:
+    """Sweeps until nothing moves by the tolerance."""
+
+    def going_on(carry: tuple[Values, Array, Array]) -> Array:
+        _, change, sweeps = carry
+        return (change >= tolerance) & (sweeps < max_sweeps)
+
+    def once(carry: tuple[Values, Array, Array]) -> tuple[Values, Array, Array]:
+        values, _, sweeps = carry
+        new = sweep(values)
+        return new, jnp.abs(new - values).max(), sweeps + 1
+
+    start = (values, jnp.array(jnp.inf, values.dtype), jnp.int32(0))
+    values, _, sweeps = jax.lax.while_loop(going_on, once, start)
+    return values, sweeps
+
+
+def _check_discount(discount: float) -> None:
+    if not 0 <= discount <= 1:
+        raise ValueError(f"discount must be in [0, 1], got {discount}")
