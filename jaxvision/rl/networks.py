@@ -38,6 +38,9 @@ class MLP(nn.Module):
 class ConvTorso(nn.Module):
     """Convolutions and a hidden layer on images; the default is that of DQN.
 
+    Images are padded just so far that the kernels see every pixel: at 84 by 84 not at all, while at
+    40 by 40 the last columns, with the player's paddle in them, would be seen by none.
+
     Attributes:
         layers: Channels, kernel size and stride of each convolution.
         hidden_size: Of the last layer.
@@ -67,7 +70,7 @@ class ConvTorso(nn.Module):
                 channels,
                 (size, size),
                 (stride, stride),
-                "VALID",
+                [_until_seen(length, size, stride) for length in x.shape[1:3]],
                 kernel_init=init,
                 conv_general_dilated=conv_in_loops,
             )(x)
@@ -146,6 +149,12 @@ class ActorCritic(nn.Module):
         """Gives the values alone."""
         torso = self.actor if self.critic is None else self.critic
         return self.value_head(torso(encode(observations, self.space)))[:, 0]
+
+
+def _until_seen(length: int, size: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after an axis, with which steps of a kernel come out even."""
+    missing = -(length - size) % stride
+    return missing // 2, missing - missing // 2
 
 
 def encode(observations: Array, space: Space) -> Float[Array, "batch *shape"]:
