@@ -6,8 +6,8 @@ format and one way onto many devices serve every task.
 
 from importlib.metadata import version
 
-from jaxvision import data, losses, metrics, models, plots, train
+from jaxvision import data, losses, metrics, models, plots, rl, train
 
 __version__ = version("jaxvision")
 
-__all__ = ["data", "losses", "metrics", "models", "plots", "train"]
+__all__ = ["data", "losses", "metrics", "models", "plots", "rl", "train"]

@@ -78,7 +78,7 @@ def learning_curves(history: History, *, title: str | None = None) -> "matplotli
 
 
 def learning_curves_by_seed(
-    histories: Sequence[History], *, title: str | None = None
+    histories: Sequence[History], *, title: str | None = None, x: str = "training step"
 ) -> "matplotlib.figure.Figure":
     """Draws runs that differ in their seed alone, and what they say together.
 
@@ -90,6 +90,7 @@ def learning_curves_by_seed(
     Args:
         histories: One per seed, each as for `learning_curves`.
         title: Of the figure.
+        x: What `step` counts.
 
     Returns:
         The figure.
@@ -111,7 +112,7 @@ def learning_curves_by_seed(
     styles = _styles(runs)
     summarized = [split for split in styles if split != "train"] or ["train"]
     names = dict.fromkeys(name for run in runs for name in run)
-    figure, panels = _panels(names, title)
+    figure, panels = _panels(names, title, x)
     for name, axes in panels.items():
         floor = _floor(name, [curve for run in runs for curve in run.get(name, {}).values()])
         for split, (color, marker) in styles.items():
@@ -164,7 +165,7 @@ def _styles(runs: Iterable[_Curves]) -> dict[str, tuple[str, str]]:
 
 
 def _panels(
-    names: Iterable[str], title: str | None
+    names: Iterable[str], title: str | None, x: str = "training step"
 ) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
     names = list(names)
     columns = min(len(names), _COLUMNS)
@@ -173,7 +174,7 @@ def _panels(
     panels = {}
     for index, name in enumerate(names):
         panels[name] = axes = figure.add_subplot(rows, columns, index + 1)
-        _style.dress(axes, x="training step", y=name.replace("_", " "), grid=True)
+        _style.dress(axes, x=x, y=name.replace("_", " "), grid=True)
     return figure, panels
 
 

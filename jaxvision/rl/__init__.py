@@ -1,6 +1,6 @@
 """Agents and environments, compiled into one program."""
 
-from jaxvision.rl import environments
+from jaxvision.rl import environments, tabular
 from jaxvision.rl.actor_critic import A2C
 from jaxvision.rl.agent import Agent
 from jaxvision.rl.dqn import DQN
@@ -11,8 +11,10 @@ from jaxvision.rl.ppo import PPO
 from jaxvision.rl.pqn import PQN
 from jaxvision.rl.registry import list_environments, make, register
 from jaxvision.rl.reinforce import Reinforce
+from jaxvision.rl.rendering import film, render, save_gif, save_strip
 from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
 from jaxvision.rl.seeds import Seeds, split_history
+from jaxvision.rl.sharding import shard_environments
 from jaxvision.rl.spaces import Box, Discrete
 from jaxvision.rl.value_heads import Categorical, Expected, Quantile
 from jaxvision.rl.vector import VectorEnv, vectorize
@@ -44,13 +46,19 @@ __all__ = [
     "UniformReplay",
     "VectorEnv",
     "environments",
+    "film",
     "list_environments",
     "make",
     "make_eval_fn",
     "make_torso",
     "register",
+    "render",
     "run_episodes",
+    "save_gif",
+    "save_strip",
+    "shard_environments",
     "split_history",
     "summarize",
+    "tabular",
     "vectorize",
 ]

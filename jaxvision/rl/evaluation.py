@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision import metrics
 from jaxvision.rl.agent import Agent
+from jaxvision.rl.seeds import Seeds
 from jaxvision.rl.vector import VectorEnv
 from jaxvision.rl.wrappers import EpisodeStatistics
 
@@ -99,18 +100,19 @@ def summarize(
 
 
 def make_eval_fn(
-    agent: Agent, envs: VectorEnv, *, seed: int = 0, greedy: bool = True
+    agent: Agent | Seeds, envs: VectorEnv, *, seed: int = 0, greedy: bool = True
 ) -> Callable[[PyTree, Any], dict[str, tuple[float, float]]]:
     """Makes the function that `fit` evaluates an agent with.
 
     Args:
-        agent: The agent.
+        agent: The agent, or several with seeds of their own.
         envs: As many environments as episodes; at least 100 make a mean that one can go by.
         seed: Of what is random in the episodes, the same in every evaluation.
         greedy: Whether to take the best action, or to draw from the policy.
 
     Returns:
-        `evaluate(state, None) -> metrics`: the mean return, its 95% t interval, the mean length.
+        `evaluate(state, None) -> metrics`: the mean return, its 95% t interval, the mean length; of
+        each seed if there are several.
 
     >>> from jaxvision import rl
     >>> import optax
@@ -122,16 +124,25 @@ def make_eval_fn(
     (900.0, 100.0)
     """
     key = jax.random.key(seed)
+    one: Any = agent.agent if isinstance(agent, Seeds) else agent
 
-    @jax.jit
     def run(params: PyTree) -> tuple[Array, Array]:
         def policy(observations: Array, key: Array) -> Array:
-            return agent.act(params, observations, None if greedy else key)
+            return one.act(params, observations, None if greedy else key)
 
         return run_episodes(envs, policy, key)
 
+    run_all = jax.jit(jax.vmap(run) if isinstance(agent, Seeds) else run)
+
     def evaluate(state: PyTree, batch: Any) -> dict[str, tuple[float, float]]:
         del batch
-        return summarize(*map(np.asarray, run(state.params)))
+        returns, lengths = map(np.asarray, run_all(state.params))
+        if not isinstance(agent, Seeds):
+            return summarize(returns, lengths)
+        return {
+            f"{name}/seed{seed}": pair
+            for seed in range(agent.num_seeds)
+            for name, pair in summarize(returns[seed], lengths[seed]).items()
+        }
 
     return evaluate

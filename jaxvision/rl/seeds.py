@@ -40,7 +40,18 @@ class Seeds:
         Returns:
             The states of all agents, stacked.
         """
-        return jax.jit(jax.vmap(self.agent.init))(jax.random.split(key, self.num_seeds))
+        return self.init_each(jax.random.split(key, self.num_seeds))
+
+    def init_each(self, keys: Key[Array, "seeds"]) -> PyTree:
+        """Begins with given seeds.
+
+        Args:
+            keys: One for each.
+
+        Returns:
+            The states of all agents, stacked.
+        """
+        return jax.jit(jax.vmap(self.agent.init))(keys)
 
     def __call__(self, state: PyTree, batch: None = None) -> tuple[PyTree, Metrics]:
         """Acts and learns.

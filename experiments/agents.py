@@ -1,0 +1,230 @@
+"""What experiments with agents share: environments, seeds, the run, and its curves."""
+
+import ast
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from jaxvision import metrics, plots, rl, train
+from jaxvision._files import write_json
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of an agent's run."""
+
+    run_dir: str
+    """Where everything goes, a folder for each seed; a run that is there already is continued."""
+
+    environment: str
+    """An environment of jaxvision (rl.list_environments()); or one of Gymnasium as gym:NAME, and of
+    Atari as ale:NAME."""
+    environment_options: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The environment's own options, as NAME VALUE pairs: size 40 opponent_skill 0.3."""
+    num_envs: int = 8
+    """Environments that the agent acts in at once."""
+    frame_stack: int = 1
+    """How many frames an observation shows."""
+    env_steps: int = 500_000
+    """Environment steps of each seed, of all its environments together."""
+
+    seeds: tuple[int, ...] = (0,)
+    """One run each: of initial parameters, environments and every other random draw."""
+    together: bool = False
+    """Run all seeds in one program, each with a key of its own, and in one folder, `together`."""
+    learning_rate: float = 2.5e-4
+    """The highest learning rate."""
+    anneal: bool = True
+    """Whether the learning rate falls to 0 in a straight line."""
+    clip_norm: float | None = 0.5
+    """The largest global norm of a gradient."""
+    discount: float = 0.99
+    """How much a reward counts a step later."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Hidden layers of networks without convolutions."""
+    conv_layers: tuple[tuple[int, int, int], ...] | None = None
+    """Channels, kernel and stride of each convolution; None takes those of DQN for images of 36
+    pixels a side or more, and none for smaller ones."""
+    conv_hidden_size: int = 512
+    """The hidden layer after the convolutions."""
+
+    eval_episodes: int = 100
+    """Episodes of an evaluation, whose actions are the best, not drawn."""
+    eval_every: int | None = None
+    """Environment steps between evaluations; None makes ten."""
+    checkpoint_every: int | None = None
+    """Environment steps between checkpoints; None saves when it evaluates."""
+    figures: bool = True
+    """Draw learning curves at the end."""
+
+
+MAY_DIFFER = ("run_dir", "seeds", "eval_every", "eval_episodes", "checkpoint_every", "figures")
+"""Settings that a run may be continued with another value of."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What the seeds of an experiment came to.
+
+    Attributes:
+        returns: The mean return of each seed's last evaluation.
+        histories: What each seed's run logged, with `step` in environment steps.
+    """
+
+    returns: list[float]
+    histories: list[list[dict[str, Any]]]
+
+
+def make_envs(settings: Settings, num_envs: int, *, seed: int = 0) -> rl.VectorEnv:
+    """The environments that the settings name."""
+    options = {name: _literal(text) for name, text in settings.environment_options.items()}
+    library, _, name = settings.environment.rpartition(":")
+    envs: rl.VectorEnv
+    if library:
+        raise SystemExit(f"unknown kind of environment {library!r}; use NAME, gym:NAME or ale:NAME")
+    envs = rl.vectorize(name, num_envs, **options)
+    return rl.FrameStack(envs, settings.frame_stack) if settings.frame_stack > 1 else envs
+
+
+def num_actions(envs: rl.VectorEnv) -> int:
+    """How many actions there are."""
+    space = envs.action_space
+    if not isinstance(space, rl.Discrete):
+        raise SystemExit(f"actions must be discrete; those of these environments are {space}")
+    return space.n
+
+
+def make_torso(settings: Settings, space: Any, **options: Any) -> Any:
+    """What looks at observations: convolutions for images, hidden layers for the rest."""
+    layers = settings.conv_layers
+    is_image = len(space.shape) == 3
+    if layers is not None and not is_image:
+        raise SystemExit(f"conv_layers need images, and observations have the shape {space.shape}")
+    if layers or (layers is None and is_image and min(space.shape[:2]) >= 36):
+        hidden_size = settings.conv_hidden_size
+        if layers is None:
+            return rl.ConvTorso(hidden_size=hidden_size)
+        return rl.ConvTorso(layers, hidden_size)
+    return rl.MLP(settings.hidden_sizes, **options)
+
+
+def make_optimizer(settings: Settings, updates: int) -> optax.GradientTransformation:
+    """Adam, with clipping, for so many updates."""
+    rate: Any = settings.learning_rate
+    if settings.anneal:
+        rate = optax.linear_schedule(settings.learning_rate, 0.0, updates)
+    clip = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
+    return optax.chain(*clip, optax.adam(rate, eps=1e-5))
+
+
+def run(settings: Settings, make_agent: Callable[[Any, rl.VectorEnv], rl.Agent]) -> Outcome:
+    """Trains every seed, and leaves a folder for each, a summary and curves."""
+    train.start()
+    if settings.figures:
+        plots.require_matplotlib()
+    folder = pathlib.Path(settings.run_dir)
+    histories = (
+        _run_together(settings, make_agent)
+        if settings.together
+        else [_run_one(settings, make_agent, seed) for seed in settings.seeds]
+    )
+    evaluations = [[line for line in lines if line["split"] == "evaluation"] for lines in histories]
+    returns = [lines[-1]["return"] for lines in evaluations]
+    _summarize(folder, settings, returns, evaluations)
+    if settings.figures:
+        figure = plots.learning_curves_by_seed(
+            [_of_interest(lines) for lines in histories],
+            title=settings.environment,
+            x="environment steps",
+        )
+        plots.save(figure, folder / "learning_curves.png")
+    return Outcome(returns, histories)
+
+
+def _run_one(
+    settings: Settings, make_agent: Callable[[Any, rl.VectorEnv], rl.Agent], seed: int
+) -> list[dict[str, Any]]:
+    agent = make_agent(settings, make_envs(settings, settings.num_envs, seed=seed))
+    return _fit(settings, agent, agent.init(jax.random.key(seed)), f"seed{seed}")
+
+
+def _run_together(
+    settings: Settings, make_agent: Callable[[Any, rl.VectorEnv], rl.Agent]
+) -> list[list[dict[str, Any]]]:
+    agent = rl.Seeds(
+        make_agent(settings, make_envs(settings, settings.num_envs)), len(settings.seeds)
+    )
+    keys = jax.numpy.stack([jax.random.key(seed) for seed in settings.seeds])
+    return rl.split_history(_fit(settings, agent, agent.init_each(keys), "together"))
+
+
+def _fit(
+    settings: Settings, agent: rl.Agent | rl.Seeds, state: Any, name: str
+) -> list[dict[str, Any]]:
+    per_step = agent.env_steps_per_step
+
+    def steps(env_steps: int) -> int:
+        return max(1, round(env_steps / per_step))
+
+    result = train.fit(
+        agent,
+        state,
+        None,
+        num_steps=steps(settings.env_steps),
+        evaluate=rl.make_eval_fn(agent, make_envs(settings, settings.eval_episodes)),
+        eval_every=None if settings.eval_every is None else steps(settings.eval_every),
+        checkpoint_every=(
+            None if settings.checkpoint_every is None else steps(settings.checkpoint_every)
+        ),
+        run_dir=pathlib.Path(settings.run_dir) / name,
+        settings=settings,
+        settings_may_differ=MAY_DIFFER,
+    )
+    return [{**line, "step": line["step"] * per_step} for line in result.history]
+
+
+def _summarize(
+    folder: pathlib.Path,
+    settings: Settings,
+    returns: Sequence[float],
+    evaluations: Sequence[Sequence[dict[str, Any]]],
+) -> None:
+    """Prints what the seeds came to, and keeps it."""
+    for seed, lines in zip(settings.seeds, evaluations, strict=True):
+        last = lines[-1]
+        print(
+            f"seed {seed}: mean return {last['return']:.2f} of {settings.eval_episodes} episodes, "
+            f"95% interval [{last['return_low']:.2f}, {last['return_high']:.2f}]"
+        )
+    summary = {"seeds": list(settings.seeds), "returns": list(returns)}
+    if len(returns) > 1:
+        interval = metrics.t_interval(np.asarray(returns))
+        summary |= {"mean": float(np.mean(returns)), "interval": [interval.low, interval.high]}
+        print(
+            f"{settings.run_dir}: mean over {len(returns)} seeds {np.mean(returns):.2f}, "
+            f"95% interval [{interval.low:.2f}, {interval.high:.2f}]"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "summary.json", summary)
+
+
+def _of_interest(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The returns of evaluations, and of the episodes that were learned from."""
+    names = {"train": "episode_return", "evaluation": "return"}
+    return [
+        {"step": line["step"], "split": line["split"], "return": line[names[line["split"]]]}
+        for line in history
+        if line.get(names[line["split"]]) is not None
+    ]
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text

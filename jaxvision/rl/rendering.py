@@ -1,0 +1,136 @@
+"""Episodes as pictures."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key, UInt8
+from PIL import Image
+
+from jaxvision._files import writing
+from jaxvision.rl.evaluation import Policy
+from jaxvision.rl.vector import VectorEnv
+
+PyTree = Any
+Frames = UInt8[np.ndarray, "time height width 3"]
+
+
+def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"]:
+    """Draws all environments.
+
+    Args:
+        envs: Environments written in JAX, with wrappers around them or not.
+        state: Of these.
+
+    Returns:
+        An image of each.
+
+    Raises:
+        ValueError: They cannot be drawn.
+
+    >>> from jaxvision import rl
+    >>> envs = rl.FrameStack(rl.vectorize("Pong", 2), 4)
+    >>> _, state = envs.reset(jax.random.key(0))
+    >>> render(envs, state).shape
+    (2, 220, 200, 3)
+    """
+    inner: Any = envs
+    while hasattr(inner, "environments"):
+        inner, state = inner.environments, state.environments
+    if not hasattr(inner, "environment"):
+        raise ValueError(f"{type(inner).__name__} cannot be drawn: it is not written in JAX")
+    return jax.vmap(lambda one: inner.environment.render(one, inner.params))(state)
+
+
+def film(
+    envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int = 10_000
+) -> tuple[Frames, float]:
+    """Plays an episode and draws every step of it.
+
+    Args:
+        envs: One environment.
+        policy: Chooses actions.
+        key: For all that is random.
+        max_steps: Stops after so many steps, if the episode has not ended.
+
+    Returns:
+        The images, from the first state to that before the last action, and the return.
+
+    Raises:
+        ValueError: There are several environments, or they cannot be drawn.
+    """
+    if envs.num_envs != 1:
+        raise ValueError(f"an episode to look at needs one environment, got {envs.num_envs}")
+
+    @jax.jit
+    def step(
+        key: Array, observations: Array, state: PyTree
+    ) -> tuple[Array, PyTree, Array, Array, Array]:
+        act_key, env_key = jax.random.split(key)
+        image = render(envs, state)[0]
+        actions = policy(observations, act_key)
+        observations, state, rewards, terminated, truncated, _ = envs.step(env_key, state, actions)
+        return observations, state, image, rewards[0], (terminated | truncated)[0]
+
+    observations, state = envs.reset(jax.random.fold_in(key, 0))
+    images, total = [], 0.0
+    for time in range(1, max_steps + 1):
+        observations, state, image, reward, over = step(
+            jax.random.fold_in(key, time), observations, state
+        )
+        images.append(np.asarray(image))
+        total += float(reward)
+        if over:
+            break
+    return np.stack(images), total
+
+
+def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: float = 30.0) -> None:
+    """Writes a film.
+
+    Args:
+        frames: The images.
+        path: A name that ends in `.gif`; folders that do not exist are made.
+        frames_per_second: How fast it runs; viewers know hundredths of a second.
+
+    Raises:
+        ValueError: The name ends otherwise.
+    """
+    first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)
+    with _file(path, ".gif") as file:
+        first.save(
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=max(20, round(1000 / frames_per_second)),
+            loop=0,
+        )
+
+
+def save_strip(frames: Frames, path: str | pathlib.Path, *, count: int = 8) -> None:
+    """Writes some images of a film side by side, at equal distances in time.
+
+    Args:
+        frames: The images.
+        path: A name that ends in `.png`; folders that do not exist are made.
+        count: How many.
+
+    Raises:
+        ValueError: The name ends otherwise.
+    """
+    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+    gap = np.full((frames.shape[1], 4, 3), 255, np.uint8)
+    pieces: Sequence[np.ndarray] = [piece for index in chosen for piece in (frames[index], gap)]
+    with _file(path, ".png") as file:
+        Image.fromarray(np.concatenate(pieces[:-1], axis=1)).save(file, format="PNG")
+
+
+def _file(path: str | pathlib.Path, suffix: str) -> Any:
+    path = pathlib.Path(path)
+    if path.suffix.lower() != suffix:
+        raise ValueError(f"the name must end in {suffix}, got {path.name!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return writing(path)
