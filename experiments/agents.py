@@ -30,8 +30,9 @@ class Settings:
     """Environments that the agent acts in at once."""
     frame_stack: int = 1
     """How many frames an observation shows."""
-    env_steps: int = 500_000
-    """Environment steps of each seed, of all its environments together."""
+    budget: int = 500_000
+    """How long each seed learns: environment steps, of all its environments together; or episodes,
+    for agents that learn from whole ones."""
 
     seeds: tuple[int, ...] = (0,)
     """One run each: of initial parameters, environments and every other random draw."""
@@ -56,9 +57,9 @@ class Settings:
     eval_episodes: int = 100
     """Episodes of an evaluation, whose actions are the best, not drawn."""
     eval_every: int | None = None
-    """Environment steps between evaluations; None makes ten."""
+    """What of the budget lies between evaluations; None makes ten."""
     checkpoint_every: int | None = None
-    """Environment steps between checkpoints; None saves when it evaluates."""
+    """What of the budget lies between checkpoints; None saves when it evaluates."""
     figures: bool = True
     """Draw learning curves at the end."""
 
@@ -73,14 +74,14 @@ class Outcome:
 
     Attributes:
         returns: The mean return of each seed's last evaluation.
-        histories: What each seed's run logged, with `step` in environment steps.
+        histories: What each seed's run logged, with `step` in units of the budget.
     """
 
     returns: list[float]
     histories: list[list[dict[str, Any]]]
 
 
-def make_envs(settings: Settings, num_envs: int, *, seed: int = 0) -> rl.VectorEnv:
+def make_envs(settings: Settings, num_envs: int) -> rl.VectorEnv:
     """The environments that the settings name."""
     options = {name: _literal(text) for name, text in settings.environment_options.items()}
     library, _, name = settings.environment.rpartition(":")
@@ -122,61 +123,50 @@ def make_optimizer(settings: Settings, updates: int) -> optax.GradientTransforma
     return optax.chain(*clip, optax.adam(rate, eps=1e-5))
 
 
-def run(settings: Settings, make_agent: Callable[[Any, rl.VectorEnv], rl.Agent]) -> Outcome:
+MakeAgent = Callable[[Any, rl.VectorEnv], Any]
+MakeEnvs = Callable[[Any, int], rl.VectorEnv]
+
+
+def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_envs) -> Outcome:
     """Trains every seed, and leaves a folder for each, a summary and curves."""
     train.start()
     if settings.figures:
         plots.require_matplotlib()
     folder = pathlib.Path(settings.run_dir)
-    histories = (
-        _run_together(settings, make_agent)
-        if settings.together
-        else [_run_one(settings, make_agent, seed) for seed in settings.seeds]
-    )
-    evaluations = [[line for line in lines if line["split"] == "evaluation"] for lines in histories]
-    returns = [lines[-1]["return"] for lines in evaluations]
-    _summarize(folder, settings, returns, evaluations)
+    evaluated = make_envs(settings, settings.eval_episodes)
+    agent = make_agent(settings, make_envs(settings, settings.num_envs))
+    if settings.together:
+        seeds = rl.Seeds(agent, len(settings.seeds))
+        state = seeds.init_each(jax.numpy.stack([jax.random.key(seed) for seed in settings.seeds]))
+        histories = rl.split_history(_fit(settings, seeds, state, evaluated, "together"))
+    else:
+        histories = [
+            _fit(settings, agent, agent.init(jax.random.key(seed)), evaluated, f"seed{seed}")
+            for seed in settings.seeds
+        ]
+    returns = _summarize(folder, settings, histories)
     if settings.figures:
         figure = plots.learning_curves_by_seed(
             [_of_interest(lines) for lines in histories],
             title=settings.environment,
-            x="environment steps",
+            x=agent.unit,
         )
         plots.save(figure, folder / "learning_curves.png")
     return Outcome(returns, histories)
 
 
-def _run_one(
-    settings: Settings, make_agent: Callable[[Any, rl.VectorEnv], rl.Agent], seed: int
-) -> list[dict[str, Any]]:
-    agent = make_agent(settings, make_envs(settings, settings.num_envs, seed=seed))
-    return _fit(settings, agent, agent.init(jax.random.key(seed)), f"seed{seed}")
-
-
-def _run_together(
-    settings: Settings, make_agent: Callable[[Any, rl.VectorEnv], rl.Agent]
-) -> list[list[dict[str, Any]]]:
-    agent = rl.Seeds(
-        make_agent(settings, make_envs(settings, settings.num_envs)), len(settings.seeds)
-    )
-    keys = jax.numpy.stack([jax.random.key(seed) for seed in settings.seeds])
-    return rl.split_history(_fit(settings, agent, agent.init_each(keys), "together"))
-
-
 def _fit(
-    settings: Settings, agent: rl.Agent | rl.Seeds, state: Any, name: str
+    settings: Settings, agent: Any, state: Any, evaluated: rl.VectorEnv, name: str
 ) -> list[dict[str, Any]]:
-    per_step = agent.env_steps_per_step
-
-    def steps(env_steps: int) -> int:
-        return max(1, round(env_steps / per_step))
+    def steps(budget: int) -> int:
+        return max(1, round(budget / agent.units_per_step))
 
     result = train.fit(
         agent,
         state,
         None,
-        num_steps=steps(settings.env_steps),
-        evaluate=rl.make_eval_fn(agent, make_envs(settings, settings.eval_episodes)),
+        num_steps=steps(settings.budget),
+        evaluate=rl.make_eval_fn(agent, evaluated),
         eval_every=None if settings.eval_every is None else steps(settings.eval_every),
         checkpoint_every=(
             None if settings.checkpoint_every is None else steps(settings.checkpoint_every)
@@ -185,23 +175,21 @@ def _fit(
         settings=settings,
         settings_may_differ=MAY_DIFFER,
     )
-    return [{**line, "step": line["step"] * per_step} for line in result.history]
+    return [{**line, "step": line["step"] * agent.units_per_step} for line in result.history]
 
 
 def _summarize(
-    folder: pathlib.Path,
-    settings: Settings,
-    returns: Sequence[float],
-    evaluations: Sequence[Sequence[dict[str, Any]]],
-) -> None:
+    folder: pathlib.Path, settings: Settings, histories: Sequence[Sequence[dict[str, Any]]]
+) -> list[float]:
     """Prints what the seeds came to, and keeps it."""
-    for seed, lines in zip(settings.seeds, evaluations, strict=True):
-        last = lines[-1]
+    ends = [[line for line in lines if line["split"] == "evaluation"][-1] for lines in histories]
+    returns = [end["return"] for end in ends]
+    for seed, end in zip(settings.seeds, ends, strict=True):
         print(
-            f"seed {seed}: mean return {last['return']:.2f} of {settings.eval_episodes} episodes, "
-            f"95% interval [{last['return_low']:.2f}, {last['return_high']:.2f}]"
+            f"seed {seed}: mean return {end['return']:.2f} of {settings.eval_episodes} episodes, "
+            f"95% interval [{end['return_low']:.2f}, {end['return_high']:.2f}]"
         )
-    summary = {"seeds": list(settings.seeds), "returns": list(returns)}
+    summary: dict[str, Any] = {"seeds": list(settings.seeds), "returns": returns}
     if len(returns) > 1:
         interval = metrics.t_interval(np.asarray(returns))
         summary |= {"mean": float(np.mean(returns)), "interval": [interval.low, interval.high]}
@@ -211,6 +199,7 @@ def _summarize(
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "summary.json", summary)
+    return returns
 
 
 def _of_interest(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
         # Small networks are better apart; convolutions cost too much to have twice.
         agents.make_torso(settings, space) if isinstance(torso, rl.MLP) else None,
     )
-    rollouts = settings.env_steps // (settings.num_steps * envs.num_envs)
+    rollouts = settings.budget // (settings.num_steps * envs.num_envs)
     passes = settings.epochs * settings.minibatches if settings.algorithm == "ppo" else 1
     shared = {
         "envs": envs,

@@ -8,12 +8,14 @@ the figure; and they may be drawn in threads.
 from jaxvision.plots._style import require_matplotlib
 from jaxvision.plots.calibration import reliability_diagram
 from jaxvision.plots.confusion import confusion_matrix
+from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
 from jaxvision.plots.saving import save
 from jaxvision.plots.training import learning_curves, learning_curves_by_seed
 
 __all__ = [
     "confusion_matrix",
+    "gridworld",
     "image_grid",
     "learning_curves",
     "learning_curves_by_seed",

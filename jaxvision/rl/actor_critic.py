@@ -61,7 +61,7 @@ class A2C(Agent):
             raise ValueError(f"num_steps must be at least 1, got {self.num_steps}")
 
     @property
-    def env_steps_per_update(self) -> int:
+    def units_per_update(self) -> int:
         """How many environment steps, of all environments together, an update takes."""
         return self.num_steps * self.envs.num_envs
 

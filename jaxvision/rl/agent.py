@@ -1,7 +1,7 @@
 """What all agents share: a step that acts and learns several times in one program."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -21,7 +21,7 @@ Metrics = dict[str, tuple[Array, Array]]
 class Agent:
     """A step `(state, None) -> (state, metrics)` of `updates_per_step` updates.
 
-    A subclass has `_init`, `_update`, `env_steps_per_update` and `act`.
+    A subclass has `_init`, `_update`, `units_per_update` and `act`.
 
     Attributes:
         envs: Where the agent acts.
@@ -38,6 +38,9 @@ class Agent:
     discount: float = 0.99
     updates_per_step: int = 10
 
+    unit: ClassVar[str] = "environment steps"
+    """What its experience is counted in: steps of all environments together, or episodes."""
+
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
         space = self.envs.action_space
@@ -51,14 +54,14 @@ class Agent:
             raise ValueError(f"updates_per_step must be at least 1, got {self.updates_per_step}")
 
     @property
-    def env_steps_per_update(self) -> int:
-        """How many environment steps, of all environments together, an update takes."""
+    def units_per_update(self) -> int:
+        """How many of its `unit` an update takes."""
         raise NotImplementedError
 
     @property
-    def env_steps_per_step(self) -> int:
-        """How many environment steps a step of the agent takes."""
-        return self.updates_per_step * self.env_steps_per_update
+    def units_per_step(self) -> int:
+        """How many of its `unit` a step of the agent takes."""
+        return self.updates_per_step * self.units_per_update
 
     def init(self, key: Key[Array, ""]) -> PyTree:
         """Draws parameters, and begins.

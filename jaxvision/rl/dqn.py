@@ -95,7 +95,7 @@ class DQN(Agent):
             )
 
     @property
-    def env_steps_per_update(self) -> int:
+    def units_per_update(self) -> int:
         """How many environment steps, of all environments together, an update takes."""
         return self.train_every
 

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision import metrics
-from jaxvision.rl.agent import Agent
 from jaxvision.rl.seeds import Seeds
 from jaxvision.rl.vector import VectorEnv
 from jaxvision.rl.wrappers import EpisodeStatistics
@@ -100,12 +99,12 @@ def summarize(
 
 
 def make_eval_fn(
-    agent: Agent | Seeds, envs: VectorEnv, *, seed: int = 0, greedy: bool = True
+    agent: Any, envs: VectorEnv, *, seed: int = 0, greedy: bool = True
 ) -> Callable[[PyTree, Any], dict[str, tuple[float, float]]]:
     """Makes the function that `fit` evaluates an agent with.
 
     Args:
-        agent: The agent, or several with seeds of their own.
+        agent: What acts: it has `act(params, observations, key)`, as all agents here do; or `Seeds`.
         envs: As many environments as episodes; at least 100 make a mean that one can go by.
         seed: Of what is random in the episodes, the same in every evaluation.
         greedy: Whether to take the best action, or to draw from the policy.
@@ -124,7 +123,7 @@ def make_eval_fn(
     (900.0, 100.0)
     """
     key = jax.random.key(seed)
-    one: Any = agent.agent if isinstance(agent, Seeds) else agent
+    one = agent.agent if isinstance(agent, Seeds) else agent
 
     def run(params: PyTree) -> tuple[Array, Array]:
         def policy(observations: Array, key: Array) -> Array:

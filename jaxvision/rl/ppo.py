@@ -41,7 +41,7 @@ class PPO(A2C):
         super().__post_init__()
         if self.epochs < 1:
             raise ValueError(f"epochs must be at least 1, got {self.epochs}")
-        check_parts(self.env_steps_per_update, self.minibatches)
+        check_parts(self.units_per_update, self.minibatches)
 
     def _learn(
         self, state: ActorCriticState, rows: Rows, key: Array

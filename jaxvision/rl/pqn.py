@@ -84,10 +84,10 @@ class PQN(Agent):
         for name in ("num_steps", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        check_parts(self.env_steps_per_update, self.minibatches)
+        check_parts(self.units_per_update, self.minibatches)
 
     @property
-    def env_steps_per_update(self) -> int:
+    def units_per_update(self) -> int:
         """How many environment steps, of all environments together, an update takes."""
         return self.num_steps * self.envs.num_envs
 
@@ -121,7 +121,7 @@ class PQN(Agent):
 
     def _update(self, state: PQNState) -> tuple[PQNState, Metrics]:
         act_key, order_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        epsilon = rate_at(self.exploration, state.step * self.env_steps_per_update)
+        epsilon = rate_at(self.exploration, state.step * self.units_per_update)
 
         def act(observations: Array, key: Array) -> tuple[Array, Array]:
             values = self._values(state.params, observations)

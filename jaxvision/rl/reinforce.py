@@ -1,7 +1,7 @@
 """Policy gradients from whole episodes."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import flax.struct
 import jax
@@ -103,10 +103,12 @@ class Reinforce(Agent):
         if self.max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, got {self.max_steps}")
 
+    unit: ClassVar[str] = "episodes"
+
     @property
-    def env_steps_per_update(self) -> int:
-        """How many environment steps, of all environments together, an update takes at most."""
-        return self.max_steps * self.envs.num_envs
+    def units_per_update(self) -> int:
+        """One episode in every environment."""
+        return self.envs.num_envs
 
     def act(
         self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None

@@ -27,9 +27,14 @@ class Seeds:
             raise ValueError(f"num_seeds must be at least 1, got {self.num_seeds}")
 
     @property
-    def env_steps_per_step(self) -> int:
-        """How many environment steps a step of each agent takes."""
-        return self.agent.env_steps_per_step
+    def unit(self) -> str:
+        """What the experience of each agent is counted in."""
+        return self.agent.unit
+
+    @property
+    def units_per_step(self) -> int:
+        """How many of these a step takes, of each agent."""
+        return self.agent.units_per_step
 
     def init(self, key: Key[Array, ""]) -> PyTree:
         """Begins with every seed.

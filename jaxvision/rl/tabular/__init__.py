@@ -1,7 +1,7 @@
 """Reinforcement learning where every state has a row of its own."""
 
 from jaxvision.rl.tabular.learning import MonteCarlo, TabularState, TemporalDifference
-from jaxvision.rl.tabular.mdp import MDP, gridworld_mdp, uniform_policy
+from jaxvision.rl.tabular.mdp import MDP, gridworld_mdp, on_map, uniform_policy
 from jaxvision.rl.tabular.planning import (
     Evaluation,
     Solution,
@@ -23,6 +23,7 @@ __all__ = [
     "evaluate_policy",
     "greedy_policy",
     "gridworld_mdp",
+    "on_map",
     "policy_iteration",
     "uniform_policy",
     "value_iteration",

@@ -1,7 +1,7 @@
 """Learning values from experience, one row for every state."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import flax.struct
 import jax
@@ -68,6 +68,8 @@ class _Tabular:
     policy: Table | None = None
     initial: float = 0.0
     updates_per_step: int = 1_000
+
+    unit: ClassVar[str] = "environment steps"
 
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
@@ -147,7 +149,12 @@ class _Tabular:
             for field in dataclasses.fields(self)
             if isinstance(getattr(self, field.name), bool | int | float | str | None)
         }
-        return {"task": type(self).__name__, **numbers}
+        return {"task": type(self).__name__.lower(), **numbers}
+
+    @property
+    def units_per_step(self) -> int:
+        """How many of its `unit` a step of the agent takes."""
+        return self.updates_per_step
 
     @property
     def _envs(self) -> EpisodeStatistics:
@@ -264,6 +271,7 @@ class MonteCarlo(_Tabular):
     max_steps: int = 200
     first_visit: bool = True
     updates_per_step: int = 100
+    unit: ClassVar[str] = "episodes"
 
     def _update(self, state: TabularState) -> tuple[TabularState, Metrics]:
         begin_key, run_key = jax.random.split(jax.random.fold_in(state.key, state.step))

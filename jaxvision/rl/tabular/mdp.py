@@ -73,3 +73,28 @@ def uniform_policy(mdp: MDP) -> Float[Array, "states actions"]:
         The probability of every action.
     """
     return jnp.full(mdp.rewards.shape, 1 / mdp.num_actions)
+
+
+def on_map(
+    world: GridWorld, rows: Float[np.ndarray, "states *rest"], empty: float = float("nan")
+) -> Float[np.ndarray, "rows columns *rest"]:
+    r"""Puts what there is for each state where its cell is, as figures want it.
+
+    Args:
+        world: The world.
+        rows: One row for each cell.
+        empty: What walls get.
+
+    Returns:
+        An array like the map.
+
+    >>> world = GridWorld("S#\nT.")
+    >>> print(on_map(world, np.array([1.0, 2.0, 3.0])))
+    [[ 1. nan]
+     [ 2.  3.]]
+    """
+    rows = np.asarray(rows, np.float64)
+    shape = (len(world.lines), len(world.lines[0]))
+    grid = np.full((*shape, *rows.shape[1:]), empty)
+    grid[tuple(world.tables.positions.T)] = rows
+    return grid

@@ -1,0 +1,122 @@
+"""Learns a grid world from experience, and compares with what dynamic programming says of it.
+
+    python experiments/qlearning.py
+    python experiments/qlearning.py --method monte_carlo --slip 0.2
+    python experiments/qlearning.py --map path/to/map.txt
+
+A map is text: `.` free, `#` wall, `S` where episodes begin, `T` where they end, `X` where they end
+badly. The run folder holds a folder for each seed, with values.png; and best.png, random.png,
+summary.json and learning_curves.png.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+import agents
+import numpy as np
+import tyro
+from jax.typing import ArrayLike
+
+from jaxvision import plots, rl, train
+from jaxvision.rl import tabular
+
+MAP = "S..#...T\n.#.#.#..\n.#...#X.\n...#...."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(agents.Settings):
+    """Settings of a run on a grid world."""
+
+    run_dir: str = "runs/qlearning"
+    environment: str = "GridWorld"
+    num_envs: int = 1
+    budget: int = 100_000
+    learning_rate: float = 0.1
+    clip_norm: float | None = None
+    discount: float = 0.95
+    hidden_sizes: tuple[int, ...] = ()
+
+    map: str | None = None
+    """A file with a map; None takes one of 27 cells."""
+    slip: float = 0.1
+    """The probability that a move goes to one of the sides instead."""
+    step_reward: float = -1.0
+    """What every action brings."""
+    bad_reward: float = -20.0
+    """What entering an X brings besides."""
+    method: Literal["q_learning", "sarsa", "expected_sarsa", "monte_carlo"] = "q_learning"
+    """How to learn."""
+    exploration: float = 0.1
+    """The probability of an action at random."""
+
+
+def make_world(settings: Settings) -> rl.environments.GridWorld:
+    """The world of the map."""
+    text = MAP if settings.map is None else pathlib.Path(settings.map).read_text()
+    return rl.environments.GridWorld(
+        text,
+        terminals={"T": 0.0, "X": settings.bad_reward},
+        step_reward=settings.step_reward,
+        slip=settings.slip,
+    )
+
+
+def make_envs(settings: Settings, num_envs: int) -> rl.VectorEnv:
+    """So many copies of the world."""
+    return rl.vectorize(make_world(settings), num_envs)
+
+
+def make_agent(settings: Settings, envs: rl.VectorEnv) -> Any:
+    """The agent that the settings describe."""
+    shared: dict[str, Any] = {
+        "environment": make_world(settings),
+        "discount": settings.discount,
+        "learning_rate": settings.learning_rate,
+        "exploration": settings.exploration,
+    }
+    if settings.method == "monte_carlo":
+        return tabular.MonteCarlo(**shared)
+    return tabular.TemporalDifference(method=settings.method, **shared)
+
+
+def draw(settings: Settings, name: str, title: str, values: ArrayLike, policy: ArrayLike) -> None:
+    """Draws values and a policy on the map."""
+    world = make_world(settings)
+    figure = plots.gridworld(
+        tabular.on_map(world, np.asarray(values)),
+        tabular.on_map(world, np.asarray(policy), 0.0),
+        terminal=tabular.on_map(world, world.tables.terminal, 0.0) > 0,
+        title=title,
+    )
+    plots.save(figure, pathlib.Path(settings.run_dir) / name)
+
+
+def draw_known(settings: Settings) -> float:
+    """Draws what dynamic programming says; gives the best value of the first cell."""
+    mdp = tabular.gridworld_mdp(make_world(settings))
+    at_random = tabular.uniform_policy(mdp)
+    values = tabular.evaluate_policy(mdp, at_random, settings.discount).values
+    draw(settings, "random.png", "the random policy", values, at_random)
+    best = tabular.value_iteration(mdp, settings.discount)
+    draw(settings, "best.png", "the best policy", best.values, best.policy)
+    return float(best.values[0])
+
+
+def main(settings: Settings) -> agents.Outcome:
+    """Trains every seed, and compares."""
+    outcome = agents.run(settings, make_agent, make_envs)
+    best = draw_known(settings)
+    for seed in settings.seeds:
+        folder = pathlib.Path(settings.run_dir) / f"seed{seed}"
+        checkpointer = train.Checkpointer(folder / "checkpoints")
+        table = np.asarray(checkpointer.load(checkpointer.latest() or 0)["params"])
+        title = f"{settings.method.replace('_', ' ')}, seed {seed}"
+        choice = np.eye(table.shape[1])[table.argmax(1)]
+        draw(settings, f"seed{seed}/values.png", title, table.max(1), choice)
+        print(f"seed {seed}: value of the first cell {table[0].max():.2f}, the best is {best:.2f}")
+    return outcome
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

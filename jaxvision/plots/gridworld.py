@@ -1,0 +1,121 @@
+"""Values and policies of grid worlds."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jaxvision.plots import _style
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+_WAYS = ((0, -1), (1, 0), (0, 1), (-1, 0))  # right and down, for up, right, down, left
+_CELL = 0.75  # inches
+
+
+def gridworld(
+    values: Float[np.ndarray, "rows columns"],
+    policy: Float[np.ndarray, "rows columns 4"] | None = None,
+    *,
+    terminal: Bool[np.ndarray, "rows columns"] | None = None,
+    title: str | None = None,
+    decimals: int = 1,
+) -> "matplotlib.figure.Figure":
+    """Draws the value of every cell as a color and a number, and the policy as arrows.
+
+    An arrow is as long as its action is probable, beside the most probable one of its cell.
+
+    Args:
+        values: Of the cells; NaN is a wall.
+        policy: The probability of going up, right, down and left; None draws no arrows.
+        terminal: Cells in which nothing is done: they have a frame and no arrows.
+        title: Of the figure.
+        decimals: Of the numbers.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: The shapes do not fit, or there are no cells.
+        ImportError: Matplotlib is not installed.
+
+    >>> figure = gridworld(np.array([[0.0, -1.0], [-1.0, np.nan]]))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0.0', '-1.0', '-1.0']
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or not np.isfinite(values).any():
+        raise ValueError(f"values must be rows of cells, not all walls, got shape {values.shape}")
+    for name, array, shape in (
+        ("policy", policy, (*values.shape, 4)),
+        ("terminal", terminal, values.shape),
+    ):
+        if array is not None and np.shape(array) != shape:
+            raise ValueError(f"{name} must have the shape {shape}, got {np.shape(array)}")
+    rows, columns = values.shape
+    figure = _style.new_figure(max(2.5, _CELL * columns + 0.6), _CELL * rows + 0.8, title)
+    axes = figure.add_subplot()
+    colors = _style.ramp("#F4F8FB", _style.BLUE)
+    colors.set_bad(_style.INK)
+    low, high = np.nanmin(values), np.nanmax(values)
+    axes.imshow(
+        np.ma.masked_invalid(values),
+        cmap=colors,
+        vmin=low,
+        vmax=high if high > low else low + 1,
+        interpolation="nearest",
+    )
+    ended = np.zeros(values.shape, bool) if terminal is None else np.asarray(terminal)
+    for row, column in np.argwhere(np.isfinite(values)):
+        share = (values[row, column] - low) / (high - low) if high > low else 0.0
+        ink = _style.text_color(colors(share))
+        axes.text(
+            column,
+            row,
+            f"{values[row, column]:.{decimals}f}",
+            ha="center",
+            va="center",
+            fontsize=_style.SMALL_SIZE,
+            color=ink,
+        )
+        if ended[row, column]:
+            _frame(axes, row, column)
+        elif policy is not None:
+            _arrows(axes, row, column, np.asarray(policy[row, column]), ink)
+    axes.set_xticks(np.arange(columns + 1) - 0.5, [])
+    axes.set_yticks(np.arange(rows + 1) - 0.5, [])
+    axes.tick_params(length=0)
+    axes.grid(visible=True, color="white", linewidth=1.5)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _arrows(
+    axes: "matplotlib.axes.Axes",
+    row: int,
+    column: int,
+    odds: Float[np.ndarray, "4"],
+    color: str,
+) -> None:
+    """Arrows from around the number towards the edges of the cell."""
+    for (right, down), probability in zip(_WAYS, odds, strict=True):
+        length = 0.2 * probability / odds.max()
+        if length < 0.02:
+            continue
+        start = np.array([column + 0.24 * right, row + 0.24 * down])
+        axes.annotate(
+            "",
+            xy=(start[0] + length * right, start[1] + length * down),
+            xytext=tuple(start),
+            arrowprops={"arrowstyle": "->", "color": color, "lw": 1.1, "shrinkA": 0, "shrinkB": 0},
+        )
+
+
+def _frame(axes: "matplotlib.axes.Axes", row: int, column: int) -> None:
+    """The frame of a cell that ends an episode."""
+    from matplotlib.patches import Rectangle
+
+    corner = (column - 0.45, row - 0.45)
+    axes.add_patch(Rectangle(corner, 0.9, 0.9, fill=False, edgecolor=_style.ORANGE, linewidth=2))
