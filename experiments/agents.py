@@ -86,9 +86,14 @@ def make_envs(settings: Settings, num_envs: int) -> rl.VectorEnv:
     options = {name: _literal(text) for name, text in settings.environment_options.items()}
     library, _, name = settings.environment.rpartition(":")
     envs: rl.VectorEnv
-    if library:
+    if library == "gym":
+        envs = rl.make_gymnasium(name, num_envs, **options)
+    elif library == "ale":
+        envs = rl.make_atari(name, num_envs, **options)
+    elif library:
         raise SystemExit(f"unknown kind of environment {library!r}; use NAME, gym:NAME or ale:NAME")
-    envs = rl.vectorize(name, num_envs, **options)
+    else:
+        envs = rl.vectorize(name, num_envs, **options)
     return rl.FrameStack(envs, settings.frame_stack) if settings.frame_stack > 1 else envs
 
 

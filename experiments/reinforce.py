@@ -10,12 +10,17 @@ variance.png and variance.json.
 """
 
 import dataclasses
-from typing import Literal
+import pathlib
+from typing import Any, Literal
 
 import agents
+import jax
+import jax.numpy as jnp
+import optax
 import tyro
 
-from jaxvision import rl
+from jaxvision import losses, plots, rl
+from jaxvision._files import write_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,8 @@ class Settings(agents.Settings):
     """The weight of the critic's loss."""
     updates_per_step: int = 10
     """Updates in one program, of an episode in each environment."""
+    variance: bool = False
+    """Show the variance of the gradient under each kind of baseline, in place of training."""
 
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Reinforce:
@@ -67,8 +74,113 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Reinforce:
     )
 
 
-def main(settings: Settings) -> agents.Outcome:
-    """Trains every seed."""
+KINDS: dict[str, dict[str, Any]] = {
+    "return of the episode": {"baseline": "none", "reward_to_go": False},
+    "reward to go": {"baseline": "none"},
+    "less a constant": {"baseline": "constant"},
+    "less a learned value": {"baseline": "learned"},
+}
+"""What actions are weighed by, from the plainest on."""
+
+
+def fit_critic(agent: rl.Reinforce, params: Any, episodes: Any, key: Any, steps: int = 500) -> Any:
+    """Fits the critic to episodes, and leaves the policy as it is."""
+    _, to_go = agent.advantages(params, episodes, jnp.float32(0))
+    seen, targets, weights = (
+        leaf.reshape(-1, *leaf.shape[2:])
+        for leaf in (episodes.observations, to_go, episodes.weights)
+    )
+    optimizer = optax.adam(1e-2)
+    ends = jnp.cumsum(weights)  # to draw rows that count
+
+    def loss(params: Any, rows: Any) -> Any:
+        values: Any = agent.network.apply(params, seen[rows], method="values")
+        return losses.weighted_mean(jnp.square(values - targets[rows]), weights[rows])
+
+    def step(carry: Any, key: Any) -> Any:
+        params, state = carry
+        rows = jnp.searchsorted(ends, jax.random.uniform(key, (1_024,)) * ends[-1], side="right")
+        updates, state = optimizer.update(jax.grad(loss)(params, rows), state)
+        return (optax.apply_updates(params, updates), state), None
+
+    keys = jax.random.split(key, steps)
+    return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
+
+
+def measure_variance(settings: Settings, episodes: int = 200) -> list[dict[str, Any]]:
+    """The variance of the gradient of one episode, while an agent with a critic learns.
+
+    Every kind of weight sees the same policy and the same episodes; variances are summed over the
+    parameters. The learned value is not that of the agent, which is behind the policy while that
+    changes, but one fitted to other episodes of this policy.
+    """
+    agent = make_agent(settings, agents.make_envs(settings, settings.num_envs))
+    measured = {
+        name: dataclasses.replace(agent, envs=agents.make_envs(settings, episodes), **options)
+        for name, options in KINDS.items()
+    }
+
+    @jax.jit
+    def variances(params: Any, key: Any) -> tuple[dict[str, Any], Any, Any]:
+        keys = jax.random.split(key, 3)
+        other = measured["reward to go"].play(params, keys[0])
+        params = fit_critic(measured["reward to go"], params, other, keys[1])
+        played = measured["reward to go"].play(params, keys[2])
+        _, to_go = measured["reward to go"].advantages(params, played, jnp.float32(0))
+        constant = losses.weighted_mean(to_go, played.weights)
+        gradients = {
+            name: kind.gradients(params, played, kind.advantages(params, played, constant)[0])
+            for name, kind in measured.items()
+        }
+        signal = jnp.square(gradients["less a learned value"].mean(0)).sum()
+        spread = {name: rows.var(0, ddof=1).sum() for name, rows in gradients.items()}
+        return spread, signal, played.rewards.sum(0).mean()
+
+    step = jax.jit(agent, donate_argnums=0)
+    state = agent.init(jax.random.key(settings.seeds[0]))
+    lines = []
+    for index in range(max(1, settings.budget // agent.units_per_step)):
+        spread, signal, mean_return = variances(state.params, jax.random.key(index))
+        lines.append(
+            {
+                "episodes": index * agent.units_per_step,
+                "return": float(mean_return),
+                "gradient": float(signal) ** 0.5,
+                "variance": {name: float(value) for name, value in spread.items()},
+            }
+        )
+        state, _ = step(state)
+    return lines
+
+
+def show_variance(settings: Settings) -> list[dict[str, Any]]:
+    """Prints a table of the variances, and draws and keeps them."""
+    lines = measure_variance(settings)
+    print("variance of the gradient of one episode, as a multiple of that with a learned value")
+    print(f"{'episodes':>8} {'return':>8}" + "".join(f"{name:>24}" for name in KINDS))
+    for line in lines:
+        least = line["variance"]["less a learned value"]
+        ratios = "".join(f"{line['variance'][name] / least:24.1f}" for name in KINDS)
+        print(f"{line['episodes']:8d} {line['return']:8.1f}{ratios}")
+    folder = pathlib.Path(settings.run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "variance.json", lines)
+    histories = [
+        {"step": line["episodes"], "split": name, "variance of the gradient": value}
+        for line in lines
+        for name, value in line["variance"].items()
+    ]
+    title = f"REINFORCE on {settings.environment}"
+    figure = plots.learning_curves(histories, title=title, x="episodes", log=True)
+    plots.save(figure, folder / "variance.png")
+    return lines
+
+
+def main(settings: Settings) -> agents.Outcome | None:
+    """Trains every seed; or shows the noise of the gradient."""
+    if settings.variance:
+        show_variance(settings)
+        return None
     return agents.run(settings, make_agent)
 
 

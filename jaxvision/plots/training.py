@@ -36,7 +36,9 @@ _Curves = dict[str, dict[str, _Curve]]
 """By metric, then by split."""
 
 
-def learning_curves(history: History, *, title: str | None = None) -> "matplotlib.figure.Figure":
+def learning_curves(
+    history: History, *, title: str | None = None, x: str = "training step", log: bool = False
+) -> "matplotlib.figure.Figure":
     """Draws every metric of a run over its steps, one panel each.
 
     The training split is a thin gray line, every other split a colored one with markers. The loss
@@ -47,6 +49,8 @@ def learning_curves(history: History, *, title: str | None = None) -> "matplotli
         history: Lines with `step`, `split` and numbers. Lines need not have the same metrics; where
             a number is NaN, infinite or None, its curve has a gap.
         title: Of the figure.
+        x: What `step` counts.
+        log: Whether every axis whose values are positive is logarithmic.
 
     Returns:
         The figure.
@@ -65,14 +69,14 @@ def learning_curves(history: History, *, title: str | None = None) -> "matplotli
     """
     curves = _curves_of(history, "history")
     styles = _styles([curves])
-    figure, panels = _panels(curves, title)
+    figure, panels = _panels(curves, title, x)
     for name, axes in panels.items():
         for split, curve in curves[name].items():
             if split == "train":
                 _draw_thin(axes, curve, _style.QUIET, label=split)
             else:
                 _draw_marked(axes, curve, *styles[split], label=split)
-        _scale(axes, _floor(name, curves[name].values()))
+        _scale(axes, _floor("loss" if log else name, curves[name].values()))
     _legend(figure, panels.values())
     return figure
 
@@ -165,7 +169,7 @@ def _styles(runs: Iterable[_Curves]) -> dict[str, tuple[str, str]]:
 
 
 def _panels(
-    names: Iterable[str], title: str | None, x: str = "training step"
+    names: Iterable[str], title: str | None, x: str
 ) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
     names = list(names)
     columns = min(len(names), _COLUMNS)

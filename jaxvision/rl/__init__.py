@@ -2,6 +2,7 @@
 
 from jaxvision.rl import environments, tabular
 from jaxvision.rl.actor_critic import A2C
+from jaxvision.rl.adapters import GymnasiumEnvs, make_atari, make_gymnasium
 from jaxvision.rl.agent import Agent
 from jaxvision.rl.dqn import DQN
 from jaxvision.rl.environment import Environment, EnvParams, EnvState
@@ -38,6 +39,7 @@ __all__ = [
     "EpisodeStatistics",
     "Expected",
     "FrameStack",
+    "GymnasiumEnvs",
     "PrioritizedReplay",
     "QNetwork",
     "Quantile",
@@ -49,7 +51,9 @@ __all__ = [
     "film",
     "list_environments",
     "make",
+    "make_atari",
     "make_eval_fn",
+    "make_gymnasium",
     "make_torso",
     "register",
     "render",

@@ -104,7 +104,7 @@ def make_eval_fn(
     """Makes the function that `fit` evaluates an agent with.
 
     Args:
-        agent: What acts: it has `act(params, observations, key)`, as all agents here do; or `Seeds`.
+        agent: What acts, by `act(params, observations, key)` as all agents here do; or `Seeds`.
         envs: As many environments as episodes; at least 100 make a mean that one can go by.
         seed: Of what is random in the episodes, the same in every evaluation.
         greedy: Whether to take the best action, or to draw from the policy.

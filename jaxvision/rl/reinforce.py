@@ -220,6 +220,34 @@ class Reinforce(Agent):
             return returns - values.reshape(returns.shape), to_go
         return returns, to_go
 
+    def gradients(
+        self, params: PyTree, episodes: Episodes, advantages: Float[Array, "time envs"]
+    ) -> Float[Array, "envs params"]:
+        """What each episode alone says the gradient of the expected return is.
+
+        Their mean is what an update climbs; the sum of their variances over the parameters says how
+        far off one episode is.
+
+        Args:
+            params: Of the network.
+            episodes: What happened.
+            advantages: What each action is weighed by.
+
+        Returns:
+            A flat gradient for every episode, zero for the parameters of the critic.
+        """
+
+        def surrogate(params: PyTree, episode: Episodes, advantages: Array) -> Array:
+            logits: Any = self.network.apply(params, episode.observations, method="policy")
+            losses = reinforcement.policy_gradient(logits, episode.actions, advantages)
+            return -jnp.sum(jnp.where(episode.weights > 0, losses, 0))
+
+        along_time = episodes.replace(final_observations=None)
+        each = jax.vmap(jax.grad(surrogate), in_axes=(None, 1, 1))(params, along_time, advantages)
+        return jnp.concatenate(
+            [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(each)], axis=1
+        )
+
     def _init(self, key: Key[Array, ""]) -> ReinforceState:
         param_key, env_key, run_key = jax.random.split(key, 3)
         observations, _ = self.envs.reset(env_key)

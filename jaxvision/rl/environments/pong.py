@@ -39,6 +39,8 @@ class PongParams(EnvParams):
         speed_up: The factor of this with every hit, up to `max_speed`.
         max_slope: The ball's upward speed, over that towards the paddle, after it was hit by the
             end of a paddle.
+        paddle_speed: Of the player's paddle; it is as fast as the ball ever rises, so that every
+            ball can be reached.
     """
 
     max_steps_in_episode: Any = 10_000
@@ -47,7 +49,7 @@ class PongParams(EnvParams):
     speed: Any = 0.05
     speed_up: Any = 1.1
     max_speed: Any = 0.08
-    max_slope: Any = 1.0
+    max_slope: Any = 0.75
     paddle_speed: Any = 0.06
     half_paddle: Any = 0.08
     half_ball: Any = 0.015

@@ -81,7 +81,7 @@ def test_a_paddle_throws_the_ball_back_the_steeper_the_further_from_its_middle()
         np.testing.assert_allclose(state.x_dot, -0.055, rtol=1e-5)  # faster by a tenth
         assert reward == 0
         slopes.append(float(-state.y_dot / state.x_dot))
-    np.testing.assert_allclose(slopes, [-0.9, 0.0, 0.9], atol=1e-4)
+    np.testing.assert_allclose(slopes, [-0.675, 0.0, 0.675], atol=1e-4)
 
 
 def test_a_fast_ball_does_not_pass_through_a_paddle():

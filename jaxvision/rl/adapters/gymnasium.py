@@ -1,0 +1,199 @@
+"""Vector environments of Gymnasium."""
+
+import dataclasses
+import functools
+import importlib
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import io_callback
+from jaxtyping import Array, Int, Key
+
+from jaxvision.rl.spaces import Box, Space, as_space
+from jaxvision.rl.vector import StepResult
+
+PyTree = Any
+
+
+class HostState(flax.struct.PyTreeNode):
+    """What the program knows of environments that are elsewhere.
+
+    Attributes:
+        over: Which episodes ended in the step before, and begin anew in the next.
+    """
+
+    over: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GymnasiumEnvs:
+    """A vector environment of Gymnasium, called from within compiled programs.
+
+    Both of Gymnasium's ways to begin anew are understood. Where an environment takes a step of its
+    own for that (`NEXT_STEP`), the row is no transition, and `info["valid"]` says so.
+
+    The environments are not in the state: a checkpoint does not hold them. A run that goes on from
+    one begins new episodes, and is not bit for bit that which was cut off. `vmap` over seeds and
+    several devices are for environments written in JAX.
+
+    Attributes:
+        environments: What `gymnasium.make_vec` gives, or anything like it.
+        channels_first: Whether images come as (channels, height, width); agents see them with
+            channels last.
+        num_frames: Of how many frames an observation consists, the newest last: a memory holds each
+            once.
+    """
+
+    environments: Any
+    channels_first: bool = False
+    num_frames: int = 1
+
+    def __post_init__(self) -> None:
+        """Makes sure that it is known how episodes begin anew."""
+        if self._mode not in ("NextStep", "SameStep"):
+            raise ValueError(
+                "environments must begin anew by themselves, with the autoreset_mode NEXT_STEP or "
+                f"SAME_STEP, got {self._mode}"
+            )
+
+    @property
+    def num_envs(self) -> int:
+        """How many environments there are."""
+        return int(self.environments.num_envs)
+
+    @property
+    def observation_space(self) -> Space:
+        """What the observations of one can be."""
+        space = as_space(self.environments.single_observation_space)
+        if self.channels_first and isinstance(space, Box):
+            channels, height, width = space.shape
+            low, high = np.min(space.low), np.max(space.high)
+            return Box(low, high, (height, width, channels), space.dtype)
+        return space
+
+    @property
+    def action_space(self) -> Space:
+        """What the actions of one can be."""
+        return as_space(self.environments.single_action_space)
+
+    def reset(self, key: Key[Array, ""]) -> tuple[Array, HostState]:
+        """Begins an episode in every environment.
+
+        Args:
+            key: For what is random: their seed comes from it.
+
+        Returns:
+            The observations and the state.
+        """
+        seed = jax.random.bits(key, (), jnp.uint32) >> 1
+        observations = io_callback(self._host.reset, self._observations, seed, ordered=True)
+        return observations, HostState(over=jnp.zeros(self.num_envs, bool))
+
+    def step(
+        self, key: Key[Array, ""], state: HostState, actions: Int[Array, "envs"]
+    ) -> StepResult:
+        """Goes one step in every environment, and begins a new episode where one is over.
+
+        Args:
+            key: Not used: the environments have their own.
+            state: Of all environments.
+            actions: One for each.
+
+        Returns:
+            See `StepResult`.
+        """
+        del key
+        rows = (self.num_envs,)
+        flags = jax.ShapeDtypeStruct(rows, jnp.bool_)
+        rewards = jax.ShapeDtypeStruct(rows, jnp.float32)
+        shapes = (self._observations, rewards, flags, flags, self._observations, flags)
+        observations, rewards, terminated, truncated, final, fresh = io_callback(
+            self._host.step, shapes, actions, ordered=True
+        )
+        begins = state.over if self._mode == "NextStep" else jnp.zeros(rows, bool)
+        valid = ~begins & ~fresh
+        over = terminated | truncated
+        info = {"final_observation": final, "valid": valid}
+        return observations, HostState(over=over & valid), rewards, terminated, truncated, info
+
+    @property
+    def _mode(self) -> str:
+        mode = self.environments.metadata.get("autoreset_mode")
+        return str(getattr(mode, "value", mode))
+
+    @property
+    def _observations(self) -> jax.ShapeDtypeStruct:
+        space = self.observation_space
+        return jax.ShapeDtypeStruct((self.num_envs, *space.shape), space.dtype)
+
+    @functools.cached_property
+    def _host(self) -> "_Host":
+        return _Host(self)
+
+
+class _Host:
+    """The side of Python."""
+
+    def __init__(self, adapter: GymnasiumEnvs) -> None:
+        self._adapter = adapter
+        self._begun = False
+
+    def reset(self, seed: Any) -> np.ndarray:
+        observations, _ = self._adapter.environments.reset(seed=int(seed))
+        self._begun = True
+        return self._seen(observations)
+
+    def step(self, actions: Any) -> tuple[np.ndarray, ...]:
+        count = self._adapter.num_envs
+        no, yes = np.zeros(count, bool), np.ones(count, bool)
+        if not self._begun:  # the run goes on from a checkpoint
+            observations = self.reset(0)
+            return observations, np.zeros(count, np.float32), no, yes, observations, yes
+        observations, rewards, terminated, truncated, info = self._adapter.environments.step(
+            np.asarray(actions, np.int64)
+        )
+        seen = self._seen(observations)
+        final = seen.copy()
+        if "final_obs" in info:
+            for env in np.flatnonzero(terminated | truncated):
+                final[env] = self._seen(np.asarray(info["final_obs"][env])[None])[0]
+        return (
+            seen,
+            np.asarray(rewards, np.float32),
+            np.asarray(terminated, bool),
+            np.asarray(truncated, bool),
+            final,
+            no,
+        )
+
+    def _seen(self, observations: Any) -> np.ndarray:
+        seen = np.asarray(observations)
+        if self._adapter.channels_first:
+            seen = np.moveaxis(seen, 1, -1)
+        return np.ascontiguousarray(seen, self._adapter.observation_space.dtype)
+
+
+def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
+    """Makes environments of Gymnasium by name.
+
+    Args:
+        name: As Gymnasium registers it, such as "LunarLander-v3".
+        num_envs: How many.
+        options: For `gymnasium.make_vec`.
+
+    Returns:
+        The vector environment.
+
+    Raises:
+        ImportError: Gymnasium is not installed.
+    """
+    try:
+        gymnasium = importlib.import_module("gymnasium")
+    except ModuleNotFoundError:
+        raise ImportError(
+            "environments of Gymnasium need it: pip install 'jaxvision[gymnasium]'"
+        ) from None
+    return GymnasiumEnvs(gymnasium.make_vec(name, num_envs=num_envs, **options))

@@ -1,0 +1,139 @@
+import agents
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvision import rl, train
+
+gymnasium = pytest.importorskip("gymnasium")
+MODES = {mode.value: mode for mode in gymnasium.vector.AutoresetMode}
+
+
+def cartpoles(mode, num_envs=3):
+    return rl.make_gymnasium(
+        "CartPole-v1", num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}
+    )
+
+
+def run(envs, num_steps, seed=0):
+    """Steps with actions 0, as arrays (time, envs)."""
+    first, state = envs.reset(jax.random.key(seed))
+
+    def step(state, key):
+        actions = jnp.zeros(envs.num_envs, jnp.int32)
+        observations, state, *rest = envs.step(key, state, actions)
+        return state, (observations, *rest)
+
+    keys = jax.random.split(jax.random.key(0), num_steps)
+    _, steps = jax.jit(lambda state: jax.lax.scan(step, state, keys))(state)
+    return np.asarray(first), jax.tree.map(np.asarray, steps)
+
+
+@pytest.mark.parametrize("name", ["NextStep", "SameStep"])
+def test_both_ways_to_begin_anew(name):
+    """In float32 the rows that count are those of our own dynamics, episode by episode."""
+    envs = cartpoles(MODES[name])
+    assert envs.observation_space.shape == (4,)
+    assert envs.action_space == rl.Discrete(2)
+    first, (observations, rewards, terminated, truncated, info) = run(envs, 40)
+    valid, final = info["valid"], info["final_observation"]
+    assert terminated.sum() >= 9
+    if name == "SameStep":
+        assert valid.all()
+    else:
+        np.testing.assert_array_equal(~valid[1:], (terminated | truncated)[:-1])
+    environment, params = rl.make("CartPole-v1")
+    before = np.concatenate([first[None], observations[:-1]])
+    state = environment.reset(jax.random.key(0))[1]
+    for time, env in np.argwhere(valid):
+        x, x_dot, theta, theta_dot = map(jnp.float32, before[time, env])
+        at = state.replace(x=x, x_dot=x_dot, theta=theta, theta_dot=theta_dot)
+        expected, _, reward, over, _ = environment.step_env(
+            jax.random.key(0), at, jnp.int32(0), params
+        )
+        np.testing.assert_allclose(final[time, env], expected, atol=1e-5)
+        assert (rewards[time, env], terminated[time, env]) == (reward, over)
+        if over and name == "SameStep":
+            assert np.abs(observations[time, env]).max() <= 0.05
+
+
+def test_seeds_of_the_key():
+    envs = cartpoles(MODES["SameStep"])
+    same, (one, *_) = run(envs, 3, seed=1)
+    again, (two, *_) = run(envs, 3, seed=1)
+    other, _ = run(envs, 3, seed=2)
+    np.testing.assert_array_equal(same, again)
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(same, other)
+
+
+@pytest.mark.parametrize("kind", ["dqn", "ppo", "reinforce"])
+@pytest.mark.parametrize("name", ["NextStep", "SameStep"])
+def test_agents_learn_of_rows_that_count(kind, name):
+    agent = agents.make(kind, cartpoles(MODES[name], 2))
+    state, metrics = agents.run(agent, 4)
+    assert all(np.isfinite(value) for value in metrics.values())
+    if kind == "dqn":
+        rows, _ = agent.replay.sample(agent._stream, state.replay, jax.random.key(0), 500, 0)
+        counts = np.asarray(rows.weights) > 0
+        jump = np.abs(rows.observations - rows.next_observations).max(1)[counts]
+        assert jump.max() < 0.7  # no row leads from the end of an episode to a new beginning
+
+
+def test_a_run_that_goes_on_begins_new_episodes(tmp_path):
+    def fit(num_steps):
+        begun = agents.make("ppo", cartpoles(MODES["NextStep"], 2))
+        agent = agents.make("ppo", cartpoles(MODES["NextStep"], 2))  # whose environments are not
+        state = begun.init(jax.random.key(0))
+        return train.fit(agent, state, None, num_steps=num_steps, run_dir=tmp_path)
+
+    fit(2)
+    result = fit(4)
+    assert result.step == 4
+    assert np.isfinite(result.history[-1]["loss"])
+
+
+def test_environments_that_do_not_begin_anew():
+    with pytest.raises(ValueError, match="must begin anew by themselves"):
+        cartpoles(MODES["Disabled"])
+
+
+@pytest.fixture
+def pong():
+    pytest.importorskip("ale_py")
+    return rl.make_atari("pong", 2, num_threads=1, max_num_frames_per_episode=100)
+
+
+def test_atari_shows_images_with_channels_last(pong):
+    assert pong.observation_space.shape == (84, 84, 4)
+    assert pong.action_space == rl.Discrete(6)
+    first, (observations, _, terminated, truncated, info) = run(pong, 60)
+    assert first.shape == (2, 84, 84, 4)
+    assert observations.dtype == np.uint8
+    over = terminated | truncated
+    assert over.any()
+    np.testing.assert_array_equal(~info["valid"][1:], over[:-1])
+    # The newest frame of one step is the one before in the next, within an episode.
+    inside = info["valid"][1:]
+    np.testing.assert_array_equal(
+        observations[1:][inside][..., 2], observations[:-1][inside][..., 3]
+    )
+
+
+def test_atari_frames_are_held_once(pong):
+    network = rl.QNetwork(pong.observation_space, 6, rl.MLP((8,)))
+    agent = rl.DQN(
+        envs=pong,
+        network=network,
+        optimizer=agents.make("dqn", rl.vectorize("Catch", 1)).optimizer,
+        replay=rl.UniformReplay(200),
+        learning_starts=120,
+        train_every=4,
+        batch_size=8,
+        updates_per_step=2,
+    )
+    state = agent.init(jax.random.key(0))
+    assert state.replay.observations.shape[2:] == (84, 84, 1)
+    state, metrics = jax.jit(agent)(state)
+    assert np.isfinite(float(metrics["loss"][0]))
