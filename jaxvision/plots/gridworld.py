@@ -57,8 +57,7 @@ def gridworld(
     rows, columns = values.shape
     figure = _style.new_figure(max(2.5, _CELL * columns + 0.6), _CELL * rows + 0.8, title)
     axes = figure.add_subplot()
-    colors = _style.ramp("#F4F8FB", _style.BLUE)
-    colors.set_bad(_style.INK)
+    colors = _style.ramp("#F4F8FB", _style.BLUE).with_extremes(bad=_style.INK)
     low, high = np.nanmin(values), np.nanmax(values)
     axes.imshow(
         np.ma.masked_invalid(values),
@@ -68,7 +67,7 @@ def gridworld(
         interpolation="nearest",
     )
     ended = np.zeros(values.shape, bool) if terminal is None else np.asarray(terminal)
-    for row, column in np.argwhere(np.isfinite(values)):
+    for row, column in np.argwhere(np.isfinite(values)).tolist():
         share = (values[row, column] - low) / (high - low) if high > low else 0.0
         ink = _style.text_color(colors(share))
         axes.text(

@@ -17,6 +17,7 @@ FIGURES = {
     "reliability_diagram": lambda: plots.reliability_diagram([0.2, 0.7], [0, 1]),
     "image_grid": lambda: plots.image_grid(np.zeros((2, 8, 8, 1)), ["a", "b"]),
     "mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [0], [1], [0.5]),
+    "gridworld": lambda: plots.gridworld(np.zeros((2, 2)), np.full((2, 2, 4), 0.25)),
     "no mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [1], [1], [0.5]),
 }
 

@@ -9,6 +9,13 @@ from jaxvision import rl, train
 from jaxvision.rl.sharding import shard_environments
 
 kinds = pytest.mark.parametrize("kind", agents.KINDS)
+two_kinds = pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in ("rainbow", "ppo") else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in agents.KINDS
+    ],
+)
 
 
 @kinds
@@ -55,7 +62,7 @@ def test_runs_that_go_on_are_bit_equal(kind, tmp_path):
     np.testing.assert_equal(*lines)
 
 
-@kinds
+@two_kinds
 def test_eight_devices_learn_what_one_does(kind):
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 8))
     results = []
@@ -74,7 +81,7 @@ def test_eight_devices_learn_what_one_does(kind):
         np.testing.assert_allclose(a, b, atol=2e-4)
 
 
-@kinds
+@two_kinds
 def test_seeds_differ_in_everything_that_is_random(kind):
     seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 3)
     state = seeds.init(jax.random.key(0))
@@ -93,7 +100,7 @@ def test_seeds_differ_in_everything_that_is_random(kind):
     assert len(set(losses)) == 3
 
 
-@kinds
+@two_kinds
 def test_a_seed_learns_what_it_would_learn_alone(kind):
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 4))
     seeds = rl.Seeds(agent, 2)

@@ -1,0 +1,210 @@
+"""How fast environments and agents are.
+
+    python benchmarks/rl.py
+
+Environments: CartPole with random actions, ours against gymnax's (if it is installed) and
+Gymnasium's in a Python loop; Pong, ours against Atari's through ale-py. Agents: PPO and DQN on
+CartPole with the settings of purejaxrl, which are CleanRL's. Contenders take turns; medians are
+shown, compilation apart. The last table is what a memory of frames takes, and what its rows need.
+"""
+
+import dataclasses
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from turns import all_seconds
+
+from jaxvision import rl
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the benchmark."""
+
+    rounds: int = 5
+    """How often to measure each."""
+    num_envs: tuple[int, ...] = (1, 8, 1024)
+    """How many CartPoles at once."""
+    steps: int = 1_000
+    """Steps of each environment in a measurement."""
+    agent_steps: int = 100_000
+    """Environment steps of an agent in a measurement."""
+    pong_envs: int = 8
+    """How many games of Pong at once."""
+    pong_steps: int = 400
+    """Steps of each game in a measurement."""
+    pong_threads: int = 2
+    """Threads of Atari's."""
+
+
+Run = Callable[[], Any]
+
+
+def random_steps(envs: rl.VectorEnv, steps: int) -> Run:
+    """Random actions, compiled."""
+    actions = envs.action_space.n if isinstance(envs.action_space, rl.Discrete) else 1
+
+    def step(carry: Any, key: Any) -> Any:
+        _, state = carry
+        words = jax.random.bits(key, (envs.num_envs,), jnp.uint8)
+        result = envs.step(key, state, (words % actions).astype(jnp.int32))
+        return result[:2], (result[2].sum(), result[0].ravel()[0])
+
+    @jax.jit
+    def many(carry: Any, key: Any) -> Any:
+        return jax.lax.scan(step, carry, jax.random.split(key, steps))
+
+    carry = jax.jit(envs.reset)(jax.random.key(0))
+    jax.block_until_ready(many(carry, jax.random.key(0)))
+    return lambda: jax.block_until_ready(many(carry, jax.random.key(1)))
+
+
+def python_loop(steps: int) -> Run:
+    """One CartPole of Gymnasium."""
+    import gymnasium
+
+    environment = gymnasium.make("CartPole-v1")
+    actions = np.random.default_rng(0).integers(0, 2, steps)
+
+    def run() -> None:
+        environment.reset(seed=0)
+        for action in actions:
+            *_, terminated, truncated, _ = environment.step(action)
+            if terminated or truncated:
+                environment.reset()
+
+    return run
+
+
+def atari_loop(settings: Settings) -> Run:
+    """Pong of ale-py, called from Python."""
+    from ale_py.vector_env import AtariVectorEnv
+
+    envs = AtariVectorEnv("pong", num_envs=settings.pong_envs, num_threads=settings.pong_threads)
+    envs.reset(seed=0)
+    actions = np.random.default_rng(0).integers(0, 6, (settings.pong_steps, settings.pong_envs))
+
+    def run() -> None:
+        for row in actions:
+            envs.step(row)
+
+    return run
+
+
+def ppo() -> rl.Agent:
+    """With the settings of purejaxrl."""
+    envs = rl.vectorize("CartPole-v1", 4)
+    network = rl.ActorCritic(envs.observation_space, 2, rl.MLP(), rl.MLP())
+    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(2.5e-4, eps=1e-5))
+    return rl.PPO(envs=envs, network=network, optimizer=optimizer, value_clip=0.2)
+
+
+def dqn() -> rl.Agent:
+    """With the settings of purejaxrl."""
+    envs = rl.vectorize("CartPole-v1", 10)
+    network = rl.QNetwork(envs.observation_space, 2, rl.MLP((120, 84), nn.relu))
+    return rl.DQN(
+        envs=envs,
+        network=network,
+        optimizer=optax.adam(2.5e-4),
+        head=rl.Expected(huber=None),
+        exploration=optax.linear_schedule(1.0, 0.05, 250_000),
+    )
+
+
+def agent_steps(agent: Any, steps: int) -> tuple[Run, float]:
+    """An agent that acts and learns, and how long it took to compile."""
+    state = agent.init(jax.random.key(0))
+    start = time.perf_counter()
+    step = jax.jit(agent).lower(state).compile()
+    seconds = time.perf_counter() - start
+    count = max(1, steps // agent.units_per_step)
+
+    def run() -> None:
+        after = state
+        for _ in range(count):
+            after, _ = step(after)
+        jax.block_until_ready(after)
+
+    run()
+    return run, seconds
+
+
+def installed(package: str) -> bool:
+    """Whether a peer is there to be measured."""
+    return importlib.util.find_spec(package) is not None
+
+
+def show_environments(settings: Settings) -> None:
+    """Steps per second of CartPole and Pong."""
+    runs: dict[str, Run] = {}
+    counts: dict[str, int] = {}
+    for count in settings.num_envs:
+        contenders: dict[str, Any] = {"jaxvision": rl.vectorize("CartPole-v1", count)}
+        if installed("gymnax"):
+            import gymnax
+
+            environment, params = gymnax.make("CartPole-v1")
+            contenders["gymnax"] = rl.vectorize(environment, count, params)
+        for who, envs in contenders.items():
+            name = f"CartPole x {count}, {who}"
+            runs[name], counts[name] = random_steps(envs, settings.steps), settings.steps * count
+    name = "CartPole, gymnasium in Python"
+    runs[name], counts[name] = python_loop(settings.steps), settings.steps
+    pong = rl.FrameStack(rl.vectorize("Pong", settings.pong_envs), 4)
+    frames = settings.pong_steps * settings.pong_envs
+    runs["Pong 84x84x4, jaxvision"] = random_steps(pong, settings.pong_steps)
+    runs["Pong 84x84x4, ale-py"] = atari_loop(settings)
+    counts |= dict.fromkeys(("Pong 84x84x4, jaxvision", "Pong 84x84x4, ale-py"), frames)
+    print(f"{'random actions':36}{'steps/s':>14}")
+    for name, times in all_seconds(runs, settings.rounds).items():
+        print(f"{name:36}{counts[name] / statistics.median(times):14,.0f}")
+
+
+def show_agents(settings: Settings) -> None:
+    """Environment steps per second of agents that learn."""
+    agents: dict[str, Any] = {"PPO": ppo(), "DQN": dqn(), "PPO, 8 seeds": rl.Seeds(ppo(), 8)}
+    made = {name: agent_steps(agent, settings.agent_steps) for name, agent in agents.items()}
+    times = all_seconds({name: run for name, (run, _) in made.items()}, settings.rounds)
+    print(f"\n{'agents on CartPole':36}{'steps/s':>14}{'compile s':>14}")
+    for name, agent in agents.items():
+        count = max(1, settings.agent_steps // agent.units_per_step) * agent.units_per_step
+        seeds = agent.num_seeds if isinstance(agent, rl.Seeds) else 1
+        speed = seeds * count / statistics.median(times[name])
+        print(f"{name:36}{speed:14,.0f}{made[name][1]:14.1f}")
+
+
+def show_memory() -> None:
+    """Bytes of a replay of stacked frames."""
+    capacity, size, num_envs = 100_000, 84, 8
+    envs = rl.FrameStack(rl.vectorize("Pong", num_envs, size=size), 4)
+    stream = rl.UniformReplay(capacity).stream(envs, num_frames=4, n_step=1, discount=0.99)
+    seen = jnp.zeros((num_envs, *envs.observation_space.shape), jnp.uint8)
+    held = sum(
+        leaf.size * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(jax.eval_shape(stream.init, seen))
+    )
+    needed = capacity * (size * size + 4 + 4 + 2)  # frame, action, reward, flags
+    print(f"\nreplay of {capacity:,} steps of {size}x{size}: {held / 2**20:.0f} MiB, "
+          f"{held / needed:.4f} of what its rows need; "
+          f"with both stacks in every row it would be {held * 8 / 2**20:.0f} MiB")  # fmt: skip
+
+
+def main(settings: Settings) -> None:
+    """Prints the tables."""
+    show_environments(settings)
+    show_agents(settings)
+    show_memory()
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

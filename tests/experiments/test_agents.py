@@ -1,0 +1,128 @@
+"""Agents as a user starts them."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from scripts import command, run
+
+from jaxvision import train
+
+pytestmark = pytest.mark.slow
+
+CATCH = ["--environment", "Catch", "--eval-episodes", 100, "--learning-rate", 2e-3]
+
+
+def last(folder: pathlib.Path) -> dict:
+    return train.read_metrics(folder)[-1]
+
+
+def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "ppo"
+    options = ["--num-envs", 16, "--num-steps", 16, "--budget", 50_000, "--updates-per-step", 20]
+    done = run("ppo", "--run-dir", folder, *CATCH, *options, "--seeds", 0, 1)
+    assert done.stderr == ""
+    assert "mean over 2 seeds" in done.stdout
+    summary = json.loads((folder / "summary.json").read_text())
+    assert min(summary["returns"]) > 0.9
+    assert summary["interval"][0] <= summary["mean"] <= summary["interval"][1]
+    assert last(folder / "seed0")["return"] == summary["returns"][0]
+    with Image.open(folder / "learning_curves.png") as image:
+        assert image.width > 500
+    done = run("play", folder / "seed1")
+    assert "Catch: return 1 in 9 steps" in done.stdout
+    assert {"episode.gif", "episode.png"} <= {path.name for path in (folder / "seed1").iterdir()}
+    assert "it holds seed0, seed1: name one of these" in run("play", folder, code=1).stderr
+
+
+def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) -> None:
+    options = ["--double", "--dueling", "--n-step", 3, "--prioritized", "--head", "categorical"]
+    more = [
+        "--low",
+        -1,
+        "--high",
+        1,
+        "--budget",
+        30_000,
+        "--learning-starts",
+        1_000,
+        "--no-figures",
+    ]
+    done = run("dqn", "--run-dir", tmp_path, *CATCH, *options, *more, "--seeds", 3, 4, "--together")
+    assert "seed 4: mean return" in done.stdout
+    assert min(json.loads((tmp_path / "summary.json").read_text())["returns"]) > 0.9
+
+
+def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
+    options = ["--num-envs", 16, "--no-figures"]
+    run("dqn", "--run-dir", tmp_path / "pqn", *CATCH, *options, "--algorithm", "pqn", "--budget",
+        60_000)  # fmt: skip
+    assert last(tmp_path / "pqn" / "seed0")["return"] > 0.9
+    more = ["--max-steps", 9, "--budget", 6_000]
+    run("reinforce", "--run-dir", tmp_path / "rf", *CATCH, *options, *more)
+    assert last(tmp_path / "rf" / "seed0")["return"] > 0.9
+    done = run("reinforce", "--run-dir", tmp_path / "rf", *CATCH, *options, *more[:2], "--budget",
+               320, "--variance")  # fmt: skip
+    lines = json.loads((tmp_path / "rf" / "variance.json").read_text())
+    assert len(lines) == 2
+    assert "reward to go" in done.stdout
+    variance = lines[0]["variance"]
+    assert variance["return of the episode"] > variance["less a learned value"] > 0
+    assert (tmp_path / "rf" / "variance.png").is_file()
+
+
+def test_a_grid_world_from_a_file(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "map.txt").write_text("S.#\n..T\n")
+    folder = tmp_path / "run"
+    options = ["--map", tmp_path / "map.txt", "--slip", 0.0, "--budget", 20_000]
+    done = run("qlearning", "--run-dir", folder, *options)
+    assert "value of the first cell -2.85, the best is -2.85" in done.stdout
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    assert names == {"best.png", "random.png", "learning_curves.png", "seed0/values.png"}
+    assert "GridWorld: return -3 in 3 steps" in run("play", folder / "seed0").stdout
+
+
+def test_killed_and_started_again(tmp_path: pathlib.Path) -> None:
+    """Environment, memory and key are in the checkpoint: no number differs."""
+    options = ["--budget", 24_000, "--learning-starts", 1_000, "--capacity", 4_000,
+               "--updates-per-step", 50, "--checkpoint-every", 2_000, "--prioritized",
+               "--no-figures", "--eval-episodes", 10]  # fmt: skip
+    run("dqn", "--run-dir", tmp_path / "whole", *options)
+    arguments = command("dqn", "--run-dir", tmp_path / "cut", *options)
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    checkpoints = tmp_path / "cut" / "seed0" / "checkpoints"
+    deadline = time.monotonic() + 300
+    while len(list(checkpoints.glob("*"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    run("dqn", "--run-dir", tmp_path / "cut", *options)
+    one, other = (
+        [
+            {name: value for name, value in line.items() if name != "steps_per_second"}
+            for line in train.read_metrics(tmp_path / name / "seed0")
+        ]
+        for name in ("whole", "cut")
+    )
+    np.testing.assert_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--environment", "CartPole-v2"], "did you mean 'CartPole-v1'"),
+        (["--environment", "dm:walker"], "unknown kind of environment 'dm'"),
+        (["--conv-layers", 8, 3, 1], "conv_layers need images"),
+        (["--minibatches", 3], "does not divide into 3 equal minibatches"),
+    ],
+)
+def test_wrong_settings(options, message, tmp_path):
+    assert message in run("ppo", "--run-dir", tmp_path / "run", *options, code=1).stderr
+    assert not (tmp_path / "run").exists()

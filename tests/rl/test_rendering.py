@@ -1,0 +1,69 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxvision import rl
+
+
+def stay(observations, key):
+    del key
+    return jnp.ones(len(observations), jnp.int32)
+
+
+def test_wrapped_environments_are_drawn():
+    plain = rl.vectorize("Pong", 3, size=20)
+    envs = rl.EpisodeStatistics(rl.FrameStack(plain, 2))
+    _, state = envs.reset(jax.random.key(0))
+    images = rl.render(envs, state)
+    inner = plain.reset(jax.random.key(0))[1]
+    np.testing.assert_array_equal(images, rl.render(plain, inner))
+
+
+def test_a_film_is_the_episode_and_its_return():
+    frames, total = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1))
+    assert frames.shape == (9, 160, 80, 3)
+    assert total in (-1.0, 1.0)
+    balls = [np.argwhere(frame[8::16, 8::16, 0][:-1])[0][0] for frame in frames]
+    assert balls == list(range(9))
+    short, _ = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1), max_steps=4)
+    np.testing.assert_array_equal(short, frames[:4])
+
+
+def test_files(tmp_path):
+    frames, _ = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(0))
+    rl.save_gif(frames, tmp_path / "new" / "a.gif", frames_per_second=20.0)
+    with Image.open(tmp_path / "new" / "a.gif") as film:
+        assert (film.n_frames, film.size, film.info["duration"]) == (9, (80, 160), 50)
+    rl.save_strip(frames, tmp_path / "a.png", count=3)
+    with Image.open(tmp_path / "a.png") as strip:
+        pixels = np.asarray(strip)
+    assert pixels.shape == (160, 3 * 80 + 2 * 4, 3)
+    np.testing.assert_array_equal(pixels[:, :80], frames[0])
+    np.testing.assert_array_equal(pixels[:, -80:], frames[-1])
+    rl.save_strip(frames[:2], tmp_path / "a.png", count=8)
+    with Image.open(tmp_path / "a.png") as strip:
+        assert strip.size == (164, 160)
+
+
+def test_what_cannot_be_drawn(tmp_path):
+    with pytest.raises(ValueError, match="needs one environment, got 2"):
+        rl.film(rl.vectorize("Catch", 2), stay, jax.random.key(0))
+    with pytest.raises(ValueError, match="Undrawn cannot be drawn: it is not written in JAX"):
+        rl.render(Undrawn(), None)
+    frames = np.zeros((2, 4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"must end in \.gif, got 'a\.png'"):
+        rl.save_gif(frames, tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"must end in \.png, got 'a\.gif'"):
+        rl.save_strip(frames, tmp_path / "a.gif")
+
+
+class Undrawn:
+    num_envs, observation_space, action_space = 1, rl.Discrete(1), rl.Discrete(1)
+
+    def reset(self, key):
+        raise NotImplementedError
+
+    def step(self, key, state, actions):
+        raise NotImplementedError
