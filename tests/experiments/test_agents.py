@@ -24,7 +24,7 @@ def last(folder: pathlib.Path) -> dict:
 
 def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "ppo"
-    options = ["--num-envs", 16, "--num-steps", 16, "--budget", 50_000, "--updates-per-step", 20]
+    options = ["--num-envs", 16, "--num-steps", 16, "--budget", 120_000, "--updates-per-step", 20]
     done = run("ppo", "--run-dir", folder, *CATCH, *options, "--seeds", 0, 1)
     assert done.stderr == ""
     assert "mean over 2 seeds" in done.stdout
