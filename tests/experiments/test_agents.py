@@ -15,7 +15,7 @@ from jaxvision import train
 
 pytestmark = pytest.mark.slow
 
-CATCH = ["--environment", "Catch", "--eval-episodes", 100, "--learning-rate", 2e-3]
+CATCH = ["--environment", "Catch", "--eval-episodes", 100, "--learning-rate"]
 
 
 def last(folder: pathlib.Path) -> dict:
@@ -25,7 +25,7 @@ def last(folder: pathlib.Path) -> dict:
 def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "ppo"
     options = ["--num-envs", 16, "--num-steps", 16, "--budget", 120_000, "--updates-per-step", 20]
-    done = run("ppo", "--run-dir", folder, *CATCH, *options, "--seeds", 0, 1)
+    done = run("ppo", "--run-dir", folder, *CATCH, 5e-4, *options, "--seeds", 0, 1)
     assert done.stderr == ""
     assert "mean over 2 seeds" in done.stdout
     summary = json.loads((folder / "summary.json").read_text())
@@ -53,20 +53,22 @@ def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) ->
         1_000,
         "--no-figures",
     ]
-    done = run("dqn", "--run-dir", tmp_path, *CATCH, *options, *more, "--seeds", 3, 4, "--together")
+    done = run(
+        "dqn", "--run-dir", tmp_path, *CATCH, 2e-3, *options, *more, "--seeds", 3, 4, "--together"
+    )
     assert "seed 4: mean return" in done.stdout
     assert min(json.loads((tmp_path / "summary.json").read_text())["returns"]) > 0.9
 
 
 def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
     options = ["--num-envs", 16, "--no-figures"]
-    run("dqn", "--run-dir", tmp_path / "pqn", *CATCH, *options, "--algorithm", "pqn", "--budget",
+    run("dqn", "--run-dir", tmp_path / "pqn", *CATCH, 2e-3, *options, "--algorithm", "pqn", "--budget",
         60_000)  # fmt: skip
     assert last(tmp_path / "pqn" / "seed0")["return"] > 0.9
     more = ["--max-steps", 9, "--budget", 6_000]
-    run("reinforce", "--run-dir", tmp_path / "rf", *CATCH, *options, *more)
+    run("reinforce", "--run-dir", tmp_path / "rf", *CATCH, 2e-3, *options, *more)
     assert last(tmp_path / "rf" / "seed0")["return"] > 0.9
-    done = run("reinforce", "--run-dir", tmp_path / "rf", *CATCH, *options, *more[:2], "--budget",
+    done = run("reinforce", "--run-dir", tmp_path / "rf", *CATCH, 2e-3, *options, *more[:2], "--budget",
                320, "--variance")  # fmt: skip
     lines = json.loads((tmp_path / "rf" / "variance.json").read_text())
     assert len(lines) == 2
