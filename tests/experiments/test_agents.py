@@ -61,21 +61,21 @@ def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) ->
 
 
 def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
-    options = ["--num-envs", 16, "--no-figures"]
-    run("dqn", "--run-dir", tmp_path / "pqn", *CATCH, 2e-3, *options, "--algorithm", "pqn", "--budget",
-        60_000)  # fmt: skip
+    options = [*CATCH, 2e-3, "--num-envs", 16, "--no-figures"]
+    pqn = ["--algorithm", "pqn", "--budget", 60_000]
+    run("dqn", "--run-dir", tmp_path / "pqn", *options, *pqn)
     assert last(tmp_path / "pqn" / "seed0")["return"] > 0.9
-    more = ["--max-steps", 9, "--budget", 6_000]
-    run("reinforce", "--run-dir", tmp_path / "rf", *CATCH, 2e-3, *options, *more)
-    assert last(tmp_path / "rf" / "seed0")["return"] > 0.9
-    done = run("reinforce", "--run-dir", tmp_path / "rf", *CATCH, 2e-3, *options, *more[:2], "--budget",
-               320, "--variance")  # fmt: skip
-    lines = json.loads((tmp_path / "rf" / "variance.json").read_text())
+    folder = tmp_path / "rf"
+    options = ["--run-dir", folder, *options, "--max-steps", 9]
+    run("reinforce", *options, "--budget", 6_000)
+    assert last(folder / "seed0")["return"] > 0.9
+    done = run("reinforce", *options, "--budget", 320, "--variance")
+    lines = json.loads((folder / "variance.json").read_text())
     assert len(lines) == 2
     assert "reward to go" in done.stdout
     variance = lines[0]["variance"]
     assert variance["return of the episode"] > variance["less a learned value"] > 0
-    assert (tmp_path / "rf" / "variance.png").is_file()
+    assert (folder / "variance.png").is_file()
 
 
 def test_a_grid_world_from_a_file(tmp_path: pathlib.Path) -> None:
