@@ -8,7 +8,7 @@ own stays.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -35,6 +35,8 @@ def conv_general_dilated(
     batch_group_count: int = 1,
     precision: lax.PrecisionLike = None,
     preferred_element_type: DTypeLike | None = None,
+    *,
+    in_loop: bool = False,
 ) -> jax.Array:
     """Convolves as `jax.lax.conv_general_dilated` does, which documents the arguments.
 
@@ -52,6 +54,8 @@ def conv_general_dilated(
         batch_group_count: In how many groups the batch is.
         precision: Of products.
         preferred_element_type: Of the result; None takes that of the arguments.
+        in_loop: Whether this is inside `jax.lax.scan` or another loop, where XLA's own convolutions
+            take up to fifteen times as long on a CPU: products of unfolded maps take their place.
 
     Returns:
         The result.
@@ -65,79 +69,59 @@ def conv_general_dilated(
     ...                      feature_group_count=8)[0, 0, 0, 0].item()
     9.0
     """
-    return _convolve(
-        lowerings.for_cpu,
-        lhs,
-        rhs,
-        window_strides,
-        padding,
-        lhs_dilation,
-        rhs_dilation,
-        dimension_numbers,
-        feature_group_count,
-        batch_group_count,
-        precision,
-        preferred_element_type,
+    native = functools.partial(
+        lax.conv_general_dilated,
+        window_strides=window_strides,
+        padding=padding,
+        lhs_dilation=lhs_dilation,
+        rhs_dilation=rhs_dilation,
+        dimension_numbers=dimension_numbers,
+        feature_group_count=feature_group_count,
+        batch_group_count=batch_group_count,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
     )
-
-
-def conv_in_loops(
-    lhs: jax.Array,
-    rhs: jax.Array,
-    window_strides: Sequence[int],
-    padding: Pads,
-    lhs_dilation: Sequence[int] | None = None,
-    rhs_dilation: Sequence[int] | None = None,
-    dimension_numbers: Any = None,
-    feature_group_count: int = 1,
-    batch_group_count: int = 1,
-    precision: lax.PrecisionLike = None,
-    preferred_element_type: DTypeLike | None = None,
-) -> jax.Array:
-    """As `conv_general_dilated`, for programs that convolve inside `lax.scan` and the like.
-
-    XLA's own convolutions, which are best outside of loops, take up to fifteen times as long there
-    on a CPU; here they are products of unfolded maps. Give it to a layer as
-    `flax.linen.Conv(..., conv_general_dilated=conv_in_loops)`.
-
-    Args:
-        lhs: As in `conv_general_dilated`, and so on.
-        rhs: The kernel.
-        window_strides: The step between outputs.
-        padding: Zeros before and after each spatial axis, or "SAME", "SAME_LOWER" or "VALID".
-        lhs_dilation: The step between inputs.
-        rhs_dilation: The step between the taps of the kernel.
-        dimension_numbers: What the axes are.
-        feature_group_count: In how many groups channels are convolved apart.
-        batch_group_count: In how many groups the batch is.
-        precision: Of products.
-        preferred_element_type: Of the result; None takes that of the arguments.
-
-    Returns:
-        The result.
-
-    Raises:
-        TypeError: See `jax.lax.conv_general_dilated`.
-        ValueError: See there too.
-
-    >>> x, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((4, 4, 2, 8))
-    >>> conv_in_loops(x, kernel, (2, 2), "VALID", dimension_numbers=NHWC)[0, 0, 0, 0].item()
-    32.0
-    """
-    return _convolve(
-        lowerings.for_cpu_loops,
-        lhs,
-        rhs,
-        window_strides,
-        padding,
-        lhs_dilation,
-        rhs_dilation,
-        dimension_numbers,
-        feature_group_count,
-        batch_group_count,
-        precision,
-        preferred_element_type,
+    # The forms are right on every platform, so the choice may be made while tracing. To leave it
+    # to `lax.platform_dependent` would trace and differentiate both for every convolution.
+    if jax.default_backend() != "cpu":
+        return native(lhs, rhs)
+    is_maps = (
+        lhs.ndim == rhs.ndim == 4
+        and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+        == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
+        and lhs.dtype == rhs.dtype
+        and jnp.issubdtype(lhs.dtype, jnp.floating)
+        and lhs.shape[3] == rhs.shape[2] * feature_group_count
+        and rhs.shape[3] % feature_group_count == 0
     )
+    if not is_maps or batch_group_count != 1 or preferred_element_type is not None:
+        return native(lhs, rhs)
+    window = _window(
+        lhs.shape,
+        rhs.shape,
+        tuple(window_strides),
+        padding,
+        tuple(lhs_dilation or (1, 1)),
+        tuple(rhs_dilation or (1, 1)),
+        feature_group_count,
+        precision,
+    )
+    choose = lowerings.for_cpu_loops if in_loop else lowerings.for_cpu
+    form = choose(lhs.shape, rhs.shape, window)
+    if form is None or 0 in (*lhs.shape, *rhs.shape) or not _fits(lhs.shape, rhs.shape, window):
+        return native(lhs, rhs)
+    return form(lhs, rhs, window=window)
+
+
+conv_in_loops = functools.partial(conv_general_dilated, in_loop=True)
+"""`conv_general_dilated` for programs that convolve inside `jax.lax.scan` and the like.
+
+Give it to a layer as `flax.linen.Conv(..., conv_general_dilated=conv_in_loops)`.
+
+>>> x, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((4, 4, 2, 8))
+>>> conv_in_loops(x, kernel, (2, 2), "VALID", dimension_numbers=NHWC)[0, 0, 0, 0].item()
+32.0
+"""
 
 
 def conv_transpose(
@@ -191,64 +175,6 @@ def conv_transpose(
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
-
-
-def _convolve(
-    choose: Callable[..., lowerings.Form | None],
-    lhs: jax.Array,
-    rhs: jax.Array,
-    window_strides: Sequence[int],
-    padding: Pads,
-    lhs_dilation: Sequence[int] | None,
-    rhs_dilation: Sequence[int] | None,
-    dimension_numbers: Any,
-    feature_group_count: int,
-    batch_group_count: int,
-    precision: lax.PrecisionLike,
-    preferred_element_type: DTypeLike | None,
-) -> jax.Array:
-    """Convolves by the form that `choose` takes on a CPU, or by XLA's."""
-    native = functools.partial(
-        lax.conv_general_dilated,
-        window_strides=window_strides,
-        padding=padding,
-        lhs_dilation=lhs_dilation,
-        rhs_dilation=rhs_dilation,
-        dimension_numbers=dimension_numbers,
-        feature_group_count=feature_group_count,
-        batch_group_count=batch_group_count,
-        precision=precision,
-        preferred_element_type=preferred_element_type,
-    )
-    # The forms are right on every platform, so the choice may be made while tracing. To leave it
-    # to `lax.platform_dependent` would trace and differentiate both for every convolution.
-    if jax.default_backend() != "cpu":
-        return native(lhs, rhs)
-    is_maps = (
-        lhs.ndim == rhs.ndim == 4
-        and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-        == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
-        and lhs.dtype == rhs.dtype
-        and jnp.issubdtype(lhs.dtype, jnp.floating)
-        and lhs.shape[3] == rhs.shape[2] * feature_group_count
-        and rhs.shape[3] % feature_group_count == 0
-    )
-    if not is_maps or batch_group_count != 1 or preferred_element_type is not None:
-        return native(lhs, rhs)
-    window = _window(
-        lhs.shape,
-        rhs.shape,
-        tuple(window_strides),
-        padding,
-        tuple(lhs_dilation or (1, 1)),
-        tuple(rhs_dilation or (1, 1)),
-        feature_group_count,
-        precision,
-    )
-    form = choose(lhs.shape, rhs.shape, window)
-    if form is None or 0 in (*lhs.shape, *rhs.shape) or not _fits(lhs.shape, rhs.shape, window):
-        return native(lhs, rhs)
-    return form(lhs, rhs, window=window)
 
 
 def _transposed_pads(taps: int, stride: int, padding: str) -> tuple[int, int]:

@@ -76,7 +76,7 @@ def learning_curves(
                 _draw_thin(axes, curve, _style.QUIET, label=split)
             else:
                 _draw_marked(axes, curve, *styles[split], label=split)
-        _scale(axes, _floor("loss" if log else name, curves[name].values()))
+        _scale(axes, _floor(log or "loss" in name, curves[name].values()))
     _legend(figure, panels.values())
     return figure
 
@@ -118,7 +118,8 @@ def learning_curves_by_seed(
     names = dict.fromkeys(name for run in runs for name in run)
     figure, panels = _panels(names, title, x)
     for name, axes in panels.items():
-        floor = _floor(name, [curve for run in runs for curve in run.get(name, {}).values()])
+        all_curves = [curve for run in runs for curve in run.get(name, {}).values()]
+        floor = _floor("loss" in name, all_curves)
         for split, (color, marker) in styles.items():
             curves = [run[name][split] for run in runs if split in run.get(name, {})]
             for curve in curves:
@@ -247,11 +248,11 @@ def _draw_mean(
         )
 
 
-def _floor(name: str, curves: Iterable[_Curve]) -> float | None:
-    """Where a logarithmic axis begins; None for a linear one."""
+def _floor(log: bool, curves: Iterable[_Curve]) -> float | None:
+    """Where an axis begins that may be logarithmic, if it is; None for a linear one."""
     values = np.concatenate([curve.values for curve in curves])
     values = values[np.isfinite(values)]
-    if "loss" in name and len(values) and 0 < 10 * values.min() < values.max():
+    if log and len(values) and 0 < 10 * values.min() < values.max():
         return float(values.min() / 1.5)
     return None
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 Rate = float | Callable[[Any], Any]
-"""A probability, or a schedule of it over environment steps."""
+"""A number, mostly a probability, or a schedule of it over environment steps."""
 
 
 def epsilon_greedy(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxvision.losses import reinforcement, weighted_mean
 from jaxvision.rl.agent import Agent, Metrics, one
 from jaxvision.rl.rollout import flat
+from jaxvision.rl.vector import select
 
 PyTree = Any
 Baseline = Literal["none", "constant", "learned"]
@@ -171,11 +172,7 @@ class Reinforce(Agent):
             )
             counts = ~ended & info.get("valid", ~no)
             last = time == self.max_steps - 1
-            final = jnp.where(
-                ended.reshape(-1, *[1] * (following.ndim - 1)),
-                log.final_observations,
-                info["final_observation"],
-            )
+            final = select(ended, log.final_observations, info["final_observation"])
             log = Episodes(
                 observations=log.observations.at[time].set(observations),
                 actions=log.actions.at[time].set(actions),
@@ -212,7 +209,7 @@ class Reinforce(Agent):
             following,
             truncated=episodes.truncated,
         )
-        returns = to_go if self.reward_to_go else jnp.broadcast_to(to_go[:1], to_go.shape)
+        returns = self._returns(to_go)
         if self.baseline == "constant":
             return returns - mean_return, to_go
         if self.baseline == "learned":
@@ -268,8 +265,7 @@ class Reinforce(Agent):
             state.params, episodes, advantages, to_go
         )
         params, opt_state = self._descend(state.params, state.opt_state, gradients)
-        returns = to_go if self.reward_to_go else jnp.broadcast_to(to_go[:1], to_go.shape)
-        mean = weighted_mean(returns, episodes.weights)
+        mean = weighted_mean(self._returns(to_go), episodes.weights)
         decay = jnp.where(state.step == 0, 0, 0.9)
         env_steps = state.env_steps + episodes.weights.sum().astype(jnp.int32)
         count = jnp.float32(self.envs.num_envs)
@@ -286,6 +282,10 @@ class Reinforce(Agent):
             "episode_length": (episodes.weights.sum(), count),
             "env_steps": one(env_steps),
         }
+
+    def _returns(self, to_go: Array) -> Array:
+        """What each action answers for: what follows it, or the whole episode."""
+        return to_go if self.reward_to_go else jnp.broadcast_to(to_go[:1], to_go.shape)
 
     def _loss(
         self, params: PyTree, episodes: Episodes, advantages: Array, to_go: Array

@@ -5,9 +5,9 @@ from typing import Any
 
 import flax.struct
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Key
 
+from jaxvision.rl.exploration import Rate, rate_at
 from jaxvision.rl.replay.priorities import Priorities
 from jaxvision.rl.replay.stream import Stream, Transitions
 from jaxvision.rl.replay.uniform import Places, check_capacity, make_stream
@@ -37,7 +37,7 @@ class PrioritizedReplay:
 
     capacity: int
     alpha: float = 0.6
-    beta: float | optax.Schedule = 0.4
+    beta: Rate = 0.4
 
     def __post_init__(self) -> None:
         check_capacity(self.capacity)
@@ -126,7 +126,7 @@ class PrioritizedReplay:
         indices, shares = state.priorities.sample(key, batch_size)
         places = Places(indices // stream.slots, indices % stream.slots)
         transitions = stream.read(state.stream, places.envs, places.slots)
-        beta = self.beta(step) if callable(self.beta) else self.beta
+        beta = rate_at(self.beta, step)
         usable = (shares > 0) & (transitions.weights > 0)
         weights = jnp.where(usable, jnp.where(usable, shares, 1) ** -beta, 0)
         weights = weights / jnp.maximum(weights.max(), jnp.finfo(weights.dtype).tiny)

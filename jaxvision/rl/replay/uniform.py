@@ -99,7 +99,7 @@ class UniformReplay:
 
         Returns:
             The transitions, and where they were. Of weight 0 are those for which several draws met
-            nothing but the ends of episodes: one in thousands, unless episodes are of a few steps.
+            nothing but the ends of episodes: one in hundreds where episodes are of twenty steps.
         """
         del step
         oldest = stream.oldest(state)

@@ -1,6 +1,7 @@
 """Learning values from experience, one row for every state."""
 
 import dataclasses
+import functools
 from typing import Any, ClassVar, Literal, get_args
 
 import flax.struct
@@ -156,7 +157,7 @@ class _Tabular:
         """How many of its `unit` a step of the agent takes."""
         return self.updates_per_step
 
-    @property
+    @functools.cached_property  # `vectorize` traces a step to check it
     def _envs(self) -> EpisodeStatistics:
         return EpisodeStatistics(vectorize(self.environment, 1, self.params))
 
@@ -294,7 +295,7 @@ class MonteCarlo(_Tabular):
 
         carry = (observations[0], environments, jnp.array(False))
         keys = jax.random.split(run_key, self.max_steps)
-        _, (seen, actions, rewards, terminated, over, final, counts) = jax.lax.scan(
+        _, (seen, actions, rewards, terminated, over, final, during) = jax.lax.scan(
             step, carry, keys
         )
         returns = reinforcement.discounted_returns(
@@ -304,13 +305,13 @@ class MonteCarlo(_Tabular):
             truncated=over & ~terminated,
         )
         places = seen * table.shape[1] + actions
-        if self.first_visit:
-            counts = counts & _is_first(places, counts, table.size)
+        counts = during & _is_first(places, during, table.size) if self.first_visit else during
         visits, table = self._towards(state, places, returns, counts)
-        length = jnp.argmax(over | (jnp.arange(self.max_steps) == self.max_steps - 1)) + 1
-        total = jnp.sum(jnp.where(jnp.arange(self.max_steps) < length, rewards, 0))
         state = state.replace(step=state.step + 1, params=table, visits=visits)
-        return state, {"episode_return": one(total), "episode_length": one(length)}
+        return state, {
+            "episode_return": one(jnp.sum(jnp.where(during, rewards, 0))),
+            "episode_length": one(during.sum()),
+        }
 
     def _towards(
         self, state: TabularState, places: Array, returns: Array, counts: Bool[Array, "time"]
