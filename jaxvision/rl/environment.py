@@ -1,7 +1,7 @@
 """Environments as pure functions of a key, a state, an action and parameters."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
@@ -49,10 +49,12 @@ class Environment:
     (1.0, False, False)
     """
 
+    registered_name: ClassVar[str | None] = None
+
     @property
     def name(self) -> str:
         """What the environment is called."""
-        return type(self).__name__
+        return self.registered_name or type(self).__name__
 
     @property
     def default_params(self) -> Any:

@@ -30,6 +30,7 @@ def register(name: str) -> Callable[[Class], Class]:
         if name in _ENVIRONMENTS:
             raise ValueError(f"there is an environment {name!r} already")
         _ENVIRONMENTS[name] = cls
+        cls.registered_name = name
         return cls
 
     return decorate

@@ -6,6 +6,8 @@ transitions and any replay.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -111,8 +113,34 @@ class Expected:
         return optax.losses.huber_loss(errors, delta=self.huber), jnp.abs(errors)
 
 
+class _Distribution:
+    """What heads share whose loss is that of a distribution."""
+
+    def loss(
+        self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
+    ) -> tuple[Rows, Rows]:
+        """How far the distribution is from that of what was seen.
+
+        Args:
+            outputs: Of the network that learns, where the transitions begin.
+            rows: The transitions.
+            next_outputs: Of the target network, where they lead.
+            selector: The values by which the next action is chosen; None takes those of the target.
+
+        Returns:
+            One loss per row, which is its priority too.
+        """
+        step = (rows.actions, rows.rewards, rows.discounts)
+        losses = self._losses_of(outputs, *step, next_outputs, selector=selector)
+        return losses, losses
+
+    @property
+    def _losses_of(self) -> Callable[..., Rows]:
+        raise NotImplementedError
+
+
 @dataclasses.dataclass(frozen=True)
-class Categorical:
+class Categorical(_Distribution):
     """The distribution of the return over fixed points (C51).
 
     Attributes:
@@ -156,34 +184,13 @@ class Categorical:
         """
         return jax.nn.softmax(outputs, axis=-1) @ self.support
 
-    def loss(
-        self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
-    ) -> tuple[Rows, Rows]:
-        """The cross-entropy.
-
-        Args:
-            outputs: Of the network that learns, where the transitions begin.
-            rows: The transitions.
-            next_outputs: Of the target network, where they lead.
-            selector: The values by which the next action is chosen; None takes those of the target.
-
-        Returns:
-            One loss per row, which is its priority too.
-        """
-        losses = reinforcement.categorical_q_learning(
-            outputs,
-            rows.actions,
-            rows.rewards,
-            rows.discounts,
-            next_outputs,
-            self.support,
-            selector=selector,
-        )
-        return losses, losses
+    @property
+    def _losses_of(self) -> Callable[..., Rows]:
+        return functools.partial(reinforcement.categorical_q_learning, support=self.support)
 
 
 @dataclasses.dataclass(frozen=True)
-class Quantile:
+class Quantile(_Distribution):
     """Quantiles of the return (QR-DQN).
 
     Attributes:
@@ -213,27 +220,6 @@ class Quantile:
         """
         return outputs.mean(-1)
 
-    def loss(
-        self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
-    ) -> tuple[Rows, Rows]:
-        """The quantile regression loss.
-
-        Args:
-            outputs: Of the network that learns, where the transitions begin.
-            rows: The transitions.
-            next_outputs: Of the target network, where they lead.
-            selector: The values by which the next action is chosen; None takes those of the target.
-
-        Returns:
-            One loss per row, which is its priority too.
-        """
-        losses = reinforcement.quantile_q_learning(
-            outputs,
-            rows.actions,
-            rows.rewards,
-            rows.discounts,
-            next_outputs,
-            selector=selector,
-            kappa=self.kappa,
-        )
-        return losses, losses
+    @property
+    def _losses_of(self) -> Callable[..., Rows]:
+        return functools.partial(reinforcement.quantile_q_learning, kappa=self.kappa)

@@ -13,6 +13,28 @@ from jaxvision.rl.vector import StepResult, VectorEnv, select
 PyTree = Any
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Wrapper:
+    """A vector environment around another, which it leaves as it is where it says nothing."""
+
+    environments: VectorEnv
+
+    @property
+    def num_envs(self) -> int:
+        """How many environments there are."""
+        return self.environments.num_envs
+
+    @property
+    def observation_space(self) -> Space:
+        """What the observations of one can be."""
+        return self.environments.observation_space
+
+    @property
+    def action_space(self) -> Space:
+        """What the actions of one can be."""
+        return self.environments.action_space
+
+
 class StackState(flax.struct.PyTreeNode):
     """The environments, and the last frames of each."""
 
@@ -21,7 +43,7 @@ class StackState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FrameStack:
+class FrameStack(Wrapper):
     """Shows agents the last frames of an episode, along the channels, the newest last.
 
     Where an episode is younger, its first frame stands in for those that are missing.
@@ -32,7 +54,6 @@ class FrameStack:
     (32, 32, 4)
     """
 
-    environments: VectorEnv
     num_frames: int
 
     def __post_init__(self) -> None:
@@ -43,11 +64,6 @@ class FrameStack:
             raise ValueError(f"num_frames must be at least 1, got {self.num_frames}")
 
     @property
-    def num_envs(self) -> int:
-        """How many environments there are."""
-        return self.environments.num_envs
-
-    @property
     def observation_space(self) -> Space:
         """Images with the channels of all frames."""
         space = self.environments.observation_space
@@ -55,11 +71,6 @@ class FrameStack:
         if not isinstance(space, Box):
             raise ValueError(f"frames must be images, got {space}")
         return Box(space.low, space.high, (height, width, channels * self.num_frames), space.dtype)
-
-    @property
-    def action_space(self) -> Space:
-        """What the actions of one can be."""
-        return self.environments.action_space
 
     def reset(self, key: Key[Array, ""]) -> tuple[Array, StackState]:
         """Begins an episode in every environment.
@@ -109,7 +120,7 @@ class EpisodeState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class EpisodeStatistics:
+class EpisodeStatistics(Wrapper):
     """Adds `episode_return` and `episode_length` to the info: up to and with this step.
 
     >>> import jax
@@ -120,23 +131,6 @@ class EpisodeStatistics:
     >>> print(info["episode_return"])
     [1. 1.]
     """
-
-    environments: VectorEnv
-
-    @property
-    def num_envs(self) -> int:
-        """How many environments there are."""
-        return self.environments.num_envs
-
-    @property
-    def observation_space(self) -> Space:
-        """What the observations of one can be."""
-        return self.environments.observation_space
-
-    @property
-    def action_space(self) -> Space:
-        """What the actions of one can be."""
-        return self.environments.action_space
 
     def reset(self, key: Key[Array, ""]) -> tuple[Array, EpisodeState]:
         """Begins an episode in every environment.

@@ -48,11 +48,6 @@ class Acrobot(Environment):
     """
 
     @property
-    def name(self) -> str:
-        """What the environment is called."""
-        return "Acrobot-v1"
-
-    @property
     def default_params(self) -> AcrobotParams:
         """The constants as in Gymnasium."""
         return AcrobotParams()

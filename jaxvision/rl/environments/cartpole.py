@@ -48,11 +48,6 @@ class CartPole(Environment):
     """
 
     @property
-    def name(self) -> str:
-        """What the environment is called."""
-        return "CartPole-v1"
-
-    @property
     def default_params(self) -> CartPoleParams:
         """The constants as in Gymnasium."""
         return CartPoleParams()

@@ -44,11 +44,6 @@ class MountainCar(Environment):
     """
 
     @property
-    def name(self) -> str:
-        """What the environment is called."""
-        return "MountainCar-v0"
-
-    @property
     def default_params(self) -> MountainCarParams:
         """The constants as in Gymnasium."""
         return MountainCarParams()

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from jaxvision.rl.exploration import Rate, rate_at
 from jaxvision.rl.replay.priorities import Priorities
 from jaxvision.rl.replay.stream import Stream, Transitions
-from jaxvision.rl.replay.uniform import Places, check_capacity, make_stream
+from jaxvision.rl.replay.uniform import Places, Replay
 
 
 class PrioritizedState(flax.struct.PyTreeNode):
@@ -22,12 +22,10 @@ class PrioritizedState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class PrioritizedReplay:
+class PrioritizedReplay(Replay):
     """The last transitions of every environment, drawn by the error they had when last seen.
 
     Attributes:
-        capacity: How many transitions to hold, of all environments together. The ends of episodes
-            take a place each.
         alpha: How much errors count: 0 draws uniformly, 1 in proportion.
         beta: How much the weights of transitions make up for that, from 0 to 1; or a schedule of
             it over environment steps, which had best end at 1.
@@ -35,32 +33,15 @@ class PrioritizedReplay:
     Reference: Schaul et al., Prioritized experience replay, ICLR 2016, arXiv:1511.05952.
     """
 
-    capacity: int
     alpha: float = 0.6
     beta: Rate = 0.4
 
     def __post_init__(self) -> None:
-        check_capacity(self.capacity)
+        super().__post_init__()
         for name in ("alpha", "beta"):
             value = getattr(self, name)
             if not callable(value) and not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {value}")
-
-    def stream(self, envs: Any, *, num_frames: int, n_step: int, discount: float) -> Stream:
-        """What writes and reads the rings.
-
-        Args:
-            envs: The environments whose transitions are held.
-            num_frames: Of how many frames an observation consists.
-            n_step: Over how many steps a transition leads.
-            discount: gamma.
-
-        Returns:
-            The stream.
-        """
-        return make_stream(
-            self.capacity, envs, num_frames=num_frames, n_step=n_step, discount=discount
-        )
 
     def init(self, stream: Stream, observations: Array) -> PrioritizedState:
         """Begins with the first observations.

@@ -22,27 +22,19 @@ class Places(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class UniformReplay:
-    """The last transitions of every environment, drawn uniformly.
-
-    A transition holds its next observation, which is the final one where an episode ended, and
-    whether it *terminated*: one that was only truncated bootstraps.
+class Replay:
+    """What memories share: so much room, cut into rings, one for each environment.
 
     Attributes:
         capacity: How many transitions to hold, of all environments together. The ends of episodes
             take a place each.
-
-    >>> from jaxvision import rl
-    >>> envs = rl.vectorize("CartPole-v1", 2)
-    >>> stream = UniformReplay(1000).stream(envs, num_frames=1, n_step=1, discount=0.99)
-    >>> stream.slots
-    502
     """
 
     capacity: int
 
     def __post_init__(self) -> None:
-        check_capacity(self.capacity)
+        if self.capacity < 1:
+            raise ValueError(f"capacity must be at least 1 transition, got {self.capacity}")
 
     def stream(self, envs: Any, *, num_frames: int, n_step: int, discount: float) -> Stream:
         """What writes and reads the rings.
@@ -56,9 +48,24 @@ class UniformReplay:
         Returns:
             The stream.
         """
-        return make_stream(
-            self.capacity, envs, num_frames=num_frames, n_step=n_step, discount=discount
-        )
+        # Besides: the present, the end of an episode before it, and frames before the oldest.
+        slots = -(-self.capacity // envs.num_envs) + num_frames + 1
+        return Stream(envs.num_envs, slots, num_frames, n_step, discount)
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformReplay(Replay):
+    """The last transitions of every environment, drawn uniformly.
+
+    A transition holds its next observation, which is the final one where an episode ended, and
+    whether it *terminated*: one that was only truncated bootstraps.
+
+    >>> from jaxvision import rl
+    >>> envs = rl.vectorize("CartPole-v1", 2)
+    >>> stream = UniformReplay(1000).stream(envs, num_frames=1, n_step=1, discount=0.99)
+    >>> stream.slots
+    502
+    """
 
     def init(self, stream: Stream, observations: Array) -> StreamState:
         """Begins with the first observations.
@@ -130,29 +137,3 @@ class UniformReplay:
         """
         del stream, places, errors
         return state
-
-
-def make_stream(
-    capacity: int, envs: Any, *, num_frames: int, n_step: int, discount: float
-) -> Stream:
-    """Cuts a memory into rings, one for each environment.
-
-    Args:
-        capacity: Of all environments together.
-        envs: The environments.
-        num_frames: Of how many frames an observation consists.
-        n_step: Over how many steps a transition leads.
-        discount: gamma.
-
-    Returns:
-        What writes and reads the rings.
-    """
-    # Besides: the present, the end of an episode before it, and frames before the oldest.
-    slots = -(-capacity // envs.num_envs) + num_frames + 1
-    return Stream(envs.num_envs, slots, num_frames, n_step, discount)
-
-
-def check_capacity(capacity: int) -> None:
-    """Raises ValueError unless something can be held."""
-    if capacity < 1:
-        raise ValueError(f"capacity must be at least 1 transition, got {capacity}")
