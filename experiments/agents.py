@@ -119,6 +119,15 @@ def make_torso(settings: Settings, space: Any, **options: Any) -> Any:
     return rl.MLP(settings.hidden_sizes, **options)
 
 
+def make_actor_critic(settings: Settings, envs: rl.VectorEnv) -> rl.ActorCritic:
+    """A policy and its critic."""
+    space = envs.observation_space
+    actor = make_torso(settings, space)
+    # Small networks are better apart; convolutions cost too much to have twice.
+    critic = make_torso(settings, space) if isinstance(actor, rl.MLP) else None
+    return rl.ActorCritic(space, num_actions(envs), actor, critic)
+
+
 def make_optimizer(settings: Settings, updates: int) -> optax.GradientTransformation:
     """Adam, with clipping, for so many updates."""
     rate: Any = settings.learning_rate

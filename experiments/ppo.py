@@ -46,20 +46,11 @@ class Settings(agents.Settings):
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
     """The agent that the settings describe."""
-    space = envs.observation_space
-    torso = agents.make_torso(settings, space)
-    network = rl.ActorCritic(
-        space,
-        agents.num_actions(envs),
-        torso,
-        # Small networks are better apart; convolutions cost too much to have twice.
-        agents.make_torso(settings, space) if isinstance(torso, rl.MLP) else None,
-    )
     rollouts = settings.budget // (settings.num_steps * envs.num_envs)
     passes = settings.epochs * settings.minibatches if settings.algorithm == "ppo" else 1
     shared = {
         "envs": envs,
-        "network": network,
+        "network": agents.make_actor_critic(settings, envs),
         "optimizer": agents.make_optimizer(settings, rollouts * passes),
         "num_steps": settings.num_steps,
         "discount": settings.discount,

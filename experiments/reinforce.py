@@ -52,17 +52,9 @@ class Settings(agents.Settings):
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Reinforce:
     """The agent that the settings describe."""
-    space = envs.observation_space
-    torso = agents.make_torso(settings, space)
-    network = rl.ActorCritic(
-        space,
-        agents.num_actions(envs),
-        torso,
-        agents.make_torso(settings, space) if isinstance(torso, rl.MLP) else None,
-    )
     return rl.Reinforce(
         envs=envs,
-        network=network,
+        network=agents.make_actor_critic(settings, envs),
         optimizer=agents.make_optimizer(settings, settings.budget // envs.num_envs),
         discount=settings.discount,
         max_steps=settings.max_steps,

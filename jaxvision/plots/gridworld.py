@@ -59,27 +59,12 @@ def gridworld(
     axes = figure.add_subplot()
     colors = _style.ramp("#F4F8FB", _style.BLUE).with_extremes(bad=_style.INK)
     low, high = np.nanmin(values), np.nanmax(values)
-    axes.imshow(
-        np.ma.masked_invalid(values),
-        cmap=colors,
-        vmin=low,
-        vmax=high if high > low else low + 1,
-        interpolation="nearest",
-    )
-    ended = np.zeros(values.shape, bool) if terminal is None else np.asarray(terminal)
+    shares = (values - low) / (high - low if high > low else 1)
+    axes.imshow(np.ma.masked_invalid(shares), cmap=colors, vmin=0, vmax=1, interpolation="nearest")
     for row, column in np.argwhere(np.isfinite(values)).tolist():
-        share = (values[row, column] - low) / (high - low) if high > low else 0.0
-        ink = _style.text_color(colors(share))
-        axes.text(
-            column,
-            row,
-            f"{values[row, column]:.{decimals}f}",
-            ha="center",
-            va="center",
-            fontsize=_style.SMALL_SIZE,
-            color=ink,
-        )
-        if ended[row, column]:
+        ink = _style.text_color(colors(shares[row, column]))
+        _number(axes, row, column, f"{values[row, column]:.{decimals}f}", ink)
+        if terminal is not None and terminal[row, column]:
             _frame(axes, row, column)
         elif policy is not None:
             _arrows(axes, row, column, np.asarray(policy[row, column]), ink)
@@ -89,6 +74,12 @@ def gridworld(
     axes.grid(visible=True, color="white", linewidth=1.5)
     axes.spines[:].set_visible(False)
     return figure
+
+
+def _number(axes: "matplotlib.axes.Axes", row: int, column: int, text: str, color: str) -> None:
+    """What the middle of a cell says."""
+    size = _style.SMALL_SIZE
+    axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
 
 
 def _arrows(

@@ -6,11 +6,12 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
 from jaxvision import losses
-from jaxvision.rl.agent import Agent, Metrics, one
+from jaxvision.rl.agent import Agent
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
+from jaxvision.rl.learner import Metrics, one
 from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
 from jaxvision.rl.replay.stream import Stream, Transitions
 from jaxvision.rl.rollout import episode_metrics
@@ -85,9 +86,7 @@ class DQN(Agent):
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
         super().__post_init__()
-        for name in ("batch_size", "n_step", "learning_starts", "train_every", "target_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        self._check_counts("batch_size", "n_step", "learning_starts", "train_every", "target_every")
         if self.train_every % self.envs.num_envs:
             raise ValueError(
                 f"train_every={self.train_every} environment steps must be a multiple of the "
@@ -98,23 +97,6 @@ class DQN(Agent):
     def units_per_update(self) -> int:
         """How many environment steps, of all environments together, an update takes."""
         return self.train_every
-
-    def act(
-        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
-    ) -> Int[Array, "envs"]:
-        """Chooses the best actions.
-
-        Args:
-            params: Of the network, `state.params`.
-            observations: What the agent sees.
-            key: Not used.
-
-        Returns:
-            One action for each.
-        """
-        del key
-        values = self.head.values(self._outputs(params, observations))
-        return jnp.argmax(values, axis=-1).astype(jnp.int32)
 
     @property
     def _stream(self) -> Stream:
@@ -150,7 +132,7 @@ class DQN(Agent):
     def _explore(self, state: DQNState, key: Array, epsilon: Any) -> tuple[DQNState, Metrics]:
         """One step in every environment, and into the memory."""
         explore_key, env_key = jax.random.split(key)
-        values = self.head.values(self._outputs(state.params, state.observations))
+        values = self._scores(state.params, state.observations)
         actions = epsilon_greedy(explore_key, values, epsilon)
         observations, environments, rewards, terminated, truncated, info = self._envs.step(
             env_key, state.environments, actions
@@ -206,15 +188,14 @@ class DQN(Agent):
     def _loss(
         self, params: PyTree, target_params: PyTree, rows: Transitions
     ) -> tuple[Array, Array]:
-        outputs = self._outputs(params, rows.observations)
-        next_outputs = self._outputs(target_params, rows.next_observations)
+        outputs = self._apply(params, rows.observations)
+        next_outputs = self._apply(target_params, rows.next_observations)
         selector = None
         if self.double:
-            selector = self.head.values(self._outputs(params, rows.next_observations))
+            selector = self._scores(params, rows.next_observations)
             selector = jax.lax.stop_gradient(selector)
         values, errors = self.head.loss(outputs, rows, next_outputs, selector)
         return losses.weighted_mean(values, rows.weights), errors
 
-    def _outputs(self, params: PyTree, observations: Array) -> Array:
-        outputs: Any = self.network.apply(params, observations)
-        return outputs
+    def _scores(self, params: PyTree, observations: Array) -> Array:
+        return self.head.values(self._apply(params, observations))

@@ -1,18 +1,13 @@
 """Proximal policy optimization."""
 
 import dataclasses
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxvision.losses import reinforcement, weighted_mean
-from jaxvision.rl.actor_critic import A2C, ActorCriticState
-from jaxvision.rl.agent import Metrics
-from jaxvision.rl.rollout import Rows, check_parts, shuffled_parts
-
-PyTree = Any
+from jaxvision.rl.actor_critic import A2C
+from jaxvision.rl.rollout import Rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -20,8 +15,6 @@ class PPO(A2C):
     """PPO: actor-critic that goes through a rollout several times, in parts.
 
     Attributes:
-        epochs: How often it goes through a rollout.
-        minibatches: In how many parts.
         clip: How far the probability of an action may move, as a share of what it was.
         value_clip: How far a value may move; None lets it.
 
@@ -35,29 +28,6 @@ class PPO(A2C):
     minibatches: int = 4
     clip: float = 0.2
     value_clip: float | None = None
-
-    def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
-        super().__post_init__()
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got {self.epochs}")
-        check_parts(self.units_per_update, self.minibatches)
-
-    def _learn(
-        self, state: ActorCriticState, rows: Rows, key: Array
-    ) -> tuple[PyTree, PyTree, Metrics]:
-        orders = shuffled_parts(key, len(rows.actions), self.epochs, self.minibatches)
-
-        def update(
-            carry: tuple[PyTree, PyTree], order: Array
-        ) -> tuple[tuple[PyTree, PyTree], Metrics]:
-            part = jax.tree.map(lambda leaf: leaf[order], rows)
-            params, opt_state, metrics = self._learn_rows(*carry, part)
-            return (params, opt_state), metrics
-
-        carry = (state.params, state.opt_state)
-        (params, opt_state), metrics = jax.lax.scan(update, carry, orders)
-        return params, opt_state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
 
     def _policy_losses(self, logits: Array, rows: Rows) -> Array:
         center = weighted_mean(rows.advantages, rows.weights)

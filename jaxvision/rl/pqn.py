@@ -3,50 +3,24 @@
 import dataclasses
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
 from jaxvision import losses
 from jaxvision.losses import reinforcement
-from jaxvision.rl.agent import Agent, Metrics, one
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
+from jaxvision.rl.learner import Metrics, one
 from jaxvision.rl.replay import Transitions
-from jaxvision.rl.rollout import (
-    Position,
-    Rollout,
-    check_parts,
-    collect,
-    flat,
-    next_values,
-    shuffled_parts,
-)
+from jaxvision.rl.rollout import Position, Rollout, flat, next_values
+from jaxvision.rl.rollout_agent import RolloutAgent, RolloutState
 from jaxvision.rl.value_heads import Expected, ValueHead
 
 PyTree = Any
 
 
-class PQNState(flax.struct.PyTreeNode):
-    """Everything that changes while the agent learns.
-
-    Attributes:
-        step: Updates done so far.
-        params: Of the network.
-        opt_state: Of the optimizer.
-        position: Where the environments are.
-        key: What every random draw derives from.
-    """
-
-    step: Any
-    params: PyTree
-    opt_state: PyTree
-    position: Any
-    key: Any
-
-
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class PQN(Agent):
+class PQN(RolloutAgent):
     """Parallelised Q-network: Q-learning from rollouts of many environments.
 
     What memory and target network do for DQN, the many environments and a network with layer
@@ -55,9 +29,6 @@ class PQN(Agent):
     Attributes:
         network: Gives `(batch, actions, outputs)` for observations, as `QNetwork` does.
         head: How the outputs are read; one that is not `Expected` needs `lambda_=0`.
-        num_steps: Steps of each environment in a rollout.
-        epochs: How often an update goes through a rollout.
-        minibatches: In how many parts.
         lambda_: Of the returns that are learned.
         exploration: The probability of an action at random, or a schedule of it over environment
             steps.
@@ -67,7 +38,6 @@ class PQN(Agent):
     """
 
     head: ValueHead = dataclasses.field(default_factory=lambda: Expected(huber=None))
-    num_steps: int = 32
     epochs: int = 2
     minibatches: int = 4
     lambda_: float = 0.65
@@ -81,72 +51,20 @@ class PQN(Agent):
                 f"lambda-returns are numbers, and {type(self.head).__name__} learns distributions: "
                 f"use lambda_=0 (got {self.lambda_}), or the head Expected"
             )
-        for name in ("num_steps", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        check_parts(self.units_per_update, self.minibatches)
 
-    @property
-    def units_per_update(self) -> int:
-        """How many environment steps, of all environments together, an update takes."""
-        return self.num_steps * self.envs.num_envs
+    def _scores(self, params: PyTree, observations: Array) -> Array:
+        return self.head.values(self._apply(params, observations))
 
-    def act(
-        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
-    ) -> Int[Array, "envs"]:
-        """Chooses the best actions.
+    def _behave(self, state: RolloutState, observations: Array, key: Array) -> tuple[Array, Array]:
+        values = self._scores(state.params, observations)
+        return values, epsilon_greedy(key, values, self._epsilon(state))
 
-        Args:
-            params: Of the network, `state.params`.
-            observations: What the agent sees.
-            key: Not used.
+    def _epsilon(self, state: RolloutState) -> Any:
+        return rate_at(self.exploration, state.step * self.units_per_update)
 
-        Returns:
-            One action for each.
-        """
-        del key
-        return jnp.argmax(self._values(params, observations), axis=-1).astype(jnp.int32)
-
-    def _init(self, key: Key[Array, ""]) -> PQNState:
-        param_key, env_key, run_key = jax.random.split(key, 3)
-        observations, environments = self._envs.reset(env_key)
-        params = self.network.init(param_key, observations)
-        return PQNState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            opt_state=self.optimizer.init(params),
-            position=Position(environments, observations),
-            key=run_key,
-        )
-
-    def _update(self, state: PQNState) -> tuple[PQNState, Metrics]:
-        act_key, order_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        epsilon = rate_at(self.exploration, state.step * self.units_per_update)
-
-        def act(observations: Array, key: Array) -> tuple[Array, Array]:
-            values = self._values(state.params, observations)
-            return values, epsilon_greedy(key, values, epsilon)
-
-        position, rollout, metrics = collect(
-            self._envs, act, state.position, act_key, self.num_steps
-        )
-        rows = self._rows(state.params, rollout, position)
-        orders = shuffled_parts(order_key, len(rows.actions), self.epochs, self.minibatches)
-
-        def learn(
-            carry: tuple[PyTree, PyTree], order: Array
-        ) -> tuple[tuple[PyTree, PyTree], Array]:
-            part = jax.tree.map(lambda leaf: leaf[order], rows)
-            loss, gradients = jax.value_and_grad(self._loss)(carry[0], part)
-            return self._descend(*carry, gradients), loss
-
-        (params, opt_state), values = jax.lax.scan(learn, (state.params, state.opt_state), orders)
-        state = state.replace(
-            step=state.step + 1, params=params, opt_state=opt_state, position=position
-        )
-        value = rollout.scores.max(-1).mean()
-        measured = {"loss": one(values.mean()), "value": one(value), "epsilon": one(epsilon)}
-        return state, {**measured, **metrics}
+    def _measure(self, state: RolloutState, rollout: Rollout) -> Metrics:
+        best = rollout.scores.max(-1)
+        return {"value": one(best.mean()), "epsilon": one(self._epsilon(state))}
 
     def _rows(self, params: PyTree, rollout: Rollout, position: Position) -> Transitions:
         """What is learned of a rollout: towards lambda-returns, or one step ahead."""
@@ -157,7 +75,7 @@ class PQN(Agent):
             rewards = reinforcement.lambda_returns(
                 rewards,
                 discounts,
-                next_values(lambda x: self._values(params, x).max(-1), rollout, position, best),
+                next_values(lambda x: self._scores(params, x).max(-1), rollout, position, best),
                 lambda_=self.lambda_,
                 truncated=rollout.truncated,
             )
@@ -172,18 +90,12 @@ class PQN(Agent):
         )
         return jax.tree.map(flat, rows)
 
-    def _loss(self, params: PyTree, rows: Transitions) -> Array:
-        outputs = self._outputs(params, rows.observations)
+    def _loss(self, params: PyTree, rows: Transitions) -> tuple[Array, Metrics]:
+        outputs = self._apply(params, rows.observations)
         if self.lambda_:
             following = jnp.zeros_like(outputs)
         else:
-            following = jax.lax.stop_gradient(self._outputs(params, rows.next_observations))
+            following = jax.lax.stop_gradient(self._apply(params, rows.next_observations))
         values, _ = self.head.loss(outputs, rows, following, None)
-        return losses.weighted_mean(values, rows.weights)
-
-    def _outputs(self, params: PyTree, observations: Array) -> Array:
-        outputs: Any = self.network.apply(params, observations)
-        return outputs
-
-    def _values(self, params: PyTree, observations: Array) -> Array:
-        return self.head.values(self._outputs(params, observations))
+        loss = losses.weighted_mean(values, rows.weights)
+        return loss, {"loss": one(loss)}

@@ -6,10 +6,11 @@ from typing import Any, ClassVar, Literal, get_args
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jaxvision.losses import reinforcement, weighted_mean
-from jaxvision.rl.agent import Agent, Metrics, one
+from jaxvision.rl.agent import Agent
+from jaxvision.rl.learner import Metrics, one
 from jaxvision.rl.rollout import flat
 from jaxvision.rl.vector import select
 
@@ -101,33 +102,15 @@ class Reinforce(Agent):
                 "the critic learns what follows a state: use reward_to_go=True with the baseline "
                 "'learned', or the baseline 'constant'"
             )
-        if self.max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1, got {self.max_steps}")
+        self._check_counts("max_steps")
 
     unit: ClassVar[str] = "episodes"
+    has_policy: ClassVar[bool] = True
 
     @property
     def units_per_update(self) -> int:
         """One episode in every environment."""
         return self.envs.num_envs
-
-    def act(
-        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
-    ) -> Int[Array, "envs"]:
-        """Chooses actions by the policy.
-
-        Args:
-            params: Of the network, `state.params`.
-            observations: What the agent sees.
-            key: Draws from the policy; None takes the most probable action.
-
-        Returns:
-            One action for each.
-        """
-        logits: Any = self.network.apply(params, observations, method="policy")
-        if key is None:
-            return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        return jax.random.categorical(key, logits).astype(jnp.int32)
 
     def play(self, params: PyTree, key: Key[Array, ""]) -> Episodes:
         """Plays an episode in every environment, from its beginning.
@@ -141,29 +124,14 @@ class Reinforce(Agent):
         """
         begin_key, run_key = jax.random.split(key)
         observations, environments = self.envs.reset(begin_key)
-        count = self.envs.num_envs
+        no = jnp.zeros(self.envs.num_envs, bool)
+        Carry = tuple[Array, Array, PyTree, Array, Episodes]
 
-        def empty(leaf: Array) -> Array:
-            return jnp.zeros((self.max_steps, *leaf.shape), leaf.dtype)
-
-        zeros, no = jnp.zeros(count, jnp.float32), jnp.zeros(count, bool)
-        log = Episodes(
-            observations=empty(observations),
-            actions=empty(jnp.zeros(count, jnp.int32)),
-            rewards=empty(zeros),
-            terminated=empty(no),
-            truncated=empty(no),
-            weights=empty(zeros),
-            final_observations=observations,
-        )
-
-        def going_on(carry: tuple[Array, Array, PyTree, Array, Episodes]) -> Array:
+        def going_on(carry: Carry) -> Array:
             time, _, _, ended, _ = carry
             return (time < self.max_steps) & ~ended.all()
 
-        def step(
-            carry: tuple[Array, Array, PyTree, Array, Episodes],
-        ) -> tuple[Array, Array, PyTree, Array, Episodes]:
+        def step(carry: Carry) -> Carry:
             time, observations, environments, ended, log = carry
             act_key, env_key = jax.random.split(jax.random.fold_in(run_key, time))
             actions = self.act(params, observations, act_key)
@@ -184,7 +152,7 @@ class Reinforce(Agent):
             )
             return time + 1, following, environments, ended | terminated | truncated, log
 
-        carry = (jnp.int32(0), observations, environments, no, log)
+        carry = (jnp.int32(0), observations, environments, no, self._no_steps(observations))
         return jax.lax.while_loop(going_on, step, carry)[-1]
 
     def advantages(
@@ -235,7 +203,7 @@ class Reinforce(Agent):
         """
 
         def surrogate(params: PyTree, episode: Episodes, advantages: Array) -> Array:
-            logits: Any = self.network.apply(params, episode.observations, method="policy")
+            logits = self._scores(params, episode.observations)
             losses = reinforcement.policy_gradient(logits, episode.actions, advantages)
             return -jnp.sum(jnp.where(episode.weights > 0, losses, 0))
 
@@ -243,6 +211,19 @@ class Reinforce(Agent):
         each = jax.vmap(jax.grad(surrogate), in_axes=(None, 1, 1))(params, along_time, advantages)
         return jnp.concatenate(
             [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(each)], axis=1
+        )
+
+    def _no_steps(self, observations: Array) -> Episodes:
+        """Episodes of which nothing has happened yet."""
+        shape = (self.max_steps, self.envs.num_envs)
+        return Episodes(
+            observations=jnp.zeros((self.max_steps, *observations.shape), observations.dtype),
+            actions=jnp.zeros(shape, jnp.int32),
+            rewards=jnp.zeros(shape),
+            terminated=jnp.zeros(shape, bool),
+            truncated=jnp.zeros(shape, bool),
+            weights=jnp.zeros(shape),
+            final_observations=observations,
         )
 
     def _init(self, key: Key[Array, ""]) -> ReinforceState:
@@ -290,8 +271,7 @@ class Reinforce(Agent):
     def _loss(
         self, params: PyTree, episodes: Episodes, advantages: Array, to_go: Array
     ) -> tuple[Array, Metrics]:
-        outputs: Any = self.network.apply(params, flat(episodes.observations))
-        logits, values = outputs
+        logits, values = self._apply(params, flat(episodes.observations))
         weights = flat(episodes.weights)
         # Steps after the end are not looked at: what is there may be anything.
         losses = reinforcement.policy_gradient(logits, flat(episodes.actions), flat(advantages))
@@ -306,6 +286,8 @@ class Reinforce(Agent):
             metrics["value_loss"] = one(value_loss)
         return loss, {"loss": one(loss), **metrics}
 
+    def _scores(self, params: PyTree, observations: Array) -> Array:
+        return self._apply(params, observations, "policy")
+
     def _values(self, params: PyTree, observations: Array) -> Array:
-        values: Any = self.network.apply(params, observations, method="values")
-        return values
+        return self._apply(params, observations, "values")

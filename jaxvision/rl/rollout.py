@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision.losses import reinforcement
-from jaxvision.rl.agent import Metrics
+from jaxvision.rl.learner import Metrics
 from jaxvision.rl.wrappers import EpisodeStatistics
 
 PyTree = Any
@@ -209,22 +209,6 @@ def make_rows(
         weights=rollout.valid.astype(jnp.float32),
     )
     return jax.tree.map(flat, rows)
-
-
-def check_parts(count: int, parts: int) -> None:
-    """Makes sure that a rollout divides into parts.
-
-    Args:
-        count: Its rows.
-        parts: How many parts.
-
-    Raises:
-        ValueError: It does not.
-    """
-    if parts < 1 or count % parts:
-        raise ValueError(
-            f"a rollout of {count} environment steps does not divide into {parts} equal minibatches"
-        )
 
 
 def shuffled_parts(

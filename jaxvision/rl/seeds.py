@@ -7,8 +7,9 @@ from typing import Any
 import jax
 from jaxtyping import Array, Key
 
+from jaxvision.rl.learner import Metrics
+
 PyTree = Any
-Metrics = dict[str, tuple[Array, Array]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

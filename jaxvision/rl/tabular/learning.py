@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision.losses import reinforcement
-from jaxvision.rl.agent import Metrics, one
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
+from jaxvision.rl.learner import Learner, Metrics, one
 from jaxvision.rl.rollout import episode_metrics
 from jaxvision.rl.spaces import Discrete
 from jaxvision.rl.vector import vectorize
@@ -45,20 +45,18 @@ class TabularState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class _Tabular:
+class _Tabular(Learner):
     """What agents with a table share.
 
     Attributes:
         environment: With discrete observations and actions.
         params: Its constants; None takes its default.
-        discount: gamma.
         learning_rate: The share of the error by which a value moves, a schedule of it over updates,
             or None for one over the number of visits: a value is then the mean of its targets.
         exploration: The probability of an action at random, or a schedule of it over updates.
         policy: The probability of every action in every state, to be evaluated as it is; None
             explores and takes what is best so far.
         initial: The values to begin with; high ones make an agent curious.
-        updates_per_step: Updates in one step of the agent.
     """
 
     environment: Any
@@ -70,28 +68,22 @@ class _Tabular:
     initial: float = 0.0
     updates_per_step: int = 1_000
 
-    unit: ClassVar[str] = "environment steps"
-
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
+        super().__post_init__()
         states, actions = self._shape
         if self.policy is not None and self.policy.shape != (states, actions):
             raise ValueError(
                 f"the policy must have a row for each of {states} states and a column for each of "
                 f"{actions} actions, got shape {self.policy.shape}"
             )
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"discount must be in [0, 1], got {self.discount}")
 
-    def init(self, key: Key[Array, ""]) -> TabularState:
-        """Begins an episode with a table of `initial`.
+    @property
+    def units_per_update(self) -> int:
+        """One action, or one episode."""
+        return 1
 
-        Args:
-            key: What all that is random derives from.
-
-        Returns:
-            The state.
-        """
+    def _init(self, key: Array) -> TabularState:
         env_key, act_key, run_key = jax.random.split(key, 3)
         observations, environments = self._envs.reset(env_key)
         table = jnp.full(self._shape, self.initial, float)
@@ -104,24 +96,6 @@ class _Tabular:
             action=self._choose(act_key, table, observations[0], jnp.int32(0)),
             key=run_key,
         )
-
-    def __call__(self, state: TabularState, batch: None = None) -> tuple[TabularState, Metrics]:
-        """Acts and learns.
-
-        Args:
-            state: The state.
-            batch: None; the agent makes its own experience.
-
-        Returns:
-            The state, and metrics.
-        """
-        del batch
-
-        def body(state: TabularState, _: None) -> tuple[TabularState, Metrics]:
-            return self._update(state)
-
-        state, metrics = jax.lax.scan(body, state, None, self.updates_per_step)
-        return state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
 
     def act(
         self, params: Table, observations: Int[Array, "envs"], key: Key[Array, ""] | None = None
@@ -139,24 +113,6 @@ class _Tabular:
         del key
         return jnp.argmax(params[observations], axis=-1).astype(jnp.int32)
 
-    def describe(self) -> dict[str, Any]:
-        """What `settings.json` keeps of this step.
-
-        Returns:
-            The kind of agent, and its numbers.
-        """
-        numbers = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if isinstance(getattr(self, field.name), bool | int | float | str | None)
-        }
-        return {"task": type(self).__name__.lower(), **numbers}
-
-    @property
-    def units_per_step(self) -> int:
-        """How many of its `unit` a step of the agent takes."""
-        return self.updates_per_step
-
     @functools.cached_property  # `vectorize` traces a step to check it
     def _envs(self) -> EpisodeStatistics:
         return EpisodeStatistics(vectorize(self.environment, 1, self.params))
@@ -170,9 +126,6 @@ class _Tabular:
                 raise ValueError(f"a table needs discrete observations and actions, got {space}")
         states, actions = (int(space.n) for space in spaces if isinstance(space, Discrete))
         return states, actions
-
-    def _update(self, state: TabularState) -> tuple[TabularState, Metrics]:
-        raise NotImplementedError
 
     def _choose(self, key: Array, table: Table, observation: Array, step: Array) -> Array:
         """An action of the policy that is followed."""

@@ -1,0 +1,108 @@
+"""What everything that learns from experience shares: many updates in one program."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+PyTree = Any
+Metrics = dict[str, tuple[Array, Array]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Learner:
+    """A step `(state, None) -> (state, metrics)` of `updates_per_step` updates.
+
+    A subclass has `_init`, `_update` and `units_per_update`.
+
+    Attributes:
+        discount: gamma.
+        updates_per_step: Updates in one step: the more, the less time goes between programs, and
+            the longer until a log or a checkpoint can be written.
+    """
+
+    discount: float = 0.99
+    updates_per_step: int = 10
+
+    unit: ClassVar[str] = "environment steps"
+    """What its experience is counted in: steps of all environments together, or episodes."""
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        if not 0 <= self.discount <= 1:
+            raise ValueError(f"discount must be in [0, 1], got {self.discount}")
+        self._check_counts("updates_per_step")
+
+    @property
+    def units_per_update(self) -> int:
+        """How many of its `unit` an update takes."""
+        raise NotImplementedError
+
+    @property
+    def units_per_step(self) -> int:
+        """How many of its `unit` a step takes."""
+        return self.updates_per_step * self.units_per_update
+
+    def init(self, key: Key[Array, ""]) -> PyTree:
+        """Draws parameters, and begins.
+
+        Args:
+            key: Draws the parameters, and all that is drawn later.
+
+        Returns:
+            The state; it has `params`, `step` and `key` among others.
+        """
+        return jax.jit(self._init)(key)
+
+    def __call__(self, state: PyTree, batch: None = None) -> tuple[PyTree, Metrics]:
+        """Acts and learns.
+
+        Args:
+            state: The state.
+            batch: None; experience is made here.
+
+        Returns:
+            The state, and metrics.
+        """
+        del batch
+
+        def body(state: PyTree, _: None) -> tuple[PyTree, Metrics]:
+            return self._update(state)
+
+        state, metrics = jax.lax.scan(body, state, None, self.updates_per_step)
+        return state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
+
+    def describe(self) -> dict[str, Any]:
+        """What `settings.json` keeps of this step.
+
+        Returns:
+            The kind of agent, and its numbers.
+        """
+        numbers = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if isinstance(getattr(self, field.name), bool | int | float | str | None)
+        }
+        return {"task": type(self).__name__.lower(), **numbers}
+
+    def _init(self, key: Array) -> PyTree:
+        raise NotImplementedError
+
+    def _update(self, state: PyTree) -> tuple[PyTree, Metrics]:
+        raise NotImplementedError
+
+    def _check_counts(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def one(value: Any) -> tuple[Array, Array]:
+    """A number as a metric that counts once.
+
+    >>> one(3.0)[1].item()
+    1.0
+    """
+    return jnp.asarray(value, jnp.float32), jnp.ones(())

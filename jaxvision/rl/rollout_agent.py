@@ -1,0 +1,132 @@
+"""Agents that learn from rollouts, and forget them."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxvision.rl.agent import Agent
+from jaxvision.rl.learner import Metrics
+from jaxvision.rl.rollout import Position, Rollout, collect, shuffled_parts
+
+PyTree = Any
+
+
+class RolloutState(flax.struct.PyTreeNode):
+    """Everything that changes while the agent learns.
+
+    Attributes:
+        step: Rollouts done so far.
+        params: Of the network.
+        opt_state: Of the optimizer.
+        position: Where the environments are.
+        key: What every random draw derives from.
+    """
+
+    step: Any
+    params: PyTree
+    opt_state: PyTree
+    position: Any
+    key: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class RolloutAgent(Agent):
+    """An update is a rollout of all environments, and steps along gradients of its parts.
+
+    A subclass has `_behave`, `_rows`, `_loss` and `_scores`.
+
+    Attributes:
+        num_steps: Steps of each environment in a rollout.
+        epochs: How often an update goes through a rollout, in another order each time.
+        minibatches: In how many parts.
+    """
+
+    num_steps: int = 32
+    epochs: int = 1
+    minibatches: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        super().__post_init__()
+        self._check_counts("num_steps", "epochs", "minibatches")
+        if self.units_per_update % self.minibatches:
+            raise ValueError(
+                f"a rollout of {self.units_per_update} environment steps does not divide into "
+                f"{self.minibatches} equal minibatches"
+            )
+
+    @property
+    def units_per_update(self) -> int:
+        """How many environment steps, of all environments together, an update takes."""
+        return self.num_steps * self.envs.num_envs
+
+    def _init(self, key: Array) -> RolloutState:
+        param_key, env_key, run_key = jax.random.split(key, 3)
+        observations, environments = self._envs.reset(env_key)
+        params = self.network.init(param_key, observations)
+        return RolloutState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=self.optimizer.init(params),
+            position=Position(environments, observations),
+            key=run_key,
+        )
+
+    def _update(self, state: RolloutState) -> tuple[RolloutState, Metrics]:
+        act_key, learn_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        position, rollout, metrics = collect(
+            self._envs,
+            functools.partial(self._behave, state),
+            state.position,
+            act_key,
+            self.num_steps,
+        )
+        rows = self._rows(state.params, rollout, position)
+        params, opt_state, learned = self._learn(state, rows, learn_key)
+        metrics = {**learned, **self._measure(state, rollout), **metrics}
+        state = state.replace(
+            step=state.step + 1, params=params, opt_state=opt_state, position=position
+        )
+        return state, metrics
+
+    def _learn(
+        self, state: RolloutState, rows: PyTree, key: Array
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        """Goes through the rows; gives parameters, state of the optimizer, and metrics."""
+
+        def learn(carry: tuple[PyTree, PyTree], part: PyTree) -> tuple[PyTree, Metrics]:
+            gradients, metrics = jax.grad(self._loss, has_aux=True)(carry[0], part)
+            return self._descend(*carry, gradients), metrics
+
+        carry = (state.params, state.opt_state)
+        if self.epochs == self.minibatches == 1:
+            carry, metrics = learn(carry, rows)
+            return *carry, metrics
+        carry, metrics = jax.lax.scan(
+            lambda carry, order: learn(carry, jax.tree.map(lambda leaf: leaf[order], rows)),
+            carry,
+            shuffled_parts(key, self.units_per_update, self.epochs, self.minibatches),
+        )
+        return *carry, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
+
+    def _behave(self, state: RolloutState, observations: Array, key: Array) -> tuple[Array, Array]:
+        """The scores of all actions, and the actions to take while learning."""
+        raise NotImplementedError
+
+    def _rows(self, params: PyTree, rollout: Rollout, position: Position) -> PyTree:
+        """What is learned from: rows of all steps of all environments."""
+        raise NotImplementedError
+
+    def _loss(self, params: PyTree, rows: PyTree) -> tuple[Array, Metrics]:
+        """What falls."""
+        raise NotImplementedError
+
+    def _measure(self, state: RolloutState, rollout: Rollout) -> Metrics:
+        """What else is worth a line in the log."""
+        del state, rollout
+        return {}
