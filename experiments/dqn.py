@@ -1,7 +1,7 @@
 """Trains a Q-network from replayed transitions, or from many environments at once (PQN).
 
     python experiments/dqn.py
-    python experiments/dqn.py --double --dueling --n-step 3 --prioritized --head categorical
+    python experiments/dqn.py --double --dueling --prioritized --head categorical
     python experiments/dqn.py --algorithm pqn --num-envs 32
 
 Options go together in any way. Started again with the same command, a run that was cut off goes on
@@ -28,7 +28,6 @@ class Settings(agents.Settings):
     environment: str = "CartPole-v1"
     num_envs: int = 10
     hidden_sizes: tuple[int, ...] = (120, 84)
-    anneal: bool = False
     clip_norm: float | None = 10.0
 
     algorithm: Literal["dqn", "pqn"] = "dqn"
@@ -47,7 +46,7 @@ class Settings(agents.Settings):
     """Heads apart for the state and for actions."""
     double: bool = False
     """Let the network that learns choose the next action (DQN)."""
-    n_step: int = 1
+    n_step: int = 3
     """Over how many rewards a transition leads (DQN)."""
     prioritized: bool = False
     """Draw transitions by what there is to learn from them (DQN)."""
@@ -56,7 +55,7 @@ class Settings(agents.Settings):
     beta: float = 0.4
     """How much weights make up for it at first; all at the end."""
 
-    capacity: int = 10_000
+    capacity: int = 50_000
     """Transitions in memory (DQN)."""
     batch_size: int = 128
     """Transitions in an update (DQN)."""
@@ -64,7 +63,7 @@ class Settings(agents.Settings):
     """Environment steps before the first update (DQN)."""
     train_every: int = 10
     """Environment steps between updates (DQN)."""
-    target_every: int = 50
+    target_every: int = 200
     """Updates between copies to the target network (DQN)."""
     num_steps: int = 32
     """Steps of each environment in a rollout (PQN)."""

@@ -35,7 +35,9 @@ class Settings(agents.Settings):
     lambda_: float = 0.95
     """How much longer sums of rewards count in advantages."""
     clip: float = 0.2
-    """How far the probability of an action may move in an update."""
+    """How far the probability of an action may move in an update, as a share of what it was."""
+    value_clip: float | None = 0.2
+    """How far the critic may move in an update, in units of the return; None lets it."""
     entropy_weight: float = 0.01
     """What keeps the policy from settling early."""
     value_weight: float = 0.5
@@ -62,7 +64,11 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
     if settings.algorithm == "a2c":
         return rl.A2C(**shared)
     return rl.PPO(
-        **shared, epochs=settings.epochs, minibatches=settings.minibatches, clip=settings.clip
+        **shared,
+        epochs=settings.epochs,
+        minibatches=settings.minibatches,
+        clip=settings.clip,
+        value_clip=settings.value_clip,
     )
 
 
