@@ -162,7 +162,7 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
     if settings.figures:
         figure = plots.learning_curves_by_seed(
             [_of_interest(lines) for lines in histories],
-            title=settings.environment,
+            title=f"{type(agent).__name__} on {settings.environment}",
             x=agent.unit,
         )
         plots.save(figure, folder / "learning_curves.png")

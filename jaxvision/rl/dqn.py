@@ -16,6 +16,7 @@ from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
 from jaxvision.rl.replay.stream import Stream, Transitions
 from jaxvision.rl.rollout import episode_metrics
 from jaxvision.rl.value_heads import Expected, ValueHead
+from jaxvision.rl.wrappers import frames_in
 
 PyTree = Any
 
@@ -102,7 +103,7 @@ class DQN(Agent):
     def _stream(self) -> Stream:
         return self.replay.stream(
             self.envs,
-            num_frames=getattr(self.envs, "num_frames", 1),
+            num_frames=frames_in(self.envs),
             n_step=self.n_step,
             discount=self.discount,
         )

@@ -12,6 +12,7 @@ from PIL import Image
 from jaxvision._files import writing
 from jaxvision.rl.evaluation import Policy
 from jaxvision.rl.vector import VectorEnv
+from jaxvision.rl.wrappers import Wrapper
 
 PyTree = Any
 Frames = UInt8[np.ndarray, "time height width 3"]
@@ -37,11 +38,13 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
     (2, 220, 200, 3)
     """
     inner: Any = envs
-    while hasattr(inner, "environments"):
+    while isinstance(inner, Wrapper):
         inner, state = inner.environments, state.environments
-    if not hasattr(inner, "environment"):
-        raise ValueError(f"{type(inner).__name__} cannot be drawn: it is not written in JAX")
-    return jax.vmap(lambda one: inner.environment.render(one, inner.params))(state)
+    environment: Any = getattr(inner, "environment", None)
+    if not hasattr(environment, "render"):
+        name = type(inner if environment is None else environment).__name__
+        raise ValueError(f"{name} cannot be drawn: it has no render(state, params) written in JAX")
+    return jax.vmap(lambda one: environment.render(one, inner.params))(state)
 
 
 def film(
@@ -59,8 +62,10 @@ def film(
         The images, from the first state to that before the last action, and the return.
 
     Raises:
-        ValueError: There are several environments, or they cannot be drawn.
+        ValueError: There are several environments, they cannot be drawn, or there are no steps.
     """
+    if max_steps < 1:
+        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     if envs.num_envs != 1:
         raise ValueError(f"an episode to look at needs one environment, got {envs.num_envs}")
 
@@ -96,8 +101,13 @@ def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: flo
         frames_per_second: How fast it runs; viewers know hundredths of a second.
 
     Raises:
-        ValueError: The name ends otherwise.
+        ValueError: The name ends otherwise, there are no images, or they do not move.
     """
+    if not len(frames) or not frames_per_second > 0:
+        raise ValueError(
+            "a film needs images, and a positive number of them a second, got "
+            f"{len(frames)} and {frames_per_second}"
+        )
     first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)
     with _file(path, ".gif") as file:
         first.save(
@@ -119,8 +129,10 @@ def save_strip(frames: Frames, path: str | pathlib.Path, *, count: int = 8) -> N
         count: How many.
 
     Raises:
-        ValueError: The name ends otherwise.
+        ValueError: The name ends otherwise, or there are no images.
     """
+    if not len(frames) or count < 1:
+        raise ValueError(f"a strip needs images, got {count} of {len(frames)}")
     chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
     gap = np.full((frames.shape[1], 4, 3), 255, np.uint8)
     pieces: Sequence[np.ndarray] = [piece for index in chosen for piece in (frames[index], gap)]

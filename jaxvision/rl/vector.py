@@ -161,8 +161,7 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
     >>> observations.shape
     (3, 4)
     """
-    if num_envs < 1:
-        raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+    check_num_envs(num_envs)
     if isinstance(environment, str):
         if params is not None:
             raise ValueError(f"params are those of an environment; {environment!r} is only a name")
@@ -170,7 +169,7 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
     elif options:
         raise ValueError(f"{', '.join(options)}: options are for an environment given by its name")
     if params is None:
-        params = environment.default_params
+        params = getattr(environment, "default_params", None)
     _check_step(environment, params)
     return Vectorized(environment, params, num_envs)
 
@@ -197,15 +196,32 @@ def select(chosen: Bool[Array, "envs"], new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(mix, new, old)
 
 
+def check_num_envs(num_envs: int) -> None:
+    """Makes sure that there are environments.
+
+    Args:
+        num_envs: How many.
+
+    Raises:
+        ValueError: There are none, or it is no whole number.
+    """
+    if not isinstance(num_envs, int) or num_envs < 1:
+        raise ValueError(f"num_envs must be a whole number, at least 1, got {num_envs}")
+
+
 def _check_step(environment: Any, params: Any) -> None:
     """Tells an environment of another interface before it fails deep inside a program."""
+    name = type(environment).__name__
+    if isinstance(environment, type) or not hasattr(environment, "step"):
+        raise ValueError(
+            f"environment must be a name, or an object with reset and step, got {environment!r}"
+        )
 
     def one_step(key: Key[Array, ""]) -> Any:
         _, state = environment.reset(key, params)
         return environment.step(key, state, jnp.int32(0), params)
 
     result = jax.eval_shape(one_step, jax.random.key(0))
-    name = type(environment).__name__
     if len(result) != 6 or "final_observation" not in result[5]:
         raise ValueError(
             f"a step of {name} gives {len(result)} values; it must give (observation, state, "

@@ -10,8 +10,6 @@ from jaxtyping import Array, Int, Key
 from jaxvision.rl.spaces import Box, Space
 from jaxvision.rl.vector import StepResult, VectorEnv, select
 
-PyTree = Any
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Wrapper:
@@ -103,12 +101,31 @@ class FrameStack(Wrapper):
         )
         channels = frame.shape[-1]
         final = jnp.concatenate([state.frames[..., channels:], info["final_observation"]], axis=-1)
-        frames = select(terminated | truncated, self._first(frame), final)
+        first = terminated | truncated | ~info.get("valid", jnp.ones_like(terminated))
+        frames = select(first, self._first(frame), final)
         info = {**info, "final_observation": final}
         return frames, StackState(inner, frames), rewards, terminated, truncated, info
 
     def _first(self, frame: Array) -> Array:
         return jnp.tile(frame, (*[1] * (frame.ndim - 1), self.num_frames))
+
+
+def frames_in(envs: VectorEnv) -> int:
+    """Of how many frames, stacked along the channels, an observation consists.
+
+    Args:
+        envs: The environments, with wrappers around them or not.
+
+    Returns:
+        The number; 1 if nothing is stacked.
+
+    >>> from jaxvision.rl import vectorize
+    >>> frames_in(EpisodeStatistics(FrameStack(vectorize("Pong", 2, size=32), 4)))
+    4
+    """
+    if isinstance(envs, FrameStack):
+        return envs.num_frames
+    return frames_in(envs.environments) if isinstance(envs, Wrapper) else 1
 
 
 class EpisodeState(flax.struct.PyTreeNode):
@@ -163,8 +180,9 @@ class EpisodeStatistics(Wrapper):
         )
         over = terminated | truncated
         valid = info.get("valid", jnp.ones_like(over))
-        returns = state.returns + jnp.where(valid, rewards, 0)
-        lengths = state.lengths + valid
+        # Where a row is no transition, nothing has happened yet in an episode that begins.
+        returns = jnp.where(valid, state.returns + rewards, 0).astype(state.returns.dtype)
+        lengths = jnp.where(valid, state.lengths + 1, 0)
         info = {**info, "episode_return": returns, "episode_length": lengths}
         state = EpisodeState(inner, jnp.where(over, 0, returns), jnp.where(over, 0, lengths))
         return observations, state, rewards, terminated, truncated, info

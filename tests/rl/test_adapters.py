@@ -81,17 +81,73 @@ def test_agents_learn_of_rows_that_count(kind, name):
         assert jump.max() < 0.7  # no row leads from the end of an episode to a new beginning
 
 
-def test_a_run_that_goes_on_begins_new_episodes(tmp_path):
+@pytest.mark.parametrize("name", ["NextStep", "SameStep"])
+def test_a_run_that_goes_on_begins_new_episodes(tmp_path, name):
+    """No row leads from where the checkpoint was to where the environments are."""
+
     def fit(num_steps):
-        begun = agents.make("ppo", cartpoles(MODES["NextStep"], 2))
-        agent = agents.make("ppo", cartpoles(MODES["NextStep"], 2))  # whose environments are not
-        state = begun.init(jax.random.key(0))
-        return train.fit(agent, state, None, num_steps=num_steps, run_dir=tmp_path)
+        agent = agents.make("dqn", cartpoles(MODES[name], 2))
+        state = agent.init(jax.random.key(0))
+        return agent, train.fit(agent, state, None, num_steps=num_steps, run_dir=tmp_path)
 
     fit(2)
-    result = fit(4)
+    agent, result = fit(4)
     assert result.step == 4
-    assert np.isfinite(result.history[-1]["loss"])
+    rows, _ = agent.replay.sample(agent._stream, result.state.replay, jax.random.key(0), 500, 0)
+    counts = np.asarray(rows.weights) > 0
+    moved = np.asarray(rows.next_observations)[:, 0] - np.asarray(rows.observations)[:, 0]
+    # The cart goes by its velocity: a jump to another episode would not.
+    expected = 0.02 * np.asarray(rows.observations)[:, 1]
+    np.testing.assert_allclose(moved[counts], expected[counts], atol=1e-6)
+
+
+def test_environments_that_somebody_else_reset_begin_anew():
+    envs = rl.EpisodeStatistics(cartpoles(MODES["SameStep"], 2))
+    actions = jnp.zeros(2, jnp.int32)
+    _, state = envs.reset(jax.random.key(0))
+    for _ in range(3):
+        _, state, *_, info = envs.step(jax.random.key(0), state, actions)
+    assert info["valid"].all()
+    assert info["episode_length"].tolist() == [3, 3]
+    envs.reset(jax.random.key(1))
+    observations, state, rewards, *_, info = envs.step(jax.random.key(0), state, actions)
+    assert not info["valid"].any()
+    assert not rewards.any()
+    assert info["episode_length"].tolist() == [0, 0]
+    np.testing.assert_array_equal(observations, info["final_observation"])
+    *_, info = envs.step(jax.random.key(0), state, actions)
+    assert info["valid"].all()
+    assert info["episode_length"].tolist() == [1, 1]
+
+
+class Doubles(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float64)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return np.array([0.25, -0.25]), {}
+
+    def step(self, action):
+        return np.array([0.5, -0.5]), 1.0, False, False, {}
+
+
+def test_observations_of_64_bits():
+    vector = gymnasium.vector.SyncVectorEnv([Doubles] * 2)
+    envs = rl.GymnasiumEnvs(vector)
+    first, (observations, *_) = run(envs, 2)
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(observations, np.broadcast_to([0.5, -0.5], (2, 2, 2)))
+
+
+def test_wrong_numbers_and_shapes():
+    with pytest.raises(ValueError, match="num_envs must be a whole number, at least 1, got 0"):
+        rl.make_gymnasium("CartPole-v1", 0)
+    with pytest.raises(ValueError, match="num_envs must be a whole number, at least 1, got 0"):
+        rl.make_atari("pong", 0)
+    with pytest.raises(ValueError, match="channels_first is for images"):
+        rl.GymnasiumEnvs(cartpoles(MODES["NextStep"]).environments, channels_first=True)
+    with pytest.raises(ValueError, match="GymnasiumEnvs cannot be drawn"):
+        rl.render(cartpoles(MODES["NextStep"]), None)
 
 
 def test_environments_that_do_not_begin_anew():
@@ -116,9 +172,12 @@ def test_atari_shows_images_with_channels_last(pong):
     np.testing.assert_array_equal(~info["valid"][1:], over[:-1])
     # The newest frame of one step is the one before in the next, within an episode.
     inside = info["valid"][1:]
-    np.testing.assert_array_equal(
-        observations[1:][inside][..., 2], observations[:-1][inside][..., 3]
-    )
+    final = info["final_observation"]
+    np.testing.assert_array_equal(final[1:][inside][..., 2], observations[:-1][inside][..., 3])
+    # A new episode shows nothing of the last.
+    young = observations[~info["valid"]]
+    assert len(young)
+    np.testing.assert_array_equal(young[..., :3], np.repeat(young[..., 3:], 3, axis=-1))
 
 
 def test_atari_frames_are_held_once(pong):
@@ -135,5 +194,7 @@ def test_atari_frames_are_held_once(pong):
     )
     state = agent.init(jax.random.key(0))
     assert state.replay.observations.shape[2:] == (84, 84, 1)
+    present = agent._stream._look(state.replay, jnp.arange(2), state.replay.positions)
+    np.testing.assert_array_equal(present, state.observations)
     state, metrics = jax.jit(agent)(state)
     assert np.isfinite(float(metrics["loss"][0]))

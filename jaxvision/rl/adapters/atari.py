@@ -4,9 +4,11 @@ import importlib
 from typing import Any
 
 from jaxvision.rl.adapters.gymnasium import GymnasiumEnvs
+from jaxvision.rl.vector import VectorEnv, check_num_envs
+from jaxvision.rl.wrappers import FrameStack
 
 
-def make_atari(game: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
+def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) -> VectorEnv:
     """Makes copies of an Atari game, with the usual preprocessing: it runs in C++, in threads.
 
     Four frames are skipped and the maximum of the last two is seen, gray, 84 by 84, four of them
@@ -16,22 +18,27 @@ def make_atari(game: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
     Args:
         game: In small letters, such as "pong" or "space_invaders".
         num_envs: How many.
+        stack_num: How many frames an observation shows.
         options: For `ale_py.vector_env.AtariVectorEnv`, such as `num_threads` or
-            `repeat_action_probability`.
+            `repeat_action_probability`; but frames are gray.
 
     Returns:
         The vector environment.
 
     Raises:
         ImportError: `ale-py` is not installed.
+        ValueError: The number is not positive.
 
     Reference: Bellemare et al., The Arcade Learning Environment, JAIR 47, 2013; preprocessing as in
     Machado et al., Revisiting the Arcade Learning Environment, JAIR 61, 2018.
     """
+    check_num_envs(num_envs)
     try:
         vector_env = importlib.import_module("ale_py.vector_env")
     except ModuleNotFoundError:
         raise ImportError("Atari games need ale-py: pip install 'jaxvision[atari]'") from None
-    environments = vector_env.AtariVectorEnv(game, num_envs=num_envs, **options)
-    num_frames = options.get("stack_num", 4)
-    return GymnasiumEnvs(environments, channels_first=True, num_frames=num_frames)
+    # Stacked here, a memory holds each frame once.
+    environments = vector_env.AtariVectorEnv(
+        game, num_envs=num_envs, stack_num=1, grayscale=True, **options
+    )
+    return FrameStack(GymnasiumEnvs(environments, channels_first=True), stack_num)

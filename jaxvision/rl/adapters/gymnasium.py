@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import secrets
 from typing import Any
 
 import flax.struct
@@ -13,9 +14,7 @@ from jax.experimental import io_callback
 from jaxtyping import Array, Int, Key
 
 from jaxvision.rl.spaces import Box, Space, as_space
-from jaxvision.rl.vector import StepResult
-
-PyTree = Any
+from jaxvision.rl.vector import StepResult, check_num_envs
 
 
 class HostState(flax.struct.PyTreeNode):
@@ -23,9 +22,12 @@ class HostState(flax.struct.PyTreeNode):
 
     Attributes:
         over: Which episodes ended in the step before, and begin anew in the next.
+        ticket: Which beginning of the environments this goes on from, and for how many steps it
+            has: they are asked whether it is the one they are in.
     """
 
     over: Any
+    ticket: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,24 +37,27 @@ class GymnasiumEnvs:
     Both of Gymnasium's ways to begin anew are understood. Where an environment takes a step of its
     own for that (`NEXT_STEP`), the row is no transition, and `info["valid"]` says so.
 
-    The environments are not in the state: a checkpoint does not hold them. A run that goes on from
-    one begins new episodes, and is not bit for bit that which was cut off. `vmap` over seeds and
-    several devices are for environments written in JAX.
+    The environments are not in the state: a checkpoint does not hold them. Wherever a state is not
+    the one that they are in (a run goes on from a checkpoint, or somebody else reset them) they
+    begin new episodes, in a row that is no transition; such a run is not bit for bit that which was
+    cut off. `vmap` over seeds and several devices are for environments written in JAX.
 
     Attributes:
         environments: What `gymnasium.make_vec` gives, or anything like it.
         channels_first: Whether images come as (channels, height, width); agents see them with
             channels last.
-        num_frames: Of how many frames an observation consists, the newest last: a memory holds each
-            once.
     """
 
     environments: Any
     channels_first: bool = False
-    num_frames: int = 1
 
     def __post_init__(self) -> None:
-        """Makes sure that it is known how episodes begin anew."""
+        """Makes sure that these environments are understood."""
+        shape = self.environments.single_observation_space.shape
+        if self.channels_first and len(shape) != 3:
+            raise ValueError(
+                f"channels_first is for images (channels, height, width), got shape {shape}"
+            )
         if self._mode not in ("NextStep", "SameStep"):
             raise ValueError(
                 "environments must begin anew by themselves, with the autoreset_mode NEXT_STEP or "
@@ -68,11 +73,14 @@ class GymnasiumEnvs:
     def observation_space(self) -> Space:
         """What the observations of one can be."""
         space = as_space(self.environments.single_observation_space)
-        if self.channels_first and isinstance(space, Box):
+        if not isinstance(space, Box):
+            return space
+        dtype = jax.dtypes.canonicalize_dtype(space.dtype)
+        if self.channels_first:
             channels, height, width = space.shape
             low, high = np.min(space.low), np.max(space.high)
-            return Box(low, high, (height, width, channels), space.dtype)
-        return space
+            return Box(low, high, (height, width, channels), dtype)
+        return dataclasses.replace(space, dtype=dtype)
 
     @property
     def action_space(self) -> Space:
@@ -89,8 +97,9 @@ class GymnasiumEnvs:
             The observations and the state.
         """
         seed = jax.random.bits(key, (), jnp.uint32) >> 1
-        observations = io_callback(self._host.reset, self._observations, seed, ordered=True)
-        return observations, HostState(over=jnp.zeros(self.num_envs, bool))
+        shapes = (self._observations, _TICKET)
+        observations, ticket = io_callback(self._host.reset, shapes, seed, ordered=True)
+        return observations, HostState(jnp.zeros(self.num_envs, bool), ticket)
 
     def step(
         self, key: Key[Array, ""], state: HostState, actions: Int[Array, "envs"]
@@ -109,15 +118,16 @@ class GymnasiumEnvs:
         rows = (self.num_envs,)
         flags = jax.ShapeDtypeStruct(rows, jnp.bool_)
         rewards = jax.ShapeDtypeStruct(rows, jnp.float32)
-        shapes = (self._observations, rewards, flags, flags, self._observations, flags)
+        fresh = jax.ShapeDtypeStruct((), jnp.bool_)
+        shapes = (self._observations, rewards, flags, flags, self._observations, fresh)
         observations, rewards, terminated, truncated, final, fresh = io_callback(
-            self._host.step, shapes, actions, ordered=True
+            self._host.step, shapes, actions, state.ticket, ordered=True
         )
         begins = state.over if self._mode == "NextStep" else jnp.zeros(rows, bool)
         valid = ~begins & ~fresh
-        over = terminated | truncated
         info = {"final_observation": final, "valid": valid}
-        return observations, HostState(over=over & valid), rewards, terminated, truncated, info
+        state = HostState((terminated | truncated) & valid, state.ticket.at[1].add(1))
+        return observations, state, rewards, terminated, truncated, info
 
     @property
     def _mode(self) -> str:
@@ -134,24 +144,31 @@ class GymnasiumEnvs:
         return _Host(self)
 
 
+_TICKET = jax.ShapeDtypeStruct((2,), jnp.uint32)
+
+
 class _Host:
     """The side of Python."""
 
     def __init__(self, adapter: GymnasiumEnvs) -> None:
         self._adapter = adapter
-        self._begun = False
+        self._ticket = np.zeros(2, np.uint32)
 
-    def reset(self, seed: Any) -> np.ndarray:
+    def reset(self, seed: Any) -> tuple[np.ndarray, np.ndarray]:
         observations, _ = self._adapter.environments.reset(seed=int(seed))
-        self._begun = True
-        return self._seen(observations)
+        # No two beginnings have the same, in this process or another.
+        self._ticket = np.array([secrets.randbits(32), 0], np.uint32)
+        return self._seen(observations), self._ticket
 
-    def step(self, actions: Any) -> tuple[np.ndarray, ...]:
+    def step(self, actions: Any, ticket: Any) -> tuple[np.ndarray, ...]:
         count = self._adapter.num_envs
-        no, yes = np.zeros(count, bool), np.ones(count, bool)
-        if not self._begun:  # the run goes on from a checkpoint
-            observations = self.reset(0)
-            return observations, np.zeros(count, np.float32), no, yes, observations, yes
+        ticket = np.asarray(ticket)
+        if not np.array_equal(ticket, self._ticket):
+            observations, _ = self.reset(int(ticket.sum()) % 2**31)
+            self._ticket = _after(ticket)
+            no = np.zeros(count, bool)
+            return observations, np.zeros(count, np.float32), no, no, observations, np.array(True)
+        self._ticket = _after(ticket)
         observations, rewards, terminated, truncated, info = self._adapter.environments.step(
             np.asarray(actions, np.int64)
         )
@@ -166,7 +183,7 @@ class _Host:
             np.asarray(terminated, bool),
             np.asarray(truncated, bool),
             final,
-            no,
+            np.array(False),
         )
 
     def _seen(self, observations: Any) -> np.ndarray:
@@ -174,6 +191,11 @@ class _Host:
         if self._adapter.channels_first:
             seen = np.moveaxis(seen, 1, -1)
         return np.ascontiguousarray(seen, self._adapter.observation_space.dtype)
+
+
+def _after(ticket: np.ndarray) -> np.ndarray:
+    """The ticket a step later."""
+    return ticket + np.array([0, 1], np.uint32)
 
 
 def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
@@ -189,7 +211,9 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
 
     Raises:
         ImportError: Gymnasium is not installed.
+        ValueError: The number is not positive, or episodes do not begin anew by themselves.
     """
+    check_num_envs(num_envs)
     try:
         gymnasium = importlib.import_module("gymnasium")
     except ModuleNotFoundError:
