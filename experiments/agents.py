@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -63,9 +64,28 @@ class Settings:
     figures: bool = True
     """Draw learning curves at the end."""
 
+    def __post_init__(self) -> None:
+        """Says what is wrong before anything runs."""
+        for name in ("num_envs", "frame_stack", "budget", "eval_every", "checkpoint_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SystemExit(f"{name} must be at least 1, got {value}")
+        if self.eval_episodes < 2:
+            raise SystemExit(
+                f"eval_episodes must be at least 2, for an interval, got {self.eval_episodes}"
+            )
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise SystemExit(f"seeds must be one or more, and differ, got {self.seeds}")
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SystemExit(f"{name} must be positive, got {value}")
+        if self.together and self.environment.startswith(("gym:", "ale:")):
+            raise SystemExit("seeds run together in environments written in JAX only")
 
-MAY_DIFFER = ("run_dir", "seeds", "eval_every", "eval_episodes", "checkpoint_every", "figures")
-"""Settings that a run may be continued with another value of."""
+
+MAY_DIFFER = ("run_dir", "eval_every", "eval_episodes", "checkpoint_every", "figures")
+"""Settings that a run may be continued with another value of; with a folder each, also seeds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +101,16 @@ class Outcome:
     histories: list[list[dict[str, Any]]]
 
 
-def make_envs(settings: Settings, num_envs: int) -> rl.VectorEnv:
-    """The environments that the settings name."""
+def make_envs(settings: Settings, num_envs: int, *, evaluated: bool = False) -> rl.VectorEnv:
+    """The environments that the settings name, with all their rewards where they are evaluated."""
     options = {name: _literal(text) for name, text in settings.environment_options.items()}
     library, _, name = settings.environment.rpartition(":")
     envs: rl.VectorEnv
     if library == "gym":
         envs = rl.make_gymnasium(name, num_envs, **options)
     elif library == "ale":
+        if evaluated:
+            options["reward_clipping"] = False
         envs = rl.make_atari(name, num_envs, **options)
     elif library:
         raise SystemExit(f"unknown kind of environment {library!r}; use NAME, gym:NAME or ale:NAME")
@@ -107,16 +129,13 @@ def num_actions(envs: rl.VectorEnv) -> int:
 
 def make_torso(settings: Settings, space: Any, **options: Any) -> Any:
     """What looks at observations: convolutions for images, hidden layers for the rest."""
-    layers = settings.conv_layers
-    is_image = len(space.shape) == 3
-    if layers is not None and not is_image:
-        raise SystemExit(f"conv_layers need images, and observations have the shape {space.shape}")
-    if layers or (layers is None and is_image and min(space.shape[:2]) >= 36):
-        hidden_size = settings.conv_hidden_size
-        if layers is None:
-            return rl.ConvTorso(hidden_size=hidden_size)
-        return rl.ConvTorso(layers, hidden_size)
-    return rl.MLP(settings.hidden_sizes, **options)
+    return rl.make_torso(
+        space,
+        hidden_sizes=settings.hidden_sizes,
+        conv_layers=settings.conv_layers,
+        conv_hidden_size=settings.conv_hidden_size,
+        **options,
+    )
 
 
 def make_actor_critic(settings: Settings, envs: rl.VectorEnv) -> rl.ActorCritic:
@@ -132,13 +151,13 @@ def make_optimizer(settings: Settings, updates: int) -> optax.GradientTransforma
     """Adam, with clipping, for so many updates."""
     rate: Any = settings.learning_rate
     if settings.anneal:
-        rate = optax.linear_schedule(settings.learning_rate, 0.0, updates)
+        rate = optax.linear_schedule(settings.learning_rate, 0.0, max(1, updates))
     clip = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
     return optax.chain(*clip, optax.adam(rate, eps=1e-5))
 
 
 MakeAgent = Callable[[Any, rl.VectorEnv], Any]
-MakeEnvs = Callable[[Any, int], rl.VectorEnv]
+MakeEnvs = Callable[..., rl.VectorEnv]
 
 
 def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_envs) -> Outcome:
@@ -147,8 +166,16 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
     if settings.figures:
         plots.require_matplotlib()
     folder = pathlib.Path(settings.run_dir)
-    evaluated = make_envs(settings, settings.eval_episodes)
-    agent = make_agent(settings, make_envs(settings, settings.num_envs))
+    try:
+        evaluated = make_envs(settings, settings.eval_episodes, evaluated=True)
+        agent = make_agent(settings, make_envs(settings, settings.num_envs))
+    except (ValueError, ImportError) as error:
+        raise SystemExit(str(error)) from error
+    if settings.budget <= agent.units_before:
+        raise SystemExit(
+            f"budget must be more than the {agent.units_before} {agent.unit} before the first "
+            f"update, got {settings.budget}"
+        )
     if settings.together:
         seeds = rl.Seeds(agent, len(settings.seeds))
         state = seeds.init_each(jax.numpy.stack([jax.random.key(seed) for seed in settings.seeds]))
@@ -172,24 +199,35 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
 def _fit(
     settings: Settings, agent: Any, state: Any, evaluated: rl.VectorEnv, name: str
 ) -> list[dict[str, Any]]:
-    def steps(budget: int) -> int:
-        return max(1, round(budget / agent.units_per_step))
+    def steps(units: int | None) -> int | None:
+        return None if units is None else max(1, round(units / agent.units_per_step))
 
     result = train.fit(
-        agent,
+        _over_devices(settings, agent),
         state,
         None,
-        num_steps=steps(settings.budget),
+        num_steps=steps(settings.budget - agent.units_before) or 1,
         evaluate=rl.make_eval_fn(agent, evaluated),
-        eval_every=None if settings.eval_every is None else steps(settings.eval_every),
-        checkpoint_every=(
-            None if settings.checkpoint_every is None else steps(settings.checkpoint_every)
-        ),
+        eval_every=steps(settings.eval_every),
+        checkpoint_every=steps(settings.checkpoint_every),
         run_dir=pathlib.Path(settings.run_dir) / name,
         settings=settings,
-        settings_may_differ=MAY_DIFFER,
+        settings_may_differ=MAY_DIFFER if settings.together else (*MAY_DIFFER, "seeds"),
     )
-    return [{**line, "step": line["step"] * agent.units_per_step} for line in result.history]
+    return [
+        {**line, "step": agent.units_before + line["step"] * agent.units_per_step}
+        for line in result.history
+    ]
+
+
+def _over_devices(settings: Settings, agent: Any) -> train.ParallelStep:
+    """The agent on as many devices as can share its environments, or its seeds, evenly."""
+    rows = len(settings.seeds) if settings.together else settings.num_envs
+    count = math.gcd(rows, jax.device_count())
+    if settings.environment.startswith(("gym:", "ale:")):
+        count = 1  # these are in one place
+    rule = rl.shard_seeds(rows) if settings.together else rl.shard_environments(rows)
+    return train.parallelize(agent, train.data_mesh(jax.devices()[:count]), shard=rule)
 
 
 def _summarize(

@@ -4,8 +4,9 @@
     python experiments/dqn.py --double --dueling --prioritized --head categorical
     python experiments/dqn.py --algorithm pqn --num-envs 32
 
-Options go together in any way. Started again with the same command, a run that was cut off goes on
-where it was. The run folder holds a folder for each seed, summary.json and learning_curves.png.
+Options go together in any way that the algorithm has them. Started again with the same command, a
+run that was cut off goes on where it was. The run folder holds a folder for each seed, summary.json
+and learning_curves.png.
 """
 
 import dataclasses
@@ -60,7 +61,7 @@ class Settings(agents.Settings):
     batch_size: int = 128
     """Transitions in an update (DQN)."""
     learning_starts: int = 10_000
-    """Environment steps before the first update (DQN)."""
+    """Environment steps before the first update, which count in the budget (DQN)."""
     train_every: int = 10
     """Environment steps between updates (DQN)."""
     target_every: int = 200
@@ -71,14 +72,22 @@ class Settings(agents.Settings):
     """How often an update goes through a rollout (PQN)."""
     minibatches: int = 4
     """In how many parts (PQN)."""
-    lambda_: float = 0.65
-    """How much longer sums of rewards count (PQN)."""
+    lambda_: float | None = None
+    """How much longer sums of rewards count (PQN); None takes 0.65, and 0 for distributions."""
     epsilon: float = 0.05
     """The probability of an action at random in the end; it begins with 1."""
     exploration_share: float = 0.5
     """In what share of the run it falls."""
     updates_per_step: int | None = None
     """Updates in one program; None takes 500 of DQN, 10 of PQN."""
+
+    def __post_init__(self) -> None:
+        """Says what is wrong before anything runs."""
+        super().__post_init__()
+        if not 0 <= self.exploration_share <= 1:
+            raise SystemExit(f"exploration_share must be in [0, 1], got {self.exploration_share}")
+        if self.algorithm == "pqn" and (self.double or self.prioritized):
+            raise SystemExit("PQN has neither target network nor memory: no double, prioritized")
 
 
 def make_head(settings: Settings) -> ValueHead:
@@ -88,6 +97,12 @@ def make_head(settings: Settings) -> ValueHead:
     if settings.head == "quantile":
         return rl.Quantile(settings.atoms)
     return rl.Expected(huber=settings.huber)
+
+
+def _lambda(settings: Settings) -> float:
+    if settings.lambda_ is not None:
+        return settings.lambda_
+    return 0.65 if settings.head == "expected" else 0.0
 
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
@@ -104,7 +119,7 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
         dueling=settings.dueling,
     )
     exploration = optax.linear_schedule(
-        1.0, settings.epsilon, round(settings.exploration_share * settings.budget)
+        1.0, settings.epsilon, max(1, round(settings.exploration_share * settings.budget))
     )
     if is_pqn:
         rollouts = settings.budget // (settings.num_steps * envs.num_envs)
@@ -117,7 +132,7 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
             num_steps=settings.num_steps,
             epochs=settings.epochs,
             minibatches=settings.minibatches,
-            lambda_=settings.lambda_,
+            lambda_=_lambda(settings),
             discount=settings.discount,
             exploration=exploration,
             updates_per_step=settings.updates_per_step or 10,
@@ -129,7 +144,9 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
     return rl.DQN(
         envs=envs,
         network=network,
-        optimizer=agents.make_optimizer(settings, settings.budget // settings.train_every),
+        optimizer=agents.make_optimizer(
+            settings, (settings.budget - settings.learning_starts) // settings.train_every
+        ),
         head=head,
         replay=replay,
         batch_size=settings.batch_size,

@@ -60,20 +60,29 @@ def restore(run_dir: str, step: int | None) -> tuple[Any, rl.VectorEnv, Any, Any
         inside = sorted(found.parent.name for found in folder.glob("*/settings.json"))
         hint = f"; it holds {', '.join(inside)}: name one of these" if inside else ""
         raise SystemExit(f"{folder} is not the folder of a run: it has no settings.json{hint}")
-    saved = json.loads(path.read_text())
-    task = saved.get("step", {}).get("task")
+    try:
+        saved = json.loads(path.read_text())
+        task = saved["step"]["task"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise SystemExit(f"{path} is damaged, or not of a run") from None
     if task not in SCRIPTS:
-        raise SystemExit(
-            f"{folder} is not the run of an agent, or of several in one program: its task is {task}"
-        )
+        raise SystemExit(f"{folder} is not the run of one agent: its task is {task}")
     script = SCRIPTS[task]
-    settings = script.Settings(**_tuples(saved["settings"]))
+    try:
+        settings = script.Settings(**_tuples(saved["settings"]))
+    except (KeyError, TypeError) as error:
+        raise SystemExit(
+            f"{folder} was not made by {script.__name__}.py of this version: {error}"
+        ) from None
     make_envs = getattr(script, "make_envs", agents.make_envs)
     agent = script.make_agent(settings, make_envs(settings, settings.num_envs))
     checkpointer = train.Checkpointer(folder / "checkpoints")
     chosen = checkpointer.latest() if step is None else step
-    if chosen is None:
-        raise SystemExit(f"{folder} has no checkpoint that is whole")
+    if chosen is None or chosen not in checkpointer.steps():
+        raise SystemExit(
+            f"{folder} has no whole checkpoint{'' if step is None else f' of step {step}'}; it has "
+            f"{', '.join(map(str, checkpointer.steps())) or 'none'}"
+        )
     unused = ("target_params", "opt_state", "environments", "observations", "position", "replay")
     return (
         settings,
@@ -86,15 +95,18 @@ def restore(run_dir: str, step: int | None) -> tuple[Any, rl.VectorEnv, Any, Any
 def main(settings: Settings) -> float:
     """Plays, draws, and gives the return."""
     run, envs, agent, params = restore(settings.run_dir, settings.step)
-    frames, total = rl.film(
-        envs,
-        lambda observations, key: agent.act(params, observations),
-        jax.random.key(settings.episode_seed),
-        max_steps=settings.max_steps,
-    )
     folder = pathlib.Path(settings.run_dir)
-    rl.save_gif(frames, folder / "episode.gif", frames_per_second=settings.frames_per_second)
-    rl.save_strip(frames, folder / "episode.png", count=settings.strip)
+    try:
+        frames, total = rl.film(
+            envs,
+            lambda observations, key: agent.act(params, observations),
+            jax.random.key(settings.episode_seed),
+            max_steps=settings.max_steps,
+        )
+        rl.save_gif(frames, folder / "episode.gif", frames_per_second=settings.frames_per_second)
+        rl.save_strip(frames, folder / "episode.png", count=settings.strip)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     print(f"{run.environment}: return {total:g} in {len(frames)} steps")
     print(f"{folder / 'episode.gif'}\n{folder / 'episode.png'}")
     return total

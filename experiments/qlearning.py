@@ -50,6 +50,17 @@ class Settings(agents.Settings):
     exploration: float = 0.1
     """The probability of an action at random."""
 
+    def __post_init__(self) -> None:
+        """Says what is wrong before anything runs."""
+        super().__post_init__()
+        if self.environment != "GridWorld" or self.num_envs != 1 or self.together:
+            raise SystemExit(
+                "a table is learned of one grid world, seed after seed: leave environment, "
+                "num_envs and together alone, and name a map"
+            )
+        if self.map is not None and not pathlib.Path(self.map).is_file():
+            raise SystemExit(f"there is no map {self.map}")
+
 
 def make_world(settings: Settings) -> rl.environments.GridWorld:
     """The world of the map."""
@@ -62,8 +73,9 @@ def make_world(settings: Settings) -> rl.environments.GridWorld:
     )
 
 
-def make_envs(settings: Settings, num_envs: int) -> rl.VectorEnv:
+def make_envs(settings: Settings, num_envs: int, *, evaluated: bool = False) -> rl.VectorEnv:
     """So many copies of the world."""
+    del evaluated
     return rl.vectorize(make_world(settings), num_envs)
 
 

@@ -21,6 +21,7 @@ import tyro
 
 from jaxvision import losses, plots, rl
 from jaxvision._files import write_json
+from jaxvision.rl.rollout import flat
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,9 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Reinforce:
 
 KINDS: dict[str, dict[str, Any]] = {
     "return of the episode": {"baseline": "none", "reward_to_go": False},
-    "reward to go": {"baseline": "none"},
-    "less a constant": {"baseline": "constant"},
-    "less a learned value": {"baseline": "learned"},
+    "reward to go": {"baseline": "none", "reward_to_go": True},
+    "less a constant": {"baseline": "constant", "reward_to_go": True},
+    "less a learned value": {"baseline": "learned", "reward_to_go": True},
 }
 """What actions are weighed by, from the plainest on."""
 
@@ -78,10 +79,7 @@ KINDS: dict[str, dict[str, Any]] = {
 def fit_critic(agent: rl.Reinforce, params: Any, episodes: Any, key: Any, steps: int = 500) -> Any:
     """Fits the critic to episodes, and leaves the policy as it is."""
     _, to_go = agent.advantages(params, episodes, jnp.float32(0))
-    seen, targets, weights = (
-        leaf.reshape(-1, *leaf.shape[2:])
-        for leaf in (episodes.observations, to_go, episodes.weights)
-    )
+    seen, targets, weights = map(flat, (episodes.observations, to_go, episodes.weights))
     optimizer = optax.adam(1e-2)
     ends = jnp.cumsum(weights)  # to draw rows that count
 
@@ -104,21 +102,32 @@ def measure_variance(settings: Settings, episodes: int = 200) -> list[dict[str, 
 
     Every kind of weight sees the same policy and the same episodes; variances are summed over the
     parameters. The learned value is not that of the agent, which is behind the policy while that
-    changes, but one fitted to other episodes of this policy.
+    changes, but one fitted to other episodes of this policy. Nothing is discounted, and an episode
+    is over where time ends it: so all kinds have the same gradient in expectation.
     """
     agent = make_agent(settings, agents.make_envs(settings, settings.num_envs))
     measured = {
-        name: dataclasses.replace(agent, envs=agents.make_envs(settings, episodes), **options)
+        name: dataclasses.replace(
+            agent, envs=agents.make_envs(settings, episodes), discount=1.0, **options
+        )
         for name, options in KINDS.items()
     }
+    plain = measured["reward to go"]
+
+    def play(params: Any, key: Any) -> Any:
+        begin_key, play_key = jax.random.split(key)
+        played = plain.play(params, plain.begin(begin_key), play_key)
+        return played.replace(
+            terminated=played.terminated | played.truncated,
+            truncated=jnp.zeros_like(played.truncated),
+        )
 
     @jax.jit
     def variances(params: Any, key: Any) -> tuple[dict[str, Any], Any, Any]:
         keys = jax.random.split(key, 3)
-        other = measured["reward to go"].play(params, keys[0])
-        params = fit_critic(measured["reward to go"], params, other, keys[1])
-        played = measured["reward to go"].play(params, keys[2])
-        _, to_go = measured["reward to go"].advantages(params, played, jnp.float32(0))
+        params = fit_critic(plain, params, play(params, keys[0]), keys[1])
+        played = play(params, keys[2])
+        _, to_go = plain.advantages(params, played, jnp.float32(0))
         constant = losses.weighted_mean(to_go, played.weights)
         gradients = {
             name: kind.gradients(params, played, kind.advantages(params, played, constant)[0])

@@ -15,7 +15,7 @@ from jaxvision.rl.reinforce import Reinforce
 from jaxvision.rl.rendering import film, render, save_gif, save_strip
 from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
 from jaxvision.rl.seeds import Seeds, split_history
-from jaxvision.rl.sharding import shard_environments
+from jaxvision.rl.sharding import shard_environments, shard_seeds
 from jaxvision.rl.spaces import Box, Discrete
 from jaxvision.rl.value_heads import Categorical, Expected, Quantile
 from jaxvision.rl.vector import VectorEnv, vectorize
@@ -61,6 +61,7 @@ __all__ = [
     "save_gif",
     "save_strip",
     "shard_environments",
+    "shard_seeds",
     "split_history",
     "summarize",
     "tabular",

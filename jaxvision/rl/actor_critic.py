@@ -1,13 +1,14 @@
 """Agents with a policy and a critic, that learn from each rollout once it is there."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxvision.losses import reinforcement, weighted_mean
+from jaxvision.rl.agent import PolicyAgent
 from jaxvision.rl.learner import Metrics, one
 from jaxvision.rl.rollout import Position, Rollout, Rows, make_rows
 from jaxvision.rl.rollout_agent import RolloutAgent, RolloutState
@@ -16,7 +17,7 @@ PyTree = Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class A2C(RolloutAgent):
+class A2C(RolloutAgent, PolicyAgent):
     """Advantage actor-critic: an update is a rollout and one step along its gradient.
 
     Attributes:
@@ -35,13 +36,13 @@ class A2C(RolloutAgent):
     value_weight: float = 0.5
     updates_per_step: int = 100
 
-    has_policy: ClassVar[bool] = True
-
-    def _scores(self, params: PyTree, observations: Array) -> Array:
-        return self._apply(params, observations, "policy")
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        super().__post_init__()
+        self._check_shares("lambda_")
 
     def _behave(self, state: RolloutState, observations: Array, key: Array) -> tuple[Array, Array]:
-        logits = self._scores(state.params, observations)
+        logits = self._logits(state.params, observations)
         return logits, jax.random.categorical(key, logits).astype(jnp.int32)
 
     def _rows(self, params: PyTree, rollout: Rollout, position: Position) -> Rows:

@@ -1,4 +1,4 @@
-"""What agents with a network share."""
+"""What agents with a network share, those with a policy and those with values of actions."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -11,17 +11,19 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxvision.rl.learner import Learner
 from jaxvision.rl.spaces import Discrete
+from jaxvision.rl.value_heads import Expected, ValueHead
 from jaxvision.rl.vector import VectorEnv
 from jaxvision.rl.wrappers import EpisodeStatistics
 
 PyTree = Any
+Shapes = list[tuple[int, ...]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Agent(Learner):
     """A network that learns what to do in environments.
 
-    A subclass has `_scores`, and what a `Learner` has.
+    A subclass has `act` and `_expected_shapes`, and what a `Learner` has.
 
     Attributes:
         envs: Where the agent acts.
@@ -33,17 +35,22 @@ class Agent(Learner):
     network: nn.Module
     optimizer: optax.GradientTransformation
 
-    has_policy: ClassVar[bool] = False
-    """Whether it learns the probabilities of actions, and not their values."""
+    network_hint: ClassVar[str]
+    """Which network it needs."""
 
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
         super().__post_init__()
+        if isinstance(self.envs, type) or not isinstance(self.envs, VectorEnv):
+            raise ValueError(
+                f"envs must be a vector environment, as rl.vectorize makes one, got {self.envs!r}"
+            )
         space = self.envs.action_space
         if not isinstance(space, Discrete):
             raise ValueError(
                 f"actions must be discrete, and those of these environments are {space}"
             )
+        self._check_network(space.n)
 
     def act(
         self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
@@ -59,10 +66,7 @@ class Agent(Learner):
         Returns:
             One action for each.
         """
-        scores = self._scores(params, observations)
-        if self.has_policy and key is not None:
-            return jax.random.categorical(key, scores).astype(jnp.int32)
-        return jnp.argmax(scores, axis=-1).astype(jnp.int32)
+        raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:
         """What `settings.json` keeps of this step.
@@ -80,13 +84,98 @@ class Agent(Learner):
         """What the network says."""
         return self.network.apply(params, observations, method=method)
 
-    def _scores(self, params: PyTree, observations: Array) -> Float[Array, "envs actions"]:
-        """The logits or values of all actions."""
-        raise NotImplementedError
-
     def _descend(
         self, params: PyTree, opt_state: PyTree, gradients: PyTree
     ) -> tuple[PyTree, PyTree]:
         """One step of the optimizer."""
         updates, opt_state = self.optimizer.update(gradients, opt_state, params)
         return optax.apply_updates(params, updates), opt_state
+
+    def _expected_shapes(self, num_envs: int, num_actions: int) -> Shapes:
+        """Of what the network gives."""
+        raise NotImplementedError
+
+    def _check_network(self, num_actions: int) -> None:
+        count, space = self.envs.num_envs, self.envs.observation_space
+        seen = jax.ShapeDtypeStruct((count, *space.shape), space.dtype)
+        given = jax.eval_shape(
+            lambda key, seen: self.network.init_with_output(key, seen)[0], jax.random.key(0), seen
+        )
+        shapes = [leaf.shape for leaf in jax.tree.leaves(given)]
+        expected = self._expected_shapes(count, num_actions)
+        if shapes != expected:
+            raise ValueError(
+                f"{type(self).__name__} needs a network that gives {_listed(expected)} for "
+                f"{count} environments with {num_actions} actions, and "
+                f"{type(self.network).__name__} gives {_listed(shapes)}: use {self.network_hint}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PolicyAgent(Agent):
+    """Learns a policy, and mostly a critic; its network is an `ActorCritic`."""
+
+    network_hint: ClassVar[str] = "rl.ActorCritic(space, num_actions, ...)"
+
+    def act(
+        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
+    ) -> Int[Array, "envs"]:
+        """Chooses actions by the policy.
+
+        Args:
+            params: Of the network, `state.params`.
+            observations: What the agent sees.
+            key: Draws from the policy; None takes the most probable action.
+
+        Returns:
+            One action for each.
+        """
+        logits = self._logits(params, observations)
+        if key is None:
+            return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        return jax.random.categorical(key, logits).astype(jnp.int32)
+
+    def _logits(self, params: PyTree, observations: Array) -> Float[Array, "envs actions"]:
+        return self._apply(params, observations, "policy")
+
+    def _expected_shapes(self, num_envs: int, num_actions: int) -> Shapes:
+        return [(num_envs, num_actions), (num_envs,)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ValueAgent(Agent):
+    """Learns the values of actions; its network gives `(batch, actions, outputs)`, as `QNetwork`.
+
+    Attributes:
+        head: How the outputs are read: `Expected`, `Categorical` (C51) or `Quantile` (QR-DQN).
+    """
+
+    head: ValueHead = dataclasses.field(default_factory=Expected)
+
+    network_hint: ClassVar[str] = "rl.QNetwork(space, num_actions, torso, head.outputs)"
+
+    def act(
+        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
+    ) -> Int[Array, "envs"]:
+        """Chooses the best actions.
+
+        Args:
+            params: Of the network, `state.params`.
+            observations: What the agent sees.
+            key: Not used.
+
+        Returns:
+            One action for each.
+        """
+        del key
+        return jnp.argmax(self._values(params, observations), axis=-1).astype(jnp.int32)
+
+    def _values(self, params: PyTree, observations: Array) -> Float[Array, "envs actions"]:
+        return self.head.values(self._apply(params, observations))
+
+    def _expected_shapes(self, num_envs: int, num_actions: int) -> Shapes:
+        return [(num_envs, num_actions, self.head.outputs)]
+
+
+def _listed(shapes: Shapes) -> str:
+    return " and ".join(map(str, shapes))

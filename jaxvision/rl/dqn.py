@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxvision import losses
-from jaxvision.rl.agent import Agent
+from jaxvision.rl.agent import ValueAgent
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Metrics, one
 from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
 from jaxvision.rl.replay.stream import Stream, Transitions
 from jaxvision.rl.rollout import episode_metrics
-from jaxvision.rl.value_heads import Expected, ValueHead
+from jaxvision.rl.sharding import over_devices
 from jaxvision.rl.wrappers import frames_in
 
 PyTree = Any
@@ -46,7 +46,7 @@ class DQNState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class DQN(Agent):
+class DQN(ValueAgent):
     """Deep Q-learning, from transitions that are held in memory and drawn again.
 
     The options go together in any way: `replay` may be prioritized, `double` draws apart who
@@ -54,8 +54,6 @@ class DQN(Agent):
     be dueling.
 
     Attributes:
-        network: Gives `(batch, actions, outputs)` for observations, as `QNetwork` does.
-        head: How the outputs are read: `Expected`, `Categorical` (C51) or `Quantile` (QR-DQN).
         replay: The memory: `UniformReplay` or `PrioritizedReplay`.
         batch_size: Transitions in an update.
         n_step: Over how many rewards a transition leads.
@@ -71,7 +69,6 @@ class DQN(Agent):
     2016, arXiv:1509.06461; all together: Hessel et al., Rainbow, AAAI 2018, arXiv:1710.02298.
     """
 
-    head: ValueHead = dataclasses.field(default_factory=Expected)
     replay: UniformReplay | PrioritizedReplay = dataclasses.field(
         default_factory=lambda: UniformReplay(10_000)
     )
@@ -88,6 +85,7 @@ class DQN(Agent):
         """Checks what would fail deep inside a program."""
         super().__post_init__()
         self._check_counts("batch_size", "n_step", "learning_starts", "train_every", "target_every")
+        self._check_shares("exploration")
         if self.train_every % self.envs.num_envs:
             raise ValueError(
                 f"train_every={self.train_every} environment steps must be a multiple of the "
@@ -98,6 +96,11 @@ class DQN(Agent):
     def units_per_update(self) -> int:
         """How many environment steps, of all environments together, an update takes."""
         return self.train_every
+
+    @property
+    def units_before(self) -> int:
+        """How many environment steps fill the memory before the first update."""
+        return -(-self.learning_starts // self.envs.num_envs) * self.envs.num_envs
 
     @property
     def _stream(self) -> Stream:
@@ -122,7 +125,7 @@ class DQN(Agent):
             replay=self.replay.init(self._stream, observations),
             key=run_key,
         )
-        steps = -(-self.learning_starts // self.envs.num_envs)
+        steps = self.units_before // self.envs.num_envs
         epsilon = rate_at(self.exploration, 0)
 
         def act(state: DQNState, key: Array) -> tuple[DQNState, None]:
@@ -133,7 +136,7 @@ class DQN(Agent):
     def _explore(self, state: DQNState, key: Array, epsilon: Any) -> tuple[DQNState, Metrics]:
         """One step in every environment, and into the memory."""
         explore_key, env_key = jax.random.split(key)
-        values = self._scores(state.params, state.observations)
+        values = self._values(state.params, state.observations)
         actions = epsilon_greedy(explore_key, values, epsilon)
         observations, environments, rewards, terminated, truncated, info = self._envs.step(
             env_key, state.environments, actions
@@ -158,7 +161,7 @@ class DQN(Agent):
         return state, metrics
 
     def _update(self, state: DQNState) -> tuple[DQNState, Metrics]:
-        env_steps = self.learning_starts + state.step * self.train_every
+        env_steps = self.units_before + state.step.astype(jnp.float32) * self.train_every
         epsilon = rate_at(self.exploration, env_steps)
         act_key, sample_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         state, explored = jax.lax.scan(
@@ -170,7 +173,7 @@ class DQN(Agent):
             self._stream, state.replay, sample_key, self.batch_size, env_steps
         )
         (loss, errors), gradients = jax.value_and_grad(self._loss, has_aux=True)(
-            state.params, state.target_params, rows
+            state.params, state.target_params, over_devices(rows)
         )
         params, opt_state = self._descend(state.params, state.opt_state, gradients)
         is_due = (state.step + 1) % self.target_every == 0
@@ -193,10 +196,7 @@ class DQN(Agent):
         next_outputs = self._apply(target_params, rows.next_observations)
         selector = None
         if self.double:
-            selector = self._scores(params, rows.next_observations)
+            selector = self._values(params, rows.next_observations)
             selector = jax.lax.stop_gradient(selector)
         values, errors = self.head.loss(outputs, rows, next_outputs, selector)
         return losses.weighted_mean(values, rows.weights), errors
-
-    def _scores(self, params: PyTree, observations: Array) -> Array:
-        return self.head.values(self._apply(params, observations))

@@ -1,6 +1,7 @@
 """What everything that learns from experience shares: many updates in one program."""
 
 import dataclasses
+import numbers
 from typing import Any, ClassVar
 
 import jax
@@ -31,8 +32,7 @@ class Learner:
 
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"discount must be in [0, 1], got {self.discount}")
+        self._check_shares("discount")
         self._check_counts("updates_per_step")
 
     @property
@@ -44,6 +44,11 @@ class Learner:
     def units_per_step(self) -> int:
         """How many of its `unit` a step takes."""
         return self.updates_per_step * self.units_per_update
+
+    @property
+    def units_before(self) -> int:
+        """How many of its `unit` go by in `init`."""
+        return 0
 
     def init(self, key: Key[Array, ""]) -> PyTree:
         """Draws parameters, and begins.
@@ -95,8 +100,15 @@ class Learner:
 
     def _check_counts(self, *names: str) -> None:
         for name in names:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(f"{name} must be a whole number, at least 1, got {value}")
+
+    def _check_shares(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not callable(value) and not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
 
 
 def one(value: Any) -> tuple[Array, Array]:

@@ -1,7 +1,6 @@
 """Networks of agents: a torso that looks, and heads that say what to do or what it is worth."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -177,20 +176,40 @@ def encode(observations: Array, space: Space) -> Float[Array, "batch *shape"]:
     return observations.astype(jnp.result_type(observations, jnp.float32))
 
 
-def make_torso(space: Space, sizes: Sequence[int] = (64, 64), **options: Any) -> nn.Module:
+def make_torso(
+    space: Space,
+    *,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: Callable[[Array], Array] = nn.tanh,
+    conv_layers: Sequence[tuple[int, int, int]] | None = None,
+    conv_hidden_size: int = 512,
+    layer_norm: bool = False,
+) -> nn.Module:
     """A torso that fits observations: `ConvTorso` for images of 36 pixels a side, else `MLP`.
 
     Args:
         space: Of observations.
-        sizes: Of the hidden layers, without convolutions.
-        options: Of the torso.
+        hidden_sizes: Of an `MLP`.
+        activation: Of an `MLP`.
+        conv_layers: Channels, kernel and stride of each convolution; None takes those of DQN for
+            images of 36 pixels a side or more, and none for smaller ones.
+        conv_hidden_size: The hidden layer after the convolutions.
+        layer_norm: Whether to normalize before each activation.
 
     Returns:
         A module.
 
-    >>> make_torso(Discrete(16), (32,)).sizes
+    Raises:
+        ValueError: There are convolutions, and observations are no images.
+
+    >>> make_torso(Discrete(16), hidden_sizes=(32,)).sizes
     (32,)
     """
-    if len(space.shape) == 3 and min(space.shape[:2]) >= 36:
-        return ConvTorso(**options)
-    return MLP(tuple(sizes), **options)
+    is_image = len(space.shape) == 3
+    if conv_layers and not is_image:
+        raise ValueError(f"conv_layers need images, and observations have the shape {space.shape}")
+    if conv_layers is None and is_image and min(space.shape[:2]) >= 36:
+        conv_layers = ConvTorso.layers
+    if conv_layers:
+        return ConvTorso(tuple(conv_layers), conv_hidden_size, layer_norm)
+    return MLP(tuple(hidden_sizes), activation, layer_norm)

@@ -16,7 +16,7 @@ class PPO(A2C):
 
     Attributes:
         clip: How far the probability of an action may move, as a share of what it was.
-        value_clip: How far a value may move; None lets it.
+        value_clip: How far a value may move, in units of the return; None lets it.
 
     Reference: Schulman et al., Proximal policy optimization algorithms, 2017, arXiv:1707.06347.
     """
@@ -28,6 +28,19 @@ class PPO(A2C):
     minibatches: int = 4
     clip: float = 0.2
     value_clip: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        super().__post_init__()
+        if self.units_per_update < 2 * self.minibatches:
+            raise ValueError(
+                "advantages are normalized within a minibatch, which must have 2 environment steps "
+                f"at least: {self.minibatches} minibatches of {self.units_per_update} are too many"
+            )
+        for name in ("clip", "value_clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
 
     def _policy_losses(self, logits: Array, rows: Rows) -> Array:
         center = weighted_mean(rows.advantages, rows.weights)

@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from jaxvision import losses
 from jaxvision.losses import reinforcement
+from jaxvision.rl.agent import ValueAgent
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Metrics, one
 from jaxvision.rl.replay import Transitions
@@ -20,14 +21,13 @@ PyTree = Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class PQN(RolloutAgent):
+class PQN(RolloutAgent, ValueAgent):
     """Parallelised Q-network: Q-learning from rollouts of many environments.
 
     What memory and target network do for DQN, the many environments and a network with layer
     normalization do here.
 
     Attributes:
-        network: Gives `(batch, actions, outputs)` for observations, as `QNetwork` does.
         head: How the outputs are read; one that is not `Expected` needs `lambda_=0`.
         lambda_: Of the returns that are learned.
         exploration: The probability of an action at random, or a schedule of it over environment
@@ -45,22 +45,20 @@ class PQN(RolloutAgent):
 
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
-        super().__post_init__()
+        self._check_shares("lambda_", "exploration")
         if self.lambda_ and not isinstance(self.head, Expected):
             raise ValueError(
                 f"lambda-returns are numbers, and {type(self.head).__name__} learns distributions: "
                 f"use lambda_=0 (got {self.lambda_}), or the head Expected"
             )
-
-    def _scores(self, params: PyTree, observations: Array) -> Array:
-        return self.head.values(self._apply(params, observations))
+        super().__post_init__()
 
     def _behave(self, state: RolloutState, observations: Array, key: Array) -> tuple[Array, Array]:
-        values = self._scores(state.params, observations)
+        values = self._values(state.params, observations)
         return values, epsilon_greedy(key, values, self._epsilon(state))
 
     def _epsilon(self, state: RolloutState) -> Any:
-        return rate_at(self.exploration, state.step * self.units_per_update)
+        return rate_at(self.exploration, state.step.astype(jnp.float32) * self.units_per_update)
 
     def _measure(self, state: RolloutState, rollout: Rollout) -> Metrics:
         best = rollout.scores.max(-1)
@@ -75,7 +73,7 @@ class PQN(RolloutAgent):
             rewards = reinforcement.lambda_returns(
                 rewards,
                 discounts,
-                next_values(lambda x: self._scores(params, x).max(-1), rollout, position, best),
+                next_values(lambda x: self._values(params, x).max(-1), rollout, position, best),
                 lambda_=self.lambda_,
                 truncated=rollout.truncated,
             )

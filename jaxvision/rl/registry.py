@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import inspect
+import numbers
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -63,7 +64,7 @@ def make(name: str, **options: Any) -> tuple[Environment, Any]:
         The environment, and its parameters.
 
     Raises:
-        ValueError: The name or an option is unknown.
+        ValueError: The name or an option is unknown, or a constant is no number.
 
     >>> environment, params = make("CartPole-v1", max_steps_in_episode=200)
     >>> environment.name, params.max_steps_in_episode
@@ -80,4 +81,6 @@ def make(name: str, **options: Any) -> tuple[Environment, Any]:
         if key not in constants:
             known = [*inspect.signature(cls).parameters, *constants]
             raise ValueError(unknown(f"option of {name}", key, known))
+        if not isinstance(options[key], numbers.Number):
+            raise ValueError(f"{key} of {name} must be a number, got {options[key]!r}")
     return environment, params.replace(**options)

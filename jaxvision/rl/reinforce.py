@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxvision.losses import reinforcement, weighted_mean
-from jaxvision.rl.agent import Agent
+from jaxvision.rl.agent import PolicyAgent
 from jaxvision.rl.learner import Metrics, one
-from jaxvision.rl.rollout import flat
+from jaxvision.rl.rollout import Position, flat, of_steps
 from jaxvision.rl.vector import select
 
 PyTree = Any
@@ -47,6 +47,7 @@ class ReinforceState(flax.struct.PyTreeNode):
         step: Updates done so far.
         params: Of the network.
         opt_state: Of the optimizer.
+        position: Where the next episodes begin.
         mean_return: A moving average of what the constant baseline is.
         env_steps: How many steps the environments have taken.
         key: What every random draw derives from.
@@ -55,19 +56,22 @@ class ReinforceState(flax.struct.PyTreeNode):
     step: Any
     params: PyTree
     opt_state: PyTree
+    position: Any
     mean_return: Any
     env_steps: Any
     key: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class Reinforce(Agent):
+class Reinforce(PolicyAgent):
     """REINFORCE: an update is one episode in every environment, and a step along their gradient.
 
     The gradient is that of the mean over episodes of `-sum_t log p(a_t|s_t) (R_t - b_t)`. R_t is
     the return of the whole episode or, with `reward_to_go`, of what follows the action, for what
-    came before it cannot depend on it. b_t is the baseline. Neither changes the gradient in
-    expectation; both take from its variance.
+    came before it cannot depend on it. b_t is the baseline. Without a discount neither changes the
+    gradient in expectation; both take from its variance. With one, the reward to go is discounted
+    from the action on, as is usual, and not from the beginning of the episode: late actions then
+    count as much as early ones.
 
     An episode that time truncates goes on, for the learned baseline, with the value of its last
     observation. Without a critic nothing is known of what would have followed, and it ends there.
@@ -105,25 +109,35 @@ class Reinforce(Agent):
         self._check_counts("max_steps")
 
     unit: ClassVar[str] = "episodes"
-    has_policy: ClassVar[bool] = True
 
     @property
     def units_per_update(self) -> int:
         """One episode in every environment."""
         return self.envs.num_envs
 
-    def play(self, params: PyTree, key: Key[Array, ""]) -> Episodes:
-        """Plays an episode in every environment, from its beginning.
+    def begin(self, key: Key[Array, ""]) -> Position:
+        """Begins an episode in every environment.
+
+        Args:
+            key: For what is random.
+
+        Returns:
+            Where they are.
+        """
+        observations, environments = self.envs.reset(key)
+        return Position(environments, observations)
+
+    def play(self, params: PyTree, position: Position, key: Key[Array, ""]) -> Episodes:
+        """Plays an episode in every environment, to its end.
 
         Args:
             params: Of the network.
+            position: Where they begin.
             key: For all that is random.
 
         Returns:
             What happened.
         """
-        begin_key, run_key = jax.random.split(key)
-        observations, environments = self.envs.reset(begin_key)
         no = jnp.zeros(self.envs.num_envs, bool)
         Carry = tuple[Array, Array, PyTree, Array, Episodes]
 
@@ -133,7 +147,7 @@ class Reinforce(Agent):
 
         def step(carry: Carry) -> Carry:
             time, observations, environments, ended, log = carry
-            act_key, env_key = jax.random.split(jax.random.fold_in(run_key, time))
+            act_key, env_key = jax.random.split(jax.random.fold_in(key, time))
             actions = self.act(params, observations, act_key)
             following, environments, rewards, terminated, truncated, info = self.envs.step(
                 env_key, environments, actions
@@ -152,6 +166,7 @@ class Reinforce(Agent):
             )
             return time + 1, following, environments, ended | terminated | truncated, log
 
+        observations, environments = position.observations, position.environments
         carry = (jnp.int32(0), observations, environments, no, self._no_steps(observations))
         return jax.lax.while_loop(going_on, step, carry)[-1]
 
@@ -181,8 +196,8 @@ class Reinforce(Agent):
         if self.baseline == "constant":
             return returns - mean_return, to_go
         if self.baseline == "learned":
-            values = self._values(params, flat(episodes.observations))
-            return returns - values.reshape(returns.shape), to_go
+            values = of_steps(lambda seen: self._values(params, seen), episodes.observations)
+            return returns - values, to_go
         return returns, to_go
 
     def gradients(
@@ -203,7 +218,7 @@ class Reinforce(Agent):
         """
 
         def surrogate(params: PyTree, episode: Episodes, advantages: Array) -> Array:
-            logits = self._scores(params, episode.observations)
+            logits = self._logits(params, episode.observations)
             losses = reinforcement.policy_gradient(logits, episode.actions, advantages)
             return -jnp.sum(jnp.where(episode.weights > 0, losses, 0))
 
@@ -228,19 +243,21 @@ class Reinforce(Agent):
 
     def _init(self, key: Key[Array, ""]) -> ReinforceState:
         param_key, env_key, run_key = jax.random.split(key, 3)
-        observations, _ = self.envs.reset(env_key)
-        params = self.network.init(param_key, observations)
+        position = self.begin(env_key)
+        params = self.network.init(param_key, position.observations)
         return ReinforceState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=self.optimizer.init(params),
+            position=position,
             mean_return=jnp.zeros(()),
             env_steps=jnp.zeros((), jnp.int32),
             key=run_key,
         )
 
     def _update(self, state: ReinforceState) -> tuple[ReinforceState, Metrics]:
-        episodes = self.play(state.params, jax.random.fold_in(state.key, state.step))
+        play_key, begin_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        episodes = self.play(state.params, state.position, play_key)
         advantages, to_go = self.advantages(state.params, episodes, state.mean_return)
         gradients, metrics = jax.grad(self._loss, has_aux=True)(
             state.params, episodes, advantages, to_go
@@ -254,6 +271,7 @@ class Reinforce(Agent):
             step=state.step + 1,
             params=params,
             opt_state=opt_state,
+            position=self.begin(begin_key),
             mean_return=decay * state.mean_return + (1 - decay) * mean,
             env_steps=env_steps,
         )
@@ -285,9 +303,6 @@ class Reinforce(Agent):
             loss = loss + self.value_weight * value_loss
             metrics["value_loss"] = one(value_loss)
         return loss, {"loss": one(loss), **metrics}
-
-    def _scores(self, params: PyTree, observations: Array) -> Array:
-        return self._apply(params, observations, "policy")
 
     def _values(self, params: PyTree, observations: Array) -> Array:
         return self._apply(params, observations, "values")

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision.losses import reinforcement
 from jaxvision.rl.learner import Metrics
+from jaxvision.rl.sharding import over_devices
 from jaxvision.rl.wrappers import EpisodeStatistics
 
 PyTree = Any
@@ -155,7 +156,7 @@ def next_values(
     following = jnp.concatenate([values[1:], last])
 
     def with_final() -> Array:
-        final = _by_rows(values_of, rollout.final_observations)
+        final = of_steps(values_of, rollout.final_observations)
         return jnp.where(rollout.truncated, final, following)
 
     # Few rollouts see an episode truncated, and then only there are final observations looked at.
@@ -190,7 +191,7 @@ def make_rows(
         values: Any = network.apply(params, observations, method="values")
         return values
 
-    values = _by_rows(values_of, rollout.observations)
+    values = of_steps(values_of, rollout.observations)
     advantages = reinforcement.generalized_advantages(
         rollout.rewards,
         jnp.where(rollout.terminated, 0, discount),
@@ -233,14 +234,19 @@ def shuffled_parts(
 
 
 def flat(leaf: Array) -> Array:
-    """Time and environments as one axis.
+    """Environments and time as one axis, one environment after the other: none leaves its device.
 
-    >>> flat(jnp.ones((2, 3, 4))).shape
-    (6, 4)
+    >>> flat(jnp.array([[0, 10], [1, 11]])).tolist()
+    [0, 1, 10, 11]
     """
-    return leaf.reshape(-1, *leaf.shape[2:])
+    return over_devices(leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:]))
 
 
-def _by_rows(function: Callable[[Array], Array], leaf: Array) -> Array:
-    """Applies a function of a batch to all steps at once."""
-    return function(flat(leaf)).reshape(leaf.shape[:2])
+def of_steps(function: Callable[[Array], Float[Array, "rows"]], steps: Array) -> Array:
+    """Applies a function of rows to all steps at once.
+
+    >>> of_steps(lambda rows: 2 * rows, jnp.array([[0, 10], [1, 11]])).tolist()
+    [[0, 20], [2, 22]]
+    """
+    time, envs = steps.shape[:2]
+    return function(flat(steps)).reshape(envs, time).swapaxes(0, 1)

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from jaxvision.rl.agent import Agent
 from jaxvision.rl.learner import Metrics
 from jaxvision.rl.rollout import Position, Rollout, collect, shuffled_parts
+from jaxvision.rl.sharding import over_devices
 
 PyTree = Any
 
@@ -38,7 +39,7 @@ class RolloutState(flax.struct.PyTreeNode):
 class RolloutAgent(Agent):
     """An update is a rollout of all environments, and steps along gradients of its parts.
 
-    A subclass has `_behave`, `_rows`, `_loss` and `_scores`.
+    A subclass has `_behave`, `_rows` and `_loss`, and what an `Agent` has.
 
     Attributes:
         num_steps: Steps of each environment in a rollout.
@@ -107,8 +108,12 @@ class RolloutAgent(Agent):
         if self.epochs == self.minibatches == 1:
             carry, metrics = learn(carry, rows)
             return *carry, metrics
+
+        def part(order: Array) -> PyTree:
+            return over_devices(jax.tree.map(lambda leaf: leaf[order], rows))
+
         carry, metrics = jax.lax.scan(
-            lambda carry, order: learn(carry, jax.tree.map(lambda leaf: leaf[order], rows)),
+            lambda carry, order: learn(carry, part(order)),
             carry,
             shuffled_parts(key, self.units_per_update, self.epochs, self.minibatches),
         )

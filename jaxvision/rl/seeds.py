@@ -37,6 +37,19 @@ class Seeds:
         """How many of these a step takes, of each agent."""
         return self.agent.units_per_step
 
+    @property
+    def units_before(self) -> int:
+        """How many go by in `init`, of each agent."""
+        return self.agent.units_before
+
+    def describe(self) -> dict[str, Any]:
+        """What `settings.json` keeps of this step.
+
+        Returns:
+            How many seeds there are, and the kind of agent.
+        """
+        return {"task": "seeds", "num_seeds": self.num_seeds, "agent": self.agent.describe()}
+
     def init(self, key: Key[Array, ""]) -> PyTree:
         """Begins with every seed.
 
@@ -70,7 +83,9 @@ class Seeds:
             The state, and the metrics of every seed.
         """
         del batch
-        state, metrics = jax.vmap(self.agent)(state)
+        # Devices share the seeds, if anything, and not the rows of each.
+        with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+            state, metrics = jax.vmap(self.agent)(state)
         return state, {
             f"{name}/seed{seed}": (pair[0][seed], pair[1][seed])
             for name, pair in metrics.items()

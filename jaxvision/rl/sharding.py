@@ -4,6 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jaxtyping import Array
+
+PyTree = Any
 
 PARTS = ("environments", "observations", "position", "replay")
 """What in an agent's state has a row for each environment."""
@@ -34,3 +37,55 @@ def shard_environments(
         return jax.P(axis if ours else None, *[None] * (len(shape) - 1)) if shape else jax.P()
 
     return rule
+
+
+def shard_seeds(
+    num_seeds: int,
+) -> Callable[[str, tuple[int, ...], jax.sharding.Mesh], Any]:
+    """A rule by which `train.parallelize` cuts `Seeds` over devices: each has some of the agents.
+
+    Args:
+        num_seeds: How many there are, a multiple of the devices.
+
+    Returns:
+        The rule.
+
+    >>> rule = shard_seeds(8)
+    >>> rule("params/head/kernel", (8, 4, 2), jax.make_mesh((1,), ("data",)))
+    P('data',)
+    """
+
+    def rule(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> Any:
+        del path
+        (axis,) = mesh.axis_names
+        return jax.P(axis) if shape[:1] == (num_seeds,) else jax.P()
+
+    return rule
+
+
+def over_devices(rows: PyTree) -> PyTree:
+    """Cuts rows that an agent has gathered over the devices that it runs on.
+
+    The compiler does not do so by itself, and every device would learn from all of them.
+
+    Args:
+        rows: A tree of arrays, the rows along the first axis.
+
+    Returns:
+        The same, where `train.parallelize` compiles for several devices and the rows divide over
+        them; elsewhere nothing happens.
+
+    >>> over_devices(jax.numpy.arange(3)).tolist()
+    [0, 1, 2]
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.size <= 1:
+        return rows
+    (axis,) = mesh.axis_names
+
+    def cut(leaf: Array) -> Array:
+        if leaf.shape[0] % mesh.size:
+            return leaf
+        return jax.lax.with_sharding_constraint(leaf, jax.P(axis))
+
+    return jax.tree.map(cut, rows)

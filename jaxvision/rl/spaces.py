@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Key
 
 
@@ -58,7 +59,7 @@ class Discrete:
         return (jnp.asarray(element) >= 0) & (jnp.asarray(element) < self.n)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Box:
     """Arrays of one shape, whose values lie between two bounds.
 
@@ -76,6 +77,21 @@ class Box:
     high: Any
     shape: tuple[int, ...]
     dtype: Any = jnp.float32
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Box) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        """What tells two boxes apart; bounds may be arrays, which cannot be hashed."""
+        bounds = [
+            np.broadcast_to(np.asarray(end, np.float64), self.shape)
+            for end in (self.low, self.high)
+        ]
+        return (self.shape, jnp.dtype(self.dtype), *(bound.tobytes() for bound in bounds))
 
     def sample(self, key: Key[Array, ""]) -> Array:
         """Draws an element: uniform where both bounds are finite, else normal.
@@ -134,7 +150,11 @@ def as_space(space: Any) -> Space:
     """
     if isinstance(space, Discrete | Box):
         return space
-    if hasattr(space, "n") and int(getattr(space, "start", 0)) == 0:
+    if (
+        hasattr(space, "n")
+        and not getattr(space, "shape", ())
+        and int(getattr(space, "start", 0)) == 0
+    ):
         return Discrete(int(space.n))
     if all(hasattr(space, name) for name in ("low", "high", "shape", "dtype")):
         return Box(space.low, space.high, tuple(space.shape), jnp.dtype(space.dtype))

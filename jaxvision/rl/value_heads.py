@@ -7,6 +7,7 @@ transitions and any replay.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -69,6 +70,10 @@ class Expected:
     """
 
     huber: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        if self.huber is not None and not self.huber > 0:
+            raise ValueError(f"huber must be positive, or None, got {self.huber}")
 
     @property
     def outputs(self) -> int:
@@ -157,9 +162,9 @@ class Categorical(_Distribution):
     atoms: int = 51
 
     def __post_init__(self) -> None:
-        if not self.low < self.high or self.atoms < 2:
+        if not -math.inf < self.low < self.high < math.inf or self.atoms < 2:
             raise ValueError(
-                "returns must have a range and 2 atoms at least, got "
+                "returns must have a finite range and 2 atoms at least, got "
                 f"low={self.low}, high={self.high}, atoms={self.atoms}"
             )
 
@@ -182,7 +187,8 @@ class Categorical(_Distribution):
         Returns:
             The values.
         """
-        return jax.nn.softmax(outputs, axis=-1) @ self.support
+        outputs = outputs.astype(jnp.result_type(outputs, jnp.float32))
+        return jnp.sum(jax.nn.softmax(outputs, axis=-1) * self.support, axis=-1)
 
     @property
     def _losses_of(self) -> Callable[..., Rows]:
@@ -203,6 +209,13 @@ class Quantile(_Distribution):
 
     quantiles: int = 51
     kappa: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.quantiles < 1 or not self.kappa >= 0:
+            raise ValueError(
+                "there must be 1 quantile at least, and kappa must not be negative, got "
+                f"quantiles={self.quantiles}, kappa={self.kappa}"
+            )
 
     @property
     def outputs(self) -> int:

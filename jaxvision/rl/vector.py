@@ -1,6 +1,7 @@
 """Many copies of an environment, stepped together."""
 
 import dataclasses
+import numbers
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -205,7 +206,7 @@ def check_num_envs(num_envs: int) -> None:
     Raises:
         ValueError: There are none, or it is no whole number.
     """
-    if not isinstance(num_envs, int) or num_envs < 1:
+    if not isinstance(num_envs, numbers.Integral) or num_envs < 1:
         raise ValueError(f"num_envs must be a whole number, at least 1, got {num_envs}")
 
 

@@ -300,11 +300,17 @@ def _repeat(step: Step) -> Callable:
 
 
 def _by_jit(parallel: ParallelStep, step: Callable, state: PyTree, *, stacked: bool) -> Callable:
+    @functools.wraps(step, updated=())
+    def on_mesh(*args: PyTree) -> tuple[PyTree, PyTree]:
+        # A step may say how rows that it makes itself are cut, by `with_sharding_constraint`.
+        with jax.sharding.use_abstract_mesh(parallel.mesh.abstract_mesh):
+            return step(*args)
+
     shardings = parallel.shardings(state)
     replicated = jax.NamedSharding(parallel.mesh, jax.P())
     batch = parallel.batch_sharding(stacked=stacked)
     return jax.jit(
-        step,
+        on_mesh,
         in_shardings=(shardings, batch, replicated) if stacked else (shardings, batch),
         out_shardings=(shardings, replicated),
         donate_argnums=0,

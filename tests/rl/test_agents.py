@@ -2,11 +2,11 @@ import agents
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from tiny_envs import Clock
 
 from jaxvision import rl, train
-from jaxvision.rl.sharding import shard_environments
 
 kinds = pytest.mark.parametrize("kind", agents.KINDS)
 two_kinds = pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_eight_devices_learn_what_one_does(kind):
     results = []
     for devices in (1, 8):
         mesh = train.data_mesh(jax.devices()[:devices])
-        parallel = train.parallelize(agent, mesh, shard=shard_environments(8))
+        parallel = train.parallelize(agent, mesh, shard=rl.shard_environments(8))
         state = parallel.prepare(agent.init(jax.random.key(0)))
         if devices == 8 and hasattr(state, "observations"):
             assert len(state.observations.sharding.device_set) == 8
@@ -160,19 +160,27 @@ class Continuous(Clock):
     ("kind", "options", "message"),
     [
         ("dqn", {"train_every": 3}, "train_every=3 environment steps must be a multiple of the 2"),
-        ("dqn", {"n_step": 0}, "n_step must be at least 1, got 0"),
+        ("dqn", {"n_step": 0}, "n_step must be a whole number, at least 1, got 0"),
         (
             "ppo",
             {"minibatches": 3},
             "16 environment steps does not divide into 3 equal minibatches",
         ),
-        ("ppo", {"epochs": 0}, "epochs must be at least 1"),
-        ("a2c", {"num_steps": 0}, "num_steps must be at least 1"),
+        ("ppo", {"epochs": 0}, "epochs must be a whole number, at least 1"),
+        ("a2c", {"num_steps": 8.0}, r"num_steps must be a whole number, at least 1, got 8\.0"),
+        ("a2c", {"lambda_": 1.5}, r"lambda_ must be in \[0, 1\], got 1.5"),
+        ("dqn", {"exploration": 2.0}, r"exploration must be in \[0, 1\], got 2.0"),
+        ("ppo", {"clip": 0.0}, "clip must be positive, got 0.0"),
+        ("ppo", {"minibatches": 16}, "which must have 2 environment steps at least"),
         ("a2c", {"discount": 1.1}, r"discount must be in \[0, 1\], got 1.1"),
         ("pqn", {"head": rl.Quantile()}, "Quantile learns distributions: use lambda_=0"),
         ("reinforce", {"baseline": "mean"}, "baseline must be one of none, constant, learned"),
         ("reinforce", {"reward_to_go": False}, "the critic learns what follows a state"),
-        ("ppo", {"updates_per_step": 0}, "updates_per_step must be at least 1, got 0"),
+        (
+            "ppo",
+            {"updates_per_step": 0},
+            "updates_per_step must be a whole number, at least 1, got 0",
+        ),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -187,3 +195,82 @@ def test_actions_that_are_no_integers():
     continuous = rl.vectorize(Continuous(), 2)
     with pytest.raises(ValueError, match="actions must be discrete"):
         rl.PPO(envs=continuous, network=network, optimizer=agents.make("ppo", envs).optimizer)
+
+
+def networks(envs, num_actions=3, outputs=1):
+    space, torso = envs.observation_space, rl.MLP((8,))
+    return {
+        "q": rl.QNetwork(space, num_actions, torso, outputs),
+        "actor_critic": rl.ActorCritic(space, num_actions, torso),
+    }
+
+
+@pytest.mark.parametrize(
+    ("cls", "network", "options", "message"),
+    [
+        (rl.PPO, "q", {}, r"gives \(2, 3\) and \(2,\) for 2 env.*QNetwork gives \(2, 3, 1\)"),
+        (rl.A2C, "actor_critic", {"num_actions": 5}, r"ActorCritic gives \(2, 5\) and \(2,\)"),
+        (rl.DQN, "actor_critic", {}, r"gives \(2, 3\) and \(2,\): use rl\.QNetwork"),
+        (rl.PQN, "q", {"num_actions": 1}, r"QNetwork gives \(2, 1, 1\)"),
+        (rl.DQN, "q", {"outputs": 51}, r"a network that gives \(2, 3, 1\)"),
+    ],
+)
+def test_networks_that_do_not_fit(cls, network, options, message):
+    envs = rl.vectorize("Catch", 2)
+    with pytest.raises(ValueError, match=message):
+        cls(envs=envs, network=networks(envs, **options)[network], optimizer=optax.adam(1e-3))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("envs", ["Catch", rl.make("Catch"), rl.make("Catch")[0]])
+def test_environments_that_are_no_vector(envs):
+    network = networks(rl.vectorize("Catch", 2))["q"]
+    with pytest.raises(ValueError, match=r"envs must be a vector environment, as rl\.vectorize"):
+        rl.DQN(envs=envs, network=network, optimizer=optax.adam(1e-3))
+
+
+@two_kinds
+def test_eight_devices_share_the_work(kind):
+    """Acting and learning: each computes an eighth of what one would, and little besides."""
+    agent = agents.make(kind, rl.vectorize("CartPole-v1", 64), sizes=(256, 256))
+    flops = []
+    for devices in (1, 8):
+        mesh = train.data_mesh(jax.devices()[:devices])
+        parallel = train.parallelize(agent, mesh, shard=rl.shard_environments(64))
+        state = parallel.prepare(agent.init(jax.random.key(0)))
+        compiled = parallel._compile("one", state).lower(state, None).compile()
+        flops.append(compiled.cost_analysis()["flops"])
+    assert flops[1] < 0.25 * flops[0]
+
+
+@pytest.mark.parametrize("kind", ["rainbow", "ppo"])
+def test_eight_devices_share_the_seeds(kind):
+    seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 8)
+    results = []
+    for devices in (1, 8):
+        mesh = train.data_mesh(jax.devices()[:devices])
+        parallel = train.parallelize(seeds, mesh, shard=rl.shard_seeds(8))
+        state = parallel.prepare(seeds.init(jax.random.key(0)))
+        compiled = parallel._compile("one", state).lower(state, None).compile()
+        state, _ = parallel(state, None)
+        results.append((agents.numbers(state.params), compiled.cost_analysis()["flops"]))
+    (one, flops), (eight, fewer) = results
+    assert fewer < 0.2 * flops
+    for a, b in zip(one, eight, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_steps_before_the_first_update():
+    envs = rl.vectorize("Catch", 8)
+    agent = agents.make("dqn", envs, learning_starts=20)
+    assert agent.units_before == 24
+    assert int(agent.init(jax.random.key(0)).replay.filled.sum()) >= 24
+    assert rl.Seeds(agent, 2).units_before == 24
+    assert agents.make("ppo", envs).units_before == 0
+    assert rl.Seeds(agent, 2).describe()["agent"]["task"] == "dqn"
+
+
+def test_wrapped_stacks_are_held_once():
+    envs = rl.EpisodeStatistics(rl.FrameStack(rl.vectorize("Pong", 2, size=32), 4))
+    agent = agents.make("dqn", envs)
+    assert agent.init(jax.random.key(0)).replay.observations.shape[2:] == (32, 32, 1)

@@ -122,7 +122,7 @@ def test_the_policy_gradient_is_the_enumerated_one_in_expectation(baseline):
 
     @jax.jit
     def estimate(params, key):
-        episodes = agent.play(params, key)
+        episodes = agent.play(params, agent.begin(key), key)
         weights, _ = agent.advantages(params, episodes, jnp.float32(1.5))
 
         def surrogate(params):
@@ -151,7 +151,8 @@ def test_an_update_is_the_step_that_the_estimate_says():
         updates_per_step=1,
     )
     state = agent.init(jax.random.key(0))
-    episodes = agent.play(state.params, jax.random.fold_in(state.key, 0))
+    play_key, _ = jax.random.split(jax.random.fold_in(state.key, 0))
+    episodes = agent.play(state.params, state.position, play_key)
     before = state.params["params"]["policy_head"]["bias"]
     p = jax.nn.softmax(before + state.params["params"]["policy_head"]["kernel"][0])
     taken = jax.nn.one_hot(episodes.actions[0], 3)
@@ -168,7 +169,7 @@ def test_rows_of_the_whole_return_and_of_what_follows():
     for reward_to_go, first in ((True, [2.71, 1.9, 1.0]), (False, [2.71, 2.71, 2.71])):
         agent = make("reinforce", envs, baseline="none", reward_to_go=reward_to_go, max_steps=7)
         params = agent.init(jax.random.key(0)).params
-        episodes = agent.play(params, jax.random.key(0))
+        episodes = agent.play(params, agent.begin(jax.random.key(1)), jax.random.key(0))
         ended = np.asarray(episodes.weights).sum(0)
         weights, _ = agent.advantages(params, episodes, jnp.float32(0))
         whole = [env for env in range(2) if ended[env] == 3]
@@ -243,3 +244,27 @@ def test_every_agent_learns_to_catch(kind):
     state, _ = agents.run(agent, 10)
     evaluate = rl.make_eval_fn(agent, rl.vectorize("Catch", 100))
     assert evaluate(state, None)["return"][0] >= 95
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("make_head", "message"),
+    [
+        (lambda: rl.Expected(huber=0.0), "huber must be positive, or None, got 0.0"),
+        (lambda: rl.Expected(huber=-1.0), "huber must be positive"),
+        (lambda: rl.Categorical(0.0, float("inf")), "must have a finite range"),
+        (lambda: rl.Categorical(0.0, 1.0, 1), "and 2 atoms at least"),
+        (lambda: rl.Quantile(0), "1 quantile at least"),
+        (lambda: rl.Quantile(5, kappa=-1.0), "kappa must not be negative"),
+    ],
+)
+def test_heads_that_cannot_be(make_head, message):
+    with pytest.raises(ValueError, match=message):
+        make_head()
+
+
+def test_means_of_distributions_are_exact_in_bfloat16():
+    head = rl.Categorical(0.0, 100.0)
+    logits = jax.random.normal(jax.random.key(0), (4, 3, 51)).astype(jnp.bfloat16)
+    exact = head.values(logits.astype(jnp.float32))
+    np.testing.assert_allclose(head.values(logits), exact, rtol=1e-6)

@@ -50,13 +50,22 @@ def test_files(tmp_path):
 def test_what_cannot_be_drawn(tmp_path):
     with pytest.raises(ValueError, match="needs one environment, got 2"):
         rl.film(rl.vectorize("Catch", 2), stay, jax.random.key(0))
-    with pytest.raises(ValueError, match="Undrawn cannot be drawn: it is not written in JAX"):
+    with pytest.raises(ValueError, match="Undrawn cannot be drawn: it has no render"):
         rl.render(Undrawn(), None)
     frames = np.zeros((2, 4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match=r"must end in \.gif, got 'a\.png'"):
         rl.save_gif(frames, tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"must end in \.png, got 'a\.gif'"):
         rl.save_strip(frames, tmp_path / "a.gif")
+    with pytest.raises(ValueError, match=r"a positive number of them a second, got 2 and 0.0"):
+        rl.save_gif(frames, tmp_path / "a.gif", frames_per_second=0.0)
+    with pytest.raises(ValueError, match="a film needs images"):
+        rl.save_gif(frames[:0], tmp_path / "a.gif")
+    with pytest.raises(ValueError, match="a strip needs images, got 0 of 2"):
+        rl.save_strip(frames, tmp_path / "a.png", count=0)
+    with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
+        rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(0), max_steps=0)
+    assert not list(tmp_path.iterdir())
 
 
 class Undrawn:

@@ -56,3 +56,14 @@ def test_spaces_of_other_libraries():
     assert as_space(theirs) == Box(0, 255, (8, 8), jnp.dtype(jnp.uint8))
     with pytest.raises(ValueError, match="discrete, counted from 0, or boxes of numbers"):
         as_space(types.SimpleNamespace(n=3, start=1))
+    with pytest.raises(ValueError, match="discrete, counted from 0, or boxes of numbers"):
+        as_space(types.SimpleNamespace(n=5, shape=(5,), dtype=np.int8))  # MultiBinary
+
+
+def test_boxes_are_told_apart_whatever_their_bounds_are():
+    one = Box(np.array([-1.0, -2.0]), np.array([1.0, 2.0]), (2,))
+    assert one == Box(jnp.array([-1, -2]), jnp.array([1, 2]), (2,))
+    assert hash(one) == hash(Box(jnp.array([-1, -2]), jnp.array([1, 2]), (2,)))
+    assert Box(0, 1, (2,)) == Box(np.zeros(2), 1.0, (2,))
+    others = [Box(-1.0, 1.0, (2,)), Box(one.low, one.high, (2,), jnp.float16), Box(0, 1, (3,)), 3]
+    assert all(one != other for other in others)

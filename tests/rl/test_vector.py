@@ -144,7 +144,7 @@ class FiveValues(Clock):
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="num_envs must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_envs must be a whole number, at least 1, got 0"):
         rl.vectorize("CartPole-v1", 0)
     with pytest.raises(ValueError, match=r"did you mean 'CartPole-v1'\?"):
         rl.vectorize("CartPole-v0", 1)

@@ -9,6 +9,18 @@ def at_least_float32(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return values.astype(jnp.result_type(values, jnp.float32))
 
 
+def same_shapes(**arrays: Array) -> None:
+    """Makes sure that arrays have one shape: broadcasting would make pairs of all rows.
+
+    >>> same_shapes(values=jnp.ones((2, 1)), rewards=jnp.ones(2))
+    Traceback (most recent call last):
+    ValueError: shapes must be the same, got values (2, 1), rewards (2,)
+    """
+    if len({array.shape for array in arrays.values()}) > 1:
+        listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"shapes must be the same, got {listed}")
+
+
 def chosen(
     values: Float[Array, "*batch actions"], actions: Integer[Array, "*batch"]
 ) -> Float[Array, "*batch"]:

@@ -6,7 +6,11 @@ import optax
 from jaxtyping import Array, Float, Integer
 
 from jaxvision.losses.classification import cross_entropy
-from jaxvision.losses.reinforcement._common import at_least_float32, chosen_distribution
+from jaxvision.losses.reinforcement._common import (
+    at_least_float32,
+    chosen_distribution,
+    same_shapes,
+)
 
 Rows = Float[Array, "*batch"]
 
@@ -23,10 +27,13 @@ def categorical_projection(
     Args:
         atoms: Where the probability lies.
         probabilities: How much lies there.
-        support: Equally spaced and rising.
+        support: Rising, of 2 points at least.
 
     Returns:
         The probability of each point of the support.
+
+    Raises:
+        ValueError: The support has one point.
 
     Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
     ICML 2017, arXiv:1707.06887, equation 7.
@@ -35,9 +42,15 @@ def categorical_projection(
     >>> print(categorical_projection(atoms, jnp.array([0.5, 0.5]), support))
     [0.375 0.125 0.5  ]
     """
-    spacing = (support[-1] - support[0]) / (support.shape[0] - 1)
+    if support.shape[0] < 2:
+        raise ValueError(f"a support needs 2 points at least, got {support.shape[0]}")
     atoms = jnp.clip(atoms, min=support[0], max=support[-1])
-    distances = jnp.abs(atoms[..., None, :] - support[:, None]) / spacing
+    gaps = jnp.diff(support)
+    # Of an atom above a point, how far on the way to the next; below it, to the one before.
+    above = jnp.concatenate([gaps, gaps[-1:]])[:, None]
+    below = jnp.concatenate([gaps[:1], gaps])[:, None]
+    steps = atoms[..., None, :] - support[:, None]
+    distances = jnp.abs(steps) / jnp.where(steps > 0, above, below)
     return jnp.sum(jnp.clip(1 - distances, min=0) * probabilities[..., None, :], axis=-1)
 
 
@@ -62,7 +75,7 @@ def categorical_q_learning(
         rewards: r, the reward of the step.
         discounts: d: gamma, or 0 where the episode terminated.
         next_logits: For all actions where the step led.
-        support: The returns that the logits stand for, equally spaced and rising.
+        support: The returns that the logits stand for, rising.
         selector: The values by which the next action is chosen; None takes the means.
 
     Returns:
@@ -76,6 +89,7 @@ def categorical_q_learning(
     ...     logits, jnp.array([0]), jnp.ones(1), jnp.zeros(1), logits, support))
     [1.0986123]
     """
+    same_shapes(actions=actions, rewards=rewards, discounts=discounts)
     next_probabilities = jax.nn.softmax(at_least_float32(next_logits), axis=-1)
     if selector is None:
         selector = next_probabilities @ support
@@ -129,6 +143,7 @@ def quantile_q_learning(
     """
     if kappa < 0:
         raise ValueError(f"kappa must not be negative, got {kappa}")
+    same_shapes(actions=actions, rewards=rewards, discounts=discounts)
     next_quantiles = at_least_float32(next_quantiles)
     if selector is None:
         selector = next_quantiles.mean(-1)

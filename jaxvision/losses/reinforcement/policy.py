@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jaxvision.losses.classification import cross_entropy
-from jaxvision.losses.reinforcement._common import at_least_float32
+from jaxvision.losses.reinforcement._common import at_least_float32, same_shapes
 
 Rows = Float[Array, "*batch"]
 
@@ -48,6 +48,7 @@ def policy_gradient(
     >>> print(policy_gradient(jnp.zeros((1, 2)), jnp.array([0]), jnp.full(1, 2.0)))
     [1.3862944]
     """
+    same_shapes(actions=actions, advantages=advantages)
     return -log_probability(logits, actions) * jax.lax.stop_gradient(advantages)
 
 
@@ -85,6 +86,7 @@ def clipped_surrogate(
     """
     if not clip > 0:
         raise ValueError(f"clip must be positive, got {clip}")
+    same_shapes(actions=actions, old_log_probabilities=old_log_probabilities, advantages=advantages)
     advantages = jax.lax.stop_gradient(advantages)
     ratios = jnp.exp(
         log_probability(logits, actions) - jax.lax.stop_gradient(old_log_probabilities)
@@ -113,6 +115,7 @@ def clipped_value_error(values: Rows, old_values: Rows, targets: Rows, *, clip: 
     """
     if not clip > 0:
         raise ValueError(f"clip must be positive, got {clip}")
+    same_shapes(values=values, old_values=old_values, targets=targets)
     values, old_values = at_least_float32(values), jax.lax.stop_gradient(old_values)
     targets = jax.lax.stop_gradient(targets)
     clipped = old_values + jnp.clip(values - old_values, min=-clip, max=clip)

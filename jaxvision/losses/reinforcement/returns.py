@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxvision.losses.reinforcement._common import at_least_float32, same_shapes
+
 Steps = Float[Array, "time *batch"]
 Cuts = Bool[Array, "time *batch"] | None
 
@@ -83,6 +85,8 @@ def lambda_returns(
         total = reward + discount * mixed
         return total, total
 
+    _check_steps(rewards, discounts, next_values, truncated)
+    rewards = at_least_float32(rewards)
     steps = (rewards, discounts, next_values, _cuts(truncated, rewards))
     nothing = jnp.zeros(rewards.shape[1:], jnp.result_type(rewards, discounts, next_values))
     return jax.lax.scan(back, nothing, steps, reverse=True, unroll=_UNROLL)[1]
@@ -119,6 +123,8 @@ def n_step_returns(
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
+    _check_steps(rewards, discounts, next_values, truncated)
+    rewards = at_least_float32(rewards)
     cuts = _cuts(truncated, rewards)
 
     def one_more(_: Any, totals: Steps) -> Steps:
@@ -166,6 +172,11 @@ def generalized_advantages(
     """
     returns = lambda_returns(rewards, discounts, next_values, lambda_=lambda_, truncated=truncated)
     return returns - values
+
+
+def _check_steps(rewards: Steps, discounts: Steps, next_values: Steps, truncated: Cuts) -> None:
+    named = {} if truncated is None else {"truncated": truncated}
+    same_shapes(rewards=rewards, discounts=discounts, next_values=next_values, **named)
 
 
 def _cuts(truncated: Cuts, rewards: Steps) -> Bool[Array, "time *batch"]:

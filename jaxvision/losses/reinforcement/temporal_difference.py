@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jaxvision.losses.reinforcement._common import at_least_float32, chosen
+from jaxvision.losses.reinforcement._common import at_least_float32, chosen, same_shapes
 
 Rows = Float[Array, "*batch"]
 
@@ -31,6 +31,7 @@ def td_error(values: Rows, rewards: Rows, discounts: Rows, next_values: Rows) ->
     >>> print(td_error(jnp.ones(1), jnp.ones(1), jnp.full(1, 0.5), jnp.full(1, 4.0)))
     [2.]
     """
+    same_shapes(values=values, rewards=rewards, discounts=discounts, next_values=next_values)
     values, next_values = at_least_float32(values), at_least_float32(next_values)
     return jax.lax.stop_gradient(rewards + discounts * next_values) - values
 

@@ -1,6 +1,7 @@
 """Worlds of cells, drawn as text."""
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,8 +85,8 @@ class GridWorld(Environment):
         """Reads a map.
 
         Args:
-            map: Lines of one length: `.` free, `#` wall, `S` where episodes begin (anywhere, if
-                there is none), and letters that the next two explain.
+            map: Lines of one length, indented or not: `.` free, `#` wall, `S` where episodes begin
+                (anywhere, if there is none), and letters that the next two explain.
             terminals: What entering a cell with this letter brings, besides `step_reward`, and ends
                 the episode; None takes `{"T": 0.0}`.
             jumps: Where every action in a cell with this letter leads, and what it brings besides.
@@ -94,15 +95,22 @@ class GridWorld(Environment):
             slip: The probability that a move goes to one of the two sides instead, either as often.
 
         Raises:
-            ValueError: The map cannot be read, or `slip` is no probability.
+            ValueError: The map cannot be read, a reward is not finite, or `slip` is no
+                probability.
         """
         if not 0 <= slip <= 1:
             raise ValueError(f"slip must be in [0, 1], got {slip}")
-        self.lines = map.strip().split("\n")
+        self.lines = inspect.cleandoc(map).splitlines()
         self.terminals = dict({"T": 0.0} if terminals is None else terminals)
         self.jumps = dict(jumps or {})
         self.slip = slip
         _check(self.lines, self.terminals, self.jumps)
+        bonuses = (*self.terminals.values(), *(bonus for _, bonus in self.jumps.values()))
+        if not np.isfinite([step_reward, bump_reward, *bonuses]).all():
+            raise ValueError(
+                f"rewards must be finite, got step_reward={step_reward}, "
+                f"bump_reward={bump_reward}, terminals={self.terminals}, jumps={self.jumps}"
+            )
         self.tables = _read(self.lines, self.terminals, self.jumps, step_reward, bump_reward)
 
     @property
@@ -179,7 +187,7 @@ def _check(
 ) -> None:
     """Makes sure that a map can be read."""
     if len({len(line) for line in lines}) != 1 or not lines[0]:
-        raise ValueError(f"the lines of a map must have one length, got {lines}")
+        raise ValueError(f"a map must have lines, all of one length, got {lines}")
     letters = "".join(lines)
     known = {FREE, WALL, START, *terminals, *jumps, *(target for target, _ in jumps.values())}
     strange = sorted(set(letters) - known)
@@ -188,9 +196,12 @@ def _check(
             f"the map has {', '.join(map_ for map_ in strange)}, which is neither {FREE!r} (free), "
             f"{WALL!r} (wall), {START!r} (start), nor in terminals or jumps"
         )
+    twice = sorted(({FREE, WALL, START} | set(jumps)) & set(terminals) | {FREE, WALL} & set(jumps))
+    if twice:
+        raise ValueError(f"{', '.join(map(repr, twice))}: a letter must have one meaning")
     for letter, (target, _) in jumps.items():
-        if letters.count(target) != 1:
-            raise ValueError(f"{letter!r} jumps to {target!r}, which must be in the map once")
+        if letters.count(target) != 1 or target == WALL:
+            raise ValueError(f"{letter!r} jumps to {target!r}, which must be one cell of the map")
     if not set(letters) - {WALL, *terminals}:
         raise ValueError("the map has no cell to begin in")
 

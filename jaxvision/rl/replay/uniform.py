@@ -1,6 +1,7 @@
 """Replay that draws every transition as often as any other."""
 
 import dataclasses
+import numbers
 from typing import Any
 
 import flax.struct
@@ -33,8 +34,10 @@ class Replay:
     capacity: int
 
     def __post_init__(self) -> None:
-        if self.capacity < 1:
-            raise ValueError(f"capacity must be at least 1 transition, got {self.capacity}")
+        if not isinstance(self.capacity, numbers.Integral) or self.capacity < 1:
+            raise ValueError(
+                f"capacity must be a whole number of transitions, at least 1, got {self.capacity}"
+            )
 
     def stream(self, envs: Any, *, num_frames: int, n_step: int, discount: float) -> Stream:
         """What writes and reads the rings.

@@ -14,6 +14,7 @@ from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Learner, Metrics, one
 from jaxvision.rl.rollout import episode_metrics
 from jaxvision.rl.spaces import Discrete
+from jaxvision.rl.tabular.mdp import check_policy
 from jaxvision.rl.vector import vectorize
 from jaxvision.rl.wrappers import EpisodeStatistics
 
@@ -54,7 +55,8 @@ class _Tabular(Learner):
         learning_rate: The share of the error by which a value moves, a schedule of it over updates,
             or None for one over the number of visits: a value is then the mean of its targets.
         exploration: The probability of an action at random, or a schedule of it over updates.
-        policy: The probability of every action in every state, to be evaluated as it is; None
+        policy: The probability of every action in every state, to be followed as it is, and
+            evaluated by all but Q-learning, which learns the best policy whatever is done; None
             explores and takes what is best so far.
         initial: The values to begin with; high ones make an agent curious.
     """
@@ -72,11 +74,11 @@ class _Tabular(Learner):
         """Checks what would fail deep inside a program."""
         super().__post_init__()
         states, actions = self._shape
-        if self.policy is not None and self.policy.shape != (states, actions):
-            raise ValueError(
-                f"the policy must have a row for each of {states} states and a column for each of "
-                f"{actions} actions, got shape {self.policy.shape}"
-            )
+        if self.policy is not None:
+            check_policy(self.policy, states, actions)
+        self._check_shares("exploration")
+        if self.learning_rate is not None and not callable(self.learning_rate):
+            self._check_shares("learning_rate")
 
     @property
     def units_per_update(self) -> int:
@@ -212,7 +214,7 @@ class MonteCarlo(_Tabular):
     """Monte-Carlo learning: an update is one episode, and targets are what followed in it.
 
     An episode that time truncates has no return: nobody knows what would have followed. It goes on
-    with the value, so far, of the best action in its last state.
+    with the value, so far, of its last state under the policy that is followed.
 
     Attributes:
         max_steps: The longest episode; longer ones are cut there, as if truncated.
@@ -226,6 +228,11 @@ class MonteCarlo(_Tabular):
     first_visit: bool = True
     updates_per_step: int = 100
     unit: ClassVar[str] = "episodes"
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        super().__post_init__()
+        self._check_counts("max_steps")
 
     def _update(self, state: TabularState) -> tuple[TabularState, Metrics]:
         begin_key, run_key = jax.random.split(jax.random.fold_in(state.key, state.step))
@@ -254,7 +261,7 @@ class MonteCarlo(_Tabular):
         returns = reinforcement.discounted_returns(
             rewards,
             jnp.where(terminated, 0, self.discount),
-            table[final].max(-1).astype(rewards.dtype),
+            self._state_values(table, final, state.step).astype(rewards.dtype),
             truncated=over & ~terminated,
         )
         places = seen * table.shape[1] + actions
@@ -265,6 +272,11 @@ class MonteCarlo(_Tabular):
             "episode_return": one(jnp.sum(jnp.where(during, rewards, 0))),
             "episode_length": one(during.sum()),
         }
+
+    def _state_values(self, table: Table, cells: Array, step: Array) -> Array:
+        """The values of states under the policy that is followed."""
+        odds = jax.vmap(lambda cell: self._odds(table, cell, step))(cells)
+        return jnp.sum(odds * table[cells], axis=-1)
 
     def _towards(
         self, state: TabularState, places: Array, returns: Array, counts: Bool[Array, "time"]

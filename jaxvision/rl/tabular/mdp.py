@@ -3,6 +3,7 @@
 from typing import Any
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -73,6 +74,39 @@ def uniform_policy(mdp: MDP) -> Float[Array, "states actions"]:
         The probability of every action.
     """
     return jnp.full(mdp.rewards.shape, 1 / mdp.num_actions)
+
+
+def check_policy(policy: Any, num_states: int, num_actions: int) -> None:
+    """Makes sure that a policy is one.
+
+    Args:
+        policy: The probability of every action in every state.
+        num_states: How many states there are.
+        num_actions: How many actions there are.
+
+    Raises:
+        ValueError: It has another shape, or rows that are no probabilities; inside a compiled
+            program only the shape is known.
+
+    >>> check_policy(jnp.ones((1, 2)), 1, 2)
+    Traceback (most recent call last):
+    ValueError: in state 0 the probabilities of the policy are [1. 1.]: they must add up to 1
+    """
+    if jnp.shape(policy) != (num_states, num_actions):
+        raise ValueError(
+            f"the policy must have a row for each of {num_states} states and a column for each of "
+            f"{num_actions} actions, got shape {jnp.shape(policy)}"
+        )
+    if isinstance(policy, jax.core.Tracer):
+        return
+    odds = np.asarray(policy, np.float64)
+    wrong = ~((odds >= 0).all(1) & (np.abs(odds.sum(1) - 1) < 1e-3))
+    if wrong.any():
+        state = int(wrong.argmax())
+        raise ValueError(
+            f"in state {state} the probabilities of the policy are {odds[state]}: they must add up "
+            "to 1"
+        )
 
 
 def on_map(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvision.rl.tabular.mdp import MDP
+from jaxvision.rl.tabular.mdp import MDP, check_policy
 
 Values = Float[Array, "states"]
 Policy = Float[Array, "states actions"]
@@ -59,7 +59,7 @@ def evaluate_policy(
         The values, and after how many sweeps.
 
     Raises:
-        ValueError: `discount` is not in [0, 1].
+        ValueError: `discount` is not in [0, 1], or the policy is none.
 
     Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
     2018, section 4.1.
@@ -71,7 +71,8 @@ def evaluate_policy(
     >>> print(evaluation.values.reshape(4, 4)[0])
     [ 0.     -2.4375 -2.9375 -3.    ]
     """
-    _check_discount(discount)
+    _check(discount, tolerance)
+    check_policy(policy, mdp.num_states, mdp.num_actions)
     expected = jnp.sum(policy * mdp.rewards, axis=1)
     moves = jnp.einsum("sa,sat->st", policy, mdp.transitions)
     expected = jnp.where(mdp.terminal, 0, expected)
@@ -120,7 +121,7 @@ def greedy_policy(mdp: MDP, values: Values, discount: float) -> Policy:
     of_actions = action_values(mdp, values, discount)
     best = of_actions.max(1, keepdims=True)
     # What differs by rounding alone is alike.
-    near = 1e-5 * jnp.maximum(1, jnp.abs(best))
+    near = 4 * jnp.finfo(of_actions.dtype).eps * jnp.maximum(1, jnp.abs(best))
     chosen = of_actions >= best - near
     return chosen / chosen.sum(1, keepdims=True)
 
@@ -128,7 +129,7 @@ def greedy_policy(mdp: MDP, values: Values, discount: float) -> Policy:
 def policy_iteration(
     mdp: MDP, discount: float, *, tolerance: float = 1e-6, max_iterations: int = 1_000
 ) -> Solution:
-    """Finds the best policy: evaluates one, takes the greedy one, and so on until it stays.
+    """Finds the best policy: evaluates one, takes the greedy one, and so on until nothing changes.
 
     Args:
         mdp: The process.
@@ -145,14 +146,16 @@ def policy_iteration(
 
     Reference: Howard, Dynamic programming and Markov processes, MIT Press 1960.
     """
-    _check_discount(discount)
+    _check(discount, tolerance)
     Carry = tuple[Policy, Values, Array, Array]
 
     def improve(carry: Carry) -> Carry:
         policy, values, iterations, _ = carry
-        values = evaluate_policy(mdp, policy, discount, tolerance=tolerance, values=values).values
-        better = greedy_policy(mdp, values, discount)
-        return better, values, iterations + 1, (better == policy).all()
+        new = evaluate_policy(mdp, policy, discount, tolerance=tolerance, values=values).values
+        better = greedy_policy(mdp, new, discount)
+        # Policies that differ by rounding alone may take turns; their values do not.
+        stays = (better == policy).all() | ((iterations > 0) & (new == values).all())
+        return better, new, iterations + 1, stays
 
     def going_on(carry: Carry) -> Array:
         return ~carry[3] & (carry[2] < max_iterations)
@@ -182,7 +185,7 @@ def value_iteration(
 
     Reference: Bellman, Dynamic programming, Princeton University Press 1957.
     """
-    _check_discount(discount)
+    _check(discount, tolerance)
     values, sweeps = _until_still(
         lambda values: action_values(mdp, values, discount).max(1),
         jnp.zeros(mdp.num_states, mdp.rewards.dtype),
@@ -211,6 +214,8 @@ def _until_still(
     return values, sweeps
 
 
-def _check_discount(discount: float) -> None:
+def _check(discount: float, tolerance: float) -> None:
     if not 0 <= discount <= 1:
         raise ValueError(f"discount must be in [0, 1], got {discount}")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {tolerance}")

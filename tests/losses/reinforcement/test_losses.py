@@ -191,3 +191,44 @@ def test_wrong_arguments_are_named():
         reinforcement.clipped_surrogate(q, actions, rows, rows, clip=0)
     with pytest.raises(ValueError, match=r"clip must be positive, got -0\.1"):
         reinforcement.clipped_value_error(rows, rows, rows, clip=-0.1)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_rows_are_never_paired_with_all_others():
+    rows, columns, actions = jnp.ones(2), jnp.ones((2, 1)), jnp.zeros(2, jnp.int32)
+    q, z = jnp.ones((2, 3)), jnp.ones((2, 3, 4))
+    wrong = [
+        lambda: reinforcement.td_error(rows, columns, rows, rows),
+        lambda: reinforcement.q_learning_error(q, actions, columns, rows, q),
+        lambda: reinforcement.categorical_q_learning(z, actions, rows, columns, z, jnp.arange(4.0)),
+        lambda: reinforcement.quantile_q_learning(z, actions, columns, rows, z),
+        lambda: reinforcement.policy_gradient(q, actions, columns),
+        lambda: reinforcement.clipped_surrogate(q, actions, columns, rows),
+        lambda: reinforcement.clipped_value_error(rows, columns, rows, clip=0.2),
+        lambda: reinforcement.lambda_returns(rows, columns, rows, lambda_=0.5),
+        lambda: reinforcement.n_step_returns(rows, rows, columns, n=2),
+    ]
+    for call in wrong:
+        with pytest.raises(ValueError, match="shapes must be the same"):
+            call()
+
+
+def test_a_support_of_unequal_gaps():
+    """Each atom goes to its two neighbours so that the mean stays, as in rlax."""
+    support = jnp.array([0.0, 1.0, 10.0])
+    ones = jnp.ones(1)
+    for atom, expected in ((1.0, [0, 1, 0]), (0.25, [0.75, 0.25, 0]), (4.0, [0, 6 / 9, 3 / 9])):
+        got = reinforcement.categorical_projection(jnp.array([atom]), ones, support)
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+        assert float(got @ support) == pytest.approx(atom, rel=1e-6)
+    with pytest.raises(ValueError, match="a support needs 2 points at least, got 1"):
+        reinforcement.categorical_projection(ones, ones, ones)
+
+
+def test_long_returns_of_short_numbers():
+    """Sums of bfloat16 rewards are float32: in bfloat16 they would end at 64."""
+    rewards = jnp.ones(200, jnp.bfloat16)
+    discounts, values = jnp.full(200, 0.99), jnp.zeros(200)
+    returns = reinforcement.discounted_returns(rewards, discounts, values)
+    assert returns.dtype == jnp.float32
+    np.testing.assert_allclose(returns[0], (1 - 0.99**200) / 0.01, rtol=1e-4)

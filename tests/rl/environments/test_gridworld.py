@@ -82,7 +82,7 @@ def test_render_shows_walls_ends_and_the_agent():
         ("..\n...", {}, "one length"),
         ("..?", {}, r"the map has \?"),
         ("T#T", {}, "no cell to begin in"),
-        ("A..", {"jumps": {"A": ("a", 1.0)}}, "jumps to 'a', which must be in the map once"),
+        ("A..", {"jumps": {"A": ("a", 1.0)}}, "jumps to 'a', which must be one cell of the map"),
         ("...", {"slip": 1.5}, r"slip must be in \[0, 1\], got 1.5"),
     ],
 )

@@ -36,7 +36,9 @@ def test_updates_change_nothing():
 
 @pytest.mark.parametrize("replay", [rl.UniformReplay, rl.PrioritizedReplay])
 def test_a_memory_for_nothing(replay):
-    with pytest.raises(ValueError, match="capacity must be at least 1 transition, got 0"):
+    with pytest.raises(
+        ValueError, match="capacity must be a whole number of transitions, at least 1, got 0"
+    ):
         replay(0)
 
 

@@ -164,3 +164,19 @@ def test_wrong_arguments_are_named():
         tabular.MonteCarlo(environment=WORLD, policy=jnp.ones((4, 4)))
     with pytest.raises(ValueError, match=r"discount must be in \[0, 1\], got 2"):
         tabular.MonteCarlo(environment=WORLD, discount=2.0)
+
+
+def test_monte_carlo_of_a_policy_goes_on_with_its_values():
+    """Episodes are cut after 5 steps; the values are those of the policy still."""
+    world = GridWorld("...T")
+    mdp = tabular.gridworld_mdp(world)
+    policy = tabular.uniform_policy(mdp)
+    agent = tabular.MonteCarlo(
+        environment=world, policy=policy, max_steps=5, learning_rate=0.01, first_visit=False
+    )
+    step = jax.jit(agent)
+    state = agent.init(jax.random.key(0))
+    for _ in range(150):
+        state, _ = step(state)
+    values = tabular.evaluate_policy(mdp, policy, 1.0).values
+    np.testing.assert_allclose((state.params * policy).sum(1), values, rtol=0.15, atol=0.1)

@@ -158,3 +158,22 @@ def test_discounts_outside_their_range(discount):
             solve(FOUR, discount)
     with pytest.raises(ValueError, match=r"discount must be in \[0, 1\]"):
         tabular.evaluate_policy(FOUR, tabular.uniform_policy(FOUR), discount)
+
+
+def test_differences_that_float32_resolves_are_no_ties():
+    mdp = tabular.gridworld_mdp(GridWorld("S....T", terminals={"T": 1_000.0}, step_reward=-0.001))
+    for solution in (tabular.value_iteration(mdp, 1.0), tabular.policy_iteration(mdp, 0.999)):
+        np.testing.assert_array_equal(solution.policy[:5], np.eye(4)[[1] * 5])
+        assert int(solution.iterations) < 20
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_policy():
+    policy = np.full((16, 4), 0.25)
+    with pytest.raises(ValueError, match=r"a row for each of 16 states .* got shape \(1, 4\)"):
+        tabular.evaluate_policy(FOUR, policy[:1], 1.0)
+    policy[3] = 1
+    with pytest.raises(ValueError, match=r"in state 3 the probabilities .* must add up to 1"):
+        tabular.evaluate_policy(FOUR, policy, 1.0)
+    with pytest.raises(ValueError, match="tolerance must not be negative, got nan"):
+        tabular.value_iteration(FOUR, 1.0, tolerance=float("nan"))
