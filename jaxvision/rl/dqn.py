@@ -12,7 +12,7 @@ from jaxvision import losses
 from jaxvision.rl.agent import ValueAgent
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Metrics, one
-from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
+from jaxvision.rl.replay import PrioritizedReplay, Replay, UniformReplay
 from jaxvision.rl.replay.stream import Stream, Transitions
 from jaxvision.rl.rollout import episode_metrics
 from jaxvision.rl.sharding import over_devices
@@ -86,6 +86,15 @@ class DQN(ValueAgent):
         super().__post_init__()
         self._check_counts("batch_size", "n_step", "learning_starts", "train_every", "target_every")
         self._check_shares("exploration")
+        if not isinstance(self.replay, Replay):
+            raise ValueError(
+                f"replay must be a UniformReplay or a PrioritizedReplay, got {self.replay!r}"
+            )
+        if self.replay.capacity < self.n_step * self.envs.num_envs:
+            raise ValueError(
+                f"a capacity of {self.replay.capacity} cannot hold n_step={self.n_step} steps of "
+                f"{self.envs.num_envs} environments"
+            )
         if self.train_every % self.envs.num_envs:
             raise ValueError(
                 f"train_every={self.train_every} environment steps must be a multiple of the "

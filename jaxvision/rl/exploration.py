@@ -29,7 +29,8 @@ def epsilon_greedy(
     """
     rows, num_actions = values.shape
     # One draw for both: below epsilon it is uniform still.
-    draw = jax.random.uniform(key, (rows,)) / jnp.maximum(epsilon, jnp.finfo(jnp.float32).tiny)
+    epsilon = jnp.clip(epsilon, min=jnp.finfo(jnp.float32).tiny, max=1)
+    draw = jax.random.uniform(key, (rows,)) / epsilon
     anyhow = jnp.floor(draw * num_actions).astype(jnp.int32)
     best = jnp.argmax(values, axis=-1).astype(jnp.int32)
     return jnp.where(draw < 1, jnp.minimum(anyhow, num_actions - 1), best)

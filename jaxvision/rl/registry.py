@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import inspect
+import math
 import numbers
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -64,7 +65,7 @@ def make(name: str, **options: Any) -> tuple[Environment, Any]:
         The environment, and its parameters.
 
     Raises:
-        ValueError: The name or an option is unknown, or a constant is no number.
+        ValueError: The name or an option is unknown, or a constant is no number that it can be.
 
     >>> environment, params = make("CartPole-v1", max_steps_in_episode=200)
     >>> environment.name, params.max_steps_in_episode
@@ -81,6 +82,10 @@ def make(name: str, **options: Any) -> tuple[Environment, Any]:
         if key not in constants:
             known = [*inspect.signature(cls).parameters, *constants]
             raise ValueError(unknown(f"option of {name}", key, known))
-        if not isinstance(options[key], numbers.Number):
+        if not isinstance(options[key], numbers.Real) or not math.isfinite(options[key]):
             raise ValueError(f"{key} of {name} must be a number, got {options[key]!r}")
+    if options.get("max_steps_in_episode", 1) < 1:
+        raise ValueError(
+            f"max_steps_in_episode must be at least 1, got {options['max_steps_in_episode']}"
+        )
     return environment, params.replace(**options)

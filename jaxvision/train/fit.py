@@ -290,7 +290,7 @@ class _Loop:
             yield
         except NonFiniteLossError as error:
             advice = (
-                "So early, look for labels outside the classes, or a std of 0."
+                "So early, look for labels outside the classes, a std of 0, or a NaN setting."
                 if self.step <= 1
                 else "A lower learning rate, warm-up or clip_norm usually helps."
             )

@@ -162,7 +162,8 @@ class MetricsLog:
         self._file.write(to_json({"step": step, "split": split, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
-            self._board.add_scalar(f"{split}/{name}", value, step)
+            if not math.isnan(value):  # nothing was counted; there is no point to draw
+                self._board.add_scalar(f"{split}/{name}", value, step)
 
     def close(self) -> None:
         """Flushes and closes the files."""

@@ -170,6 +170,8 @@ class Continuous(Clock):
         ("a2c", {"num_steps": 8.0}, r"num_steps must be a whole number, at least 1, got 8\.0"),
         ("a2c", {"lambda_": 1.5}, r"lambda_ must be in \[0, 1\], got 1.5"),
         ("dqn", {"exploration": 2.0}, r"exploration must be in \[0, 1\], got 2.0"),
+        ("dqn", {"replay": 1_000}, "replay must be a UniformReplay or a PrioritizedReplay"),
+        ("dqn", {"replay": rl.UniformReplay(5), "n_step": 3}, "cannot hold n_step=3 steps of 2"),
         ("ppo", {"clip": 0.0}, "clip must be positive, got 0.0"),
         ("ppo", {"minibatches": 16}, "which must have 2 environment steps at least"),
         ("a2c", {"discount": 1.1}, r"discount must be in \[0, 1\], got 1.1"),

@@ -193,3 +193,13 @@ def test_every_environment_keeps_its_word(name):
     assert image.dtype == jnp.uint8
     assert image.shape[-1] == 3
     assert np.unique(np.asarray(image).reshape(-1, 3), axis=0).shape[0] > 1
+
+
+def test_constants_that_are_no_numbers():
+    for value in ("abc", float("nan")):
+        with pytest.raises(
+            ValueError, match=f"gravity of CartPole-v1 must be a number, got .?{value}"
+        ):
+            rl.make("CartPole-v1", gravity=value)
+    with pytest.raises(ValueError, match="max_steps_in_episode must be at least 1, got 0"):
+        rl.make("CartPole-v1", max_steps_in_episode=0)
