@@ -200,7 +200,7 @@ def _fit(
     settings: Settings, agent: Any, state: Any, evaluated: rl.VectorEnv, name: str
 ) -> list[dict[str, Any]]:
     def steps(units: int | None) -> int | None:
-        return None if units is None else max(1, round(units / agent.units_per_step))
+        return None if units is None else max(1, units // agent.units_per_step)
 
     result = train.fit(
         _over_devices(settings, agent),
