@@ -80,8 +80,13 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SystemExit(f"{name} must be positive, got {value}")
-        if self.together and self.environment.startswith(("gym:", "ale:")):
+        if self.together and not self.in_jax:
             raise SystemExit("seeds run together in environments written in JAX only")
+
+    @property
+    def in_jax(self) -> bool:
+        """Whether the environments are written in JAX, and not those of another library."""
+        return ":" not in self.environment
 
 
 MAY_DIFFER = ("run_dir", "eval_every", "eval_episodes", "checkpoint_every", "figures")
@@ -199,17 +204,17 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
 def _fit(
     settings: Settings, agent: Any, state: Any, evaluated: rl.VectorEnv, name: str
 ) -> list[dict[str, Any]]:
-    def steps(units: int | None) -> int | None:
-        return None if units is None else max(1, units // agent.units_per_step)
+    def steps(units: int) -> int:
+        return max(1, units // agent.units_per_step)
 
     result = train.fit(
         _over_devices(settings, agent),
         state,
         None,
-        num_steps=steps(settings.budget - agent.units_before) or 1,
+        num_steps=steps(settings.budget - agent.units_before),
         evaluate=rl.make_eval_fn(agent, evaluated),
-        eval_every=steps(settings.eval_every),
-        checkpoint_every=steps(settings.checkpoint_every),
+        eval_every=settings.eval_every and steps(settings.eval_every),
+        checkpoint_every=settings.checkpoint_every and steps(settings.checkpoint_every),
         run_dir=pathlib.Path(settings.run_dir) / name,
         settings=settings,
         settings_may_differ=MAY_DIFFER if settings.together else (*MAY_DIFFER, "seeds"),
@@ -224,8 +229,8 @@ def _over_devices(settings: Settings, agent: Any) -> train.ParallelStep:
     """The agent on as many devices as can share its environments, or its seeds, evenly."""
     rows = len(settings.seeds) if settings.together else settings.num_envs
     count = math.gcd(rows, jax.device_count())
-    if settings.environment.startswith(("gym:", "ale:")):
-        count = 1  # these are in one place
+    if not settings.in_jax:
+        count = 1  # they are in one place
     rule = rl.shard_seeds(rows) if settings.together else rl.shard_environments(rows)
     return train.parallelize(agent, train.data_mesh(jax.devices()[:count]), shard=rule)
 

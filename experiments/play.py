@@ -78,10 +78,11 @@ def restore(run_dir: str, step: int | None) -> tuple[Any, rl.VectorEnv, Any, Any
     agent = script.make_agent(settings, make_envs(settings, settings.num_envs))
     checkpointer = train.Checkpointer(folder / "checkpoints")
     chosen = checkpointer.latest() if step is None else step
-    if chosen is None or chosen not in checkpointer.steps():
+    there = checkpointer.steps()
+    if chosen is None or chosen not in there:
         raise SystemExit(
             f"{folder} has no whole checkpoint{'' if step is None else f' of step {step}'}; it has "
-            f"{', '.join(map(str, checkpointer.steps())) or 'none'}"
+            f"{', '.join(map(str, there)) or 'none'}"
         )
     unused = ("target_params", "opt_state", "environments", "observations", "position", "replay")
     return (

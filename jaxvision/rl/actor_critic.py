@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -42,8 +41,8 @@ class A2C(RolloutAgent, PolicyAgent):
         self._check_shares("lambda_")
 
     def _behave(self, state: RolloutState, observations: Array, key: Array) -> tuple[Array, Array]:
-        logits = self._logits(state.params, observations)
-        return logits, jax.random.categorical(key, logits).astype(jnp.int32)
+        logits = self._scores(state.params, observations)
+        return logits, self._choose(logits, key)
 
     def _rows(self, params: PyTree, rollout: Rollout, position: Position) -> Rows:
         return make_rows(

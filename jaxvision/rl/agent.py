@@ -17,13 +17,14 @@ from jaxvision.rl.wrappers import EpisodeStatistics
 
 PyTree = Any
 Shapes = list[tuple[int, ...]]
+Scores = Float[Array, "envs actions"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Agent(Learner):
     """A network that learns what to do in environments.
 
-    A subclass has `act` and `_expected_shapes`, and what a `Learner` has.
+    A subclass has `_scores` and `_expected_shapes`, and what a `Learner` has.
 
     Attributes:
         envs: Where the agent acts.
@@ -66,7 +67,7 @@ class Agent(Learner):
         Returns:
             One action for each.
         """
-        raise NotImplementedError
+        return self._choose(self._scores(params, observations), key)
 
     def describe(self) -> dict[str, Any]:
         """What `settings.json` keeps of this step.
@@ -83,6 +84,15 @@ class Agent(Learner):
     def _apply(self, params: PyTree, observations: Array, method: str | None = None) -> Any:
         """What the network says."""
         return self.network.apply(params, observations, method=method)
+
+    def _scores(self, params: PyTree, observations: Array) -> Scores:
+        """What speaks for each action: values, or logits."""
+        raise NotImplementedError
+
+    def _choose(self, scores: Scores, key: Array | None) -> Int[Array, "envs"]:
+        """An action for each row."""
+        del key
+        return jnp.argmax(scores, axis=-1).astype(jnp.int32)
 
     def _descend(
         self, params: PyTree, opt_state: PyTree, gradients: PyTree
@@ -117,26 +127,13 @@ class PolicyAgent(Agent):
 
     network_hint: ClassVar[str] = "rl.ActorCritic(space, num_actions, ...)"
 
-    def act(
-        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
-    ) -> Int[Array, "envs"]:
-        """Chooses actions by the policy.
-
-        Args:
-            params: Of the network, `state.params`.
-            observations: What the agent sees.
-            key: Draws from the policy; None takes the most probable action.
-
-        Returns:
-            One action for each.
-        """
-        logits = self._logits(params, observations)
-        if key is None:
-            return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        return jax.random.categorical(key, logits).astype(jnp.int32)
-
-    def _logits(self, params: PyTree, observations: Array) -> Float[Array, "envs actions"]:
+    def _scores(self, params: PyTree, observations: Array) -> Scores:
         return self._apply(params, observations, "policy")
+
+    def _choose(self, scores: Scores, key: Array | None) -> Int[Array, "envs"]:
+        if key is None:
+            return super()._choose(scores, key)
+        return jax.random.categorical(key, scores).astype(jnp.int32)
 
     def _expected_shapes(self, num_envs: int, num_actions: int) -> Shapes:
         return [(num_envs, num_actions), (num_envs,)]
@@ -154,23 +151,7 @@ class ValueAgent(Agent):
 
     network_hint: ClassVar[str] = "rl.QNetwork(space, num_actions, torso, head.outputs)"
 
-    def act(
-        self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
-    ) -> Int[Array, "envs"]:
-        """Chooses the best actions.
-
-        Args:
-            params: Of the network, `state.params`.
-            observations: What the agent sees.
-            key: Not used.
-
-        Returns:
-            One action for each.
-        """
-        del key
-        return jnp.argmax(self._values(params, observations), axis=-1).astype(jnp.int32)
-
-    def _values(self, params: PyTree, observations: Array) -> Float[Array, "envs actions"]:
+    def _scores(self, params: PyTree, observations: Array) -> Scores:
         return self.head.values(self._apply(params, observations))
 
     def _expected_shapes(self, num_envs: int, num_actions: int) -> Shapes:

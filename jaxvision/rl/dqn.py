@@ -145,7 +145,7 @@ class DQN(ValueAgent):
     def _explore(self, state: DQNState, key: Array, epsilon: Any) -> tuple[DQNState, Metrics]:
         """One step in every environment, and into the memory."""
         explore_key, env_key = jax.random.split(key)
-        values = self._values(state.params, state.observations)
+        values = self._scores(state.params, state.observations)
         actions = epsilon_greedy(explore_key, values, epsilon)
         observations, environments, rewards, terminated, truncated, info = self._envs.step(
             env_key, state.environments, actions
@@ -205,7 +205,7 @@ class DQN(ValueAgent):
         next_outputs = self._apply(target_params, rows.next_observations)
         selector = None
         if self.double:
-            selector = self._values(params, rows.next_observations)
+            selector = self._scores(params, rows.next_observations)
             selector = jax.lax.stop_gradient(selector)
         values, errors = self.head.loss(outputs, rows, next_outputs, selector)
         return losses.weighted_mean(values, rows.weights), errors

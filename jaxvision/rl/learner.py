@@ -1,12 +1,13 @@
 """What everything that learns from experience shares: many updates in one program."""
 
 import dataclasses
-import numbers
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
+
+from jaxvision.rl._checks import check_count, check_share
 
 PyTree = Any
 Metrics = dict[str, tuple[Array, Array]]
@@ -100,15 +101,11 @@ class Learner:
 
     def _check_counts(self, *names: str) -> None:
         for name in names:
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"{name} must be a whole number, at least 1, got {value}")
+            check_count(name, getattr(self, name))
 
     def _check_shares(self, *names: str) -> None:
         for name in names:
-            value = getattr(self, name)
-            if not callable(value) and not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}")
+            check_share(name, getattr(self, name))
 
 
 def one(value: Any) -> tuple[Array, Array]:

@@ -54,7 +54,7 @@ class PQN(RolloutAgent, ValueAgent):
         super().__post_init__()
 
     def _behave(self, state: RolloutState, observations: Array, key: Array) -> tuple[Array, Array]:
-        values = self._values(state.params, observations)
+        values = self._scores(state.params, observations)
         return values, epsilon_greedy(key, values, self._epsilon(state))
 
     def _epsilon(self, state: RolloutState) -> Any:
@@ -73,7 +73,7 @@ class PQN(RolloutAgent, ValueAgent):
             rewards = reinforcement.lambda_returns(
                 rewards,
                 discounts,
-                next_values(lambda x: self._values(params, x).max(-1), rollout, position, best),
+                next_values(lambda x: self._scores(params, x).max(-1), rollout, position, best),
                 lambda_=self.lambda_,
                 truncated=rollout.truncated,
             )

@@ -218,7 +218,7 @@ class Reinforce(PolicyAgent):
         """
 
         def surrogate(params: PyTree, episode: Episodes, advantages: Array) -> Array:
-            logits = self._logits(params, episode.observations)
+            logits = self._scores(params, episode.observations)
             losses = reinforcement.policy_gradient(logits, episode.actions, advantages)
             return -jnp.sum(jnp.where(episode.weights > 0, losses, 0))
 

@@ -1,7 +1,6 @@
 """Many copies of an environment, stepped together."""
 
 import dataclasses
-import numbers
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision.rl import registry
+from jaxvision.rl._checks import check_count
 from jaxvision.rl.environment import Environment
 from jaxvision.rl.spaces import Space, as_space
 
@@ -162,7 +162,7 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
     >>> observations.shape
     (3, 4)
     """
-    check_num_envs(num_envs)
+    check_count("num_envs", num_envs)
     if isinstance(environment, str):
         if params is not None:
             raise ValueError(f"params are those of an environment; {environment!r} is only a name")
@@ -195,19 +195,6 @@ def select(chosen: Bool[Array, "envs"], new: PyTree, old: PyTree) -> PyTree:
         return jnp.where(chosen.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
     return jax.tree.map(mix, new, old)
-
-
-def check_num_envs(num_envs: int) -> None:
-    """Makes sure that there are environments.
-
-    Args:
-        num_envs: How many.
-
-    Raises:
-        ValueError: There are none, or it is no whole number.
-    """
-    if not isinstance(num_envs, numbers.Integral) or num_envs < 1:
-        raise ValueError(f"num_envs must be a whole number, at least 1, got {num_envs}")
 
 
 def _check_step(environment: Any, params: Any) -> None:

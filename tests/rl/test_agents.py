@@ -62,14 +62,20 @@ def test_runs_that_go_on_are_bit_equal(kind, tmp_path):
     np.testing.assert_equal(*lines)
 
 
+def on_devices(count, step, rule):
+    """The step on so many devices, where it begins, and how much each of them computes."""
+    parallel = train.parallelize(step, train.data_mesh(jax.devices()[:count]), shard=rule)
+    state = parallel.prepare(step.init(jax.random.key(0)))
+    compiled = parallel._compile("one", state).lower(state, None).compile()
+    return parallel, state, compiled.cost_analysis()["flops"]
+
+
 @two_kinds
 def test_eight_devices_learn_what_one_does(kind):
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 8))
     results = []
     for devices in (1, 8):
-        mesh = train.data_mesh(jax.devices()[:devices])
-        parallel = train.parallelize(agent, mesh, shard=rl.shard_environments(8))
-        state = parallel.prepare(agent.init(jax.random.key(0)))
+        parallel, state, _ = on_devices(devices, agent, rl.shard_environments(8))
         if devices == 8 and hasattr(state, "observations"):
             assert len(state.observations.sharding.device_set) == 8
             assert state.observations.addressable_shards[0].data.shape[0] == 1
@@ -237,11 +243,7 @@ def test_eight_devices_share_the_work(kind):
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 64), sizes=(256, 256))
     flops = []
     for devices in (1, 8):
-        mesh = train.data_mesh(jax.devices()[:devices])
-        parallel = train.parallelize(agent, mesh, shard=rl.shard_environments(64))
-        state = parallel.prepare(agent.init(jax.random.key(0)))
-        compiled = parallel._compile("one", state).lower(state, None).compile()
-        flops.append(compiled.cost_analysis()["flops"])
+        flops.append(on_devices(devices, agent, rl.shard_environments(64))[-1])
     assert flops[1] < 0.25 * flops[0]
 
 
@@ -250,12 +252,9 @@ def test_eight_devices_share_the_seeds(kind):
     seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 8)
     results = []
     for devices in (1, 8):
-        mesh = train.data_mesh(jax.devices()[:devices])
-        parallel = train.parallelize(seeds, mesh, shard=rl.shard_seeds(8))
-        state = parallel.prepare(seeds.init(jax.random.key(0)))
-        compiled = parallel._compile("one", state).lower(state, None).compile()
+        parallel, state, flops = on_devices(devices, seeds, rl.shard_seeds(8))
         state, _ = parallel(state, None)
-        results.append((agents.numbers(state.params), compiled.cost_analysis()["flops"]))
+        results.append((agents.numbers(state.params), flops))
     (one, flops), (eight, fewer) = results
     assert fewer < 0.2 * flops
     for a, b in zip(one, eight, strict=True):

@@ -36,7 +36,7 @@ def discounted_returns(
         truncated: Steps after which another episode begins though this one did not terminate.
 
     Returns:
-        G_t.
+        G_t, float32 at least.
 
     >>> discounted_returns(jnp.ones(3), jnp.full(3, 0.5), jnp.zeros(3)).tolist()
     [1.75, 1.5, 1.0]
@@ -65,10 +65,10 @@ def lambda_returns(
         truncated: Steps after which another episode begins though this one did not terminate.
 
     Returns:
-        G_t.
+        G_t, float32 at least.
 
     Raises:
-        ValueError: `lambda_` is not in [0, 1].
+        ValueError: `lambda_` is not in [0, 1], or shapes differ.
 
     Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
     2018, section 12.1.
@@ -113,10 +113,10 @@ def n_step_returns(
         truncated: Steps after which another episode begins though this one did not terminate.
 
     Returns:
-        One sum for every step.
+        One sum for every step, float32 at least.
 
     Raises:
-        ValueError: `n` is below 1.
+        ValueError: `n` is below 1, or shapes differ.
 
     >>> n_step_returns(jnp.ones(3), jnp.full(3, 0.5), jnp.full(3, 8.0), n=2).tolist()
     [3.5, 3.5, 5.0]
@@ -161,7 +161,7 @@ def generalized_advantages(
         A_t; `A_t + values` are the lambda-returns, as targets of the values.
 
     Raises:
-        ValueError: `lambda_` is not in [0, 1].
+        ValueError: `lambda_` is not in [0, 1], or shapes differ.
 
     Reference: Schulman et al., High-dimensional continuous control using generalized advantage
     estimation, ICLR 2016, arXiv:1506.02438.

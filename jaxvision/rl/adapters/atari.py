@@ -3,8 +3,9 @@
 import importlib
 from typing import Any
 
+from jaxvision.rl._checks import check_count
 from jaxvision.rl.adapters.gymnasium import GymnasiumEnvs
-from jaxvision.rl.vector import VectorEnv, check_num_envs
+from jaxvision.rl.vector import VectorEnv
 from jaxvision.rl.wrappers import FrameStack
 
 
@@ -32,7 +33,7 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
     Reference: Bellemare et al., The Arcade Learning Environment, JAIR 47, 2013; preprocessing as in
     Machado et al., Revisiting the Arcade Learning Environment, JAIR 61, 2018.
     """
-    check_num_envs(num_envs)
+    check_count("num_envs", num_envs)
     try:
         vector_env = importlib.import_module("ale_py.vector_env")
     except ModuleNotFoundError:

@@ -13,8 +13,9 @@ import numpy as np
 from jax.experimental import io_callback
 from jaxtyping import Array, Int, Key
 
+from jaxvision.rl._checks import check_count
 from jaxvision.rl.spaces import Box, Space, as_space
-from jaxvision.rl.vector import StepResult, check_num_envs
+from jaxvision.rl.vector import StepResult
 
 
 class HostState(flax.struct.PyTreeNode):
@@ -119,14 +120,14 @@ class GymnasiumEnvs:
         flags = jax.ShapeDtypeStruct(rows, jnp.bool_)
         rewards = jax.ShapeDtypeStruct(rows, jnp.float32)
         fresh = jax.ShapeDtypeStruct((), jnp.bool_)
-        shapes = (self._observations, rewards, flags, flags, self._observations, fresh)
-        observations, rewards, terminated, truncated, final, fresh = io_callback(
+        shapes = (self._observations, rewards, flags, flags, self._observations, fresh, _TICKET)
+        observations, rewards, terminated, truncated, final, fresh, ticket = io_callback(
             self._host.step, shapes, actions, state.ticket, ordered=True
         )
         begins = state.over if self._mode == "NextStep" else jnp.zeros(rows, bool)
         valid = ~begins & ~fresh
         info = {"final_observation": final, "valid": valid}
-        state = HostState((terminated | truncated) & valid, state.ticket.at[1].add(1))
+        state = HostState((terminated | truncated) & valid, ticket)
         return observations, state, rewards, terminated, truncated, info
 
     @property
@@ -163,12 +164,12 @@ class _Host:
     def step(self, actions: Any, ticket: Any) -> tuple[np.ndarray, ...]:
         count = self._adapter.num_envs
         ticket = np.asarray(ticket)
+        following = ticket + np.array([0, 1], np.uint32)
         if not np.array_equal(ticket, self._ticket):
-            observations, _ = self.reset(int(ticket.sum()) % 2**31)
-            self._ticket = _after(ticket)
-            no = np.zeros(count, bool)
-            return observations, np.zeros(count, np.float32), no, no, observations, np.array(True)
-        self._ticket = _after(ticket)
+            seen, _ = self.reset(int(ticket.sum()) % 2**31)
+            self._ticket, no = following, np.zeros(count, bool)
+            return seen, np.zeros(count, np.float32), no, no, seen, np.array(True), following
+        self._ticket = following
         observations, rewards, terminated, truncated, info = self._adapter.environments.step(
             np.asarray(actions, np.int64)
         )
@@ -184,6 +185,7 @@ class _Host:
             np.asarray(truncated, bool),
             final,
             np.array(False),
+            following,
         )
 
     def _seen(self, observations: Any) -> np.ndarray:
@@ -191,11 +193,6 @@ class _Host:
         if self._adapter.channels_first:
             seen = np.moveaxis(seen, 1, -1)
         return np.ascontiguousarray(seen, self._adapter.observation_space.dtype)
-
-
-def _after(ticket: np.ndarray) -> np.ndarray:
-    """The ticket a step later."""
-    return ticket + np.array([0, 1], np.uint32)
 
 
 def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
@@ -213,7 +210,7 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
         ImportError: Gymnasium is not installed.
         ValueError: The number is not positive, or episodes do not begin anew by themselves.
     """
-    check_num_envs(num_envs)
+    check_count("num_envs", num_envs)
     try:
         gymnasium = importlib.import_module("gymnasium")
     except ModuleNotFoundError:

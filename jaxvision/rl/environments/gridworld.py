@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from jaxvision.rl import drawing
+from jaxvision.rl._checks import check_share
 from jaxvision.rl.environment import Environment, EnvParams, EnvState
 from jaxvision.rl.registry import register
 from jaxvision.rl.spaces import Discrete
@@ -98,8 +99,7 @@ class GridWorld(Environment):
             ValueError: The map cannot be read, a reward is not finite, or `slip` is no
                 probability.
         """
-        if not 0 <= slip <= 1:
-            raise ValueError(f"slip must be in [0, 1], got {slip}")
+        check_share("slip", slip)
         self.lines = inspect.cleandoc(map).splitlines()
         self.terminals = dict({"T": 0.0} if terminals is None else terminals)
         self.jumps = dict(jumps or {})

@@ -7,6 +7,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvision.rl._checks import check_share
 from jaxvision.rl.exploration import Rate, rate_at
 from jaxvision.rl.replay.priorities import Priorities
 from jaxvision.rl.replay.stream import Stream, Transitions
@@ -38,10 +39,8 @@ class PrioritizedReplay(Replay):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("alpha", "beta"):
-            value = getattr(self, name)
-            if not callable(value) and not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}")
+        check_share("alpha", self.alpha)
+        check_share("beta", self.beta)
 
     def init(self, stream: Stream, observations: Array) -> PrioritizedState:
         """Begins with the first observations.

@@ -1,7 +1,6 @@
 """Replay that draws every transition as often as any other."""
 
 import dataclasses
-import numbers
 from typing import Any
 
 import flax.struct
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvision.rl._checks import check_count
 from jaxvision.rl.replay.stream import Stream, StreamState, Transitions
 
 PyTree = Any
@@ -34,10 +34,7 @@ class Replay:
     capacity: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.capacity, numbers.Integral) or self.capacity < 1:
-            raise ValueError(
-                f"capacity must be a whole number of transitions, at least 1, got {self.capacity}"
-            )
+        check_count("capacity", self.capacity, of="transitions")
 
     def stream(self, envs: Any, *, num_frames: int, n_step: int, discount: float) -> Stream:
         """What writes and reads the rings.

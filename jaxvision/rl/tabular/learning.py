@@ -77,7 +77,7 @@ class _Tabular(Learner):
         if self.policy is not None:
             check_policy(self.policy, states, actions)
         self._check_shares("exploration")
-        if self.learning_rate is not None and not callable(self.learning_rate):
+        if self.learning_rate is not None:
             self._check_shares("learning_rate")
 
     @property

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxvision.rl._checks import check_share
 from jaxvision.rl.tabular.mdp import MDP, check_policy
 
 Values = Float[Array, "states"]
@@ -215,7 +216,6 @@ def _until_still(
 
 
 def _check(discount: float, tolerance: float) -> None:
-    if not 0 <= discount <= 1:
-        raise ValueError(f"discount must be in [0, 1], got {discount}")
+    check_share("discount", discount)
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
