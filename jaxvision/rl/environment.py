@@ -32,6 +32,17 @@ class EnvParams(flax.struct.PyTreeNode):
 
     max_steps_in_episode: Any = 1_000
 
+    def check(self) -> None:
+        """Makes sure that there is such an environment; one with further limits adds its own.
+
+        Raises:
+            ValueError: A constant is nothing that it can be.
+        """
+        if self.max_steps_in_episode < 1:
+            raise ValueError(
+                f"max_steps_in_episode must be at least 1, got {self.max_steps_in_episode}"
+            )
+
 
 class Environment:
     """The base of all environments: the interface of gymnax 1.x, so that either's fit here.
@@ -57,7 +68,7 @@ class Environment:
         return self.registered_name or type(self).__name__
 
     @property
-    def default_params(self) -> Any:
+    def default_params(self) -> EnvParams:
         """The constants as they usually are."""
         raise NotImplementedError
 

@@ -84,8 +84,6 @@ def make(name: str, **options: Any) -> tuple[Environment, Any]:
             raise ValueError(unknown(f"option of {name}", key, known))
         if not isinstance(options[key], numbers.Real) or not math.isfinite(options[key]):
             raise ValueError(f"{key} of {name} must be a number, got {options[key]!r}")
-    if options.get("max_steps_in_episode", 1) < 1:
-        raise ValueError(
-            f"max_steps_in_episode must be at least 1, got {options['max_steps_in_episode']}"
-        )
-    return environment, params.replace(**options)
+    params = params.replace(**options)
+    params.check()
+    return environment, params

@@ -23,7 +23,7 @@ def shard_environments(
         num_envs: How many environments the agent has, a multiple of the devices.
 
     Returns:
-        The rule.
+        The rule, which raises ValueError where an agent has another number of environments.
 
     >>> rule = shard_environments(8)
     >>> mesh = jax.make_mesh((1,), ("data",))
@@ -33,6 +33,10 @@ def shard_environments(
 
     def rule(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> Any:
         (axis,) = mesh.axis_names
+        if path in ("observations", "position/observations") and shape[:1] != (num_envs,):
+            raise ValueError(
+                f"shard_environments({num_envs}) is for that many, there are {shape[0]}"
+            )
         ours = path.split("/")[0] in PARTS and shape[:1] == (num_envs,)
         return jax.P(axis if ours else None, *[None] * (len(shape) - 1)) if shape else jax.P()
 
@@ -48,7 +52,7 @@ def shard_seeds(
         num_seeds: How many there are, a multiple of the devices.
 
     Returns:
-        The rule.
+        The rule, which raises ValueError where there is another number of seeds.
 
     >>> rule = shard_seeds(8)
     >>> rule("params/head/kernel", (8, 4, 2), jax.make_mesh((1,), ("data",)))
@@ -56,9 +60,10 @@ def shard_seeds(
     """
 
     def rule(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> Any:
-        del path
         (axis,) = mesh.axis_names
-        return jax.P(axis) if shape[:1] == (num_seeds,) else jax.P()
+        if shape[:1] != (num_seeds,):
+            raise ValueError(f"shard_seeds({num_seeds}) is for that many; {path} has shape {shape}")
+        return jax.P(axis)
 
     return rule
 

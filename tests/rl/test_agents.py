@@ -76,9 +76,9 @@ def test_eight_devices_learn_what_one_does(kind):
     results = []
     for devices in (1, 8):
         parallel, state, _ = on_devices(devices, agent, rl.shard_environments(8))
-        if devices == 8 and hasattr(state, "observations"):
-            assert len(state.observations.sharding.device_set) == 8
-            assert state.observations.addressable_shards[0].data.shape[0] == 1
+        observations = getattr(state, "position", state).observations
+        assert len(observations.sharding.device_set) == devices
+        assert observations.addressable_shards[0].data.shape[0] == 8 // devices
         state, metrics = parallel(state, None)
         results.append((agents.numbers(state.params), metrics["loss"]))
     (one, loss), (eight, same_loss) = results
@@ -259,6 +259,14 @@ def test_eight_devices_share_the_seeds(kind):
     assert fewer < 0.2 * flops
     for a, b in zip(one, eight, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_sharing_among_another_number_is_refused():
+    agent = agents.make("ppo", rl.vectorize("CartPole-v1", 4))
+    with pytest.raises(ValueError, match=r"shard_environments\(8\) is for that many, there are 4"):
+        on_devices(2, agent, rl.shard_environments(8))
+    with pytest.raises(ValueError, match=r"shard_seeds\(8\) is for that many; .* has shape \(2,"):
+        on_devices(2, rl.Seeds(agent, 2), rl.shard_seeds(8))
 
 
 def test_steps_before_the_first_update():

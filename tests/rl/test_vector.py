@@ -203,3 +203,7 @@ def test_constants_that_are_no_numbers():
             rl.make("CartPole-v1", gravity=value)
     with pytest.raises(ValueError, match="max_steps_in_episode must be at least 1, got 0"):
         rl.make("CartPole-v1", max_steps_in_episode=0)
+    with pytest.raises(ValueError, match=r"opponent_skill must be in \[0, 1\], got 1.5"):
+        rl.make("Pong", opponent_skill=1.5)
+    with pytest.raises(ValueError, match="points must be a whole number, at least 1, got 0"):
+        rl.make("Pong", points=0)

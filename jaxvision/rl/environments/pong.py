@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from jaxvision.rl import drawing
+from jaxvision.rl._checks import check_count, check_share
 from jaxvision.rl.environment import Environment, EnvParams, EnvState
 from jaxvision.rl.registry import register
 from jaxvision.rl.spaces import Box
@@ -53,6 +54,16 @@ class PongParams(EnvParams):
     paddle_speed: Any = 0.06
     half_paddle: Any = 0.08
     half_ball: Any = 0.015
+
+    def check(self) -> None:
+        """Makes sure that points can be won and lost.
+
+        Raises:
+            ValueError: A constant is nothing that it can be.
+        """
+        super().check()
+        check_count("points", self.points)
+        check_share("opponent_skill", self.opponent_skill)
 
 
 _PLAYER_X, _OPPONENT_X = 0.94, 0.06  # of the paddles' faces, which the ball meets
