@@ -2,13 +2,15 @@
 
     python benchmarks/rl.py
 
-Environments: CartPole with random actions, ours against gymnax's (if it is installed) and
-Gymnasium's in a Python loop; Pong, ours against Atari's through ale-py. Agents: PPO and DQN on
-CartPole with the settings of purejaxrl, which are CleanRL's. Contenders take turns; medians are
-shown, compilation apart. The last table is what a memory of frames takes, and what its rows need.
+Environments: CartPole with random actions, ours against gymnax's and Gymnasium's in a Python loop;
+Pong, ours against Atari's through ale-py. Agents: PPO and DQN on CartPole with the settings of
+purejaxrl, which are CleanRL's, against Stable-Baselines3 with the same. Contenders take turns;
+medians are shown, compilation apart. Peers that are not installed are left out. The last table is
+what a memory of frames takes, and what its rows need.
 """
 
 import dataclasses
+import functools
 import importlib.util
 import statistics
 import time
@@ -38,6 +40,8 @@ class Settings:
     """Steps of each environment in a measurement."""
     agent_steps: int = 100_000
     """Environment steps of an agent in a measurement."""
+    peer_steps: int = 10_240
+    """The same of a peer's."""
     pong_envs: int = 8
     """How many games of Pong at once."""
     pong_steps: int = 400
@@ -121,6 +125,40 @@ def dqn() -> rl.Agent:
     )
 
 
+def peers() -> dict[str, Any]:
+    """Agents of Stable-Baselines3 with the same settings, networks included."""
+    import stable_baselines3
+    from stable_baselines3.common.env_util import make_vec_env
+    from torch import nn as layers
+
+    policy = {"net_arch": [64, 64], "activation_fn": layers.Tanh, "optimizer_kwargs": {"eps": 1e-5}}
+    proximal = stable_baselines3.PPO(
+        "MlpPolicy",
+        make_vec_env("CartPole-v1", 4),
+        learning_rate=2.5e-4,
+        n_steps=128,
+        batch_size=128,
+        n_epochs=4,
+        clip_range_vf=0.2,
+        ent_coef=0.01,
+        policy_kwargs=policy,
+        device="cpu",
+    )
+    deep = stable_baselines3.DQN(
+        "MlpPolicy",
+        make_vec_env("CartPole-v1", 10),
+        learning_rate=2.5e-4,
+        buffer_size=10_000,
+        learning_starts=0,
+        batch_size=128,
+        train_freq=1,
+        target_update_interval=500,
+        policy_kwargs={"net_arch": [120, 84]},
+        device="cpu",
+    )
+    return {"PPO, stable-baselines3": proximal, "DQN, stable-baselines3": deep}
+
+
 def agent_steps(agent: Any, steps: int) -> tuple[Run, float]:
     """An agent that acts and learns, and how long it took to compile."""
     state = agent.init(jax.random.key(0))
@@ -173,14 +211,23 @@ def show_environments(settings: Settings) -> None:
 def show_agents(settings: Settings) -> None:
     """Environment steps per second of agents that learn."""
     agents: dict[str, Any] = {"PPO": ppo(), "DQN": dqn(), "PPO, 8 seeds": rl.Seeds(ppo(), 8)}
-    made = {name: agent_steps(agent, settings.agent_steps) for name, agent in agents.items()}
-    times = all_seconds({name: run for name, (run, _) in made.items()}, settings.rounds)
-    print(f"\n{'agents on CartPole':36}{'steps/s':>14}{'compile s':>14}")
+    runs: dict[str, Run] = {}
+    counts: dict[str, int] = {}
+    compiled: dict[str, str] = {}
     for name, agent in agents.items():
-        count = max(1, settings.agent_steps // agent.units_per_step) * agent.units_per_step
+        runs[name], seconds = agent_steps(agent, settings.agent_steps)
+        compiled[name] = f"{seconds:.1f}"
         seeds = agent.num_seeds if isinstance(agent, rl.Seeds) else 1
-        speed = seeds * count / statistics.median(times[name])
-        print(f"{name:36}{speed:14,.0f}{made[name][1]:14.1f}")
+        steps = max(1, settings.agent_steps // agent.units_per_step) * agent.units_per_step
+        counts[name] = seeds * steps
+    if installed("stable_baselines3"):
+        for name, peer in peers().items():
+            runs[name] = functools.partial(peer.learn, settings.peer_steps)
+            counts[name] = settings.peer_steps
+    print(f"\n{'agents on CartPole':36}{'steps/s':>14}{'compile s':>14}")
+    for name, times in all_seconds(runs, settings.rounds).items():
+        speed = counts[name] / statistics.median(times)
+        print(f"{name:36}{speed:14,.0f}{compiled.get(name, ''):>14}")
 
 
 def show_memory() -> None:
