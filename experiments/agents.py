@@ -176,10 +176,12 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
         agent = make_agent(settings, make_envs(settings, settings.num_envs))
     except (ValueError, ImportError) as error:
         raise SystemExit(str(error)) from error
-    if settings.budget <= agent.units_before:
+    least = agent.units_before + agent.units_per_step
+    if settings.budget < least:
         raise SystemExit(
-            f"budget must be more than the {agent.units_before} {agent.unit} before the first "
-            f"update, got {settings.budget}"
+            f"a budget of {settings.budget} {agent.unit} is too small: {agent.units_before} go by "
+            f"before the first update, and a step takes {agent.units_per_step}, less with a "
+            f"smaller updates_per_step; it must be at least {least}"
         )
     if settings.together:
         seeds = rl.Seeds(agent, len(settings.seeds))

@@ -77,10 +77,14 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def fit_critic(agent: rl.Reinforce, params: Any, episodes: Any, key: Any, steps: int = 500) -> Any:
-    """Fits the critic to episodes, and leaves the policy as it is."""
+    """Fits the critic to episodes, and leaves the policy as it is, with a torso that both share."""
     _, to_go = agent.advantages(params, episodes, jnp.float32(0))
     seen, targets, weights = map(flat, (episodes.observations, to_go, episodes.weights))
-    optimizer = optax.adam(1e-2)
+    labels = {name: "critic" if name in ("critic", "value_head") else "policy"
+              for name in params["params"]}  # fmt: skip
+    optimizer = optax.partition(
+        {"critic": optax.adam(1e-2), "policy": optax.set_to_zero()}, {"params": labels}
+    )
     ends = jnp.cumsum(weights)  # to draw rows that count
 
     def loss(params: Any, rows: Any) -> Any:
@@ -102,8 +106,9 @@ def measure_variance(settings: Settings, episodes: int = 200) -> list[dict[str, 
 
     Every kind of weight sees the same policy and the same episodes; variances are summed over the
     parameters. The learned value is not that of the agent, which is behind the policy while that
-    changes, but one fitted to other episodes of this policy. Nothing is discounted, and an episode
-    is over where time ends it: so all kinds have the same gradient in expectation.
+    changes, but one fitted to other episodes of this policy, and the constant is their mean return.
+    Nothing is discounted, and an episode is over where time ends it: so all kinds have the same
+    gradient in expectation.
     """
     agent = make_agent(settings, agents.make_envs(settings, settings.num_envs))
     measured = {
@@ -125,10 +130,10 @@ def measure_variance(settings: Settings, episodes: int = 200) -> list[dict[str, 
     @jax.jit
     def variances(params: Any, key: Any) -> tuple[dict[str, Any], Any, Any]:
         keys = jax.random.split(key, 3)
-        params = fit_critic(plain, params, play(params, keys[0]), keys[1])
-        played = play(params, keys[2])
-        _, to_go = plain.advantages(params, played, jnp.float32(0))
-        constant = losses.weighted_mean(to_go, played.weights)
+        earlier, played = play(params, keys[0]), play(params, keys[2])
+        params = fit_critic(plain, params, earlier, keys[1])
+        _, to_go = plain.advantages(params, earlier, jnp.float32(0))
+        constant = losses.weighted_mean(to_go, earlier.weights)
         gradients = {
             name: kind.gradients(params, played, kind.advantages(params, played, constant)[0])
             for name, kind in measured.items()

@@ -12,7 +12,7 @@ from jaxvision.rl.ppo import PPO
 from jaxvision.rl.pqn import PQN
 from jaxvision.rl.registry import list_environments, make, register
 from jaxvision.rl.reinforce import Reinforce
-from jaxvision.rl.rendering import film, render, save_gif, save_strip
+from jaxvision.rl.rendering import Film, can_be_drawn, film, render, save_gif, save_strip
 from jaxvision.rl.replay import PrioritizedReplay, UniformReplay
 from jaxvision.rl.seeds import Seeds, split_history
 from jaxvision.rl.sharding import shard_environments, shard_seeds
@@ -38,6 +38,7 @@ __all__ = [
     "Environment",
     "EpisodeStatistics",
     "Expected",
+    "Film",
     "FrameStack",
     "GymnasiumEnvs",
     "PrioritizedReplay",
@@ -47,6 +48,7 @@ __all__ = [
     "Seeds",
     "UniformReplay",
     "VectorEnv",
+    "can_be_drawn",
     "environments",
     "film",
     "list_environments",

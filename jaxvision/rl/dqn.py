@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxvision import losses
 from jaxvision.rl.agent import ValueAgent
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Metrics, one
@@ -208,4 +207,6 @@ class DQN(ValueAgent):
             selector = self._scores(params, rows.next_observations)
             selector = jax.lax.stop_gradient(selector)
         values, errors = self.head.loss(outputs, rows, next_outputs, selector)
-        return losses.weighted_mean(values, rows.weights), errors
+        # Weights of a prioritized memory are at most 1, and make steps smaller, not only uneven.
+        count = jnp.maximum(jnp.sum(rows.weights > 0), 1)
+        return jnp.sum(rows.weights * values) / count, errors

@@ -29,11 +29,11 @@ def epsilon_greedy(
     """
     rows, num_actions = values.shape
     # One draw for both: below epsilon it is uniform still.
-    epsilon = jnp.clip(epsilon, min=jnp.finfo(jnp.float32).tiny, max=1)
-    draw = jax.random.uniform(key, (rows,)) / epsilon
-    anyhow = jnp.floor(draw * num_actions).astype(jnp.int32)
+    draw = jax.random.uniform(key, (rows,))
+    share = draw / jnp.clip(epsilon, min=jnp.finfo(jnp.float32).tiny, max=1)
+    anyhow = jnp.floor(share * num_actions).astype(jnp.int32)
     best = jnp.argmax(values, axis=-1).astype(jnp.int32)
-    return jnp.where(draw < 1, jnp.minimum(anyhow, num_actions - 1), best)
+    return jnp.where(draw < epsilon, jnp.minimum(anyhow, num_actions - 1), best)
 
 
 def rate_at(rate: Rate, step: Any) -> Any:

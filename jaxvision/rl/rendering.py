@@ -2,20 +2,36 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, UInt8
 from PIL import Image
 
 from jaxvision._files import writing
 from jaxvision.rl.evaluation import Policy
+from jaxvision.rl.spaces import Box
 from jaxvision.rl.vector import VectorEnv
-from jaxvision.rl.wrappers import Wrapper
+from jaxvision.rl.wrappers import Wrapper, frames_in
 
 PyTree = Any
 Frames = UInt8[np.ndarray, "time height width 3"]
+
+
+class Film(NamedTuple):
+    """An episode to look at.
+
+    Attributes:
+        frames: An image of every step, of where it began.
+        episode_return: The sum of the rewards.
+        ended: Whether the episode came to its end.
+    """
+
+    frames: Frames
+    episode_return: float
+    ended: bool
 
 
 def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"]:
@@ -37,20 +53,34 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
     >>> render(envs, state).shape
     (2, 220, 200, 3)
     """
-    inner: Any = envs
-    while isinstance(inner, Wrapper):
-        inner, state = inner.environments, state.environments
+    inner = _innermost(envs)
     environment: Any = getattr(inner, "environment", None)
     if not hasattr(environment, "render"):
         name = type(inner if environment is None else environment).__name__
         raise ValueError(f"{name} cannot be drawn: it has no render(state, params) written in JAX")
+    while isinstance(envs, Wrapper):
+        envs, state = envs.environments, state.environments
     return jax.vmap(lambda one: environment.render(one, inner.params))(state)
 
 
-def film(
-    envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int = 10_000
-) -> tuple[Frames, float]:
-    """Plays an episode and draws every step of it.
+def can_be_drawn(envs: VectorEnv) -> bool:
+    """Whether an episode can be shown: environments draw themselves, or are seen as images.
+
+    Args:
+        envs: The environments, with wrappers around them or not.
+
+    Returns:
+        Whether `film` shows them.
+
+    >>> from jaxvision import rl
+    >>> can_be_drawn(rl.vectorize("CartPole-v1", 1))
+    True
+    """
+    return _draws_itself(envs) or _is_seen_as_image(envs)
+
+
+def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int = 10_000) -> Film:
+    """Plays an episode and draws every step of it, or shows what the agent sees.
 
     Args:
         envs: One environment.
@@ -59,7 +89,7 @@ def film(
         max_steps: Stops after so many steps, if the episode has not ended.
 
     Returns:
-        The images, from the first state to that before the last action, and the return.
+        The images, the return, and whether that is all of it.
 
     Raises:
         ValueError: There are several environments, they cannot be drawn, or there are no steps.
@@ -68,19 +98,20 @@ def film(
         raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     if envs.num_envs != 1:
         raise ValueError(f"an episode to look at needs one environment, got {envs.num_envs}")
+    as_seen = not _draws_itself(envs) and _is_seen_as_image(envs)
 
     @jax.jit
     def step(
         key: Array, observations: Array, state: PyTree
     ) -> tuple[Array, PyTree, Array, Array, Array]:
         act_key, env_key = jax.random.split(key)
-        image = render(envs, state)[0]
+        image = _newest_frame(envs, observations[0]) if as_seen else render(envs, state)[0]
         actions = policy(observations, act_key)
         observations, state, rewards, terminated, truncated, _ = envs.step(env_key, state, actions)
         return observations, state, image, rewards[0], (terminated | truncated)[0]
 
     observations, state = envs.reset(jax.random.fold_in(key, 0))
-    images, total = [], 0.0
+    images, total, over = [], 0.0, False
     for time in range(1, max_steps + 1):
         observations, state, image, reward, over = step(
             jax.random.fold_in(key, time), observations, state
@@ -89,7 +120,7 @@ def film(
         total += float(reward)
         if over:
             break
-    return np.stack(images), total
+    return Film(np.stack(images), total, bool(over))
 
 
 def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: float = 30.0) -> None:
@@ -146,3 +177,26 @@ def _file(path: str | pathlib.Path, suffix: str) -> Any:
         raise ValueError(f"the name must end in {suffix}, got {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     return writing(path)
+
+
+def _innermost(envs: Any) -> Any:
+    return _innermost(envs.environments) if isinstance(envs, Wrapper) else envs
+
+
+def _draws_itself(envs: VectorEnv) -> bool:
+    return hasattr(getattr(_innermost(envs), "environment", None), "render")
+
+
+def _is_seen_as_image(envs: VectorEnv) -> bool:
+    space = envs.observation_space
+    if not isinstance(space, Box) or space.dtype != jnp.uint8 or len(space.shape) != 3:
+        return False
+    return space.shape[-1] // frames_in(envs) in (1, 3)
+
+
+def _newest_frame(envs: VectorEnv, seen: Array) -> UInt8[Array, "height width 3"]:
+    """The last frame of an observation in color, and large enough to be looked at."""
+    frame = seen[..., -(seen.shape[-1] // frames_in(envs)) :]
+    factor = max(1, 160 // len(frame))
+    frame = frame.repeat(factor, axis=0).repeat(factor, axis=1)
+    return jnp.broadcast_to(frame, (*frame.shape[:2], 3))

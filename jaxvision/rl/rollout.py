@@ -115,6 +115,10 @@ def collect(
 
     keys = jax.random.split(key, (num_steps, 2))
     position, (rollout, metrics) = jax.lax.scan(step, position, keys)
+    # Where environments were begun anew from outside, nothing tells the step before it but this.
+    breaks = ~rollout.valid[1:] & ~(rollout.terminated | rollout.truncated)[:-1]
+    truncated = rollout.truncated.at[:-1].set(rollout.truncated[:-1] | breaks)
+    rollout = rollout.replace(truncated=truncated)
     return position, rollout, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Key
 
+from jaxvision.rl._checks import check_count
 from jaxvision.rl.learner import Metrics
 
 PyTree = Any
@@ -24,8 +25,7 @@ class Seeds:
     num_seeds: int
 
     def __post_init__(self) -> None:
-        if self.num_seeds < 1:
-            raise ValueError(f"num_seeds must be at least 1, got {self.num_seeds}")
+        check_count("num_seeds", self.num_seeds)
 
     @property
     def unit(self) -> str:
@@ -70,7 +70,9 @@ class Seeds:
         Returns:
             The states of all agents, stacked.
         """
-        return jax.jit(jax.vmap(self.agent.init))(keys)
+        # One after the other: two batches of orthogonal matrices that XLA makes at once on a CPU
+        # take all of its threads, and each waits for ever for one that is free.
+        return jax.jit(lambda keys: jax.lax.map(self.agent.init, keys))(keys)
 
     def __call__(self, state: PyTree, batch: None = None) -> tuple[PyTree, Metrics]:
         """Acts and learns.

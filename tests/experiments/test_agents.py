@@ -39,6 +39,9 @@ def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     assert "Catch: return 1 in 9 steps" in done.stdout
     assert {"episode.gif", "episode.png"} <= {path.name for path in (folder / "seed1").iterdir()}
     assert "it holds seed0, seed1: name one of these" in run("play", folder, code=1).stderr
+    done = run("play", folder / "seed1", "--max-steps", 3)
+    assert "Catch: return 0 in 3 steps, where it was cut by --max-steps" in done.stdout
+    assert "strip must be positive" in run("play", folder / "seed1", "--strip", 0, code=1).stderr
 
 
 def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) -> None:
@@ -59,6 +62,10 @@ def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) ->
     )
     assert "seed 4: mean return" in done.stdout
     assert min(json.loads((tmp_path / "summary.json").read_text())["returns"]) > 0.9
+    folder = tmp_path / "together"
+    assert "Catch: return 1 in 9 steps" in run("play", folder, "--seed", 4).stdout
+    assert "choose with --seed one of 3, 4" in run("play", folder, code=1).stderr
+    assert "has no seed 5; it has 3, 4" in run("play", folder, "--seed", 5, code=1).stderr
 
 
 def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
@@ -117,12 +124,25 @@ def test_killed_and_started_again(tmp_path: pathlib.Path) -> None:
     np.testing.assert_equal(one, other)
 
 
+def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("gymnasium")
+    run("ppo", "--run-dir", tmp_path, "--environment", "gym:CartPole-v1", "--num-envs", 2,
+        "--num-steps", 16, "--updates-per-step", 1, "--budget", 64, "--eval-episodes", 2,
+        "--no-figures")  # fmt: skip
+    done = run("play", tmp_path / "seed0")
+    assert "gym:CartPole-v1: return" in done.stdout
+    assert "no pictures" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--environment", "CartPole-v2"], "did you mean 'CartPole-v1'"),
         (["--environment", "dm:walker"], "unknown kind of environment 'dm'"),
         (["--conv-layers", 8, 3, 1], "conv_layers need images"),
+        (["--environment", "gym:Nope-v0"], "Gymnasium cannot make Nope-v0"),
+        (["--environment", "ale:pongg"], "did you mean 'pong'"),
+        (["--budget", 5_000], "a budget of 5000 environment steps is too small"),
         (["--minibatches", 3], "does not divide into 3 equal minibatches"),
     ],
 )

@@ -22,7 +22,8 @@ def make(kind, envs, *, learning_rate=1e-3, sizes=(16,), **options):
         return cls(network=network, **{**shared, **more, **options})
     torso = rl.MLP(sizes, nn.relu)
     if kind == "pqn":
-        network = rl.QNetwork(space, actions, torso)
+        outputs = options.get("head", rl.Expected()).outputs
+        network = rl.QNetwork(space, actions, torso, outputs)
         return rl.PQN(network=network, **{**shared, "num_steps": 8, **options})
     replay = {"train_every": 2 * envs.num_envs, "learning_starts": 20, "batch_size": 16}
     head = rl.Expected()

@@ -15,8 +15,10 @@ if __name__ == "__main__":
         envs=envs, network=network, optimizer=optax.adam(2.5e-4), updates_per_step=updates
     )
     many = rl.Seeds(agent, seeds)
+    init = jax.jit(many.init)
+    for seed in range(200):
+        state = jax.block_until_ready(init(jax.random.key(seed)))
     step = jax.jit(many, donate_argnums=0)
-    state = many.init(jax.random.key(0))
     for _ in range(2):
         state, metrics = step(state)
     print(seeds, float(metrics["loss/seed0"][1]))

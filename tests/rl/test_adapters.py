@@ -144,6 +144,12 @@ def test_wrong_numbers_and_shapes():
         rl.make_gymnasium("CartPole-v1", 0)
     with pytest.raises(ValueError, match="num_envs must be a whole number, at least 1, got 0"):
         rl.make_atari("pong", 0)
+    with pytest.raises(ValueError, match="Gymnasium cannot make Nope-v0: Environment `Nope`"):
+        rl.make_gymnasium("Nope-v0", 1)
+    with pytest.raises(ValueError, match=r"unknown game of Atari 'pongg'.*did you mean 'pong'"):
+        rl.make_atari("pongg", 1)
+    with pytest.raises(ValueError, match=r"ale-py cannot make pong: .*speed"):
+        rl.make_atari("pong", 1, speed=2)
     with pytest.raises(ValueError, match="channels_first is for images"):
         rl.GymnasiumEnvs(cartpoles(MODES["NextStep"]).environments, channels_first=True)
     with pytest.raises(ValueError, match="GymnasiumEnvs cannot be drawn"):

@@ -224,12 +224,13 @@ def test_the_options_of_dqn_go_together_in_any_way(head, network, double, n_step
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["pqn", "pqn, C51", "a2c", "ppo", "reinforce"])
+@pytest.mark.parametrize("kind", ["pqn", "pqn, C51", "pqn, quantile", "a2c", "ppo", "reinforce"])
 def test_every_agent_learns_to_catch(kind):
     envs = rl.vectorize("Catch", 16)
     options = {
         "pqn": {"lambda_": 0.65},
         "pqn, C51": {"lambda_": 0.0, "head": HEADS["C51"]},
+        "pqn, quantile": {"lambda_": 0.0, "head": HEADS["quantile"]},
         "a2c": {},
         "ppo": {"num_steps": 16},
         "reinforce": {"max_steps": 9},
@@ -238,9 +239,6 @@ def test_every_agent_learns_to_catch(kind):
     agent = agents.make(
         kind, envs, learning_rate=2e-3, sizes=(64,), updates_per_step=100, **options
     )
-    if "head" in options:
-        network = rl.QNetwork(envs.observation_space, 3, rl.MLP((64,), nn.relu), 21)
-        agent = rl.PQN(**{**vars(agent), "network": network})
     state, _ = agents.run(agent, 10)
     evaluate = rl.make_eval_fn(agent, rl.vectorize("Catch", 100))
     assert evaluate(state, None)["return"][0] >= 95

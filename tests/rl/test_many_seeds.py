@@ -1,4 +1,9 @@
-"""XLA's CPU backend lets some programs of this kind wait for ever; not ours."""
+"""Seeds in one program come to an end on a CPU, where others wait for ever.
+
+Orthogonal matrices come of LAPACK, and a batch of them is shared among XLA's threads. Two batches
+at once, of two layers of a network under `vmap`, may each hold a thread and wait for another: of
+`jax.vmap(agent.init)` for 8 seeds every process hung within 100 calls, with 2 seeds every other.
+"""
 
 import pathlib
 import subprocess
@@ -10,14 +15,14 @@ SCRIPT = pathlib.Path(__file__).with_name("many_seeds.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "updates"), [(8, 195), (32, 10)])
+@pytest.mark.parametrize(("seeds", "updates"), [(2, 10), (8, 195), (32, 50)])
 def test_many_seeds_in_one_program_come_to_an_end(seeds, updates):
-    """195 updates of 8 seeds are what did not end elsewhere; 10 are in a program by default."""
+    """They begin 200 times, and learn for as many updates as did not end elsewhere."""
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(seeds), str(updates)],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

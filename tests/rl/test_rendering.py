@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_envs import Frames
 
 from jaxvision import rl
 
@@ -22,17 +23,34 @@ def test_wrapped_environments_are_drawn():
 
 
 def test_a_film_is_the_episode_and_its_return():
-    frames, total = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1))
+    frames, total, ended = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1))
+    assert ended
     assert frames.shape == (9, 160, 80, 3)
     assert total in (-1.0, 1.0)
     balls = [np.argwhere(frame[8::16, 8::16, 0][:-1])[0][0] for frame in frames]
     assert balls == list(range(9))
-    short, _ = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1), max_steps=4)
-    np.testing.assert_array_equal(short, frames[:4])
+    short = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1), max_steps=4)
+    np.testing.assert_array_equal(short.frames, frames[:4])
+    assert not short.ended
+
+
+class Seen(Frames):
+    render = property()  # none
+
+
+def test_without_a_drawing_of_its_own_what_the_agent_sees_is_shown():
+    envs = rl.FrameStack(rl.vectorize(Seen(limit=3), 1), 2)
+    assert rl.can_be_drawn(envs)
+    frames = rl.film(envs, lambda seen, key: jnp.zeros(1, jnp.int32), jax.random.key(1)).frames
+    assert frames.shape == (3, 160, 160, 3)
+    times = frames[:, 0, 0, 0]
+    assert (times - times[0]).tolist() == [0, 1, 2]
+    assert (frames == times[:, None, None, None]).all()
+    assert not rl.can_be_drawn(Undrawn())
 
 
 def test_files(tmp_path):
-    frames, _ = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(0))
+    frames = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(0)).frames
     rl.save_gif(frames, tmp_path / "new" / "a.gif", frames_per_second=20.0)
     with Image.open(tmp_path / "new" / "a.gif") as film:
         assert (film.n_frames, film.size, film.info["duration"]) == (9, (80, 160), 50)

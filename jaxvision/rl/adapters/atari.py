@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from jaxvision._suggest import unknown
 from jaxvision.rl._checks import check_count
 from jaxvision.rl.adapters.gymnasium import GymnasiumEnvs
 from jaxvision.rl.vector import VectorEnv
@@ -28,7 +29,7 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
 
     Raises:
         ImportError: `ale-py` is not installed.
-        ValueError: The number is not positive.
+        ValueError: The number is not positive, or the game or an option is unknown.
 
     Reference: Bellemare et al., The Arcade Learning Environment, JAIR 47, 2013; preprocessing as in
     Machado et al., Revisiting the Arcade Learning Environment, JAIR 61, 2018.
@@ -36,10 +37,16 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
     check_count("num_envs", num_envs)
     try:
         vector_env = importlib.import_module("ale_py.vector_env")
+        games = importlib.import_module("ale_py.roms").get_all_rom_ids()
     except ModuleNotFoundError:
         raise ImportError("Atari games need ale-py: pip install 'jaxvision[atari]'") from None
-    # Stacked here, a memory holds each frame once.
-    environments = vector_env.AtariVectorEnv(
-        game, num_envs=num_envs, stack_num=1, grayscale=True, **options
-    )
+    if game not in games:
+        raise ValueError(unknown("game of Atari", game, games))
+    try:
+        # Stacked here, a memory holds each frame once.
+        environments = vector_env.AtariVectorEnv(
+            game, num_envs=num_envs, stack_num=1, grayscale=True, **options
+        )
+    except TypeError as error:
+        raise ValueError(f"ale-py cannot make {game}: {error}") from error
     return FrameStack(GymnasiumEnvs(environments, channels_first=True), stack_num)

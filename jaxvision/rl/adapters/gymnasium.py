@@ -208,7 +208,8 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
 
     Raises:
         ImportError: Gymnasium is not installed.
-        ValueError: The number is not positive, or episodes do not begin anew by themselves.
+        ValueError: The number is not positive, the name or an option is unknown, or episodes do not
+            begin anew by themselves.
     """
     check_count("num_envs", num_envs)
     try:
@@ -217,4 +218,8 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
         raise ImportError(
             "environments of Gymnasium need it: pip install 'jaxvision[gymnasium]'"
         ) from None
-    return GymnasiumEnvs(gymnasium.make_vec(name, num_envs=num_envs, **options))
+    try:
+        environments = gymnasium.make_vec(name, num_envs=num_envs, **options)
+    except (gymnasium.error.Error, TypeError) as error:
+        raise ValueError(f"Gymnasium cannot make {name}: {error}") from error
+    return GymnasiumEnvs(environments)

@@ -1,0 +1,272 @@
+"""What an update does, number by number: targets, masks, schedules, clips and signs."""
+
+import functools
+
+import agents
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_learning import Bandit
+
+from jaxvision import rl
+from jaxvision.rl.replay import Transitions
+from jaxvision.rl.rollout import Rows, collect
+
+STEP = 0.01
+
+
+class Interrupted:
+    """Environments that somebody begins anew in their second step; later steps bring 100."""
+
+    num_envs, action_space = 2, rl.Discrete(2)
+    observation_space = rl.Box(0, 10, (1,))
+
+    def reset(self, key):
+        del key
+        return jnp.zeros((2, 1)), jnp.zeros(2, jnp.int32)
+
+    def step(self, key, state, actions):
+        del key, actions
+        state = state + 1
+        seen, no = state[:, None].astype(jnp.float32), jnp.zeros(2, bool)
+        info = {"final_observation": seen, "valid": state != 2}
+        return seen, state, jnp.where(state > 2, 100.0, 0.0), no, no, info
+
+
+def rollout_of(agent, num_steps=4):
+    """A rollout from the beginning, and the rows that are learned from it, (time, envs)."""
+    state = agent.init(jax.random.key(0))
+    act = functools.partial(agent._behave, state)
+    position, rollout, _ = collect(agent._envs, act, state.position, jax.random.key(1), num_steps)
+    rows = agent._rows(state.params, rollout, position)
+    shaped = jax.tree.map(
+        lambda leaf: np.asarray(leaf).reshape(2, num_steps, *leaf.shape[1:]).swapaxes(0, 1), rows
+    )
+    return state, rollout, shaped
+
+
+@pytest.mark.parametrize("kind", ["a2c", "ppo", "pqn"])
+def test_rows_that_are_no_step_weigh_nothing_and_nothing_is_summed_across_them(kind):
+    agent = agents.make(kind, Interrupted(), num_steps=4)
+    state, _, rows = rollout_of(agent)
+    np.testing.assert_array_equal(rows.weights[:, 0], [1, 0, 1, 1])
+    seen = jnp.array([[1.0]])
+    if kind == "pqn":
+        follows = agent._scores(state.params, seen).max()
+        np.testing.assert_allclose(rows.rewards[0, 0], 0.9 * follows, rtol=1e-5)
+    else:
+        follows = agent.network.apply(state.params, seen, method="values")[0]
+        np.testing.assert_allclose(rows.targets[0, 0], 0.9 * follows, rtol=1e-5)
+
+
+def test_whole_episodes_leave_out_rows_that_are_no_step():
+    agent = agents.make("reinforce", Interrupted(), max_steps=4)
+    state = agent.init(jax.random.key(0))
+    episodes = agent.play(state.params, state.position, jax.random.key(0))
+    np.testing.assert_array_equal(episodes.weights[:, 0], [1, 0, 1, 1])
+
+
+def test_pqn_learns_lambda_returns():
+    agent = agents.make("pqn", rl.vectorize("Catch", 2), num_steps=3, lambda_=0.6, minibatches=1)
+    state, rollout, rows = rollout_of(agent, 3)
+    assert not rollout.terminated.any()
+    following = [agent._scores(state.params, seen).max(-1) for seen in rollout.final_observations]
+    expected = following[2]
+    for time in (2, 1, 0):
+        mixed = 0.6 * expected + 0.4 * following[time]
+        expected = rollout.rewards[time] + 0.9 * mixed
+        np.testing.assert_allclose(rows.rewards[time], expected, atol=1e-6)
+    assert not rows.discounts.any()
+
+
+def test_the_target_network_follows_when_it_is_due():
+    agent = agents.make("dqn", rl.vectorize("Catch", 4), target_every=3, updates_per_step=1)
+    state, step = agent.init(jax.random.key(0)), jax.jit(agent)
+    target = state.params
+    for update in range(1, 8):
+        state, _ = step(state)
+        if update % 3 == 0:
+            target = state.params
+        jax.tree.map(np.testing.assert_array_equal, state.target_params, target)
+        assert update % 3 == 0 or not np.array_equal(
+            *(agents.numbers(tree)[0] for tree in (state.params, target))
+        )
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_double_q_learning_draws_apart_who_chooses_and_who_values(double):
+    envs = rl.vectorize("GridWorld", 1, map="S..T")
+    agent = agents.make("dqn", envs, sizes=(), double=double)
+    # Values of four actions in every cell, which the two networks put in another order.
+    ours, theirs = jnp.array([1.0, 2.0, 3.0, 4.0]), jnp.array([8.0, 7.0, 6.0, 5.0])
+    params, target = (
+        {"params": {"Dense_0": {"kernel": jnp.zeros((4, 4)), "bias": values}}}
+        for values in (ours, theirs)
+    )
+    rows = Transitions(
+        observations=jnp.array([0, 1]),
+        actions=jnp.array([1, 2]),
+        rewards=jnp.array([0.5, -1.0]),
+        discounts=jnp.array([0.9, 0.0]),
+        next_observations=jnp.array([1, 2]),
+        weights=jnp.ones(2),
+    )
+    loss, errors = agent._loss(params, target, rows)
+    sizes = np.abs(np.array([0.5 + 0.9 * (5.0 if double else 8.0) - 2.0, -1.0 - 3.0]))
+    np.testing.assert_allclose(errors, sizes, rtol=1e-6)
+    np.testing.assert_allclose(loss, np.mean(sizes - 0.5), rtol=1e-6)  # of Huber
+
+
+def test_weights_of_a_prioritized_memory_make_steps_smaller():
+    """Schaul et al., algorithm 1: the mean of w times the loss, with w at most 1."""
+    agent = agents.make("dqn", rl.vectorize("GridWorld", 1, map="S..T"), sizes=())
+    params = agent.init(jax.random.key(0)).params
+    row = Transitions(*(jnp.zeros(4, dtype) for dtype in ("int32", "int32", *["float32"] * 2)),
+                      jnp.zeros(4, jnp.int32), jnp.ones(4))  # fmt: skip
+    row = row.replace(rewards=jnp.array([1.0, 2.0, 3.0, 4.0]))
+    each = [agent._loss(params, params, jax.tree.map(lambda x, i=i: x[i : i + 1], row))[0]
+            for i in range(4)]  # fmt: skip
+    weights = jnp.array([1.0, 0.5, 0.25, 0.0])
+    loss, _ = agent._loss(params, params, row.replace(weights=weights))
+    expected = (each[0] + each[1] / 2 + each[2] / 4) / 3  # the last is no transition
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_transitions_go_over_n_steps():
+    agent = agents.make("dqn", rl.vectorize("CartPole-v1", 2), n_step=3)
+    state = agent.init(jax.random.key(0))
+    rows, _ = agent.replay.sample(agent._stream, state.replay, jax.random.key(1), 64, 0)
+    found = {f"{reward:.2f}" for reward in rows.rewards[rows.weights > 0]}
+    assert {"2.71"} <= found <= {"1.00", "1.90", "2.71"}
+
+
+def test_schedules_are_of_environment_steps():
+    envs = rl.vectorize("Catch", 4)
+    schedule = functools.partial(jnp.multiply, 1e-4)
+    agent = agents.make("dqn", envs, exploration=schedule, train_every=8, updates_per_step=1)
+    state = agent.init(jax.random.key(0))
+    for update in range(3):
+        state, metrics = jax.jit(agent)(state)
+        np.testing.assert_allclose(metrics["epsilon"][0], 1e-4 * (20 + 8 * update), rtol=1e-5)
+    agent = agents.make("pqn", envs, exploration=schedule, num_steps=8, updates_per_step=1)
+    state = agent.init(jax.random.key(0))
+    for update in range(3):
+        state, metrics = jax.jit(agent)(state)
+        np.testing.assert_allclose(metrics["epsilon"][0], 1e-4 * 32 * update, rtol=1e-5)
+
+
+def test_the_schedule_of_beta_is_of_environment_steps():
+    seen = []
+
+    def beta(step):
+        jax.debug.callback(lambda step: seen.append(float(step)), step)
+        return 0.4
+
+    memory = rl.PrioritizedReplay(500, beta=beta)
+    envs = rl.vectorize("Catch", 4)
+    agent = agents.make("dqn", envs, replay=memory, train_every=8, updates_per_step=3)
+    jax.block_until_ready(jax.jit(agent)(agent.init(jax.random.key(0))))
+    jax.effects_barrier()
+    assert sorted(seen) == [20, 28, 36]
+
+
+@pytest.mark.parametrize("baseline", ["none", "constant", "learned"])
+def test_the_mean_of_all_gradients_is_that_of_the_expected_return(baseline):
+    """Every action once, weighed by its probability: exact, whatever the baseline."""
+    agent = agents.make("reinforce", rl.vectorize(Bandit(), 3), max_steps=1, baseline=baseline)
+    state = agent.init(jax.random.key(1))
+    episodes = agent.play(state.params, state.position, jax.random.key(0))
+    actions, rewards = jnp.arange(3)[None], jnp.asarray(Bandit.rewards)[None]
+    episodes = episodes.replace(actions=actions, rewards=rewards)
+    advantages, to_go = agent.advantages(state.params, episodes, jnp.float32(1.5))
+
+    def probabilities(params):
+        logits = agent.network.apply(params, jnp.zeros(1, jnp.int32), method="policy")
+        return jax.nn.softmax(logits[0])
+
+    exact = jax.grad(lambda params: probabilities(params) @ rewards[0])(state.params)
+    exact = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(exact)])
+    each = agent.gradients(state.params, episodes, advantages)
+    np.testing.assert_allclose(probabilities(state.params) @ each, exact, atol=1e-6)
+    # What an update descends is their mean.
+    descended = jax.grad(lambda params: agent._loss(params, episodes, advantages, to_go)[0])
+    by_loss = descended(state.params)["params"]["policy_head"]["bias"]
+    one_by_one = jax.tree.leaves(jax.tree.map(lambda leaf: leaf.size, state.params))
+    names = [jax.tree_util.keystr(path) for path, _ in
+             jax.tree_util.tree_leaves_with_path(state.params)]  # fmt: skip
+    at = names.index("['params']['policy_head']['bias']")
+    begin = sum(one_by_one[:at])
+    mean = each.mean(0)[begin : begin + one_by_one[at]]
+    np.testing.assert_allclose(-by_loss, mean, atol=1e-6)
+
+
+def test_the_constant_baseline_is_what_returns_were():
+    agent = agents.make("reinforce", rl.vectorize(Bandit(), 64), max_steps=1, baseline="constant")
+    state, means = agent.init(jax.random.key(0)), []
+    agent = agents.make(
+        "reinforce", agent.envs, max_steps=1, baseline="constant", updates_per_step=1
+    )
+    for _ in range(3):
+        state, metrics = jax.jit(agent)(state)
+        means.append(float(metrics["episode_return"][0] / metrics["episode_return"][1]))
+    expected = 0.9 * (0.9 * means[0] + 0.1 * means[1]) + 0.1 * means[2]
+    np.testing.assert_allclose(state.mean_return, expected, rtol=1e-5)
+    episodes = agent.play(state.params, state.position, jax.random.key(0))
+    advantages, to_go = agent.advantages(state.params, episodes, state.mean_return)
+    np.testing.assert_allclose(advantages, to_go - state.mean_return, rtol=1e-6)
+
+
+def actor_critic_rows(agent, params, **changes):
+    """Two rows of Catch with the present policy's probabilities and values."""
+    seen, _ = agent.envs.reset(jax.random.key(3))
+    logits, values = agent.network.apply(params, seen)
+    actions = jnp.array([0, 2])
+    rows = Rows(
+        observations=seen,
+        actions=actions,
+        log_probabilities=jax.nn.log_softmax(logits)[jnp.arange(2), actions],
+        values=values,
+        advantages=jnp.array([1.0, -1.0]),
+        targets=values,
+        weights=jnp.ones(2),
+    )
+    return rows.replace(**{name: change(rows) for name, change in changes.items()})
+
+
+def test_ppo_clips_the_policy_and_if_told_the_critic():
+    options = {"entropy_weight": 0.0, "minibatches": 1, "clip": 0.2}
+    envs = rl.vectorize("Catch", 2)
+    agent = agents.make("ppo", envs, **options)
+    params = agent.init(jax.random.key(0)).params
+    # As if both actions had become twice as probable, and values had risen by 0.5 towards 3 more.
+    rows = actor_critic_rows(
+        agent,
+        params,
+        log_probabilities=lambda rows: rows.log_probabilities - jnp.log(2.0),
+        values=lambda rows: rows.values - 0.5,
+        targets=lambda rows: rows.values + 3.0,
+    )
+    loss = lambda agent: agent._loss(params, rows)[1]  # noqa: E731
+    # min(2, 1.2) for the good one, and for the bad one 2, which is worse than 1.2.
+    np.testing.assert_allclose(loss(agent)["policy_loss"][0], -(1.2 - 2.0) / 2, rtol=1e-5)
+    np.testing.assert_allclose(loss(agent)["value_loss"][0], 3.0**2 / 2, rtol=1e-5)
+    clipped = agents.make("ppo", envs, **options, value_clip=0.1)
+    np.testing.assert_allclose(loss(clipped)["value_loss"][0], 3.4**2 / 2, rtol=1e-5)
+    both = loss(clipped)
+    total = both["policy_loss"][0] + 0.5 * both["value_loss"][0]
+    np.testing.assert_allclose(both["loss"][0], total, rtol=1e-6)
+
+
+def test_entropy_is_gained():
+    agent = agents.make("a2c", rl.vectorize("Catch", 2), entropy_weight=0.5)
+    params = agent.init(jax.random.key(0)).params
+    rows = actor_critic_rows(agent, params, advantages=lambda rows: jnp.array([2.0, -1.0]))
+    loss, metrics = agent._loss(params, rows)
+    logits, _ = agent.network.apply(params, rows.observations)
+    p = jax.nn.softmax(logits)
+    entropy = -jnp.sum(p * jnp.log(p), axis=-1).mean()
+    taken = jnp.log(p)[jnp.arange(2), rows.actions]
+    np.testing.assert_allclose(metrics["entropy"][0], entropy, rtol=1e-5)
+    expected = -(2.0 * taken[0] - taken[1]) / 2 - 0.5 * entropy
+    np.testing.assert_allclose(loss, expected, atol=1e-6)
