@@ -1,5 +1,6 @@
 """What options can be."""
 
+import math
 import numbers
 from typing import Any
 
@@ -21,22 +22,44 @@ def check_count(name: str, value: Any, *, of: str = "") -> None:
     """
     if not isinstance(value, numbers.Integral) or value < 1:
         things = f" of {of}" if of else ""
-        raise ValueError(f"{name} must be a whole number{things}, at least 1, got {value}")
+        raise ValueError(f"{name} must be a whole number{things}, at least 1, got {value!r}")
 
 
-def check_share(name: str, value: Any) -> None:
-    """Makes sure that something is a share or a probability, or a schedule of it.
+def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
+    """Makes sure that something is a share or a probability.
+
+    Args:
+        name: Of the option.
+        value: What it is.
+        schedule: Whether it may be a function of the step, too.
+
+    Raises:
+        ValueError: It is no number from 0 to 1.
+
+    >>> check_share("discount", 1.1)
+    Traceback (most recent call last):
+    ValueError: discount must be in [0, 1], got 1.1
+    """
+    if schedule and callable(value):
+        return
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
+        others = ", or a schedule" if schedule else ""
+        raise ValueError(f"{name} must be in [0, 1]{others}, got {value!r}")
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Makes sure that something is a weight, or the like.
 
     Args:
         name: Of the option.
         value: What it is.
 
     Raises:
-        ValueError: It is a number outside of 0 to 1.
+        ValueError: It is negative, infinite or no number.
 
-    >>> check_share("discount", 1.1)
+    >>> check_not_negative("value_weight", -0.5)
     Traceback (most recent call last):
-    ValueError: discount must be in [0, 1], got 1.1
+    ValueError: value_weight must be a number, not negative, got -0.5
     """
-    if not callable(value) and not 0 <= value <= 1:
-        raise ValueError(f"{name} must be in [0, 1], got {value}")
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
+        raise ValueError(f"{name} must be a number, not negative, got {value!r}")

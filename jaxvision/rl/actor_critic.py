@@ -39,6 +39,7 @@ class A2C(RolloutAgent, PolicyAgent):
         """Checks what would fail deep inside a program."""
         super().__post_init__()
         self._check_shares("lambda_")
+        self._check_weights("entropy_weight", "value_weight")
 
     def _behave(self, state: RolloutState, observations: Array, key: Array) -> tuple[Array, Array]:
         logits = self._scores(state.params, observations)

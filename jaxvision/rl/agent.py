@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxvision.rl.learner import Learner
 from jaxvision.rl.spaces import Discrete
 from jaxvision.rl.value_heads import Expected, ValueHead
-from jaxvision.rl.vector import VectorEnv
+from jaxvision.rl.vector import VectorEnv, check_vector_env
 from jaxvision.rl.wrappers import EpisodeStatistics
 
 PyTree = Any
@@ -42,9 +42,12 @@ class Agent(Learner):
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
         super().__post_init__()
-        if isinstance(self.envs, type) or not isinstance(self.envs, VectorEnv):
+        check_vector_env(self.envs)
+        if not isinstance(self.network, nn.Module):
+            raise ValueError(f"network must be a module, {self.network_hint}, got {self.network!r}")
+        if not isinstance(self.optimizer, optax.GradientTransformation):
             raise ValueError(
-                f"envs must be a vector environment, as rl.vectorize makes one, got {self.envs!r}"
+                f"optimizer must be one of optax, as optax.adam(1e-3), got {self.optimizer!r}"
             )
         space = self.envs.action_space
         if not isinstance(space, Discrete):
@@ -107,6 +110,12 @@ class Agent(Learner):
 
     def _check_network(self, num_actions: int) -> None:
         count, space = self.envs.num_envs, self.envs.observation_space
+        made_for = getattr(self.network, "space", space)
+        if Discrete in (type(space), type(made_for)) and space != made_for:
+            raise ValueError(
+                f"observations of these environments are {space}, and the network is made for "
+                f"{made_for}"
+            )
         seen = jax.ShapeDtypeStruct((count, *space.shape), space.dtype)
         given = jax.eval_shape(
             lambda key, seen: self.network.init_with_output(key, seen)[0], jax.random.key(0), seen
@@ -150,6 +159,15 @@ class ValueAgent(Agent):
     head: ValueHead = dataclasses.field(default_factory=Expected)
 
     network_hint: ClassVar[str] = "rl.QNetwork(space, num_actions, torso, head.outputs)"
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        if not isinstance(self.head, ValueHead):
+            raise ValueError(
+                "head must be rl.Expected(), rl.Categorical(low, high) or rl.Quantile(), got "
+                f"{self.head!r}"
+            )
+        super().__post_init__()
 
     def _scores(self, params: PyTree, observations: Array) -> Scores:
         return self.head.values(self._apply(params, observations))

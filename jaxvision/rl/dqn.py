@@ -84,7 +84,7 @@ class DQN(ValueAgent):
         """Checks what would fail deep inside a program."""
         super().__post_init__()
         self._check_counts("batch_size", "n_step", "learning_starts", "train_every", "target_every")
-        self._check_shares("exploration")
+        self._check_shares("exploration", schedules=True)
         if not isinstance(self.replay, Replay):
             raise ValueError(
                 f"replay must be a UniformReplay or a PrioritizedReplay, got {self.replay!r}"

@@ -33,10 +33,10 @@ class EnvParams(flax.struct.PyTreeNode):
     max_steps_in_episode: Any = 1_000
 
     def check(self) -> None:
-        """Makes sure that there is such an environment; one with further limits adds its own.
+        """Checks the constants; an environment with further limits adds its own.
 
         Raises:
-            ValueError: A constant is nothing that it can be.
+            ValueError: One is out of range.
         """
         if self.max_steps_in_episode < 1:
             raise ValueError(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jaxvision.rl._checks import check_count, check_share
+from jaxvision.rl._checks import check_count, check_not_negative, check_share
 
 PyTree = Any
 Metrics = dict[str, tuple[Array, Array]]
@@ -103,9 +103,13 @@ class Learner:
         for name in names:
             check_count(name, getattr(self, name))
 
-    def _check_shares(self, *names: str) -> None:
+    def _check_shares(self, *names: str, schedules: bool = False) -> None:
         for name in names:
-            check_share(name, getattr(self, name))
+            check_share(name, getattr(self, name), schedule=schedules)
+
+    def _check_weights(self, *names: str) -> None:
+        for name in names:
+            check_not_negative(name, getattr(self, name))
 
 
 def one(value: Any) -> tuple[Array, Array]:

@@ -45,7 +45,8 @@ class PQN(RolloutAgent, ValueAgent):
 
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
-        self._check_shares("lambda_", "exploration")
+        self._check_shares("lambda_")
+        self._check_shares("exploration", schedules=True)
         if self.lambda_ and not isinstance(self.head, Expected):
             raise ValueError(
                 f"lambda-returns are numbers, and {type(self.head).__name__} learns distributions: "

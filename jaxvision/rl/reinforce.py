@@ -107,6 +107,7 @@ class Reinforce(PolicyAgent):
                 "'learned', or the baseline 'constant'"
             )
         self._check_counts("max_steps")
+        self._check_weights("entropy_weight", "value_weight")
 
     unit: ClassVar[str] = "episodes"
 

@@ -14,7 +14,7 @@ from jaxvision._files import writing
 from jaxvision.rl.evaluation import Policy
 from jaxvision.rl.spaces import Box
 from jaxvision.rl.vector import VectorEnv
-from jaxvision.rl.wrappers import Wrapper, frames_in
+from jaxvision.rl.wrappers import Wrapper, frames_in, innermost
 
 PyTree = Any
 Frames = UInt8[np.ndarray, "time height width 3"]
@@ -53,7 +53,7 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
     >>> render(envs, state).shape
     (2, 220, 200, 3)
     """
-    inner = _innermost(envs)
+    inner = innermost(envs)
     environment: Any = getattr(inner, "environment", None)
     if not hasattr(environment, "render"):
         name = type(inner if environment is None else environment).__name__
@@ -179,12 +179,8 @@ def _file(path: str | pathlib.Path, suffix: str) -> Any:
     return writing(path)
 
 
-def _innermost(envs: Any) -> Any:
-    return _innermost(envs.environments) if isinstance(envs, Wrapper) else envs
-
-
 def _draws_itself(envs: VectorEnv) -> bool:
-    return hasattr(getattr(_innermost(envs), "environment", None), "render")
+    return hasattr(getattr(innermost(envs), "environment", None), "render")
 
 
 def _is_seen_as_image(envs: VectorEnv) -> bool:

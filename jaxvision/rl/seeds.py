@@ -8,7 +8,9 @@ import jax
 from jaxtyping import Array, Key
 
 from jaxvision.rl._checks import check_count
+from jaxvision.rl.adapters import GymnasiumEnvs
 from jaxvision.rl.learner import Metrics
+from jaxvision.rl.wrappers import innermost
 
 PyTree = Any
 
@@ -26,6 +28,11 @@ class Seeds:
 
     def __post_init__(self) -> None:
         check_count("num_seeds", self.num_seeds)
+        if isinstance(innermost(getattr(self.agent, "envs", None)), GymnasiumEnvs):
+            raise ValueError(
+                "seeds learn together in environments written in JAX; those of Gymnasium and Atari "
+                "step in one place, for one agent: train one seed after the other"
+            )
 
     @property
     def unit(self) -> str:

@@ -171,7 +171,7 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
         raise ValueError(f"{', '.join(options)}: options are for an environment given by its name")
     if params is None:
         params = getattr(environment, "default_params", None)
-    _check_step(environment, params)
+    _check(environment, params)
     return Vectorized(environment, params, num_envs)
 
 
@@ -197,21 +197,62 @@ def select(chosen: Bool[Array, "envs"], new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(mix, new, old)
 
 
-def _check_step(environment: Any, params: Any) -> None:
-    """Tells an environment of another interface before it fails deep inside a program."""
-    name = type(environment).__name__
-    if isinstance(environment, type) or not hasattr(environment, "step"):
+def check_vector_env(envs: Any) -> None:
+    """Makes sure that agents can act there.
+
+    Args:
+        envs: What should be a vector environment.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(envs, type) or not isinstance(envs, VectorEnv):
         raise ValueError(
-            f"environment must be a name, or an object with reset and step, got {environment!r}"
+            f"envs must be a vector environment, as rl.vectorize makes one, got {envs!r}"
         )
+
+
+def _check(environment: Any, params: Any) -> None:
+    """Tells an environment of another interface before it fails deep inside a program."""
+    for part in ("reset", "step", "observation_space", "action_space"):
+        if isinstance(environment, type) or not hasattr(environment, part):
+            raise ValueError(
+                "environment must be a name, or an object with reset, step, observation_space and "
+                f"action_space, got {environment!r}"
+            )
+
+    name = type(environment).__name__
+    seen_space, actions = (
+        as_space(space(params))
+        for space in (environment.observation_space, environment.action_space)
+    )
 
     def one_step(key: Key[Array, ""]) -> Any:
-        _, state = environment.reset(key, params)
-        return environment.step(key, state, jnp.int32(0), params)
+        first, state = environment.reset(key, params)
+        action = jnp.zeros(actions.shape, actions.dtype)
+        return first, environment.step(key, state, action, params)
 
-    result = jax.eval_shape(one_step, jax.random.key(0))
-    if len(result) != 6 or "final_observation" not in result[5]:
+    first, result = jax.eval_shape(one_step, jax.random.key(0))
+    if not isinstance(result, tuple) or len(result) != 6:
+        given = f"{len(result)} values" if isinstance(result, tuple) else f"{result!r}"
         raise ValueError(
-            f"a step of {name} gives {len(result)} values; it must give (observation, state, "
-            "reward, terminated, truncated, info) with info['final_observation'], as in gymnax 1.x"
+            f"a step of {name} gives {given}; it must give (observation, state, reward, "
+            "terminated, truncated, info), as in gymnax 1.x"
         )
+    after, _, reward, terminated, truncated, info = result
+    if "final_observation" not in info:
+        raise ValueError(
+            f"a step of {name} must give info['final_observation'], what the action led to, "
+            f"and has {', '.join(info) or 'nothing'} there"
+        )
+    shape = seen_space.shape
+    for what, seen in (("reset", first), ("step", after), ("step", info["final_observation"])):
+        if getattr(seen, "shape", None) != shape:
+            raise ValueError(
+                f"observations of {name} must have the shape {shape} of its observation_space, "
+                f"and {what} gives {seen}"
+            )
+    for what, value in (("reward", reward), ("terminated", terminated), ("truncated", truncated)):
+        if value.shape or (what != "reward" and value.dtype != bool):
+            kind = "number" if what == "reward" else "truth value"
+            raise ValueError(f"{what} must be one {kind}, and a step of {name} gives {value}")

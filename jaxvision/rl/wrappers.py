@@ -7,8 +7,9 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
+from jaxvision.rl._checks import check_count
 from jaxvision.rl.spaces import Box, Space
-from jaxvision.rl.vector import StepResult, VectorEnv, select
+from jaxvision.rl.vector import StepResult, VectorEnv, check_vector_env, select
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,6 +17,9 @@ class Wrapper:
     """A vector environment around another, which it leaves as it is where it says nothing."""
 
     environments: VectorEnv
+
+    def __post_init__(self) -> None:
+        check_vector_env(self.environments)
 
     @property
     def num_envs(self) -> int:
@@ -55,11 +59,11 @@ class FrameStack(Wrapper):
     num_frames: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         shape = self.environments.observation_space.shape
         if len(shape) != 3:
             raise ValueError(f"frames must be images (height, width, channels), got shape {shape}")
-        if self.num_frames < 1:
-            raise ValueError(f"num_frames must be at least 1, got {self.num_frames}")
+        check_count("num_frames", self.num_frames)
 
     @property
     def observation_space(self) -> Space:
@@ -126,6 +130,22 @@ def frames_in(envs: VectorEnv) -> int:
     if isinstance(envs, FrameStack):
         return envs.num_frames
     return frames_in(envs.environments) if isinstance(envs, Wrapper) else 1
+
+
+def innermost(envs: Any) -> Any:
+    """The environments that wrappers are around.
+
+    Args:
+        envs: The environments, with wrappers around them or not.
+
+    Returns:
+        Them without.
+
+    >>> from jaxvision.rl import vectorize
+    >>> innermost(FrameStack(vectorize("Pong", 2, size=32), 4)).environment.name
+    'Pong'
+    """
+    return innermost(envs.environments) if isinstance(envs, Wrapper) else envs
 
 
 class EpisodeState(flax.struct.PyTreeNode):

@@ -159,7 +159,7 @@ class Continuous(Clock):
         return rl.Box(-1.0, 1.0, (1,))
 
     def step_env(self, key, state, action, params):
-        return super().step_env(key, state, (action > 0).astype(jnp.int32), params)
+        return super().step_env(key, state, (action[0] > 0).astype(jnp.int32), params)
 
 
 @pytest.mark.parametrize(
@@ -175,12 +175,17 @@ class Continuous(Clock):
         ("ppo", {"epochs": 0}, "epochs must be a whole number, at least 1"),
         ("a2c", {"num_steps": 8.0}, r"num_steps must be a whole number, at least 1, got 8\.0"),
         ("a2c", {"lambda_": 1.5}, r"lambda_ must be in \[0, 1\], got 1.5"),
-        ("dqn", {"exploration": 2.0}, r"exploration must be in \[0, 1\], got 2.0"),
+        ("dqn", {"exploration": 2.0}, r"exploration must be in \[0, 1\], or a schedule, got 2"),
         ("dqn", {"replay": 1_000}, "replay must be a UniformReplay or a PrioritizedReplay"),
         ("dqn", {"replay": rl.UniformReplay(5), "n_step": 3}, "cannot hold n_step=3 steps of 2"),
         ("ppo", {"clip": 0.0}, "clip must be positive, got 0.0"),
         ("ppo", {"minibatches": 16}, "which must have 2 environment steps at least"),
         ("a2c", {"discount": 1.1}, r"discount must be in \[0, 1\], got 1.1"),
+        ("a2c", {"discount": "0.9"}, r"discount must be in \[0, 1\], got '0.9'"),
+        ("ppo", {"lambda_": abs}, r"lambda_ must be in \[0, 1\], got <built-in"),
+        ("ppo", {"entropy_weight": float("nan")}, "entropy_weight must be a number, not negative"),
+        ("reinforce", {"value_weight": -1.0}, "value_weight must be a number, not negative"),
+        ("dqn", {"optimizer": None}, r"optimizer must be one of optax, as optax.adam\(1e-3\)"),
         ("pqn", {"head": rl.Quantile()}, "Quantile learns distributions: use lambda_=0"),
         ("reinforce", {"baseline": "mean"}, "baseline must be one of none, constant, learned"),
         ("reinforce", {"reward_to_go": False}, "the critic learns what follows a state"),
@@ -227,6 +232,29 @@ def test_networks_that_do_not_fit(cls, network, options, message):
     envs = rl.vectorize("Catch", 2)
     with pytest.raises(ValueError, match=message):
         cls(envs=envs, network=networks(envs, **options)[network], optimizer=optax.adam(1e-3))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_heads_and_spaces_that_do_not_fit():
+    envs = rl.vectorize("Catch", 2)
+    network, optimizer = networks(envs)["q"], optax.adam(1e-3)
+    with pytest.raises(ValueError, match=r"head must be rl.Expected\(\).*got 'c51'"):
+        rl.DQN(envs=envs, network=network, optimizer=optimizer, head="c51")
+    with pytest.raises(
+        ValueError, match=r"network must be a module, rl.QNetwork\(space.*got <class"
+    ):
+        rl.DQN(envs=envs, network=rl.QNetwork, optimizer=optimizer)
+    cells = rl.vectorize("GridWorld", 2, map="S.T")
+    network = networks(envs, num_actions=4)["q"]
+    with pytest.raises(ValueError, match=r"are Discrete\(n=3\), and the network is made for Box"):
+        rl.DQN(envs=cells, network=network, optimizer=optimizer)
+
+
+def test_seeds_of_gymnasium_are_refused():
+    pytest.importorskip("gymnasium")
+    agent = agents.make("ppo", rl.make_gymnasium("CartPole-v1", 2))
+    with pytest.raises(ValueError, match="train one seed after the other"):
+        rl.Seeds(agent, 2)
 
 
 @pytest.mark.usefixtures("unchecked")

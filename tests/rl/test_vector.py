@@ -1,3 +1,4 @@
+import agents
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,31 +22,37 @@ def run(envs, actions, seed=0):
     return first, jax.tree.map(np.asarray, steps)
 
 
-class Closed(rl.Environment):
-    """Has only what gymnax asks for: `reset` and a `step` of its own."""
+class Space:
+    """A space of another library."""
 
-    def __init__(self):
-        self.inner = Clock()
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
 
-    @property
-    def default_params(self):
-        return self.inner.default_params
 
-    @property
-    def num_actions(self):
-        return 2
+class Foreign:
+    """Has what environments of gymnax have, and nothing of ours."""
+
+    default_params = None
+    inner = Clock()
 
     def observation_space(self, params):
-        return self.inner.observation_space(params)
+        del params
+        return Space(low=0.0, high=jnp.inf, shape=(2,), dtype=jnp.float32)
 
-    def reset(self, key, params=None):
-        return self.inner.reset(key, params)
+    def action_space(self, params):
+        del params
+        return Space(n=2, shape=(), dtype=jnp.int32)
 
-    def step(self, key, state, action, params=None):
-        return self.inner.step(key, state, action, params)
+    def reset(self, key, params):
+        del params
+        return self.inner.reset(key)
+
+    def step(self, key, state, action, params):
+        del params
+        return self.inner.step(key, state, action)
 
 
-@pytest.mark.parametrize("environment", [Clock, Closed])
+@pytest.mark.parametrize("environment", [Clock, Foreign])
 def test_auto_reset_keeps_the_final_observation(environment):
     envs = rl.vectorize(environment(), 2)
     actions = jnp.zeros((12, 2), jnp.int32).at[2, 1].set(1)
@@ -137,12 +144,45 @@ def test_rows_that_are_no_step_do_not_count():
     assert info["episode_length"].ravel().tolist() == [1, 0, 1, 0, 1]
 
 
-class FiveValues(Clock):
-    def step(self, key, state, action, params=None):
-        observation, state, reward, terminated, _, info = super().step(key, state, action, params)
-        return observation, state, reward, terminated, info
+@pytest.mark.parametrize("kind", agents.KINDS)
+def test_agents_learn_in_environments_of_others(kind):
+    agent = agents.make(kind, rl.vectorize(Foreign(), 2))
+    _, metrics = agents.run(agent, 2)
+    assert np.isfinite(metrics["loss"])
+    assert metrics["episode_length"] <= 5
 
 
+def wrong(**changes):
+    """An environment whose step gives something else in some places."""
+
+    class Wrong(Foreign):
+        def step(self, key, state, action, params):
+            names = ("observation", "state", "reward", "terminated", "truncated", "info")
+            values = dict(zip(names, super().step(key, state, action, params), strict=True))
+            return tuple({**values, **changes}.values())
+
+    return Wrong()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seventh": 7}, r"a step of Wrong gives 7 values; it must give \(observation, state,"),
+        ({"info": {}}, r"must give info\['final_observation'\].*and has nothing there"),
+        ({"observation": jnp.zeros(3)}, r"shape \(2,\).* and step gives ShapeDtypeStruct.*\(3,\)"),
+        ({"observation": {"a": 1.0}}, "must have the shape .* and step gives {'a'"),
+        ({"info": {"final_observation": jnp.zeros(())}}, r"must have the shape \(2,\)"),
+        ({"reward": jnp.ones(1)}, "reward must be one number"),
+        ({"terminated": jnp.float32(0)}, "terminated must be one truth value.*float32"),
+        ({"truncated": jnp.zeros(2, bool)}, "truncated must be one truth value"),
+    ],
+)
+def test_steps_that_are_none_are_told(changes, message):
+    with pytest.raises(ValueError, match=message):
+        rl.vectorize(wrong(**changes), 2)
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="num_envs must be a whole number, at least 1, got 0"):
         rl.vectorize("CartPole-v1", 0)
@@ -154,12 +194,15 @@ def test_wrong_arguments_are_named():
         rl.vectorize(Clock(), 1, limit=3)
     with pytest.raises(ValueError, match="'CartPole-v1' is only a name"):
         rl.vectorize("CartPole-v1", 1, rl.EnvParams())
-    with pytest.raises(ValueError, match="a step of FiveValues gives 5 values"):
-        rl.vectorize(FiveValues(), 1)
+    with pytest.raises(ValueError, match="an object with reset, step, observation_space and"):
+        rl.vectorize(object(), 1)
     with pytest.raises(ValueError, match=r"got shape \(4,\)"):
         rl.FrameStack(rl.vectorize("CartPole-v1", 1), 2)
-    with pytest.raises(ValueError, match="num_frames must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_frames must be a whole number, at least 1, got 0"):
         rl.FrameStack(rl.vectorize("Catch", 1), 0)
+    for name, options in (("Catch", {"rows": 2.5}), ("Pong", {"size": "abc"})):
+        with pytest.raises(ValueError, match="must be a whole number"):
+            rl.make(name, **options)
 
 
 def test_options_reach_the_environment_and_its_constants():
@@ -207,3 +250,5 @@ def test_constants_that_are_no_numbers():
         rl.make("Pong", opponent_skill=1.5)
     with pytest.raises(ValueError, match="points must be a whole number, at least 1, got 0"):
         rl.make("Pong", points=0)
+    with pytest.raises(ValueError, match=r"half_paddle must be between 0 and 0.5, got 0.7"):
+        rl.make("Pong", half_paddle=0.7)

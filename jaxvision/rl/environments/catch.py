@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
+from jaxvision.rl._checks import check_count
 from jaxvision.rl.environment import Environment, EnvParams, EnvState
 from jaxvision.rl.registry import register
 from jaxvision.rl.spaces import Box
@@ -44,10 +45,10 @@ class Catch(Environment):
         Raises:
             ValueError: The board is too small.
         """
-        if rows < 2 or columns < 1:
-            raise ValueError(
-                f"a board needs 2 rows and 1 column at least, got {rows} and {columns}"
-            )
+        check_count("rows", rows)
+        check_count("columns", columns)
+        if rows < 2:
+            raise ValueError(f"a board needs 2 rows at least, got {rows}")
         self.rows = rows
         self.columns = columns
 

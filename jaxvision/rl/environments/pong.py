@@ -35,7 +35,7 @@ class PongParams(EnvParams):
     Attributes:
         opponent_skill: How fast the opponent's paddle is, as a share of the ball's greatest upward
             speed: 0 stands still, 1 reaches every ball.
-        points: Who has so many wins.
+        points: Who first has so many wins the episode.
         speed: Of the ball towards a paddle, after serving.
         speed_up: The factor of this with every hit, up to `max_speed`.
         max_slope: The ball's upward speed, over that towards the paddle, after it was hit by the
@@ -56,14 +56,20 @@ class PongParams(EnvParams):
     half_ball: Any = 0.015
 
     def check(self) -> None:
-        """Makes sure that points can be won and lost.
+        """Checks the constants.
 
         Raises:
-            ValueError: A constant is nothing that it can be.
+            ValueError: One is out of range.
         """
         super().check()
         check_count("points", self.points)
         check_share("opponent_skill", self.opponent_skill)
+        for name in ("speed", "max_speed", "speed_up", "paddle_speed"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("half_paddle", "half_ball"):
+            if not 0 < getattr(self, name) < 0.5:
+                raise ValueError(f"{name} must be between 0 and 0.5, got {getattr(self, name)}")
 
 
 _PLAYER_X, _OPPONENT_X = 0.94, 0.06  # of the paddles' faces, which the ball meets
@@ -90,6 +96,7 @@ class Pong(Environment):
         Raises:
             ValueError: The ball would hardly be seen.
         """
+        check_count("size", size, of="pixels")
         if size < 16:
             raise ValueError(f"frames must have 16 pixels a side at least, got {size}")
         self.size = size

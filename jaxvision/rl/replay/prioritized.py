@@ -40,7 +40,7 @@ class PrioritizedReplay(Replay):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_share("alpha", self.alpha)
-        check_share("beta", self.beta)
+        check_share("beta", self.beta, schedule=True)
 
     def init(self, stream: Stream, observations: Array) -> PrioritizedState:
         """Begins with the first observations.

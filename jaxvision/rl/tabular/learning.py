@@ -76,9 +76,9 @@ class _Tabular(Learner):
         states, actions = self._shape
         if self.policy is not None:
             check_policy(self.policy, states, actions)
-        self._check_shares("exploration")
+        self._check_shares("exploration", schedules=True)
         if self.learning_rate is not None:
-            self._check_shares("learning_rate")
+            self._check_shares("learning_rate", schedules=True)
 
     @property
     def units_per_update(self) -> int:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvision.rl._checks import check_share
+from jaxvision.rl._checks import check_not_negative, check_share
 from jaxvision.rl.tabular.mdp import MDP, check_policy
 
 Values = Float[Array, "states"]
@@ -217,5 +217,4 @@ def _until_still(
 
 def _check(discount: float, tolerance: float) -> None:
     check_share("discount", discount)
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance must not be negative, got {tolerance}")
+    check_not_negative("tolerance", tolerance)
