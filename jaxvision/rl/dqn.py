@@ -12,7 +12,7 @@ from jaxvision.rl.agent import ValueAgent
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Metrics, one
 from jaxvision.rl.replay import PrioritizedReplay, Replay, UniformReplay
-from jaxvision.rl.replay.stream import Stream, Transitions
+from jaxvision.rl.replay.stream import Step, Stream, Transitions
 from jaxvision.rl.rollout import episode_metrics
 from jaxvision.rl.sharding import over_devices
 from jaxvision.rl.wrappers import frames_in
@@ -150,17 +150,16 @@ class DQN(ValueAgent):
             env_key, state.environments, actions
         )
         over = terminated | truncated
-        replay = self.replay.add(
-            self._stream,
-            state.replay,
-            actions,
-            rewards,
-            terminated,
-            truncated,
-            info["final_observation"],
-            observations,
-            info.get("valid", jnp.ones_like(over)),
+        happened = Step(
+            actions=actions,
+            rewards=rewards,
+            terminated=terminated,
+            truncated=truncated,
+            final_observations=info["final_observation"],
+            next_observations=observations,
+            valid=info.get("valid", jnp.ones_like(over)),
         )
+        replay = self.replay.add(self._stream, state.replay, happened)
         metrics = {
             **episode_metrics(info, over),
             "value": (values.max(-1).sum(), jnp.float32(len(values))),

@@ -49,7 +49,8 @@ def run_episodes(
     Carry = tuple[Int[Array, ""], Array, PyTree, Bool[Array, "envs"], Array, Array]
 
     def running(carry: Carry) -> Bool[Array, ""]:
-        return ~carry[3].all()
+        *_, ended, _, _ = carry
+        return ~ended.all()
 
     def step(carry: Carry) -> Carry:
         time, observations, state, ended, returns, lengths = carry

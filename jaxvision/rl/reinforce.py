@@ -40,6 +40,15 @@ class Episodes(flax.struct.PyTreeNode):
     final_observations: Any
 
 
+class _Played(flax.struct.PyTreeNode):
+    """Episodes so far: the time, where the environments are, whose are over, and what happened."""
+
+    time: Any
+    position: Any
+    ended: Any
+    log: Any
+
+
 class ReinforceState(flax.struct.PyTreeNode):
     """Everything that changes while the agent learns.
 
@@ -140,18 +149,17 @@ class Reinforce(PolicyAgent):
             What happened.
         """
         no = jnp.zeros(self.envs.num_envs, bool)
-        Carry = tuple[Array, Array, PyTree, Array, Episodes]
 
-        def going_on(carry: Carry) -> Array:
-            time, _, _, ended, _ = carry
-            return (time < self.max_steps) & ~ended.all()
+        def going_on(played: _Played) -> Array:
+            return (played.time < self.max_steps) & ~played.ended.all()
 
-        def step(carry: Carry) -> Carry:
-            time, observations, environments, ended, log = carry
+        def step(played: _Played) -> _Played:
+            time, ended, log = played.time, played.ended, played.log
+            observations = played.position.observations
             act_key, env_key = jax.random.split(jax.random.fold_in(key, time))
             actions = self.act(params, observations, act_key)
             following, environments, rewards, terminated, truncated, info = self.envs.step(
-                env_key, environments, actions
+                env_key, played.position.environments, actions
             )
             counts = ~ended & info.get("valid", ~no)
             last = time == self.max_steps - 1
@@ -165,11 +173,11 @@ class Reinforce(PolicyAgent):
                 weights=log.weights.at[time].set(counts.astype(jnp.float32)),
                 final_observations=final,
             )
-            return time + 1, following, environments, ended | terminated | truncated, log
+            over = ended | terminated | truncated
+            return _Played(time + 1, Position(environments, following), over, log)
 
-        observations, environments = position.observations, position.environments
-        carry = (jnp.int32(0), observations, environments, no, self._no_steps(observations))
-        return jax.lax.while_loop(going_on, step, carry)[-1]
+        begin = _Played(jnp.int32(0), position, no, self._no_steps(position.observations))
+        return jax.lax.while_loop(going_on, step, begin).log
 
     def advantages(
         self, params: PyTree, episodes: Episodes, mean_return: Float[Array, ""]
@@ -296,11 +304,11 @@ class Reinforce(PolicyAgent):
         losses = reinforcement.policy_gradient(logits, flat(episodes.actions), flat(advantages))
         policy_loss = jnp.sum(jnp.where(weights > 0, losses, 0)) / self.envs.num_envs
         entropy = weighted_mean(reinforcement.entropy(logits), weights)
-        errors = jnp.square(values - jax.lax.stop_gradient(flat(to_go)))
-        value_loss = weighted_mean(errors, weights) / 2
         loss = policy_loss - self.entropy_weight * entropy
         metrics = {"policy_loss": one(policy_loss), "entropy": one(entropy)}
         if self.baseline == "learned":
+            errors = jnp.square(values - jax.lax.stop_gradient(flat(to_go)))
+            value_loss = weighted_mean(errors, weights) / 2
             loss = loss + self.value_weight * value_loss
             metrics["value_loss"] = one(value_loss)
         return loss, {"loss": one(loss), **metrics}

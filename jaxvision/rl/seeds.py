@@ -36,12 +36,12 @@ class Seeds:
 
     @property
     def unit(self) -> str:
-        """What the experience of each agent is counted in."""
+        """What experience is counted in, see `Learner.unit`."""
         return self.agent.unit
 
     @property
     def units_per_step(self) -> int:
-        """How many of these a step takes, of each agent."""
+        """How many units every agent takes in a step."""
         return self.agent.units_per_step
 
     @property

@@ -16,7 +16,7 @@ from typing import Any
 
 import flax.struct
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Int
 
 PyTree = Any
 
@@ -27,9 +27,10 @@ class Transitions(flax.struct.PyTreeNode):
     Attributes:
         observations: Where the step began.
         actions: What was done.
-        rewards: The sum of the n discounted rewards that followed.
-        discounts: gamma**n, or 0 where the episode terminated within the n steps.
-        next_observations: What the n steps led to.
+        rewards: The sum of the discounted rewards of n steps, or of the k < n after which time
+            truncated the episode or the memory ends.
+        discounts: gamma**n, or gamma**k; 0 where the episode terminated within these steps.
+        next_observations: What these steps led to.
         weights: What the row counts; 0 where it is no transition.
     """
 
@@ -39,6 +40,28 @@ class Transitions(flax.struct.PyTreeNode):
     discounts: Any
     next_observations: Any
     weights: Any
+
+
+class Step(flax.struct.PyTreeNode):
+    """One step of every environment, as it is written.
+
+    Attributes:
+        actions: What was done at the present observations.
+        rewards: What it brought.
+        terminated: Whether it ended the episode.
+        truncated: Whether time did.
+        final_observations: What it led to.
+        next_observations: Where the environments are now.
+        valid: False where an action was ignored.
+    """
+
+    actions: Any
+    rewards: Any
+    terminated: Any
+    truncated: Any
+    final_observations: Any
+    next_observations: Any
+    valid: Any
 
 
 class StreamState(flax.struct.PyTreeNode):
@@ -104,33 +127,17 @@ class Stream:
             filled=zeros,
         )
 
-    def add(
-        self,
-        state: StreamState,
-        actions: Int[Array, "envs"],
-        rewards: Float[Array, "envs"],
-        terminated: Bool[Array, "envs"],
-        truncated: Bool[Array, "envs"],
-        final_observations: Array,
-        next_observations: Array,
-        valid: Bool[Array, "envs"],
-    ) -> StreamState:
+    def add(self, state: StreamState, step: Step) -> StreamState:
         """Writes what was done at the present observations, and what it led to.
 
         Args:
             state: The rings.
-            actions: What was done.
-            rewards: What it brought.
-            terminated: Whether it ended the episode.
-            truncated: Whether time did.
-            final_observations: What it led to.
-            next_observations: Where the environments are now.
-            valid: False where an action was ignored.
+            step: What happened.
 
         Returns:
             The rings with one slot more, and with two where an episode ended.
         """
-        over = terminated | truncated
+        over = step.terminated | step.truncated
         envs = jnp.arange(self.num_envs)
         here = state.positions
         after = (here + 1) % self.slots
@@ -138,17 +145,17 @@ class Stream:
         # The second write puts the same where no episode ended.
         observations = (
             state.observations.at[envs, after]
-            .set(self._newest(final_observations))
+            .set(self._newest(step.final_observations))
             .at[envs, present]
-            .set(self._newest(next_observations))
+            .set(self._newest(step.next_observations))
         )
-        gaps = state.gaps.at[envs, here].set(~valid)
+        gaps = state.gaps.at[envs, here].set(~step.valid)
         gaps = gaps.at[envs, after].set(over).at[envs, present].set(jnp.zeros_like(over))
         return state.replace(
             observations=observations,
-            actions=state.actions.at[envs, here].set(actions.astype(jnp.int32)),
-            rewards=state.rewards.at[envs, here].set(rewards.astype(jnp.float32)),
-            terminated=state.terminated.at[envs, here].set(terminated),
+            actions=state.actions.at[envs, here].set(step.actions.astype(jnp.int32)),
+            rewards=state.rewards.at[envs, here].set(step.rewards.astype(jnp.float32)),
+            terminated=state.terminated.at[envs, here].set(step.terminated),
             gaps=gaps,
             positions=present,
             filled=jnp.minimum(state.filled + 1 + over, self.slots - 1),

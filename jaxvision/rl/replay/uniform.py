@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxvision.rl._checks import check_count
-from jaxvision.rl.replay.stream import Stream, StreamState, Transitions
+from jaxvision.rl.replay.stream import Step, Stream, StreamState, Transitions
 
 PyTree = Any
 _TRIES = 2
@@ -79,18 +79,18 @@ class UniformReplay(Replay):
         """
         return stream.init(observations)
 
-    def add(self, stream: Stream, state: StreamState, *step: Array) -> StreamState:
+    def add(self, stream: Stream, state: StreamState, step: Step) -> StreamState:
         """Writes a step of all environments.
 
         Args:
             stream: What writes.
             state: The memory.
-            step: As for `Stream.add`.
+            step: What happened.
 
         Returns:
             The memory with it.
         """
-        return stream.add(state, *step)
+        return stream.add(state, step)
 
     def sample(
         self, stream: Stream, state: StreamState, key: Key[Array, ""], batch_size: int, step: Any
@@ -105,8 +105,8 @@ class UniformReplay(Replay):
             step: Not used.
 
         Returns:
-            The transitions, and where they were. Of weight 0 are those for which several draws met
-            nothing but the ends of episodes: one in hundreds where episodes are of twenty steps.
+            The transitions, and where they were. A row has weight 0 if its draw met the end of an
+            episode twice, which takes a place too: one in hundreds where episodes have 20 steps.
         """
         del step
         oldest = stream.oldest(state)

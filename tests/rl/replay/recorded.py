@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvision import rl
+from jaxvision.rl.replay.stream import Step
 
 
 @dataclasses.dataclass
-class Step:
+class Logged:
     """What happened, as plain arrays."""
 
     observation: np.ndarray
@@ -39,9 +40,8 @@ def record(envs, replay, num_steps, *, num_frames=1, n_step=1, discount=0.9, see
         rewards = rewards + bonus
         final = info["final_observation"]
         valid = jnp.ones_like(terminated)
-        memory = replay.add(
-            stream, memory, actions, rewards, terminated, truncated, final, observations, valid
-        )
+        happened = Step(actions, rewards, terminated, truncated, final, observations, valid)
+        memory = replay.add(stream, memory, happened)
         return observations, state, memory, rewards, terminated, terminated | truncated, final
 
     for index in range(num_steps):
@@ -54,7 +54,7 @@ def record(envs, replay, num_steps, *, num_frames=1, n_step=1, discount=0.9, see
         rewards, terminated, over, final = map(np.asarray, happened)
         for env, steps in enumerate(log):
             steps.append(
-                Step(
+                Logged(
                     before[env], actions[env], rewards[env], terminated[env], over[env], final[env]
                 )
             )

@@ -6,6 +6,7 @@ import pytest
 from recorded import all_places, as_row, as_rows, clocks, expected, frames, record
 
 from jaxvision import rl
+from jaxvision.rl.replay.stream import Step
 
 
 def close(ours, theirs):
@@ -74,9 +75,9 @@ def test_rows_that_are_no_step_are_gaps():
     stream, memory, _ = record(clocks(num_envs=2), rl.UniformReplay(40), 3)
     final = jnp.full((2, 2), 7.0)
     no = jnp.zeros(2, bool)
-    added = stream.add(
-        memory, jnp.zeros(2, jnp.int32), jnp.ones(2), no, no, final, final, jnp.array([True, False])
-    )
+    valid = jnp.array([True, False])
+    step = Step(jnp.zeros(2, jnp.int32), jnp.ones(2), no, no, final, final, valid)
+    added = stream.add(memory, step)
     rows = stream.read(added, jnp.arange(2), memory.positions)
     assert rows.weights.tolist() == [1.0, 0.0]
 
