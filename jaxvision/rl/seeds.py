@@ -46,7 +46,7 @@ class Seeds:
 
     @property
     def units_before(self) -> int:
-        """How many go by in `init`, of each agent."""
+        """How many units go by for every agent in `init`."""
         return self.agent.units_before
 
     def describe(self) -> dict[str, Any]:

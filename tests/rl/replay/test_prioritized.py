@@ -6,6 +6,7 @@ from recorded import all_places, as_rows, clocks, frames, record
 
 from jaxvision import rl
 from jaxvision.rl.replay.priorities import Priorities
+from jaxvision.rl.replay.stream import Step
 from jaxvision.rl.replay.uniform import Places
 
 
@@ -64,9 +65,8 @@ def test_new_transitions_have_the_greatest_priority_there_was():
     no = jnp.zeros(3, bool)
     seen = jnp.zeros((3, 2))
     here = memory.stream.positions
-    memory = replay.add(
-        stream, memory, jnp.zeros(3, jnp.int32), jnp.ones(3), no, no, seen, seen, ~no
-    )
+    step = Step(jnp.zeros(3, jnp.int32), jnp.ones(3), no, no, seen, seen, ~no)
+    memory = replay.add(stream, memory, step)
     leaves = memory.priorities.leaves.ravel()
     np.testing.assert_allclose(leaves[jnp.arange(3) * stream.slots + here], 3.0, rtol=1e-5)
 
