@@ -209,18 +209,21 @@ def _fit(
     def steps(units: int) -> int:
         return max(1, units // agent.units_per_step)
 
-    result = train.fit(
-        _over_devices(settings, agent),
-        state,
-        None,
-        num_steps=steps(settings.budget - agent.units_before),
-        evaluate=rl.make_eval_fn(agent, evaluated),
-        eval_every=settings.eval_every and steps(settings.eval_every),
-        checkpoint_every=settings.checkpoint_every and steps(settings.checkpoint_every),
-        run_dir=pathlib.Path(settings.run_dir) / name,
-        settings=settings,
-        settings_may_differ=MAY_DIFFER if settings.together else (*MAY_DIFFER, "seeds"),
-    )
+    try:
+        result = train.fit(
+            _over_devices(settings, agent),
+            state,
+            None,
+            num_steps=steps(settings.budget - agent.units_before),
+            evaluate=rl.make_eval_fn(agent, evaluated),
+            eval_every=settings.eval_every and steps(settings.eval_every),
+            checkpoint_every=settings.checkpoint_every and steps(settings.checkpoint_every),
+            run_dir=pathlib.Path(settings.run_dir) / name,
+            settings=settings,
+            settings_may_differ=MAY_DIFFER if settings.together else (*MAY_DIFFER, "seeds"),
+        )
+    except (train.SettingsError, train.RunFolderError) as error:
+        raise SystemExit(str(error)) from error
     return [
         {**line, "step": agent.units_before + line["step"] * agent.units_per_step}
         for line in result.history

@@ -129,6 +129,9 @@ def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
     run("ppo", "--run-dir", tmp_path, "--environment", "gym:CartPole-v1", "--num-envs", 2,
         "--num-steps", 16, "--updates-per-step", 1, "--budget", 64, "--eval-episodes", 2,
         "--no-figures")  # fmt: skip
+    other = run("ppo", "--run-dir", tmp_path, "--environment", "CartPole-v1", code=1).stderr
+    assert "holds a run with other settings" in other
+    assert "Traceback" not in other
     done = run("play", tmp_path / "seed0")
     assert "gym:CartPole-v1: return" in done.stdout
     assert "no pictures" in done.stdout
