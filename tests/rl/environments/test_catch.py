@@ -58,7 +58,10 @@ def test_render_shows_the_board():
     np.testing.assert_array_equal(image[8::16, 8::16, 0], observation[..., 0])
 
 
-@pytest.mark.parametrize("size", [{"rows": 1}, {"columns": 0}])
-def test_boards_that_are_too_small(size):
-    with pytest.raises(ValueError, match="a board needs 2 rows and 1 column"):
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [({"rows": 1}, "a board needs 2 rows at least, got 1"), ({"columns": 0}, "columns must be")],
+)
+def test_boards_that_are_too_small(size, message):
+    with pytest.raises(ValueError, match=message):
         Catch(**size)
