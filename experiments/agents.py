@@ -76,10 +76,7 @@ class Settings:
             )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise SystemExit(f"seeds must be one or more, and differ, got {self.seeds}")
-        for name in ("learning_rate", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise SystemExit(f"{name} must be positive, got {value}")
+        check_positive(self, "learning_rate", "clip_norm")
         if self.together and not self.in_jax:
             raise SystemExit("seeds run together in environments written in JAX only")
 
@@ -87,6 +84,14 @@ class Settings:
     def in_jax(self) -> bool:
         """Whether the environments are written in JAX, and not those of another library."""
         return ":" not in self.environment
+
+
+def check_positive(settings: Any, *names: str) -> None:
+    """Stops a script of which one of these settings is there and not positive."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise SystemExit(f"{name} must be positive, got {value}")
 
 
 MAY_DIFFER = ("run_dir", "eval_every", "eval_episodes", "checkpoint_every", "figures")

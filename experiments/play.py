@@ -2,7 +2,6 @@
 
     python experiments/play.py runs/ppo/seed0
     python experiments/play.py runs/pong/seed3 --episode-seed 7
-
     python experiments/play.py runs/both/together --seed 1
 
 RUN_DIR is the folder of one seed of ppo.py, dqn.py, reinforce.py or qlearning.py, or of all seeds
@@ -58,10 +57,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Says what is wrong before anything runs."""
-        for name in ("max_steps", "frames_per_second", "strip"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise SystemExit(f"{name} must be positive, got {value}")
+        agents.check_positive(self, "max_steps", "frames_per_second", "strip")
 
 
 def restore(settings: Settings) -> tuple[Any, rl.VectorEnv, Any, Any]:

@@ -63,3 +63,21 @@ def check_not_negative(name: str, value: Any) -> None:
     """
     if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be a number, not negative, got {value!r}")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Makes sure that something is a size, or the like.
+
+    Args:
+        name: Of the option.
+        value: What it is.
+
+    Raises:
+        ValueError: It is 0, negative or no number.
+
+    >>> check_positive("clip", 0.0)
+    Traceback (most recent call last):
+    ValueError: clip must be positive, got 0.0
+    """
+    if not isinstance(value, numbers.Real) or not float(value) > 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxvision.losses import reinforcement, weighted_mean
+from jaxvision.rl._checks import check_positive
 from jaxvision.rl.actor_critic import A2C
 from jaxvision.rl.rollout import Rows
 
@@ -37,10 +38,9 @@ class PPO(A2C):
                 "advantages are normalized within a minibatch, which must have 2 environment steps "
                 f"at least: {self.minibatches} minibatches of {self.units_per_update} are too many"
             )
-        for name in ("clip", "value_clip"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+        check_positive("clip", self.clip)
+        if self.value_clip is not None:
+            check_positive("value_clip", self.value_clip)
 
     def _policy_losses(self, logits: Array, rows: Rows) -> Array:
         center = weighted_mean(rows.advantages, rows.weights)

@@ -53,13 +53,13 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
     >>> render(envs, state).shape
     (2, 220, 200, 3)
     """
-    inner = innermost(envs)
+    inner: Any = envs
+    while isinstance(inner, Wrapper):
+        inner, state = inner.environments, state.environments
     environment: Any = getattr(inner, "environment", None)
     if not hasattr(environment, "render"):
         name = type(inner if environment is None else environment).__name__
         raise ValueError(f"{name} cannot be drawn: it has no render(state, params) written in JAX")
-    while isinstance(envs, Wrapper):
-        envs, state = envs.environments, state.environments
     return jax.vmap(lambda one: environment.render(one, inner.params))(state)
 
 

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 from test_learning import Bandit
 
 from jaxvision import rl
 from jaxvision.rl.replay import Transitions
 from jaxvision.rl.rollout import Rows, collect
-
-STEP = 0.01
 
 
 class Interrupted:
@@ -186,27 +185,20 @@ def test_the_mean_of_all_gradients_is_that_of_the_expected_return(baseline):
         return jax.nn.softmax(logits[0])
 
     exact = jax.grad(lambda params: probabilities(params) @ rewards[0])(state.params)
-    exact = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(exact)])
+    exact, as_tree = ravel_pytree(exact)
     each = agent.gradients(state.params, episodes, advantages)
     np.testing.assert_allclose(probabilities(state.params) @ each, exact, atol=1e-6)
     # What an update descends is their mean.
     descended = jax.grad(lambda params: agent._loss(params, episodes, advantages, to_go)[0])
     by_loss = descended(state.params)["params"]["policy_head"]["bias"]
-    one_by_one = jax.tree.leaves(jax.tree.map(lambda leaf: leaf.size, state.params))
-    names = [jax.tree_util.keystr(path) for path, _ in
-             jax.tree_util.tree_leaves_with_path(state.params)]  # fmt: skip
-    at = names.index("['params']['policy_head']['bias']")
-    begin = sum(one_by_one[:at])
-    mean = each.mean(0)[begin : begin + one_by_one[at]]
+    mean = as_tree(each.mean(0))["params"]["policy_head"]["bias"]
     np.testing.assert_allclose(-by_loss, mean, atol=1e-6)
 
 
 def test_the_constant_baseline_is_what_returns_were():
-    agent = agents.make("reinforce", rl.vectorize(Bandit(), 64), max_steps=1, baseline="constant")
+    options = {"max_steps": 1, "baseline": "constant", "updates_per_step": 1}
+    agent = agents.make("reinforce", rl.vectorize(Bandit(), 64), **options)
     state, means = agent.init(jax.random.key(0)), []
-    agent = agents.make(
-        "reinforce", agent.envs, max_steps=1, baseline="constant", updates_per_step=1
-    )
     for _ in range(3):
         state, metrics = jax.jit(agent)(state)
         means.append(float(metrics["episode_return"][0] / metrics["episode_return"][1]))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from jaxvision.rl import drawing
-from jaxvision.rl._checks import check_count, check_share
+from jaxvision.rl._checks import check_count, check_positive, check_share
 from jaxvision.rl.environment import Environment, EnvParams, EnvState
 from jaxvision.rl.registry import register
 from jaxvision.rl.spaces import Box
@@ -65,8 +65,7 @@ class PongParams(EnvParams):
         check_count("points", self.points)
         check_share("opponent_skill", self.opponent_skill)
         for name in ("speed", "max_speed", "speed_up", "paddle_speed"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            check_positive(name, getattr(self, name))
         for name in ("half_paddle", "half_ball"):
             if not 0 < getattr(self, name) < 0.5:
                 raise ValueError(f"{name} must be between 0 and 0.5, got {getattr(self, name)}")
