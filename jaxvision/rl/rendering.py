@@ -53,11 +53,11 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
     >>> render(envs, state).shape
     (2, 220, 200, 3)
     """
+    if isinstance(envs, Wrapper):
+        return render(envs.environments, state.environments)
     inner: Any = envs
-    while isinstance(inner, Wrapper):
-        inner, state = inner.environments, state.environments
     environment: Any = getattr(inner, "environment", None)
-    if not hasattr(environment, "render"):
+    if not _draws_itself(inner):
         name = type(inner if environment is None else environment).__name__
         raise ValueError(f"{name} cannot be drawn: it has no render(state, params) written in JAX")
     return jax.vmap(lambda one: environment.render(one, inner.params))(state)
