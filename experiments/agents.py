@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+import script
 
 from jaxvision import metrics, plots, rl, train
 from jaxvision._files import write_json
@@ -66,10 +67,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Says what is wrong before anything runs."""
-        for name in ("num_envs", "frame_stack", "budget", "eval_every", "checkpoint_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SystemExit(f"{name} must be at least 1, got {value}")
+        check_counts(self, "num_envs", "frame_stack", "budget", "eval_every", "checkpoint_every")
         if self.eval_episodes < 2:
             raise SystemExit(
                 f"eval_episodes must be at least 2, for an interval, got {self.eval_episodes}"
@@ -77,6 +75,7 @@ class Settings:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise SystemExit(f"seeds must be one or more, and differ, got {self.seeds}")
         check_positive(self, "learning_rate", "clip_norm")
+        check_shares(self, "discount")
         if self.together and not self.in_jax:
             raise SystemExit("seeds run together in environments written in JAX only")
 
@@ -86,12 +85,28 @@ class Settings:
         return ":" not in self.environment
 
 
+def check_counts(settings: Any, *names: str) -> None:
+    """Stops a script of which one of these settings is there and below 1."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise SystemExit(f"{name} must be at least 1, got {value}")
+
+
 def check_positive(settings: Any, *names: str) -> None:
     """Stops a script of which one of these settings is there and not positive."""
     for name in names:
         value = getattr(settings, name)
         if value is not None and not value > 0:
             raise SystemExit(f"{name} must be positive, got {value}")
+
+
+def check_shares(settings: Any, *names: str) -> None:
+    """Stops a script of which one of these settings is no probability."""
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 <= value <= 1:
+            raise SystemExit(f"{name} must be in [0, 1], got {value}")
 
 
 MAY_DIFFER = ("run_dir", "eval_every", "eval_episodes", "checkpoint_every", "figures")
@@ -170,17 +185,21 @@ MakeAgent = Callable[[Any, rl.VectorEnv], Any]
 MakeEnvs = Callable[..., rl.VectorEnv]
 
 
-def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_envs) -> Outcome:
-    """Trains every seed, and leaves a folder for each, a summary and curves."""
+def begin(settings: Settings) -> None:
+    """Starts JAX, and makes sure that what a run needs at its end is there."""
     train.start()
     if settings.figures:
-        plots.require_matplotlib()
+        with script.checking():
+            plots.require_matplotlib()
+
+
+def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_envs) -> Outcome:
+    """Trains every seed, and leaves a folder for each, a summary and curves."""
+    begin(settings)
     folder = pathlib.Path(settings.run_dir)
-    try:
+    with script.checking():
         evaluated = make_envs(settings, settings.eval_episodes, evaluated=True)
         agent = make_agent(settings, make_envs(settings, settings.num_envs))
-    except (ValueError, ImportError) as error:
-        raise SystemExit(str(error)) from error
     least = agent.units_before + agent.units_per_step
     if settings.budget < least:
         raise SystemExit(
@@ -214,21 +233,18 @@ def _fit(
     def steps(units: int) -> int:
         return max(1, units // agent.units_per_step)
 
-    try:
-        result = train.fit(
-            _over_devices(settings, agent),
-            state,
-            None,
-            num_steps=steps(settings.budget - agent.units_before),
-            evaluate=rl.make_eval_fn(agent, evaluated),
-            eval_every=settings.eval_every and steps(settings.eval_every),
-            checkpoint_every=settings.checkpoint_every and steps(settings.checkpoint_every),
-            run_dir=pathlib.Path(settings.run_dir) / name,
-            settings=settings,
-            settings_may_differ=MAY_DIFFER if settings.together else (*MAY_DIFFER, "seeds"),
-        )
-    except (train.SettingsError, train.RunFolderError) as error:
-        raise SystemExit(str(error)) from error
+    result = train.fit(
+        _over_devices(settings, agent),
+        state,
+        None,
+        num_steps=steps(settings.budget - agent.units_before),
+        evaluate=rl.make_eval_fn(agent, evaluated),
+        eval_every=settings.eval_every and steps(settings.eval_every),
+        checkpoint_every=settings.checkpoint_every and steps(settings.checkpoint_every),
+        run_dir=pathlib.Path(settings.run_dir) / name,
+        settings=settings,
+        settings_may_differ=MAY_DIFFER if settings.together else (*MAY_DIFFER, "seeds"),
+    )
     return [
         {**line, "step": agent.units_before + line["step"] * agent.units_per_step}
         for line in result.history

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import jax
 import optax
-import tyro
+import script
 from augmentation import Augmentation, make_augment, make_mix
 
 from jaxvision import data, losses, models, plots, train
@@ -183,7 +183,8 @@ def load_split(
             corrupt=settings.corrupt,
         )
     if settings.classes is not None:
-        loaded = data.subset(loaded, classes=settings.classes)
+        with script.checking():
+            loaded = data.subset(loaded, classes=settings.classes)
     if class_names is not None and loaded.class_names != tuple(class_names):
         raise SystemExit(
             f"{dataset}/{split} has the classes {', '.join(loaded.class_names)}, and the model "
@@ -199,7 +200,8 @@ def load_splits(
     train_data = load_split(settings, settings.train_split, preprocessing=preprocessing)
     eval_data = load_split(settings, settings.eval_split, train_data.class_names, preprocessing)
     if settings.per_class is not None:
-        train_data = data.subset(train_data, per_class=settings.per_class, seed=settings.seed)
+        with script.checking():
+            train_data = data.subset(train_data, per_class=settings.per_class, seed=settings.seed)
     return train_data, eval_data
 
 
@@ -208,7 +210,8 @@ def make_model(
 ) -> models.Model:
     """The chosen model, or the one that is described, for the images and classes of a data set."""
     base = base or {"name": settings.model}
-    known = models.describe(models.create_model(**base))
+    with script.checking():
+        known = models.describe(models.create_model(**base))
     options = {
         name: parse_option(name, text, known.get(name))
         for name, text in settings.model_options.items()
@@ -220,7 +223,8 @@ def make_model(
         "in_channels": dataset.image_shape[-1],
         "dtype": None if settings.dtype == "float32" else settings.dtype,
     }
-    return models.create_model(**{**base, **options, **fixed})
+    with script.checking():
+        return models.create_model(**{**base, **options, **fixed})
 
 
 def parse_option(name: str, text: str, default: Any) -> Any:
@@ -239,18 +243,19 @@ def parse_option(name: str, text: str, default: Any) -> Any:
 def make_optimizer(settings: Settings) -> optax.GradientTransformation:
     """The chosen optimizer, with its schedule."""
     warmup_steps = settings.warmup_steps
-    schedule = train.create_schedule(
-        settings.schedule,
-        settings.learning_rate,
-        settings.num_steps,
-        warmup_steps=settings.num_steps // 20 if warmup_steps is None else warmup_steps,
-    )
-    return train.create_optimizer(
-        settings.optimizer,
-        schedule,
-        weight_decay=settings.weight_decay,
-        clip_norm=settings.clip_norm,
-    )
+    with script.checking():
+        schedule = train.create_schedule(
+            settings.schedule,
+            settings.learning_rate,
+            settings.num_steps,
+            warmup_steps=settings.num_steps // 20 if warmup_steps is None else warmup_steps,
+        )
+        return train.create_optimizer(
+            settings.optimizer,
+            schedule,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+        )
 
 
 def make_step(
@@ -296,16 +301,18 @@ def run(
     variables: dict[str, Any] | None = None,
 ) -> train.FitResult:
     """Trains, evaluates, and leaves a run folder."""
-    parallel = make_step(settings, model, optimizer)
-    state = train.init_state(
-        jax.random.key(settings.seed),
-        model,
-        optimizer,
-        train_data.sample_batch(),
-        variables=variables,
-        mesh=parallel.mesh,
-        shard=parallel.shard,
-    )
+    with script.checking():
+        parallel = make_step(settings, model, optimizer)
+        state = train.init_state(
+            jax.random.key(settings.seed),
+            model,
+            optimizer,
+            train_data.sample_batch(),
+            variables=variables,
+            mesh=parallel.mesh,
+            shard=parallel.shard,
+        )
+        state = parallel.prepare(state)
     result = train.fit(
         parallel,
         state,
@@ -336,7 +343,8 @@ def begin(settings: Settings) -> None:
     """Starts JAX, and makes sure that what a run needs at its end is there."""
     train.start(distributed=settings.distributed)
     if draws(settings):
-        plots.require_matplotlib()
+        with script.checking():
+            plots.require_matplotlib()
 
 
 def draws(settings: Settings) -> bool:
@@ -358,4 +366,4 @@ def _in_words(metrics: dict[str, float], split: str) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    script.start(main, Settings, __doc__)

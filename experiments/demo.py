@@ -10,7 +10,7 @@ import time
 
 import evaluate
 import numpy as np
-import tyro
+import script
 from classify import Augmentation, main
 from classify import Settings as TrainSettings
 
@@ -72,4 +72,4 @@ def run(settings: Settings) -> float:
 
 
 if __name__ == "__main__":
-    run(tyro.cli(Settings, description=__doc__))
+    script.start(run, Settings, __doc__)

@@ -15,7 +15,7 @@ from typing import Literal
 import agents
 import flax.linen as nn
 import optax
-import tyro
+import script
 
 from jaxvision import rl
 from jaxvision.rl.value_heads import ValueHead
@@ -84,8 +84,9 @@ class Settings(agents.Settings):
     def __post_init__(self) -> None:
         """Says what is wrong before anything runs."""
         super().__post_init__()
-        if not 0 <= self.exploration_share <= 1:
-            raise SystemExit(f"exploration_share must be in [0, 1], got {self.exploration_share}")
+        agents.check_counts(self, "batch_size", "learning_starts", "train_every", "num_steps")
+        agents.check_counts(self, "epochs", "minibatches", "updates_per_step")
+        agents.check_shares(self, "epsilon", "exploration_share", "alpha", "beta")
         if self.algorithm == "pqn" and (self.double or self.prioritized):
             raise SystemExit("PQN has neither target network nor memory: no double, prioritized")
 
@@ -103,6 +104,10 @@ def _lambda(settings: Settings) -> float:
     if settings.lambda_ is not None:
         return settings.lambda_
     return 0.65 if settings.head == "expected" else 0.0
+
+
+def _updates_per_step(settings: Settings, usual: int) -> int:
+    return usual if settings.updates_per_step is None else settings.updates_per_step
 
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
@@ -135,7 +140,7 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
             lambda_=_lambda(settings),
             discount=settings.discount,
             exploration=exploration,
-            updates_per_step=settings.updates_per_step or 10,
+            updates_per_step=_updates_per_step(settings, 10),
         )
     replay: rl.UniformReplay | rl.PrioritizedReplay = rl.UniformReplay(settings.capacity)
     if settings.prioritized:
@@ -157,7 +162,7 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
         learning_starts=settings.learning_starts,
         train_every=settings.train_every,
         target_every=settings.target_every,
-        updates_per_step=settings.updates_per_step or 500,
+        updates_per_step=_updates_per_step(settings, 500),
     )
 
 
@@ -167,4 +172,4 @@ def main(settings: Settings) -> agents.Outcome:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    script.start(main, Settings, __doc__)

@@ -12,6 +12,7 @@ import pathlib
 from typing import Annotated, Any
 
 import numpy as np
+import script
 import tyro
 from classify import Settings as TrainSettings
 from classify import load_split
@@ -148,4 +149,4 @@ def main(settings: Settings) -> Evaluation:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    script.start(main, Settings, __doc__)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import classify
 import jax
+import script
 import tyro
 from classify import Settings as TrainSettings
 
@@ -147,14 +148,17 @@ def main(settings: Settings) -> train.FitResult:
     layers = models.layer_order(model, train_data.image_shape)
     new_head = start.class_names != train_data.class_names
     variables = start.fit(model, train_data.image_shape, new_head)
-    for phase in plan(settings, layers):
-        optimizer = train.layerwise_decay(
-            classify.make_optimizer(phase), layers, settings.layer_decay
-        )
+    with script.checking():
+        phases = plan(settings, layers)
+        optimizers = [
+            train.layerwise_decay(classify.make_optimizer(phase), layers, phase.layer_decay)
+            for phase in phases
+        ]
+    for phase, optimizer in zip(phases, optimizers, strict=True):
         result = classify.run(phase, model, optimizer, train_data, eval_data, variables)
         variables = train.evaluation_variables(result.state)
     return result
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    script.start(main, Settings, __doc__)

@@ -12,7 +12,7 @@ import pathlib
 import jax
 import numpy as np
 import optax
-import tyro
+import script
 
 from jaxvision import data, metrics, models, train
 from jaxvision.train import multitask
@@ -135,4 +135,4 @@ def run(settings: Settings) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run(tyro.cli(Settings, description=__doc__))
+    script.start(run, Settings, __doc__)

@@ -20,6 +20,7 @@ import jax
 import ppo
 import qlearning
 import reinforce
+import script
 import tyro
 
 from jaxvision import rl, train
@@ -45,7 +46,7 @@ class Settings:
     step: int | None = None
     """Which checkpoint; None takes the newest."""
     seed: int | None = None
-    """Which of the seeds that learned together."""
+    """Which of the seeds, where they learned together."""
     episode_seed: int = 0
     """Of what is random in the episode."""
     max_steps: int = 4_000
@@ -69,24 +70,28 @@ def restore(settings: Settings) -> tuple[Any, rl.VectorEnv, Any, Any]:
         task = saved["step"]["agent"]["task"]
     if task not in SCRIPTS:
         raise SystemExit(f"{folder} is not the run of an agent: its task is {task}")
-    script = SCRIPTS[task]
+    maker = SCRIPTS[task]
     try:
-        run = script.Settings(**_tuples(saved["settings"]))
+        run = maker.Settings(**_tuples(saved["settings"]))
     except (KeyError, TypeError) as error:
         raise SystemExit(
-            f"{folder} was not made by {script.__name__}.py of this version: {error}"
+            f"{folder} was not made by {maker.__name__}.py of this version: {error}"
         ) from None
-    if settings.seed is not None and settings.seed not in run.seeds:
-        raise SystemExit(f"{folder} has no seed {settings.seed}; it has {_listed(run.seeds)}")
+    if not together and settings.seed is not None:
+        raise SystemExit(f"{folder} holds one seed: name the folder of another, without --seed")
     if together and settings.seed is None:
         raise SystemExit(f"{folder} holds several: choose with --seed one of {_listed(run.seeds)}")
-    make_envs = getattr(script, "make_envs", agents.make_envs)
-    agent = script.make_agent(run, make_envs(run, run.num_envs))
+    if together and settings.seed not in run.seeds:
+        raise SystemExit(f"{folder} has no seed {settings.seed}; it has {_listed(run.seeds)}")
+    make_envs = getattr(maker, "make_envs", agents.make_envs)
+    with script.checking():
+        agent = maker.make_agent(run, make_envs(run, run.num_envs))
+        envs = make_envs(run, 1, evaluated=True)
     params = _params(folder, settings.step)
     if together:
         index = run.seeds.index(settings.seed)
         params = jax.tree.map(lambda leaf: leaf[index], params)
-    return run, make_envs(run, 1, evaluated=True), agent, params
+    return run, envs, agent, params
 
 
 def main(settings: Settings) -> float:
@@ -153,4 +158,4 @@ def _tuples(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    script.start(main, Settings, __doc__)

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Literal
 
 import agents
-import tyro
+import script
 
 from jaxvision import rl
 
@@ -44,6 +44,11 @@ class Settings(agents.Settings):
     """The weight of the critic's loss."""
     updates_per_step: int = 10
     """Rollouts in one program."""
+
+    def __post_init__(self) -> None:
+        """Says what is wrong before anything runs."""
+        super().__post_init__()
+        agents.check_counts(self, "num_steps", "epochs", "minibatches", "updates_per_step")
 
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
@@ -78,4 +83,4 @@ def main(settings: Settings) -> agents.Outcome:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    script.start(main, Settings, __doc__)

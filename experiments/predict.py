@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 
 import numpy as np
+import script
 import tyro
 
 from jaxvision import data, train
@@ -57,4 +58,4 @@ def main(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(1 if main(tyro.cli(Settings, description=__doc__)) else 0)
+    sys.exit(1 if script.start(main, Settings, __doc__) else 0)

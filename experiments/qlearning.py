@@ -15,13 +15,27 @@ from typing import Any, Literal
 
 import agents
 import numpy as np
-import tyro
+import script
 from jax.typing import ArrayLike
 
 from jaxvision import plots, rl, train
 from jaxvision.rl import tabular
 
-MAP = "S..#...T\n.#.#.#..\n.#...#X.\n...#...."
+MAP = "S..#...T\n.#.#.#..\n.#...#X.\n...#....\n"
+
+OF_OTHERS = (
+    "environment",
+    "environment_options",
+    "num_envs",
+    "frame_stack",
+    "together",
+    "anneal",
+    "clip_norm",
+    "hidden_sizes",
+    "conv_layers",
+    "conv_hidden_size",
+)
+"""Settings of agents that mean nothing to a table."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +52,8 @@ class Settings(agents.Settings):
     hidden_sizes: tuple[int, ...] = ()
 
     map: str | None = None
-    """A file with a map; None takes one of 27 cells."""
+    """A file with a map, or the map itself, with a line break after each row; None takes one of 27
+    cells. The run folder keeps the map itself."""
     slip: float = 0.1
     """The probability that a move goes to one of the sides instead."""
     step_reward: float = -1.0
@@ -53,20 +68,31 @@ class Settings(agents.Settings):
     def __post_init__(self) -> None:
         """Says what is wrong before anything runs."""
         super().__post_init__()
-        if self.environment != "GridWorld" or self.num_envs != 1 or self.together:
-            raise SystemExit(
-                "a table is learned of one grid world, seed after seed: leave environment, "
-                "num_envs and together alone, and name a map"
-            )
-        if self.map is not None and not pathlib.Path(self.map).is_file():
-            raise SystemExit(f"there is no map {self.map}")
+        agents.check_shares(self, "slip", "learning_rate", "exploration")
+        for field in dataclasses.fields(self):
+            usual = {} if field.name == "environment_options" else field.default
+            if field.name in OF_OTHERS and getattr(self, field.name) != usual:
+                raise SystemExit(
+                    "a table is learned of one grid world, seed after seed, and has no network: "
+                    f"leave {field.name} alone; --map names another world"
+                )
+
+
+def with_map(settings: Settings) -> Settings:
+    """The same settings, with the map in place of the name of its file."""
+    text = MAP if settings.map is None else settings.map
+    if "\n" not in text:
+        path = pathlib.Path(text)
+        if not path.is_file():
+            raise SystemExit(f"there is no map {text}")
+        text = path.read_text().strip("\n") + "\n"
+    return dataclasses.replace(settings, map=text)
 
 
 def make_world(settings: Settings) -> rl.environments.GridWorld:
     """The world of the map."""
-    text = MAP if settings.map is None else pathlib.Path(settings.map).read_text()
     return rl.environments.GridWorld(
-        text,
+        settings.map or MAP,
         terminals={"T": 0.0, "X": settings.bad_reward},
         step_reward=settings.step_reward,
         slip=settings.slip,
@@ -104,31 +130,34 @@ def draw(settings: Settings, name: str, title: str, values: ArrayLike, policy: A
     plots.save(figure, pathlib.Path(settings.run_dir) / name)
 
 
-def draw_known(settings: Settings) -> float:
+def solve(settings: Settings) -> float:
     """Draws what dynamic programming says; gives the best value of the first cell."""
     mdp = tabular.gridworld_mdp(make_world(settings))
-    at_random = tabular.uniform_policy(mdp)
-    values = tabular.evaluate_policy(mdp, at_random, settings.discount).values
-    draw(settings, "random.png", "the random policy", values, at_random)
     best = tabular.value_iteration(mdp, settings.discount)
-    draw(settings, "best.png", "the best policy", best.values, best.policy)
+    if settings.figures:
+        at_random = tabular.uniform_policy(mdp)
+        values = tabular.evaluate_policy(mdp, at_random, settings.discount).values
+        draw(settings, "random.png", "the random policy", values, at_random)
+        draw(settings, "best.png", "the best policy", best.values, best.policy)
     return float(best.values[0])
 
 
 def main(settings: Settings) -> agents.Outcome:
     """Trains every seed, and compares."""
+    settings = with_map(settings)
     outcome = agents.run(settings, make_agent, make_envs)
-    best = draw_known(settings)
+    best = solve(settings)
     for seed in settings.seeds:
         folder = pathlib.Path(settings.run_dir) / f"seed{seed}"
         checkpointer = train.Checkpointer(folder / "checkpoints")
         table = np.asarray(checkpointer.load(checkpointer.latest() or 0)["params"])
-        title = f"{settings.method.replace('_', ' ')}, seed {seed}"
-        choice = np.eye(table.shape[1])[table.argmax(1)]
-        draw(settings, f"seed{seed}/values.png", title, table.max(1), choice)
+        if settings.figures:
+            title = f"{settings.method.replace('_', ' ')}, seed {seed}"
+            choice = np.eye(table.shape[1])[table.argmax(1)]
+            draw(settings, f"seed{seed}/values.png", title, table.max(1), choice)
         print(f"seed {seed}: value of the first cell {table[0].max():.2f}, the best is {best:.2f}")
     return outcome
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    script.start(main, Settings, __doc__)

@@ -17,7 +17,7 @@ import agents
 import jax
 import jax.numpy as jnp
 import optax
-import tyro
+import script
 
 from jaxvision import losses, plots, rl
 from jaxvision._files import write_json
@@ -49,6 +49,13 @@ class Settings(agents.Settings):
     """Updates in one program, of an episode in each environment."""
     variance: bool = False
     """Show the variance of the gradient under each kind of baseline, in place of training."""
+
+    def __post_init__(self) -> None:
+        """Says what is wrong before anything runs."""
+        super().__post_init__()
+        agents.check_counts(self, "max_steps", "updates_per_step")
+        if self.variance and not self.in_jax:
+            raise SystemExit("--variance is for environments written in JAX")
 
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Reinforce:
@@ -110,13 +117,14 @@ def measure_variance(settings: Settings, episodes: int = 200) -> list[dict[str, 
     Nothing is discounted, and an episode is over where time ends it: so all kinds have the same
     gradient in expectation.
     """
-    agent = make_agent(settings, agents.make_envs(settings, settings.num_envs))
-    measured = {
-        name: dataclasses.replace(
-            agent, envs=agents.make_envs(settings, episodes), discount=1.0, **options
-        )
-        for name, options in KINDS.items()
-    }
+    with script.checking():
+        agent = make_agent(settings, agents.make_envs(settings, settings.num_envs))
+        measured = {
+            name: dataclasses.replace(
+                agent, envs=agents.make_envs(settings, episodes), discount=1.0, **options
+            )
+            for name, options in KINDS.items()
+        }
     plain = measured["reward to go"]
 
     def play(params: Any, key: Any) -> Any:
@@ -161,6 +169,7 @@ def measure_variance(settings: Settings, episodes: int = 200) -> list[dict[str, 
 
 def show_variance(settings: Settings) -> list[dict[str, Any]]:
     """Prints a table of the variances, and draws and keeps them."""
+    agents.begin(settings)
     lines = measure_variance(settings)
     print("variance of the gradient of one episode, as a multiple of that with a learned value")
     print(f"{'episodes':>8} {'return':>8}" + "".join(f"{name:>24}" for name in KINDS))
@@ -171,6 +180,8 @@ def show_variance(settings: Settings) -> list[dict[str, Any]]:
     folder = pathlib.Path(settings.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "variance.json", lines)
+    if not settings.figures:
+        return lines
     histories = [
         {"step": line["episodes"], "split": name, "variance of the gradient": value}
         for line in lines
@@ -191,4 +202,4 @@ def main(settings: Settings) -> agents.Outcome | None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    script.start(main, Settings, __doc__)

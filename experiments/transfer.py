@@ -14,7 +14,7 @@ import classify
 import evaluate
 import finetune
 import numpy as np
-import tyro
+import script
 from augmentation import Augmentation
 
 from jaxvision import metrics
@@ -114,4 +114,4 @@ def run(settings: Settings) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    run(tyro.cli(Settings, description=__doc__))
+    script.start(run, Settings, __doc__)

@@ -4,25 +4,28 @@ import math
 import numbers
 from typing import Any
 
+import jax
 
-def check_count(name: str, value: Any, *, of: str = "") -> None:
+
+def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
     """Makes sure that something is counted.
 
     Args:
         name: Of the option.
         value: What it is.
         of: What is counted.
+        least: How many there must be.
 
     Raises:
-        ValueError: It is no whole number, or below 1.
+        ValueError: It is no whole number, or there are fewer.
 
     >>> check_count("capacity", 0, of="transitions")
     Traceback (most recent call last):
     ValueError: capacity must be a whole number of transitions, at least 1, got 0
     """
-    if not isinstance(value, numbers.Integral) or value < 1:
+    if not isinstance(value, numbers.Integral) or value < least:
         things = f" of {of}" if of else ""
-        raise ValueError(f"{name} must be a whole number{things}, at least 1, got {value!r}")
+        raise ValueError(f"{name} must be a whole number{things}, at least {least}, got {value!r}")
 
 
 def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
@@ -31,7 +34,8 @@ def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
     Args:
         name: Of the option.
         value: What it is.
-        schedule: Whether it may be a function of the step, too.
+        schedule: Whether it may be a function of the step, too, of which only what it begins with
+            is looked at.
 
     Raises:
         ValueError: It is no number from 0 to 1.
@@ -39,11 +43,15 @@ def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
     >>> check_share("discount", 1.1)
     Traceback (most recent call last):
     ValueError: discount must be in [0, 1], got 1.1
+    >>> check_share("exploration", lambda step: 2.0 - step, schedule=True)
+    Traceback (most recent call last):
+    ValueError: exploration(0) must be in [0, 1], got 2.0
     """
+    others = ", or a schedule" if schedule else ""
     if schedule and callable(value):
-        return
+        with jax.ensure_compile_time_eval():
+            name, value, others = f"{name}(0)", float(value(0)), ""
     if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
-        others = ", or a schedule" if schedule else ""
         raise ValueError(f"{name} must be in [0, 1]{others}, got {value!r}")
 
 

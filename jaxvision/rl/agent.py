@@ -142,6 +142,8 @@ class PolicyAgent(Agent):
     def _choose(self, scores: Scores, key: Array | None) -> Int[Array, "envs"]:
         if key is None:
             return super()._choose(scores, key)
+        # In a narrow type some noise is drawn too often, and with it some actions.
+        scores = scores.astype(jnp.result_type(scores, jnp.float32))
         return jax.random.categorical(key, scores).astype(jnp.int32)
 
     def _expected_shapes(self, num_envs: int, num_actions: int) -> Shapes:

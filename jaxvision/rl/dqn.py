@@ -58,7 +58,7 @@ class DQN(ValueAgent):
         n_step: Over how many rewards a transition leads.
         double: Whether the network that learns chooses the action that the target network values.
         exploration: The probability of an action at random, or a schedule of it over environment
-            steps.
+            steps, those before learning starts included.
         learning_starts: Environment steps before the first update.
         train_every: Environment steps between updates, of all environments together.
         target_every: Updates between copies of the network to the target network.
@@ -133,13 +133,12 @@ class DQN(ValueAgent):
             replay=self.replay.init(self._stream, observations),
             key=run_key,
         )
-        steps = self.units_before // self.envs.num_envs
-        epsilon = rate_at(self.exploration, 0)
 
-        def act(state: DQNState, key: Array) -> tuple[DQNState, None]:
-            return self._explore(state, key, epsilon)[0], None
+        def act(index: Array, state: DQNState) -> DQNState:
+            epsilon = rate_at(self.exploration, index.astype(jnp.float32) * self.envs.num_envs)
+            return self._explore(state, jax.random.fold_in(fill_key, index), epsilon)[0]
 
-        return jax.lax.scan(act, state, jax.random.split(fill_key, steps))[0]
+        return jax.lax.fori_loop(0, self.units_before // self.envs.num_envs, act, state)
 
     def _explore(self, state: DQNState, key: Array, epsilon: Any) -> tuple[DQNState, Metrics]:
         """One step in every environment, and into the memory."""
@@ -162,7 +161,7 @@ class DQN(ValueAgent):
         replay = self.replay.add(self._stream, state.replay, happened)
         metrics = {
             **episode_metrics(info, over),
-            "value": (values.max(-1).sum(), jnp.float32(len(values))),
+            "value": (values.max(-1).sum(dtype=jnp.float32), jnp.float32(len(values))),
         }
         state = state.replace(environments=environments, observations=observations, replay=replay)
         return state, metrics

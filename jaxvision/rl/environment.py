@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
+from jaxvision.rl._checks import check_count, check_positive
 from jaxvision.rl.spaces import Discrete, Space
 
 PyTree = Any
@@ -38,10 +39,11 @@ class EnvParams(flax.struct.PyTreeNode):
         Raises:
             ValueError: One is out of range.
         """
-        if self.max_steps_in_episode < 1:
-            raise ValueError(
-                f"max_steps_in_episode must be at least 1, got {self.max_steps_in_episode}"
-            )
+        check_count("max_steps_in_episode", self.max_steps_in_episode)
+
+    def _check_positive(self, *names: str) -> None:
+        for name in names:
+            check_positive(name, getattr(self, name))
 
 
 class Environment:
@@ -64,8 +66,8 @@ class Environment:
 
     @property
     def name(self) -> str:
-        """What the environment is called."""
-        return self.registered_name or type(self).__name__
+        """What the environment is called: as it was registered, else as its class."""
+        return vars(type(self)).get("registered_name") or type(self).__name__
 
     @property
     def default_params(self) -> EnvParams:

@@ -111,8 +111,9 @@ def make_eval_fn(
         greedy: Whether to take the best action, or to draw from the policy.
 
     Returns:
-        `evaluate(state, None) -> metrics`: the mean return, its 95% t interval, the mean length; of
-        each seed if there are several.
+        `evaluate(state, None) -> metrics`: the mean return, its 95% t interval, the mean length;
+        and how many environment steps it took to learn that, where the state counts them, as that
+        of agents does that learn from whole episodes. Of each seed if there are several.
 
     >>> from jaxvision import rl
     >>> import optax
@@ -137,12 +138,18 @@ def make_eval_fn(
     def evaluate(state: PyTree, batch: Any) -> dict[str, tuple[float, float]]:
         del batch
         returns, lengths = map(np.asarray, run_all(state.params))
+        counted = {"env_steps": state.env_steps} if hasattr(state, "env_steps") else {}
+
+        def measured(row: Any) -> dict[str, tuple[float, float]]:
+            counts = {name: (float(count[row]), 1.0) for name, count in counted.items()}
+            return {**summarize(returns[row], lengths[row]), **counts}
+
         if not isinstance(agent, Seeds):
-            return summarize(returns, lengths)
+            return measured(...)
         return {
             f"{name}/seed{seed}": pair
             for seed in range(agent.num_seeds)
-            for name, pair in summarize(returns[seed], lengths[seed]).items()
+            for name, pair in measured(seed).items()
         }
 
     return evaluate

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 Rate = float | Callable[[Any], Any]
-"""A number, mostly a probability, or a schedule of it over environment steps."""
+"""A number, mostly a probability, or a schedule of it over time, which agents count."""
 
 
 def epsilon_greedy(
@@ -41,7 +41,7 @@ def rate_at(rate: Rate, step: Any) -> Any:
 
     Args:
         rate: A number, or a function of the step.
-        step: Of the environments.
+        step: What the time is.
 
     Returns:
         A number.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxvision.ops import conv_in_loops
+from jaxvision.rl._checks import check_count
 from jaxvision.rl.spaces import Discrete, Space
 
 
@@ -18,11 +19,20 @@ class MLP(nn.Module):
         sizes: Of the layers.
         activation: After each.
         layer_norm: Whether to normalize before that.
+
+    >>> MLP((32,)).init_with_output(jax.random.key(0), jnp.ones((2, 4)))[0].shape
+    (2, 32)
     """
 
     sizes: Sequence[int] = (64, 64)
     activation: Callable[[Array], Array] = nn.tanh
     layer_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks what would learn nothing."""
+        for size in self.sizes:
+            check_count("the size of a layer", size, of="units")
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch *shape"]) -> Float[Array, "batch features"]:
@@ -47,11 +57,25 @@ class ConvTorso(nn.Module):
 
     Reference: Mnih et al., Human-level control through deep reinforcement learning, Nature 518,
     2015.
+
+    >>> torso = ConvTorso(((16, 8, 4), (32, 4, 2)), 128)
+    >>> torso.init_with_output(jax.random.key(0), jnp.ones((2, 40, 40, 4)))[0].shape
+    (2, 128)
     """
 
     layers: Sequence[tuple[int, int, int]] = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
     hidden_size: int = 512
     layer_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks what would fail deep inside a program."""
+        for layer in self.layers:
+            if len(layer) != 3:
+                raise ValueError(f"a layer is channels, kernel size and stride, got {layer}")
+            for name, value in zip(("channels", "kernel size", "stride"), layer, strict=True):
+                check_count(f"{name} of a layer", value)
+        check_count("hidden_size", self.hidden_size, of="units")
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -90,6 +114,10 @@ class QNetwork(nn.Module):
 
     Reference: Wang et al., Dueling network architectures for deep reinforcement learning, ICML
     2016, arXiv:1511.06581.
+
+    >>> network = QNetwork(Discrete(16), 4, MLP((32,)), dueling=True)
+    >>> network.init_with_output(jax.random.key(0), jnp.array([3, 7]))[0].shape
+    (2, 4, 1)
     """
 
     space: Space
@@ -118,6 +146,11 @@ class ActorCritic(nn.Module):
         num_actions: How many actions there are.
         actor: The torso of the policy.
         critic: That of the values; None shares the actor's.
+
+    >>> network = ActorCritic(Discrete(16), 4, MLP(), MLP())
+    >>> logits, values = network.init_with_output(jax.random.key(0), jnp.array([3, 7]))[0]
+    >>> logits.shape, values.shape
+    ((2, 4), (2,))
     """
 
     space: Space

@@ -26,6 +26,15 @@ def register(name: str) -> Callable[[Class], Class]:
 
     Raises:
         ValueError: There is an environment of that name.
+
+    >>> from jaxvision.rl.environments import Catch
+    >>> @register("WideCatch-v0")
+    ... class WideCatch(Catch):
+    ...     def __init__(self):
+    ...         super().__init__(columns=20)
+    >>> make("WideCatch-v0")[0].columns
+    20
+    >>> del _ENVIRONMENTS["WideCatch-v0"]  # only so that this example can run again
     """
 
     def decorate(cls: Class) -> Class:

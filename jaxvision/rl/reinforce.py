@@ -274,7 +274,6 @@ class Reinforce(PolicyAgent):
         params, opt_state = self._descend(state.params, state.opt_state, gradients)
         mean = weighted_mean(self._returns(to_go), episodes.weights)
         decay = jnp.where(state.step == 0, 0, 0.9)
-        env_steps = state.env_steps + episodes.weights.sum().astype(jnp.int32)
         count = jnp.float32(self.envs.num_envs)
         state = state.replace(
             step=state.step + 1,
@@ -282,13 +281,12 @@ class Reinforce(PolicyAgent):
             opt_state=opt_state,
             position=self.begin(begin_key),
             mean_return=decay * state.mean_return + (1 - decay) * mean,
-            env_steps=env_steps,
+            env_steps=state.env_steps + episodes.weights.sum().astype(jnp.int32),
         )
         return state, {
             **metrics,
             "episode_return": (episodes.rewards.sum(), count),
             "episode_length": (episodes.weights.sum(), count),
-            "env_steps": one(env_steps),
         }
 
     def _returns(self, to_go: Array) -> Array:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Key, UInt8
 from PIL import Image
 
 from jaxvision._files import writing
+from jaxvision.rl.environment import Environment
 from jaxvision.rl.evaluation import Policy
 from jaxvision.rl.spaces import Box
 from jaxvision.rl.vector import VectorEnv
@@ -93,6 +94,13 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
 
     Raises:
         ValueError: There are several environments, they cannot be drawn, or there are no steps.
+
+    >>> from jaxvision import rl
+    >>> def stay(observations, key):
+    ...     return jnp.ones(1, jnp.int32)
+    >>> episode = film(rl.vectorize("Catch", 1), stay, jax.random.key(0))
+    >>> episode.frames.shape, episode.ended
+    ((9, 160, 80, 3), True)
     """
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, got {max_steps}")
@@ -132,7 +140,14 @@ def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: flo
         frames_per_second: How fast it runs; viewers know hundredths of a second.
 
     Raises:
-        ValueError: The name ends otherwise, there are no images, or they do not move.
+        ValueError: The name ends otherwise, or there are no images, or none in a second.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_gif(np.zeros((3, 8, 8, 3), np.uint8), f"{folder}/episode.gif")
+    ...     with Image.open(f"{folder}/episode.gif") as image:
+    ...         print(image.size)
+    (8, 8)
     """
     if not len(frames) or not frames_per_second > 0:
         raise ValueError(
@@ -161,6 +176,13 @@ def save_strip(frames: Frames, path: str | pathlib.Path, *, count: int = 8) -> N
 
     Raises:
         ValueError: The name ends otherwise, or there are no images.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_strip(np.zeros((3, 8, 8, 3), np.uint8), f"{folder}/episode.png", count=2)
+    ...     with Image.open(f"{folder}/episode.png") as image:
+    ...         print(image.size)
+    (20, 8)
     """
     if not len(frames) or count < 1:
         raise ValueError(f"a strip needs images, got {count} of {len(frames)}")
@@ -180,7 +202,8 @@ def _file(path: str | pathlib.Path, suffix: str) -> Any:
 
 
 def _draws_itself(envs: VectorEnv) -> bool:
-    return hasattr(getattr(innermost(envs), "environment", None), "render")
+    drawn_by = getattr(type(getattr(innermost(envs), "environment", None)), "render", None)
+    return drawn_by not in (None, Environment.render)
 
 
 def _is_seen_as_image(envs: VectorEnv) -> bool:

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Key
 
+from jaxvision.rl._checks import check_count
+
 
 @dataclasses.dataclass(frozen=True)
 class Discrete:
@@ -23,8 +25,7 @@ class Discrete:
     n: int
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"a discrete space needs at least one element, got {self.n}")
+        check_count("n", self.n, of="elements")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,7 +57,10 @@ class Discrete:
         Returns:
             A truth value.
         """
-        return (jnp.asarray(element) >= 0) & (jnp.asarray(element) < self.n)
+        element = jnp.asarray(element)
+        if element.shape != () or not jnp.issubdtype(element.dtype, jnp.integer):
+            return jnp.array(False)
+        return (element >= 0) & (element < self.n)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,6 +81,18 @@ class Box:
     high: Any
     shape: tuple[int, ...]
     dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        for bound in (self.low, self.high):
+            if np.ndim(bound) and np.shape(bound) != self.shape:
+                raise ValueError(
+                    f"bounds must be numbers, or have the shape {self.shape} of the elements, got "
+                    f"shape {np.shape(bound)}"
+                )
+        if isinstance(self.low, jax.core.Tracer) or isinstance(self.high, jax.core.Tracer):
+            return
+        if not (np.asarray(self.low) <= np.asarray(self.high)).all():
+            raise ValueError(f"low must not be above high, got {self.low} and {self.high}")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Box) and self._identity == other._identity
@@ -106,9 +122,11 @@ class Box:
             jnp.broadcast_to(jnp.asarray(end), self.shape) for end in (self.low, self.high)
         )
         if jnp.issubdtype(self.dtype, jnp.integer):
-            return jax.random.randint(
-                key, self.shape, low.astype(jnp.int32), high.astype(jnp.int32) + 1
-            ).astype(self.dtype)
+            # The end is left out, and beyond the last of the integers there is none to name.
+            end = jnp.minimum(high.astype(jnp.int32), jnp.iinfo(jnp.int32).max - 1) + 1
+            return jax.random.randint(key, self.shape, low.astype(jnp.int32), end).astype(
+                self.dtype
+            )
         bounded = jnp.isfinite(low) & jnp.isfinite(high)
         uniform = jax.random.uniform(key, self.shape)
         uniform = jnp.where(bounded, low, 0) + uniform * jnp.where(bounded, high - low, 0)

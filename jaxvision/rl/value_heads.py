@@ -6,9 +6,7 @@ transitions and any replay.
 """
 
 import dataclasses
-import functools
 import math
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -118,34 +116,8 @@ class Expected:
         return optax.losses.huber_loss(errors, delta=self.huber), jnp.abs(errors)
 
 
-class _Distribution:
-    """What heads share whose loss is that of a distribution."""
-
-    def loss(
-        self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
-    ) -> tuple[Rows, Rows]:
-        """How far the distribution is from that of what was seen.
-
-        Args:
-            outputs: Of the network that learns, where the transitions begin.
-            rows: The transitions.
-            next_outputs: Of the target network, where they lead.
-            selector: The values by which the next action is chosen; None takes those of the target.
-
-        Returns:
-            One loss per row, which is its priority too.
-        """
-        step = (rows.actions, rows.rewards, rows.discounts)
-        losses = self._losses_of(outputs, *step, next_outputs, selector=selector)
-        return losses, losses
-
-    @property
-    def _losses_of(self) -> Callable[..., Rows]:
-        raise NotImplementedError
-
-
 @dataclasses.dataclass(frozen=True)
-class Categorical(_Distribution):
+class Categorical:
     """The distribution of the return over fixed points (C51).
 
     Attributes:
@@ -155,6 +127,9 @@ class Categorical(_Distribution):
 
     Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
     ICML 2017, arXiv:1707.06887.
+
+    >>> print(Categorical(-1.0, 1.0, atoms=3).values(jnp.zeros((1, 2, 3))))
+    [[0. 0.]]
     """
 
     low: float
@@ -190,13 +165,32 @@ class Categorical(_Distribution):
         outputs = outputs.astype(jnp.result_type(outputs, jnp.float32))
         return jnp.sum(jax.nn.softmax(outputs, axis=-1) * self.support, axis=-1)
 
-    @property
-    def _losses_of(self) -> Callable[..., Rows]:
-        return functools.partial(reinforcement.categorical_q_learning, support=self.support)
+    def loss(
+        self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
+    ) -> tuple[Rows, Rows]:
+        """The cross-entropy to the distribution of what was seen.
+
+        Args:
+            outputs: Of the network that learns, where the transitions begin.
+            rows: The transitions.
+            next_outputs: Of the target network, where they lead.
+            selector: The values by which the next action is chosen; None takes those of the target.
+
+        Returns:
+            One loss per row, and what it is above that of the best prediction: the Kullback-Leibler
+            divergence, as in Rainbow.
+        """
+        seen = (rows.rewards, rows.discounts, next_outputs, self.support)
+        losses = reinforcement.categorical_q_learning(
+            outputs, rows.actions, *seen, selector=selector
+        )
+        targets = reinforcement.categorical_targets(*seen, selector=selector)
+        least = -jax.scipy.special.xlogy(targets, targets).sum(-1)
+        return losses, jnp.maximum(losses - least, 0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Quantile(_Distribution):
+class Quantile:
     """Quantiles of the return (QR-DQN).
 
     Attributes:
@@ -205,6 +199,9 @@ class Quantile(_Distribution):
 
     Reference: Dabney, Rowland, Bellemare and Munos, Distributional reinforcement learning with
     quantile regression, AAAI 2018, arXiv:1710.10044.
+
+    >>> print(Quantile(2).values(jnp.array([[[1.0, 3.0]]])))
+    [[2.]]
     """
 
     quantiles: int = 51
@@ -233,6 +230,28 @@ class Quantile(_Distribution):
         """
         return outputs.mean(-1)
 
-    @property
-    def _losses_of(self) -> Callable[..., Rows]:
-        return functools.partial(reinforcement.quantile_q_learning, kappa=self.kappa)
+    def loss(
+        self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
+    ) -> tuple[Rows, Rows]:
+        """The quantile regression loss towards the quantiles of what was seen.
+
+        Args:
+            outputs: Of the network that learns, where the transitions begin.
+            rows: The transitions.
+            next_outputs: Of the target network, where they lead.
+            selector: The values by which the next action is chosen; None takes those of the target.
+
+        Returns:
+            One loss per row, and the same as priority: quantiles that are far apart have some of
+            it even where they are right.
+        """
+        losses = reinforcement.quantile_q_learning(
+            outputs,
+            rows.actions,
+            rows.rewards,
+            rows.discounts,
+            next_outputs,
+            selector=selector,
+            kappa=self.kappa,
+        )
+        return losses, losses

@@ -1,6 +1,7 @@
 """Many copies of an environment, stepped together."""
 
 import dataclasses
+import numbers
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -9,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision.rl import registry
 from jaxvision.rl._checks import check_count
-from jaxvision.rl.environment import Environment
+from jaxvision.rl.environment import Environment, EnvParams
 from jaxvision.rl.spaces import Space, as_space
 
 PyTree = Any
@@ -154,8 +155,9 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
         The vector environment.
 
     Raises:
-        ValueError: The number is not positive, options do not go with the environment, or its step
-            gives other values.
+        ValueError: The number is not positive, options do not go with the environment, a constant
+            is out of range (those that are arrays are not looked at), or its step gives other
+            values.
 
     >>> envs = vectorize("CartPole-v1", 3)
     >>> observations, state = envs.reset(jax.random.key(0))
@@ -171,6 +173,8 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
         raise ValueError(f"{', '.join(options)}: options are for an environment given by its name")
     if params is None:
         params = getattr(environment, "default_params", None)
+    if isinstance(params, EnvParams) and _is_known(params):
+        params.check()
     _check(environment, params)
     return Vectorized(environment, params, num_envs)
 
@@ -210,6 +214,11 @@ def check_vector_env(envs: Any) -> None:
         raise ValueError(
             f"envs must be a vector environment, as rl.vectorize makes one, got {envs!r}"
         )
+
+
+def _is_known(params: EnvParams) -> bool:
+    """Whether all constants are plain numbers, and none an array of a compiled program."""
+    return all(isinstance(leaf, numbers.Real) for leaf in jax.tree.leaves(params))
 
 
 def _check(environment: Any, params: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import flax.struct
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Key
 
 from jaxvision.rl._checks import check_count
@@ -72,7 +73,13 @@ class FrameStack(Wrapper):
         height, width, channels = space.shape
         if not isinstance(space, Box):
             raise ValueError(f"frames must be images, got {space}")
-        return Box(space.low, space.high, (height, width, channels * self.num_frames), space.dtype)
+        low, high = (
+            jnp.tile(jnp.broadcast_to(bound, space.shape), self.num_frames)
+            if np.ndim(bound)
+            else bound
+            for bound in (space.low, space.high)
+        )
+        return Box(low, high, (height, width, channels * self.num_frames), space.dtype)
 
     def reset(self, key: Key[Array, ""]) -> tuple[Array, StackState]:
         """Begins an episode in every environment.

@@ -18,4 +18,5 @@ def run(
         command(script, *arguments), capture_output=True, text=True, timeout=1100, cwd=cwd
     )
     assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
     return done

@@ -42,6 +42,7 @@ def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     done = run("play", folder / "seed1", "--max-steps", 3)
     assert "Catch: return 0 in 3 steps, where it was cut by --max-steps" in done.stdout
     assert "strip must be positive" in run("play", folder / "seed1", "--strip", 0, code=1).stderr
+    assert "holds one seed" in run("play", folder / "seed1", "--seed", 0, code=1).stderr
 
 
 def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) -> None:
@@ -69,13 +70,15 @@ def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) ->
 
 
 def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
-    options = [*CATCH, 2e-3, "--num-envs", 16, "--no-figures"]
-    pqn = ["--algorithm", "pqn", "--budget", 60_000]
+    options = [*CATCH, 2e-3, "--num-envs", 16]
+    pqn = ["--algorithm", "pqn", "--budget", 60_000, "--no-figures"]
     run("dqn", "--run-dir", tmp_path / "pqn", *options, *pqn)
     assert last(tmp_path / "pqn" / "seed0")["return"] > 0.9
     folder = tmp_path / "rf"
     options = ["--run-dir", folder, *options, "--max-steps", 9]
-    run("reinforce", *options, "--budget", 6_000)
+    run("reinforce", *options, "--budget", 6_000, "--no-figures")
+    assert last(folder / "seed0")["env_steps"] == 5_920 * 9  # 37 steps of 160
+    assert not (folder / "learning_curves.png").exists()
     assert last(folder / "seed0")["return"] > 0.9
     done = run("reinforce", *options, "--budget", 320, "--variance")
     lines = json.loads((folder / "variance.json").read_text())
@@ -94,7 +97,10 @@ def test_a_grid_world_from_a_file(tmp_path: pathlib.Path) -> None:
     assert "value of the first cell -2.85, the best is -2.85" in done.stdout
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
     assert names == {"best.png", "random.png", "learning_curves.png", "seed0/values.png"}
+    (tmp_path / "map.txt").write_text("S....T\n")  # the run has a map of its own
     assert "GridWorld: return -3 in 3 steps" in run("play", folder / "seed0").stdout
+    other = run("qlearning", "--run-dir", folder, *options, code=1).stderr
+    assert "map: 'S.#\\n..T\\n' in the checkpoint, 'S....T\\n' now" in other
 
 
 def test_killed_and_started_again(tmp_path: pathlib.Path) -> None:
@@ -131,24 +137,30 @@ def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
         "--no-figures")  # fmt: skip
     other = run("ppo", "--run-dir", tmp_path, "--environment", "CartPole-v1", code=1).stderr
     assert "holds a run with other settings" in other
-    assert "Traceback" not in other
     done = run("play", tmp_path / "seed0")
     assert "gym:CartPole-v1: return" in done.stdout
     assert "no pictures" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("script", "options", "message"),
     [
-        (["--environment", "CartPole-v2"], "did you mean 'CartPole-v1'"),
-        (["--environment", "dm:walker"], "unknown kind of environment 'dm'"),
-        (["--conv-layers", 8, 3, 1], "conv_layers need images"),
-        (["--environment", "gym:Nope-v0"], "Gymnasium cannot make Nope-v0"),
-        (["--environment", "ale:pongg"], "did you mean 'pong'"),
-        (["--budget", 5_000], "a budget of 5000 environment steps is too small"),
-        (["--minibatches", 3], "does not divide into 3 equal minibatches"),
+        ("ppo", ["--environment", "CartPole-v2"], "did you mean 'CartPole-v1'"),
+        ("ppo", ["--environment", "dm:walker"], "unknown kind of environment 'dm'"),
+        ("ppo", ["--conv-layers", 8, 3, 1], "conv_layers need images"),
+        ("ppo", ["--environment", "gym:Nope-v0"], "Gymnasium cannot make Nope-v0"),
+        ("ppo", ["--environment", "ale:pongg"], "did you mean 'pong'"),
+        ("ppo", ["--budget", 5_000], "a budget of 5000 environment steps is too small"),
+        ("ppo", ["--minibatches", 3], "does not divide into 3 equal minibatches"),
+        ("ppo", ["--num-steps", 0], "num_steps must be at least 1, got 0"),
+        ("ppo", ["--hidden-sizes", 0], "size of a layer must be a whole number of units"),
+        ("dqn", ["--epsilon", "nan"], "epsilon must be in [0, 1], got nan"),
+        ("dqn", ["--updates-per-step", 0], "updates_per_step must be at least 1, got 0"),
+        ("reinforce", ["--variance", "--environment", "Pongg"], "did you mean 'Pong'"),
+        ("qlearning", ["--frame-stack", 2], "leave frame_stack alone"),
+        ("qlearning", ["--map", "none.txt"], "there is no map none.txt"),
     ],
 )
-def test_wrong_settings(options, message, tmp_path):
-    assert message in run("ppo", "--run-dir", tmp_path / "run", *options, code=1).stderr
+def test_wrong_settings(script, options, message, tmp_path):
+    assert message in run(script, "--run-dir", tmp_path / "run", *options, code=1).stderr
     assert not (tmp_path / "run").exists()

@@ -153,6 +153,29 @@ def test_evaluation_with_fit():
     assert evaluate(result.state, None)["return"][0] == metrics["return"] * 100
 
 
+def test_steps_of_whole_episodes_are_counted():
+    """The mean length of a log is that of its updates, and all of them add up to the count."""
+    agent = agents.make("reinforce", rl.vectorize("CartPole-v1", 4), max_steps=50)
+    evaluated = rl.vectorize("CartPole-v1", 2)
+    result = train.fit(
+        agent, agent.init(jax.random.key(0)), None, num_steps=3, log_every=1,
+        evaluate=rl.make_eval_fn(agent, evaluated), eval_every=3,
+    )  # fmt: skip
+    lengths = [line["episode_length"] for line in result.history if line["split"] == "train"]
+    assert result.metrics["env_steps"] == round(sum(lengths) * agent.units_per_step)
+    seeds = rl.Seeds(agent, 2)
+    counts = rl.make_eval_fn(seeds, evaluated)(seeds.init(jax.random.key(0)), None)
+    assert counts["env_steps/seed1"] == (0, 1)
+
+
+def test_what_a_policy_draws_does_not_depend_on_its_type():
+    logits = jnp.log(jnp.array([0.9375, 0.03125, 0.03125])).astype(jnp.bfloat16)
+    agent = agents.make("ppo", rl.vectorize("Catch", 1))
+    rows = jnp.broadcast_to(logits, (20_000, 3))
+    drawn = [agent._choose(row, jax.random.key(0)) for row in (rows, rows.astype(jnp.float32))]
+    np.testing.assert_array_equal(*drawn)
+
+
 class Continuous(Clock):
     def action_space(self, params=None):
         del params

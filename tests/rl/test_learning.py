@@ -10,6 +10,7 @@ import pytest
 
 from jaxvision import rl
 from jaxvision.losses import reinforcement
+from jaxvision.rl.replay import Transitions
 
 GAMMA = 0.9
 
@@ -259,6 +260,27 @@ def test_every_agent_learns_to_catch(kind):
 def test_heads_that_cannot_be(make_head, message):
     with pytest.raises(ValueError, match=message):
         make_head()
+
+
+def test_what_is_known_of_a_distribution_has_no_priority():
+    """Where the step changes nothing and the prediction is the target's, as in Rainbow."""
+    head = rl.Categorical(-1.0, 1.0, atoms=5)
+    outputs = jax.random.normal(jax.random.key(0), (3, 2, 5))
+    outputs = outputs.at[:, 0].set(outputs[:, 0] - 5 * head.support)  # the second action is best
+    rows = Transitions(
+        observations=None,
+        actions=jnp.ones(3, jnp.int32),
+        rewards=jnp.zeros(3),
+        discounts=jnp.array([1.0, 1.0, 0.0]),
+        next_observations=None,
+        weights=jnp.ones(3),
+    )
+    losses, priorities = head.loss(outputs, rows, outputs, None)
+    np.testing.assert_allclose(priorities[:2], 0, atol=1e-6)
+    assert (losses[:2] > 0.5).all()
+    # The target of the last is certain: the point 0, of no entropy.
+    np.testing.assert_allclose(priorities[2], losses[2], rtol=1e-6)
+    np.testing.assert_allclose(losses[2], -jax.nn.log_softmax(outputs[2, 1])[2], rtol=1e-6)
 
 
 def test_means_of_distributions_are_exact_in_bfloat16():

@@ -76,3 +76,19 @@ def test_torsos_fit_observations():
 def test_frames_too_small_for_the_layers():
     with pytest.raises(ValueError, match="a convolution of 8 by 8 finds only 6 by 9 pixels"):
         rl.ConvTorso().init(jax.random.key(0), jnp.zeros((1, 6, 9, 1)))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rl.MLP((64, 0)), "size of a layer must be a whole number of units, at least 1"),
+        (lambda: rl.ConvTorso(((16, 8, 0),)), "stride of a layer must be a whole number"),
+        (lambda: rl.ConvTorso(((16, -1, 4),)), "kernel size of a layer must be a whole number"),
+        (lambda: rl.ConvTorso(((16, 8),)), r"is channels, kernel size and stride, got \(16, 8\)"),
+        (lambda: rl.ConvTorso(hidden_size=0), "hidden_size must be a whole number of units"),
+    ],
+)
+def test_layers_that_cannot_be(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_envs import Frames
+from tiny_envs import Clock, Frames
 
 from jaxvision import rl
 
@@ -34,19 +34,16 @@ def test_a_film_is_the_episode_and_its_return():
     assert not short.ended
 
 
-class Seen(Frames):
-    render = property()  # none
-
-
 def test_without_a_drawing_of_its_own_what_the_agent_sees_is_shown():
-    envs = rl.FrameStack(rl.vectorize(Seen(limit=3), 1), 2)
+    envs = rl.FrameStack(rl.vectorize(Frames(limit=3), 1), 2)
     assert rl.can_be_drawn(envs)
     frames = rl.film(envs, lambda seen, key: jnp.zeros(1, jnp.int32), jax.random.key(1)).frames
     assert frames.shape == (3, 160, 160, 3)
     times = frames[:, 0, 0, 0]
     assert (times - times[0]).tolist() == [0, 1, 2]
     assert (frames == times[:, None, None, None]).all()
-    assert not rl.can_be_drawn(Undrawn())
+    for envs in (Undrawn(), rl.vectorize(Clock(), 1)):
+        assert not rl.can_be_drawn(envs)
 
 
 def test_files(tmp_path):
@@ -68,8 +65,9 @@ def test_files(tmp_path):
 def test_what_cannot_be_drawn(tmp_path):
     with pytest.raises(ValueError, match="needs one environment, got 2"):
         rl.film(rl.vectorize("Catch", 2), stay, jax.random.key(0))
-    with pytest.raises(ValueError, match="Undrawn cannot be drawn: it has no render"):
-        rl.render(Undrawn(), None)
+    for envs in (Undrawn(), rl.vectorize(Clock(), 1)):
+        with pytest.raises(ValueError, match=r"(Undrawn|Clock) cannot be drawn: it has no render"):
+            rl.render(envs, None)
     frames = np.zeros((2, 4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match=r"must end in \.gif, got 'a\.png'"):
         rl.save_gif(frames, tmp_path / "a.png")

@@ -19,6 +19,7 @@ KEYS = jax.random.split(jax.random.key(0), 2_000)
         Box(0, 255, (2, 2, 1), jnp.uint8),
         Box(jnp.array([-1.0, -jnp.inf]), jnp.array([1.0, jnp.inf]), (2,)),
         Box(0.0, jnp.inf, (1,)),
+        Box(-5, 2**31 - 1, (2,), jnp.int32),
     ],
     ids=str,
 )
@@ -36,6 +37,8 @@ def test_samples_are_spread():
     samples = np.asarray(jax.vmap(Box(0, 255, (), jnp.uint8).sample)(KEYS))
     assert samples.min() < 3
     assert samples.max() > 252
+    samples = np.asarray(jax.vmap(Box(0, 2**31 - 1, (), jnp.int32).sample)(KEYS))
+    np.testing.assert_allclose(samples.mean() / 2**31, 0.5, atol=0.05)
     samples = jax.vmap(Box(-1.0, 3.0, ()).sample)(KEYS)
     np.testing.assert_allclose([samples.mean(), samples.std()], [1, 4 / 12**0.5], atol=0.1)
 
@@ -45,8 +48,23 @@ def test_what_is_no_element():
     assert not Discrete(3).contains(-1)
     assert not Box(0.0, 1.0, (2,)).contains(jnp.array([0.5, 1.5]))
     assert not Box(0.0, 1.0, (2,)).contains(jnp.array([0.5]))
-    with pytest.raises(ValueError, match="at least one element, got 0"):
-        Discrete(0)
+    assert not Discrete(3).contains(1.5)
+    assert not Discrete(3).contains(jnp.array([1]))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Discrete(0), "n must be a whole number of elements, at least 1, got 0"),
+        (lambda: Discrete(2.5), r"n must be a whole number of elements, at least 1, got 2\.5"),
+        (lambda: Box(3, 1, (2,)), "low must not be above high, got 3 and 1"),
+        (lambda: Box(jnp.zeros(3), 1, (2,)), r"the shape \(2,\) of the elements, got shape \(3,\)"),
+    ],
+)
+def test_spaces_that_cannot_be(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_spaces_of_other_libraries():

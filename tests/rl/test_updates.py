@@ -155,6 +155,25 @@ def test_schedules_are_of_environment_steps():
         np.testing.assert_allclose(metrics["epsilon"][0], 1e-4 * 32 * update, rtol=1e-5)
 
 
+def test_the_schedule_runs_while_the_memory_is_filled():
+    """Of 400 steps the first half takes what a new network thinks best, the second anything."""
+    agent = agents.make(
+        "dqn",
+        rl.vectorize("CartPole-v1", 4, max_steps_in_episode=1_000),
+        exploration=lambda step: jnp.where(step < 200, 0.0, 1.0),
+        learning_starts=400,
+    )
+    state = agent.init(jax.random.key(0))
+    taken = state.replay
+    best = np.stack([agent.act(state.params, rows) for rows in taken.observations])
+    steps = np.cumsum(~np.asarray(taken.gaps), axis=1)
+    early, late = steps <= 50, (steps > 50) & (steps <= 100)
+    is_step = ~np.asarray(taken.gaps)
+    same = np.asarray(taken.actions) == best
+    assert same[early & is_step].all()
+    assert 0.4 < same[late & is_step].mean() < 0.6
+
+
 def test_the_schedule_of_beta_is_of_environment_steps():
     seen = []
 
@@ -165,6 +184,8 @@ def test_the_schedule_of_beta_is_of_environment_steps():
     memory = rl.PrioritizedReplay(500, beta=beta)
     envs = rl.vectorize("Catch", 4)
     agent = agents.make("dqn", envs, replay=memory, train_every=8, updates_per_step=3)
+    jax.effects_barrier()
+    seen.clear()  # where it begins was looked at
     jax.block_until_ready(jax.jit(agent)(agent.init(jax.random.key(0))))
     jax.effects_barrier()
     assert sorted(seen) == [20, 28, 36]

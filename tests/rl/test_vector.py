@@ -244,11 +244,23 @@ def test_constants_that_are_no_numbers():
             ValueError, match=f"gravity of CartPole-v1 must be a number, got .?{value}"
         ):
             rl.make("CartPole-v1", gravity=value)
-    with pytest.raises(ValueError, match="max_steps_in_episode must be at least 1, got 0"):
-        rl.make("CartPole-v1", max_steps_in_episode=0)
+    with pytest.raises(ValueError, match="max_steps_in_episode must be a whole number"):
+        rl.make("CartPole-v1", max_steps_in_episode=2.5)
+    with pytest.raises(ValueError, match=r"mass_cart must be positive, got -1\.1"):
+        rl.make("CartPole-v1", mass_cart=-1.1)
+    with pytest.raises(ValueError, match="dt must be positive, got 0"):
+        rl.make("Acrobot-v1", dt=0)
+    with pytest.raises(ValueError, match="min_position must be less than max_position, got 1 and"):
+        rl.make("MountainCar-v0", min_position=1)
+    with pytest.raises(ValueError, match=r"half of the court at most, and flies over 3 with"):
+        rl.make("Pong", max_speed=3)
     with pytest.raises(ValueError, match=r"opponent_skill must be in \[0, 1\], got 1.5"):
         rl.make("Pong", opponent_skill=1.5)
     with pytest.raises(ValueError, match="points must be a whole number, at least 1, got 0"):
         rl.make("Pong", points=0)
     with pytest.raises(ValueError, match=r"half_paddle must be between 0 and 0.5, got 0.7"):
         rl.make("Pong", half_paddle=0.7)
+    environment, params = rl.make("Catch")
+    with pytest.raises(ValueError, match="max_steps_in_episode must be a whole number"):
+        rl.vectorize(environment, 2, params.replace(max_steps_in_episode=0))
+    rl.vectorize(environment, 2, params.replace(max_steps_in_episode=jnp.int32(3)))  # any array

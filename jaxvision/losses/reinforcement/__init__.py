@@ -8,6 +8,7 @@ have gone on: its last transition has the discount gamma, and bootstraps from it
 from jaxvision.losses.reinforcement.distributional import (
     categorical_projection,
     categorical_q_learning,
+    categorical_targets,
     quantile_q_learning,
 )
 from jaxvision.losses.reinforcement.policy import (
@@ -32,6 +33,7 @@ from jaxvision.losses.reinforcement.temporal_difference import (
 __all__ = [
     "categorical_projection",
     "categorical_q_learning",
+    "categorical_targets",
     "clipped_surrogate",
     "clipped_value_error",
     "discounted_returns",

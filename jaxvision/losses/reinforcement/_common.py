@@ -1,11 +1,13 @@
 """What these losses share."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer
 
 
 def at_least_float32(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The same values, in float32 where their type is narrower."""
+    values = jnp.asarray(values)
     return values.astype(jnp.result_type(values, jnp.float32))
 
 
@@ -16,8 +18,8 @@ def same_shapes(**arrays: Array) -> None:
     Traceback (most recent call last):
     ValueError: shapes must be the same, got values (2, 1), rewards (2,)
     """
-    if len({array.shape for array in arrays.values()}) > 1:
-        listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    if len({np.shape(array) for array in arrays.values()}) > 1:
+        listed = ", ".join(f"{name} {np.shape(array)}" for name, array in arrays.items())
         raise ValueError(f"shapes must be the same, got {listed}")
 
 

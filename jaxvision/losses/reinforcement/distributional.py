@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
@@ -33,7 +34,8 @@ def categorical_projection(
         The probability of each point of the support.
 
     Raises:
-        ValueError: The support has one point.
+        ValueError: The support has one point, or does not rise (inside a compiled program its
+            points are not known); there is not one probability for each atom.
 
     Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
     ICML 2017, arXiv:1707.06887, equation 7.
@@ -42,8 +44,11 @@ def categorical_projection(
     >>> print(categorical_projection(atoms, jnp.array([0.5, 0.5]), support))
     [0.375 0.125 0.5  ]
     """
+    same_shapes(atoms=atoms, probabilities=probabilities)
     if support.shape[0] < 2:
         raise ValueError(f"a support needs 2 points at least, got {support.shape[0]}")
+    if not isinstance(support, jax.core.Tracer) and not (np.diff(support) > 0).all():
+        raise ValueError(f"a support must rise, got {support}")
     atoms = jnp.clip(atoms, min=support[0], max=support[-1])
     gaps = jnp.diff(support)
     # Of an atom above a point, how far on the way to the next; below it, to the one before.
@@ -52,6 +57,51 @@ def categorical_projection(
     steps = atoms[..., None, :] - support[:, None]
     distances = jnp.abs(steps) / jnp.where(steps > 0, above, below)
     return jnp.sum(jnp.clip(1 - distances, min=0) * probabilities[..., None, :], axis=-1)
+
+
+def categorical_targets(
+    rewards: Rows,
+    discounts: Rows,
+    next_logits: Float[Array, "*batch actions atoms"],
+    support: Float[Array, "atoms"],
+    *,
+    selector: Float[Array, "*batch actions"] | None = None,
+) -> Float[Array, "*batch atoms"]:
+    """What C51 learns: the distribution of `r + d z'`, on the support.
+
+    z' is the return of the best action where the step led, by the mean of its distribution or, with
+    double Q-learning, by the selector.
+
+    Args:
+        rewards: r, the reward of the step.
+        discounts: d: gamma, or 0 where the episode terminated.
+        next_logits: For all actions where the step led.
+        support: The returns that the logits stand for, rising.
+        selector: The values by which the next action is chosen; None takes the means.
+
+    Returns:
+        The probability of each point of the support, float32 at least; no gradient flows back.
+
+    Raises:
+        ValueError: Rewards and discounts differ in shape, or there is not one logit for each point
+            of the support.
+
+    >>> support = jnp.array([-1.0, 0.0, 1.0])
+    >>> print(categorical_targets(jnp.full(1, 0.5), jnp.zeros(1), jnp.zeros((1, 2, 3)), support))
+    [[0.  0.5 0.5]]
+    """
+    same_shapes(rewards=rewards, discounts=discounts)
+    _one_for_each_point(next_logits, support)
+    next_probabilities = jax.nn.softmax(at_least_float32(next_logits), axis=-1)
+    if selector is None:
+        selector = next_probabilities @ support
+    best = jnp.argmax(selector, axis=-1)
+    targets = categorical_projection(
+        rewards[..., None] + discounts[..., None] * support,
+        chosen_distribution(next_probabilities, best),
+        support,
+    )
+    return jax.lax.stop_gradient(targets)
 
 
 def categorical_q_learning(
@@ -64,10 +114,7 @@ def categorical_q_learning(
     *,
     selector: Float[Array, "*batch actions"] | None = None,
 ) -> Rows:
-    """The cross-entropy of the predicted distribution (C51) to that of `r + d z'`.
-
-    z' is the return of the best action where the step led, by the mean of its distribution or, with
-    double Q-learning, by the selector.
+    """The cross-entropy of the predicted distribution (C51) to `categorical_targets`.
 
     Args:
         logits: Of the distribution over the support, for all actions where the step began.
@@ -81,6 +128,10 @@ def categorical_q_learning(
     Returns:
         One loss per row, float32 at least; NaN for an action that there is not.
 
+    Raises:
+        ValueError: Actions, rewards and discounts differ in shape, or there is not one logit for
+            each point of the support.
+
     Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
     ICML 2017, arXiv:1707.06887.
 
@@ -90,17 +141,9 @@ def categorical_q_learning(
     [1.0986123]
     """
     same_shapes(actions=actions, rewards=rewards, discounts=discounts)
-    next_probabilities = jax.nn.softmax(at_least_float32(next_logits), axis=-1)
-    if selector is None:
-        selector = next_probabilities @ support
-    best = jnp.argmax(selector, axis=-1)
-    targets = categorical_projection(
-        rewards[..., None] + discounts[..., None] * support,
-        chosen_distribution(next_probabilities, best),
-        support,
-    )
-    predicted = chosen_distribution(at_least_float32(logits), actions)
-    return cross_entropy(predicted, jax.lax.stop_gradient(targets))
+    _one_for_each_point(logits, support)
+    targets = categorical_targets(rewards, discounts, next_logits, support, selector=selector)
+    return cross_entropy(chosen_distribution(at_least_float32(logits), actions), targets)
 
 
 def quantile_q_learning(
@@ -131,7 +174,7 @@ def quantile_q_learning(
         One loss per row, float32 at least; NaN for an action that there is not.
 
     Raises:
-        ValueError: `kappa` is negative.
+        ValueError: `kappa` is negative or NaN, or actions, rewards and discounts differ in shape.
 
     Reference: Dabney, Rowland, Bellemare and Munos, Distributional reinforcement learning with
     quantile regression, AAAI 2018, arXiv:1710.10044.
@@ -141,7 +184,7 @@ def quantile_q_learning(
     ...     quantiles, jnp.array([0]), jnp.full(1, 2.0), jnp.zeros(1), quantiles))
     [3.]
     """
-    if kappa < 0:
+    if not kappa >= 0:
         raise ValueError(f"kappa must not be negative, got {kappa}")
     same_shapes(actions=actions, rewards=rewards, discounts=discounts)
     next_quantiles = at_least_float32(next_quantiles)
@@ -155,3 +198,11 @@ def quantile_q_learning(
     sizes = optax.losses.huber_loss(errors, delta=kappa) / kappa if kappa else jnp.abs(errors)
     below = jax.lax.stop_gradient(errors) < 0
     return jnp.sum(jnp.mean(jnp.abs(levels[:, None] - below) * sizes, axis=-1), axis=-1)
+
+
+def _one_for_each_point(logits: Array, support: Array) -> None:
+    if logits.shape[-1] != support.shape[0]:
+        raise ValueError(
+            "there must be one logit for each point of the support, got shapes "
+            f"{logits.shape} and {support.shape}"
+        )

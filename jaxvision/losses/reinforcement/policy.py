@@ -22,6 +22,9 @@ def log_probability(
     Returns:
         In nats, float32 at least; NaN for an action that there is not.
 
+    Raises:
+        ValueError: There is not one action for each row of logits.
+
     >>> print(jnp.exp(log_probability(jnp.array([[0.0, jnp.log(3.0)]]), jnp.array([1]))))
     [0.75]
     """
@@ -41,6 +44,9 @@ def policy_gradient(
 
     Returns:
         One loss per row, float32 at least; NaN for an action that there is not.
+
+    Raises:
+        ValueError: There is not one action and one advantage for each row of logits.
 
     Reference: Williams, Simple statistical gradient-following algorithms for connectionist
     reinforcement learning, Machine Learning 8, 1992.
@@ -76,7 +82,7 @@ def clipped_surrogate(
         One loss per row, float32 at least; NaN for an action that there is not.
 
     Raises:
-        ValueError: `clip` is not positive.
+        ValueError: `clip` is not positive, or shapes differ.
 
     Reference: Schulman et al., Proximal policy optimization algorithms, 2017, arXiv:1707.06347.
 
@@ -108,7 +114,7 @@ def clipped_value_error(values: Rows, old_values: Rows, targets: Rows, *, clip: 
         One error per row, float32 at least.
 
     Raises:
-        ValueError: `clip` is not positive.
+        ValueError: `clip` is not positive, or shapes differ.
 
     >>> print(clipped_value_error(jnp.ones(1), jnp.zeros(1), jnp.ones(1), clip=0.5))
     [0.25]

@@ -7,6 +7,7 @@ values of what the actions led to (of `final_observation`, where the environment
 which steps a sum must not run across.
 """
 
+import numbers
 from typing import Any
 
 import jax
@@ -37,6 +38,9 @@ def discounted_returns(
 
     Returns:
         G_t, float32 at least.
+
+    Raises:
+        ValueError: Shapes differ.
 
     >>> discounted_returns(jnp.ones(3), jnp.full(3, 0.5), jnp.zeros(3)).tolist()
     [1.75, 1.5, 1.0]
@@ -116,13 +120,13 @@ def n_step_returns(
         One sum for every step, float32 at least.
 
     Raises:
-        ValueError: `n` is below 1, or shapes differ.
+        ValueError: `n` is no whole number or below 1, or shapes differ.
 
     >>> n_step_returns(jnp.ones(3), jnp.full(3, 0.5), jnp.full(3, 8.0), n=2).tolist()
     [3.5, 3.5, 5.0]
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
+    if not isinstance(n, numbers.Integral) or n < 1:
+        raise ValueError(f"n must be a whole number, at least 1, got {n!r}")
     _check_steps(rewards, discounts, next_values, truncated)
     rewards = at_least_float32(rewards)
     cuts = _cuts(truncated, rewards)
@@ -170,6 +174,7 @@ def generalized_advantages(
     >>> generalized_advantages(ones, 0.5 * ones, 2 * ones, 8 * ones, lambda_=0.5).tolist()
     [2.0625, 2.25, 3.0]
     """
+    same_shapes(rewards=rewards, values=values)
     returns = lambda_returns(rewards, discounts, next_values, lambda_=lambda_, truncated=truncated)
     return returns - values
 

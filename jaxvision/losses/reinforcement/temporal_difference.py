@@ -25,6 +25,9 @@ def td_error(values: Rows, rewards: Rows, discounts: Rows, next_values: Rows) ->
     Returns:
         The errors, float32 at least.
 
+    Raises:
+        ValueError: Shapes differ.
+
     Reference: Sutton, Learning to predict by the methods of temporal differences, Machine Learning
     3, 1988.
 
@@ -56,6 +59,9 @@ def sarsa_error(
 
     Returns:
         The errors, float32 at least; NaN for an action that there is not.
+
+    Raises:
+        ValueError: There is not one action, reward and discount for each row of values.
 
     Reference: Rummery and Niranjan, On-line Q-learning using connectionist systems, Cambridge 1994.
 
@@ -93,6 +99,9 @@ def q_learning_error(
 
     Returns:
         The errors, float32 at least; NaN for an action that there is not.
+
+    Raises:
+        ValueError: There is not one action, reward and discount for each row of values.
 
     Reference: Watkins and Dayan, Q-learning, Machine Learning 8, 1992; van Hasselt, Guez and
     Silver, Deep reinforcement learning with double Q-learning, AAAI 2016, arXiv:1509.06461.

@@ -35,6 +35,15 @@ class AcrobotParams(EnvParams):
     max_rate2: Any = 9 * math.pi
     dt: Any = 0.2
 
+    def check(self) -> None:
+        """Checks the constants.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        super().check()
+        self._check_positive("length", "mass", "center", "inertia", "max_rate1", "max_rate2", "dt")
+
 
 @register("Acrobot-v1")
 class Acrobot(Environment):

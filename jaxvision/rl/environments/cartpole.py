@@ -35,6 +35,15 @@ class CartPoleParams(EnvParams):
     max_angle: Any = 12 * math.pi / 180
     max_x: Any = 2.4
 
+    def check(self) -> None:
+        """Checks the constants.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        super().check()
+        self._check_positive("mass_cart", "mass_pole", "half_length", "tau", "max_angle", "max_x")
+
 
 @register("CartPole-v1")
 class CartPole(Environment):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,21 +98,23 @@ class GridWorld(Environment):
             slip: The probability that a move goes to one of the two sides instead, either as often.
 
         Raises:
-            ValueError: The map cannot be read, a reward is not finite, or `slip` is no
-                probability.
+            ValueError: The map cannot be read, what explains it is of another kind, a reward is
+                not finite, or `slip` is no probability.
         """
         check_share("slip", slip)
+        _check_kinds(map, terminals or {}, jumps or {})
         self.lines = inspect.cleandoc(map).splitlines()
         self.terminals = dict({"T": 0.0} if terminals is None else terminals)
         self.jumps = dict(jumps or {})
         self.slip = slip
         _check(self.lines, self.terminals, self.jumps)
         bonuses = (*self.terminals.values(), *(bonus for _, bonus in self.jumps.values()))
-        if not np.isfinite([step_reward, bump_reward, *bonuses]).all():
-            raise ValueError(
-                f"rewards must be finite, got step_reward={step_reward}, "
-                f"bump_reward={bump_reward}, terminals={self.terminals}, jumps={self.jumps}"
-            )
+        for reward in (step_reward, bump_reward, *bonuses):
+            if not isinstance(reward, numbers.Real) or not math.isfinite(reward):
+                raise ValueError(
+                    f"rewards must be finite numbers, got step_reward={step_reward!r}, "
+                    f"bump_reward={bump_reward!r}, terminals={self.terminals}, jumps={self.jumps}"
+                )
         self.tables = _read(self.lines, self.terminals, self.jumps, step_reward, bump_reward)
 
     @property
@@ -182,6 +186,20 @@ class GridWorld(Environment):
         return drawing.ORANGE if letter in self.jumps else drawing.WHITE
 
 
+def _check_kinds(map: Any, terminals: Any, jumps: Any) -> None:
+    """Makes sure that arguments are what they should be."""
+    if not isinstance(map, str):
+        raise ValueError(f"map must be text, got {map!r}")
+    if not isinstance(terminals, Mapping):
+        raise ValueError(f"terminals must be rewards by letter, as {{'T': 0.0}}, got {terminals!r}")
+    pairs = jumps.values() if isinstance(jumps, Mapping) else [jumps]
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+        raise ValueError(
+            f"jumps must be pairs of a letter and a reward by letter, as {{'A': ('B', 10.0)}}, got "
+            f"{jumps!r}"
+        )
+
+
 def _check(
     lines: list[str], terminals: Mapping[str, float], jumps: Mapping[str, tuple[str, float]]
 ) -> None:
@@ -193,7 +211,7 @@ def _check(
     strange = sorted(set(letters) - known)
     if strange:
         raise ValueError(
-            f"the map has {', '.join(map_ for map_ in strange)}, which is neither {FREE!r} (free), "
+            f"the map has {', '.join(strange)}, which is neither {FREE!r} (free), "
             f"{WALL!r} (wall), {START!r} (start), nor in terminals or jumps"
         )
     twice = sorted(({FREE, WALL, START} | set(jumps)) & set(terminals) | {FREE, WALL} & set(jumps))

@@ -32,6 +32,20 @@ class MountainCarParams(EnvParams):
     force: Any = 0.001
     gravity: Any = 0.0025
 
+    def check(self) -> None:
+        """Checks the constants.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        super().check()
+        self._check_positive("max_velocity")
+        if not self.min_position < self.max_position:
+            raise ValueError(
+                "min_position must be less than max_position, got "
+                f"{self.min_position} and {self.max_position}"
+            )
+
 
 @register("MountainCar-v0")
 class MountainCar(Environment):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from jaxvision.rl import drawing
-from jaxvision.rl._checks import check_count, check_positive, check_share
+from jaxvision.rl._checks import check_count, check_share
 from jaxvision.rl.environment import Environment, EnvParams, EnvState
 from jaxvision.rl.registry import register
 from jaxvision.rl.spaces import Box
@@ -42,6 +42,8 @@ class PongParams(EnvParams):
             end of a paddle.
         paddle_speed: Of the player's paddle; it is as fast as the ball ever rises, so that every
             ball can be reached.
+        half_paddle: Half the length of both paddles.
+        half_ball: Half the width of the ball, which is a square.
     """
 
     max_steps_in_episode: Any = 10_000
@@ -64,11 +66,17 @@ class PongParams(EnvParams):
         super().check()
         check_count("points", self.points)
         check_share("opponent_skill", self.opponent_skill)
-        for name in ("speed", "max_speed", "speed_up", "paddle_speed"):
-            check_positive(name, getattr(self, name))
+        self._check_positive("speed", "max_speed", "speed_up", "max_slope", "paddle_speed")
         for name in ("half_paddle", "half_ball"):
             if not 0 < getattr(self, name) < 0.5:
                 raise ValueError(f"{name} must be between 0 and 0.5, got {getattr(self, name)}")
+        farthest = max(self.speed, self.max_speed) * max(1, self.max_slope)
+        if not farthest <= 0.5:
+            raise ValueError(
+                "in a step the ball may fly over half of the court at most, and flies over "
+                f"{farthest:g} with speed={self.speed}, max_speed={self.max_speed}, "
+                f"max_slope={self.max_slope}"
+            )
 
 
 _PLAYER_X, _OPPONENT_X = 0.94, 0.06  # of the paddles' faces, which the ball meets

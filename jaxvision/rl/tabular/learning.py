@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any, ClassVar, Literal, get_args
 
 import flax.struct
@@ -74,6 +75,8 @@ class _Tabular(Learner):
         """Checks what would fail deep inside a program."""
         super().__post_init__()
         states, actions = self._shape
+        if not math.isfinite(self.initial):
+            raise ValueError(f"initial must be a finite number, got {self.initial}")
         if self.policy is not None:
             check_policy(self.policy, states, actions)
         self._check_shares("exploration", schedules=True)
@@ -132,7 +135,7 @@ class _Tabular(Learner):
     def _choose(self, key: Array, table: Table, observation: Array, step: Array) -> Array:
         """An action of the policy that is followed."""
         if self.policy is not None:
-            odds = jnp.log(self.policy[observation])
+            odds = jnp.log(self._odds(table, observation, step))
             return jax.random.categorical(key, odds).astype(jnp.int32)
         epsilon = rate_at(self.exploration, step)
         return epsilon_greedy(key, table[observation][None], epsilon)[0]
@@ -140,7 +143,7 @@ class _Tabular(Learner):
     def _odds(self, table: Table, observation: Array, step: Array) -> Array:
         """The probability of every action under the policy that is followed."""
         if self.policy is not None:
-            return self.policy[observation]
+            return jnp.asarray(self.policy, table.dtype)[observation]
         epsilon = rate_at(self.exploration, step)
         best = jax.nn.one_hot(jnp.argmax(table[observation]), table.shape[1], dtype=table.dtype)
         return epsilon / table.shape[1] + (1 - epsilon) * best
@@ -222,6 +225,12 @@ class MonteCarlo(_Tabular):
 
     Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
     2018, chapter 5.
+
+    >>> from jaxvision.rl.environments import GridWorld
+    >>> agent = MonteCarlo(environment=GridWorld("S..T"), learning_rate=None)
+    >>> state, _ = jax.jit(agent)(agent.init(jax.random.key(0)))
+    >>> int(state.params[2].argmax())  # beside the end: to the right
+    1
     """
 
     max_steps: int = 200

@@ -18,6 +18,11 @@ class MDP(flax.struct.PyTreeNode):
         transitions: The probability of every next state, (states, actions, states).
         rewards: The expected reward of every action, (states, actions).
         terminal: States from which nothing follows.
+
+    >>> one_way = jnp.array([[[0.0, 1.0]], [[0.0, 1.0]]])
+    >>> mdp = MDP(one_way, jnp.array([[5.0], [0.0]]), jnp.array([False, True]))
+    >>> mdp.num_states, mdp.num_actions
+    (2, 1)
     """
 
     transitions: Any
@@ -72,6 +77,9 @@ def uniform_policy(mdp: MDP) -> Float[Array, "states actions"]:
 
     Returns:
         The probability of every action.
+
+    >>> print(uniform_policy(gridworld_mdp(GridWorld()))[0])
+    [0.25 0.25 0.25 0.25]
     """
     return jnp.full(mdp.rewards.shape, 1 / mdp.num_actions)
 
@@ -92,10 +100,10 @@ def check_policy(policy: Any, num_states: int, num_actions: int) -> None:
     Traceback (most recent call last):
     ValueError: in state 0 the probabilities of the policy are [1. 1.]: they must add up to 1
     """
-    if jnp.shape(policy) != (num_states, num_actions):
+    if np.shape(policy) != (num_states, num_actions):
         raise ValueError(
             f"the policy must have a row for each of {num_states} states and a column for each of "
-            f"{num_actions} actions, got shape {jnp.shape(policy)}"
+            f"{num_actions} actions, got shape {np.shape(policy)}"
         )
     if isinstance(policy, jax.core.Tracer):
         return

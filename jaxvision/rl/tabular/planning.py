@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvision.rl._checks import check_not_negative, check_share
+from jaxvision.rl._checks import check_count, check_not_negative, check_share
 from jaxvision.rl.tabular.mdp import MDP, check_policy
 
 Values = Float[Array, "states"]
@@ -60,7 +60,8 @@ def evaluate_policy(
         The values, and after how many sweeps.
 
     Raises:
-        ValueError: `discount` is not in [0, 1], or the policy is none.
+        ValueError: `discount` is not in [0, 1], the policy is none, the values have another shape,
+            or the number of sweeps is negative.
 
     Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
     2018, section 4.1.
@@ -73,7 +74,11 @@ def evaluate_policy(
     [ 0.     -2.4375 -2.9375 -3.    ]
     """
     _check(discount, tolerance)
+    check_count("max_sweeps", max_sweeps, least=0)
     check_policy(policy, mdp.num_states, mdp.num_actions)
+    policy = jnp.asarray(policy, mdp.rewards.dtype)
+    start = jnp.zeros(mdp.num_states) if values is None else values
+    start = _of_states(mdp, start)
     expected = jnp.sum(policy * mdp.rewards, axis=1)
     moves = jnp.einsum("sa,sat->st", policy, mdp.transitions)
     expected = jnp.where(mdp.terminal, 0, expected)
@@ -88,7 +93,6 @@ def evaluate_policy(
 
         return jax.lax.fori_loop(0, mdp.num_states, update, values)
 
-    start = jnp.zeros(mdp.num_states, mdp.rewards.dtype) if values is None else values
     values, sweeps = _until_still(one_by_one if in_place else at_once, start, tolerance, max_sweeps)
     return Evaluation(values=values, sweeps=sweeps)
 
@@ -103,8 +107,17 @@ def action_values(mdp: MDP, values: Values, discount: float) -> Float[Array, "st
 
     Returns:
         The values, 0 in terminal states.
+
+    Raises:
+        ValueError: There is not one value for each state.
+
+    >>> from jaxvision.rl.environments import GridWorld
+    >>> from jaxvision.rl.tabular import gridworld_mdp
+    >>> mdp = gridworld_mdp(GridWorld("S.T"))
+    >>> print(action_values(mdp, jnp.array([-2.0, -1.0, 0.0]), 1.0)[0])
+    [-3. -2. -3. -3.]
     """
-    following = mdp.rewards + discount * mdp.transitions @ values
+    following = mdp.rewards + discount * mdp.transitions @ _of_states(mdp, values)
     return jnp.where(mdp.terminal[:, None], 0, following)
 
 
@@ -118,6 +131,15 @@ def greedy_policy(mdp: MDP, values: Values, discount: float) -> Policy:
 
     Returns:
         The probability of every action.
+
+    Raises:
+        ValueError: There is not one value for each state.
+
+    >>> from jaxvision.rl.environments import GridWorld
+    >>> from jaxvision.rl.tabular import gridworld_mdp
+    >>> mdp = gridworld_mdp(GridWorld("S.T"))
+    >>> print(greedy_policy(mdp, jnp.array([-2.0, -1.0, 0.0]), 1.0)[0])
+    [0. 1. 0. 0.]
     """
     of_actions = action_values(mdp, values, discount)
     best = of_actions.max(1, keepdims=True)
@@ -143,11 +165,18 @@ def policy_iteration(
         Values and policy, and how many policies were evaluated.
 
     Raises:
-        ValueError: `discount` is not in [0, 1].
+        ValueError: `discount` is not in [0, 1], or the number of policies is not positive.
 
     Reference: Howard, Dynamic programming and Markov processes, MIT Press 1960.
+
+    >>> from jaxvision.rl.environments import GridWorld
+    >>> from jaxvision.rl.tabular import gridworld_mdp
+    >>> solution = policy_iteration(gridworld_mdp(GridWorld("S.T")), 0.5)
+    >>> print(solution.values, solution.iterations)
+    [-1.5 -1.   0. ] 2
     """
     _check(discount, tolerance)
+    check_count("max_iterations", max_iterations)
     Carry = tuple[Policy, Values, Array, Array]
 
     def improve(carry: Carry) -> Carry:
@@ -182,11 +211,18 @@ def value_iteration(
         Values and policy, and after how many sweeps.
 
     Raises:
-        ValueError: `discount` is not in [0, 1].
+        ValueError: `discount` is not in [0, 1], or the number of sweeps is negative.
 
     Reference: Bellman, Dynamic programming, Princeton University Press 1957.
+
+    >>> from jaxvision.rl.environments import GridWorld
+    >>> from jaxvision.rl.tabular import gridworld_mdp
+    >>> solution = value_iteration(gridworld_mdp(GridWorld("S.T")), 0.5)
+    >>> print(solution.values, solution.policy[0])
+    [-1.5 -1.   0. ] [0. 1. 0. 0.]
     """
     _check(discount, tolerance)
+    check_count("max_sweeps", max_sweeps, least=0)
     values, sweeps = _until_still(
         lambda values: action_values(mdp, values, discount).max(1),
         jnp.zeros(mdp.num_states, mdp.rewards.dtype),
@@ -213,6 +249,16 @@ def _until_still(
     start = (values, jnp.array(jnp.inf, values.dtype), jnp.int32(0))
     values, _, sweeps = jax.lax.while_loop(going_on, once, start)
     return values, sweeps
+
+
+def _of_states(mdp: MDP, values: Values) -> Values:
+    """Values in the type of the process, one for each state."""
+    values = jnp.asarray(values, mdp.rewards.dtype)
+    if values.shape != (mdp.num_states,):
+        raise ValueError(
+            f"there must be one value for each of {mdp.num_states} states, got shape {values.shape}"
+        )
+    return values
 
 
 def _check(discount: float, tolerance: float) -> None:

@@ -183,9 +183,14 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"\(1,\) and \(2, 3\)"):
         reinforcement.q_learning_error(q, jnp.array([0]), rows, rows, q)
     actions, distributions = jnp.array([0, 1]), jnp.ones((2, 3, 4))
-    with pytest.raises(ValueError, match="kappa must not be negative, got -1"):
-        reinforcement.quantile_q_learning(
-            distributions, actions, rows, rows, distributions, kappa=-1.0
+    for kappa in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match=f"kappa must not be negative, got {kappa}"):
+            reinforcement.quantile_q_learning(
+                distributions, actions, rows, rows, distributions, kappa=kappa
+            )
+    with pytest.raises(ValueError, match=r"one logit for each point .* \(2, 3, 4\) and \(5,\)"):
+        reinforcement.categorical_q_learning(
+            distributions, actions, rows, rows, distributions, jnp.arange(5.0)
         )
     with pytest.raises(ValueError, match="clip must be positive, got 0"):
         reinforcement.clipped_surrogate(q, actions, rows, rows, clip=0)
@@ -207,6 +212,10 @@ def test_rows_are_never_paired_with_all_others():
         lambda: reinforcement.clipped_value_error(rows, columns, rows, clip=0.2),
         lambda: reinforcement.lambda_returns(rows, columns, rows, lambda_=0.5),
         lambda: reinforcement.n_step_returns(rows, rows, columns, n=2),
+        lambda: reinforcement.generalized_advantages(rows, rows, columns, rows, lambda_=0.5),
+        lambda: reinforcement.td_error(rows, rows, 0.99, rows),
+        lambda: reinforcement.categorical_targets(rows, columns, z, jnp.arange(4.0)),
+        lambda: reinforcement.categorical_projection(q, columns, jnp.arange(3.0)),
     ]
     for call in wrong:
         with pytest.raises(ValueError, match="shapes must be the same"):
@@ -223,6 +232,8 @@ def test_a_support_of_unequal_gaps():
         assert float(got @ support) == pytest.approx(atom, rel=1e-6)
     with pytest.raises(ValueError, match="a support needs 2 points at least, got 1"):
         reinforcement.categorical_projection(ones, ones, ones)
+    with pytest.raises(ValueError, match=r"a support must rise, got \[10.  1.  0.\]"):
+        reinforcement.categorical_projection(ones, ones, support[::-1])
 
 
 def test_long_returns_of_short_numbers():

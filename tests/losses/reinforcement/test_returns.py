@@ -84,9 +84,11 @@ def test_lambda_outside_its_range(lambda_):
         reinforcement.lambda_returns(jnp.ones(2), jnp.ones(2), jnp.ones(2), lambda_=lambda_)
 
 
-def test_n_below_1():
-    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
-        reinforcement.n_step_returns(jnp.ones(2), jnp.ones(2), jnp.ones(2), n=0)
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("n", [0, 1.5])
+def test_n_that_is_no_count(n):
+    with pytest.raises(ValueError, match=f"n must be a whole number, at least 1, got {n}"):
+        reinforcement.n_step_returns(jnp.ones(2), jnp.ones(2), jnp.ones(2), n=n)
 
 
 def test_an_empty_sequence_has_no_returns():

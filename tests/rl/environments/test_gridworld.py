@@ -76,6 +76,7 @@ def test_render_shows_walls_ends_and_the_agent():
     assert centers == {(0, 114, 178), (51, 51, 51), (255, 255, 255), (0, 158, 115)}
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
@@ -83,6 +84,11 @@ def test_render_shows_walls_ends_and_the_agent():
         ("..?", {}, r"the map has \?"),
         ("T#T", {}, "no cell to begin in"),
         ("A..", {"jumps": {"A": ("a", 1.0)}}, "jumps to 'a', which must be one cell of the map"),
+        (5, {}, "map must be text, got 5"),
+        ("..T", {"terminals": 5}, r"terminals must be rewards by letter, as \{'T': 0.0\}, got 5"),
+        ("A.b", {"jumps": {"A": "b"}}, "jumps must be pairs of a letter and a reward by letter"),
+        ("..T", {"step_reward": "x"}, "rewards must be finite numbers, got step_reward='x'"),
+        ("..T", {"terminals": {"T": float("nan")}}, "rewards must be finite numbers"),
         ("...", {"slip": 1.5}, r"slip must be in \[0, 1\], got 1.5"),
     ],
 )

@@ -164,6 +164,20 @@ def test_wrong_arguments_are_named():
         tabular.MonteCarlo(environment=WORLD, policy=jnp.ones((4, 4)))
     with pytest.raises(ValueError, match=r"discount must be in \[0, 1\], got 2"):
         tabular.MonteCarlo(environment=WORLD, discount=2.0)
+    with pytest.raises(ValueError, match="initial must be a finite number, got nan"):
+        tabular.MonteCarlo(environment=WORLD, initial=float("nan"))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("agent", [tabular.TemporalDifference, tabular.MonteCarlo])
+def test_a_policy_may_be_of_numpy_or_lists(agent):
+    policy = np.full((8, 4), 0.25)
+    tables = []
+    for given in (jnp.asarray(policy), policy, policy.tolist()):
+        learner = agent(environment=WORLD, policy=given, updates_per_step=20)
+        tables.append(jax.jit(learner)(learner.init(jax.random.key(0)))[0].params)
+    np.testing.assert_array_equal(tables[1], tables[0])
+    np.testing.assert_array_equal(tables[2], tables[0])
 
 
 def test_monte_carlo_of_a_policy_goes_on_with_its_values():

@@ -176,3 +176,19 @@ def test_what_is_no_policy():
         tabular.evaluate_policy(FOUR, policy, 1.0)
     with pytest.raises(ValueError, match="tolerance must be a number, not negative, got nan"):
         tabular.value_iteration(FOUR, 1.0, tolerance=float("nan"))
+    with pytest.raises(ValueError, match=r"one value for each of 16 states, got shape \(4, 4\)"):
+        tabular.greedy_policy(FOUR, np.zeros((4, 4)), 1.0)
+    with pytest.raises(ValueError, match="max_sweeps must be a whole number, at least 0, got -1"):
+        tabular.value_iteration(FOUR, 1.0, max_sweeps=-1)
+    with pytest.raises(ValueError, match="max_iterations must be a whole number, at least 1"):
+        tabular.policy_iteration(FOUR, 1.0, max_iterations=0)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_given_may_be_of_numpy_or_lists():
+    policy = np.full((16, 4), 0.25)
+    expected = tabular.evaluate_policy(FOUR, tabular.uniform_policy(FOUR), 1.0, max_sweeps=5)
+    for given in (policy, policy.tolist()):
+        for start in (np.zeros(16), np.zeros(16, int), [0] * 16):
+            got = tabular.evaluate_policy(FOUR, given, 1.0, max_sweeps=5, values=start)
+            np.testing.assert_array_equal(got.values, expected.values)
