@@ -5,8 +5,9 @@
 Environments: CartPole with random actions, ours against gymnax's and Gymnasium's in a Python loop;
 Pong, ours against Atari's through ale-py. Agents: PPO and DQN on CartPole with the settings of
 purejaxrl, which are CleanRL's, against Stable-Baselines3 with the same. Contenders take turns;
-medians are shown, compilation apart. Peers that are not installed are left out. The last table is
-what a memory of frames takes, and what its rows need.
+medians are shown, compilation apart (with the first step). Peers that are not installed are left
+out. With JAX_NUM_CPU_DEVICES=2 there are also agents on two cores at once. The last table is what a
+memory of frames takes, and what its rows need.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ import optax
 import tyro
 from turns import all_seconds
 
-from jaxvision import rl
+from jaxvision import rl, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,20 +162,28 @@ def peers() -> dict[str, Any]:
 
 def agent_steps(agent: Any, steps: int) -> tuple[Run, float]:
     """An agent that acts and learns, and how long it took to compile."""
+    step: Any = jax.jit(agent)
     state = agent.init(jax.random.key(0))
-    start = time.perf_counter()
-    step = jax.jit(agent).lower(state).compile()
-    seconds = time.perf_counter() - start
-    count = max(1, steps // agent.units_per_step)
+    if on_all_devices(agent):
+        step = train.parallelize(agent, shard=rl.shard_seeds(agent.num_seeds))
+        state = step.prepare(state)
 
-    def run() -> None:
-        after = state
+    def run(count: int = max(1, steps // agent.units_per_step)) -> None:
+        nonlocal state
         for _ in range(count):
-            after, _ = step(after)
-        jax.block_until_ready(after)
+            state, _ = step(state, None)
+        jax.block_until_ready(state)
 
+    start = time.perf_counter()
+    run(1)
+    seconds = time.perf_counter() - start
     run()
     return run, seconds
+
+
+def on_all_devices(agent: Any) -> bool:
+    """Whether there are several devices, and a seed for each."""
+    return isinstance(agent, rl.Seeds) and agent.num_seeds == jax.device_count() > 1
 
 
 def installed(package: str) -> bool:
@@ -211,6 +220,10 @@ def show_environments(settings: Settings) -> None:
 def show_agents(settings: Settings) -> None:
     """Environment steps per second of agents that learn."""
     agents: dict[str, Any] = {"PPO": ppo(), "DQN": dqn(), "PPO, 8 seeds": rl.Seeds(ppo(), 8)}
+    devices = jax.device_count()
+    if devices > 1:
+        for name, agent in (("PPO", ppo()), ("DQN", dqn())):
+            agents[f"{name}, a seed on each of {devices} devices"] = rl.Seeds(agent, devices)
     runs: dict[str, Run] = {}
     counts: dict[str, int] = {}
     compiled: dict[str, str] = {}

@@ -25,8 +25,19 @@ class A2C(RolloutAgent, PolicyAgent):
         entropy_weight: The weight of the entropy, which keeps the policy from settling early.
         value_weight: The weight of the critic's loss.
 
+    Raises:
+        ValueError: An option is out of range, or the network does not fit the environments.
+
     Reference: Mnih et al., Asynchronous methods for deep reinforcement learning, ICML 2016,
     arXiv:1602.01783.
+
+    >>> import optax
+    >>> from jaxvision import rl
+    >>> envs = rl.vectorize("CartPole-v1", 4)
+    >>> network = rl.ActorCritic(envs.observation_space, 2, rl.MLP(), rl.MLP())
+    >>> agent = rl.A2C(envs=envs, network=network, optimizer=optax.adam(3e-4))
+    >>> agent.units_per_step
+    2000
     """
 
     num_steps: int = 5

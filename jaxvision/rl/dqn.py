@@ -63,9 +63,20 @@ class DQN(ValueAgent):
         train_every: Environment steps between updates, of all environments together.
         target_every: Updates between copies of the network to the target network.
 
+    Raises:
+        ValueError: An option is out of range, or the network does not fit the environments.
+
     Reference: Mnih et al., Human-level control through deep reinforcement learning, Nature 518,
     2015; van Hasselt, Guez and Silver, Deep reinforcement learning with double Q-learning, AAAI
     2016, arXiv:1509.06461; all together: Hessel et al., Rainbow, AAAI 2018, arXiv:1710.02298.
+
+    >>> import optax
+    >>> from jaxvision import rl
+    >>> envs = rl.vectorize("CartPole-v1", 4)
+    >>> network = rl.QNetwork(envs.observation_space, 2, rl.MLP((120, 84)))
+    >>> agent = rl.DQN(envs=envs, network=network, optimizer=optax.adam(3e-4), train_every=8)
+    >>> agent.units_per_step
+    800
     """
 
     replay: UniformReplay | PrioritizedReplay = dataclasses.field(

@@ -19,7 +19,18 @@ class PPO(A2C):
         clip: How far the probability of an action may move, as a share of what it was.
         value_clip: How far a value may move, in units of the return; None lets it.
 
+    Raises:
+        ValueError: An option is out of range, or the network does not fit the environments.
+
     Reference: Schulman et al., Proximal policy optimization algorithms, 2017, arXiv:1707.06347.
+
+    >>> import optax
+    >>> from jaxvision import rl
+    >>> envs = rl.vectorize("CartPole-v1", 4)
+    >>> network = rl.ActorCritic(envs.observation_space, 2, rl.MLP(), rl.MLP())
+    >>> agent = rl.PPO(envs=envs, network=network, optimizer=optax.adam(3e-4))
+    >>> agent.units_per_step
+    5120
     """
 
     num_steps: int = 128

@@ -33,8 +33,19 @@ class PQN(RolloutAgent, ValueAgent):
         exploration: The probability of an action at random, or a schedule of it over environment
             steps.
 
+    Raises:
+        ValueError: An option is out of range, or the network does not fit the environments.
+
     Reference: Gallici et al., Simplifying deep temporal difference learning, ICLR 2025,
     arXiv:2407.04811.
+
+    >>> import optax
+    >>> from jaxvision import rl
+    >>> envs = rl.vectorize("CartPole-v1", 4)
+    >>> network = rl.QNetwork(envs.observation_space, 2, rl.MLP((120, 84), layer_norm=True))
+    >>> agent = rl.PQN(envs=envs, network=network, optimizer=optax.adam(3e-4))
+    >>> agent.units_per_step
+    1280
     """
 
     head: ValueHead = dataclasses.field(default_factory=lambda: Expected(huber=None))

@@ -93,8 +93,19 @@ class Reinforce(PolicyAgent):
         entropy_weight: The weight of the entropy, which keeps the policy from settling early.
         value_weight: The weight of the critic's loss.
 
+    Raises:
+        ValueError: An option is out of range, or the network does not fit the environments.
+
     Reference: Williams, Simple statistical gradient-following algorithms for connectionist
     reinforcement learning, Machine Learning 8, 1992.
+
+    >>> import optax
+    >>> from jaxvision import rl
+    >>> envs = rl.vectorize("CartPole-v1", 4)
+    >>> network = rl.ActorCritic(envs.observation_space, 2, rl.MLP(), rl.MLP())
+    >>> agent = rl.Reinforce(envs=envs, network=network, optimizer=optax.adam(3e-4), max_steps=500)
+    >>> agent.units_per_step
+    40
     """
 
     max_steps: int

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jaxvision.rl._checks import check_count
@@ -21,6 +22,19 @@ class Seeds:
 
     Every seed has a key of its own, and with it parameters, environments and exploration of its
     own. Metrics are called `NAME/seed0` and so on.
+
+    Attributes:
+        agent: One of them.
+        num_seeds: How many there are.
+
+    Raises:
+        ValueError: The number is not positive, or the environments are not written in JAX.
+
+    >>> from jaxvision.rl import tabular
+    >>> from jaxvision.rl.environments import GridWorld
+    >>> seeds = Seeds(tabular.TemporalDifference(environment=GridWorld("S..T")), 3)
+    >>> seeds.init(jax.random.key(0)).params.shape
+    (3, 4, 4)
     """
 
     agent: Any
@@ -92,14 +106,39 @@ class Seeds:
             The state, and the metrics of every seed.
         """
         del batch
+
         # Devices share the seeds, if anything, and not the rows of each.
-        with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
-            state, metrics = jax.vmap(self.agent)(state)
+        mesh = jax.sharding.get_abstract_mesh()
+        step = jax.vmap(self.agent)
+        if mesh.size > 1 and self.num_seeds % mesh.size == 0:
+            (axis,) = mesh.axis_names
+            cut = jax.P(axis)
+            state, metrics = jax.shard_map(step, in_specs=cut, out_specs=cut, check_vma=False)(
+                state
+            )
+        else:
+            with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+                state, metrics = step(state)
+        numbers = _everywhere(metrics)
         return state, {
-            f"{name}/seed{seed}": (pair[0][seed], pair[1][seed])
-            for name, pair in metrics.items()
+            f"{name}/seed{seed}": (total[seed], count[seed])
+            for name, (total, count) in numbers.items()
             for seed in range(self.num_seeds)
         }
+
+
+def _everywhere(metrics: Metrics) -> Metrics:
+    """The metrics of all seeds on every device.
+
+    In one piece: of several exchanges XLA begins all at once on a CPU, and a device whose threads
+    all wait in one has none left for another that the next device waits in.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    leaves, structure = jax.tree.flatten(metrics)
+    rows = jnp.stack([jnp.asarray(leaf, jnp.float32) for leaf in leaves])
+    if mesh.size > 1:
+        rows = jax.lax.with_sharding_constraint(rows, jax.P())
+    return jax.tree.unflatten(structure, list(rows))
 
 
 def split_history(history: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:

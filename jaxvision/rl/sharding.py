@@ -84,8 +84,8 @@ def over_devices(rows: PyTree) -> PyTree:
     [0, 1, 2]
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.size <= 1:
-        return rows
+    if mesh.size <= 1 or jax.sharding.AxisType.Manual in mesh.axis_types:
+        return rows  # there is one device, or this is the part of one
     (axis,) = mesh.axis_names
 
     def cut(leaf: Array) -> Array:

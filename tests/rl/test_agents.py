@@ -1,3 +1,5 @@
+import re
+
 import agents
 import jax
 import jax.numpy as jnp
@@ -63,11 +65,10 @@ def test_runs_that_go_on_are_bit_equal(kind, tmp_path):
 
 
 def on_devices(count, step, rule):
-    """The step on so many devices, where it begins, and how much each of them computes."""
+    """The step on so many devices, where it begins, and the program of each of them."""
     parallel = train.parallelize(step, train.data_mesh(jax.devices()[:count]), shard=rule)
     state = parallel.prepare(step.init(jax.random.key(0)))
-    compiled = parallel._compile("one", state).lower(state, None).compile()
-    return parallel, state, compiled.cost_analysis()["flops"]
+    return parallel, state, parallel._compile("one", state).lower(state, None).compile()
 
 
 @two_kinds
@@ -294,20 +295,24 @@ def test_eight_devices_share_the_work(kind):
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 64), sizes=(256, 256))
     flops = []
     for devices in (1, 8):
-        flops.append(on_devices(devices, agent, rl.shard_environments(64))[-1])
+        *_, program = on_devices(devices, agent, rl.shard_environments(64))
+        flops.append(program.cost_analysis()["flops"])
     assert flops[1] < 0.25 * flops[0]
 
 
 @pytest.mark.parametrize("kind", ["rainbow", "ppo"])
 def test_eight_devices_share_the_seeds(kind):
+    """And have nothing to say to one another but the metrics, all at once."""
     seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 8)
     results = []
     for devices in (1, 8):
-        parallel, state, flops = on_devices(devices, seeds, rl.shard_seeds(8))
+        parallel, state, program = on_devices(devices, seeds, rl.shard_seeds(8))
         state, _ = parallel(state, None)
-        results.append((agents.numbers(state.params), flops))
+        results.append((agents.numbers(state.params), program.cost_analysis()["flops"]))
     (one, flops), (eight, fewer) = results
     assert fewer < 0.2 * flops
+    exchanges = re.findall(r" ((?:all|collective)-[a-z-]+)\(", program.as_text())
+    assert exchanges == ["all-gather"]
     for a, b in zip(one, eight, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 

@@ -33,6 +33,9 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
 
     Reference: Bellemare et al., The Arcade Learning Environment, JAIR 47, 2013; preprocessing as in
     Machado et al., Revisiting the Arcade Learning Environment, JAIR 61, 2018.
+
+    >>> make_atari("pong", 1, num_threads=1).observation_space.shape
+    (84, 84, 4)
     """
     check_count("num_envs", num_envs)
     try:

@@ -47,6 +47,14 @@ class GymnasiumEnvs:
         environments: What `gymnasium.make_vec` gives, or anything like it.
         channels_first: Whether images come as (channels, height, width); agents see them with
             channels last.
+
+    Raises:
+        ValueError: `channels_first` is set, and observations are no images; or episodes do not
+            begin anew by themselves.
+
+    >>> import gymnasium
+    >>> GymnasiumEnvs(gymnasium.make_vec("MountainCar-v0", num_envs=2)).action_space
+    Discrete(n=3)
     """
 
     environments: Any
@@ -210,6 +218,9 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
         ImportError: Gymnasium is not installed.
         ValueError: The number is not positive, the name or an option is unknown, or episodes do not
             begin anew by themselves.
+
+    >>> make_gymnasium("CartPole-v1", 2).observation_space.shape
+    (4,)
     """
     check_count("num_envs", num_envs)
     try:

@@ -31,7 +31,13 @@ class PrioritizedReplay(Replay):
         beta: How much the weights of transitions make up for that, from 0 to 1; or a schedule of
             it over environment steps, which had best end at 1.
 
+    Raises:
+        ValueError: The capacity is not positive, or alpha or beta is not in [0, 1].
+
     Reference: Schaul et al., Prioritized experience replay, ICLR 2016, arXiv:1511.05952.
+
+    >>> PrioritizedReplay(100_000, beta=lambda step: 0.4 + 0.6 * step / 1e6).alpha
+    0.6
     """
 
     alpha: float = 0.6
