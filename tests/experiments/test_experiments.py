@@ -90,6 +90,7 @@ def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert "No such file" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_of_the_library_needs_no_more_than_its_folder(tmp_path: pathlib.Path) -> None:
     """Nothing is taken from the settings of classify.py: not the size of the images either."""
     model = models.create_model("mlp", num_classes=10)
@@ -150,13 +151,25 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["classify", "evaluate", "predict", "demo", "finetune", "transfer", "multitask"]
-)
+    "script",
+    [
+        "classify",
+        "predict",
+        "ppo",
+        *(
+            pytest.param(script, marks=pytest.mark.slow)
+            for script in (
+                "evaluate", "demo", "finetune", "transfer", "multitask",
+                "dqn", "reinforce", "qlearning", "play",
+            )
+        ),
+    ],
+)  # fmt: skip
 def test_help_explains_every_field(script: str) -> None:
     blocks = re.split(r"│ -{1,2}(?=\w)", run(script, "--help").stdout)[1:]
     assert len(blocks) >= 3
     for block in blocks:
-        assert re.search(r" {2,}[A-Zs]\w* ", block), block
+        assert re.search(r"[ │\n]{2,}[A-Zs]\w*[ ,]", block), block
 
 
 @pytest.mark.slow

@@ -61,6 +61,7 @@ def test_other_classes_in_two_phases(start: pathlib.Path, tmp_path: pathlib.Path
     assert (folder / "metrics.jsonl").read_text() == before
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays(start: pathlib.Path, tmp_path: pathlib.Path) -> None:
     options = ["--num-steps", 20, "--frozen", "hidden.*"]
     done = run("finetune", start, "--run-dir", tmp_path, "--classes", *"789", *NEW[6:], *options)

@@ -33,6 +33,12 @@ FORMS = {
     "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "in_loops": True},
     "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "in_loops": True},
 }
+SOME_FORMS = [
+    form
+    if form in ("pointwise", "depthwise", "grouped", "transposed", "in a loop")
+    else pytest.param(form, marks=pytest.mark.slow)
+    for form in FORMS
+]
 sizes = st.integers(1, 9)
 steps = st.tuples(st.integers(1, 3), st.integers(1, 2))
 
@@ -171,7 +177,7 @@ def test_types(form, dtype):
         )
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", SOME_FORMS)
 def test_second_derivatives(form):
     case = example(form, shape=(2, 3, 3, FORMS[form]["channels"]))
     with jax.enable_x64(True):
@@ -180,7 +186,7 @@ def test_second_derivatives(form):
         check_grads(jax.jit(both(case)[0]), (x, kernel), order=2, modes=["fwd", "rev"])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", SOME_FORMS)
 def test_vmap_over_maps_and_over_kernels(form):
     case = example(form)
     x, kernel = draw_values((3, *case["shape"])), draw_values((3, *case["kernel"]), 1)

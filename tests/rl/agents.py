@@ -4,10 +4,19 @@ import flax.linen as nn
 import jax
 import numpy as np
 import optax
+import pytest
 
 from jaxvision import rl
 
 KINDS = ("dqn", "rainbow", "pqn", "a2c", "ppo", "reinforce")
+
+
+def every_kind(*quick):
+    """Parametrizes by `kind`: these among the quick tests, the others among the slow ones."""
+    return pytest.mark.parametrize(
+        "kind",
+        [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
+    )
 
 
 def make(kind, envs, *, learning_rate=1e-3, sizes=(16,), **options):

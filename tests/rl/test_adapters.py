@@ -68,7 +68,7 @@ def test_seeds_of_the_key():
     assert not np.array_equal(same, other)
 
 
-@pytest.mark.parametrize("kind", ["dqn", "ppo", "reinforce"])
+@pytest.mark.parametrize("kind", ["dqn", "ppo", pytest.param("reinforce", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["NextStep", "SameStep"])
 def test_agents_learn_of_rows_that_count(kind, name):
     agent = agents.make(kind, cartpoles(MODES[name], 2))

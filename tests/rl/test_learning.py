@@ -57,7 +57,7 @@ def values_of(kind, agent, params):
     return agent.head.values(agent.network.apply(params, seen)).max(-1)
 
 
-@pytest.mark.parametrize("kind", agents.KINDS)
+@agents.every_kind("rainbow", "ppo", "reinforce")
 def test_the_value_of_a_task_without_end_is_not_cut_by_time(kind):
     """1 / (1 - gamma) = 10; an agent that takes truncation for an end learns 3.571 or less."""
     options = {

@@ -7,8 +7,13 @@ import pytest
 from jaxvision import rl
 from jaxvision.rl.networks import encode
 
+SLOW = pytest.mark.slow
 
-@pytest.mark.parametrize("size", [(84, 84), (40, 40), (37, 52), (43, 36)])
+
+@pytest.mark.parametrize(
+    "size",
+    [(40, 40), (37, 52), *(pytest.param(size, marks=SLOW) for size in ((84, 84), (43, 36)))],
+)
 def test_every_pixel_is_seen(size):
     """A player who does not see the edge does not see his paddle."""
     torso = rl.ConvTorso(hidden_size=16)

@@ -144,7 +144,7 @@ def test_rows_that_are_no_step_do_not_count():
     assert info["episode_length"].ravel().tolist() == [1, 0, 1, 0, 1]
 
 
-@pytest.mark.parametrize("kind", agents.KINDS)
+@agents.every_kind("dqn", "ppo")
 def test_agents_learn_in_environments_of_others(kind):
     agent = agents.make(kind, rl.vectorize(Foreign(), 2))
     _, metrics = agents.run(agent, 2)
