@@ -14,6 +14,7 @@ import script
 
 from jaxvision import metrics, plots, rl, train
 from jaxvision._files import write_json
+from jaxvision.rl import _checks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Settings:
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Hidden layers of networks without convolutions."""
     conv_layers: tuple[tuple[int, int, int], ...] | None = None
-    """Channels, kernel and stride of each convolution; None takes those of DQN for images of 36
+    """The channels, kernel and stride of each convolution; None takes those of DQN for images of 36
     pixels a side or more, and none for smaller ones."""
     conv_hidden_size: int = 512
     """The hidden layer after the convolutions."""
@@ -95,18 +96,20 @@ def check_counts(settings: Any, *names: str) -> None:
 
 def check_positive(settings: Any, *names: str) -> None:
     """Stops a script of which one of these settings is there and not positive."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not value > 0:
-            raise SystemExit(f"{name} must be positive, got {value}")
+    _check_each(_checks.check_positive, settings, names)
 
 
 def check_shares(settings: Any, *names: str) -> None:
-    """Stops a script of which one of these settings is no probability."""
+    """Stops a script of which one of these settings is there and no probability."""
+    _check_each(_checks.check_share, settings, names)
+
+
+def _check_each(check: Callable[[str, Any], None], settings: Any, names: Sequence[str]) -> None:
     for name in names:
         value = getattr(settings, name)
-        if not 0 <= value <= 1:
-            raise SystemExit(f"{name} must be in [0, 1], got {value}")
+        if value is not None:
+            with script.checking():
+                check(name, value)
 
 
 MAY_DIFFER = ("run_dir", "eval_every", "eval_episodes", "checkpoint_every", "figures")

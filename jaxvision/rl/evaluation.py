@@ -138,11 +138,12 @@ def make_eval_fn(
     def evaluate(state: PyTree, batch: Any) -> dict[str, tuple[float, float]]:
         del batch
         returns, lengths = map(np.asarray, run_all(state.params))
-        counted = {"env_steps": state.env_steps} if hasattr(state, "env_steps") else {}
 
         def measured(row: Any) -> dict[str, tuple[float, float]]:
-            counts = {name: (float(count[row]), 1.0) for name, count in counted.items()}
-            return {**summarize(returns[row], lengths[row]), **counts}
+            found = summarize(returns[row], lengths[row])
+            if hasattr(state, "env_steps"):
+                found["env_steps"] = (float(state.env_steps[row]), 1.0)
+            return found
 
         if not isinstance(agent, Seeds):
             return measured(...)

@@ -169,7 +169,7 @@ def test_help_explains_every_field(script: str) -> None:
     blocks = re.split(r"│ -{1,2}(?=\w)", run(script, "--help").stdout)[1:]
     assert len(blocks) >= 3
     for block in blocks:
-        assert re.search(r"[ │\n]{2,}[A-Zs]\w*[ ,]", block), block
+        assert re.search(r" {2,}[A-Zs]\w* ", block), block
 
 
 @pytest.mark.slow

@@ -102,10 +102,12 @@ class GridWorld(Environment):
                 not finite, or `slip` is no probability.
         """
         check_share("slip", slip)
-        _check_kinds(map, terminals or {}, jumps or {})
+        terminals = {"T": 0.0} if terminals is None else terminals
+        jumps = {} if jumps is None else jumps
+        _check_kinds(map, terminals, jumps)
         self.lines = inspect.cleandoc(map).splitlines()
-        self.terminals = dict({"T": 0.0} if terminals is None else terminals)
-        self.jumps = dict(jumps or {})
+        self.terminals = dict(terminals)
+        self.jumps = dict(jumps)
         self.slip = slip
         _check(self.lines, self.terminals, self.jumps)
         bonuses = (*self.terminals.values(), *(bonus for _, bonus in self.jumps.values()))
