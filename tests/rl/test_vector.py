@@ -246,9 +246,7 @@ def test_constants_that_are_no_numbers():
             rl.make("CartPole-v1", gravity=value)
     with pytest.raises(ValueError, match="max_steps_in_episode must be a whole number"):
         rl.make("CartPole-v1", max_steps_in_episode=2.5)
-    with pytest.raises(
-        ValueError, match="a whole number, at least 1, got 0"
-    ):
+    with pytest.raises(ValueError, match="a whole number, at least 1, got 0"):
         rl.make("CartPole-v1", max_steps_in_episode=0)
     with pytest.raises(ValueError, match=r"mass_cart must be positive, got -1\.1"):
         rl.make("CartPole-v1", mass_cart=-1.1)
