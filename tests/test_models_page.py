@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 
 import pytest
+import quick
 
 from jaxvision import models
 
@@ -28,13 +29,7 @@ def test_every_model_has_a_row(make_models):
 QUICK = ("alexnet", "lenet5", "linear_classifier", "resnet18", "shufflenet_v2_x0_5", "vgg11")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
-        for name in models.list_models()
-    ],
-)
+@pytest.mark.parametrize("name", quick.only(models.list_models(), *QUICK))
 def test_rows_are_what_the_registry_says(name, make_models):
     """To be mended by  python docs/make_models.py."""
     assert make_models.row(name) in ROWS

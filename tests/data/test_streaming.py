@@ -9,11 +9,13 @@ import time
 
 import numpy as np
 import pytest
+import quick
 
 from jaxvision import data
 from jaxvision.data.streaming import THREADS
 
 WORKERS = pytest.mark.parametrize("num_workers", [0, 2], ids=["threads", "workers"])
+WORKERS_SLOWLY = pytest.mark.parametrize("num_workers", quick.only([0, 2], 0))
 
 
 def numbers(batches):
@@ -105,7 +107,7 @@ def test_corrupt_image_stops(damaged, num_workers):
     assert multiprocessing.active_children() == []
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_corrupt_images_are_skipped_and_counted(damaged, num_workers):
     # The order is 0 2 4 6 8 10 1 3 5 7 9; 6 and 3 cannot be read.
     dataset = data.load_folder(damaged, in_memory=False, corrupt="skip")
@@ -150,7 +152,7 @@ def test_nothing_but_corrupt_images(damaged):
         next(dataset.batches(4))
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_images_of_different_shapes(numbered, num_workers):
     def grow(example):
         side = 2 + int(example["label"])
@@ -165,7 +167,7 @@ def test_images_of_different_shapes(numbered, num_workers):
         list(batches)
 
 
-@WORKERS
+@WORKERS_SLOWLY
 def test_transform_is_applied(numbered, num_workers):
     offset = 100  # a closure, as notebooks make them, reaches the workers too
 

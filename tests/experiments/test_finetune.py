@@ -74,13 +74,17 @@ def test_what_is_frozen_stays(start: pathlib.Path, tmp_path: pathlib.Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing/here"], "nothing/here"),
+        pytest.param(["nothing/here"], "nothing/here", marks=pytest.mark.slow),
         pytest.param(
             ["START", "--phases", 2, "--trainable", "head"],
             "--phases says what is trainable",
             marks=pytest.mark.slow,
         ),
-        (["START", "--phases", 9], "from 1 to the number of layers, 3, got 9"),
+        pytest.param(
+            ["START", "--phases", 9],
+            "from 1 to the number of layers, 3, got 9",
+            marks=pytest.mark.slow,
+        ),
         (["START", "--frozen", "hiden0"], "did you mean 'hidden0'?"),
         pytest.param(
             ["START", "--layer-decay", 0],

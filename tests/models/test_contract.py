@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from jaxvision import models
 
 NAMES = models.list_models()
-SLOW = pytest.mark.slow
 
 # The smallest of each family, and what takes another path through it. These are computed; of the
 # others, only the shapes are.
@@ -71,22 +71,24 @@ LONG = {
     "se_resnet50",
     "se_resnet50 original",
     "shufflenet_v1_g3",
+    "shufflenet_v2_x0_5",
     "swin_t",
     "vgg11_bn small",
     "wrn_28_2",
     "xception",
     "zfnet",
 }
-CASES = [pytest.param(case, marks=SLOW if case in LONG else []) for case in COMPUTED]
-SHORT_AND_LONG = [
-    pytest.param(name, marks=[] if name in {*COMPUTED} - LONG else SLOW) for name in NAMES
-]
+SHORT = {*COMPUTED} - LONG
+CASES = quick.only(COMPUTED, *SHORT)
+SHORT_AND_LONG = quick.only(NAMES, *SHORT.intersection(NAMES))
+SHORT_STAGES = tuple(rows[:1] for rows in models.create_model("mobilenet_v3_small").rows)
 # What the cases of a name have fewer of, so that they compile faster: fields of the model.
 SMALLER = {
     "convnext_tiny": {"stage_sizes": (1, 1, 1, 1)},
     "densenet121": {"block_sizes": (2, 1, 1, 1)},
     "efficientnet_b0": {"depth_multiplier": 0.25},
     "mixer_b_16": {"num_blocks": 2},
+    "mobilenet_v3_small": {"rows": SHORT_STAGES},
     "se_resnet50": {"stage_sizes": (1, 1, 1, 1)},
     "swin_t": {"stage_sizes": (2, 1, 1, 1)},
     "vit_ti_16": {"num_blocks": 2},

@@ -1,22 +1,27 @@
 import jax
 import jax.numpy as jnp
 import pytest
+import quick
 
 from jaxvision import models
 
 
 @pytest.mark.parametrize(
     ("name", "count", "size"),
-    [
-        ("efficientnet_b0", 5_288_548, 224),
-        ("efficientnet_b1", 7_794_184, 240),
-        ("efficientnet_b2", 9_109_994, 260),
-        ("efficientnet_b3", 12_233_232, 300),
-        ("efficientnet_b4", 19_341_616, 380),
-        pytest.param("efficientnet_b5", 30_389_784, 456, marks=pytest.mark.slow),
-        pytest.param("efficientnet_b6", 43_040_704, 528, marks=pytest.mark.slow),
-        ("efficientnet_b7", 66_347_960, 600),
-    ],
+    quick.only(
+        [
+            ("efficientnet_b0", 5_288_548, 224),
+            ("efficientnet_b1", 7_794_184, 240),
+            ("efficientnet_b2", 9_109_994, 260),
+            ("efficientnet_b3", 12_233_232, 300),
+            ("efficientnet_b4", 19_341_616, 380),
+            ("efficientnet_b5", 30_389_784, 456),
+            ("efficientnet_b6", 43_040_704, 528),
+            ("efficientnet_b7", 66_347_960, 600),
+        ],
+        "efficientnet_b0",
+        "efficientnet_b1",
+    ),
 )
 def test_parameters_and_sizes(name, count, size, count_parameters):
     model = models.create_model(name)

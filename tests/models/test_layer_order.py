@@ -2,18 +2,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
+import quick
 
 from jaxvision import models, train
 
 NAMES = models.list_models()
-# The smallest of each family; the others take a second each.
+# Small ones; the others take a second and more each.
 QUICK = {
     "alexnet",
     "convnext_tiny",
-    "densenet121",
-    "efficientnet_b0",
-    "googlenet",
-    "inception_v3",
     "lenet5",
     "linear_classifier",
     "mlp",
@@ -27,9 +24,7 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in NAMES]
-)
+@pytest.mark.parametrize("name", quick.only(NAMES, *QUICK))
 def test_every_parameter_is_in_one_layer(name):
     """The stem, if there is one, comes first, and the classifiers are the last layer alone."""
     model = models.create_model(name, num_classes=5)

@@ -1,13 +1,14 @@
 import jax
 import jax.numpy as jnp
 import pytest
+import quick
 
 from jaxvision import models
 
 
 @pytest.mark.parametrize(
     ("width_multiplier", "count", "multiply_adds"),
-    [(1.0, 3_504_872, 300), (1.4, 6_108_776, 585)],
+    quick.only([(1.0, 3_504_872, 300), (1.4, 6_108_776, 585)], 1.0),
 )
 def test_parameters_and_table_4(
     width_multiplier, count, multiply_adds, count_parameters, count_multiply_adds
@@ -25,7 +26,8 @@ def test_receptive_field(receptive_field_of):
 
 
 @pytest.mark.parametrize(
-    ("width_multiplier", "count"), [(0.35, 1_677_128), (0.5, 1_968_680), (0.75, 2_636_424)]
+    ("width_multiplier", "count"),
+    quick.only([(0.35, 1_677_128), (0.5, 1_968_680), (0.75, 2_636_424)], 0.5),
 )
 def test_parameters_of_other_widths(width_multiplier, count, count_parameters):
     model = models.create_model("mobilenet_v2", width_multiplier=width_multiplier)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from jaxvision import models
 from jaxvision.models.residual import BasicBlock, Bottleneck
@@ -46,13 +47,17 @@ def test_parameters(name, count, count_parameters):
 
 @pytest.mark.parametrize(
     ("name", "field"),
-    [
-        ("resnet18", 435),
-        ("resnet34", 899),
-        ("resnet50", 427),
-        ("resnet101", 971),
-        ("resnet152", 1451),
-    ],
+    quick.only(
+        [
+            ("resnet18", 435),
+            ("resnet34", 899),
+            ("resnet50", 427),
+            ("resnet101", 971),
+            ("resnet152", 1451),
+        ],
+        "resnet18",
+        "resnet50",
+    ),
 )
 def test_receptive_fields(name, field, receptive_field_of):
     # It tells the stride in the 3x3 convolution from that in the first 1x1; parameters do not.
@@ -230,15 +235,21 @@ def test_other_norms_keep_no_statistics(norm, count_parameters):
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [
-        ("densenet121", 121),
-        ("preact_resnet18", 17),
-        ("resnet18", 17),
-        ("resnet50", 49),
-        ("se_resnet50", 49 + 16),
-        ("wrn_28_2", 25),
-        ("xception", 35),
-    ],
+    quick.only(
+        [
+            ("densenet121", 121),
+            ("preact_resnet18", 17),
+            ("resnet18", 17),
+            ("resnet50", 49),
+            ("se_resnet50", 49 + 16),
+            ("wrn_28_2", 25),
+            ("xception", 35),
+        ],
+        "resnet18",
+        "preact_resnet18",
+        "se_resnet50",
+        "xception",
+    ),
 )
 def test_the_activation_is_the_one_asked_for(name, count):
     model = models.create_model(name, activation="tanh")

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -33,12 +34,7 @@ FORMS = {
     "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "in_loops": True},
     "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "in_loops": True},
 }
-SOME_FORMS = [
-    form
-    if form in ("pointwise", "depthwise", "grouped", "transposed", "in a loop")
-    else pytest.param(form, marks=pytest.mark.slow)
-    for form in FORMS
-]
+SOME_FORMS = quick.only(FORMS, "pointwise", "depthwise", "grouped", "transposed", "in a loop")
 sizes = st.integers(1, 9)
 steps = st.tuples(st.integers(1, 3), st.integers(1, 2))
 
@@ -134,7 +130,7 @@ def check_against_lax(case):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=2, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_results_and_gradients_are_those_of_lax(form, data):
     check_against_lax(data.draw(cases(form)))
@@ -142,7 +138,7 @@ def test_results_and_gradients_are_those_of_lax(form, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(data=st.data())
 def test_many_results_and_gradients_are_those_of_lax(form, data):
     check_against_lax(data.draw(cases(form)))
@@ -163,7 +159,7 @@ def example(form, **changes):
     }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", SOME_FORMS)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
 def test_types(form, dtype):
     with jax.enable_x64(dtype == "float64"):

@@ -5,18 +5,20 @@ import jax
 import numpy as np
 import optax
 import pytest
+import quick
 
 from jaxvision import rl
 
 KINDS = ("dqn", "rainbow", "pqn", "a2c", "ppo", "reinforce")
 
 
-def every_kind(*quick):
+WAYS = ("rainbow", "ppo", "reinforce")
+"""One of those that learn of a memory, of pieces of episodes, and of whole ones."""
+
+
+def every_kind(*names, kinds=KINDS):
     """Parametrizes by `kind`: these among the quick tests, the others among the slow ones."""
-    return pytest.mark.parametrize(
-        "kind",
-        [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
-    )
+    return pytest.mark.parametrize("kind", quick.only(kinds, *names))
 
 
 def make(kind, envs, *, learning_rate=1e-3, sizes=(16,), **options):

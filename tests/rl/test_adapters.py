@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from jaxvision import rl, train
 
@@ -68,7 +69,7 @@ def test_seeds_of_the_key():
     assert not np.array_equal(same, other)
 
 
-@pytest.mark.parametrize("kind", ["dqn", "ppo", pytest.param("reinforce", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", quick.only(["dqn", "ppo", "reinforce"], "dqn"))
 @pytest.mark.parametrize("name", ["NextStep", "SameStep"])
 def test_agents_learn_of_rows_that_count(kind, name):
     agent = agents.make(kind, cartpoles(MODES[name], 2))
@@ -81,7 +82,7 @@ def test_agents_learn_of_rows_that_count(kind, name):
         assert jump.max() < 0.7  # no row leads from the end of an episode to a new beginning
 
 
-@pytest.mark.parametrize("name", ["NextStep", "SameStep"])
+@pytest.mark.parametrize("name", quick.only(["NextStep", "SameStep"], "NextStep"))
 def test_a_run_that_goes_on_begins_new_episodes(tmp_path, name):
     """No row leads from where the checkpoint was to where the environments are."""
 

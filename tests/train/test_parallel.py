@@ -1,5 +1,7 @@
 """One device, eight by jit, eight by pmap, eight with the state cut: the same numbers."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ WAYS = ("jit", "fsdp", "pmap")
 AUGMENT = data.augment.chain(data.augment.random_flip(), data.augment.random_crop(padding=1))
 
 
+@functools.cache
 def run(way: str, *, dtype: type, num_steps: int, dropout: float = 0.0, augment=None):
     state, step = small_net.make(
         axis_name="data" if way == "pmap" else None, dtype=dtype, dropout=dropout, augment=augment
