@@ -88,10 +88,7 @@ class Settings:
 
 def check_counts(settings: Any, *names: str) -> None:
     """Stops a script of which one of these settings is there and below 1."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SystemExit(f"{name} must be at least 1, got {value}")
+    _check_each(_checks.check_count, settings, names)
 
 
 def check_positive(settings: Any, *names: str) -> None:
