@@ -155,7 +155,11 @@ def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
         ("ppo", ["--num-steps", 0], "num_steps must be a whole number, at least 1, got 0"),
         ("ppo", ["--hidden-sizes", 0], "size of a layer must be a whole number of units"),
         ("dqn", ["--epsilon", "nan"], "epsilon must be in [0, 1], got nan"),
-        ("dqn", ["--updates-per-step", 0], "updates_per_step must be a whole number, at least 1, got 0"),
+        (
+            "dqn",
+            ["--updates-per-step", 0],
+            "updates_per_step must be a whole number, at least 1, got 0",
+        ),
         ("reinforce", ["--variance", "--environment", "Pongg"], "did you mean 'Pong'"),
         ("qlearning", ["--frame-stack", 2], "leave frame_stack alone"),
         ("qlearning", ["--map", "none.txt"], "there is no map none.txt"),

@@ -150,7 +150,7 @@ class Filled:
         def calls(module, x):
             return module(x), module.embed(x), [*module.features(x).values()][-1]
 
-        return jax.jit(functools.partial(self.model.apply, method=calls))(
+        return quick.jit(functools.partial(self.model.apply, method=calls))(
             self.variables, self.images
         )
 
@@ -296,7 +296,7 @@ def test_the_three_calls_agree(filled):
 def test_bfloat16_is_near_float32(filled):
     expected = filled.calls[0]
     half = build(filled.case, dtype="bfloat16")
-    logits = jax.jit(half.apply)(filled.variables, filled.images)
+    logits = quick.jit(half.apply)(filled.variables, filled.images)
     assert logits.dtype == jnp.bfloat16
     scale = jnp.abs(expected).max()
     np.testing.assert_allclose(logits.astype(jnp.float32), expected, atol=0.1 * float(scale))
@@ -307,7 +307,7 @@ def test_bfloat16_is_near_float32(filled):
 
 def test_a_batch_without_rows(filled):
     model, images, variables = filled.model, filled.images, filled.variables
-    assert jax.jit(model.apply)(variables, images[:0]).shape == (0, 5)
+    assert quick.jit(model.apply)(variables, images[:0]).shape == (0, 5)
 
 
 def test_an_ensemble_is_a_vmap(filled):
@@ -331,7 +331,7 @@ def test_training_updates_the_statistics_there_are(filled):
         )
         return sum((each**2).sum() for each in (logits, *auxiliary)), updates
 
-    step = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+    step = quick.jit(jax.value_and_grad(loss_fn, has_aux=True))
     # Numbers of many shapes are looked at by NumPy, which compiles nothing for each.
     (_, updates), gradient = jax.device_get(step(variables["params"], jax.random.key(2)))
     assert set(updates) == set(variables) - {"params"}

@@ -6,10 +6,10 @@ import pathlib
 from functools import partial
 from typing import Any
 
-import jax
 import make_torch_zoo as zoo
 import numpy as np
 import pytest
+import quick
 from safetensors.numpy import load_file, save_file
 
 from jaxvision import models
@@ -47,11 +47,13 @@ def test_logits_are_torchs(case: dict, tmp_path: pathlib.Path) -> None:
     large = sum(array.size for array in state.values()) > 29e6
     # What becomes of edges and of other sizes has been told by the small ones of a family.
     for output in case["outputs"][-1:] if large else case["outputs"]:
-        logits = jax.jit(model.apply)(variables, zoo.draw_images(tuple(output["size"])))
+        logits = quick.jit(model.apply)(variables, zoo.draw_images(tuple(output["size"])))
         np.testing.assert_allclose(logits, output["logits"], atol=1e-4)
         if "auxiliary" in output:
             images = zoo.draw_images(tuple(output["size"]))
-            _, auxiliary = jax.jit(partial(model.apply, method="with_auxiliary"))(variables, images)
+            _, auxiliary = quick.jit(partial(model.apply, method="with_auxiliary"))(
+                variables, images
+            )
             np.testing.assert_allclose(auxiliary, output["auxiliary"], atol=1e-4)
 
     models.save_weights(model, variables, tmp_path / "again.safetensors", layout=case["package"])
