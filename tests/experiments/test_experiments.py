@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+import quick
 from PIL import Image
 from scripts import command, run
 from sklearn.datasets import load_digits
@@ -150,21 +151,16 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
     assert "is not the folder of a run" in run("evaluate", tmp_path, code=1).stderr
 
 
+SCRIPTS = (
+    "classify", "evaluate", "predict", "demo", "finetune", "transfer", "multitask",
+    "dqn", "reinforce", "ppo", "qlearning", "play",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "script",
-    [
-        "classify",
-        "predict",
-        "ppo",
-        *(
-            pytest.param(script, marks=pytest.mark.slow)
-            for script in (
-                "evaluate", "demo", "finetune", "transfer", "multitask",
-                "dqn", "reinforce", "qlearning", "play",
-            )
-        ),
-    ],
-)  # fmt: skip
+    quick.only(SCRIPTS, "classify", "predict", "ppo"),
+)
 def test_help_explains_every_field(script: str) -> None:
     blocks = re.split(r"│ -{1,2}(?=\w)", run(script, "--help").stdout)[1:]
     assert len(blocks) >= 3

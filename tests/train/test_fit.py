@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import quick
 import small_net
 from small_net import digits
 
@@ -106,7 +107,7 @@ def run_in_pieces(tmp_path: pathlib.Path, ends: list[int], fuse: int | None, **o
 
 @pytest.mark.parametrize(
     "fuse",
-    [pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow), None],
+    quick.only([1, 4, None], None),
 )
 def test_pieces_equal_the_whole(fuse: int | None, tmp_path: pathlib.Path) -> None:
     """The lines of the log too, whose windows the pieces cut through."""

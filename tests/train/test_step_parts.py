@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import quick
 import small_net
 from bare_step import BATCH, LinearNet, assert_close, assert_equal, distance, make
 
@@ -37,7 +38,7 @@ def weights(kind: str) -> np.ndarray:
     return weight
 
 
-@pytest.mark.parametrize("parts", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("parts", quick.only([2, 4], 4))
 @pytest.mark.parametrize(
     "kind", ["even", "padded", "uneven", "one part is padding", "one row counts"]
 )
