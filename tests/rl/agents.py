@@ -12,13 +12,9 @@ from jaxvision import rl
 KINDS = ("dqn", "rainbow", "pqn", "a2c", "ppo", "reinforce")
 
 
-WAYS = ("rainbow", "ppo", "reinforce")
-"""One of those that learn of a memory, of pieces of episodes, and of whole ones."""
-
-
-def every_kind(*names, kinds=KINDS):
+def every_kind(*names):
     """Parametrizes by `kind`: these among the quick tests, the others among the slow ones."""
-    return pytest.mark.parametrize("kind", quick.only(kinds, *names))
+    return pytest.mark.parametrize("kind", quick.only(KINDS, *names))
 
 
 def make(kind, envs, *, learning_rate=1e-3, sizes=(16,), **options):

@@ -62,7 +62,7 @@ def on_devices(count, step, rule):
     return parallel, state, parallel._compile("one", state).lower(state, None).compile()
 
 
-@agents.every_kind("rainbow", kinds=agents.WAYS)
+@agents.every_kind("rainbow")
 def test_eight_devices_learn_what_one_does(kind):
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 8))
     results = []
@@ -79,7 +79,7 @@ def test_eight_devices_learn_what_one_does(kind):
         np.testing.assert_allclose(a, b, atol=2e-4)
 
 
-@agents.every_kind("ppo", kinds=agents.WAYS)
+@agents.every_kind("ppo")
 def test_seeds_differ_in_everything_that_is_random(kind):
     seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 3)
     state = seeds.init(jax.random.key(0))
@@ -98,7 +98,7 @@ def test_seeds_differ_in_everything_that_is_random(kind):
     assert len(set(losses)) == 3
 
 
-@agents.every_kind("rainbow", kinds=agents.WAYS)
+@agents.every_kind("rainbow")
 def test_a_seed_learns_what_it_would_learn_alone(kind):
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 4))
     seeds = rl.Seeds(agent, 2)
@@ -280,7 +280,7 @@ def test_environments_that_are_no_vector(envs):
         rl.DQN(envs=envs, network=network, optimizer=optax.adam(1e-3))
 
 
-@agents.every_kind("ppo", kinds=agents.WAYS)
+@agents.every_kind("ppo")
 def test_eight_devices_share_the_work(kind):
     """Acting and learning: each computes an eighth of what one would, and little besides."""
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 64), sizes=(256, 256))
@@ -291,7 +291,7 @@ def test_eight_devices_share_the_work(kind):
     assert flops[1] < 0.25 * flops[0]
 
 
-@agents.every_kind("ppo", kinds=agents.WAYS)
+@agents.every_kind("ppo")
 def test_eight_devices_share_the_seeds(kind):
     """And have nothing to say to one another but the metrics, all at once."""
     seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 8)
