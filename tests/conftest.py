@@ -12,6 +12,7 @@ import sys
 
 import jax
 import pytest
+import quick
 from jaxtyping import config
 
 CACHE = pathlib.Path(__file__).parent.parent / ".cache"
@@ -23,9 +24,7 @@ os.environ.setdefault("TFDS_DATA_DIR", str(CACHE / "tensorflow_datasets"))
 
 
 QUICK_COMPILATION = (
-    "--xla_backend_optimization_level=0",
-    "--xla_llvm_disable_expensive_passes=true",
-    "--xla_cpu_use_fusion_emitters=false",
+    *(f"--{name}={str(value).lower()}" for name, value in quick.UNOPTIMIZED.items()),
     "--xla_cpu_parallel_codegen_split_count=1",
 )
 
@@ -55,7 +54,7 @@ gc.set_threshold(100_000, 20, 50)
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_compilation_cache_dir", str(CACHE / "xla"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.fixture

@@ -116,6 +116,7 @@ main(*map(pathlib.Path, sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_at_once(tmp_path):
     names = [tmp_path / "one", tmp_path / "two"]
     processes = [

@@ -157,10 +157,7 @@ SCRIPTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "script",
-    quick.only(SCRIPTS, "classify", "predict", "ppo"),
-)
+@pytest.mark.parametrize("script", quick.only(SCRIPTS, "classify"))
 def test_help_explains_every_field(script: str) -> None:
     blocks = re.split(r"│ -{1,2}(?=\w)", run(script, "--help").stdout)[1:]
     assert len(blocks) >= 3

@@ -67,6 +67,7 @@ LONG = {
     "mixer_b_16",
     "mobilenet_v1",
     "mobilenet_v2",
+    "mobilenet_v3_small",
     "preact_resnet18",
     "se_resnet50",
     "se_resnet50 original",

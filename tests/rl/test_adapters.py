@@ -70,7 +70,7 @@ def test_seeds_of_the_key():
 
 
 @pytest.mark.parametrize("kind", quick.only(["dqn", "ppo", "reinforce"], "dqn"))
-@pytest.mark.parametrize("name", ["NextStep", "SameStep"])
+@pytest.mark.parametrize("name", quick.only(["NextStep", "SameStep"], "NextStep"))
 def test_agents_learn_of_rows_that_count(kind, name):
     agent = agents.make(kind, cartpoles(MODES[name], 2))
     state, metrics = agents.run(agent, 4)

@@ -11,7 +11,7 @@ from tiny_envs import Clock
 from jaxvision import rl, train
 
 
-@agents.every_kind("rainbow", "ppo", "reinforce")
+@agents.every_kind("rainbow", "reinforce")
 def test_a_step_moves_everything_that_should_move(kind):
     envs = rl.vectorize("Catch", 4)
     agent = agents.make(kind, envs)
@@ -32,7 +32,7 @@ def test_a_step_moves_everything_that_should_move(kind):
     assert agent.describe()["task"] == {"rainbow": "dqn"}.get(kind, kind)
 
 
-@agents.every_kind("rainbow", "ppo")
+@agents.every_kind("rainbow")
 def test_runs_that_go_on_are_bit_equal(kind, tmp_path):
     """Environment, memory and key are in the checkpoint."""
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 4))
@@ -98,7 +98,7 @@ def test_seeds_differ_in_everything_that_is_random(kind):
     assert len(set(losses)) == 3
 
 
-@agents.every_kind("rainbow")
+@agents.every_kind()
 def test_a_seed_learns_what_it_would_learn_alone(kind):
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 4))
     seeds = rl.Seeds(agent, 2)
@@ -280,7 +280,7 @@ def test_environments_that_are_no_vector(envs):
         rl.DQN(envs=envs, network=network, optimizer=optax.adam(1e-3))
 
 
-@agents.every_kind("ppo")
+@agents.every_kind()
 def test_eight_devices_share_the_work(kind):
     """Acting and learning: each computes an eighth of what one would, and little besides."""
     agent = agents.make(kind, rl.vectorize("CartPole-v1", 64), sizes=(256, 256))
@@ -291,7 +291,7 @@ def test_eight_devices_share_the_work(kind):
     assert flops[1] < 0.25 * flops[0]
 
 
-@agents.every_kind("ppo")
+@agents.every_kind()
 def test_eight_devices_share_the_seeds(kind):
     """And have nothing to say to one another but the metrics, all at once."""
     seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 8)
