@@ -111,19 +111,19 @@ def test_positions_for_any_size_are_saved_and_loaded(fill, size, tmp_path: pathl
 
 
 def test_names_of_torchvisions_older_files(tmp_path: pathlib.Path):
-    model = models.create_model("vit_b_32", num_classes=2).clone(num_blocks=2)
+    model = models.create_model("vit_b_32", num_classes=2)
     variables = jax.tree.map(
         lambda leaf: np.full(leaf.shape, 0.5, np.float32), shapes_of(model, 224, 224)
     )
     path = tmp_path / "vit.safetensors"
     models.save_weights(model, variables, path)
     state = load_file(path)
-    assert "encoder.layers.encoder_layer_1.mlp.3.bias" in state
+    assert "encoder.layers.encoder_layer_11.mlp.3.bias" in state
     old = {
         name.replace("mlp.0", "mlp.linear_1").replace("mlp.3", "mlp.linear_2"): array
         for name, array in state.items()
     }
-    assert "encoder.layers.encoder_layer_1.mlp.linear_2.bias" in old
+    assert "encoder.layers.encoder_layer_11.mlp.linear_2.bias" in old
     save_file(old, path)
     loaded = models.load_weights(model, path)
     jax.tree.map(np.testing.assert_array_equal, loaded, variables)

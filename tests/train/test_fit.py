@@ -105,10 +105,7 @@ def run_in_pieces(tmp_path: pathlib.Path, ends: list[int], fuse: int | None, **o
     return {"history": measured(result.history), "state": small_net.numbers(result.state)}
 
 
-@pytest.mark.parametrize(
-    "fuse",
-    quick.only([1, 4, None], None),
-)
+@pytest.mark.parametrize("fuse", quick.only([1, 4, None], None))
 def test_pieces_equal_the_whole(fuse: int | None, tmp_path: pathlib.Path) -> None:
     """The lines of the log too, whose windows the pieces cut through."""
     whole = run_in_pieces(tmp_path / "whole", [40], fuse)
