@@ -101,7 +101,7 @@ def test_the_folder_is_enough(trained, tmp_path: pathlib.Path) -> None:
         "import sys, jax, numpy as np\n"
         "from jaxvision import train\n"
         "_, model, variables = train.restore_for_evaluation(sys.argv[1])\n"
-        "logits = model.apply(variables, np.load(sys.argv[2]))\n"
+        "logits = jax.jit(model.apply)(variables, np.load(sys.argv[2]))\n"
         "np.savez(sys.argv[3], logits, *jax.tree.leaves(variables))\n"
     )
     arguments = [tmp_path / "moved", tmp_path / "images.npy", tmp_path / "out.npz"]
@@ -119,7 +119,7 @@ def test_the_folder_is_enough(trained, tmp_path: pathlib.Path) -> None:
     for leaf, other in zip(leaves, jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(leaf, other)
     model = models.create_model("cifar_resnet20", num_classes=10, in_channels=1)
-    np.testing.assert_allclose(logits, model.apply(expected, IMAGES), atol=1e-5)
+    np.testing.assert_allclose(logits, jax.jit(model.apply)(expected, IMAGES), atol=1e-5)
 
 
 def test_damaged_checkpoints_are_passed_over(trained, tmp_path: pathlib.Path) -> None:
