@@ -300,12 +300,17 @@ def _spread_taps(kernel: Array, dilation: tuple[int, ...]) -> Array:
 
 
 def _join_groups(kernel: Array, groups: int, joined: int) -> Array:
-    """One kernel per block of groups, (block, rows, columns, channels, features of a block)."""
+    """One kernel per block of groups, (block, rows, columns, channels, features of a block).
+
+    The product has five axes, and so has its gradient's sum: jaxlib 0.10 writes beside its memory
+    where a product of seven axes is summed and one of them is 1 long, on some CPUs.
+    """
     rows, columns, channels, features = kernel.shape
-    shape = (rows, columns, channels, groups // joined, joined, features // groups)
-    apart = kernel.reshape(shape).transpose(3, 0, 1, 4, 2, 5)[..., None, :]
+    blocks, width = groups // joined, features // groups
+    apart = kernel.reshape(rows, columns, channels, blocks, joined, width)
+    apart = apart.transpose(3, 0, 1, 4, 2, 5).reshape(-1, joined, channels, 1, width)
     mine = jnp.eye(joined, dtype=kernel.dtype)[:, None, :, None]
-    return (apart * mine).reshape(-1, rows, columns, joined * channels, joined * shape[-1])
+    return (apart * mine).reshape(blocks, rows, columns, joined * channels, joined * width)
 
 
 def _dot(x: Array, matrix: Array, window: Window) -> Array:
