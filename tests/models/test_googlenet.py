@@ -74,7 +74,7 @@ def test_auxiliary_heads_are_made_and_asked_for_only():
 def test_weights_of_auxiliary_heads_may_be_left_out_or_made_anew(tmp_path):
     model = models.create_model("googlenet", num_classes=10)
     shapes = jax.eval_shape(model.init, KEY, IMAGES)
-    variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 2.0), shapes)
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 2.0, leaf.dtype), shapes)
     path = tmp_path / "googlenet.safetensors"
     models.save_weights(model, variables, path)
 

@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxvision import models
@@ -46,7 +47,7 @@ def test_weights_of_the_auxiliary_head_may_be_left_out(tmp_path):
     options = {"num_classes": 2, "pooled_widths": (32,), "narrow_widths": (128,)}
     model = models.create_model("inception_v3", **options)
     shapes = jax.eval_shape(model.init, KEY, IMAGES)
-    variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
+    variables = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
     models.save_weights(model, variables, tmp_path / "inception_v3.safetensors")
     without = models.create_model("inception_v3", auxiliary_heads=False, **options)
     with pytest.warns(UserWarning, match="the auxiliary heads are left out"):

@@ -53,6 +53,16 @@ def run(agent, steps, seed=0):
     return state, {name: total / max(count, 1) for name, (total, count) in sums.items()}
 
 
+def sample(agent, memory, batch_size, seed=0):
+    """Rows of an agent's memory."""
+
+    @jax.jit
+    def draw(memory, key):
+        return agent.replay.sample(agent._stream, memory, key, batch_size, 0)[0]
+
+    return jax.device_get(draw(memory, jax.random.key(seed)))
+
+
 def numbers(state):
     """The leaves of a state as plain arrays."""
     return [

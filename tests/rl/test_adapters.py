@@ -76,8 +76,8 @@ def test_agents_learn_of_rows_that_count(kind, name):
     state, metrics = agents.run(agent, 4)
     assert all(np.isfinite(value) for value in metrics.values())
     if kind == "dqn":
-        rows, _ = agent.replay.sample(agent._stream, state.replay, jax.random.key(0), 500, 0)
-        counts = np.asarray(rows.weights) > 0
+        rows = agents.sample(agent, state.replay, 500)
+        counts = rows.weights > 0
         jump = np.abs(rows.observations - rows.next_observations).max(1)[counts]
         assert jump.max() < 0.7  # no row leads from the end of an episode to a new beginning
 
@@ -94,11 +94,11 @@ def test_a_run_that_goes_on_begins_new_episodes(tmp_path, name):
     fit(2)
     agent, result = fit(4)
     assert result.step == 4
-    rows, _ = agent.replay.sample(agent._stream, result.state.replay, jax.random.key(0), 500, 0)
-    counts = np.asarray(rows.weights) > 0
-    moved = np.asarray(rows.next_observations)[:, 0] - np.asarray(rows.observations)[:, 0]
+    rows = agents.sample(agent, result.state.replay, 500)
+    counts = rows.weights > 0
+    moved = rows.next_observations[:, 0] - rows.observations[:, 0]
     # The cart goes by its velocity: a jump to another episode would not.
-    expected = 0.02 * np.asarray(rows.observations)[:, 1]
+    expected = 0.02 * rows.observations[:, 1]
     np.testing.assert_allclose(moved[counts], expected[counts], atol=1e-6)
 
 

@@ -16,9 +16,9 @@ def test_every_pixel_is_seen(height, width):
     """A player who does not see the edge does not see his paddle."""
     torso = rl.ConvTorso(hidden_size=16)
     images = jax.random.uniform(jax.random.key(0), (1, height, width, 2))
-    variables = torso.init(jax.random.key(1), images)
-    gradient = jax.grad(lambda x: jnp.sum(torso.apply(variables, x) ** 2))(images)
-    assert (jnp.abs(gradient).sum((0, 3)) > 0).all()
+    variables = jax.jit(torso.init)(jax.random.key(1), images)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(torso.apply(variables, x) ** 2)))(images)
+    assert (np.abs(gradient).sum((0, 3)) > 0).all()
 
 
 def test_the_network_of_dqn_has_its_parameters():

@@ -36,9 +36,15 @@ class Interrupted:
 def rollout_of(agent, num_steps=4):
     """A rollout from the beginning, and the rows that are learned from it, (time, envs)."""
     state = agent.init(jax.random.key(0))
-    act = functools.partial(agent._behave, state)
-    position, rollout, _ = collect(agent._envs, act, state.position, jax.random.key(1), num_steps)
-    rows = agent._rows(state.params, rollout, position)
+
+    @jax.jit
+    def play(state):
+        act = functools.partial(agent._behave, state)
+        key = jax.random.key(1)
+        position, rollout, _ = collect(agent._envs, act, state.position, key, num_steps)
+        return rollout, agent._rows(state.params, rollout, position)
+
+    rollout, rows = play(state)
     shaped = jax.tree.map(
         lambda leaf: np.asarray(leaf).reshape(2, num_steps, *leaf.shape[1:]).swapaxes(0, 1), rows
     )
@@ -50,12 +56,13 @@ def test_rows_that_are_no_step_weigh_nothing_and_nothing_is_summed_across_them(k
     agent = agents.make(kind, Interrupted(), num_steps=4)
     state, _, rows = rollout_of(agent)
     np.testing.assert_array_equal(rows.weights[:, 0], [1, 0, 1, 1])
-    seen = jnp.array([[1.0]])
+    seen = np.float32([[1.0]])
     if kind == "pqn":
-        follows = agent._scores(state.params, seen).max()
+        follows = jax.jit(agent._scores)(state.params, seen).max()
         np.testing.assert_allclose(rows.rewards[0, 0], 0.9 * follows, rtol=1e-5)
     else:
-        follows = agent.network.apply(state.params, seen, method="values")[0]
+        values = jax.jit(functools.partial(agent.network.apply, method="values"))
+        (follows,) = values(state.params, seen)
         np.testing.assert_allclose(rows.targets[0, 0], 0.9 * follows, rtol=1e-5)
 
 
@@ -70,7 +77,8 @@ def test_pqn_learns_lambda_returns():
     agent = agents.make("pqn", rl.vectorize("Catch", 2), num_steps=3, lambda_=0.6, minibatches=1)
     state, rollout, rows = rollout_of(agent, 3)
     assert not rollout.terminated.any()
-    following = [agent._scores(state.params, seen).max(-1) for seen in rollout.final_observations]
+    scores = jax.jit(agent._scores)
+    following = [np.max(scores(state.params, seen), -1) for seen in rollout.final_observations]
     expected = following[2]
     for time in (2, 1, 0):
         mixed = 0.6 * expected + 0.4 * following[time]
@@ -98,20 +106,20 @@ def test_double_q_learning_draws_apart_who_chooses_and_who_values(double):
     envs = rl.vectorize("GridWorld", 1, map="S..T")
     agent = agents.make("dqn", envs, sizes=(), double=double)
     # Values of four actions in every cell, which the two networks put in another order.
-    ours, theirs = jnp.array([1.0, 2.0, 3.0, 4.0]), jnp.array([8.0, 7.0, 6.0, 5.0])
+    ours, theirs = np.float32([1.0, 2.0, 3.0, 4.0]), np.float32([8.0, 7.0, 6.0, 5.0])
     params, target = (
-        {"params": {"Dense_0": {"kernel": jnp.zeros((4, 4)), "bias": values}}}
+        {"params": {"Dense_0": {"kernel": np.zeros((4, 4), np.float32), "bias": values}}}
         for values in (ours, theirs)
     )
     rows = Transitions(
-        observations=jnp.array([0, 1]),
-        actions=jnp.array([1, 2]),
-        rewards=jnp.array([0.5, -1.0]),
-        discounts=jnp.array([0.9, 0.0]),
-        next_observations=jnp.array([1, 2]),
-        weights=jnp.ones(2),
+        observations=np.int32([0, 1]),
+        actions=np.int32([1, 2]),
+        rewards=np.float32([0.5, -1.0]),
+        discounts=np.float32([0.9, 0.0]),
+        next_observations=np.int32([1, 2]),
+        weights=np.ones(2, np.float32),
     )
-    loss, errors = agent._loss(params, target, rows)
+    loss, errors = jax.jit(agent._loss)(params, target, rows)
     sizes = np.abs(np.array([0.5 + 0.9 * (5.0 if double else 8.0) - 2.0, -1.0 - 3.0]))
     np.testing.assert_allclose(errors, sizes, rtol=1e-6)
     np.testing.assert_allclose(loss, np.mean(sizes - 0.5), rtol=1e-6)  # of Huber
@@ -121,13 +129,18 @@ def test_weights_of_a_prioritized_memory_make_steps_smaller():
     """Schaul et al., algorithm 1: the mean of w times the loss, with w at most 1."""
     agent = agents.make("dqn", rl.vectorize("GridWorld", 1, map="S..T"), sizes=())
     params = agent.init(jax.random.key(0)).params
-    row = Transitions(*(jnp.zeros(4, dtype) for dtype in ("int32", "int32", *["float32"] * 2)),
-                      jnp.zeros(4, jnp.int32), jnp.ones(4))  # fmt: skip
-    row = row.replace(rewards=jnp.array([1.0, 2.0, 3.0, 4.0]))
-    each = [agent._loss(params, params, jax.tree.map(lambda x, i=i: x[i : i + 1], row))[0]
-            for i in range(4)]  # fmt: skip
-    weights = jnp.array([1.0, 0.5, 0.25, 0.0])
-    loss, _ = agent._loss(params, params, row.replace(weights=weights))
+    nothing = np.zeros(4, np.int32)
+    row = Transitions(
+        observations=nothing,
+        actions=nothing,
+        rewards=np.float32([1.0, 2.0, 3.0, 4.0]),
+        discounts=np.zeros(4, np.float32),
+        next_observations=nothing,
+        weights=np.ones(4, np.float32),
+    )
+    loss_of = jax.jit(lambda row: agent._loss(params, params, row)[0])
+    each = [loss_of(jax.tree.map(lambda x, i=i: x[i : i + 1], row)) for i in range(4)]
+    loss = loss_of(row.replace(weights=np.float32([1.0, 0.5, 0.25, 0.0])))
     expected = (each[0] + each[1] / 2 + each[2] / 4) / 3  # the last is no transition
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
@@ -135,7 +148,7 @@ def test_weights_of_a_prioritized_memory_make_steps_smaller():
 def test_transitions_go_over_n_steps():
     agent = agents.make("dqn", rl.vectorize("CartPole-v1", 2), n_step=3)
     state = agent.init(jax.random.key(0))
-    rows, _ = agent.replay.sample(agent._stream, state.replay, jax.random.key(1), 64, 0)
+    rows = agents.sample(agent, state.replay, 64, seed=1)
     found = {f"{reward:.2f}" for reward in rows.rewards[rows.weights > 0]}
     assert {"2.71"} <= found <= {"1.00", "1.90", "2.71"}
 
@@ -196,23 +209,26 @@ def test_the_mean_of_all_gradients_is_that_of_the_expected_return(baseline):
     """Every action once, weighed by its probability: exact, whatever the baseline."""
     agent = agents.make("reinforce", rl.vectorize(Bandit(), 3), max_steps=1, baseline=baseline)
     state = agent.init(jax.random.key(1))
-    episodes = agent.play(state.params, state.position, jax.random.key(0))
-    actions, rewards = jnp.arange(3)[None], jnp.asarray(Bandit.rewards)[None]
-    episodes = episodes.replace(actions=actions, rewards=rewards)
-    advantages, to_go = agent.advantages(state.params, episodes, jnp.float32(1.5))
+    rewards = jnp.asarray(Bandit.rewards)
 
     def probabilities(params):
         logits = agent.network.apply(params, jnp.zeros(1, jnp.int32), method="policy")
         return jax.nn.softmax(logits[0])
 
-    exact = jax.grad(lambda params: probabilities(params) @ rewards[0])(state.params)
-    exact, as_tree = ravel_pytree(exact)
-    each = agent.gradients(state.params, episodes, advantages)
-    np.testing.assert_allclose(probabilities(state.params) @ each, exact, atol=1e-6)
+    @jax.jit
+    def gradients(params, position):
+        episodes = agent.play(params, position, jax.random.key(0))
+        episodes = episodes.replace(actions=jnp.arange(3)[None], rewards=rewards[None])
+        advantages, to_go = agent.advantages(params, episodes, jnp.float32(1.5))
+        each = agent.gradients(params, episodes, advantages)
+        exact, as_tree = ravel_pytree(jax.grad(lambda p: probabilities(p) @ rewards)(params))
+        descended = jax.grad(lambda p: agent._loss(p, episodes, advantages, to_go)[0])(params)
+        return probabilities(params) @ each, exact, as_tree(each.mean(0)), descended
+
+    expected, exact, mean, descended = gradients(state.params, state.position)
+    np.testing.assert_allclose(expected, exact, atol=1e-6)
     # What an update descends is their mean.
-    descended = jax.grad(lambda params: agent._loss(params, episodes, advantages, to_go)[0])
-    by_loss = descended(state.params)["params"]["policy_head"]["bias"]
-    mean = as_tree(each.mean(0))["params"]["policy_head"]["bias"]
+    mean, by_loss = (tree["params"]["policy_head"]["bias"] for tree in (mean, descended))
     np.testing.assert_allclose(-by_loss, mean, atol=1e-6)
 
 
@@ -232,19 +248,24 @@ def test_the_constant_baseline_is_what_returns_were():
 
 def actor_critic_rows(agent, params, **changes):
     """Two rows of Catch with the present policy's probabilities and values."""
-    seen, _ = agent.envs.reset(jax.random.key(3))
-    logits, values = agent.network.apply(params, seen)
     actions = jnp.array([0, 2])
-    rows = Rows(
-        observations=seen,
-        actions=actions,
-        log_probabilities=jax.nn.log_softmax(logits)[jnp.arange(2), actions],
-        values=values,
-        advantages=jnp.array([1.0, -1.0]),
-        targets=values,
-        weights=jnp.ones(2),
-    )
-    return rows.replace(**{name: change(rows) for name, change in changes.items()})
+
+    @jax.jit
+    def rows_of(params):
+        seen, _ = agent.envs.reset(jax.random.key(3))
+        logits, values = agent.network.apply(params, seen)
+        rows = Rows(
+            observations=seen,
+            actions=actions,
+            log_probabilities=jax.nn.log_softmax(logits)[jnp.arange(2), actions],
+            values=values,
+            advantages=jnp.array([1.0, -1.0]),
+            targets=values,
+            weights=jnp.ones(2),
+        )
+        return rows.replace(**{name: change(rows) for name, change in changes.items()})
+
+    return rows_of(params)
 
 
 def test_ppo_clips_the_policy_and_if_told_the_critic():
@@ -260,13 +281,13 @@ def test_ppo_clips_the_policy_and_if_told_the_critic():
         values=lambda rows: rows.values - 0.5,
         targets=lambda rows: rows.values + 3.0,
     )
-    loss = lambda agent: agent._loss(params, rows)[1]  # noqa: E731
+    loss = lambda agent: jax.jit(agent._loss)(params, rows)[1]  # noqa: E731
     # min(2, 1.2) for the good one, and for the bad one 2, which is worse than 1.2.
-    np.testing.assert_allclose(loss(agent)["policy_loss"][0], -(1.2 - 2.0) / 2, rtol=1e-5)
-    np.testing.assert_allclose(loss(agent)["value_loss"][0], 3.0**2 / 2, rtol=1e-5)
-    clipped = agents.make("ppo", envs, **options, value_clip=0.1)
-    np.testing.assert_allclose(loss(clipped)["value_loss"][0], 3.4**2 / 2, rtol=1e-5)
-    both = loss(clipped)
+    free = loss(agent)
+    np.testing.assert_allclose(free["policy_loss"][0], -(1.2 - 2.0) / 2, rtol=1e-5)
+    np.testing.assert_allclose(free["value_loss"][0], 3.0**2 / 2, rtol=1e-5)
+    both = loss(agents.make("ppo", envs, **options, value_clip=0.1))
+    np.testing.assert_allclose(both["value_loss"][0], 3.4**2 / 2, rtol=1e-5)
     total = both["policy_loss"][0] + 0.5 * both["value_loss"][0]
     np.testing.assert_allclose(both["loss"][0], total, rtol=1e-6)
 

@@ -36,7 +36,7 @@ def start(model, batch, optimizer=None):
 
 
 def evaluate(loss_fn, params, batch):
-    (loss, (_, measured)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+    (loss, (_, measured)), gradient = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(
         params, {}, batch, jax.random.key(0)
     )
     return float(loss), metrics.compute(measured), gradient
@@ -67,7 +67,8 @@ def test_fixed_weights_add_the_losses_of_single_tasks(weights):
         place = losses.weighted_mean(squares.mean(axis=1), jnp.asarray(batch["weight"]))
         return weights[0] * kind + weights[1] * place, (kind, place, seen["accuracy"])
 
-    (expected, parts), expected_gradient = jax.value_and_grad(both, has_aux=True)(state.params)
+    both = jax.jit(jax.value_and_grad(both, has_aux=True))
+    (expected, parts), expected_gradient = both(state.params)
     assert loss == pytest.approx(float(expected), rel=1e-6)
     assert measured["kind_loss"] == pytest.approx(float(parts[0]), rel=1e-6)
     assert measured["place_loss"] == pytest.approx(float(parts[1]), rel=1e-6)
@@ -114,7 +115,7 @@ def test_rows_without_a_target_add_nothing(learned_weights):
     loss_fn = multitask.make_loss_fn(model, tasks)
     loss, measured, gradient = evaluate(loss_fn, params, batch)
 
-    outputs = model.apply({"params": params}, batch["image"])
+    outputs = jax.device_get(jax.jit(model.apply)({"params": params}, batch["image"]))
     weight = batch["weight"]
     by_hand = 0.0
     for row in range(16):
@@ -175,10 +176,13 @@ def test_a_run_is_restored_and_evaluates_alike(tmp_path):
     settings, again, variables = train.restore_for_evaluation(tmp_path / "run")
     assert again == model
     assert settings["step"]["tasks"]["place"]["kind"] == "regression"
-    outputs, log_variances = again.apply(
-        variables, (batch["image"] - 0.5) / 2.0, method="with_log_variances"
-    )
-    loss, _ = loss_fn.measure(outputs, log_variances, batch)
+
+    @jax.jit
+    def measure(variables, images):
+        given = again.apply(variables, (images - 0.5) / 2.0, method="with_log_variances")
+        return loss_fn.measure(*given, batch)[0]
+
+    loss = measure(variables, batch["image"])
     assert float(loss) == pytest.approx(result.metrics["loss"], rel=1e-5)
 
 

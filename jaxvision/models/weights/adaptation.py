@@ -176,8 +176,14 @@ def variable_shapes(model: Model, images: jax.Array) -> PyTree:
 
 def as_tree(shapes: PyTree, leaves: Mapping[str, Leaf]) -> PyTree:
     """Leaves by path as a tree of JAX arrays."""
+
+    def convert(leaf: Leaf) -> jax.Array:
+        # jnp.asarray would compile a program for every shape, and device_put may keep what it is
+        # given, hence the copy.
+        return leaf if isinstance(leaf, jax.Array) else jax.device_put(np.array(leaf))
+
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: jnp.asarray(leaves[path_name(path)]), shapes
+        lambda path, _: convert(leaves[path_name(path)]), shapes
     )
 
 

@@ -29,8 +29,13 @@ def record(envs, replay, num_steps, *, num_frames=1, n_step=1, discount=0.9, see
         The stream, the replay's state, and a log of steps for each environment.
     """
     stream = replay.stream(envs, num_frames=num_frames, n_step=n_step, discount=discount)
-    observations, state = envs.reset(jax.random.key(seed))
-    memory = replay.init(stream, observations)
+
+    @jax.jit
+    def begin(key):
+        observations, state = envs.reset(key)
+        return observations, state, replay.init(stream, observations)
+
+    observations, state, memory = begin(jax.random.key(seed))
     rng = np.random.default_rng(seed)
     log = [[] for _ in range(envs.num_envs)]
 
@@ -49,7 +54,7 @@ def record(envs, replay, num_steps, *, num_frames=1, n_step=1, discount=0.9, see
         bonus = rng.normal(size=envs.num_envs).astype(np.float32)
         before = np.asarray(observations)
         observations, state, memory, *happened = step(
-            state, memory, jax.random.key(1_000 + index), jnp.asarray(actions), jnp.asarray(bonus)
+            state, memory, jax.random.key(1_000 + index), actions, bonus
         )
         rewards, terminated, over, final = map(np.asarray, happened)
         for env, steps in enumerate(log):
@@ -75,7 +80,18 @@ def expected(steps, start, *, n_step=1, discount=0.9):
 
 def all_places(stream):
     envs, slots = np.meshgrid(np.arange(stream.num_envs), np.arange(stream.slots), indexing="ij")
-    return jnp.asarray(envs.ravel()), jnp.asarray(slots.ravel())
+    return jax.device_put((envs.ravel(), slots.ravel()))
+
+
+def read_all(stream, memory):
+    """What begins at every place."""
+    return jax.jit(stream.read)(memory, *all_places(stream))
+
+
+def sample(replay, stream, memory, batch_size, step=0, seed=0):
+    """Transitions and their places."""
+    draw = jax.jit(lambda key: replay.sample(stream, memory, key, batch_size, step))
+    return draw(jax.random.key(seed))
 
 
 def as_rows(transitions):

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from recorded import all_places, as_row, as_rows, clocks, expected, frames, record
+from recorded import as_row, as_rows, clocks, expected, frames, read_all, record
 
 from jaxvision import rl
 from jaxvision.rl.replay.stream import Step
@@ -23,7 +23,7 @@ def close(ours, theirs):
 def test_every_transition_is_what_happened(n_step, num_steps):
     """All slots, before and after the ring is full, against a log in plain Python."""
     stream, memory, log = record(clocks(), rl.UniformReplay(60), num_steps, n_step=n_step)
-    rows = as_rows(jax.jit(stream.read)(memory, *all_places(stream)))
+    rows = as_rows(read_all(stream, memory))
     there = []
     for env, steps in enumerate(log):
         # A ring holds as many of the last steps as fit, with a slot for each end of an episode.
@@ -43,7 +43,7 @@ def test_stacked_frames_are_those_that_the_agent_saw(num_steps, n_step, replay):
     memory = getattr(memory, "stream", memory)
     assert memory.observations.dtype == jnp.uint8
     assert memory.observations.shape == (2, stream.slots, 1, 1, 1)  # no frame twice
-    rows = as_rows(jax.jit(stream.read)(memory, *all_places(stream)))
+    rows = as_rows(read_all(stream, memory))
     seen = [
         as_row(*expected(steps, at, n_step=n_step)) for steps in log for at in range(len(steps))
     ]
@@ -55,7 +55,7 @@ def test_stacked_frames_are_those_that_the_agent_saw(num_steps, n_step, replay):
 
 def test_no_transition_leads_into_another_episode():
     stream, memory, _ = record(clocks(limit=2), rl.UniformReplay(90), 60, n_step=5)
-    rows = jax.jit(stream.read)(memory, *all_places(stream))
+    rows = read_all(stream, memory)
     counts = rows.weights > 0
     same = rows.observations[:, 0] == rows.next_observations[:, 0]  # the episode's number
     assert counts.sum() > 40
@@ -64,7 +64,7 @@ def test_no_transition_leads_into_another_episode():
 
 def test_a_truncated_step_bootstraps_and_a_terminated_one_does_not():
     stream, memory, log = record(clocks(num_envs=1, limit=3), rl.UniformReplay(200), 80)
-    rows = jax.jit(stream.read)(memory, *all_places(stream))
+    rows = read_all(stream, memory)
     ends = {int(step.terminated): set() for step in log[0]}
     for row in as_rows(rows):
         ends[int(row[1] == 1)].add(row[3])  # action 1 terminates
@@ -89,7 +89,7 @@ def test_a_full_memory_of_short_episodes_is_what_its_rows_need(name):
     options = {"learning_starts": 6_000, "exploration": 1.0}
     agent = agents.make("dqn", envs, replay=rl.UniformReplay(2_000), **options)
     memory = agent.init(jax.random.key(0)).replay
-    rows = int(agent._stream.read(memory, *all_places(agent._stream)).weights.sum())
+    rows = int(read_all(agent._stream, memory).weights.sum())
     ends = int(memory.gaps.sum())
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(memory))
     space = envs.observation_space

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from recorded import all_places, as_rows, clocks, record
+from recorded import as_rows, clocks, read_all, record, sample
 
 from jaxvision import rl
 
@@ -12,7 +12,7 @@ from jaxvision import rl
 def test_every_transition_is_drawn_as_often():
     replay = rl.UniformReplay(40)
     stream, memory, _ = record(clocks(), replay, 30)
-    there = as_rows(stream.read(memory, *all_places(stream)))
+    there = as_rows(read_all(stream, memory))
     rows, places = jax.jit(lambda key: replay.sample(stream, memory, key, 20_000, 0))(
         jax.random.key(0)
     )
@@ -29,7 +29,7 @@ def test_every_transition_is_drawn_as_often():
 def test_updates_change_nothing():
     replay = rl.UniformReplay(10)
     stream, memory, _ = record(clocks(), replay, 3)
-    _, places = replay.sample(stream, memory, jax.random.key(0), 4, 0)
+    _, places = sample(replay, stream, memory, 4)
     after = replay.update(stream, memory, places, jnp.ones(4))
     assert jax.tree.leaves(after)[0] is jax.tree.leaves(memory)[0]
 
@@ -45,7 +45,7 @@ def test_a_memory_for_nothing(replay):
 @pytest.mark.parametrize("replay", [rl.UniformReplay(1), rl.PrioritizedReplay(1)])
 def test_the_smallest_memory(replay):
     stream, memory, log = record(clocks(num_envs=1), replay, 25)
-    rows, _ = jax.jit(lambda key: replay.sample(stream, memory, key, 50, 0))(jax.random.key(0))
+    rows, _ = sample(replay, stream, memory, 50)
     assert (rows.weights > 0).any()
     rewards = {round(float(step.reward), 4) for step in log[0][-3:]}
     drawn = {round(float(reward), 4) for reward in rows.rewards[rows.weights > 0]}
