@@ -221,7 +221,7 @@ def lenet5(
     the IEEE 86(11), 1998, section II.B and Table I.
 
     >>> model = lenet5(original=True)
-    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
     >>> sum(p.size for p in jax.tree.leaves(variables))
     60850
     """

@@ -59,7 +59,8 @@ class ConvTorso(nn.Module):
     2015.
 
     >>> torso = ConvTorso(((16, 8, 4), (32, 4, 2)), 128)
-    >>> torso.init_with_output(jax.random.key(0), jnp.ones((2, 40, 40, 4)))[0].shape
+    >>> start = jax.jit(torso.init_with_output)
+    >>> start(jax.random.key(0), jnp.ones((2, 40, 40, 4)))[0].shape
     (2, 128)
     """
 

@@ -50,8 +50,8 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
 
     >>> from jaxvision import rl
     >>> envs = rl.FrameStack(rl.vectorize("Pong", 2), 4)
-    >>> _, state = envs.reset(jax.random.key(0))
-    >>> render(envs, state).shape
+    >>> _, state = jax.jit(envs.reset)(jax.random.key(0))
+    >>> jax.jit(render, static_argnums=0)(envs, state).shape
     (2, 220, 200, 3)
     """
     if isinstance(envs, Wrapper):

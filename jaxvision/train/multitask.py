@@ -185,7 +185,7 @@ def make_loss_fn(
     >>> loss_fn = make_loss_fn(model, tasks)
     >>> batch = {"image": jnp.zeros((2, 32, 32, 1)), "label": jnp.array([3, 1]),
     ...          "slant": jnp.array([0.1, -0.2])}
-    >>> variables = model.init(jax.random.key(0), batch["image"])
+    >>> variables = jax.jit(model.init)(jax.random.key(0), batch["image"])
     >>> loss, (_, measured) = loss_fn(variables["params"], {}, batch, jax.random.key(0))
     >>> sorted(measured)
     ['digit_accuracy', 'digit_loss', 'loss', 'slant_absolute_error', 'slant_loss']

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from scripts import command, run
+from scripts import command, run, run_here
 
 from jaxvision import train
 
@@ -38,11 +38,12 @@ def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     done = run("play", folder / "seed1")
     assert "Catch: return 1 in 9 steps" in done.stdout
     assert {"episode.gif", "episode.png"} <= {path.name for path in (folder / "seed1").iterdir()}
-    assert "it holds seed0, seed1: name one of these" in run("play", folder, code=1).stderr
+    assert "it holds seed0, seed1: name one of these" in run_here("play", folder, code=1).stderr
     done = run("play", folder / "seed1", "--max-steps", 3)
     assert "Catch: return 0 in 3 steps, where it was cut by --max-steps" in done.stdout
-    assert "strip must be positive" in run("play", folder / "seed1", "--strip", 0, code=1).stderr
-    assert "holds one seed" in run("play", folder / "seed1", "--seed", 0, code=1).stderr
+    wrong = run_here("play", folder / "seed1", "--strip", 0, code=1)
+    assert "strip must be positive" in wrong.stderr
+    assert "holds one seed" in run_here("play", folder / "seed1", "--seed", 0, code=1).stderr
 
 
 def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) -> None:
@@ -65,8 +66,9 @@ def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) ->
     assert min(json.loads((tmp_path / "summary.json").read_text())["returns"]) > 0.9
     folder = tmp_path / "together"
     assert "Catch: return 1 in 9 steps" in run("play", folder, "--seed", 4).stdout
-    assert "choose with --seed one of 3, 4" in run("play", folder, code=1).stderr
-    assert "has no seed 5; it has 3, 4" in run("play", folder, "--seed", 5, code=1).stderr
+    assert "choose with --seed one of 3, 4" in run_here("play", folder, code=1).stderr
+    wrong = run_here("play", folder, "--seed", 5, code=1)
+    assert "has no seed 5; it has 3, 4" in wrong.stderr
 
 
 def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
@@ -166,5 +168,6 @@ def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
     ],
 )
 def test_wrong_settings(script, options, message, tmp_path):
-    assert message in run(script, "--run-dir", tmp_path / "run", *options, code=1).stderr
+    wrong = run_here(script, "--run-dir", tmp_path / "run", *options, code=1)
+    assert message in wrong.stderr
     assert not (tmp_path / "run").exists()

@@ -14,7 +14,7 @@ import optax
 import pytest
 import quick
 from PIL import Image
-from scripts import command, run
+from scripts import command, run, run_here
 from sklearn.datasets import load_digits
 
 from jaxvision import data, models, train
@@ -26,6 +26,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("runs")
     for model in ("linear_classifier", "mlp"):
         options = ["--model", model, "--image-size", "None", "--num-steps", 150]
+        options += ["--figures" if model == "mlp" else "--no-figures"]
         done = run("classify", "--run-dir", folder / model, *options, "--warmup-steps", 5)
         assert done.stderr == ""
         assert re.fullmatch(r".*: test accuracy 0\.\d+, test loss \d\.\d+\n", done.stdout)
@@ -135,20 +136,21 @@ def test_continues_and_refuses_other_settings(runs: pathlib.Path) -> None:
     ],
 )
 def test_wrong_flags_suggest_right_ones(script: str, arguments: list, message: str) -> None:
-    assert message in run(script, *arguments, code=2).stderr
+    assert message in run_here(script, *arguments, code=2).stderr
 
 
 @pytest.mark.slow
 def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
     options = ["--run-dir", tmp_path / "run", "--model"]
-    assert "did you mean 'resnet18'?" in run("classify", *options, "resnet81", code=1).stderr
+    assert "did you mean 'resnet18'?" in run_here("classify", *options, "resnet81", code=1).stderr
     options = ["--run-dir", tmp_path / "run", "--model-options", "num_classes", "5"]
-    assert "num_classes is not given in --model-opt" in run("classify", *options, code=1).stderr
+    message = run_here("classify", *options, code=1).stderr
+    assert "num_classes is not given in --model-options" in message
     options = ["--run-dir", tmp_path / "run", "--dataset", "./none"]
-    assert "there is no folder ./none" in run("classify", *options, code=1).stderr
+    assert "there is no folder ./none" in run_here("classify", *options, code=1).stderr
     options = ["--run-dir", tmp_path / "run", "--dataset", "digit"]
-    assert "did you mean 'digits'?" in run("classify", *options, code=1).stderr
-    assert "is not the folder of a run" in run("evaluate", tmp_path, code=1).stderr
+    assert "did you mean 'digits'?" in run_here("classify", *options, code=1).stderr
+    assert "is not the folder of a run" in run_here("evaluate", tmp_path, code=1).stderr
 
 
 SCRIPTS = (
@@ -159,7 +161,7 @@ SCRIPTS = (
 
 @pytest.mark.parametrize("script", quick.only(SCRIPTS, "classify"))
 def test_help_explains_every_field(script: str) -> None:
-    blocks = re.split(r"│ -{1,2}(?=\w)", run(script, "--help").stdout)[1:]
+    blocks = re.split(r"│ -{1,2}(?=\w)", run_here(script, "--help").stdout)[1:]
     assert len(blocks) >= 3
     for block in blocks:
         assert re.search(r" {2,}[A-Zs]\w* ", block), block
@@ -181,7 +183,7 @@ def test_folder_of_images(tmp_path: pathlib.Path) -> None:
     options = ["--dataset", f"./{place}", "--channels", 1, "--image-size", 8, "--model", "mlp"]
     options += ["--model-options", "hidden_sizes", "64,32", "activation", "tanh"]
     options += ["--num-steps", 100, "--run-dir", tmp_path / "run"]
-    assert "bad.png" in run("classify", *options, code=1).stderr
+    assert "bad.png" in run_here("classify", *options, code=1).stderr
     done = run("classify", *options, "--corrupt", "skip")
     assert "skipped 1 of" in done.stderr
     assert float(re.findall(r"accuracy (0\.\d+)", done.stdout)[0]) > 0.85
@@ -190,7 +192,7 @@ def test_folder_of_images(tmp_path: pathlib.Path) -> None:
     assert float(re.findall(r"accuracy +(0\.\d+)", done.stdout)[0]) > 0.85
     (tmp_path / "images" / "test" / "digit3").mkdir()
     (tmp_path / "images" / "test" / "letter").mkdir()
-    assert "sub-folders letter" in run("evaluate", tmp_path / "run", code=1).stderr
+    assert "sub-folders letter" in run_here("evaluate", tmp_path / "run", code=1).stderr
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ AUGMENT = data.augment.chain(data.augment.random_flip(), data.augment.random_cro
 
 
 @functools.cache
-def run(way: str, *, dtype: type, num_steps: int, dropout: float = 0.0, augment=None):
+def run(way: str, *, dtype: type, num_steps: int = 20, dropout: float = 0.0, augment=None):
+    """The losses of all steps, the numbers after the first, and the last state."""
     state, step = small_net.make(
         axis_name="data" if way == "pmap" else None, dtype=dtype, dropout=dropout, augment=augment
     )
@@ -23,46 +24,47 @@ def run(way: str, *, dtype: type, num_steps: int, dropout: float = 0.0, augment=
     shard = train.fsdp(min_size=256) if way == "fsdp" else None
     parallel = train.parallelize(step, mesh, "pmap" if way == "pmap" else "jit", shard)
     state = parallel.prepare(state)
-    losses = []
+    losses, first = [], None
     for batch in small_net.batches(num_steps, dtype=dtype):
         state, metrics = parallel(state, parallel.place_batch(batch))
         losses.append(float(metrics["loss"][0] / metrics["loss"][1]))
-    return np.array(losses), state
+        first = first or jax.tree.map(np.copy, small_net.numbers(state))
+    return np.array(losses), first, state
 
 
 def assert_equal(one, other, tolerance: float) -> None:
-    np.testing.assert_allclose(one[0], other[0], rtol=0, atol=tolerance)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance),
-        small_net.numbers(one[1]),
-        small_net.numbers(other[1]),
-    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance), one, other)
+
+
+def assert_equal_runs(one, other, tolerance: float) -> None:
+    assert_equal(one[0], other[0], tolerance)
+    assert_equal(small_net.numbers(one[2]), small_net.numbers(other[2]), tolerance)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_float64_agrees_after_20_steps(way: str) -> None:
     with jax.enable_x64(True):
-        one = run("one", dtype=np.float64, num_steps=20)
-        assert_equal(one, run(way, dtype=np.float64, num_steps=20), 1e-8)
+        assert_equal_runs(run("one", dtype=np.float64), run(way, dtype=np.float64), 1e-8)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_float32_agrees_after_the_first_step(way: str) -> None:
-    one, other = (run(which, dtype=np.float32, num_steps=1) for which in ("one", way))
-    assert_equal(one, other, 1e-5)
+    one, other = (run(which, dtype=np.float32) for which in ("one", way))
+    assert_equal(one[0][0], other[0][0], 1e-5)
+    assert_equal(one[1], other[1], 1e-5)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_float32_stays_close_for_20_steps(way: str) -> None:
-    one, other = (run(which, dtype=np.float32, num_steps=20) for which in ("one", way))
+    one, other = (run(which, dtype=np.float32) for which in ("one", way))
     np.testing.assert_allclose(one[0], other[0], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("way", ["jit", "fsdp"])
 def test_dropout_and_augmentation_draw_the_same(way: str) -> None:
-    options = {"dropout": 0.3, "augment": AUGMENT, "num_steps": 20, "dtype": np.float64}
+    options = {"dropout": 0.3, "augment": AUGMENT, "dtype": np.float64}
     with jax.enable_x64(True):
-        assert_equal(run("one", **options), run(way, **options), 1e-8)
+        assert_equal_runs(run("one", **options), run(way, **options), 1e-8)
 
 
 def test_pmap_devices_draw_apart() -> None:
@@ -75,7 +77,7 @@ def test_pmap_devices_draw_apart() -> None:
 
 def test_fsdp_cuts_large_parameters() -> None:
     """No device holds a full copy of a large array; together they hold one."""
-    _, state = run("fsdp", dtype=np.float32, num_steps=1)
+    *_, state = run("fsdp", dtype=np.float32)
     for tree in (state.params, state.ema_params, state.opt_state):
         large = [leaf for leaf in jax.tree.leaves(tree) if leaf.size >= 256]
         assert large

@@ -169,7 +169,7 @@ def color_jitter(
             saturation or hue meet an image of neither 1 nor 3 channels.
 
     >>> jitter = color_jitter(0.4, 0.4, 0.4, 0.1)
-    >>> jitter(jax.random.key(0), jnp.full((16, 32, 32, 3), 0.5)).shape
+    >>> jax.jit(jitter)(jax.random.key(0), jnp.full((16, 32, 32, 3), 0.5)).shape
     (16, 32, 32, 3)
     """
     strengths = (brightness, contrast, saturation, hue)

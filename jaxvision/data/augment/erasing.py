@@ -71,7 +71,8 @@ def random_erasing(
 
     Reference: Zhong et al., Random erasing data augmentation, AAAI 2020, arXiv:1708.04896
 
-    >>> erased = random_erasing(1.0)(jax.random.key(0), jnp.ones((16, 32, 32, 3)))
+    >>> erase = jax.jit(random_erasing(1.0))
+    >>> erased = erase(jax.random.key(0), jnp.ones((16, 32, 32, 3)))
     >>> bool(jnp.all(erased.min(axis=(1, 2, 3)) == 0))
     True
     """

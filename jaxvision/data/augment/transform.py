@@ -178,7 +178,7 @@ def chain(*transforms: Transform) -> Transform:
 
     >>> from jaxvision.data import augment
     >>> augment_images = augment.chain(augment.random_flip(), augment.random_crop(padding=4))
-    >>> augment_images(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> jax.jit(augment_images)(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     steps = []
@@ -206,7 +206,7 @@ def sometimes(transform: Transform, probability: Number = 0.5) -> Transform:
 
     >>> from jaxvision.data import augment
     >>> jitter = sometimes(augment.color_jitter(0.4, 0.4, 0.4, 0.1), probability=0.8)
-    >>> jitter(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> jax.jit(jitter)(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     check_probability(probability)

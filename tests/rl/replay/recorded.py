@@ -1,6 +1,7 @@
 """A run of the tiny environments, in a replay and in a plain Python log."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -22,22 +23,14 @@ class Logged:
     final: np.ndarray
 
 
-def record(envs, replay, num_steps, *, num_frames=1, n_step=1, discount=0.9, seed=0):
-    """Acts at random, mostly 0.
-
-    Returns:
-        The stream, the replay's state, and a log of steps for each environment.
-    """
-    stream = replay.stream(envs, num_frames=num_frames, n_step=n_step, discount=discount)
+@functools.cache
+def programs(envs, replay, stream):
+    """What begins to write, and what acts and writes a step."""
 
     @jax.jit
     def begin(key):
         observations, state = envs.reset(key)
         return observations, state, replay.init(stream, observations)
-
-    observations, state, memory = begin(jax.random.key(seed))
-    rng = np.random.default_rng(seed)
-    log = [[] for _ in range(envs.num_envs)]
 
     @jax.jit
     def step(state, memory, key, actions, bonus):
@@ -49,6 +42,20 @@ def record(envs, replay, num_steps, *, num_frames=1, n_step=1, discount=0.9, see
         memory = replay.add(stream, memory, happened)
         return observations, state, memory, rewards, terminated, terminated | truncated, final
 
+    return begin, step
+
+
+def record(envs, replay, num_steps, *, num_frames=1, n_step=1, discount=0.9, seed=0):
+    """Acts at random, mostly 0.
+
+    Returns:
+        The stream, the replay's state, and a log of steps for each environment.
+    """
+    stream = replay.stream(envs, num_frames=num_frames, n_step=n_step, discount=discount)
+    begin, step = programs(envs, replay, stream)
+    observations, state, memory = begin(jax.random.key(seed))
+    rng = np.random.default_rng(seed)
+    log = [[] for _ in range(envs.num_envs)]
     for index in range(num_steps):
         actions = (rng.random(envs.num_envs) < 0.15).astype(np.int32)
         bonus = rng.normal(size=envs.num_envs).astype(np.float32)
@@ -83,9 +90,14 @@ def all_places(stream):
     return jax.device_put((envs.ravel(), slots.ravel()))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _read(stream, memory, envs, slots):
+    return stream.read(memory, envs, slots)
+
+
 def read_all(stream, memory):
     """What begins at every place."""
-    return jax.jit(stream.read)(memory, *all_places(stream))
+    return _read(stream, memory, *all_places(stream))
 
 
 def sample(replay, stream, memory, batch_size, step=0, seed=0):
@@ -123,12 +135,14 @@ def as_row(observation, action, reward, factor, final):
     )
 
 
+@functools.cache
 def clocks(num_envs=3, limit=4):
     from tiny_envs import Clock
 
     return rl.vectorize(Clock(limit), num_envs)
 
 
+@functools.cache
 def frames(num_frames, num_envs=2, limit=6):
     from tiny_envs import Frames
 

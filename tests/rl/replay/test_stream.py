@@ -73,12 +73,11 @@ def test_a_truncated_step_bootstraps_and_a_terminated_one_does_not():
 
 def test_rows_that_are_no_step_are_gaps():
     stream, memory, _ = record(clocks(num_envs=2), rl.UniformReplay(40), 3)
-    final = jnp.full((2, 2), 7.0)
-    no = jnp.zeros(2, bool)
-    valid = jnp.array([True, False])
-    step = Step(jnp.zeros(2, jnp.int32), jnp.ones(2), no, no, final, final, valid)
-    added = stream.add(memory, step)
-    rows = stream.read(added, jnp.arange(2), memory.positions)
+    final = np.full((2, 2), 7.0, np.float32)
+    no, ones = np.zeros(2, bool), np.ones(2, np.float32)
+    step = Step(np.zeros(2, np.int32), ones, no, no, final, final, np.array([True, False]))
+    added = jax.jit(stream.add)(memory, step)
+    rows = jax.jit(stream.read)(added, np.arange(2), memory.positions)
     assert rows.weights.tolist() == [1.0, 0.0]
 
 

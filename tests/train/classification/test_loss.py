@@ -133,8 +133,9 @@ def test_padding_and_void_labels_cost_nothing() -> None:
     def of_params(params, batch):
         return loss_fn(params, {}, batch, KEY)[0]
 
+    compiled = jax.jit(jax.value_and_grad(of_params))
     results = [
-        jax.value_and_grad(of_params)(PARAMS, batch)
+        compiled(PARAMS, batch)
         for batch in (
             BATCH | {"weight": weight},
             other,
@@ -202,9 +203,9 @@ def test_mean_and_std_are_of_images_between_0_and_1() -> None:
 def test_model_sees_train_dropout_and_statistics() -> None:
     model = small_net.SmallNet(dropout=0.5)
     batch = small_net.batches(1)[0]
-    variables = model.init(KEY, jnp.asarray(batch["image"]))
+    variables = jax.jit(model.init)(KEY, batch["image"])
     params, model_state = variables["params"], {"batch_stats": variables["batch_stats"]}
-    loss_fn = classification.make_loss_fn(model)
+    loss_fn = jax.jit(classification.make_loss_fn(model))
     one, (after, _) = loss_fn(params, model_state, batch, jax.random.key(1))
     again, _ = loss_fn(params, model_state, batch, jax.random.key(1))
     other, _ = loss_fn(params, model_state, batch, jax.random.key(2))
