@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 
 import pytest
 
@@ -35,6 +36,7 @@ def run_here(script: str, *arguments: object, code: int = 0) -> subprocess.Compl
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
         warnings.catch_warnings(action="ignore"),
+        modules_of_scripts(),
     ):
         patch.syspath_prepend(EXPERIMENTS)
         patch.setattr(sys, "argv", argv)
@@ -49,6 +51,19 @@ def run_here(script: str, *arguments: object, code: int = 0) -> subprocess.Compl
         stream.seek(0)
         said.append(stream.read())
     return check(subprocess.CompletedProcess(argv, returned or 0, *said), code)
+
+
+@contextlib.contextmanager
+def modules_of_scripts() -> Iterator[None]:
+    """Puts aside what is imported under the names of scripts: tests have an `agents` too."""
+    names = {path.stem for path in EXPERIMENTS.glob("*.py")}
+    aside = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
+    try:
+        yield
+    finally:
+        for name in names & sys.modules.keys():
+            del sys.modules[name]
+        sys.modules.update(aside)
 
 
 def check(done: subprocess.CompletedProcess, code: int) -> subprocess.CompletedProcess:
