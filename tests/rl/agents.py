@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 import quick
+import recorded
 
 from jaxvision import rl
 
@@ -55,12 +56,8 @@ def run(agent, steps, seed=0):
 
 def sample(agent, memory, batch_size, seed=0):
     """Rows of an agent's memory."""
-
-    @jax.jit
-    def draw(memory, key):
-        return agent.replay.sample(agent._stream, memory, key, batch_size, 0)[0]
-
-    return jax.device_get(draw(memory, jax.random.key(seed)))
+    rows, _ = recorded.sample(agent.replay, agent._stream, memory, batch_size, seed=seed)
+    return jax.device_get(rows)
 
 
 def numbers(state):

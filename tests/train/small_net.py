@@ -89,7 +89,7 @@ def make(
 def numbers(tree: PyTree) -> PyTree:
     """NumPy copies, keys included."""
     return jax.tree.map(
-        lambda leaf: np.asarray(
+        lambda leaf: np.array(
             jax.random.key_data(leaf)
             if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
             else leaf

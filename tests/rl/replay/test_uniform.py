@@ -13,9 +13,7 @@ def test_every_transition_is_drawn_as_often():
     replay = rl.UniformReplay(40)
     stream, memory, _ = record(clocks(), replay, 30)
     there = as_rows(read_all(stream, memory))
-    rows, places = jax.jit(lambda key: replay.sample(stream, memory, key, 20_000, 0))(
-        jax.random.key(0)
-    )
+    rows, places = sample(replay, stream, memory, 20_000)
     drawn = collections.Counter(as_rows(rows))
     assert set(drawn) == set(there)
     counts = np.array(list(drawn.values()))
