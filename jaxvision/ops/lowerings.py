@@ -82,10 +82,10 @@ def convolve(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def padded(x: Array, kernel: Array, window: Window) -> Array:
-    """Writes out the zeros that no tap but the outermost would see, and cuts what is cut off.
+    """Writes out the zeros that XLA's convolutions on a CPU cannot be given, and cuts.
 
-    XLA's convolutions on a CPU read beside their input where a padding is negative, and it is in
-    the gradient where the padding is larger than the kernel reaches.
+    They read beside their input where a padding is negative, and it is in the gradient where the
+    padding is larger than the kernel reaches.
     """
     kept = _kept_pads(kernel.shape, window)
     rest = tuple(
@@ -96,12 +96,20 @@ def padded(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def _kept_pads(kernel: tuple[int, ...], window: Window) -> tuple[tuple[int, int], ...]:
-    """The part of a padding that is not negative and that the kernel reaches over."""
-    reaches = [(taps - 1) * step for taps, step in zip(kernel[:2], window.dilation, strict=True)]
-    return tuple(
-        (min(max(low, 0), reach), min(max(high, 0), reach))
-        for (low, high), reach in zip(window.pads, reaches, strict=True)
-    )
+    """The part of a padding that is not negative and that the kernel reaches over.
+
+    It is none before the maps where two taps step by two: the gradient would have no padding, and
+    XLA mistakes such an axis for one of groups, and ends the process where the kernel is larger
+    than the results along the other.
+    """
+    kept = []
+    for (low, high), taps, stride, step in zip(
+        window.pads, kernel[:2], window.strides, window.dilation, strict=True
+    ):
+        reach = (taps - 1) * step
+        before = 0 if (taps, stride, step) == (2, 2, 1) else reach
+        kept.append((min(max(low, 0), before), min(max(high, 0), reach)))
+    return tuple(kept)
 
 
 def _native(x: Array, kernel: Array, window: Window) -> Array:

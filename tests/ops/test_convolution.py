@@ -244,6 +244,17 @@ def test_gradients_of_groups_that_fill_one_block():
     assert max(len(shape.split(",")) for shape in axes) <= 6
 
 
+@pytest.mark.parametrize("across", [False, True])
+def test_gradient_where_two_taps_step_by_two(across):
+    # XLA ends the process if it is given this padding, see lowerings._kept_pads.
+    case = example(
+        "dense", shape=(1, 1, 8, 4), kernel=(4, 2, 4, 5), strides=(2, 2), pads=[(2, 2), (1, 1)]
+    )
+    if across:
+        case |= {"shape": (1, 8, 1, 4), "kernel": (2, 4, 4, 5), "pads": case["pads"][::-1]}
+    check_against_lax(case)
+
+
 def test_other_platforms_keep_the_native_convolution(monkeypatch):
     case = example("depthwise")
     x, kernel = draw_values(case["shape"]), draw_values(case["kernel"], 1)
