@@ -5,6 +5,7 @@ other.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,6 +108,10 @@ IMAGENET = Preprocessing(224, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 """That of most of torchvision's first weights."""
 
 
+MAX_SIZE = 4096
+"""The largest height or width that a configuration may ask for."""
+
+
 def from_timm(config: Mapping[str, Any]) -> Preprocessing:
     """Reads what timm keeps beside its weights.
 
@@ -120,20 +125,55 @@ def from_timm(config: Mapping[str, Any]) -> Preprocessing:
         The preprocessing.
 
     Raises:
-        ValueError: It asks for what is not known here.
+        ValueError: A value is missing, is of another type, or asks for what is not known here.
 
     >>> from_timm({"input_size": [3, 224, 224], "crop_pct": 0.95, "interpolation": "bicubic",
     ...            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}).crop
     0.95
     """
+    size: Any = config.get("input_size")
+    if not _are_numbers(size, int) or len(size) != 3 or not 0 < min(size) <= max(size) <= MAX_SIZE:
+        raise ValueError(
+            "input_size must be [channels, height, width], whole numbers from 1 to "
+            f"{MAX_SIZE}, got {_shown(size)}"
+        )
     mode = config.get("crop_mode") or "center"
     if mode not in ("center", "squash"):
-        raise ValueError(f"crop_mode must be 'center' or 'squash', got {mode!r}")
+        raise ValueError(f"crop_mode must be 'center' or 'squash', got {_shown(mode)}")
+    mean = config.get("mean") or IMAGENET_MEAN
+    std = config.get("std") or IMAGENET_STD
+    for name, values in (("mean", mean), ("std", std)):
+        if not _are_numbers(values, int, float) or len(values) not in (1, size[0]):
+            raise ValueError(
+                f"{name} must be one number per channel, of {size[0]}, got {_shown(values)}"
+            )
+    crop = config.get("crop_pct") or 0.875
+    if not _are_numbers([crop], int, float):
+        raise ValueError(f"crop_pct must be a number, got {_shown(crop)}")
+    interpolation = config.get("interpolation") or "bilinear"
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {_shown(interpolation)}"
+        )
     return Preprocessing(
-        size=config["input_size"][1:],
-        crop=config.get("crop_pct") or 0.875,
-        interpolation=config.get("interpolation") or "bilinear",
+        size=size[1:],
+        crop=float(crop),
+        interpolation=interpolation,
         squash=mode == "squash",
-        mean=config.get("mean") or IMAGENET_MEAN,
-        std=config.get("std") or IMAGENET_STD,
+        mean=[float(number) for number in mean],
+        std=[float(number) for number in std],
     )
+
+
+def _are_numbers(values: Any, *kinds: type) -> bool:
+    """Whether these are finite numbers of the given types, at least one."""
+    return (
+        isinstance(values, list | tuple)
+        and len(values) > 0
+        and all(type(value) in kinds and math.isfinite(value) for value in values)
+    )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

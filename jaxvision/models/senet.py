@@ -153,8 +153,10 @@ class SENet(ResidualModel, kw_only=True):
         return {"stride2": y} | self.run_stages(pooled, 4, train)
 
     def layouts(self) -> Mapping[str, Layout]:
-        """Only timm has it."""
-        return {"timm": ORIGINAL_LAYOUT if self.original else LAYOUT}
+        """Only timm has it, and the authors' networks under other names."""
+        if self.original:
+            return {"timm": ORIGINAL_LAYOUT, "timm_today": LAYOUT}
+        return {"timm": LAYOUT, "timm_legacy": ORIGINAL_LAYOUT}
 
 
 LAYOUT = Layout(
@@ -171,7 +173,8 @@ LAYOUT = Layout(
         Rule(r"stage(\d)_block(\d+)/squeeze_excite/reduce", r"layer\1.\2.se.fc1", DENSE_AS_CONV),
         Rule(r"stage(\d)_block(\d+)/squeeze_excite/expand", r"layer\1.\2.se.fc2", DENSE_AS_CONV),
         Rule(r"head", "fc"),
-    ]
+    ],
+    options={"original": False},
 )
 ORIGINAL_LAYOUT = Layout(
     [
@@ -191,7 +194,8 @@ ORIGINAL_LAYOUT = Layout(
             DENSE_AS_CONV,
         ),
         Rule(r"head", "last_linear"),
-    ]
+    ],
+    options={"original": True},
 )
 
 

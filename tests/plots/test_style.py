@@ -31,7 +31,7 @@ def test_without_matplotlib_there_is_one_clear_error(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError) as error:
         FIGURES[name]()
-    assert str(error.value) == "figures need matplotlib: pip install 'jaxvision[plots]'"
+    assert str(error.value) == "figures need matplotlib: pip install matplotlib"
 
 
 def test_a_broken_matplotlib_says_what_it_lacks(monkeypatch):

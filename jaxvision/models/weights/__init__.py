@@ -1,10 +1,10 @@
 """Weights of torchvision and timm, without torch."""
 
 from jaxvision.models.weights.adaptation import adapt_variables
+from jaxvision.models.weights.errors import WeightsError
 from jaxvision.models.weights.hub import Pretrained, load_pretrained
 from jaxvision.models.weights.loading import load_weights, save_weights
 from jaxvision.models.weights.state_dict import read_state_dict
-from jaxvision.models.weights.torch_files import WeightsError
 
 __all__ = [
     "Pretrained",

@@ -1,5 +1,6 @@
 """Parameters that were trained for other classes, channels or sizes."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,10 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxvision._trees import by_path, path_name
 from jaxvision.models.base import Model
-from jaxvision.models.weights.torch_files import WeightsError
+from jaxvision.models.weights.errors import WeightsError
+
+MOST_TIMES = 64
+"""How many times as many numbers as it has here a parameter may have that is to be adapted."""
 
 PyTree = Any
 Leaf = np.ndarray | jax.Array
@@ -67,7 +72,11 @@ def adapt_variables(
     (84, 5)
     """
     given = by_path(variables)
-    images = sample_images(model, None) if image_shape is None else jnp.zeros((1, *image_shape))
+    images = (
+        sample_images(model, None)
+        if image_shape is None
+        else jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    )
     shapes = variable_shapes(model, images)
     wanted = by_path(shapes)
     check_accounted(
@@ -75,7 +84,7 @@ def adapt_variables(
         missing=[path for path in wanted if path not in given and not is_head(path)],
         left=[path for path in given if path not in wanted],
     )
-    fresh = None if key is None else model.init(key, images)
+    fresh = None if key is None else fresh_variables(model, key, images)
     adapted = adapt(model, shapes, given.get, fresh, new_head=new_head)
     if adapted.misfits:
         raise WeightsError(
@@ -162,25 +171,30 @@ def warn_of_changes(source: str, changes: Sequence[str], *, stacklevel: int) -> 
         )
 
 
-def sample_images(model: Model, image_size: int | tuple[int, int] | None) -> jax.Array:
-    """A batch of one black image of the size a model is for; None takes its usual one."""
+def sample_images(model: Model, image_size: int | tuple[int, int] | None) -> jax.ShapeDtypeStruct:
+    """The shape of one image of the size a model is for; None takes its usual one."""
     size = model.default_image_size if image_size is None else image_size
     height, width = (size, size) if isinstance(size, int) else size
-    return jnp.zeros((1, height, width, model.in_channels or 3))
+    return jax.ShapeDtypeStruct((1, height, width, model.in_channels or 3), jnp.float32)
 
 
-def variable_shapes(model: Model, images: jax.Array) -> PyTree:
+def variable_shapes(model: Model, images: jax.ShapeDtypeStruct) -> PyTree:
     """The shapes of a model's variables."""
     return jax.eval_shape(model.init, jax.random.key(0), images)
 
 
-def as_tree(shapes: PyTree, leaves: Mapping[str, Leaf]) -> PyTree:
-    """Leaves by path as a tree of JAX arrays."""
+def fresh_variables(model: Model, key: jax.Array, images: jax.ShapeDtypeStruct) -> PyTree:
+    """The variables of a model that has learnt nothing; no image is computed."""
+    return jax.jit(lambda key: model.init(key, jnp.zeros(images.shape, images.dtype)))(key)
+
+
+def as_tree(shapes: PyTree, leaves: Mapping[str, Leaf], dtype: DTypeLike | None = None) -> PyTree:
+    """Leaves by path as a tree of JAX arrays; None keeps the types of those that are none yet."""
 
     def convert(leaf: Leaf) -> jax.Array:
         # jnp.asarray would compile a program for every shape, and device_put may keep what it is
         # given, hence the copy.
-        return leaf if isinstance(leaf, jax.Array) else jax.device_put(np.array(leaf))
+        return leaf if isinstance(leaf, jax.Array) else jax.device_put(np.array(leaf, dtype))
 
     return jax.tree_util.tree_map_with_path(
         lambda path, _: convert(leaves[path_name(path)]), shapes
@@ -201,7 +215,10 @@ def _fit(model: Model, path: str, value: Leaf, shape: tuple[int, ...]) -> Leaf |
     """The value in the shape that the model has; None if that cannot be."""
     if value.shape == shape:
         return value
+    if value.size > MOST_TIMES * math.prod(shape):
+        return None
     value = np.asarray(value)
+    value = value.astype(np.promote_types(value.dtype, np.float32))
     if len(shape) == 4 and value.shape[:2] == shape[:2] and value.shape[3:] == shape[3:]:
         old, new = value.shape[2], shape[2]
         if new == model.in_channels and path.startswith("params/stem"):

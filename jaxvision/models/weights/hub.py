@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.typing import DTypeLike
@@ -13,12 +13,15 @@ from jaxvision._preprocessing import Preprocessing, from_timm
 from jaxvision._suggest import unknown
 from jaxvision.models.base import Model
 from jaxvision.models.registry import create_model, list_models
+from jaxvision.models.weights.errors import WeightsError
 from jaxvision.models.weights.loading import load_weights
-from jaxvision.models.weights.torch_files import WeightsError
 
 PyTree = Any
 
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+
+MAX_CLASSES = 1_000_000
+"""The most classes that a configuration may ask for."""
 
 # What timm calls models that are called otherwise here.
 TIMM_NAMES: Mapping[str, str] = {
@@ -135,32 +138,40 @@ def load_pretrained(
     folder = pathlib.Path(source).expanduser()
     if not folder.is_dir():
         folder = _download(str(source), revision)
-    config = _read_config(folder)
-    trained = config["pretrained_cfg"]
-    architecture = config["architecture"]
-    name = TIMM_NAMES.get(architecture, architecture)
-    if name not in list_models():
-        raise WeightsError(f"{source}: {unknown('architecture', name, list_models())}")
-    known_classes = config.get("num_classes", trained.get("num_classes"))
-    if num_classes is None and not known_classes:
+    config = _read_config(folder, source)
+    if num_classes is None and not config.num_classes:
         raise WeightsError(f"{source} has no classifier; give num_classes for a new one")
-    try:
-        preprocessing = from_timm(trained)
-    except (KeyError, ValueError) as error:
-        raise WeightsError(f"{source}: its preprocessing is not known here: {error}") from error
+    preprocessing = config.preprocessing
     if in_channels is not None:
         preprocessing = preprocessing.for_channels(in_channels)
     model = create_model(
-        name,
-        num_classes=num_classes or known_classes,
-        in_channels=in_channels,
+        TIMM_NAMES.get(config.architecture, config.architecture),
+        num_classes=num_classes or config.num_classes,
+        in_channels=in_channels or config.channels,
         dtype=dtype,
-        **{**TIMM_OPTIONS.get(architecture, {}), **options},
+        **{**TIMM_OPTIONS.get(config.architecture, {}), **options},
     )
     variables = load_weights(model, _weights_file(folder), key=key, image_size=preprocessing.size)
-    labels = config.get("label_names") or trained.get("label_names") or ()
-    is_same_head = num_classes in (None, known_classes)
-    return Pretrained(model, variables, preprocessing, tuple(labels) if is_same_head else ())
+    is_same_head = num_classes in (None, config.num_classes)
+    return Pretrained(model, variables, preprocessing, config.class_names if is_same_head else ())
+
+
+class _Config(NamedTuple):
+    """What a `config.json` says of its weights.
+
+    Attributes:
+        architecture: Timm's name of it, which is known here.
+        num_classes: 0 for weights without a classifier.
+        channels: The channels of the images.
+        preprocessing: What the images need.
+        class_names: The names of the classes; none if it does not say.
+    """
+
+    architecture: str
+    num_classes: int
+    channels: int
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
 
 
 def _download(repository: str, revision: str | None) -> pathlib.Path:
@@ -171,7 +182,7 @@ def _download(repository: str, revision: str | None) -> pathlib.Path:
     except ImportError as error:
         raise ImportError(
             f"{repository} is no folder, and to download it needs huggingface-hub: "
-            "pip install 'jaxvision[hub]'"
+            "pip install huggingface-hub"
         ) from error
     try:
         config = huggingface_hub.hf_hub_download(repository, "config.json", revision=revision)
@@ -201,23 +212,59 @@ def _download(repository: str, revision: str | None) -> pathlib.Path:
     return pathlib.Path(config).parent
 
 
-def _read_config(folder: pathlib.Path) -> dict[str, Any]:
+def _read_config(folder: pathlib.Path, source: str | pathlib.Path) -> _Config:
+    """Reads `config.json`, whose values may be anything; what is amiss is a `WeightsError`."""
+    config = _read_json(folder)
+    trained, architecture = config["pretrained_cfg"], config["architecture"]
+    if not isinstance(trained, dict) or not isinstance(architecture, str):
+        raise WeightsError(
+            f"{folder / 'config.json'} is none of timm's: 'architecture' must be a name and "
+            "'pretrained_cfg' an object"
+        )
+    name = TIMM_NAMES.get(architecture, architecture)
+    if name not in list_models():
+        raise WeightsError(f"{source}: {unknown('architecture', name[:80], list_models())}")
+    try:
+        preprocessing = from_timm(trained)
+    except ValueError as error:
+        raise WeightsError(f"{source}: its preprocessing is not known here: {error}") from error
+    given = (part.get("num_classes") for part in (config, trained))
+    num_classes = next((number for number in given if number is not None), 0)
+    if type(num_classes) is not int or not 0 <= num_classes <= MAX_CLASSES:
+        raise WeightsError(
+            f"{source}: num_classes must be a whole number from 0 to {MAX_CLASSES}, got "
+            f"{str(num_classes)[:80]}"
+        )
+    names = config.get("label_names") or trained.get("label_names") or ()
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise WeightsError(f"{source}: label_names must be a list of names")
+    if names and num_classes and len(names) != num_classes:
+        raise WeightsError(
+            f"{source}: there are {len(names)} label_names for {num_classes} classes"
+        )
+    return _Config(architecture, num_classes, trained["input_size"][0], preprocessing, tuple(names))
+
+
+def _read_json(folder: pathlib.Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        config: dict[str, Any] = json.loads(path.read_text())
-        if {"architecture", "pretrained_cfg"} <= config.keys():
-            return config
+        text = path.read_text(encoding="utf-8")
+        config = json.loads(text)
     except FileNotFoundError as error:
         raise WeightsError(
             f"{folder} has no config.json, which says what the weights are of; "
             "load_weights(model, path) reads weights without one"
         ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is no JSON object: {error}") from error
-    raise WeightsError(
-        f"{path} is none of timm's: it lacks 'architecture' or 'pretrained_cfg'; it has "
-        f"{', '.join(config)}"
-    )
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path} is no JSON object, but a {type(config).__name__}")
+    if not {"architecture", "pretrained_cfg"} <= config.keys():
+        raise WeightsError(
+            f"{path} is none of timm's: it lacks 'architecture' or 'pretrained_cfg'; it has "
+            f"{', '.join(config)[:200]}"
+        )
+    return config
 
 
 def _weights_file(folder: pathlib.Path) -> pathlib.Path:

@@ -1,8 +1,9 @@
 """Weights of other libraries into a model, and back."""
 
+import itertools
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,13 +16,14 @@ from jaxvision.models.weights.adaptation import (
     adapt,
     as_tree,
     check_accounted,
+    fresh_variables,
     sample_images,
     title,
     variable_shapes,
     warn_of_changes,
 )
-from jaxvision.models.weights.state_dict import StateDict, read_state_dict, write_state_dict
-from jaxvision.models.weights.torch_files import WeightsError
+from jaxvision.models.weights.errors import WeightsError
+from jaxvision.models.weights.state_dict import StateDict, as_state_dict, write_state_dict
 
 PyTree = Any
 
@@ -36,28 +38,37 @@ class _Leaf(NamedTuple):
 
 def load_weights(
     model: Model,
-    path: str | pathlib.Path,
+    source: str | pathlib.Path | Mapping[str, Any],
     *,
     key: jax.Array | None = None,
     image_size: int | tuple[int, int] | None = None,
     new_head: bool = False,
+    prefer_ema: bool = True,
 ) -> dict[str, PyTree]:
     """Reads weights that torchvision or timm trained, without torch.
 
     Every tensor of the file and every leaf of the model has to find its counterpart, running
-    statistics included. Where the model has another number of classes than the weights, or these
-    have no classifier at all, its head is made anew; where it has another number of channels, its
-    stem is adapted (one channel takes the sum over the colors, more repeat them, scaled so that
-    sums stay the same). A warning says so, and another where that library makes other logits of the
-    same weights, because it has another epsilon.
+    statistics included. A warning says what was done to make them fit:
+
+    - A prefix that all names share, such as `module.`, `_orig_mod.` or `model.`, is cut off.
+    - The head is made anew where the model has another number of classes than the weights, or the
+      weights have no classifier.
+    - The stem is adapted to another number of channels: one channel takes the sum over the colors,
+      more repeat them, scaled so that sums stay the same.
+
+    Another warning tells of options of the model (an epsilon, say) with which the other library
+    makes other logits of the same weights.
 
     Args:
         model: A model that `create_model` made.
-        path: A `.safetensors`, `.pth` or `.pt` file. No code in it is run.
+        source: A `.safetensors`, `.pth`, `.pt` or `.ckpt` file, of which no code is run; or arrays
+            or torch tensors by name, such as a torch module's `state_dict()`.
         key: Draws a new head's parameters; None makes them zero, so that all classes begin alike.
         image_size: Height and width of the images the model is for; None takes its usual size. It
             matters to models that have parameters per place only.
         new_head: Whether to make the head anew though it fits, because the classes are others.
+        prefer_ema: Whether to read the averaged weights where a file holds averaged and raw ones,
+            as timm does; a warning says so.
 
     Returns:
         The variables, `params` and perhaps `batch_stats`, in float32.
@@ -72,7 +83,7 @@ def load_weights(
     >>> from jaxvision import models
     >>> model = models.create_model("resnet18", num_classes=10)
     >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-    >>> variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
+    >>> variables = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = folder.name + "/resnet18.safetensors"
     >>> save_weights(model, variables, path)
@@ -80,14 +91,15 @@ def load_weights(
     (512, 10)
     >>> folder.cleanup()
     """
-    state = read_state_dict(path)
+    stored, where = as_state_dict(source, prefer_ema=prefer_ema)
     images = sample_images(model, image_size)
     shapes = variable_shapes(model, images)
-    layout, leaves = _best_layout(model, shapes, state)
-    state = {layout.current_name(name): array for name, array in state.items()}
-    _check_names(model, path, layout, leaves, state)
-    _compare_options(model, path, layout)
-    fresh = None if key is None else model.init(key, images)
+    layout, leaves, state, prefix = _best_fit(model, shapes, stored)
+    _check_names(model, where, layout, leaves, state)
+    if prefix:
+        warnings.warn(f"{where}: {prefix!r} was cut off the names of all tensors", stacklevel=2)
+    _compare_options(model, where, layout)
+    fresh = None if key is None else fresh_variables(model, key, images)
 
     def find(leaf_path: str) -> np.ndarray | None:
         return _read(leaves[leaf_path], state)
@@ -96,14 +108,14 @@ def load_weights(
     if adapted.misfits:
         misfits = ((leaf_path, leaves[leaf_path]) for leaf_path in adapted.misfits)
         raise WeightsError(
-            f"{path} does not fit {title(model)}:\n  "
+            f"{where} does not fit {title(model)}:\n  "
             + "\n  ".join(
                 f"{leaf_path} {leaf.shape} from {leaf.name} {state[leaf.name].shape}"
                 for leaf_path, leaf in misfits
             )
         )
-    warn_of_changes(f"{path} was", adapted.changes, stacklevel=3)
-    return as_tree(shapes, adapted.leaves)
+    warn_of_changes(f"{where} was", adapted.changes, stacklevel=3)
+    return as_tree(shapes, adapted.leaves, np.float32)
 
 
 def save_weights(
@@ -133,7 +145,7 @@ def save_weights(
             f"{title(model)} is known under the names of {', '.join(layouts)}, not {layout!r}"
         )
     chosen = next(iter(layouts.values())) if layout is None else layouts[layout]
-    _compare_options(model, path, chosen)
+    _compare_options(model, str(path), chosen)
     tensors: StateDict = {}
     for leaf_path, leaf in _leaves(chosen, variables).items():
         value = np.asarray(_at(variables, leaf_path), np.float32)
@@ -162,19 +174,43 @@ def _leaves(layout: Layout, tree: PyTree) -> dict[str, _Leaf]:
     }
 
 
-def _best_layout(model: Model, shapes: PyTree, state: StateDict) -> tuple[Layout, dict[str, _Leaf]]:
-    """The layout that shares most names with a file."""
+class _Fit(NamedTuple):
+    """How a file is read: its layout, the leaves by it, its tensors by today's names."""
 
-    def num_shared(candidate: tuple[Layout, dict[str, _Leaf]]) -> int:
-        return sum(leaf.name in state for leaf in candidate[1].values())
+    layout: Layout
+    leaves: dict[str, _Leaf]
+    state: StateDict
+    prefix: str
 
-    candidates = [(layout, _leaves(layout, shapes)) for layout in _layouts(model).values()]
-    return max(candidates, key=num_shared)
+
+def _best_fit(model: Model, shapes: PyTree, stored: StateDict) -> _Fit:
+    """The layout, and the prefix to cut off, by which a file shares most names with a model."""
+
+    def num_shared(fit: _Fit) -> int:
+        return sum(leaf.name in fit.state for leaf in fit.leaves.values())
+
+    fits = []
+    for layout in _layouts(model).values():
+        leaves = _leaves(layout, shapes)
+        for prefix in _shared_prefixes(stored):
+            state = {
+                layout.current_name(name.removeprefix(prefix)): array
+                for name, array in stored.items()
+            }
+            fits.append(_Fit(layout, leaves, state, prefix))
+    return max(fits, key=num_shared)
+
+
+def _shared_prefixes(names: Collection[str]) -> list[str]:
+    """What all names begin with, the shortest first: "", "module.", "module.model."."""
+    columns = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    shared = [column[0] for column in itertools.takewhile(lambda c: len({*c}) == 1, columns)]
+    return ["".join(f"{part}." for part in shared[:depth]) for depth in range(len(shared[:8]) + 1)]
 
 
 def _check_names(
     model: Model,
-    path: str | pathlib.Path,
+    where: str,
     layout: Layout,
     leaves: Mapping[str, _Leaf],
     state: StateDict,
@@ -187,21 +223,21 @@ def _check_names(
     left = [name for name in sorted({*state} - wanted) if not layout.is_ignored(name)]
     unused = {part for name in left if (part := layout.unused_part(name)) is not None}
     left = [name for name in left if layout.unused_part(name) is None]
-    check_accounted(f"{path} is not of {title(model)}", missing=missing, left=left)
+    check_accounted(f"{where} is not of {title(model)}", missing=missing, left=left)
     if unused:
         warnings.warn(
-            f"{path}: {' and '.join(sorted(unused))} are left out, because the model has none",
+            f"{where}: {' and '.join(sorted(unused))} are left out, because the model has none",
             stacklevel=3,
         )
 
 
-def _compare_options(model: Model, path: str | pathlib.Path, layout: Layout) -> None:
+def _compare_options(model: Model, where: str, layout: Layout) -> None:
     """Warns if the model makes other logits of the same weights than the library with the names."""
     theirs = layout.options
     if any(getattr(model, option) != value for option, value in theirs.items()):
         ours = {option: getattr(model, option) for option in theirs}
         warnings.warn(
-            f"{path}: under these names, {title(model)} has {_settings(theirs)} elsewhere, but "
+            f"{where}: under these names, {title(model)} has {_settings(theirs)} elsewhere, but "
             f"{_settings(ours)} here, so that the same weights make other logits; create it with "
             f"{_settings(theirs)} to load or to hand over weights",
             stacklevel=3,
@@ -213,9 +249,12 @@ def _settings(options: Mapping[str, Any]) -> str:
 
 
 def _read(leaf: _Leaf, state: StateDict) -> np.ndarray | None:
-    """The tensor of a leaf in our arrangement; None if there is none, or its axes cannot be."""
+    """The tensor of a leaf in our arrangement; None if there is none, or its axes cannot be.
+
+    It keeps its type: to convert it before its shape is known to fit might take all memory.
+    """
     try:
-        return leaf.form.read(np.asarray(state[leaf.name], np.float32))
+        return leaf.form.read(state[leaf.name])
     except (KeyError, ValueError, IndexError):
         return None
 

@@ -4,202 +4,208 @@ Both kinds are read: the zip archive of torch 1.6 and later, and the stream of p
 which the older weights of torchvision are stored.
 """
 
-import collections
+import contextlib
+import errno
 import io
-import math
+import os
 import pathlib
-import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
+from jaxvision.models.weights.errors import WeightsError
+from jaxvision.models.weights.pickles import MAX_PICKLE_BYTES, Machine
+from jaxvision.models.weights.tensors import NumberType, Storage, find_global
+
+MAX_DIRECTORY_BYTES = 2**22
+"""The longest table of contents of an archive that is read; a tensor takes about 100 bytes."""
+
+ROOM_FOR_REPEATED = 2**24
+"""How many bytes larger than its file a tensor may be, because it repeats numbers."""
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
-
-_DTYPES = {
-    "Double": np.float64,
-    "Float": np.float32,
-    "Half": np.float16,
-    "BFloat16": jnp.bfloat16,
-    "Long": np.int64,
-    "Int": np.int32,
-    "Short": np.int16,
-    "Char": np.int8,
-    "Byte": np.uint8,
-    "Bool": np.bool_,
+_CUT_SHORT = "it is cut short, as an interrupted download leaves it: fetch it again"
+OTHER_FILES = {
+    b"PK": _CUT_SHORT,  # an archive without the table of contents at its end
+    b"version https://git-lfs": "a pointer of Git LFS in place of the file: run `git lfs pull`",
+    b"<": "a page of the web, not weights: fetch the file itself",
 }
 
 
-class WeightsError(Exception):
-    """A file of weights cannot be read, or does not fit the model; the message says why."""
-
-
-class Inert:
-    """Stands for an object that is no tensor, and is not wanted."""
-
-    def __init__(self, *arguments: object) -> None:
-        """Takes what it is given and keeps nothing."""
-
-    def __setstate__(self, state: object) -> None:
-        """Keeps nothing."""
-
-
-def read_torch_file(path: pathlib.Path) -> Any:
-    """Reads what `torch.save` wrote.
+@contextlib.contextmanager
+def open_torch_file(path: pathlib.Path) -> Iterator[Any]:
+    """Opens what `torch.save` wrote.
 
     Args:
         path: A `.pth` or `.pt` file.
 
-    Returns:
-        The object, with NumPy arrays for tensors.
+    Yields:
+        The object, with a `StoredTensor` for every tensor; their numbers can be read while the file
+        is open.
 
     Raises:
         WeightsError: The file is damaged, of another kind, or would run code.
         OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as raw, _Limited(raw) as file:
         try:
             if zipfile.is_zipfile(file):
-                return _read_archive(file, path)
-            file.seek(0)
-            return _read_stream(file, path)
+                yield _read_archive(file)
+            else:
+                yield _read_stream(file)
         except WeightsError as error:
             raise WeightsError(f"{path}: {error}") from None
         except MemoryError:
             raise
-        except Exception as error:  # a damaged pickle or archive fails in any way
-            raise WeightsError(f"cannot read {path}: {type(error).__name__}: {error}") from error
+        except Exception as error:  # what is damaged fails in any way
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # the disk's; an invalid place to read at is the file's own
+            raise WeightsError(f"{path}: damaged or cut short ({error!r})") from error
 
 
-class _Unpickler(pickle.Unpickler):
-    """An unpickler that knows tensors, and nothing that could do harm."""
+class _Limited(io.BufferedReader):
+    """A file that is read in pieces of at most `limit` bytes."""
 
-    def __init__(self, file: io.BufferedIOBase, storages: "_Storages") -> None:
-        super().__init__(file, encoding="utf-8")
-        self._storages = storages
+    limit: int | None = None
 
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("torch", "torch.storage") and name.endswith("Storage"):
-            return name.removesuffix("Storage")
-        known: Mapping[tuple[str, str], Any] = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch", "Size"): tuple,
-            ("torch", "device"): Inert,
-            ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-            ("argparse", "Namespace"): Inert,  # a training script's arguments
-        }
-        if (module, name) not in known:
-            raise WeightsError(
-                f"refused: it asks for {module}.{name}, and so might run code of "
-                "somebody else. Where it was made, keep the tensors alone: "
-                "torch.save(model.state_dict(), path)"
-            )
-        return known[module, name]
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
-            raise WeightsError(f"it refers to something that is no tensor: {pid!r}")
-        return self._storages.get(*pid[1:5])
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Refuses a longer piece."""
+        if self.limit is not None and size is not None and size > self.limit:
+            raise WeightsError("its table of contents is longer than that of any model")
+        return super().read(size)
 
 
 class _Storages:
-    """The numbers that tensors are views of, by key."""
+    """The storages that the pickles of one file refer to, by key."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.arrays: dict[str, np.ndarray] = {}
+    def __init__(self, file_size: int, read: Callable[[str, int], bytes]) -> None:
+        self._file_size = file_size
+        self._read = read
+        self._views: dict[str, Storage] = {}
+        self.whole: dict[str, Storage] = {}
 
-    def get(self, kind: str, key: str, location: str, size: int) -> np.ndarray:
-        del location  # the device that the tensor was on
-        if key not in self.arrays:
-            if kind not in _DTYPES:
-                raise WeightsError(f"it holds tensors of an unknown type: {kind}Storage")
-            dtype = np.dtype(_DTYPES[kind])
-            if not 0 <= size * dtype.itemsize <= self._limit:
+    def find(self, identifier: Any) -> Storage:
+        """The storage of ("storage", type, key, device, size), or of one more for a part of it."""
+        if type(identifier) is not tuple or len(identifier) not in (5, 6):
+            raise WeightsError("it refers to something that is no tensor")
+        word, kind, key, _, size, *view = identifier
+        if word != "storage" or type(kind) is not NumberType or type(key) is not str:
+            raise WeightsError("it refers to something that is no tensor")
+
+        def new_whole(num_bytes: int) -> Storage:
+            if num_bytes > self._file_size:
                 raise WeightsError("damaged: a tensor is larger than the whole file")
-            self.arrays[key] = self.read(key, dtype, size)
-        return self.arrays[key]
+            limit = self._file_size + ROOM_FOR_REPEATED
+            return Storage(kind, num_bytes, limit, lambda: self._read(key, num_bytes))
 
-    def read(self, key: str, dtype: np.dtype, size: int) -> np.ndarray:
-        """Makes a place for numbers that come later in the file."""
-        del key
-        return np.zeros(size, dtype)
-
-
-class _ArchiveStorages(_Storages):
-    """Numbers that are files of a zip archive."""
-
-    def __init__(self, archive: zipfile.ZipFile, folder: str) -> None:
-        super().__init__(sum(file.file_size for file in archive.infolist()))
-        self._archive = archive
-        self._folder = folder
-
-    def read(self, key: str, dtype: np.dtype, size: int) -> np.ndarray:
-        content = self._archive.read(f"{self._folder}data/{key}")
-        if len(content) < size * dtype.itemsize:
-            raise WeightsError("damaged: a tensor is longer than what is stored of it")
-        return np.frombuffer(content, dtype, size)
+        whole = _once(self.whole, key, kind, size, new_whole)
+        if not view or view[0] is None:
+            return whole
+        if type(view[0]) is not tuple or len(view[0]) != 3:
+            raise WeightsError("damaged: it does not say which part of a storage it means")
+        view_key, offset, view_size = view[0]
+        return _once(
+            self._views, view_key, kind, view_size,
+            lambda num_bytes: whole.part(offset, num_bytes),
+        )  # fmt: skip
 
 
-def _read_archive(file: io.BufferedIOBase, path: pathlib.Path) -> Any:
-    with zipfile.ZipFile(file) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        if len(pickles) != 1:
-            raise WeightsError("a zip archive, but none that torch.save wrote")
-        folder = pickles[0].removesuffix("data.pkl")
-        if f"{folder}constants.pkl" in archive.namelist():
-            raise WeightsError(
-                "a TorchScript program, which holds code; save its state_dict() instead"
-            )
-        names = archive.namelist()
-        order = archive.read(f"{folder}byteorder") if f"{folder}byteorder" in names else b"little"
-        if order != b"little":
-            raise WeightsError(f"written in {order.decode()} endian byte order, which is not read")
-        content = io.BytesIO(archive.read(pickles[0]))
-        return _Unpickler(content, _ArchiveStorages(archive, folder)).load()
+def _once(
+    known: dict[str, Storage],
+    key: Any,
+    kind: NumberType,
+    size: Any,
+    new: Callable[[int], Storage],
+) -> Storage:
+    """The storage of a key, made when it is first asked for."""
+    if type(key) is not str or type(size) is not int or size < 0:
+        raise WeightsError("damaged: the name or size of a storage is none")
+    num_bytes = size * kind.itemsize
+    if key not in known:
+        known[key] = new(num_bytes)
+    if (known[key].kind, known[key].num_bytes) != (kind, num_bytes):
+        raise WeightsError("damaged: it gives a storage two types or sizes")
+    return known[key]
 
 
-def _read_stream(file: io.BufferedIOBase, path: pathlib.Path) -> Any:
-    storages = _Storages(path.stat().st_size)
-    try:
-        magic = _Unpickler(file, storages).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise WeightsError(f"no file that torch.save wrote ({error})") from error
-    if magic != _MAGIC_NUMBER:
-        raise WeightsError("a pickle, but none that torch.save wrote")
-    _Unpickler(file, storages).load()  # the version of the protocol
-    _Unpickler(file, storages).load()  # sizes of integers on the machine that wrote it
-    content = _Unpickler(file, storages).load()
-    for key in _Unpickler(file, storages).load():
-        stored = int.from_bytes(file.read(8), "little")
-        array = storages.arrays.get(key)
-        if array is None or stored != array.size:
+def _read_archive(file: _Limited) -> Any:
+    file_size = os.fstat(file.fileno()).st_size
+    file.limit = MAX_DIRECTORY_BYTES
+    archive = zipfile.ZipFile(file)
+    file.limit = None
+    parts = {part.filename: part for part in archive.infolist()}
+    pickles = [name for name in parts if name.endswith("data.pkl")]
+    if len(pickles) != 1:
+        raise WeightsError("a zip archive, but none that torch.save wrote")
+    folder = pickles[0].removesuffix("data.pkl")
+    left = file_size  # parts may lie over one another: together they are no larger than the file
+
+    def read(name: str, limit: int) -> bytes:
+        nonlocal left
+        part = parts.get(folder + name)
+        if part is None:
+            raise WeightsError(f"damaged: it has no part {name[:80]!r}")
+        if part.compress_type != zipfile.ZIP_STORED:
+            raise WeightsError("its parts are compressed, which torch.save never does")
+        if part.file_size > min(limit, left):
+            raise WeightsError(f"damaged: its part {name[:80]!r} is too large")
+        left -= part.file_size
+        return archive.read(part)
+
+    if f"{folder}constants.pkl" in parts:
+        raise WeightsError("a TorchScript program, which holds code; save its state_dict() instead")
+    if f"{folder}byteorder" in parts and read("byteorder", 16) != b"little":
+        raise WeightsError("written in big-endian byte order, which is not read")
+    storages = _Storages(file_size, lambda key, num_bytes: read(f"data/{key}", file_size))
+    machine = Machine(find_global, storages.find, file_size=file_size)
+    return machine.load(io.BytesIO(read("data.pkl", MAX_PICKLE_BYTES)))
+
+
+def _read_stream(file: _Limited) -> Any:
+    file_size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    pickles = io.BytesIO(file.read(MAX_PICKLE_BYTES))
+    places: dict[str, int] = {}
+
+    def read(key: str, num_bytes: int) -> bytes:
+        if key not in places:
+            raise WeightsError("damaged: it does not hold the numbers of one of its tensors")
+        file.seek(places[key])
+        return file.read(num_bytes)
+
+    storages = _Storages(file_size, read)
+    machine = Machine(find_global, storages.find, file_size=file_size)
+    _check_magic(pickles, machine)
+    machine.load(pickles)  # the version of the protocol
+    machine.load(pickles)  # sizes of integers on the machine that wrote it
+    content = machine.load(pickles)
+    keys = machine.load(pickles)
+    place = pickles.tell()
+    for key in keys if type(keys) is list else ():
+        storage = storages.whole.get(key) if type(key) is str else None
+        file.seek(place)
+        size = file.read(8)
+        if storage is not None and (len(size) < 8 or place + 8 + storage.num_bytes > file_size):
+            raise WeightsError(_CUT_SHORT)
+        if (
+            storage is None
+            or int.from_bytes(size, "little") * storage.kind.itemsize != storage.num_bytes
+        ):
             raise WeightsError("damaged: its tensors are not those it names")
-        numbers = file.read(array.nbytes)
-        if len(numbers) != array.nbytes:
-            raise WeightsError("damaged: it ends within a tensor")
-        array[:] = np.frombuffer(numbers, array.dtype)
+        places[key] = place + 8
+        place += 8 + storage.num_bytes
     return content
 
 
-def _rebuild_tensor(
-    storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *rest: object
-) -> np.ndarray:
-    """The view of a storage that a tensor is; what follows in `rest` is of no use here."""
-    del rest
-    if math.prod(size) == 0:
-        return np.zeros(size, storage.dtype)
-    last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
-    if offset < 0 or min(stride, default=0) < 0 or last >= storage.size:
-        raise WeightsError("damaged: a tensor lies outside its storage")
-    strides = [step * storage.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides)
-
-
-def _rebuild_parameter(tensor: np.ndarray, *rest: object) -> np.ndarray:
-    del rest
-    return tensor
+def _check_magic(pickles: io.BytesIO, machine: Machine) -> None:
+    """Reads the number that a stream begins with."""
+    start = pickles.getvalue()[:32]
+    for beginning, what in OTHER_FILES.items():
+        if start.startswith(beginning):
+            raise WeightsError(what)
+    try:
+        magic = machine.load(pickles)
+    except (ValueError, WeightsError) as error:
+        raise WeightsError(f"no file that torch.save wrote ({error})") from error
+    if type(magic) is not int or magic != _MAGIC_NUMBER:
+        raise WeightsError("a pickle, but none that torch.save wrote")

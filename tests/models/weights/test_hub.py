@@ -1,6 +1,7 @@
 """Weights with their preprocessing, from a folder and from a hub that is not there."""
 
 import builtins
+import contextlib
 import json
 import pathlib
 
@@ -51,7 +52,7 @@ def change(folder: pathlib.Path, **changes) -> None:
 
 def test_a_folder(folder, variables) -> None:
     pretrained = models.load_pretrained(folder)
-    assert pretrained.model == models.create_model("resnet18", num_classes=3)
+    assert pretrained.model == models.create_model("resnet18", num_classes=3, in_channels=3)
     jax.tree.map(np.testing.assert_array_equal, pretrained.variables, variables)
     assert pretrained.class_names == ("cat", "dog", "eel")
     assert pretrained.preprocessing == data.Preprocessing(
@@ -128,7 +129,7 @@ def test_without_the_package(monkeypatch) -> None:
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", no_hub)
-    with pytest.raises(ImportError, match=r"pip install 'jaxvision\[hub\]'"):
+    with pytest.raises(ImportError, match="pip install huggingface-hub"):
         models.load_pretrained("timm/resnet50.a1_in1k")
 
 
@@ -140,7 +141,7 @@ def test_without_the_package(monkeypatch) -> None:
             {"pretrained_cfg": {**CONFIG["pretrained_cfg"], "crop_mode": "border"}},
             "preprocessing is not known here: crop_mode must be",
         ),
-        ({"pretrained_cfg": {}}, "preprocessing is not known here: 'input_size'"),
+        ({"pretrained_cfg": {}}, "preprocessing is not known here: input_size must be"),
     ],
 )
 def test_unknown_configurations(folder, changes, message: str) -> None:
@@ -184,7 +185,7 @@ def test_names_and_options_of_timm_make_a_model(architecture) -> None:
 def test_weights_of_timm_are_loaded_as_timm_has_them(tmp_path: pathlib.Path) -> None:
     changes = {"architecture": "mobilenetv3_small_100", "num_classes": 3}
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG, **changes}))
-    model = models.create_model("mobilenet_v3_small", num_classes=3, epsilon=1e-5)
+    model = models.create_model("mobilenet_v3_small", num_classes=3, in_channels=3, epsilon=1e-5)
     images = np.zeros((1, 32, 32, 3), np.float32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "f"), shapes)
@@ -204,3 +205,50 @@ def test_every_model_of_timm_is_known_by_its_name_there() -> None:
     options = {case.there: case.ours for case in cases if "hidden_sizes" not in case.ours}
     assert {there: TIMM_OPTIONS.get(there, {}) for there in options} == options
     assert set(TIMM_NAMES.values()) <= set(models.list_models())
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_the_channels_are_those_of_the_weights(tmp_path: pathlib.Path, channels: int) -> None:
+    model = models.create_model("resnet18", num_classes=3, in_channels=channels)
+    images = np.zeros((1, 32, 32, channels), np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "f"), shapes)
+    models.save_weights(model, variables, tmp_path / "model.safetensors")
+    trained = {
+        **CONFIG["pretrained_cfg"],
+        "input_size": [channels, 32, 32],
+        "mean": [0.5] * channels,
+        "std": [0.5] * channels,
+    }
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "pretrained_cfg": trained}))
+    assert models.load_pretrained(tmp_path).model == model
+
+
+ODD = (None, True, -1, 0, 1.5, 10**9, 10**30, "x", "", [], [1], {}, {"a": 1}, [[]], float("nan"))
+
+
+@pytest.mark.parametrize("field", ["architecture", "num_classes", "label_names", "pretrained_cfg"])
+def test_odd_values_in_a_configuration(folder, field: str) -> None:
+    for value in ODD:
+        change(folder, **{field: value})
+        with contextlib.suppress(models.WeightsError):
+            models.load_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "field", ["input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std", "label_names"]
+)
+def test_odd_values_of_the_preprocessing(folder, field: str) -> None:
+    for value in (*ODD, [3, 10**6, 10**6], [3, -1, 32], [3, 32.5, 32], [[3], 32, 32]):
+        change(folder, pretrained_cfg={**CONFIG["pretrained_cfg"], field: value})
+        with contextlib.suppress(models.WeightsError):
+            models.load_pretrained(folder)
+
+
+def test_sizes_that_would_take_all_memory_are_refused(folder) -> None:
+    trained = {**CONFIG["pretrained_cfg"], "input_size": [3, 10**6, 10**6]}
+    change(folder, pretrained_cfg=trained)
+    with pytest.raises(
+        models.WeightsError, match=r"input_size must be .* from 1 to 4096, got \[3, 1"
+    ):
+        models.load_pretrained(folder)

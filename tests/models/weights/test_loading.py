@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from jaxvision import models
+from jaxvision._trees import by_path
 from jaxvision.models import layers
 from jaxvision.models.layout import (
     CONV_AS_DENSE,
@@ -278,3 +279,85 @@ def test_a_model_that_makes_other_logits_of_the_same_weights_is_warned_of(
         load(Bounded(bound=1.0), state)
     with pytest.warns(UserWarning, match=r"create it with bound=6.0"):
         models.save_weights(Bounded(bound=1.0), variables, tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "net."])
+def test_a_prefix_of_all_names_is_cut_off(load, state, prefix: str) -> None:
+    with pytest.warns(UserWarning, match=rf"'{prefix}' was cut off the names of all tensors"):
+        variables = load(Tiny(), {prefix + name: array for name, array in state.items()})
+    np.testing.assert_array_equal(variables["params"]["head"]["bias"], state["fc.bias"])
+
+
+def test_a_prefix_of_some_names_is_no_prefix(load, state) -> None:
+    state["model.fc.bias"] = state.pop("fc.bias")
+    with pytest.raises(models.WeightsError, match=r"the weights lack \(1\): fc.bias"):
+        load(Tiny(), state)
+
+
+class Tensor:
+    """What is asked of a tensor of torch, which NumPy does not take while it keeps a gradient."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+    def detach(self):
+        return self
+
+    cpu = resolve_conj = resolve_neg = detach
+
+    def is_floating_point(self) -> bool:
+        return True
+
+    def float(self):
+        return Tensor(self._array.astype(np.float32))
+
+    def numpy(self) -> np.ndarray:
+        assert self._array.dtype == np.float32
+        return self._array
+
+
+@pytest.mark.parametrize(
+    "convert", [np.asarray, jnp.asarray, Tensor, lambda array: Tensor(array.astype(jnp.bfloat16))]
+)
+def test_a_state_dict_in_memory(state, convert) -> None:
+    variables = models.load_weights(Tiny(), {name: convert(a) for name, a in state.items()})
+    np.testing.assert_allclose(variables["params"]["token"], state["extra.token"][0, 0], rtol=0.01)
+    assert variables["params"]["token"].dtype == jnp.float32
+
+
+def test_what_is_no_state_dict_in_memory(state) -> None:
+    with pytest.raises(
+        models.WeightsError, match=r"arrays or tensors by name.*'state_dict', a dict"
+    ):
+        models.load_weights(Tiny(), {"state_dict": state})
+    with pytest.raises(models.WeightsError, match="the state dict is not of Tiny:"):
+        models.load_weights(Tiny(), {"a": np.ones(3)})
+    with pytest.raises(models.WeightsError, match="the state dict is not of Tiny:"):
+        models.load_weights(Tiny(), {})
+
+
+def test_shapes_are_compared_before_numbers_are_converted(state) -> None:
+    """Half a tensor that repeats one number 2**33 times would be 32 GiB in float32."""
+    state["conv.weight"] = np.broadcast_to(np.float16(1), (2**31, 2, 2, 1))
+    with pytest.raises(models.WeightsError, match=r"conv.weight \(2147483648, 2, 2, 1\)"):
+        models.load_weights(Tiny(), state)
+
+
+def test_names_of_the_authors_of_se_networks_are_known() -> None:
+    """Their files ask for another padding and other strides, which a warning says."""
+    model = models.create_model("se_resnet50", num_classes=3)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    variables = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes)
+    legacy = model.layouts()["timm_legacy"]
+    names = {legacy.find(path.partition("/")[2], leaf.ndim)[0] for path, leaf in
+             by_path(variables).items()}  # fmt: skip
+    assert {"layer0.conv1.weight", "last_linear.weight", "layer1.0.se_module.fc1.weight"} <= names
+    stored = {}
+    for path, leaf in by_path(variables).items():
+        name, form = legacy.find(path.partition("/")[2], leaf.ndim)
+        stored[name] = form.write(leaf)
+    with pytest.warns(UserWarning, match=r"has original=True elsewhere, but original=False here"):
+        models.load_weights(model, stored)
+    models.load_weights(models.create_model("se_resnet50", num_classes=3, original=True), stored)
