@@ -1,6 +1,7 @@
 # Every target sets up its own virtual environment when it is missing.
 #   make demo     train a classifier on real digits, evaluate it, restore it, show the pictures
-#   make test     the tests            make test-slow   the longer ones
+#   make test     the quick tests      make test-slow   whole runs, one of each family
+#   make test-release                  every architecture and kind of agent: an hour, before a version
 #   make check    format, lint, types  make format      rewrite files in the house format
 #   make PYTHON=python3.12 test        the same with another interpreter, in an environment of its own
 
@@ -9,7 +10,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-slow check format lint types setup clean
+.PHONY: demo test test-slow test-release check format lint types setup clean
 
 setup: $(VENV)/installed
 
@@ -26,8 +27,10 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-test-slow: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+# The shapes in annotations have been checked on the same lines by the quick tests.
+test-slow test-release: test-%: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$* and not optimized" --jaxtyping-packages=
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$* and optimized" --jaxtyping-packages=
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -3,7 +3,8 @@
     python experiments/evaluate.py runs/lenet
     python experiments/evaluate.py runs/lenet --compare runs/mlp
 
-Prints every score with a 95% interval, and writes evaluation.json and figures into the run folder.
+Prints every score with a 95% interval, and writes evaluations/DATA.json and figures/DATA/ into the
+run folder, where DATA names the data set and the split.
 With --compare, McNemar's test says whether two models differ in more than chance.
 """
 
@@ -18,7 +19,7 @@ from classify import Settings as TrainSettings
 from classify import load_split
 
 from jaxvision import data, metrics, plots, train
-from jaxvision._files import write_json
+from jaxvision._files import file_name, write_json
 from jaxvision.train.classification import Predictions, Score
 
 DATA_SETTINGS = ("dataset", "data_dir", "classes", "corrupt", "eval_split")
@@ -86,7 +87,8 @@ def table(scores: dict[str, Score]) -> str:
     lines = [f"{'score':22}  value   95% interval"]
     for name, score in scores.items():
         interval = "" if np.isnan(score.low) else f"  [{score.low:.4f}, {score.high:.4f}]"
-        lines.append(f"{name:22}  {score.value:.4f}{interval}")
+        note = f"  ({score.note})" if score.note else ""
+        lines.append(f"{name:22}  {score.value:.4f}{interval}{note}")
     return "\n".join(lines)
 
 
@@ -126,7 +128,7 @@ def compare(settings: Settings, own: Predictions) -> dict[str, Any]:
 
 
 def main(settings: Settings) -> Evaluation:
-    """Evaluates, prints, and writes evaluation.json and the figures."""
+    """Evaluates, prints, and writes the scores and the figures."""
     train.start()
     if settings.figures:
         plots.require_matplotlib()
@@ -141,7 +143,9 @@ def main(settings: Settings) -> Evaluation:
     }
     if settings.compare is not None:
         content["comparison"] = compare(settings, predictions)
-    write_json(run_dir / "evaluation.json", content)
+    path = run_dir / "evaluations" / f"{file_name(f'{dataset.name}/{dataset.split}')}.json"
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, content)
     paths = train.classification.draw(run_dir, predictions, dataset) if settings.figures else []
     for path in paths:
         print(path)

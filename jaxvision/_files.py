@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -68,6 +69,24 @@ def to_json(content: Any, *, indent: int | None = None) -> str:
     '{"accuracy": 0.5, "interval": [null, 1.0]}'
     """
     return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+_IN_FILE_NAMES = str.maketrans({"/": "_", ":": "-", "[": "(", "]": ")", "%": "pct"})
+
+
+def file_name(text: str) -> str:
+    """A name for a file or folder that tells of a data set and its split.
+
+    Args:
+        text: What to tell, such as `cifar10/test[:10%]`.
+
+    Returns:
+        The same without characters that some file systems do not take.
+
+    >>> file_name("cifar10/test[:10%]")
+    'cifar10_test(-10pct)'
+    """
+    return re.sub(r"[^\w.()+-]", "_", text.translate(_IN_FILE_NAMES))
 
 
 def _finite(content: Any) -> Any:

@@ -1,8 +1,9 @@
-"""Which cases of a test are quick, and programs that are made quickly."""
+"""Which cases of a test are quick, programs that are made quickly, and what they gave."""
 
 import functools
 
 import jax
+import numpy as np
 import pytest
 
 UNOPTIMIZED = {
@@ -12,20 +13,38 @@ UNOPTIMIZED = {
 }
 
 
-def only(cases, *names):
+def only(cases, *names, slow=None):
     """The cases for `parametrize`: these among the quick tests, the others among the slow ones.
 
-    A case is a name or a tuple that begins with one.
+    A case is a name or a tuple that begins with one. Where `slow` names some of the others, only
+    these are slow tests, and what is left is tried before a release.
     """
     rows = [case if isinstance(case, tuple) else (case,) for case in cases]
-    unknown = set(names) - {row[0] for row in rows}
+    known = [row[0] for row in rows]
+    unknown = {*names, *(slow or ())} - {*known}
     assert not unknown, f"{unknown} are not among the cases"
-    return [pytest.param(*row, marks=[] if row[0] in names else pytest.mark.slow) for row in rows]
+
+    def marks(name):
+        if name in names:
+            return []
+        return pytest.mark.slow if slow is None or name in slow else pytest.mark.release
+
+    return [pytest.param(*row, marks=marks(row[0])) for row in rows]
 
 
 def jit(function):
     """Compiles what runs once: sooner, to a program that takes longer."""
     return jax.jit(function, compiler_options=known_options())
+
+
+def numbers(tree):
+    """Copies of a tree's arrays on the host, with keys as the numbers they are made of."""
+
+    def plain(leaf):
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.array(jax.random.key_data(leaf) if is_key else leaf)
+
+    return jax.tree.map(plain, tree)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxvision.data.checks import whole
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.source import Corrupt, Source
 from jaxvision.data.streaming import Stream
@@ -48,15 +49,18 @@ class Batches(Iterator[Batch]):
                 weight 0 that `num_skipped` counts.
             num_workers: Processes that read examples; 0 reads them by threads.
             describe: Makes what `describe` gives.
+
+        Raises:
+            ValueError: `num_workers` is negative, or no whole number.
         """
-        if num_workers < 0:
+        self._num_workers = whole("num_workers", num_workers)
+        if self._num_workers < 0:
             raise ValueError(f"num_workers must not be negative, got {num_workers}")
         self.plan = plan
         self.name = name
         self.num_skipped = 0
         self._data = data
         self._corrupt: Corrupt = corrupt
-        self._num_workers = num_workers
         self._describe = describe
         self._step = 0
         self._stream: Stream | None = None
@@ -127,9 +131,16 @@ class Batches(Iterator[Batch]):
             state: What `get_state` gave.
 
         Raises:
-            ValueError: The position is one in other data, or in another order of them.
+            ValueError: It is no position, or one in other data, or in another order of them.
         """
         own = self._identity()
+        numbers = ("step", "num_skipped")
+        if not isinstance(state, Mapping) or not all(
+            type(state.get(name)) is int and state[name] >= 0 for name in numbers
+        ):
+            raise ValueError(
+                f"a position in {self.name} has whole numbers {' and '.join(numbers)}, not {state}"
+            )
         differing = [name for name in own if state.get(name) != own[name]]
         if differing:
             raise ValueError(
@@ -137,8 +148,8 @@ class Batches(Iterator[Batch]):
                 + ", ".join(f"{name} was {state.get(name)}, now {own[name]}" for name in differing)
             )
         self.close()
-        self._step = int(state["step"])
-        self.num_skipped = int(state["num_skipped"])
+        self._step = state["step"]
+        self.num_skipped = state["num_skipped"]
 
     def close(self) -> None:
         """Stops worker processes and threads; iterating on starts them again."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 
 Images = Num[Array, "*batch height width channels"] | Bool[Array, "*batch height width channels"]
@@ -48,7 +49,8 @@ def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) 
         Pixels in the type of the given ones; worked out in at least float32.
 
     Raises:
-        ValueError: There are not as many numbers as channels.
+        ValueError: There are not as many numbers as channels, a mean is not finite, or a deviation
+            is not positive.
 
     >>> normalize(jnp.ones((1, 1, 1)), mean=(0.5,), std=(0.25,)).item()
     2.0
@@ -58,6 +60,10 @@ def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) 
             raise ValueError(
                 f"{name} has {len(numbers)} numbers and the images have {images.shape[-1]} channels"
             )
+    if not np.isfinite(mean).all():
+        raise ValueError(f"mean must be finite numbers, got {tuple(mean)}")
+    if not (np.isfinite(std) & (np.asarray(std) > 0)).all():
+        raise ValueError(f"std must be finite numbers above 0, got {tuple(std)}")
     exact = jnp.promote_types(images.dtype, jnp.float32)
     normalized = (images.astype(exact) - jnp.array(mean, exact)) / jnp.array(std, exact)
     return normalized.astype(images.dtype)

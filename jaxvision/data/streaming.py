@@ -2,7 +2,10 @@
 
 import dataclasses
 import gc
+import multiprocessing
+import os
 import sys
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -60,7 +63,8 @@ class Stream(Iterator[dict[str, np.ndarray]]):
         dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
         if num_workers:
             _let_grain_read_its_flags()
-            dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
+            workers = grain.MultiprocessingOptions(num_workers=num_workers)
+            dataset = dataset.mp_prefetch(workers, worker_init_fn=_end_with_parent)
         self._iterators: list[Any] = [iter(dataset)]
         self._has_workers = num_workers > 0
         # Also when nobody closes this: Grain's own clean-up fails while the interpreter shuts down.
@@ -81,6 +85,19 @@ class Stream(Iterator[dict[str, np.ndarray]]):
     def close(self) -> None:
         """Stops the threads or workers."""
         self._stop()
+
+
+def _end_with_parent(index: int, count: int) -> None:
+    """In a worker: ends it when the process that started it is gone, as after SIGKILL."""
+    del index, count
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end with parent", daemon=True).start()
 
 
 def _close(iterators: list[Any], has_workers: bool) -> None:

@@ -1,8 +1,8 @@
 """Figures: each function returns a `matplotlib.figure.Figure`, and `save` writes it as PNG.
 
-Matplotlib comes with `pip install 'jaxvision[plots]'` and loads when the first figure is drawn. The
-figures are made without pyplot: nothing opens a window, needs a display, or stays in memory after
-the figure; and they may be drawn in threads.
+Matplotlib (`pip install matplotlib`) loads when the first figure is drawn. The figures are made
+without pyplot: nothing opens a window, needs a display, or stays in memory after the figure; and
+they may be drawn in threads.
 """
 
 from jaxvision.plots._style import require_matplotlib

@@ -67,7 +67,7 @@ def require_matplotlib() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
-        raise ImportError("figures need matplotlib: pip install 'jaxvision[plots]'") from None
+        raise ImportError("figures need matplotlib: pip install matplotlib") from None
 
 
 def new_figure(width: float, height: float, title: str | None = None) -> "matplotlib.figure.Figure":

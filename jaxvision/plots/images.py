@@ -95,7 +95,7 @@ def mistakes(
         confidences: The probability given to the prediction, from 0 to 1. NaN comes last.
         class_names: One per class; None numbers them.
         count: How many to show at most.
-        title: Of the figure; None says how many mistakes there are.
+        title: Of the figure; the number of mistakes follows it.
 
     Returns:
         The figure: one axes per mistake; if there is none, a figure without axes that says so.
@@ -125,11 +125,11 @@ def mistakes(
         f"predicted {names[int(guess[row])]} ({min(confidence[row], 1.0):.1%})"
         for row in chosen
     ]
-    if title is None:
-        title = f"{_number(len(wrong), 'mistake')} in {_number(len(truth), 'image')}"
-        if len(chosen) < len(wrong):
-            title = f"the most confident {len(chosen)} of {title}"
-    return image_grid([images[int(row)] for row in chosen], captions, title=title)
+    counted = f"{_number(len(wrong), 'mistake')} in {_number(len(truth), 'image')}"
+    if len(chosen) < len(wrong):
+        counted = f"the most confident {len(chosen)} of {counted}"
+    shown = counted if title is None else f"{title}: {counted}"
+    return image_grid([images[int(row)] for row in chosen], captions, title=shown)
 
 
 def _pixels(image: ArrayLike, index: int) -> Pixels:

@@ -115,6 +115,9 @@ def make_eval_fn(
         and how many environment steps it took to learn that, where the state counts them, as that
         of agents does that learn from whole episodes. Of each seed if there are several.
 
+    Raises:
+        ValueError: There is one environment, whose one episode has no interval.
+
     >>> from jaxvision import rl
     >>> import optax
     >>> envs = rl.vectorize("Catch", 8)
@@ -124,6 +127,11 @@ def make_eval_fn(
     >>> evaluate(agent.init(jax.random.key(0)), None)["length"]
     (900.0, 100.0)
     """
+    if envs.num_envs < 2:
+        raise ValueError(
+            "an evaluation needs as many environments as episodes, and at least 2 for an interval "
+            f"of their mean, got {envs.num_envs}: rl.vectorize(name, 100)"
+        )
     key = jax.random.key(seed)
     one = agent.agent if isinstance(agent, Seeds) else agent
 

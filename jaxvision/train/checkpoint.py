@@ -1,5 +1,6 @@
 """Checkpoints that are whole or not there at all."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -9,7 +10,7 @@ import pathlib
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +23,8 @@ from jaxvision.train.selection import combine
 
 PyTree = Any
 MANIFEST = "manifest.json"
+DELETED = ".deleted-"
+"""What the name of a checkpoint begins with while it is deleted."""
 
 
 class CheckpointError(Exception):
@@ -46,10 +49,10 @@ class Restored:
 class Checkpointer:
     """Saves states to a folder and reads back the newest that is whole.
 
-    A checkpoint is written by Orbax in the background, then sealed by a manifest of its files'
-    sizes and digests. What has no manifest, or does not agree with it, was cut short or damaged:
-    restoring warns, and takes the one before. Every process of a distributed run calls the same
-    methods; the folder is one that all of them see.
+    A checkpoint is written by Orbax in the background, then sealed by a manifest of its step and
+    its files' sizes and digests. What has no manifest, or does not agree with it, was cut short,
+    damaged or copied from another step: restoring warns, and takes the one before. Every process of
+    a distributed run calls the same methods; the folder is one that all of them see.
     """
 
     def __init__(self, directory: str | pathlib.Path, *, keep: int = 3) -> None:
@@ -157,7 +160,13 @@ class Checkpointer:
         Raises:
             CheckpointError: There is no such checkpoint, or it is damaged.
         """
-        return dict(self._metadata(step).custom_metadata or {})
+        kept = self._metadata(step).custom_metadata or {}
+        if not isinstance(kept, dict):
+            raise CheckpointError(
+                f"checkpoint {self._folder(step)} keeps a {type(kept).__name__} beside the state, "
+                "not values by name"
+            )
+        return dict(kept)
 
     def load(
         self, step: int, abstract_state: PyTree = None, *, leave_out: Sequence[str] = ()
@@ -178,7 +187,8 @@ class Checkpointer:
         """
         from orbax.checkpoint import v1 as ocp
 
-        saved = self._metadata(step).metadata["state"]
+        with self._reading(step):
+            saved = self._metadata(step).metadata["state"]
         if abstract_state is None:
             device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
             abstract_state = jax.tree.map(
@@ -193,7 +203,8 @@ class Checkpointer:
             )
         for name in [name for name in leave_out if name in stored]:
             stored[name] = jax.tree.map(lambda _: ocp.PLACEHOLDER, stored[name])
-        state = ocp.load_checkpointables(self._folder(step), {"state": stored})["state"]
+        with self._reading(step):
+            state = ocp.load_checkpointables(self._folder(step), {"state": stored})["state"]
         if leave_out:
             return {name: None if name in leave_out else part for name, part in state.items()}
         return combine(state, jax.tree.map(_if_empty, abstract_state))
@@ -227,7 +238,20 @@ class Checkpointer:
             damage = self._damage(step)
             if damage is not None:
                 raise CheckpointError(f"checkpoint {self._folder(step)} is damaged: {damage}")
-        return ocp.checkpointables_metadata(self._folder(step))
+        with self._reading(step):
+            return ocp.checkpointables_metadata(self._folder(step))
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Orbax raises whatever a file that is not of its form leads it to."""
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise CheckpointError(
+                f"checkpoint {self._folder(step)} cannot be read: {type(error).__name__}: {error}"
+            ) from error
 
     def _folders(self) -> list[int]:
         """Steps that have a folder, sealed or not, newest first."""
@@ -245,19 +269,28 @@ class Checkpointer:
             with absl_level(logging.CRITICAL):  # the error is ours to report
                 result()
             if jax.process_index() == 0:
-                write_json(folder / MANIFEST, _digests(folder))
+                write_json(folder / MANIFEST, {"step": step, "files": _digests(folder)})
                 # A damaged one of a later step must not push this one out.
                 for old in [one for one in self.steps() if one <= step][: -self._keep]:
-                    shutil.rmtree(self._folder(old), ignore_errors=True)
+                    self._delete(old)
         except BaseException as error:
             self._sweep()
             self._error = self._failure(step, error)
 
+    def _delete(self, step: int) -> None:
+        """Deletes a checkpoint; cut short, it leaves nothing that looks like one."""
+        folder = self._folder(step)
+        doomed = folder.with_name(f"{DELETED}{folder.name}")
+        with contextlib.suppress(OSError):  # the sweep before the next save tries again
+            folder.replace(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
     def _sweep(self) -> None:
-        """Deletes what a save that was cut short has left."""
+        """Deletes what a save or a deletion that was cut short has left."""
         if jax.process_index() == 0:
-            for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            for pattern in ("*.orbax-checkpoint-tmp*", f"{DELETED}*"):
+                for left in self.directory.glob(pattern):
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _failure(self, step: int, error: BaseException) -> CheckpointError:
         good = [one for one in self.steps() if one < step]
@@ -268,14 +301,22 @@ class Checkpointer:
         )
 
     def _damage(self, step: int) -> str | None:
+        """What is wrong with a checkpoint, or None."""
         folder = self._folder(step)
         try:
-            expected = json.loads((folder / MANIFEST).read_text())
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            found = _digests(folder)
         except FileNotFoundError:
             return "it has no manifest, so that saving it was cut short or the file deleted"
-        except (OSError, ValueError) as error:
-            return f"its manifest cannot be read ({error})"
-        found = _digests(folder)
+        except (OSError, ValueError, RecursionError) as error:
+            return f"it cannot be read ({error})"
+        match manifest:
+            case {"step": int(saved_at), "files": dict(expected)}:
+                pass
+            case _:
+                return "its manifest does not say its step and its files"
+        if saved_at != step:
+            return f"it was saved at step {saved_at}"
         for name, digest in expected.items():
             if name not in found:
                 return f"{name} is missing"

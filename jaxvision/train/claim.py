@@ -1,10 +1,12 @@
 """One run folder, one run: seen by all its processes, written by no other."""
 
+import contextlib
 import fcntl
 import os
 import pathlib
 import secrets
 import socket
+import threading
 import time
 from typing import Any, TextIO
 
@@ -14,6 +16,9 @@ import numpy as np
 from jaxvision.train.run_folder import RunFolderError
 
 LOCK = ".lock"
+_WRITING = threading.RLock()
+"""Held by the thread of this process that writes runs: Orbax keeps state that threads share."""
+
 PATIENCE = 20.0
 """Seconds in which a file of one process must appear to the others."""
 
@@ -32,6 +37,12 @@ class Claim:
                 this run see different folders.
         """
         self._file: TextIO | None = None
+        if not _WRITING.acquire(blocking=False):
+            raise RunFolderError(
+                f"cannot write to the run folder {folder}, because another thread of this process "
+                "is writing a run: train one after the other, or each in a process of its own"
+            )
+        self._is_held = True
         token, error = 0, None
         if jax.process_index() == 0:
             token = secrets.randbits(31) | 1
@@ -46,6 +57,7 @@ class Claim:
                 self.release()
                 error = error or reason
         if error is not None:
+            self.release()
             raise error
 
     def release(self) -> None:
@@ -53,33 +65,47 @@ class Claim:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._is_held:
+            self._is_held = False
+            _WRITING.release()
 
 
 def _lock(folder: pathlib.Path, token: int) -> TextIO:
-    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        file = (folder / LOCK).open("a+", encoding="utf-8", errors="replace")
+        try:
+            _take(file, folder)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n{token}\n")
+            file.flush()
+        except BaseException:
+            with contextlib.suppress(OSError):
+                file.close()
+            raise
+    except RunFolderError:
+        raise
     except OSError as error:
         raise RunFolderError(
-            f"cannot write to the run folder {folder}: {error}; choose another folder"
+            f"cannot write to the run folder {folder}: {error}; free some space or choose another "
+            "folder"
         ) from error
+    return file
+
+
+def _take(file: TextIO, folder: pathlib.Path) -> None:
+    """Locks a file for this process, where the file system has locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         holder = file.read().partition("\n")[0] or "another process"
-        file.close()
         raise RunFolderError(
             f"{holder} is writing to the run folder {folder}: wait for it, stop it, or choose "
             "another folder"
         ) from None
     except OSError:
-        pass  # a file system without locks
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n{token}\n")
-    file.flush()
-    return file
+        pass
 
 
 def _check_shared(folder: pathlib.Path, token: int) -> None:

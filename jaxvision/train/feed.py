@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxvision.data import Prefetch
+from jaxvision.data import Batches, Prefetch
 from jaxvision.train.intervals import Intervals
 from jaxvision.train.parallel import ParallelStep
 
@@ -39,6 +39,7 @@ def feed(
     *,
     start: int,
     fuse: int,
+    while_waiting: Callable[[], object] | None = None,
 ) -> Iterator[Iterator[Chunk]]:
     """Draws batches in a thread and starts their copy to the devices ahead of their use.
 
@@ -48,6 +49,7 @@ def feed(
         intervals: When the run stops for something else: chunks end there.
         start: The step of the first.
         fuse: The most steps of one chunk.
+        while_waiting: See `Prefetch`.
 
     Yields:
         An iterator over chunks, that ends with the last step or the data.
@@ -73,7 +75,8 @@ def feed(
             ) from error
         return Chunk(parallel.place_batch(stacked, stacked=True), len(batches), position)
 
-    with Prefetch(_draw(iterator, intervals, start, fuse), place) as chunks:
+    drawn = _draw(iterator, intervals, start, fuse)
+    with Prefetch(drawn, place, while_waiting=while_waiting) as chunks:
         yield chunks
 
 
@@ -91,7 +94,11 @@ def _draw(
 
 
 class Peekable(Iterator[Any]):
-    """An iterator whose first item can be looked at; its position counts only what was taken."""
+    """An iterator whose first item can be looked at; its position counts only what was taken.
+
+    Attributes:
+        counts_steps: Whether the `step` of a position counts the items taken.
+    """
 
     def __init__(self, items: Any) -> None:
         """Wraps an iterator.
@@ -101,6 +108,7 @@ class Peekable(Iterator[Any]):
         """
         self._items = _Listed(items) if isinstance(items, list | tuple) else iter(items)
         self._ahead: list[Any] = []
+        self.counts_steps = isinstance(items, Batches)
         for name in ("get_state", "set_state"):
             if hasattr(self._items, name):
                 setattr(self, name, getattr(self._items, name))
@@ -136,4 +144,8 @@ class _Listed(Iterator[Any]):
         return {"next": self._next}
 
     def set_state(self, state: Mapping[str, int]) -> None:
+        if not isinstance(state, Mapping) or not 0 <= state.get("next", -1) <= len(self._items):
+            raise ValueError(
+                f"the saved position {state!r} is none in a list of {len(self._items)} batches"
+            )
         self._next = state["next"]

@@ -45,6 +45,14 @@ class Interrupts:
         reached = multihost_utils.reached_preemption_sync_point(self._asked)
         return signal.SIGTERM if reached else None
 
+    def heard(self) -> signal.Signals | None:
+        """The signal that came, where this process need not agree with others on it.
+
+        Returns:
+            The signal; None if there is none, or there are other processes.
+        """
+        return self._signal if jax.process_count() == 1 else None
+
     def act(self) -> None:
         """Ends the program as the signal asks.
 

@@ -6,11 +6,13 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxvision import losses, metrics
 from jaxvision.data import normalize, to_float
 from jaxvision.models import MultiHead
+from jaxvision.train.diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.restore import description
 from jaxvision.train.state import TrainState, evaluation_variables
 from jaxvision.train.step import Metrics
@@ -132,6 +134,31 @@ class MultiTaskLoss:
             total += present * values
         measured["loss"] = metrics.mean(total, row_weight)
         return losses.weighted_mean(total, row_weight), measured
+
+    def diagnose(self, batch: Mapping[str, Any]) -> str | None:
+        """Says why the loss of a batch is not finite: numbers in it, or labels that are no class.
+
+        Args:
+            batch: The batch, on the host.
+
+        Returns:
+            A sentence, or None if the batch does not show it.
+        """
+        present = dict(batch)
+        sentences = []
+        for name, task in self.tasks.items():
+            labels = batch[task.label]
+            counted = rows_that_count(batch, len(labels))
+            if task.present is not None:
+                counted &= batch[task.present] > 0
+            # Where there is no target, anything may stand.
+            present[task.label] = np.where(
+                counted.reshape(-1, *[1] * (labels.ndim - 1)), labels, np.zeros_like(labels)
+            )
+            if task.kind == "classification":
+                num_classes = self.model.heads[name]
+                sentences.append(labels_outside(task.label, labels, num_classes, counted))
+        return numbers_not_finite(present) or next(filter(None, sentences), None)
 
     def describe(self) -> dict[str, Any]:
         """What `settings.json` keeps of this loss.

@@ -141,6 +141,28 @@ class ParallelStep:
         """
         return state_shardings(state, self.mesh, self.shard)
 
+    def lower(self, state: PyTree, batch: PyTree) -> jax.stages.Lowered:
+        """Traces and lowers one step, which a first call with such arguments then need not do.
+
+        Args:
+            state: A state, or its shapes.
+            batch: A batch of all processes, its shapes, or None.
+
+        Returns:
+            The lowered program.
+        """
+
+        def described(leaf: Any, sharding: jax.NamedSharding) -> jax.ShapeDtypeStruct:
+            dtype = jax.dtypes.result_type(leaf)
+            return jax.ShapeDtypeStruct(np.shape(leaf), dtype, sharding=sharding)
+
+        sharding = self.batch_sharding()
+        lowered: Any = self._compile("one", state)
+        return lowered.lower(
+            jax.tree.map(described, state, self.shardings(state)),
+            jax.tree.map(lambda leaf: described(leaf, sharding), self._checked(batch)),
+        )
+
     def compile_evaluation(self, evaluate: Callable, state: PyTree) -> Callable:
         """Compiles a function `(state, batch) -> metrics` for the same devices.
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+import re
 from typing import Any
 
 import jax
@@ -39,9 +40,8 @@ class Program:
         """The step for the whole batch in StableHLO; None under `pmap`, which has no such form."""
         if self.parallel.strategy == "pmap":
             return None
-        state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self.state)
         batch = jax.tree.map(_of_all_processes, self.batch)
-        return jax.jit(self.parallel.step).lower(state, batch).as_text()
+        return without_devices(self.parallel.lower(self.state, batch).as_text())
 
     def fingerprint(self) -> dict[str, str] | None:
         """Tells whether two programs are the same, with the same versions of all packages.
@@ -76,6 +76,43 @@ class Program:
         if self.text is None:
             return 1
         return 1 if "stablehlo.convolution" in self.text else FUSED_STEPS
+
+
+_SHARDING = re.compile(
+    r"(, )?(sdy\.sharding = #sdy\.sharding<[^>]*>|mhlo\.sharding = \"[^\"]*\"|"
+    r"mhlo\.num_partitions = \d+ : i32|tf\.aliasing_output = \d+ : i32|jax\.buffer_donor = true)"
+)
+_CONSTRAINT = re.compile(r"\s*%(\d+) = sdy\.sharding_constraint %(\w+) ")
+_DEFINITION = re.compile(r"\s*%(\d+)(?::\d+)? = ")
+
+
+def without_devices(text: str) -> str:
+    r"""Takes out of a program what tells of the devices that it is for.
+
+    Args:
+        text: The program in StableHLO.
+
+    Returns:
+        The program without shardings, and without the constraints that steps put on them; values
+        are numbered anew.
+
+    >>> print(without_devices('%3 = sdy.sharding_constraint %arg0 <@mesh, [{"data"}]> : f32\n'
+    ...                       '%4 = stablehlo.add %3, %3 : f32 {sdy.sharding = #sdy.sharding<x>}'))
+    %0 = stablehlo.add %arg0, %arg0 : f32
+    """
+    names: dict[str, str] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if "sdy.mesh @" in line:
+            continue
+        if match := _CONSTRAINT.match(line):
+            names[match[1]] = names.get(match[2], match[2])
+            continue
+        if match := _DEFINITION.match(line):
+            names[match[1]] = str(len(lines))
+        line = _SHARDING.sub("", line).replace("{, ", "{").replace(" {}", "")
+        lines.append(re.sub(r"%(\d+)", lambda value: f"%{names.get(value[1], value[1])}", line))
+    return "\n".join(lines)
 
 
 def _of_all_processes(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxvision import models
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
+from jaxvision.train.record import is_mapping, read_field, read_record
 from jaxvision.train.run import CHECKPOINTS
 
 PyTree = Any
@@ -47,22 +48,24 @@ def restore_for_evaluation(
     chosen = checkpointer.latest() if step is None else step
     if chosen is None:
         raise CheckpointError(f"{folder} has no checkpoint that is whole")
-    settings = checkpointer.extra(chosen).get("settings", {})
-    described = settings.get("step", {}).get("model")
+    where = f"the record of the run in {folder}"
+    settings = read_record(checkpointer.extra(chosen).get("settings"), where)
+    described = settings["step"].get("model")
     if described is None:
         raise CheckpointError(
             f"the run in {folder} does not say what its model was: make the model with "
             "models.create_model and the loss with a task's make_loss_fn, so that fit can keep it"
         )
+    read_field(settings, "step.model", is_mapping, "an object", where)
     try:
         model = models.from_description(described)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # an option of another type fails in any way
         raise CheckpointError(
             f"the model of the run in {folder} cannot be made here: {error}; if the run's own code "
             "registers it, import that first"
         ) from error
     saved = checkpointer.load(chosen, leave_out=("opt_state",))
-    if "params" not in saved:
+    if not {"params", "model_state"} <= saved.keys():
         raise CheckpointError(
             f"the run in {folder} keeps no single model, but {', '.join(sorted(saved))}: read its "
             "state with Checkpointer.load"

@@ -2,14 +2,20 @@
 
 import contextlib
 import pathlib
+import re
+import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+from tqdm import tqdm
 
-from jaxvision.train.checkpoint import Checkpointer
+from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.claim import Claim
+from jaxvision.train.feed import Peekable
 from jaxvision.train.program import Program
+from jaxvision.train.record import is_mapping, is_number, list_of, read_field, read_record
 from jaxvision.train.run_folder import (
     MetricsLog,
     RunFolderError,
@@ -18,6 +24,7 @@ from jaxvision.train.run_folder import (
     read_metrics,
     run_settings,
     save_settings,
+    set_aside,
 )
 
 PyTree = Any
@@ -50,7 +57,7 @@ class Run:
         Raises:
             RunFolderError: The folder is none of a file system.
         """
-        if "://" in str(folder):
+        if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(folder)):  # `Path` makes one slash of two
             raise RunFolderError(
                 f"the run folder {folder} must lie in a file system: mount the bucket, or copy the "
                 "folder there when the run is over"
@@ -67,9 +74,7 @@ class Run:
             None if self.folder is None else Checkpointer(self.folder / CHECKPOINTS, keep=keep)
         )
 
-    def resume(
-        self, state: PyTree, batches: Iterator[Any] | None
-    ) -> tuple[int, PyTree, dict[str, Any]]:
+    def resume(self, state: PyTree, batches: Peekable | None) -> tuple[int, PyTree, dict[str, Any]]:
         """Puts the state, the data and the files back to the newest checkpoint.
 
         Args:
@@ -91,22 +96,37 @@ class Run:
         window: dict[str, Any] = {}
         step = self._checkpointer.latest()
         if step is not None:
+            where = f"the record of step {step} in {self.folder}"
             extra = self._checkpointer.extra(step)
-            self._before = extra["settings"]
+            self._before = read_record(extra.get("settings"), where)
             self._settings["program"] = self._before.get("program")
             check_settings(self._before, self._settings, self.folder, self._may_differ)
+            window = read_field(extra, "window", _is_window, "pairs of sums by name", where)
             state = self._checkpointer.load(step, _abstract(state))
-            window = extra["window"]
-            _move(batches, extra["data"], step)
+            _move(batches, extra.get("data"), step, where)
         self._saved = step
         step = step or 0
         # Every process knows what was evaluated: evaluating is work for all of them.
-        self.history = [line for line in read_metrics(self.folder) if line["step"] <= step]
+        if self._saved is not None:
+            self.history = [line for line in read_metrics(self.folder) if line["step"] <= step]
         if jax.process_index() == 0:
             with self._writing():
+                if self._saved is None:
+                    self._begin_anew()
                 save_settings(self.folder, self._settings)
-                self._log = MetricsLog(self.folder, step=step)
+                self._log = MetricsLog(self.folder, step=step, kept=self.history)
         return step, state, window
+
+    def _begin_anew(self) -> None:
+        """Keeps what a run whose checkpoints are gone has measured."""
+        assert self.folder is not None
+        if (aside := set_aside(self.folder)) is not None:
+            warnings.warn(
+                f"{self.folder} holds measurements of a run and no whole checkpoint of it: the run "
+                f"begins at step 0, and they are kept in {aside.name}. If its checkpoints lie "
+                f"elsewhere, bring them back to {self.folder / CHECKPOINTS} and start again",
+                stacklevel=4,
+            )
 
     def check_program(self, program: Program) -> None:
         """Keeps what identifies the step, and refuses to go on with another one.
@@ -161,6 +181,15 @@ class Run:
             self._saved = step
         if wait:
             self._checkpointer.wait()
+
+    def say(self, what: str) -> None:
+        """Tells the user of the run, on a line of its own, once for all processes.
+
+        Args:
+            what: The sentence.
+        """
+        if jax.process_index() == 0:
+            tqdm.write(what, file=sys.stderr)
 
     def last_good(self) -> str:
         """The newest sealed checkpoint in words, for an error.
@@ -220,7 +249,12 @@ def _abstract(state: PyTree) -> PyTree:
     )
 
 
-def _move(batches: Iterator[Any] | None, position: Any, step: int) -> None:
+def _is_window(value: Any) -> bool:
+    pair = list_of(is_number, least=2)
+    return is_mapping(value) and all(pair(sums) and len(sums) == 2 for sums in value.values())
+
+
+def _move(batches: Any, position: Any, step: int, where: str) -> None:
     if batches is None:
         return
     if position is None or not hasattr(batches, "set_state"):
@@ -228,4 +262,16 @@ def _move(batches: Iterator[Any] | None, position: Any, step: int) -> None:
             f"the run goes on at step {step}, and these batches cannot be put back to where it "
             "was: use Dataset.batches(...), or an iterator with get_state() and set_state(state)"
         )
-    batches.set_state(position)
+    before = batches.get_state()
+    try:
+        batches.set_state(position)
+    except ValueError:
+        raise  # it says what differs
+    except Exception as error:  # an iterator of the user's meets what it does not know
+        raise CheckpointError(
+            f"{where}: the position in the data cannot be used: {error!r}"
+        ) from error
+    if batches.counts_steps and position["step"] != before["step"] + step:
+        raise CheckpointError(
+            f"{where}: its position in the data is that of step {position['step'] - before['step']}"
+        )

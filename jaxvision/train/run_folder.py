@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 import platform
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,19 +137,21 @@ class MetricsLog:
     unbroken run.
     """
 
-    def __init__(self, folder: pathlib.Path, *, step: int) -> None:
+    def __init__(
+        self, folder: pathlib.Path, *, step: int, kept: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         """Opens the files.
 
         Args:
             folder: The run's folder.
             step: Where the run goes on.
+            kept: The lines up to there, as `read_metrics` gives them.
         """
         from tensorboardX import SummaryWriter
 
-        self._path = folder / METRICS
-        kept = [line for line in read_metrics(folder) if line["step"] <= step]
-        write_text(self._path, "".join(to_json(line) + "\n" for line in kept))
-        self._file = self._path.open("a")
+        path = folder / METRICS
+        write_text(path, "".join(to_json(line) + "\n" for line in kept))
+        self._file = path.open("a")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
@@ -179,17 +182,53 @@ def read_metrics(folder: str | pathlib.Path) -> list[dict[str, Any]]:
 
     Returns:
         One dict per line of `metrics.jsonl`, with `step` and `split`; null is NaN. A last line that
-        was cut short is left out. Empty if there is no such file.
+        was cut short is left out, and other damaged lines are with a warning. Empty if there is no
+        such file.
     """
     path = pathlib.Path(folder) / METRICS
-    lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            break
-        lines.append({name: math.nan if value is None else value for name, value in line.items()})
-    return lines
+    texts = path.read_bytes().splitlines() if path.exists() else []
+    lines = [_measurement(text) for text in texts]
+    damaged = [number for number, line in enumerate(lines, 1) if line is None]
+    if damaged and damaged != [len(lines)]:
+        warnings.warn(
+            f"{path} is damaged: {len(damaged)} of its {len(lines)} lines are left out, the first "
+            f"in line {damaged[0]}",
+            stacklevel=2,
+        )
+    return [line for line in lines if line is not None]
+
+
+def _measurement(text: bytes) -> dict[str, Any] | None:
+    """A line of `metrics.jsonl`; None if it is damaged."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    match line:
+        case {"step": int(), "split": str()}:
+            values = {name: math.nan if value is None else value for name, value in line.items()}
+        case _:
+            return None
+    numbers = [value for name, value in values.items() if name != "split"]
+    return values if all(type(number) in (int, float) for number in numbers) else None
+
+
+def set_aside(folder: pathlib.Path) -> pathlib.Path | None:
+    """Moves the measurements of an earlier run out of the way of one that begins anew.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        Where they are now; None if there were none.
+    """
+    path = folder / METRICS
+    if not path.exists() or not path.stat().st_size:
+        return None
+    number = 1
+    while (aside := folder / f"metrics.before-{number}.jsonl").exists():
+        number += 1
+    return path.rename(aside)
 
 
 def save_settings(folder: pathlib.Path, content: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from jaxvision.train.diagnosis import numbers_not_finite
 from jaxvision.train.frozen import frozen_batch_norms
 from jaxvision.train.selection import combine, partition, select
 from jaxvision.train.state import Batch, TrainState
@@ -141,6 +142,19 @@ class TrainStep:
         if hasattr(self.loss_fn, "describe"):
             described |= self.loss_fn.describe()
         return described
+
+    def diagnose(self, batch: Batch) -> str | None:
+        """Says why the loss of a batch is not finite, if the batch shows it.
+
+        Args:
+            batch: The batch, on the host.
+
+        Returns:
+            A sentence from the loss function's own `diagnose(batch)`, if it has one, or else about
+            numbers in the batch that are not finite; None if nothing is found.
+        """
+        sentence: str | None = getattr(self.loss_fn, "diagnose", numbers_not_finite)(batch)
+        return sentence
 
     def _split(self, params: PyTree) -> tuple[PyTree, PyTree]:
         mask = jax.tree.map(lambda _: True, params)

@@ -2,6 +2,8 @@ import gc
 import itertools
 import json
 import multiprocessing
+import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -247,3 +249,30 @@ def test_after_an_error_it_neither_goes_on_behind_the_gap_nor_ends():
         with pytest.raises(data.CorruptImageError, match="cannot decode image 7"):
             next(batches)
     assert batches.get_state()["step"] == 1
+
+
+KILLED = """
+import multiprocessing, os, signal, sys
+from jaxvision import data
+
+if __name__ == "__main__":
+    batches = data.load_folder(sys.argv[1], in_memory=False).batches(4, num_workers=1)
+    next(batches)
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_parent_that_is_killed(numbered, tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    done = subprocess.run(
+        [sys.executable, script, numbered], capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    worker = pathlib.Path("/proc") / done.stdout.strip()
+    deadline = time.monotonic() + 30
+    while worker.exists() and "zombie" not in (worker / "status").read_text():
+        assert time.monotonic() < deadline, "the worker lives on"
+        time.sleep(0.1)

@@ -57,7 +57,7 @@ def test_run_folder(runs: pathlib.Path) -> None:
 
 def test_evaluate_and_compare(runs: pathlib.Path) -> None:
     done = run("evaluate", runs / "mlp", "--compare", runs / "linear_classifier")
-    content = json.loads((runs / "mlp" / "evaluation.json").read_text())
+    content = json.loads((runs / "mlp" / "evaluations" / "digits_test.json").read_text())
     accuracy = content["scores"]["accuracy"]
     assert 0.9 < accuracy["low"] < accuracy["value"] < accuracy["high"]
     assert f"accuracy                {accuracy['value']:.4f}" in done.stdout
@@ -109,7 +109,7 @@ def test_a_run_of_the_library_needs_no_more_than_its_folder(tmp_path: pathlib.Pa
         run_dir=tmp_path / "run",
     )
     run("evaluate", tmp_path / "run", "--no-figures", "--num-resamples", 0)
-    scores = json.loads((tmp_path / "run" / "evaluation.json").read_text())["scores"]
+    scores = json.loads((tmp_path / "run" / "evaluations" / "digits_test.json").read_text())["scores"]
     assert scores["accuracy"]["value"] == result.metrics["accuracy"] > 0.9
     assert scores["log_loss"] == {
         "value": pytest.approx(result.metrics["loss"], rel=1e-5),

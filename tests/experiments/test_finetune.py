@@ -51,7 +51,7 @@ def test_other_classes_in_two_phases(start: pathlib.Path, tmp_path: pathlib.Path
     assert saved["data"]["image_shape"] == [8, 8, 1]
     assert saved["data"]["num_examples"] == 50
     run("evaluate", folder, "--no-figures", "--num-resamples", 0)
-    evaluation = json.loads((folder / "evaluation.json").read_text())
+    evaluation = json.loads((folder / "evaluations" / "digits_test.json").read_text())
     assert evaluation["data"]["class_names"] == [*"56789"]
     logged = train.read_metrics(folder)[-1]
     assert evaluation["scores"]["accuracy"]["value"] == logged["accuracy"] > 0.6

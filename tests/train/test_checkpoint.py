@@ -1,6 +1,7 @@
 """Checkpoints are whole or not used, and a failed save leaves the others alone."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -141,6 +142,65 @@ def test_any_damaged_file_is_noticed(saved: train.Checkpointer, harm: str) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         assert saved.latest() == 30
+
+
+def test_a_file_that_cannot_be_read_is_damage(saved: train.Checkpointer, monkeypatch) -> None:
+    """A bad sector, or a file of somebody else: the checkpoint before it is used."""
+    bad = files_of(saved, 30)[-1]
+    real = pathlib.Path.open
+
+    def unreadable(path, *arguments, **options):
+        if path == bad:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(pathlib.Path, "open", unreadable)
+    with pytest.warns(UserWarning, match="000000030 is damaged .* cannot be read .*Permission den"):
+        assert saved.latest() == 20
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"[]",
+        b"null",
+        b"3",
+        b"\xff",
+        b"[" * 100_000,
+        b"{}",
+        b'{"step": "30", "files": {}}',
+        b'{"step": 30, "files": []}',
+        b'{"step": 30, "files": {"absent": [1, "2"]}}',
+    ],
+    ids=lambda manifest: manifest[:30].decode(errors="replace"),
+)
+def test_a_manifest_of_another_form_is_damage(saved: train.Checkpointer, manifest: bytes) -> None:
+    (saved.directory / "000000030" / "manifest.json").write_bytes(manifest)
+    with pytest.warns(UserWarning, match="000000030 is damaged"):
+        assert saved.latest() == 20
+
+
+def test_a_copy_under_another_number_is_not_believed(saved: train.Checkpointer) -> None:
+    shutil.copytree(saved.directory / "000000010", saved.directory / "000000040")
+    with pytest.warns(UserWarning, match="000000040 is damaged .* it was saved at step 10"):
+        assert saved.latest() == 30
+
+
+def test_a_deletion_that_is_cut_short_leaves_nothing_for_ever(
+    saved: train.Checkpointer, monkeypatch
+) -> None:
+    """What is deleted has another name before its first file goes, and the next save sweeps."""
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)  # the process ends there
+        saved.save(40, state_of(40))
+        saved.wait()
+    assert saved.steps() == [20, 30, 40]
+    names = {path.name for path in saved.directory.iterdir()}
+    assert names == {".deleted-000000010", "000000020", "000000030", "000000040"}
+    saved.save(50, state_of(50))
+    saved.wait()
+    names = {path.name for path in saved.directory.iterdir()}
+    assert names == {"000000030", "000000040", "000000050"}
 
 
 def test_all_damaged(saved: train.Checkpointer) -> None:

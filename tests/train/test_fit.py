@@ -336,9 +336,10 @@ def test_a_data_set_is_no_batches(unchecked) -> None:
 
 
 def test_labels_outside_the_classes() -> None:
-    """Nothing raises in a compiled program; the loss is NaN, the message says where to look."""
+    """Nothing raises in a compiled program; the loss is NaN, and the message finds the reason."""
     _, state, step = problem(num_classes=5)
-    with pytest.raises(train.NonFiniteLossError, match="look for labels outside the classes"):
+    message = r"a 'label' outside the classes 0 to 4, such as \d\.$"
+    with pytest.raises(train.NonFiniteLossError, match=message):
         train.fit(step, state, digits().batches(64), num_steps=4, fuse_steps=1, log_every=1)
 
 

@@ -171,24 +171,30 @@ STATE = train.TrainState(
 LINEAR = {"name": "linear_classifier", "num_classes": 3}
 
 
+def record(**step) -> dict:
+    return {"settings": {"settings": {}, "step": step, "data": {}, "versions": {}}}
+
+
 @pytest.mark.parametrize(
     ("state", "extra", "message"),
     [
-        (STATE, {}, "does not say what its model was: make the model with models.create_model"),
-        (STATE, {"settings": {"step": {"model": None}}}, "does not say what its model was"),
+        (STATE, {}, "the record of the run in .* is missing: fit did not save its checkpoints"),
+        (STATE, {"settings": [1]}, r"the record of the run in .* must be an object, and is \[1\]"),
+        (STATE, record(), "does not say what its model was: make the model with models.create_mod"),
+        (STATE, record(model="lenet5"), "step.model must be an object, and is 'lenet5'"),
         (
             STATE,
-            {"settings": {"step": {"model": {"name": "resnet81"}}}},
+            record(model={"name": "resnet81"}),
             "cannot be made here: unknown model 'resnet81'; did you mean 'resnet18'.*import that",
         ),
         (
             STATE,
-            {"settings": {"step": {"model": {**LINEAR, "depth": 3}}}},
+            record(model={**LINEAR, "depth": 3}),
             "cannot be made here: unknown linear_classifier option 'depth'",
         ),
         (
             {"generator": STATE, "critic": STATE},
-            {"settings": {"step": {"model": LINEAR}}},
+            record(model=LINEAR),
             "keeps no single model, but critic, generator: read its state with Checkpointer.load",
         ),
     ],

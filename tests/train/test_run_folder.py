@@ -120,14 +120,15 @@ def test_log_is_json_lines_and_tensorboard(tmp_path: pathlib.Path) -> None:
 
 
 def test_log_goes_on_from_a_step(tmp_path: pathlib.Path) -> None:
-    """What came after the checkpoint, and a line that was cut short, are forgotten."""
+    """Lines after the checkpoint, and one that was cut short, are forgotten."""
     log = MetricsLog(tmp_path, step=0)
     for step in (10, 20, 30):
         log.write(step, "train", {"loss": float(step)})
     log.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 40, "spl')
-    log = MetricsLog(tmp_path, step=20)
+    kept = [line for line in read_metrics(tmp_path) if line["step"] <= 20]
+    log = MetricsLog(tmp_path, step=20, kept=kept)
     log.write(30, "train", {"loss": -1.0})
     log.close()
     assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [
@@ -149,3 +150,30 @@ def test_a_number_that_is_not_finite_is_null(tmp_path: pathlib.Path) -> None:
 
 def test_no_metrics(tmp_path: pathlib.Path) -> None:
     assert read_metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'{"step": 20, "spl',
+        b"[1, 2]",
+        b"null",
+        b"3",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"split": "train", "loss": 1.0}',
+        b'{"step": "20", "split": "train"}',
+        b'{"step": 20, "split": "train", "loss": [1.0]}',
+        b'{"step": 20, "split": "train", "loss": true}',
+    ],
+    ids=lambda damage: damage[:40].decode(errors="replace"),
+)
+def test_a_damaged_line_costs_no_other(damage: bytes, tmp_path: pathlib.Path) -> None:
+    good = [json.dumps({"step": step, "split": "train"}).encode() for step in (10, 30)]
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join([good[0], damage, good[1], b""]))
+    with pytest.warns(UserWarning, match="1 of its 3 lines are left out, the first in line 2"):
+        assert [line["step"] for line in read_metrics(tmp_path)] == [10, 30]
+    # The last line may be one that a kill has cut short: that is no damage.
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join([*good, damage]))
+    assert [line["step"] for line in read_metrics(tmp_path)] == [10, 30]

@@ -42,7 +42,7 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
         vector_env = importlib.import_module("ale_py.vector_env")
         games = importlib.import_module("ale_py.roms").get_all_rom_ids()
     except ModuleNotFoundError:
-        raise ImportError("Atari games need ale-py: pip install 'jaxvision[atari]'") from None
+        raise ImportError("Atari games need ale-py: pip install ale-py gymnasium") from None
     if game not in games:
         raise ValueError(unknown("game of Atari", game, games))
     try:

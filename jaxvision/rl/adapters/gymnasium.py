@@ -226,9 +226,7 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
     try:
         gymnasium = importlib.import_module("gymnasium")
     except ModuleNotFoundError:
-        raise ImportError(
-            "environments of Gymnasium need it: pip install 'jaxvision[gymnasium]'"
-        ) from None
+        raise ImportError("environments of Gymnasium need it: pip install gymnasium") from None
     try:
         environments = gymnasium.make_vec(name, num_envs=num_envs, **options)
     except (gymnasium.error.Error, TypeError) as error:

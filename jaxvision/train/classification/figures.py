@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxvision import metrics, plots
+from jaxvision._files import file_name
 from jaxvision.data import Dataset
 from jaxvision.train.classification.prediction import Predictions
 from jaxvision.train.run_folder import read_metrics
@@ -25,6 +26,9 @@ def draw(
 ) -> list[pathlib.Path]:
     """Draws what one wants to see of a classifier, into `figures/` of its run folder.
 
+    The learning curves lie there, the other figures in a folder named after the data set and the
+    split, as their titles are.
+
     Args:
         run_dir: The run's folder.
         predictions: What `predict` gave for the data set.
@@ -41,21 +45,26 @@ def draw(
     folder = pathlib.Path(run_dir).expanduser()
     logits, labels, indices = predictions
     names = dataset.class_names or None
+    title = f"{dataset.name}/{dataset.split}"
+    place = file_name(title)
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
         drawn["learning_curves"] = plots.learning_curves(history)
-    drawn["confusion_matrix"] = plots.confusion_matrix(
-        metrics.confusion_matrix(labels, predictions.classes, logits.shape[1]), names
+    drawn[f"{place}/confusion_matrix"] = plots.confusion_matrix(
+        metrics.confusion_matrix(labels, predictions.classes, logits.shape[1]), names, title=title
     )
-    drawn["mistakes"] = plots.mistakes(
+    drawn[f"{place}/mistakes"] = plots.mistakes(
         _Images(dataset, indices),
         labels,
         predictions.classes,
         predictions.probabilities.max(axis=1),
         names,
         count=num_mistakes,
+        title=title,
     )
-    drawn["reliability"] = plots.reliability_diagram(predictions.probabilities, labels)
+    drawn[f"{place}/reliability"] = plots.reliability_diagram(
+        predictions.probabilities, labels, title=title
+    )
     paths = []
     for name, figure in drawn.items():
         paths.append(folder / "figures" / f"{name}.png")

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Integer, Key
 
 from jaxvision import losses, metrics, models
 from jaxvision.data import normalize, to_float
+from jaxvision.train.diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.restore import description
 from jaxvision.train.state import TrainState, evaluation_variables
 from jaxvision.train.step import Metrics
@@ -84,6 +85,21 @@ class ClassificationLoss:
             "accuracy": metrics.accuracy(logits, labels, weight),
         }
         return loss, (model_state, measured)
+
+    def diagnose(self, batch: Mapping[str, Any]) -> str | None:
+        """Says why the loss of a batch is not finite: numbers in it, or labels that are no class.
+
+        Args:
+            batch: The batch, on the host.
+
+        Returns:
+            A sentence, or None if the batch does not show it.
+        """
+        counted = rows_that_count(batch, len(batch["label"]))
+        num_classes = getattr(self.model, "num_classes", None)
+        return numbers_not_finite(batch) or labels_outside(
+            "label", batch["label"], num_classes, counted
+        )
 
     def describe(self) -> dict[str, Any]:
         """What `settings.json` keeps of this loss.

@@ -9,6 +9,15 @@ from jaxvision.data import Dataset, Preprocessing
 from jaxvision.models import Model
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.classification.prediction import Predictions, predict
+from jaxvision.train.record import (
+    Check,
+    is_mapping,
+    is_name,
+    is_number,
+    is_whole,
+    list_of,
+    read_field,
+)
 from jaxvision.train.restore import restore_for_evaluation
 
 PyTree = Any
@@ -84,16 +93,36 @@ def restore(run_dir: str | pathlib.Path, *, step: int | None = None) -> TrainedC
     >>> folder.cleanup()
     """
     settings, model, variables = restore_for_evaluation(run_dir, step=step)
-    described, data = settings["step"], settings["data"]
-    if described.get("task") != "classification" or not data.get("image_shape"):
+    where = f"the record of the run in {run_dir}"
+
+    def read(path: str, check: Check, what: str) -> Any:
+        return read_field(settings, path, check, what, where)
+
+    if settings["step"].get("task") != "classification" or not settings["data"].get("image_shape"):
         raise CheckpointError(f"{run_dir} is not the run of a classifier on images")
-    height, width, channels = data["image_shape"]
-    how = data.get("preprocessing") or {"size": (height, width)}
+    numbers = list_of(is_number, least=1)
+    shape = read("data.image_shape", list_of(is_whole, least=3), "three whole numbers")
+    how = read("data.preprocessing", lambda value: value is None or is_mapping(value), "an object")
+    try:
+        preprocessing = Preprocessing(
+            **{
+                **(how or {"size": shape[:2]}),
+                "mean": read("step.mean", numbers, "a list of numbers"),
+                "std": read("step.std", numbers, "a list of numbers"),
+            }
+        )
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: its preprocessing cannot be used: {error}") from error
+    names = read(
+        "data.class_names",
+        lambda value: value is None or list_of(is_name)(value),
+        "a list of names",
+    )
     return TrainedClassifier(
         model=model,
         variables=variables,
-        preprocessing=Preprocessing(**{**how, "mean": described["mean"], "std": described["std"]}),
-        channels=channels,
-        class_names=tuple(data["class_names"] or ()),
+        preprocessing=preprocessing,
+        channels=shape[2],
+        class_names=tuple(names or ()),
         settings=settings,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxvision import metrics
@@ -10,11 +11,19 @@ from jaxvision.train.classification.prediction import Predictions
 
 
 class Score(NamedTuple):
-    """A number and its confidence interval; the ends are NaN where none was computed."""
+    """A number and its confidence interval.
+
+    Attributes:
+        value: The number; NaN where it is undefined.
+        low: The interval's lower end; NaN where there is none.
+        high: The interval's upper end; NaN where there is none.
+        note: Why the number or its interval is undefined, in words; else empty.
+    """
 
     value: float
     low: float
     high: float
+    note: str = ""
 
 
 def score(
@@ -36,7 +45,9 @@ def score(
     Returns:
         `accuracy`, `top_5_accuracy` (with more than five classes), `balanced_accuracy`, `macro_f1`,
         `matthews_correlation`, `roc_auc` (one class against the rest, mean), `log_loss` (nats) and
-        `calibration_error` (expected, 15 bins).
+        `calibration_error` (expected, 15 bins). A score that is undefined for these predictions,
+        such as the area under the ROC curve of examples of one class, is NaN and has a `note`.
+        Between equal logits the lower class wins, as in `metrics.accuracy`.
 
     Raises:
         ValueError: There are no examples, or some label is no class.
@@ -50,32 +61,51 @@ def score(
     logits, labels, _ = predictions
     _check(logits, labels)
 
-    def share(right: np.ndarray) -> Score:
-        interval = metrics.wilson_interval(int(right.sum()), len(right), confidence)
-        return Score(float(right.mean()), *interval)
+    def top_k(k: int) -> Score:
+        right, count = (int(sum_) for sum_ in _top_k_accuracy(logits, labels, k))
+        return Score(right / count, *metrics.wilson_interval(right, count, confidence))
 
-    def bootstrap(statistic: Callable[..., float], *arrays: np.ndarray) -> Score:
-        value = float(statistic(*arrays))
+    def bootstrap(name: str, statistic: Callable[..., float], *arrays: np.ndarray) -> Score:
+        try:
+            value = float(statistic(*arrays))
+        except ValueError as error:  # logits that are not finite
+            return Score(np.nan, np.nan, np.nan, str(error))
+        if not np.isfinite(value):
+            return Score(value, np.nan, np.nan, _UNDEFINED.get(name, "it is not finite"))
         if not num_resamples:
             return Score(value, np.nan, np.nan)
-        interval = metrics.bootstrap_interval(
-            statistic, *arrays, seed=seed, confidence=confidence, num_resamples=num_resamples
-        )
+        try:
+            interval = metrics.bootstrap_interval(
+                statistic, *arrays, seed=seed, confidence=confidence, num_resamples=num_resamples
+            )
+        except ValueError as error:
+            return Score(value, np.nan, np.nan, f"no interval: {error}")
         return Score(value, *interval)
 
-    scores = {"accuracy": share(predictions.classes == labels)}
+    scores = {"accuracy": top_k(1)}
     num_classes = logits.shape[1]
     if num_classes > 5:
-        better = (logits > logits[np.arange(len(labels)), labels][:, None]).sum(axis=1)
-        scores["top_5_accuracy"] = share(better < 5)
+        scores["top_5_accuracy"] = top_k(5)
     for name, statistic in _of_classes(num_classes).items():
-        scores[name] = bootstrap(statistic, labels, predictions.classes)
+        scores[name] = bootstrap(name, statistic, labels, predictions.classes)
     for name, statistic in _of_probabilities(num_classes).items():
-        scores[name] = bootstrap(statistic, predictions.probabilities, labels)
+        scores[name] = bootstrap(name, statistic, predictions.probabilities, labels)
     return scores
 
 
+_UNDEFINED = {
+    "matthews_correlation": "all labels, or all predictions, are of one class",
+    "roc_auc": "all labels are of one class",
+    "log_loss": "a label has the probability 0",
+}
+"""What it means for predictions that a statistic of them is NaN or infinite."""
+
+_top_k_accuracy = jax.jit(metrics.top_k_accuracy, static_argnums=2)
+
+
 def _check(logits: np.ndarray, labels: np.ndarray) -> None:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be whole numbers, got {labels.dtype}")
     last = logits.shape[1] - 1
     if len(labels) == 0 or labels.min() < 0 or labels.max() > last:
         found = f"{labels.min()} to {labels.max()}" if len(labels) else "no examples"

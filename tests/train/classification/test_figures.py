@@ -1,5 +1,6 @@
 """The figures of a run folder, also where there is little to show."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -30,7 +31,8 @@ def test_all_right_some_wrong_all_wrong(tmp_path: pathlib.Path, classes: list[in
     log.close()
     labels = [0, 1, 1, 0]
     paths = classification.draw(tmp_path, predictions(classes, labels), dataset(labels))
-    names = ["learning_curves", "confusion_matrix", "mistakes", "reliability"]
+    of_data = [f"arrays_all/{name}" for name in ("confusion_matrix", "mistakes", "reliability")]
+    names = ["learning_curves", *of_data]
     assert paths == [tmp_path / "figures" / f"{name}.png" for name in names]
     for path in paths:
         with Image.open(path) as image:
@@ -40,6 +42,25 @@ def test_all_right_some_wrong_all_wrong(tmp_path: pathlib.Path, classes: list[in
 def test_without_a_log_there_are_no_curves(tmp_path: pathlib.Path) -> None:
     paths = classification.draw(tmp_path, predictions([0, 1], [0, 1]), dataset([0, 1]))
     assert "learning_curves.png" not in [path.name for path in paths]
+
+
+def test_figures_of_one_split_leave_those_of_another(tmp_path: pathlib.Path, monkeypatch) -> None:
+    """They lie apart, and their titles name the data."""
+    titles = []
+    monkeypatch.setattr(
+        plots, "save", lambda figure, path: titles.append((path.parent.name, figure.get_suptitle()))
+    )
+    for split in ("test", "train[:10%]"):
+        given = dataclasses.replace(dataset([0, 1]), name="pets", split=split)
+        classification.draw(tmp_path, predictions([1, 1], [0, 1]), given)
+    assert titles == [
+        ("pets_test", "pets/test"),
+        ("pets_test", "pets/test: 1 mistake in 2 images"),
+        ("pets_test", "pets/test"),
+        ("pets_train(-10pct)", "pets/train[:10%]"),
+        ("pets_train(-10pct)", "pets/train[:10%]: 1 mistake in 2 images"),
+        ("pets_train(-10pct)", "pets/train[:10%]"),
+    ]
 
 
 def test_mistakes_show_their_own_images(tmp_path: pathlib.Path, monkeypatch) -> None:

@@ -1,5 +1,6 @@
 """Scores against the same functions called by hand, and what cannot be scored."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -49,4 +50,59 @@ def test_labels_that_are_no_classes(labels: list[int], found: str) -> None:
     logits = np.zeros((len(labels), 3), np.float32)
     given = classification.Predictions(logits, np.array(labels, int), np.arange(len(labels)))
     with pytest.raises(ValueError, match=f"a label from 0 to 2 for every example, got {found}"):
+        classification.score(given)
+
+
+def of(logits: list, labels: list[int]) -> dict[str, classification.Score]:
+    rows = np.asarray(logits, np.float32)
+    return classification.score(
+        classification.Predictions(rows, np.array(labels), np.arange(len(rows))), num_resamples=20
+    )
+
+
+def test_a_model_that_predicts_one_class() -> None:
+    """Its correlation is undefined; every other score is there."""
+    scores = of([[2, 0], [1, 0], [3, 0], [1, 0]], [0, 1, 0, 1])
+    undefined = scores["matthews_correlation"]
+    assert np.isnan(undefined[:3]).all()
+    assert undefined.note == "all labels, or all predictions, are of one class"
+    assert scores["accuracy"].value == 0.5
+    assert not np.isnan(scores["roc_auc"].value)
+    assert all(not score.note for name, score in scores.items() if name != "matthews_correlation")
+
+
+def test_a_test_set_of_one_class() -> None:
+    scores = of([[2, 0], [0, 1], [3, 0], [1, 0]], [0, 0, 0, 0])
+    assert scores["roc_auc"].note == "all labels are of one class"
+    assert np.isnan(scores["roc_auc"].value)
+    assert scores["accuracy"].value == 0.75
+    assert scores["balanced_accuracy"].low <= 0.75 <= scores["balanced_accuracy"].high
+
+
+def test_a_label_of_probability_0() -> None:
+    scores = of([[1e4, 0], [0, 1]], [1, 1])
+    assert scores["log_loss"].value == np.inf
+    assert scores["log_loss"].note == "a label has the probability 0"
+
+
+def test_logits_that_are_not_finite() -> None:
+    """An example whose logits hold a NaN is wrong, as for `metrics.accuracy`."""
+    scores = of([[np.nan, 0], [0, 1], [1, 0]], [0, 1, 0])
+    assert scores["accuracy"].value == pytest.approx(2 / 3)
+    assert "NaN" in scores["roc_auc"].note or "nan" in scores["roc_auc"].note
+    assert np.isnan(scores["log_loss"].value)
+
+
+def test_ties_are_decided_as_by_the_metric_of_training() -> None:
+    logits, labels = np.zeros((10, 10), np.float32), np.arange(10)
+    given = classification.Predictions(logits, labels, labels)
+    scores = classification.score(given, num_resamples=0)
+    for name, k in (("accuracy", 1), ("top_5_accuracy", 5)):
+        total, count = metrics.top_k_accuracy(jnp.asarray(logits), jnp.asarray(labels), k)
+        assert scores[name].value == total / count == k / 10
+
+
+def test_labels_that_are_no_whole_numbers() -> None:
+    given = classification.Predictions(np.zeros((2, 3), "f"), np.array([0.0, 1.0]), np.arange(2))
+    with pytest.raises(ValueError, match="labels must be whole numbers, got float64"):
         classification.score(given)
