@@ -31,13 +31,16 @@ class Settings:
 
     dataset: str = "digits"
     """A data set of TensorFlow Datasets; or a path with a slash in it (./pets) to a folder that
-    holds a folder per split, those a folder per class, and those the images."""
+    holds a folder of images per class, or such a folder per split."""
     data_dir: str | None = None
     """Where TensorFlow Datasets keeps its files."""
     train_split: str = "train"
     """The split to train on."""
     eval_split: str = "test"
     """The split to evaluate on while training, and at the end."""
+    validation: float | None = None
+    """Evaluate on this share of the training split instead (0.2 is a fifth), of every class alike,
+    drawn by the seed and held out of training; for data without a split to evaluate on."""
     classes: tuple[str, ...] | None = None
     """Names of the classes to tell apart, of those that there are; None takes all."""
     per_class: int | None = None
@@ -165,7 +168,7 @@ def load_split(
     image_size = settings.image_size if preprocessing is None else None
     if dataset.startswith("/"):
         loaded = data.load_folder(
-            pathlib.Path(dataset) / split,
+            dataset,
             split=split,
             class_names=class_names if settings.classes is None else None,
             image_size=image_size,
@@ -198,11 +201,30 @@ def load_splits(
 ) -> tuple[data.Dataset, data.Dataset]:
     """Loads what to train on and what to evaluate on."""
     train_data = load_split(settings, settings.train_split, preprocessing=preprocessing)
-    eval_data = load_split(settings, settings.eval_split, train_data.class_names, preprocessing)
+    if settings.validation is not None:
+        train_data, eval_data = hold_out(settings, train_data)
+    else:
+        names = train_data.class_names
+        try:
+            eval_data = load_split(settings, settings.eval_split, names, preprocessing)
+        except data.SplitError as error:
+            raise SystemExit(
+                f"{error}\nName a split to evaluate on with --eval-split, or hold a fifth of "
+                f"{settings.train_split} out with --validation 0.2"
+            ) from None
     if settings.per_class is not None:
         with script.checking():
             train_data = data.subset(train_data, per_class=settings.per_class, seed=settings.seed)
     return train_data, eval_data
+
+
+def hold_out(settings: Settings, train_data: data.Dataset) -> tuple[data.Dataset, data.Dataset]:
+    """Parts the training split into what to train on and what to evaluate on."""
+    assert settings.validation is not None
+    try:
+        return data.split(train_data, settings.validation, seed=settings.seed)
+    except ValueError as error:
+        raise SystemExit(f"--validation: {error}") from error
 
 
 def make_model(

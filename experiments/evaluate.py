@@ -16,13 +16,23 @@ import numpy as np
 import script
 import tyro
 from classify import Settings as TrainSettings
-from classify import load_split
+from classify import hold_out, load_split
 
 from jaxvision import data, metrics, plots, train
 from jaxvision._files import file_name, write_json
 from jaxvision.train.classification import Predictions, Score
 
-DATA_SETTINGS = ("dataset", "data_dir", "classes", "corrupt", "eval_split")
+DATA_SETTINGS = (
+    "dataset",
+    "data_dir",
+    "classes",
+    "per_class",
+    "corrupt",
+    "train_split",
+    "eval_split",
+    "validation",
+    "seed",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Settings:
     run_dir: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_DIR")]
     """The folder that the training left."""
     split: str | None = None
-    """What to evaluate on; None takes the split that the run was evaluated on."""
+    """What to evaluate on; None takes what the run was evaluated on."""
     dataset: str | None = None
     """Another data set or folder than the run's own."""
     data_dir: str | None = None
@@ -69,7 +79,8 @@ def predict(settings: Settings, run_dir: str) -> tuple[Predictions, data.Dataset
     # As they were in training, whoever made the run: the size, the channels, the classes.
     fixed = {"dataset": saved["data"]["name"], "channels": trained.channels}
     chosen = TrainSettings(**{**fixed, **known})
-    split = settings.split or chosen.eval_split
+    held_out = chosen.validation is not None and not settings.split and not settings.dataset
+    split = chosen.train_split if held_out else settings.split or chosen.eval_split
     try:
         dataset = load_split(chosen, split, trained.class_names, trained.preprocessing)
     except data.DatasetError as error:
@@ -79,6 +90,14 @@ def predict(settings: Settings, run_dir: str) -> tuple[Predictions, data.Dataset
             f"{run_dir} was trained on data called {chosen.dataset!r}, which cannot be loaded by "
             f"that name ({error}); name the data with --dataset"
         ) from None
+    if held_out:
+        learned, dataset = hold_out(chosen, dataset)
+        if chosen.per_class is None and len(learned) != saved["data"]["num_examples"]:
+            raise SystemExit(
+                f"{run_dir} was trained on {saved['data']['num_examples']} images, and without "
+                f"those held out {learned.name}/{split} has {len(learned)} now: it has changed, so "
+                "that some held out now may have been trained on; name a --split or a --dataset"
+            )
     return trained.predict(dataset, batch_size=settings.batch_size), dataset
 
 

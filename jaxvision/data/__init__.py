@@ -4,7 +4,7 @@ from jaxvision._preprocessing import IMAGENET, Preprocessing
 from jaxvision.data import augment
 from jaxvision.data.batches import Batches
 from jaxvision.data.dataset import Dataset, from_arrays, from_source
-from jaxvision.data.errors import CorruptImageError, DatasetError
+from jaxvision.data.errors import CorruptImageError, DatasetError, SplitError
 from jaxvision.data.folder import load_folder
 from jaxvision.data.images import decode_image, preprocess, resize_and_crop
 from jaxvision.data.loading import load
@@ -12,6 +12,7 @@ from jaxvision.data.normalization import normalize, to_float
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.prefetch import Prefetch
 from jaxvision.data.source import Example, Source
+from jaxvision.data.splits import split
 from jaxvision.data.subset import subset
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Prefetch",
     "Preprocessing",
     "Source",
+    "SplitError",
     "augment",
     "decode_image",
     "from_arrays",
@@ -34,6 +36,7 @@ __all__ = [
     "normalize",
     "preprocess",
     "resize_and_crop",
+    "split",
     "subset",
     "to_float",
 ]

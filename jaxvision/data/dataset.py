@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.batches import Batches
+from jaxvision.data.checks import different_names
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.source import (
     Corrupt,
@@ -24,6 +25,11 @@ from jaxvision.data.transformed import Transformed
 
 MEMORY_LIMIT = 2**31
 """A split whose decoded examples take more bytes than this streams from the disk."""
+
+MAX_NUMBERED_CLASSES = 50_000
+"""So many classes at most are named by their numbers; a larger label rather marks something."""
+
+_NO_LABEL = "an example that has no label has -1"
 
 Arrays = Mapping[str, Shaped[np.ndarray, "examples ..."]]
 
@@ -40,6 +46,9 @@ class Dataset:
         corrupt: What happens when an image that is read later cannot be decoded.
         num_skipped: Examples left out because they could not be decoded.
         preprocessing: How the images were resized and cut; None if they were not.
+
+    Raises:
+        ValueError: A class name is there twice.
     """
 
     name: str
@@ -49,6 +58,9 @@ class Dataset:
     corrupt: Corrupt = "stop"
     num_skipped: int = 0
     preprocessing: Preprocessing | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", different_names(self.class_names))
 
     @property
     def num_classes(self) -> int:
@@ -137,7 +149,7 @@ class Dataset:
             An iterator whose position `get_state` and `set_state` save and restore.
 
         Raises:
-            ValueError: A number is out of range, or the split is empty.
+            ValueError: A number is out of range or no whole number, or the split is empty.
 
         >>> digits = from_arrays({"image": np.zeros((10, 8, 8, 1)), "label": np.arange(10)})
         >>> batches = digits.batches(4, shuffle=False, epochs=1)
@@ -193,14 +205,15 @@ def from_arrays(
         arrays: `image`, `label` and so on, each with the examples along its first axis.
         name: What to call it.
         split: Which part of it this is.
-        class_names: What the labels mean; None numbers them.
+        class_names: What the labels mean; None numbers them, up to `MAX_NUMBERED_CLASSES`.
 
     Returns:
         The data set.
 
     Raises:
         DatasetError: An array is called `weight`.
-        ValueError: There is no array, or their lengths differ, or a label has no class name.
+        ValueError: There is no array, or their lengths differ, or a label has no class name, or a
+            class name is there twice.
 
     >>> from_arrays({"image": np.zeros((3, 8, 8, 1)), "label": np.array([0, 1, 1])}).class_names
     ('0', '1')
@@ -213,16 +226,23 @@ def from_arrays(
     numbered = np.issubdtype(labels.dtype, np.integer) and labels.size
     num_classes = int(labels.max()) + 1 if numbered else 0
     if class_names is None:
+        if num_classes > MAX_NUMBERED_CLASSES:
+            raise ValueError(
+                f"label {num_classes - 1} would make {num_classes} classes, and at most "
+                f"{MAX_NUMBERED_CLASSES} are named by their numbers; give class_names=..., and "
+                f"{_NO_LABEL}"
+            )
         class_names = [str(index) for index in range(num_classes)]
-    elif num_classes > len(class_names):
+    class_names = different_names(class_names)
+    if num_classes > len(class_names):
         raise ValueError(
-            f"label {num_classes - 1} has no name among {len(class_names)} class names"
+            f"label {num_classes - 1} has no name among {len(class_names)} class names; {_NO_LABEL}"
         )
     return Dataset(
         name=name,
         split=split,
         examples={key: np.asarray(values) for key, values in arrays.items()},
-        class_names=tuple(class_names),
+        class_names=class_names,
     )
 
 
@@ -245,7 +265,8 @@ def from_source(
         name: What to call it.
         split: Which part of it this is.
         class_names: What the labels mean.
-        image_size: Resizes and crops `image`, and maps of its size, to this height and width.
+        image_size: Resizes and crops `image` to this height and width, and what belongs to it; see
+            `load`.
         preprocessing: Resizes and crops as weights need it; to normalize is left to the loss.
         transform: Changes every example after that; what is no array of numbers then is left out.
         in_memory: Whether to decode all examples now; None does if they fit in `MEMORY_LIMIT`.
@@ -256,11 +277,13 @@ def from_source(
 
     Raises:
         CorruptImageError: An image cannot be decoded and `corrupt` is `"stop"`.
-        DatasetError: No image can be decoded, or they differ in size.
-        ValueError: The split is empty, or an option is out of range.
+        DatasetError: No image can be decoded, or they differ in size, or boxes or points cannot
+            follow them.
+        ValueError: The split is empty, an option is out of range, or a class name is there twice.
     """
     if corrupt not in ("stop", "skip"):
         raise ValueError(f"corrupt must be 'stop' or 'skip', got {corrupt!r}")
+    class_names = different_names(class_names)
     if len(source) == 0:
         raise ValueError(f"{name}/{split} has no examples")
     if image_size is not None:
@@ -283,7 +306,7 @@ def from_source(
         name=name,
         split=split,
         examples=examples,
-        class_names=tuple(class_names),
+        class_names=class_names,
         corrupt=corrupt,
         num_skipped=num_skipped,
         preprocessing=preprocessing,

@@ -7,3 +7,7 @@ class DatasetError(Exception):
 
 class CorruptImageError(DatasetError):
     """An image cannot be decoded; the message names its file or record."""
+
+
+class SplitError(DatasetError):
+    """A data set has no such split, or not so many examples in it; the message says what it has."""

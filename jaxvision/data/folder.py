@@ -1,19 +1,20 @@
 """Images in one folder per class."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Int64
 
 from jaxvision._preprocessing import Preprocessing
+from jaxvision.data.checks import different_names
+from jaxvision.data.class_folders import place_of_split, read_classes
 from jaxvision.data.dataset import Dataset, from_source
 from jaxvision.data.errors import DatasetError
-from jaxvision.data.images import decode_image
+from jaxvision.data.images import SixteenBit, decode_image
 from jaxvision.data.source import Corrupt, Example
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
+from jaxvision.data.splits import read_slice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,17 +24,26 @@ class FolderSource:
     Attributes:
         files: Paths and labels.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
+        sixteen_bit: How 16 bits become 8; see `decode_image`.
     """
 
     files: tuple[tuple[str, int], ...]
     channels: int
+    sixteen_bit: SixteenBit = "high"
+
+    @property
+    def known_labels(self) -> Int64[np.ndarray, " files"]:
+        """The labels, without reading a file."""
+        return np.array([label for _, label in self.files], np.int64)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Example:
         path, label = self.files[index]
-        image = decode_image(pathlib.Path(path), channels=self.channels)
+        image = decode_image(
+            pathlib.Path(path), channels=self.channels, sixteen_bit=self.sixteen_bit
+        )
         return {"image": image, "label": np.asarray(label, np.int64)}
 
 
@@ -45,23 +55,37 @@ def load_folder(
     image_size: int | tuple[int, int] | None = None,
     preprocessing: Preprocessing | None = None,
     channels: int = 3,
+    sixteen_bit: SixteenBit = "high",
     transform: Callable[[Example], Example] | None = None,
     in_memory: bool | None = None,
     corrupt: Corrupt = "stop",
 ) -> Dataset:
-    """Loads a folder that has one sub-folder of JPEG or PNG files per class.
+    """Loads a folder that has one sub-folder of images per class, or such a folder per split.
+
+    An image is a file with the suffix of a format that Pillow decodes (`.jpg`, `.png`, `.webp`,
+    `.tif` and so on). It may lie deeper inside the folder of its class, and links are followed. A
+    warning names what is left out: other files, images outside of class folders, links to folders
+    that lead in a circle, and class folders without an image, whose classes stay. What begins with
+    a dot, and leftovers of systems such as `__MACOSX` and `Thumbs.db`, are passed over.
+
+    The folder holds splits where all its sub-folders are called `train`, `val`, `test` or the like,
+    or where the one that `split` names has sub-folders. Else, or if they all are among
+    `class_names`, its sub-folders are classes.
 
     Args:
-        path: The folder. Its sub-folders are the classes, those without images too. Files may lie
-            deeper inside. Other files, and whatever begins with a dot, are passed over.
-        split: What to call this part of the data.
-        class_names: The names of the sub-folders in the order of the classes: give those of the
-            training data (`Dataset.class_names`) to load a test folder, which may lack some. None
-            takes all sub-folders, sorted by name.
+        path: The folder.
+        split: The sub-folder of a split. Where the sub-folders are classes, all images are `all` or
+            `train`, or what the folder itself is called. `train[:80%]`, `train[80%:]` and
+            `all[:100]` take a part, which has of every class about what it has of the whole;
+            `data.split` draws other parts, by a seed.
+        class_names: The names of the classes in their order; those that have no folder here stay
+            without images. None takes the sub-folders, sorted by name: those of the training split
+            if there is one, so that all splits number their classes alike.
         image_size: Height and width to bring the images to: resized until they cover it, then cut
             to the centre. None needs images that are all of one size.
         preprocessing: Resizes and crops as weights need it; see `load`.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
+        sixteen_bit: How 16 bits become 8: `"high"` or `"range"`; see `decode_image`.
         transform: Changes every example after that.
         in_memory: Whether to decode all images now; None does if they fit in 2 GiB.
         corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
@@ -71,9 +95,11 @@ def load_folder(
 
     Raises:
         CorruptImageError: An image is truncated or none; the message names the file.
-        DatasetError: The folder, classes or images are missing, or a sub-folder is none of
-            `class_names`.
+        DatasetError: The folder, classes or images are missing, or a sub-folder is none of the
+            classes.
         OSError: A folder cannot be read.
+        SplitError: There is no such split, or the folder holds splits and none is named.
+        ValueError: An option is out of range, or a class name is there twice.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -90,27 +116,16 @@ def load_folder(
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder")
-    classes = sorted(
-        entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
-    found = [folder.name for folder in classes]
-    names = found if class_names is None else list(class_names)
-    if strange := sorted(set(found) - set(names)):
-        raise DatasetError(
-            f"{root} has the sub-folders {', '.join(strange)}, which are none of the classes "
-            f"{', '.join(names)}"
-        )
-    files = [
-        (str(file), names.index(folder.name)) for folder in classes for file in _image_files(folder)
-    ]
-    if not files:
-        raise DatasetError(
-            f"{root} holds no images in class folders; expected {root}/CLASS/IMAGE with "
-            f"{', '.join(SUFFIXES)} files, found {len(classes)} sub-folders and "
-            f"{len(_image_files(root))} images"
-        )
+    part = read_slice(split)
+    given = None if class_names is None else different_names(class_names)
+    place, known = place_of_split(root, part.name, given)
+    names, files = read_classes(place, known)
+    source = FolderSource(tuple(files), channels, sixteen_bit)
+    if split != part.name:
+        chosen = part.of(source.known_labels)
+        source = dataclasses.replace(source, files=tuple(files[index] for index in chosen))
     return from_source(
-        FolderSource(tuple(files), channels),
+        source,
         name=root.resolve().name,
         split=split,
         class_names=names,
@@ -120,19 +135,3 @@ def load_folder(
         in_memory=in_memory,
         corrupt=corrupt,
     )
-
-
-def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    files = []
-    for parent, folders, names in os.walk(folder, onerror=_stop):
-        folders[:] = [name for name in folders if not name.startswith(".")]  # os.walk reads it
-        files += [
-            pathlib.Path(parent, name)
-            for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
-    return sorted(files)
-
-
-def _stop(error: OSError) -> None:
-    raise error

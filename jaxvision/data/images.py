@@ -3,11 +3,14 @@
 import io
 import math
 import pathlib
+import re
+import warnings
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, Int, Shaped, UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.errors import CorruptImageError
@@ -16,28 +19,42 @@ from jaxvision.data.normalization import normalize, to_float
 ImageArray = Shaped[np.ndarray, "height width channels"] | Shaped[np.ndarray, "height width"]
 Resized = Shaped[np.ndarray, "new_height new_width *channels"]
 
+SixteenBit = Literal["high", "range"]
+Depth = Literal["8", "16", "upper 8 of 16"]
+
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_ORIENTATION = ExifTags.Base.Orientation
+_IN_XMP = re.compile(r"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])""")
 
 
 def decode_image(
-    encoded: bytes | pathlib.Path, *, channels: int | None = 3, name: str | None = None
+    encoded: bytes | pathlib.Path,
+    *,
+    channels: int | None = 3,
+    name: str | None = None,
+    sixteen_bit: SixteenBit = "high",
 ) -> UInt8[np.ndarray, "height width channels"]:
-    """Decodes an image, the right way up.
+    """Decodes an image, the right way up as its EXIF or XMP data say.
 
-    Of 16 bits the higher 8 are kept. Transparency is left out if it is not asked for.
+    Transparency is left out if it is not asked for. Of several frames the first is taken.
 
     Args:
         encoded: The bytes of a file in any format that Pillow reads, or the file's path.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA; None keeps what the file has.
         name: How to call the image in an error; None uses the path.
+        sixteen_bit: How 16 bits become 8. `"high"` keeps the higher 8, and warns where this leaves
+            next to nothing, as of 12 bits that were stored as 16. `"range"` scales every image by
+            itself, its darkest pixel to 0 and its brightest to 255; it needs grayscale without
+            transparency, because Pillow reads other images of 16 bits by the higher 8.
 
     Returns:
         The pixels, 0 to 255.
 
     Raises:
-        CorruptImageError: The image is truncated, too large for Pillow, or none at all.
+        CorruptImageError: The image is truncated, too large for Pillow, or none at all, or has
+            pixels that do not become 8 bits.
         OSError: The file cannot be read.
-        ValueError: No such number of channels.
+        ValueError: No such number of channels, or no such way to make 8 bits of 16.
 
     >>> file = io.BytesIO()
     >>> Image.new("RGB", (4, 3), "red").save(file, "PNG")
@@ -46,11 +63,16 @@ def decode_image(
     """
     if channels is not None and channels not in _MODES:
         raise ValueError(f"channels must be 1, 3, 4 or None, got {channels}")
+    if sixteen_bit not in get_args(SixteenBit):
+        raise ValueError(f"sixteen_bit must be 'high' or 'range', got {sixteen_bit!r}")
     name = name or (str(encoded) if isinstance(encoded, pathlib.Path) else "an image in memory")
     try:
         source = encoded if isinstance(encoded, pathlib.Path) else io.BytesIO(encoded)
         with Image.open(source) as image:
-            upright = _in_8_bits(_upright(image))
+            depth = _depth(image)
+            upright = _upright(image)
+            is_dark = sixteen_bit == "high" and depth != "8" and _is_dark(upright, depth)
+            upright = _in_8_bits(upright, depth, sixteen_bit)
             mode = _MODES[channels or _channels_of(upright)]
             pixels = np.array(upright if upright.mode == mode else upright.convert(mode))
     except MemoryError:
@@ -59,27 +81,71 @@ def decode_image(
         if isinstance(error, OSError) and error.errno is not None:
             raise  # it is the file system's, and says nothing about the image
         raise CorruptImageError(f"cannot decode {name}: {error}") from error
+    if is_dark:
+        # Always in the same words, so that Python shows it once for a folder of such images.
+        warnings.warn(
+            "an image of 16 bits uses the lower 12 at most and becomes nearly black, because the "
+            "higher 8 are kept; give sixteen_bit='range' to scale images by their own range",
+            stacklevel=2,
+        )
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turns an image as its EXIF data say; where they are damaged, it stays as it is stored."""
-    if "exif" not in image.info:
-        return image
-    image.load()  # so that what fails below is the EXIF data, not the pixels
+    """Turns an image as its EXIF or else its XMP data say; if damaged, it stays as it is stored."""
+    image.load()  # PNG may hold them behind the pixels; and what fails below is not the pixels
     try:
-        return ImageOps.exif_transpose(image)
+        exif = image.getexif()
+        # Pillow turns TIFF while loading; of XMP data, it reads those of other formats in part.
+        if _ORIENTATION not in exif and image.format != "TIFF":
+            exif[_ORIENTATION] = _orientation_in_xmp(image)
+        return image if exif.get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
     except Exception:
         return image
 
 
-def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Keeps the high byte of 16 bits, where Pillow would cut off at 255."""
+def _orientation_in_xmp(image: Image.Image) -> int:
+    xmp = image.info.get("XML:com.adobe.xmp") or image.info.get("xmp") or ""
+    found = _IN_XMP.search(xmp if isinstance(xmp, str) else xmp.decode("utf-8", "replace"))
+    return int(found[1]) if found else 1
+
+
+def _depth(image: Image.Image) -> Depth:
+    """What Pillow gives of the pixels, as an image says that is not loaded yet."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return "16"
+    tiles: Any = getattr(image, "tile", None)  # (decoder, place, offset, what the decoder is told)
+    told = tiles[0][3] if tiles else None
+    stored = told[0] if isinstance(told, tuple) and told else told
+    return "upper 8 of 16" if ";16" in str(stored) else "8"
+
+
+def _is_dark(image: Image.Image, depth: Depth) -> bool:
+    """Whether 16 bits use the lower 12 at most; a wholly black image is as it should be."""
+    pixels = np.asarray(image)
+    if "A" in image.getbands():
+        pixels = pixels[..., :-1]
+    return bool(0 < pixels.max() < (4096 if depth == "16" else 16))
+
+
+def _in_8_bits(image: Image.Image, depth: Depth, sixteen_bit: SixteenBit) -> Image.Image:
+    """Makes 8 bits of 16, where Pillow would cut off at 255."""
+    if depth == "16":
+        values = np.asarray(image)
+        if sixteen_bit == "high":
+            return Image.fromarray((values >> 8).astype(np.uint8))
+        low, high = int(values.min()), int(values.max())
+        scaled = (values - np.float32(low)) * np.float32(255 / max(high - low, 1))
+        return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    if depth == "upper 8 of 16" and sixteen_bit == "range":
+        raise ValueError(
+            f"Pillow reads the higher 8 of its 16 bits only (as {image.mode}), so that "
+            "sixteen_bit='range' has too little to scale; store it in 8 bits, or as grayscale of "
+            "16 bits without transparency"
+        )
     if image.mode in ("I", "F"):
         raise ValueError(f"its pixels are 32-bit numbers (Pillow's mode {image.mode})")
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image
 
 
 def _channels_of(image: Image.Image) -> int:
@@ -108,16 +174,33 @@ def resize_and_crop(image: ImageArray, how: Preprocessing, *, nearest: bool = Fa
     (8, 8, 3)
     """
     height, width = image.shape[:2]
-    covered = math.floor(how.size[0] / how.crop), math.floor(how.size[1] / how.crop)
-    if not how.squash:
-        covered = _cover((height, width), covered)
+    covered, (top, left) = placement((height, width), how)
     if covered != (height, width):
         if nearest or how.interpolation == "nearest":
             image = image[np.ix_(_nearest(height, covered[0]), _nearest(width, covered[1]))]
         else:
             image = _interpolate(image, covered, Image.Resampling[how.interpolation.upper()])
-    top, left = (round((old - new) / 2) for old, new in zip(covered, how.size, strict=True))
     return image[top : top + how.size[0], left : left + how.size[1]]
+
+
+def placement(size: tuple[int, int], how: Preprocessing) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Works out where `resize_and_crop` puts an image.
+
+    Args:
+        size: Height and width of the image.
+        how: Size, crop and `squash`.
+
+    Returns:
+        Height and width that it is resized to, and the row and column where the cut begins.
+
+    >>> placement((20, 30), Preprocessing(8))
+    ((8, 12), (0, 2))
+    """
+    covered = math.floor(how.size[0] / how.crop), math.floor(how.size[1] / how.crop)
+    if not how.squash:
+        covered = _cover(size, covered)
+    top, left = (round((old - new) / 2) for old, new in zip(covered, how.size, strict=True))
+    return covered, (top, left)
 
 
 def preprocess(

@@ -32,8 +32,10 @@ def load(
         data_dir: Where prepared data sets lie; None is TFDS's default, `TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
         image_size: Height and width to bring `image` to: resized until it covers it, then cut to
-            the centre; maps of the same size, such as `mask`, follow by nearest pixels. None needs
-            images that are all of one size.
+            the centre. Boxes from 0 to 1 (`[ymin, xmin, ymax, xmax]`) move with it; a second image
+            of the same size and three channels is resized likewise, and other maps of that size,
+            such as `mask` or the masks of instances, by nearest pixels. Boxes of other kinds and
+            points are an error. None needs images that are all of one size.
         preprocessing: Resizes and crops as weights need it (`models.load_pretrained`), instead. To
             normalize by its `mean` and `std` is left to the loss, which does so after augmentation.
         transform: Changes every example after that. It sees text and nested features too.
@@ -45,8 +47,9 @@ def load(
         The split. What is no array of numbers, such as text, is left out.
 
     Raises:
-        DatasetError: There is no such data set or split, or it is not prepared and cannot be, or is
-            stored in a form that needs TensorFlow; the message says what to run.
+        DatasetError: There is no such data set, or it is not prepared and cannot be, or is stored
+            in a form that needs TensorFlow; the message says what to run.
+        SplitError: The data set has no such split.
 
     >>> digits = load("digits", "test")
     >>> digits

@@ -6,6 +6,8 @@ import functools
 import numpy as np
 from jaxtyping import Float32, Int
 
+from jaxvision.data.checks import seed_of, whole
+
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
@@ -20,6 +22,9 @@ class BatchPlan:
         drop_remainder: Whether the last, incomplete batch of an epoch is left out.
         process_index: Which process's rows these are.
         process_count: How many processes share a batch.
+
+    Raises:
+        ValueError: A number is out of range, or no whole number.
     """
 
     num_examples: int
@@ -32,12 +37,15 @@ class BatchPlan:
     process_count: int = 1
 
     def __post_init__(self) -> None:
+        for name in ("num_examples", "batch_size", "process_index", "process_count"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        object.__setattr__(self, "seed", seed_of(self.seed))
+        if self.epochs is not None:
+            object.__setattr__(self, "epochs", whole("epochs", self.epochs))
         if self.num_examples < 1:
             raise ValueError("there are no examples to make batches of")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        if not 0 <= self.seed < 2**64:
-            raise ValueError(f"seed must be in [0, 2**64), got {self.seed}")
         if self.epochs is not None and self.epochs < 0:
             raise ValueError(f"epochs must be at least 0, or None for ever, got {self.epochs}")
         if not 0 <= self.process_index < self.process_count:

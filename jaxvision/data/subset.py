@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxvision._suggest import unknown
+from jaxvision.data.checks import seed_of, whole
 from jaxvision.data.dataset import Dataset
 from jaxvision.data.errors import CorruptImageError, DatasetError
 from jaxvision.data.source import Example, Source
@@ -20,6 +21,11 @@ class _Chosen:
     source: Source
     indices: Int[np.ndarray, " examples"]
     labels: Int[np.ndarray, " examples"]
+
+    @property
+    def known_labels(self) -> Int[np.ndarray, " examples"]:
+        """The labels, for `labels_of`."""
+        return self.labels
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -37,7 +43,9 @@ def subset(
 ) -> Dataset:
     """Takes some classes of a data set, or a few examples of each class.
 
-    What is not in memory is read once, to see its labels. What has none (-1) is left out.
+    What is not in memory is read once, to see its labels, but for folders of images without a
+    `transform`: their labels are known, and an image that cannot be decoded is met when it is read.
+    What has no label (-1) is left out.
 
     Args:
         dataset: A data set with one label per example.
@@ -66,30 +74,63 @@ def subset(
     for name in names:
         if name not in dataset.class_names:
             raise ValueError(unknown("class", name, dataset.class_names))
-    if per_class is not None and per_class < 1:
+    if per_class is not None and whole("per_class", per_class) < 1:
         raise ValueError(f"per_class must be at least 1, got {per_class}")
     new_labels = np.full(len(dataset.class_names), -1)
     new_labels[[dataset.class_names.index(name) for name in names]] = np.arange(len(names))
-    given = _labels(dataset)
+    given = labels_of(dataset)
     labels = np.where(given < 0, -1, new_labels[given])
     chosen = labels >= 0
     if per_class is not None:
-        chosen = _draw(labels, names, per_class, seed, f"{dataset.name}/{dataset.split}")
-    indices = np.flatnonzero(chosen)
+        chosen = _draw(labels, names, per_class, seed_of(seed), f"{dataset.name}/{dataset.split}")
+    return take(dataset, np.flatnonzero(chosen), labels[chosen], class_names=names)
+
+
+def take(
+    dataset: Dataset,
+    indices: Int[np.ndarray, " part"],
+    labels: Int[np.ndarray, " part"],
+    **changes: Any,
+) -> Dataset:
+    """Takes some examples of a data set, and gives them labels.
+
+    Args:
+        dataset: All examples.
+        indices: Which ones to take, in this order.
+        labels: Their labels.
+        **changes: Attributes that the part has of its own, such as `split`.
+
+    Returns:
+        The part.
+    """
     if isinstance(dataset.examples, Mapping):
         arrays = {name: values[indices] for name, values in dataset.examples.items()}
-        arrays["label"] = labels[indices].astype(dataset.examples["label"].dtype)
-        return dataclasses.replace(dataset, examples=arrays, class_names=names)
-    source = _Chosen(dataset.examples, indices, labels[indices])
-    return dataclasses.replace(dataset, examples=source, class_names=names)
+        arrays["label"] = labels.astype(dataset.examples["label"].dtype)
+        return dataclasses.replace(dataset, examples=arrays, **changes)
+    source = _Chosen(dataset.examples, indices, labels)
+    return dataclasses.replace(dataset, examples=source, **changes)
 
 
-def _labels(dataset: Dataset) -> Int[np.ndarray, " examples"]:
-    """The label of every example; -1 for one that is to be skipped."""
+def labels_of(dataset: Dataset) -> Int[np.ndarray, " examples"]:
+    """Looks up the label of every example.
+
+    Args:
+        dataset: What to look through. What is not in memory is read, but for sources that know
+            their labels.
+
+    Returns:
+        The labels; -1 for an example that cannot be decoded and is to be skipped.
+
+    Raises:
+        CorruptImageError: An image cannot be decoded and is not to be skipped.
+        DatasetError: There is no label per example.
+    """
     if isinstance(dataset.examples, Mapping):
         labels = dataset.examples.get("label")
     else:
-        labels = np.asarray([_label(dataset, index) for index in range(len(dataset))])
+        labels = getattr(dataset.examples, "known_labels", None)
+        if labels is None:
+            labels = np.asarray([_label(dataset, index) for index in range(len(dataset))])
     if labels is None or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DatasetError(f"{dataset.name}/{dataset.split} has no label per example")
     return labels

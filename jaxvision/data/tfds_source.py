@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxvision._logs import absl_level
 from jaxvision._suggest import unknown
-from jaxvision.data.errors import DatasetError
+from jaxvision.data.errors import DatasetError, SplitError
 from jaxvision.data.images import decode_image
 from jaxvision.data.source import Example
 
@@ -75,7 +75,7 @@ def open_tfds(
         builder = _builder(name, data_dir)  # afresh: it may be another process that prepared it
     base = re.split(r"[\[+]", split)[0].strip()
     if base not in builder.info.splits and base != "all":
-        raise DatasetError(unknown(f"{name} split", split, builder.info.splits))
+        raise SplitError(unknown(f"{name} split", split, builder.info.splits))
     return _source(builder, name, split), _class_names(builder.info.features)
 
 
@@ -130,7 +130,7 @@ def _prepare(builder: Any, name: str) -> None:
         raise DatasetError(_not_prepared(name, builder.data_dir, reason))
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
-        with _quiet() if own else contextlib.nullcontext():
+        with _leaving_no_empty_folders(builder), _quiet() if own else contextlib.nullcontext():
             builder.download_and_prepare(file_format="array_record", download_config=config)
     except ImportError as error:
         raise DatasetError(
@@ -143,6 +143,28 @@ def _prepare(builder: Any, name: str) -> None:
             raise DatasetError(f"{name} has to be downloaded by hand first. {error}") from error
         reason = f"preparing it failed: {error}".rstrip(".")
         raise DatasetError(_not_prepared(name, builder.data_dir, reason)) from error
+
+
+@contextlib.contextmanager
+def _leaving_no_empty_folders(builder: Any) -> Iterator[None]:
+    """Removes the empty folders that TFDS leaves where preparing a data set fails."""
+    root = pathlib.Path(builder.data_dir).parents[builder.info.full_name.count("/")]
+    before = set(_folders_of(builder.name, root))
+    try:
+        yield
+    except BaseException:
+        for folder in sorted(set(_folders_of(builder.name, root)) - before, reverse=True):
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
+        raise
+
+
+def _folders_of(name: str, root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The folders that TFDS makes for a data set: of its files, and of its downloads."""
+    downloads = root / "downloads"
+    places = (root, root / name, downloads, downloads / "extracted", downloads / name)
+    inside = (*(root / name).rglob("*"), *(downloads / name).glob("*"))
+    return (folder for folder in (*places, *inside) if folder.is_dir())
 
 
 def _missing_package(error: ImportError) -> str:
@@ -211,5 +233,5 @@ def _source(builder: Any, name: str, split: str) -> TfdsSource:
             "--out_file_format=array_record`"
         ) from None
     except ValueError as error:
-        raise DatasetError(f"cannot read {split!r} of {name}: {error}") from error
+        raise SplitError(f"cannot read {split!r} of {name}: {error}") from error
     return TfdsSource(records, images, scalars, f"{name}/{split}")

@@ -157,8 +157,10 @@ def test_position_in_other_data(count, name, message):
 
 
 def test_position_that_is_none(load):
-    with pytest.raises(ValueError, match="num_examples was None, now 11"):
+    with pytest.raises(ValueError, match=r"has whole numbers step and num_skipped, not \{\}"):
         load(True).batches(4).set_state({})
+    with pytest.raises(ValueError, match="num_examples was None, now 11"):
+        load(True).batches(4).set_state({"step": 0, "num_skipped": 0})
 
 
 def test_negative_workers(load):

@@ -114,13 +114,68 @@ def test_num_classes_is_that_of_the_labels():
             {"label": np.array([0, 5])},
             {"class_names": ["a", "b"]},
             ValueError,
-            "label 5 has no name among 2 class names",
+            "label 5 has no name among 2 class names; an example that has no label has -1",
+        ),
+        (
+            {"label": np.array([0, 2**31 - 1])},
+            {},
+            ValueError,
+            "label 2147483647 would make 2147483648 classes, and at most 50000 are named",
+        ),
+        ({"label": np.array([0, 65535])}, {}, ValueError, "give class_names=..., and an example"),
+        (
+            {"label": np.array([0, 255])},
+            {"class_names": ["a", "b"]},
+            ValueError,
+            "label 255 has no name among 2 class names",
+        ),
+        (
+            {"label": np.array([0, 1])},
+            {"class_names": ["a", "b", "a"]},
+            ValueError,
+            "class_names must be different names, got 'a' twice",
         ),
     ],
 )
 def test_arrays_that_make_no_data_set(arrays, options, error, message):
     with pytest.raises(error, match=message):
         data.from_arrays(arrays, **options)
+
+
+def test_many_classes_and_labels_that_are_none():
+    assert data.from_arrays({"label": np.array([49_999, -1])}).num_classes == 50_000
+    named = data.from_arrays({"label": np.array([1, -1])}, class_names=["a", "b"])
+    assert named.class_names == ("a", "b")
+
+
+def test_a_class_name_is_not_there_twice_in_any_data_set():
+    with pytest.raises(ValueError, match="got 'a' twice"):
+        data.Dataset("tiny", "train", {"label": np.zeros(2)}, class_names=("a", "a"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 8.0}, "batch_size must be a whole number, got 8.0"),
+        ({"batch_size": "8"}, "batch_size must be a whole number, got '8'"),
+        ({"epochs": 1.5}, "epochs must be a whole number, got 1.5"),
+        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
+        ({"num_workers": 1.0}, "num_workers must be a whole number, got 1.0"),
+        ({"num_workers": None}, "num_workers must be a whole number, got None"),
+        ({"process_index": 0.0}, "process_index must be a whole number, got 0.0"),
+        ({"process_count": "1"}, "process_count must be a whole number, got '1'"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_batches_by_numbers_that_are_not_whole(options, message):
+    with pytest.raises(ValueError, match=message):
+        tiny().batches(**{"batch_size": 2, **options})
+
+
+def test_numbers_of_numpy_are_whole_and_can_be_saved(unchecked):
+    batches = tiny().batches(np.int64(2), seed=np.uint32(7), epochs=np.int8(1))
+    assert json.loads(json.dumps(batches.get_state()))["seed"] == 7
 
 
 def test_no_examples():
@@ -163,6 +218,8 @@ def test_image_size_and_transform():
         ({"image_size": 0}, r"must be \(height, width\), both positive, got \(0, 0\)"),
         ({"image_size": (5, -1)}, r"got \(5, -1\)"),
         ({"image_size": (3, 5, 5)}, r"got \(3, 5, 5\)"),
+        ({"class_names": ["a", "a"]}, "class_names must be different names, got 'a' twice"),
+        ({"class_names": "cat"}, "must be a sequence of names, got the text 'cat'"),
     ],
 )
 def test_options_out_of_range(options, message):

@@ -15,7 +15,7 @@ def save(path, value=0, size=(4, 3), mode="RGB"):
 
 @pytest.fixture
 def zoo(tmp_path):
-    """Two classes, in which files hide that are not to be read."""
+    """Two classes, in which files hide that are passed over without a word."""
     root = tmp_path / "zoo"
     save(root / "cat" / "b.png", 1)
     save(root / "cat" / "A.PNG", 2)
@@ -26,8 +26,11 @@ def zoo(tmp_path):
     save(root / "dog" / ".g.png", 99)
     save(root / "dog" / ".thumbnails" / "h.png", 99)
     save(root / ".hidden" / "i.png", 99)
-    save(root / "loose.png", 99)
-    (root / "dog" / "notes.txt").write_text("not an image")
+    save(root / "__MACOSX" / "j.png", 99)
+    save(root / "cat" / "@eaDir" / "k.png", 99)
+    for leftover in ("Thumbs.db", ".DS_Store", "cat/Desktop.ini", "dog/thumbs.db"):
+        (root / leftover).write_text("not an image")
+    (root / "lost+found").mkdir()
     (root / "dog" / "folder.png").mkdir()
     return root
 
@@ -44,9 +47,10 @@ def test_classes_and_files(zoo, kind, in_memory):
     assert found == [(2, 0), (1, 0), (3, 0), (4, 1), (5, 1), (6, 1)]
 
 
-def test_class_without_images_keeps_its_number(zoo):
+def test_class_without_images_keeps_its_number_and_is_said(zoo):
     (zoo / "bird").mkdir()
-    dataset = data.load_folder(zoo)
+    with pytest.warns(UserWarning, match=r"zoo has no images of bird; as classes they stay"):
+        dataset = data.load_folder(zoo)
     assert dataset.class_names == ("bird", "cat", "dog")
     assert sorted(set(dataset.examples["label"].tolist())) == [1, 2]
 
@@ -71,6 +75,47 @@ def test_class_folder_by_a_link(zoo, tmp_path):
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "cat").symlink_to(zoo / "cat", target_is_directory=True)
     assert len(data.load_folder(tmp_path / "linked")) == 3
+
+
+def test_links_deeper_inside_are_followed(zoo, tmp_path):
+    save(tmp_path / "more" / "year" / "1.png", 7)
+    (zoo / "dog" / "more").symlink_to(tmp_path / "more", target_is_directory=True)
+    assert [value for value, _ in values(data.load_folder(zoo))] == [2, 1, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("zoo/cat/again", "zoo/cat"),
+        ("zoo/cat/old/deep/up", "zoo/cat"),
+        ("zoo/cat/all", "zoo"),
+        ("zoo/cat/above", "."),
+        ("zoo/cat/same", "zoo/cat/old"),
+        ("zoo/self", "zoo"),
+        ("zoo/gone", "nowhere"),
+    ],
+)
+def test_links_that_lead_in_a_circle_or_nowhere_are_said(zoo, tmp_path, link, target):
+    (tmp_path / link).symlink_to(tmp_path / target, target_is_directory=True)
+    name = link.removeprefix("zoo/")
+    with pytest.warns(UserWarning, match=rf"1 links that lead nowhere, .*, such as {name}$"):
+        dataset = data.load_folder(zoo)
+    assert (len(dataset), dataset.class_names) == (6, ("cat", "dog"))
+
+
+def test_what_is_left_out_is_counted_and_named(zoo):
+    for name in ("a.txt", "b.TXT", "c.heic", "deep.er/d", "e.pdf"):
+        (zoo / "dog" / name).parent.mkdir(exist_ok=True)
+        (zoo / "dog" / name).write_text("not an image")
+    save(zoo / "loose.png")
+    (zoo / "README.md").write_text("beside the classes")
+    with pytest.warns(UserWarning, match="left out of") as caught:
+        assert len(data.load_folder(zoo)) == 6
+    assert sorted(str(each.message).removeprefix(f"left out of {zoo}: ") for each in caught) == [
+        "1 images that lie in no class folder, such as loose.png",
+        "5 files whose suffix is that of no image (2 .txt, 1 .heic, 1 without a suffix, 1 .pdf), "
+        "such as dog/a.txt, dog/b.TXT, dog/c.heic",
+    ]
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -146,14 +191,143 @@ def test_no_folder(tmp_path):
 @pytest.mark.parametrize(
     ("files", "found"),
     [
-        ([], "found 0 sub-folders and 0 images"),
-        (["a.png", "b.jpg"], "found 0 sub-folders and 2 images"),
-        (["cat/notes.txt", "dog/.hidden.png"], "found 2 sub-folders and 0 images"),
+        ([], "found 0 sub-folders and 0 images$"),
+        (["a.png", "b.jpg"], "found 0 sub-folders and 2 images; left out: 2 images that lie in no"),
+        (["cat/notes.txt", "dog/.hidden.png"], "found 2 sub-folders and 0 images; left out: 1 fil"),
     ],
 )
 def test_no_images_in_class_folders(tmp_path, files, found):
     for file in files:
         save(tmp_path / file) if file.endswith(("png", "jpg")) else None
         (tmp_path / file).parent.mkdir(exist_ok=True)
-    with pytest.raises(data.DatasetError, match=rf"expected .*/CLASS/IMAGE with .*{found}"):
+        (tmp_path / file).touch()
+    with pytest.raises(data.DatasetError, match=rf"expected .*/CLASS/IMAGE, .*{found}"):
         data.load_folder(tmp_path)
+
+
+def test_every_format_that_pillow_decodes(tmp_path):
+    suffixes = (".webp", ".tif", ".TIFF", ".bmp", ".gif", ".jp2", ".tga", ".pgm", ".ico")
+    for number, suffix in enumerate(suffixes):
+        path = tmp_path / "any" / f"{number}{suffix}"
+        save(path, 100, size=(16, 16), mode="L" if suffix == ".pgm" else "RGB")
+    images = data.load_folder(tmp_path).examples["image"]
+    assert images.shape == (len(suffixes), 16, 16, 3)
+    assert np.abs(images.astype(int) - 100).max() <= 2  # some formats are lossy
+
+
+def test_twelve_bits_stored_as_sixteen(tmp_path):
+    (tmp_path / "any").mkdir()
+    Image.fromarray(np.array([[0, 4095]], np.uint16)).save(tmp_path / "any" / "1.png")
+    with pytest.warns(UserWarning, match="becomes nearly black"):
+        assert data.load_folder(tmp_path)[0]["image"][0, :, 0].tolist() == [0, 15]
+    scaled = data.load_folder(tmp_path, sixteen_bit="range", in_memory=False)
+    assert scaled[0]["image"][0, :, 0].tolist() == [0, 255]
+
+
+@pytest.fixture
+def splits(tmp_path):
+    """Splits of three classes, of which the smaller one lacks the middle one."""
+    root = tmp_path / "pets"
+    for label, kind in enumerate(("ant", "bee", "cat")):
+        for number in range(20):
+            save(root / "train" / kind / f"{number:02}.png", 20 * label + number)
+        if kind != "bee":
+            save(root / "val" / kind / "0.png", 100 + label)
+    return root
+
+
+def values(dataset):
+    """The value of every image, with its label."""
+    pairs = zip(dataset.examples["image"][:, 0, 0, 0], dataset.examples["label"], strict=True)
+    return [(int(value), int(label)) for value, label in pairs]
+
+
+def test_a_split_by_its_name(splits):
+    train, val = (data.load_folder(splits, split=name) for name in ("train", "val"))
+    assert (train.name, train.split, len(train)) == ("pets", "train", 60)
+    assert values(train) == [(number, number // 20) for number in range(60)]
+    assert (val.name, val.split, values(val)) == ("pets", "val", [(100, 0), (102, 2)])
+    assert train.class_names == val.class_names == ("ant", "bee", "cat")
+
+
+def test_a_split_that_is_not_named(splits):
+    with pytest.raises(
+        data.SplitError, match="pets holds the splits train, val; name one: split='"
+    ):
+        data.load_folder(splits)
+    with pytest.raises(data.SplitError, match="unknown pets split 'vol'; did you mean 'val'"):
+        data.load_folder(splits, split="vol")
+
+
+@pytest.mark.parametrize("name", ["training", "VALID", "Validation", "testing", "dev"])
+def test_names_of_splits(tmp_path, name):
+    save(tmp_path / name / "cat" / "1.png")
+    with pytest.raises(data.SplitError, match=f"holds the splits {name}; name one"):
+        data.load_folder(tmp_path)
+    assert data.load_folder(tmp_path, split=name).class_names == ("cat",)
+
+
+def test_a_split_of_any_name(tmp_path):
+    """It is the sub-folder that is asked for, whatever lies beside it."""
+    for value, name in enumerate(("fold1/cat", "fold2/cat", "fold2/dog", "notes")):
+        save(tmp_path / name / "1.png", value)
+    assert values(data.load_folder(tmp_path, split="fold2")) == [(1, 0), (2, 1)]
+
+
+def test_classes_that_are_called_like_splits(tmp_path):
+    for name in ("train", "test"):
+        save(tmp_path / name / "steam" / "1.png")
+    dataset = data.load_folder(tmp_path, class_names=["test", "train"])
+    assert (dataset.split, dataset.class_names, len(dataset)) == ("all", ("test", "train"), 2)
+    save(tmp_path / "flat" / "train" / "1.png")
+    save(tmp_path / "flat" / "car" / "1.png")
+    assert data.load_folder(tmp_path / "flat", split="train").class_names == ("car", "train")
+
+
+def test_splits_without_classes_are_no_classes(tmp_path):
+    save(tmp_path / "train" / "1.png")
+    save(tmp_path / "test" / "2.png")
+    with pytest.raises(data.SplitError, match="holds the splits test, train; name one"):
+        data.load_folder(tmp_path)
+    with pytest.raises(data.DatasetError, match=r"expected .*/train/CLASS/IMAGE, .* and 1 images"):
+        data.load_folder(tmp_path, split="train")
+
+
+def test_a_class_that_the_training_split_lacks(splits):
+    save(splits / "val" / "dog" / "1.png")
+    with pytest.raises(data.DatasetError, match="val has the sub-folders dog, which are none of"):
+        data.load_folder(splits, split="val")
+
+
+@pytest.mark.parametrize("name", ["all", "train", "zoo", "Zoo", "train[:100%]"])
+def test_what_all_images_are_called_where_there_are_no_splits(zoo, name):
+    assert (len(data.load_folder(zoo, split=name)), data.load_folder(zoo, split=name).split) == (
+        6,
+        name,
+    )
+
+
+def test_a_split_where_there_are_none(zoo):
+    message = r"zoo has no split 'test': its sub-folders are the classes cat, dog, whose .*'all\["
+    with pytest.raises(data.SplitError, match=message):
+        data.load_folder(zoo, split="test")
+    with pytest.raises(data.SplitError, match="has no split 'test'"):
+        data.load_folder(zoo, split="test[:50%]")
+
+
+def test_slices_make_a_split_and_have_every_class(splits):
+    first = data.load_folder(splits, split="train[:80%]")
+    last = data.load_folder(splits, split="train[80%:]", in_memory=False)
+    assert (first.split, first.class_names) == ("train[:80%]", ("ant", "bee", "cat"))
+    assert np.bincount(first.examples["label"]).tolist() == [16, 16, 16]
+    rest = [(int(each["image"][0, 0, 0]), int(each["label"])) for each in last]
+    assert sorted(values(first) + rest) == [(number, number // 20) for number in range(60)]
+    assert values(first) == sorted(values(first))
+    assert values(data.load_folder(splits, split="train[:80%]")) == values(first)
+    few = data.load_folder(splits / "train", split="all[:6]")
+    assert np.bincount(few.examples["label"]).tolist() == [2, 2, 2]
+
+
+def test_class_names_that_are_no_names(zoo):
+    with pytest.raises(ValueError, match="class_names must be different names, got 'cat' twice"):
+        data.load_folder(zoo, class_names=["cat", "dog", "cat"])

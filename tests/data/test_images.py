@@ -1,11 +1,13 @@
 import contextlib
 import io
 import re
+import struct
+import zlib
 
 import jax
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from jaxvision import data
 
@@ -52,25 +54,184 @@ def test_sixteen_bits_keep_the_higher_eight(channels):
     np.testing.assert_array_equal(pixels, np.stack([expected] * (channels or 1), axis=-1))
 
 
+NEARLY_BLACK = "uses the lower 12 at most and becomes nearly black"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_twelve_bits_stored_as_sixteen_are_said_and_can_be_scaled(kind):
+    encoded = encode(Image.fromarray(np.array([[100, 2100], [3100, 4095]], np.uint16)), kind)
+    with pytest.warns(UserWarning, match=NEARLY_BLACK):
+        pixels = data.decode_image(encoded, channels=1)
+    assert pixels[..., 0].tolist() == [[0, 8], [12, 15]]
+    scaled = data.decode_image(encoded, channels=1, sixteen_bit="range")
+    expected = [[0, round(2000 * 255 / 3995)], [round(3000 * 255 / 3995), 255]]
+    assert scaled[..., 0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 0], [0, 0]),
+        ([700, 700], [0, 0]),
+        ([0, 65535], [0, 255]),
+        ([65534, 65535], [0, 255]),
+        ([0, 4096], [0, 255]),
+    ],
+)
+def test_ranges_of_sixteen_bits(values, expected):
+    encoded = encode(Image.fromarray(np.array([values], np.uint16)))
+    pixels = data.decode_image(encoded, channels=1, sixteen_bit="range")
+    assert pixels[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("values", [[0, 0], [0, 4096], [0, 65535]])
+def test_sixteen_bits_that_are_used_or_wholly_black_are_not_said(values):
+    # A warning would be an error here.
+    pixels = data.decode_image(encode(Image.fromarray(np.array([values], np.uint16))), channels=1)
+    assert pixels[0, :, 0].tolist() == [value >> 8 for value in values]
+
+
+def test_the_range_of_eight_bits_stays():
+    encoded = encode(Image.fromarray(PIXELS // 2))
+    np.testing.assert_array_equal(data.decode_image(encoded, sixteen_bit="range"), PIXELS // 2)
+
+
+def test_sixteen_bits_of_a_portable_graymap():
+    encoded = b"P5 3 1 65535\n" + np.array([0, 256, 65535], ">u2").tobytes()
+    assert data.decode_image(encoded, channels=1).ravel().tolist() == [0, 1, 255]
+
+
+def png_chunk(kind, content):
+    check = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + check
+
+
+def deep_png(color_type, pixels):
+    """A PNG of 16 bits, of the kinds that Pillow does not write."""
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+@pytest.mark.parametrize(("color_type", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_that_pillow_reads_by_the_higher_eight(color_type, channels):
+    pixels = np.full((1, 2, channels), 4095)
+    pixels[..., 3 if channels == 4 else 1 if channels == 2 else 0] = 65535
+    if channels == 3:
+        assert data.decode_image(deep_png(2, pixels))[0, 0].tolist() == [255, 15, 15]
+        pixels[..., 0] = 4095
+    with pytest.warns(UserWarning, match=NEARLY_BLACK):
+        assert data.decode_image(deep_png(color_type, pixels))[0, 0].tolist() == [15, 15, 15]
+    with pytest.raises(data.CorruptImageError, match="Pillow reads the higher 8 of its 16 bits on"):
+        data.decode_image(deep_png(color_type, pixels), sixteen_bit="range")
+
+
+def test_sixteen_bits_of_a_color_tiff():
+    """Of a kind that Pillow does not write: one pixel, whose color lies behind the tags."""
+    tags = [(256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 3, 122), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, 1, 128), (277, 3, 1, 3), (278, 3, 1, 1), (279, 4, 1, 6)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    encoded = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0)
+    encoded += struct.pack("<6H", 16, 16, 16, 4095, 2048, 256)
+    with pytest.warns(UserWarning, match=NEARLY_BLACK):
+        assert data.decode_image(encoded)[0, 0].tolist() == [15, 8, 1]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_unknown_way_to_make_eight_bits():
+    with pytest.raises(ValueError, match="sixteen_bit must be 'high' or 'range', got 'low'"):
+        data.decode_image(encode(smooth(2, 2)), sixteen_bit="low")
+
+
 def test_cmyk_jpeg():
     image = smooth(16, 24)
     pixels = data.decode_image(encode(image.convert("CMYK"), "JPEG", quality=100))
     assert np.abs(pixels.astype(int) - np.asarray(image)).max() < 12
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_camera_held_any_way_up(kind, orientation):
+UPRIGHT = np.asarray(smooth(16, 24))
+OPTIONS = {
+    "PNG": {},
+    "JPEG": {"quality": 100, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "TIFF": {},
+}
+
+
+def turned(orientation):
+    """What a camera stores of the upright picture."""
     # The tag says which sides of the picture the first row and column are: TIFF 6.0, page 36.
-    upright = np.asarray(smooth(16, 24))
-    stored = np.swapaxes(upright, 0, 1) if orientation >= 5 else upright
+    stored = np.swapaxes(UPRIGHT, 0, 1) if orientation >= 5 else UPRIGHT
     stored = stored[::-1] if orientation in (3, 4, 6, 7) else stored
     stored = stored[:, ::-1] if orientation in (2, 3, 7, 8) else stored
+    return Image.fromarray(np.ascontiguousarray(stored))
+
+
+def exif_of(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {} if kind == "PNG" else {"quality": 100, "subsampling": 0}
-    encoded = encode(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **options)
-    assert np.abs(data.decode_image(encoded).astype(int) - upright).max() < 4
+    return exif
+
+
+def xmp_of(tag):
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+        f'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" {tag}'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+
+
+def encode_with_xmp(image, kind, tag, **options):
+    if kind == "PNG":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp_of(tag))
+        return encode(image, kind, pnginfo=info, **options)
+    return encode(image, kind, xmp=xmp_of(tag).encode(), **OPTIONS[kind], **options)
+
+
+def assert_upright(encoded):
+    decoded = data.decode_image(encoded)
+    assert decoded.shape == UPRIGHT.shape
+    assert np.abs(decoded.astype(int) - UPRIGHT).max() < 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_camera_held_any_way_up(kind):
+    for orientation in range(1, 9):
+        assert_upright(
+            encode(turned(orientation), kind, exif=exif_of(orientation), **OPTIONS[kind])
+        )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    "tag", ['tiff:Orientation="{}">', "tiff:Orientation='{}'>", "><tiff:Orientation> {}</tiff:O>"]
+)
+def test_orientation_in_xmp(kind, tag):
+    for orientation in range(1, 9):
+        assert_upright(encode_with_xmp(turned(orientation), kind, tag.format(orientation)))
+
+
+def test_exif_goes_before_xmp():
+    tag = 'tiff:Orientation="3">'
+    assert_upright(encode_with_xmp(turned(6), "JPEG", tag, exif=exif_of(6)))
+    assert_upright(encode_with_xmp(turned(1), "JPEG", tag, exif=exif_of(1)))
+    assert_upright(encode_with_xmp(turned(3), "JPEG", tag, exif=Image.Exif()))
+
+
+def test_exif_behind_the_pixels():
+    """PNG allows it, and other programs write it there."""
+    encoded = encode(turned(6))
+    content = exif_of(6).tobytes().removeprefix(b"Exif\0\0")
+    end = encoded.index(b"IEND") - 4
+    assert_upright(encoded[:end] + png_chunk(b"eXIf", content) + encoded[end:])
+
+
+@pytest.mark.parametrize("tag", ['tiff:Orientation="9">', 'tiff:Orientation="0">', ">"])
+def test_orientation_in_xmp_that_is_none(tag):
+    assert_upright(encode_with_xmp(turned(1), "PNG", tag))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF"])

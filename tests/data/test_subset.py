@@ -95,6 +95,20 @@ def test_what_cannot_be_chosen(options, message):
         data.subset(in_memory(), **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"per_class": 2.0}, "per_class must be a whole number, got 2.0"),
+        ({"per_class": 1, "seed": None}, "seed must be a whole number, got None"),
+        ({"per_class": 1, "seed": -1}, r"seed must be in \[0, 2\*\*64\), got -1"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_that_are_none(options, message):
+    with pytest.raises(ValueError, match=message):
+        data.subset(in_memory(), **options)
+
+
 def test_more_than_there_are():
     with pytest.raises(data.DatasetError, match="pets/train has 3 examples of class ant, fewer"):
         data.subset(in_memory(), per_class=4)

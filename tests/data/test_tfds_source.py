@@ -171,7 +171,7 @@ def test_slices(scenes, split, count):
     ],
 )
 def test_unknown_split(scenes, split, message):
-    with pytest.raises(data.DatasetError, match=message):
+    with pytest.raises(data.SplitError, match=message):
         scenes(split)
 
 
@@ -313,12 +313,12 @@ def test_online(monkeypatch, resolves, proxies, online):
 
 
 def test_download_by_hand(tmp_path):
-    with pytest.raises(data.DatasetError, match="imagenet2012 has to be downloaded by hand first"):
+    with pytest.raises(data.DatasetError) as caught:
         data.load("imagenet2012", "train", tmp_path)
-    with pytest.raises(data.DatasetError, match=f"{tmp_path}/downloads/manual"):
-        data.load("imagenet2012", "train", tmp_path)
-    with pytest.raises(data.DatasetError, match=r"ILSVRC2012_img_train\.tar"):
-        data.load("imagenet2012", "train", tmp_path)
+    assert "imagenet2012 has to be downloaded by hand first" in str(caught.value)
+    assert f"{tmp_path}/downloads/manual" in str(caught.value)
+    assert "ILSVRC2012_img_train.tar" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

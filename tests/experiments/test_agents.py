@@ -26,7 +26,7 @@ def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "ppo"
     options = ["--num-envs", 16, "--num-steps", 16, "--budget", 120_000, "--updates-per-step", 20]
     options += ["--value-clip", "None"]
-    done = run("ppo", "--run-dir", folder, *CATCH, 5e-4, *options, "--seeds", 0, 1)
+    done = run_here("ppo", "--run-dir", folder, *CATCH, 5e-4, *options, "--seeds", 0, 1)
     assert done.stderr == ""
     assert "mean over 2 seeds" in done.stdout
     summary = json.loads((folder / "summary.json").read_text())
@@ -35,11 +35,11 @@ def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     assert last(folder / "seed0")["return"] == summary["returns"][0]
     with Image.open(folder / "learning_curves.png") as image:
         assert image.width > 500
-    done = run("play", folder / "seed1")
+    done = run_here("play", folder / "seed1")
     assert "Catch: return 1 in 9 steps" in done.stdout
     assert {"episode.gif", "episode.png"} <= {path.name for path in (folder / "seed1").iterdir()}
     assert "it holds seed0, seed1: name one of these" in run_here("play", folder, code=1).stderr
-    done = run("play", folder / "seed1", "--max-steps", 3)
+    done = run_here("play", folder / "seed1", "--max-steps", 3)
     assert "Catch: return 0 in 3 steps, where it was cut by --max-steps" in done.stdout
     wrong = run_here("play", folder / "seed1", "--strip", 0, code=1)
     assert "strip must be positive" in wrong.stderr
@@ -59,13 +59,13 @@ def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) ->
         1_000,
         "--no-figures",
     ]
-    done = run(
+    done = run_here(
         "dqn", "--run-dir", tmp_path, *CATCH, 2e-3, *options, *more, "--seeds", 3, 4, "--together"
     )
     assert "seed 4: mean return" in done.stdout
     assert min(json.loads((tmp_path / "summary.json").read_text())["returns"]) > 0.9
     folder = tmp_path / "together"
-    assert "Catch: return 1 in 9 steps" in run("play", folder, "--seed", 4).stdout
+    assert "Catch: return 1 in 9 steps" in run_here("play", folder, "--seed", 4).stdout
     assert "choose with --seed one of 3, 4" in run_here("play", folder, code=1).stderr
     wrong = run_here("play", folder, "--seed", 5, code=1)
     assert "has no seed 5; it has 3, 4" in wrong.stderr
@@ -74,15 +74,15 @@ def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) ->
 def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
     options = [*CATCH, 2e-3, "--num-envs", 16]
     pqn = ["--algorithm", "pqn", "--budget", 60_000, "--no-figures"]
-    run("dqn", "--run-dir", tmp_path / "pqn", *options, *pqn)
+    run_here("dqn", "--run-dir", tmp_path / "pqn", *options, *pqn)
     assert last(tmp_path / "pqn" / "seed0")["return"] > 0.9
     folder = tmp_path / "rf"
     options = ["--run-dir", folder, *options, "--max-steps", 9]
-    run("reinforce", *options, "--budget", 6_000, "--no-figures")
+    run_here("reinforce", *options, "--budget", 6_000, "--no-figures")
     assert last(folder / "seed0")["env_steps"] == 5_920 * 9  # 37 steps of 160
     assert not (folder / "learning_curves.png").exists()
     assert last(folder / "seed0")["return"] > 0.9
-    done = run("reinforce", *options, "--budget", 320, "--variance")
+    done = run_here("reinforce", *options, "--budget", 320, "--variance")
     lines = json.loads((folder / "variance.json").read_text())
     assert len(lines) == 2
     assert "reward to go" in done.stdout
@@ -95,13 +95,13 @@ def test_a_grid_world_from_a_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "map.txt").write_text("S.#\n..T\n")
     folder = tmp_path / "run"
     options = ["--map", tmp_path / "map.txt", "--slip", 0.0, "--budget", 20_000]
-    done = run("qlearning", "--run-dir", folder, *options)
+    done = run_here("qlearning", "--run-dir", folder, *options)
     assert "value of the first cell -2.85, the best is -2.85" in done.stdout
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
     assert names == {"best.png", "random.png", "learning_curves.png", "seed0/values.png"}
     (tmp_path / "map.txt").write_text("S....T\n")  # the run has a map of its own
-    assert "GridWorld: return -3 in 3 steps" in run("play", folder / "seed0").stdout
-    other = run("qlearning", "--run-dir", folder, *options, code=1).stderr
+    assert "GridWorld: return -3 in 3 steps" in run_here("play", folder / "seed0").stdout
+    other = run_here("qlearning", "--run-dir", folder, *options, code=1).stderr
     assert "map: 'S.#\\n..T\\n' in the checkpoint, 'S....T\\n' now" in other
 
 
@@ -134,12 +134,12 @@ def test_killed_and_started_again(tmp_path: pathlib.Path) -> None:
 
 def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("gymnasium")
-    run("ppo", "--run-dir", tmp_path, "--environment", "gym:CartPole-v1", "--num-envs", 2,
+    run_here("ppo", "--run-dir", tmp_path, "--environment", "gym:CartPole-v1", "--num-envs", 2,
         "--num-steps", 16, "--updates-per-step", 1, "--budget", 64, "--eval-episodes", 2,
         "--no-figures")  # fmt: skip
-    other = run("ppo", "--run-dir", tmp_path, "--environment", "CartPole-v1", code=1).stderr
+    other = run_here("ppo", "--run-dir", tmp_path, "--environment", "CartPole-v1", code=1).stderr
     assert "holds a run with other settings" in other
-    done = run("play", tmp_path / "seed0")
+    done = run_here("play", tmp_path / "seed0")
     assert "gym:CartPole-v1: return" in done.stdout
     assert "no pictures" in done.stdout
 

@@ -1,0 +1,177 @@
+"""Parts of a data set: a share that is held out, and slices of a split."""
+
+import numbers
+import re
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxvision.data.checks import seed_of
+from jaxvision.data.dataset import Dataset
+from jaxvision.data.errors import DatasetError, SplitError
+from jaxvision.data.subset import labels_of, take
+
+_SLICE = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
+
+
+def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """Holds a share of a data set out, of every class alike, to evaluate on what is not learned.
+
+    Of a class with `n` examples, `share * n` are held out, rounded, but at least one, and at least
+    one is left; a class with one example keeps it. The same data, share and seed give the same
+    parts. Each part has its examples in the order of the data set, and all classes.
+
+    Labels are those of `subset`: what has none (-1) is in neither part.
+
+    Args:
+        dataset: A data set with one label per example.
+        share: The part to hold out, above 0 and below 1.
+        seed: Chooses the examples.
+
+    Returns:
+        The rest, and what is held out. Their splits are called `train-rest` and `train-held-out`,
+        if that of the data set is `train`.
+
+    Raises:
+        DatasetError: Examples have no label, or no class has two examples.
+        ValueError: The share or the seed is out of range.
+
+    >>> from jaxvision import data
+    >>> rest, held_out = split(data.load("digits", "train"), 0.2)
+    >>> rest
+    Dataset(digits/train-rest: 1008 examples of 10 classes, image 8x8x1, in memory)
+    >>> len(held_out)
+    250
+    """
+    if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 < share < 1:
+        raise ValueError(f"share must be above 0 and below 1, got {share!r}")
+    labels = labels_of(dataset)
+    is_held_out = np.zeros(len(labels), bool)
+    for members in _shuffled_classes(labels, seed_of(seed)):
+        count = min(max(round(float(share) * len(members)), 1), len(members) - 1)
+        is_held_out[members[:count]] = True
+    if not is_held_out.any():
+        raise DatasetError(
+            f"nothing can be held out of {dataset.name}/{dataset.split}: it has no class with two "
+            f"examples or more, among {len(labels)} examples of {dataset.num_classes} classes"
+        )
+    has_label = labels >= 0
+    rest, held_out = (
+        take(dataset, np.flatnonzero(chosen), labels[chosen], split=f"{dataset.split}-{name}")
+        for name, chosen in (("rest", has_label & ~is_held_out), ("held-out", is_held_out))
+    )
+    return rest, held_out
+
+
+class Slice(NamedTuple):
+    """A split by its name, or a part of it.
+
+    Attributes:
+        name: Of the split.
+        start: Where the part begins, such as `80%` or `100`; None is the beginning.
+        stop: Where it ends; None is the end.
+    """
+
+    name: str
+    start: str | None
+    stop: str | None
+
+    def of(self, labels: Int[np.ndarray, " examples"]) -> Int[np.ndarray, " part"]:
+        """Chooses the examples of the part.
+
+        It is cut out of an order that is always the same and goes through all classes at once, so
+        that a part has of every class about what it has of the whole. Parts that do not overlap
+        share no example.
+
+        Args:
+            labels: The class of every example of the split.
+
+        Returns:
+            The indices of the chosen ones, ascending.
+
+        Raises:
+            SplitError: The part is empty, or goes beyond the examples.
+
+        >>> read_slice("train[:50%]").of(np.repeat([0, 1], [4, 8])).tolist()
+        [0, 2, 6, 7, 9, 11]
+        """
+        start, stop = (
+            _position(bound, len(labels), default)
+            for bound, default in ((self.start, 0), (self.stop, len(labels)))
+        )
+        if not 0 <= start < stop <= len(labels):
+            raise SplitError(
+                f"{self} is the examples from {start} to {stop} of {len(labels)}, and a part of a "
+                "split lies within it and has one example at least"
+            )
+        return np.sort(_even_order(labels)[start:stop])
+
+    def __str__(self) -> str:
+        if (self.start, self.stop) == (None, None):
+            return self.name
+        return f"{self.name}[{self.start or ''}:{self.stop or ''}]"
+
+
+def read_slice(text: str) -> Slice:
+    """Reads the name of a split, or of a part of it.
+
+    Args:
+        text: Such as `train`, `train[:80%]`, `train[80%:]`, `train[10%:20%]` or `all[:100]`.
+
+    Returns:
+        The name and the bounds.
+
+    Raises:
+        SplitError: It is written in another way.
+
+    >>> read_slice("train[80%:]")
+    Slice(name='train', start='80%', stop=None)
+    """
+    found = _SLICE.fullmatch(text)
+    if found is None:
+        raise SplitError(
+            f"cannot read the split {text!r}; write its name, or a part of it as train[:80%], "
+            "train[80%:] or train[:100]"
+        )
+    return Slice(found["name"], found["start"], found["stop"])
+
+
+def _position(bound: str | None, count: int, default: int) -> int:
+    if bound is None:
+        return default
+    percent = bound.endswith("%")
+    position = round(count * int(bound[:-1]) / 100) if percent else int(bound)
+    return position + count if bound.startswith("-") else position
+
+
+def _even_order(labels: Int[np.ndarray, " examples"]) -> Int[np.ndarray, " examples"]:
+    """Shuffles every class, and spreads it over the whole at equal distances."""
+    classes = _shuffled_classes(labels, seed=0)
+    # Multiples of the golden ratio: were all classes to begin at once, all would be cut alike, and
+    # those with one example would come in the order of their names.
+    begins = np.arange(len(classes)) * ((5**0.5 - 1) / 2) % 1
+    places = [
+        (np.arange(len(members)) + begin) / len(members)
+        for members, begin in zip(classes, begins, strict=True)
+    ]
+    return np.concatenate(classes)[np.argsort(np.concatenate(places), kind="stable")]
+
+
+def _shuffled_classes(
+    labels: Int[np.ndarray, " examples"], seed: int
+) -> list[Int[np.ndarray, " members"]]:
+    """The examples of every class that has any, in a drawn order.
+
+    Raw random bits are sorted, because NumPy promises that they stay what they are in its later
+    versions.
+    """
+    labeled = np.flatnonzero(labels >= 0)
+    labeled = labeled[np.argsort(labels[labeled], kind="stable")]
+    ends = np.flatnonzero(np.diff(labels[labeled])) + 1
+    classes = []
+    for members in np.split(labeled, ends) if len(labeled) else []:
+        key = (int(labels[members[0]]) << 64) | seed
+        bits = np.random.Philox(key=key).random_raw(len(members))
+        classes.append(members[np.argsort(bits, kind="stable")])
+    return classes
