@@ -36,18 +36,22 @@ def run_here(script: str, *arguments: object, code: int = 0) -> subprocess.Compl
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
-        warnings.catch_warnings(action="ignore"),
+        warnings.catch_warnings(record=True, action="ignore") as caught,
         modules_of_scripts(),
     ):
+        warnings.simplefilter("default", UserWarning)
         patch.syspath_prepend(EXPERIMENTS)
         patch.setattr(sys, "argv", argv)
-        patch.setattr(jax, "devices", lambda *_, first=jax.devices()[:1]: first)
+        one = jax.devices()[:1]
+        patch.setattr(jax, "devices", lambda *_: one)
         patch.setattr(jax, "device_count", lambda *_: 1)
         returned = None
         try:
             runpy.run_path(argv[0], run_name="__main__")
         except SystemExit as end:
             returned = end.code
+    for warning in caught:
+        errors.write(f"{warning.message}\n")
     if isinstance(returned, str):
         errors.write(returned)
         returned = 1

@@ -13,20 +13,28 @@ from scripts import command, run, run_here
 
 from jaxvision import train
 
-pytestmark = pytest.mark.slow
-
-CATCH = ["--environment", "Catch", "--eval-episodes", 100, "--learning-rate"]
+CATCH = ["--environment", "Catch", "--eval-episodes", 100, "--learning-rate", 2e-3]
+DQN = ["dqn", *CATCH, "--double", "--dueling", "--n-step", 3, "--prioritized",
+       "--head", "categorical", "--low", -1, "--high", 1, "--learning-starts", 1_000,
+       "--no-figures", "--seeds", 3, 4, "--together"]  # fmt: skip
+PQN = ["dqn", *CATCH, "--algorithm", "pqn", "--num-envs", 16, "--no-figures"]
+REINFORCE = ["reinforce", *CATCH, "--num-envs", 16, "--max-steps", 9]
 
 
 def last(folder: pathlib.Path) -> dict:
     return train.read_metrics(folder)[-1]
 
 
+def returns(folder: pathlib.Path) -> list[float]:
+    return json.loads((folder / "summary.json").read_text())["returns"]
+
+
+@pytest.mark.slow
 def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "ppo"
-    options = ["--num-envs", 16, "--num-steps", 16, "--budget", 120_000, "--updates-per-step", 20]
+    options = ["--num-envs", 16, "--num-steps", 16, "--budget", 61_440, "--updates-per-step", 20]
     options += ["--value-clip", "None"]
-    done = run_here("ppo", "--run-dir", folder, *CATCH, 5e-4, *options, "--seeds", 0, 1)
+    done = run_here("ppo", "--run-dir", folder, *CATCH, *options, "--seeds", 0, 1)
     assert done.stderr == ""
     assert "mean over 2 seeds" in done.stdout
     summary = json.loads((folder / "summary.json").read_text())
@@ -39,50 +47,35 @@ def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     assert "Catch: return 1 in 9 steps" in done.stdout
     assert {"episode.gif", "episode.png"} <= {path.name for path in (folder / "seed1").iterdir()}
     assert "it holds seed0, seed1: name one of these" in run_here("play", folder, code=1).stderr
-    done = run_here("play", folder / "seed1", "--max-steps", 3)
+    done = run("play", folder / "seed1", "--max-steps", 3)
     assert "Catch: return 0 in 3 steps, where it was cut by --max-steps" in done.stdout
     wrong = run_here("play", folder / "seed1", "--strip", 0, code=1)
     assert "strip must be positive" in wrong.stderr
     assert "holds one seed" in run_here("play", folder / "seed1", "--seed", 0, code=1).stderr
 
 
+@pytest.mark.slow
 def test_dqn_with_everything_and_seeds_in_one_program(tmp_path: pathlib.Path) -> None:
-    options = ["--double", "--dueling", "--n-step", 3, "--prioritized", "--head", "categorical"]
-    more = [
-        "--low",
-        -1,
-        "--high",
-        1,
-        "--budget",
-        30_000,
-        "--learning-starts",
-        1_000,
-        "--no-figures",
-    ]
-    done = run_here(
-        "dqn", "--run-dir", tmp_path, *CATCH, 2e-3, *options, *more, "--seeds", 3, 4, "--together"
-    )
+    done = run_here(*DQN, "--run-dir", tmp_path, "--budget", 2_000, "--updates-per-step", 50)
     assert "seed 4: mean return" in done.stdout
-    assert min(json.loads((tmp_path / "summary.json").read_text())["returns"]) > 0.9
+    assert len(returns(tmp_path)) == 2
     folder = tmp_path / "together"
-    assert "Catch: return 1 in 9 steps" in run_here("play", folder, "--seed", 4).stdout
+    assert last(folder)["return/seed1"] == returns(tmp_path)[1]
+    assert " in 9 steps" in run_here("play", folder, "--seed", 4).stdout
     assert "choose with --seed one of 3, 4" in run_here("play", folder, code=1).stderr
     wrong = run_here("play", folder, "--seed", 5, code=1)
     assert "has no seed 5; it has 3, 4" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
-    options = [*CATCH, 2e-3, "--num-envs", 16]
-    pqn = ["--algorithm", "pqn", "--budget", 60_000, "--no-figures"]
-    run_here("dqn", "--run-dir", tmp_path / "pqn", *options, *pqn)
-    assert last(tmp_path / "pqn" / "seed0")["return"] > 0.9
+    run_here(*PQN, "--run-dir", tmp_path / "pqn", "--budget", 5_120)
+    assert -1 <= last(tmp_path / "pqn" / "seed0")["return"] <= 1
     folder = tmp_path / "rf"
-    options = ["--run-dir", folder, *options, "--max-steps", 9]
-    run_here("reinforce", *options, "--budget", 6_000, "--no-figures")
-    assert last(folder / "seed0")["env_steps"] == 5_920 * 9  # 37 steps of 160
+    run_here(*REINFORCE, "--run-dir", folder, "--budget", 480, "--no-figures")
+    assert last(folder / "seed0")["env_steps"] == 480 * 9
     assert not (folder / "learning_curves.png").exists()
-    assert last(folder / "seed0")["return"] > 0.9
-    done = run_here("reinforce", *options, "--budget", 320, "--variance")
+    done = run_here(*REINFORCE, "--run-dir", folder, "--budget", 320, "--variance")
     lines = json.loads((folder / "variance.json").read_text())
     assert len(lines) == 2
     assert "reward to go" in done.stdout
@@ -91,6 +84,24 @@ def test_pqn_and_reinforce(tmp_path: pathlib.Path) -> None:
     assert (folder / "variance.png").is_file()
 
 
+@pytest.mark.release
+@pytest.mark.optimized
+@pytest.mark.parametrize(
+    ("command", "budget"),
+    [(DQN, 30_000), (PQN, 60_000), ([*REINFORCE, "--no-figures"], 6_000)],
+    ids=["dqn", "pqn", "reinforce"],
+)
+def test_scripts_learn_to_catch(command: list, budget: int, tmp_path: pathlib.Path) -> None:
+    run_here(*command, "--run-dir", tmp_path, "--budget", budget)
+    assert min(returns(tmp_path)) > 0.9
+    if "--together" in command:
+        episode = run_here("play", tmp_path / "together", "--seed", 4)
+    else:
+        episode = run_here("play", tmp_path / "seed0")
+    assert "Catch: return 1 in 9 steps" in episode.stdout
+
+
+@pytest.mark.slow
 def test_a_grid_world_from_a_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "map.txt").write_text("S.#\n..T\n")
     folder = tmp_path / "run"
@@ -105,9 +116,10 @@ def test_a_grid_world_from_a_file(tmp_path: pathlib.Path) -> None:
     assert "map: 'S.#\\n..T\\n' in the checkpoint, 'S....T\\n' now" in other
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(tmp_path: pathlib.Path) -> None:
     """Environment, memory and key are in the checkpoint: no number differs."""
-    options = ["--budget", 24_000, "--learning-starts", 1_000, "--capacity", 4_000,
+    options = ["--budget", 12_000, "--learning-starts", 1_000, "--capacity", 4_000,
                "--updates-per-step", 50, "--checkpoint-every", 2_000, "--prioritized",
                "--no-figures", "--eval-episodes", 10]  # fmt: skip
     run("dqn", "--run-dir", tmp_path / "whole", *options)
@@ -132,6 +144,7 @@ def test_killed_and_started_again(tmp_path: pathlib.Path) -> None:
     np.testing.assert_equal(one, other)
 
 
+@pytest.mark.slow
 def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("gymnasium")
     run_here("ppo", "--run-dir", tmp_path, "--environment", "gym:CartPole-v1", "--num-envs", 2,
@@ -144,6 +157,7 @@ def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
     assert "no pictures" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "options", "message"),
     [

@@ -22,12 +22,12 @@ from jaxvision import data, models, train
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Two small runs on 8x8 digits: a linear classifier and an MLP."""
+    """Two small runs on 8x8 digits: an MLP, as a user starts it, and a linear classifier."""
     folder = tmp_path_factory.mktemp("runs")
-    for model in ("linear_classifier", "mlp"):
+    for model, start in (("mlp", run), ("linear_classifier", run_here)):
         options = ["--model", model, "--image-size", "None", "--num-steps", 150]
         options += ["--figures" if model == "mlp" else "--no-figures"]
-        done = run("classify", "--run-dir", folder / model, *options, "--warmup-steps", 5)
+        done = start("classify", "--run-dir", folder / model, *options, "--warmup-steps", 5)
         assert done.stderr == ""
         assert re.fullmatch(r".*: test accuracy 0\.\d+, test loss \d\.\d+\n", done.stdout)
     return folder
@@ -43,11 +43,12 @@ def test_run_folder(runs: pathlib.Path) -> None:
         "checkpoints",
         "figures",
     }
-    assert {path.name for path in (folder / "figures").iterdir()} == {
+    figures = folder / "figures"
+    assert {path.relative_to(figures).as_posix() for path in figures.rglob("*.png")} == {
         "learning_curves.png",
-        "confusion_matrix.png",
-        "mistakes.png",
-        "reliability.png",
+        "digits_test/confusion_matrix.png",
+        "digits_test/mistakes.png",
+        "digits_test/reliability.png",
     }
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["settings"]["model"] == "mlp"
@@ -56,7 +57,7 @@ def test_run_folder(runs: pathlib.Path) -> None:
 
 
 def test_evaluate_and_compare(runs: pathlib.Path) -> None:
-    done = run("evaluate", runs / "mlp", "--compare", runs / "linear_classifier")
+    done = run_here("evaluate", runs / "mlp", "--compare", runs / "linear_classifier")
     content = json.loads((runs / "mlp" / "evaluations" / "digits_test.json").read_text())
     accuracy = content["scores"]["accuracy"]
     assert 0.9 < accuracy["low"] < accuracy["value"] < accuracy["high"]
@@ -71,8 +72,13 @@ def test_evaluate_and_compare(runs: pathlib.Path) -> None:
 
 
 def test_evaluate_another_split(runs: pathlib.Path) -> None:
+    """Its scores lie beside those of the first, which stay as they are."""
+    first = runs / "mlp" / "evaluations" / "digits_test.json"
+    before = first.read_bytes() if first.exists() else None
     options = ["--split", "validation", "--no-figures", "--num-resamples", 0]
-    assert "180 images of digits/validation" in run("evaluate", runs / "mlp", *options).stdout
+    assert "180 images of digits/validation" in run_here("evaluate", runs / "mlp", *options).stdout
+    assert (runs / "mlp" / "evaluations" / "digits_validation.json").exists()
+    assert (first.read_bytes() if first.exists() else None) == before
 
 
 def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -83,11 +89,11 @@ def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
         paths.append(tmp_path / f"{index}.png")
         Image.fromarray(pixels).resize((40, 40)).save(paths[-1])
     (tmp_path / "broken.png").write_bytes(paths[0].read_bytes()[:40])
-    lines = run("predict", runs / "mlp", *paths, "--top", 2).stdout.splitlines()
+    lines = run_here("predict", runs / "mlp", *paths, "--top", 2).stdout.splitlines()
     assert len(lines) == 5
     right = [re.search(rf": {digits.target[i]} \d", line) for i, line in enumerate(lines)]
     assert sum(match is not None for match in right) >= 4
-    done = run("predict", runs / "mlp", tmp_path / "broken.png", tmp_path / "none.png", code=1)
+    done = run_here("predict", runs / "mlp", tmp_path / "broken.png", tmp_path / "none.png", code=1)
     assert "cannot decode" in done.stderr
     assert "No such file" in done.stderr
 
@@ -108,8 +114,10 @@ def test_a_run_of_the_library_needs_no_more_than_its_folder(tmp_path: pathlib.Pa
         eval_data=data.load("digits", "test"),
         run_dir=tmp_path / "run",
     )
-    run("evaluate", tmp_path / "run", "--no-figures", "--num-resamples", 0)
-    scores = json.loads((tmp_path / "run" / "evaluations" / "digits_test.json").read_text())["scores"]
+    run_here("evaluate", tmp_path / "run", "--no-figures", "--num-resamples", 0)
+    scores = json.loads((tmp_path / "run" / "evaluations" / "digits_test.json").read_text())[
+        "scores"
+    ]
     assert scores["accuracy"]["value"] == result.metrics["accuracy"] > 0.9
     assert scores["log_loss"] == {
         "value": pytest.approx(result.metrics["loss"], rel=1e-5),
@@ -121,9 +129,9 @@ def test_a_run_of_the_library_needs_no_more_than_its_folder(tmp_path: pathlib.Pa
 def test_continues_and_refuses_other_settings(runs: pathlib.Path) -> None:
     options = ["--model", "mlp", "--image-size", "None", "--num-steps", 150, "--warmup-steps", 5]
     before = (runs / "mlp" / "metrics.jsonl").read_text()
-    run("classify", "--run-dir", runs / "mlp", *options, "--no-figures")
+    run_here("classify", "--run-dir", runs / "mlp", *options, "--no-figures")
     assert (runs / "mlp" / "metrics.jsonl").read_text() == before
-    done = run("classify", "--run-dir", runs / "mlp", *options, "--seed", 1, code=1)
+    done = run_here("classify", "--run-dir", runs / "mlp", *options, "--seed", 1, code=1)
     assert "seed: 0 in the checkpoint, 1 now" in done.stderr
 
 
@@ -184,10 +192,10 @@ def test_folder_of_images(tmp_path: pathlib.Path) -> None:
     options += ["--model-options", "hidden_sizes", "64,32", "activation", "tanh"]
     options += ["--num-steps", 100, "--run-dir", tmp_path / "run"]
     assert "bad.png" in run_here("classify", *options, code=1).stderr
-    done = run("classify", *options, "--corrupt", "skip")
+    done = run_here("classify", *options, "--corrupt", "skip")
     assert "skipped 1 of" in done.stderr
     assert float(re.findall(r"accuracy (0\.\d+)", done.stdout)[0]) > 0.85
-    assert "digit" in run("predict", tmp_path / "run", next(folder.iterdir())).stdout
+    assert "digit" in run_here("predict", tmp_path / "run", next(folder.iterdir())).stdout
     done = run("evaluate", tmp_path / "run", cwd=tmp_path)
     assert float(re.findall(r"accuracy +(0\.\d+)", done.stdout)[0]) > 0.85
     (tmp_path / "images" / "test" / "digit3").mkdir()
@@ -222,10 +230,11 @@ def test_distributed_is_one_flag(tmp_path: pathlib.Path) -> None:
     assert [process.returncode for process in started] == [0, 0], outputs
     assert "test accuracy" in outputs[0]
     assert "test accuracy" not in outputs[1]
-    assert "359 images" in run("evaluate", tmp_path / "run").stdout
+    assert "359 images" in run_here("evaluate", tmp_path / "run").stdout
 
 
-@pytest.mark.slow
+@pytest.mark.release
+@pytest.mark.optimized
 @pytest.mark.timeout(1200)
 def test_demo_reaches_its_quality(tmp_path: pathlib.Path) -> None:
     done = run("demo", "--run-dir", tmp_path / "demo")
@@ -233,7 +242,8 @@ def test_demo_reaches_its_quality(tmp_path: pathlib.Path) -> None:
     assert float(mean[0]) >= 99.0
 
 
-@pytest.mark.slow
+@pytest.mark.release
+@pytest.mark.optimized
 @pytest.mark.timeout(1200)
 def test_transfer_reports_the_gain(tmp_path: pathlib.Path) -> None:
     done = run("transfer", "--run-dir", tmp_path / "transfer", "--seeds", 0, 1)
@@ -242,7 +252,8 @@ def test_transfer_reports_the_gain(tmp_path: pathlib.Path) -> None:
     assert re.search(r"The gain lies in \[[+-]\d+\.\d+%, [+-]\d+\.\d+%\]", done.stdout)
 
 
-@pytest.mark.slow
+@pytest.mark.release
+@pytest.mark.optimized
 @pytest.mark.timeout(1200)
 def test_learned_weights_learn_every_task(tmp_path: pathlib.Path) -> None:
     done = run("multitask", "--run-dir", tmp_path / "multitask", "--seeds", 0)

@@ -35,7 +35,7 @@ def kernels(folder: pathlib.Path) -> dict[str, np.ndarray]:
 def test_other_classes_in_two_phases(start: pathlib.Path, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "new"
     options = ["--phases", 2, "--num-steps", 121, "--layer-decay", 0.5]
-    done = run("finetune", start, "--run-dir", folder, *NEW, *options)
+    done = run_here("finetune", start, "--run-dir", folder, *NEW, *options)
     assert "head/kernel -> (256, 5)" in done.stderr  # as many classes as before, but others
     before, first, last = kernels(start), kernels(folder / "phase1"), kernels(folder)
     layers = [name for name in before if name != "head"]
@@ -50,21 +50,23 @@ def test_other_classes_in_two_phases(start: pathlib.Path, tmp_path: pathlib.Path
     assert saved["step"]["mean"] == [0.3]  # the start's
     assert saved["data"]["image_shape"] == [8, 8, 1]
     assert saved["data"]["num_examples"] == 50
-    run("evaluate", folder, "--no-figures", "--num-resamples", 0)
+    run_here("evaluate", folder, "--no-figures", "--num-resamples", 0)
     evaluation = json.loads((folder / "evaluations" / "digits_test.json").read_text())
     assert evaluation["data"]["class_names"] == [*"56789"]
     logged = train.read_metrics(folder)[-1]
     assert evaluation["scores"]["accuracy"]["value"] == logged["accuracy"] > 0.6
 
     before = (folder / "metrics.jsonl").read_text()
-    run("finetune", start, "--run-dir", folder, *NEW, *options)
+    run_here("finetune", start, "--run-dir", folder, *NEW, *options)
     assert (folder / "metrics.jsonl").read_text() == before
 
 
 @pytest.mark.slow
 def test_what_is_frozen_stays(start: pathlib.Path, tmp_path: pathlib.Path) -> None:
     options = ["--num-steps", 20, "--frozen", "hidden.*"]
-    done = run("finetune", start, "--run-dir", tmp_path, "--classes", *"789", *NEW[6:], *options)
+    done = run_here(
+        "finetune", start, "--run-dir", tmp_path, "--classes", *"789", *NEW[6:], *options
+    )
     assert "params/head/kernel -> (256, 3)" in done.stderr
     before, after = kernels(start), kernels(tmp_path)
     assert all(np.array_equal(after[name], before[name]) for name in before if name != "head")
@@ -135,10 +137,10 @@ def test_weights_of_another_library(source: str, tmp_path: pathlib.Path) -> None
     options += ["--num-steps", 2, "--batch-size", 8, "--mean", 0.4, "--per-class", 2]
     if source == "file":
         options += ["--image-size", 48]
-    done = run("finetune", place, "--run-dir", tmp_path / "run", *options, "--no-figures")
+    done = run_here("finetune", place, "--run-dir", tmp_path / "run", *options, "--no-figures")
     assert re.search(r"stem\S*/kernel \(\d, \d, 3, 64\) -> \(\d, \d, 1, 64\)", done.stderr)
     saved = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert saved["data"]["image_shape"] == ([48, 48, 1] if source == "file" else [40, 40, 1])
     assert saved["data"]["preprocessing"]["crop"] == (1.0 if source == "file" else 0.8)
-    evaluated = run("evaluate", tmp_path / "run", "--no-figures", "--num-resamples", 0)
+    evaluated = run_here("evaluate", tmp_path / "run", "--no-figures", "--num-resamples", 0)
     assert "359 images" in evaluated.stdout

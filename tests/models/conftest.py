@@ -14,7 +14,8 @@ def count_parameters():
     """Counts a model's parameters from the shape of a batch."""
 
     def count(model, shape):
-        variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape))
+        images = jax.ShapeDtypeStruct(shape, jnp.float32)
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
         return sum(p.size for p in jax.tree.leaves(variables["params"]))
 
     return count
@@ -72,7 +73,7 @@ def receptive_field_of(receptive_field):
     """Gives that side for a model's coarsest map."""
 
     def measure(model):
-        images = jnp.zeros((1, 64, 64, 3))
+        images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
         variables = jax.eval_shape(model.init, jax.random.key(0), images)
         variables = jax.tree.map(lambda p: np.broadcast_to(np.float32(0), p.shape), variables)
 

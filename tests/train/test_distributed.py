@@ -121,8 +121,14 @@ def test_two_processes_train_the_same_run(alone: pathlib.Path, tmp_path: pathlib
     }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("processes", "devices"), [(1, 1), (1, 8), (2, 1)])
+@pytest.mark.parametrize(
+    ("processes", "devices"),
+    [
+        pytest.param(1, 8, marks=pytest.mark.slow),
+        pytest.param(1, 1, marks=pytest.mark.release),
+        pytest.param(2, 1, marks=pytest.mark.release),
+    ],
+)
 def test_resumes_on_other_devices(
     processes: int, devices: int, alone: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -139,6 +145,7 @@ def test_resumes_on_other_devices(
     assert_close(alone, run_dir)
 
 
+@pytest.mark.slow
 def test_processes_that_cannot_be_found() -> None:
     code = "from jaxvision import train; train.start(distributed=True)"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}

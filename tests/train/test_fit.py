@@ -1,5 +1,6 @@
 """The loop: what it runs, measures, keeps and refuses."""
 
+import functools
 import itertools
 import json
 import pathlib
@@ -19,12 +20,19 @@ from small_net import digits
 from jaxvision import data, models, train
 
 
-def problem(*, seed: int = 0, num_classes: int = 10, **options):
+@functools.cache
+def made(seed: int, num_classes: int, **options):
+    """A model, numbers to start from, and a step that is compiled once for all tests."""
     model = models.create_model("mlp", num_classes=num_classes, hidden_sizes=(32,), dropout=0.2)
     tx = optax.adam(3e-3)
     state = train.init_state(jax.random.key(seed), model, tx, digits().sample_batch())
     step = train.make_train_step(train.classification.make_loss_fn(model), tx, **options)
-    return model, state, step
+    return model, jax.device_get(state.replace(key=None)), train.parallelize(step)
+
+
+def problem(*, seed: int = 0, num_classes: int = 10, **options):
+    model, start, parallel = made(seed, num_classes, **options)
+    return model, jax.device_put(start).replace(key=jax.random.key(seed)), parallel
 
 
 def measured(history: list[dict]) -> list[dict]:
@@ -86,7 +94,7 @@ def test_evaluation_is_exact() -> None:
 
 
 def run_in_pieces(tmp_path: pathlib.Path, ends: list[int], fuse: int | None, **options) -> dict:
-    """Runs to each of the ends in turn, with everything made anew in between."""
+    """Runs to each of the ends in turn, with state and data made anew in between."""
     for end in ends:
         model, state, step = problem(ema_decay=0.9, accumulate_steps=2)
         result = train.fit(
@@ -163,6 +171,7 @@ def test_two_optimizers(tmp_path: pathlib.Path) -> None:
     """A GAN's step holds two states, whose averages its own `init` prepared."""
     _, one, first = problem(ema_decay=0.5)
     _, two, second = problem(seed=1)
+    first, second = first.step, second.step
 
     def step(state, batch):
         generator, metrics = first(state["generator"], batch)
@@ -349,6 +358,7 @@ def test_unwritable_run_folder() -> None:
         train.fit(step, state, digits().batches(64), num_steps=2, run_dir="/proc/run")
 
 
+@pytest.mark.slow
 def test_full_disk(tmp_path: pathlib.Path) -> None:
     """One clear error, and the checkpoint before it still restores."""
     code = f"""

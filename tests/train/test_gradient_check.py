@@ -184,6 +184,7 @@ def test_loss_in_a_narrower_type_cannot_pass() -> None:
     assert not train.gradient_check(loss_fn, {"w": jnp.array([0.3, 0.7])}).passed
 
 
+@pytest.mark.slow
 def test_only_so_many_entries_are_compared() -> None:
     params = {"small": jnp.ones(3), "large": jnp.ones((20, 5)), "none": None, "empty": jnp.ones(0)}
 

@@ -91,6 +91,7 @@ def test_an_earlier_step(trained) -> None:
     assert not np.array_equal(*kernels)
 
 
+@pytest.mark.slow
 def test_the_folder_is_enough(trained, tmp_path: pathlib.Path) -> None:
     """Moved elsewhere, in a new process that starts elsewhere."""
     folder, state = trained

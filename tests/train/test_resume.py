@@ -13,8 +13,10 @@ import pytest
 
 from jaxvision import train
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = pathlib.Path(__file__).with_name("small_run.py")
-NUM_STEPS = 60
+NUM_STEPS = 40
 
 
 def start(run_dir: pathlib.Path, seconds: float = 0.0) -> subprocess.Popen:
@@ -72,13 +74,12 @@ def test_unbroken_run_learns(unbroken: pathlib.Path) -> None:
     assert losses[-1] < losses[0] - 0.5
 
 
-@pytest.mark.slow
 def test_killed_several_times(unbroken: pathlib.Path, tmp_path: pathlib.Path) -> None:
     run_dir = tmp_path / "killed"
     generator = random.Random(time.time_ns())
-    for kill in range(4):
+    for kill in range(2):
         process = start(run_dir, seconds=0.03)
-        wait_for_step(process, run_dir, min(6 + 12 * kill + generator.randrange(8), NUM_STEPS - 4))
+        wait_for_step(process, run_dir, 6 + 14 * kill + generator.randrange(8))
         time.sleep(generator.random() * 0.1)
         process.kill()
         process.communicate()
@@ -102,7 +103,6 @@ def test_sigterm_saves_and_exits_0(unbroken: pathlib.Path, tmp_path: pathlib.Pat
     assert_equal_runs(unbroken, run_dir)
 
 
-@pytest.mark.slow
 def test_interrupt_saves_and_raises(unbroken: pathlib.Path, tmp_path: pathlib.Path) -> None:
     run_dir = tmp_path / "interrupted"
     process = start(run_dir, seconds=0.03)
@@ -135,7 +135,7 @@ train.fit(
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+    [(signal.SIGTERM, 0), (signal.SIGKILL, -9)],
 )
 def test_cut_off_in_the_last_evaluation(number: signal.Signals, code: int, tmp_path) -> None:
     """The last step is saved before it is evaluated; what is missing is made up for later."""

@@ -35,6 +35,7 @@ def test_programs_are_kept_in_the_home_folder(tmp_path: pathlib.Path) -> None:
     assert done.stdout.strip() == str(tmp_path / ".cache" / "jaxvision" / "xla")
 
 
+@pytest.mark.slow
 def test_programs_are_kept_where_the_user_says(tmp_path: pathlib.Path) -> None:
     done = run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
     assert done.returncode == 0, done.stderr
@@ -42,6 +43,7 @@ def test_programs_are_kept_where_the_user_says(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / ".cache" / "jaxvision").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [{}, {"JAX_COORDINATOR_ADDRESS": "localhost:1234", "JAX_NUM_PROCESSES": "two"}],

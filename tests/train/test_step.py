@@ -248,6 +248,7 @@ def test_batches_of_none_and_with_more_leaves(parts: int) -> None:
     assert_equal(jax.jit(step)(state, more), jax.jit(step)(state, BATCH))
 
 
+@pytest.mark.slow
 def test_compiled_equals_not_compiled() -> None:
     state, step = small_net.make(dropout=0.3)
     batch = small_net.batches(1)[0]

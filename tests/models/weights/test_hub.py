@@ -229,10 +229,11 @@ ODD = (None, True, -1, 0, 1.5, 10**9, 10**30, "x", "", [], [1], {}, {"a": 1}, [[
 
 @pytest.mark.parametrize("field", ["architecture", "num_classes", "label_names", "pretrained_cfg"])
 def test_odd_values_in_a_configuration(folder, field: str) -> None:
+    """They are an error, or values that are usable."""
     for value in ODD:
         change(folder, **{field: value})
         with contextlib.suppress(models.WeightsError):
-            models.load_pretrained(folder)
+            check(hub._read_config(folder, folder))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,16 @@ def test_odd_values_of_the_preprocessing(folder, field: str) -> None:
     for value in (*ODD, [3, 10**6, 10**6], [3, -1, 32], [3, 32.5, 32], [[3], 32, 32]):
         change(folder, pretrained_cfg={**CONFIG["pretrained_cfg"], field: value})
         with contextlib.suppress(models.WeightsError):
-            models.load_pretrained(folder)
+            check(hub._read_config(folder, folder))
+
+
+def check(config) -> None:
+    assert config.architecture == "resnet18"
+    assert config.num_classes in range(10**6)
+    assert config.channels in range(1, 5)
+    assert len(config.class_names) in (0, config.num_classes)
+    assert max(config.preprocessing.size) <= 4096
+    assert np.isfinite([*config.preprocessing.mean, *config.preprocessing.std]).all()
 
 
 def test_sizes_that_would_take_all_memory_are_refused(folder) -> None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import quick
 import small_net
 
 from jaxvision import data, losses, metrics, models, train
@@ -38,7 +39,8 @@ class Spy(nn.Module):
 
 def value(batch=BATCH, *, params=PARAMS, key=KEY, **options) -> tuple[float, dict[str, float]]:
     loss_fn = classification.make_loss_fn(MODEL, **options)
-    loss, (model_state, measured) = loss_fn(params, {}, batch, key)
+    compiled = quick.jit(lambda params, batch, key: loss_fn(params, {}, batch, key))
+    loss, (model_state, measured) = jax.device_get(compiled(params, batch, key))
     assert model_state == {}
     computed = metrics.compute(measured)
     if not np.isnan(computed["loss"]):
@@ -292,26 +294,32 @@ def test_what_cannot_be(call, message: str) -> None:
 def test_evaluation_uses_averages_and_running_statistics() -> None:
     state, step = small_net.make(dropout=0.5)
     batches = small_net.batches(3)
-    compiled = jax.jit(step)
+    compiled = quick.jit(step)
     for batch in batches:
         state, _ = compiled(state, batch)
     model = step.loss_fn.model
-    measured = jax.jit(classification.make_eval_fn(model))(state, batches[2])
-    variables = {"params": state.ema_params, **state.model_state}
-    logits = model.apply(variables, batches[2]["image"], train=False)
-    labels, weight = jnp.asarray(batches[2]["label"]), batches[2]["weight"]
-    values = np.asarray(losses.cross_entropy(logits, labels))
+    evaluate = classification.make_eval_fn(model)
+    measured = quick.jit(evaluate)(state, batches[2])
+    labels, weight = batches[2]["label"], batches[2]["weight"]
+
+    @quick.jit
+    def expected(state):
+        variables = {"params": state.ema_params, **state.model_state}
+        logits = model.apply(variables, batches[2]["image"], train=False)
+        return logits, losses.cross_entropy(logits, jnp.asarray(labels))
+
+    logits, values = jax.device_get(expected(state))
     computed = metrics.compute(measured)
     assert computed["loss"] == pytest.approx((values * weight).sum() / weight.sum(), rel=1e-5)
-    right = np.asarray(logits.argmax(1) == labels)
+    right = logits.argmax(1) == labels
     assert computed["accuracy"] == pytest.approx((right * weight).sum() / weight.sum())
-    without = classification.make_eval_fn(model)(state.replace(ema_params=None), batches[2])
+    without = quick.jit(evaluate)(state.replace(ema_params=None), batches[2])
     assert metrics.compute(without)["loss"] != pytest.approx(computed["loss"], rel=1e-3)
 
 
 def test_evaluation_of_parts_adds_up() -> None:
     state = train.init_state(KEY, MODEL, train.create_optimizer("sgd", 0.1), BATCH)
-    evaluate = classification.make_eval_fn(MODEL)
+    evaluate = quick.jit(classification.make_eval_fn(MODEL))
     weight = np.float32([1, 1, 0, 1, 1, 0])
     batch = BATCH | {"weight": weight}
     parts = [
