@@ -242,7 +242,8 @@ def _read_config(folder: pathlib.Path, source: str | pathlib.Path) -> _Config:
         raise WeightsError(
             f"{source}: there are {len(names)} label_names for {num_classes} classes"
         )
-    return _Config(architecture, num_classes, trained["input_size"][0], preprocessing, tuple(names))
+    known_names = tuple(names) if num_classes else ()
+    return _Config(architecture, num_classes, trained["input_size"][0], preprocessing, known_names)
 
 
 def _read_json(folder: pathlib.Path) -> dict[str, Any]:
