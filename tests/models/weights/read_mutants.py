@@ -1,4 +1,4 @@
-"""Reads damaged files, in a process of its own: `python read_mutants.py KIND FIRST COUNT`.
+"""Reads damaged files of every kind, in a process of its own: `python read_mutants.py FIRST COUNT`.
 
 Whatever a file holds, reading it must end in a `WeightsError` or in arrays of the file's own bytes,
 in 5 seconds and in memory of four times the file's size and 64 MiB. It prints what goes wrong, and
@@ -24,20 +24,21 @@ MEMORY = 64 * 2**20
 
 
 def main() -> None:
-    kind, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    first, count = int(sys.argv[1]), int(sys.argv[2])
     faulthandler.enable()
     warnings.simplefilter("ignore")
-    outcomes = {"read": 0, "refused": 0}
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / f"weights{mutants.SUFFIXES[kind]}"
-        for seed in range(first, first + count):
-            content = mutants.make(kind, seed)
-            path.write_bytes(content)
-            print(f"{kind} {seed}", end=": ", flush=True)
-            outcome = read(path, content)
-            print(outcome)
-            outcomes[outcome] += 1
-    print(outcomes["read"], "read,", outcomes["refused"], "refused")
+        for kind in mutants.KINDS:
+            outcomes = {"read": 0, "refused": 0}
+            path = pathlib.Path(folder) / f"weights{mutants.SUFFIXES[kind]}"
+            for seed in range(first, first + count):
+                content = mutants.make(kind, seed)
+                path.write_bytes(content)
+                print(
+                    f"{kind} {seed}", file=sys.stderr, flush=True
+                )  # the last is the one that failed
+                outcomes[read(path, content)] += 1
+            print(kind, outcomes["read"], "read", outcomes["refused"], "refused")
 
 
 def read(path: pathlib.Path, content: bytes) -> str:
