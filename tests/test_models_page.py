@@ -26,10 +26,17 @@ def test_every_model_has_a_row(make_models):
     assert (DOCS / "models.md").read_text().startswith(make_models.HEAD)
 
 
-QUICK = ("alexnet", "lenet5", "linear_classifier", "resnet18", "shufflenet_v2_x0_5", "vgg11")
+QUICK = ("lenet5", "linear_classifier", "resnet18")
+FAMILIES = (
+    *("alexnet", "cifar_resnet20", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet"),
+    *("inception_resnet_v1", "inception_v3", "mixer_b_16", "mlp", "mobilenet_v1", "mobilenet_v2"),
+    *("mobilenet_v3_small", "preact_resnet18", "resnext50_32x4d", "se_resnet50", "swin_t"),
+    *("shufflenet_v1_g1", "shufflenet_v2_x0_5", "squeezenet1_0", "vgg11", "vit_ti_16"),
+    *("wrn_28_2", "xception", "zfnet"),
+)
 
 
-@pytest.mark.parametrize("name", quick.only(models.list_models(), *QUICK))
+@pytest.mark.parametrize("name", quick.only(models.list_models(), *QUICK, slow=FAMILIES))
 def test_rows_are_what_the_registry_says(name, make_models):
     """To be mended by  python docs/make_models.py."""
     assert make_models.row(name) in ROWS

@@ -38,11 +38,11 @@ def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Da
         ValueError: The share or the seed is out of range.
 
     >>> from jaxvision import data
-    >>> rest, held_out = split(data.load("digits", "train"), 0.2)
+    >>> rest, held_out = split(data.load("digits", "train[:200]"), 0.2)
     >>> rest
-    Dataset(digits/train-rest: 1008 examples of 10 classes, image 8x8x1, in memory)
+    Dataset(digits/train[:200]-rest: 160 examples of 10 classes, image 8x8x1, in memory)
     >>> len(held_out)
-    250
+    40
     """
     if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 < share < 1:
         raise ValueError(f"share must be above 0 and below 1, got {share!r}")

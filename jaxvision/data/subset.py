@@ -61,10 +61,10 @@ def subset(
         ValueError: A class is unknown or named twice, or a number is out of range.
 
     >>> from jaxvision import data
-    >>> digits = data.load("digits", "train")
+    >>> digits = data.load("digits", "validation")
     >>> few = subset(digits, classes=["5", "6", "7"], per_class=10)
     >>> few
-    Dataset(digits/train: 30 examples of 3 classes, image 8x8x1, in memory)
+    Dataset(digits/validation: 30 examples of 3 classes, image 8x8x1, in memory)
     >>> few.class_names, int(few.examples["label"].max())
     (('5', '6', '7'), 2)
     """

@@ -27,8 +27,9 @@ def cross_entropy(
         logits: Unnormalised log-probabilities. An impossible class may have -inf: where its target
             is 0 it adds 0 to the loss and to the gradient.
         labels: Class indices, or one distribution over the classes per example. An index outside
-            0 ... classes - 1 gives NaN, for nothing can raise in a compiled program; the gradient
-            of such an example is 0, so that void labels can be left out by a weight of 0.
+            0 ... classes - 1, or a NaN in a distribution, gives NaN, for nothing can raise in a
+            compiled program; the gradient of such an example is 0, so that void labels can be left
+            out by a weight of 0.
         label_smoothing: The share of the uniform distribution in the targets, from 0 to 1.
         class_weights: What each class's term is multiplied by.
 
@@ -130,7 +131,7 @@ def sigmoid_focal(
     Reference: Lin et al., Focal loss for dense object detection, ICCV 2017, arXiv:1708.02002.
 
     >>> logits = jnp.array([2.2, 1.4, -0.8, -2.2])
-    >>> [f"{loss:.4f}" for loss in sigmoid_focal(logits, jnp.array([1, 1, 0, 0]))]
+    >>> [f"{loss:.4f}" for loss in jax.jit(sigmoid_focal)(logits, jnp.array([1, 1, 0, 0]))]
     ['0.0003', '0.0022', '0.0268', '0.0008']
     """
     if logits.shape != labels.shape:
@@ -240,7 +241,8 @@ def _targets(
         # A one-hot row costs no memory: the compiler fuses its making into the sum over classes.
         known = (labels >= 0) & (labels < logits.shape[-1])
         return jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), known
-    return labels.astype(logits.dtype), jnp.ones(labels.shape[:-1], bool)
+    known = ~jnp.isnan(labels).any(axis=-1)
+    return jnp.where(known[..., None], labels, 0).astype(logits.dtype), known
 
 
 def _log_softmax(

@@ -61,7 +61,7 @@ def accuracy(
         logits: Scores, one per class. Between equal ones the lower class index wins. An example
             with a NaN among its logits is wrong.
         labels: Class indices, or distributions, of which the most probable class is the label. An
-            index that is no class is never right.
+            index that is no class, and a distribution with a NaN, is never right.
         weight: What `mean` takes.
 
     Returns:
@@ -89,7 +89,7 @@ def top_k_accuracy(
         logits: Scores, one per class. Equal ones are ranked by class index, lower first. An example
             with a NaN among its logits is wrong.
         labels: Class indices, or distributions, of which the most probable class is the label. An
-            index that is no class is never right.
+            index that is no class, and a distribution with a NaN, is never right.
         k: From 1 to the number of classes.
         weight: What `mean` takes.
 
@@ -113,7 +113,7 @@ def top_k_accuracy(
             f"{labels.shape}"
         )
     if not indices:
-        labels = jnp.argmax(labels, axis=-1)
+        labels = jnp.where(jnp.isnan(labels).any(axis=-1), -1, jnp.argmax(labels, axis=-1))
     # Ranks by comparison: no sort, and one rule for ties and NaN whatever k is.
     classes = jnp.arange(logits.shape[-1])
     label = labels[..., None]

@@ -74,12 +74,13 @@ class Model(nn.Module, kw_only=True):
     >>> from jaxvision import models
     >>> model = models.create_model("lenet5")
     >>> images = jnp.zeros((2, 32, 32, 1))
-    >>> variables = model.init(jax.random.key(0), images)
-    >>> model.apply(variables, images).shape
+    >>> variables = jax.jit(model.init)(jax.random.key(0), images)
+    >>> apply = jax.jit(model.apply, static_argnames="method")
+    >>> apply(variables, images).shape
     (2, 10)
-    >>> {k: v.shape for k, v in model.apply(variables, images, method="features").items()}
+    >>> {k: v.shape for k, v in apply(variables, images, method="features").items()}
     {'stride2': (2, 14, 14, 6), 'stride4': (2, 5, 5, 16)}
-    >>> model.apply(variables, images, method="embed").shape
+    >>> apply(variables, images, method="embed").shape
     (2, 84)
     """
 

@@ -142,7 +142,7 @@ class ConvNeXt(Model, kw_only=True):
         axis_name: A mapped axis across which BatchNorm averages its statistics; see `layers.norm`.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = convnext_tiny(num_classes=10)
+    >>> model = ConvNeXt(stage_sizes=(1, 1, 2, 1), channels=(96, 192, 384, 768))
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     >>> sorted(variables["params"])[:4]
     ['downsample2', 'downsample3', 'downsample4', 'final_norm']

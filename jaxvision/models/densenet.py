@@ -37,9 +37,10 @@ class DenseLayer(nn.Module, kw_only=True):
         axis_name: See `layers.norm`.
         dtype: What to compute in; None promotes types.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = DenseLayer(growth_rate=12)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 8, 8, 24)), train=False)[0].shape
+    >>> start = functools.partial(layer.init_with_output, train=False)
+    >>> jax.eval_shape(start, jax.random.key(0), jnp.ones((2, 8, 8, 24)))[0].shape
     (2, 8, 8, 36)
     """
 
@@ -130,10 +131,10 @@ class DenseNet(Model, kw_only=True):
             statistics. Under `jax.jit` none is needed: the batch is the global one there.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = densenet121(num_classes=10)
+    >>> model = DenseNet(block_sizes=(2, 4), growth_rate=32, num_classes=10)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-    >>> variables["params"]["head"]["kernel"].shape
-    (1024, 10)
+    >>> variables["params"]["head"]["kernel"].shape  # (64 + 2 * 32) / 2 + 4 * 32 channels
+    (192, 10)
     """
 
     block_sizes: tuple[int, ...]

@@ -118,11 +118,8 @@ class GoogLeNet(Model, kw_only=True):
         activation: The nonlinearity; see `layers.activation`.
         axis_name: See `layers.norm`.
 
-    >>> import jax, jax.numpy as jnp
-    >>> model = googlenet(num_classes=10)
-    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-    >>> sorted(variables["params"]["auxiliary1"])
-    ['conv', 'dense', 'head']
+    >>> list(GoogLeNet(num_classes=10).layouts()), list(GoogLeNet(original=True).layouts())
+    (['torchvision'], [])
     """
 
     auxiliary_heads: bool = True

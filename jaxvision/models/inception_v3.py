@@ -158,7 +158,7 @@ class InceptionV3(Model, kw_only=True):
         axis_name: See `layers.norm`.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = inception_v3(num_classes=10)
+    >>> model = InceptionV3(num_classes=10, pooled_widths=(32,), narrow_widths=(128,))
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 75, 75, 3)))
     >>> sorted(variables["params"]["auxiliary"])
     ['conv1', 'conv2', 'head']

@@ -60,7 +60,7 @@ class SparseConv(nn.Module):
         dtype: What to compute in; None promotes types.
 
     >>> layer = SparseConv()
-    >>> variables = layer.init(jax.random.key(0), jnp.ones((1, 14, 14, 6)))
+    >>> variables = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones((1, 14, 14, 6)))
     >>> sum(p.size for p in jax.tree.leaves(variables))
     1516
     """
@@ -221,7 +221,7 @@ def lenet5(
     the IEEE 86(11), 1998, section II.B and Table I.
 
     >>> model = lenet5(original=True)
-    >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
     >>> sum(p.size for p in jax.tree.leaves(variables))
     60850
     """

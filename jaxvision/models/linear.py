@@ -55,7 +55,7 @@ def linear_classifier(
 
     >>> import jax, jax.numpy as jnp
     >>> model = linear_classifier(num_classes=10)
-    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     >>> sum(p.size for p in jax.tree.leaves(variables))
     30730
     """

@@ -88,10 +88,11 @@ class MLPMixer(Model, kw_only=True):
             evenly from none at the first block.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = mixer_b_16(num_classes=10)
+    >>> model = MLPMixer(
+    ...     num_blocks=2, channels=64, hidden_patches=32, hidden_channels=256, patch_size=16)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
     >>> variables["params"]["block0"]["mlp_patches"]["dense1"]["kernel"].shape
-    (196, 384)
+    (196, 32)
     """
 
     num_blocks: int

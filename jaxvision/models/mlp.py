@@ -104,7 +104,7 @@ def mlp(
 
     >>> import jax, jax.numpy as jnp
     >>> model = mlp(num_classes=10, hidden_sizes=(100,))
-    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     >>> sum(p.size for p in jax.tree.leaves(variables))
     79510
     """

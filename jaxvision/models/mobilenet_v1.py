@@ -43,10 +43,10 @@ class SeparableBlock(nn.Module, kw_only=True):
 
     Reference: Howard et al., 2017, figure 3, right.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = SeparableBlock(features=16, stride=2)
-    >>> images = jnp.ones((2, 9, 9, 8))
-    >>> layer.init_with_output(jax.random.key(0), images, train=False)[0].shape
+    >>> start = functools.partial(layer.init_with_output, train=False)
+    >>> jax.eval_shape(start, jax.random.key(0), jnp.ones((2, 9, 9, 8)))[0].shape
     (2, 5, 5, 16)
     """
 

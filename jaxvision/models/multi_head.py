@@ -48,8 +48,8 @@ class MultiHead(nn.Module, kw_only=True):
     >>> backbone = models.create_model("lenet5")
     >>> model = models.MultiHead(backbone=backbone, heads={"digit": 10, "slant": 1})
     >>> images = jnp.zeros((2, 32, 32, 1))
-    >>> variables = model.init(jax.random.key(0), images)
-    >>> {name: outputs.shape for name, outputs in model.apply(variables, images).items()}
+    >>> outputs, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+    >>> {name: output.shape for name, output in outputs.items()}
     {'digit': (2, 10), 'slant': (2, 1)}
     """
 

@@ -89,7 +89,7 @@ class SENet(ResidualModel, kw_only=True):
             statistics. Under `jax.jit` none is needed: the batch is the global one there.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = se_resnet50(num_classes=10)
+    >>> model = SENet(stage_sizes=(2, 2), num_classes=10)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     >>> variables["params"]["stage1_block0"]["squeeze_excite"]["reduce"]["kernel"].shape
     (256, 16)

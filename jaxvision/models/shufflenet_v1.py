@@ -42,10 +42,10 @@ class ShuffleUnit(nn.Module, kw_only=True):
     Reference: Zhang et al., 2018, figure 2b and 2c; section 3.2 for the narrow channels, a quarter
     of the output's.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = ShuffleUnit(features=48, groups=3, stride=2)
-    >>> images = jnp.ones((2, 9, 9, 24))
-    >>> layer.init_with_output(jax.random.key(0), images, train=False)[0].shape
+    >>> start = functools.partial(layer.init_with_output, train=False)
+    >>> jax.eval_shape(start, jax.random.key(0), jnp.ones((2, 9, 9, 24)))[0].shape
     (2, 5, 5, 48)
     """
 

@@ -40,10 +40,10 @@ class SplitUnit(nn.Module, kw_only=True):
 
     Reference: Ma et al., 2018, figure 3c and 3d.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = SplitUnit(features=48, stride=2)
-    >>> images = jnp.ones((2, 9, 9, 24))
-    >>> layer.init_with_output(jax.random.key(0), images, train=False)[0].shape
+    >>> start = functools.partial(layer.init_with_output, train=False)
+    >>> jax.eval_shape(start, jax.random.key(0), jnp.ones((2, 9, 9, 24)))[0].shape
     (2, 5, 5, 48)
     """
 

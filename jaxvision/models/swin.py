@@ -156,7 +156,7 @@ class SwinTransformer(Model, kw_only=True):
             evenly from none at the first block.
 
     >>> import jax
-    >>> model = swin_t(num_classes=10)
+    >>> model = SwinTransformer(stage_sizes=(2, 2), channels=96, num_heads=(3, 6))
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     >>> variables["params"]["stage1_block0"]["relative_position_bias"].shape
     (169, 3)

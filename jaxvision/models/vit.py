@@ -35,10 +35,10 @@ class Tokens(nn.Module, kw_only=True):
 
     >>> import jax
     >>> layer = Tokens()
-    >>> variables = layer.init(jax.random.key(0), jnp.ones((1, 14, 14, 8)))
+    >>> variables = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones((1, 14, 14, 8)))
     >>> {name: value.shape for name, value in variables["params"].items()}
-    {'class_token': (8,), 'class_position': (8,), 'patch_position': (14, 14, 8)}
-    >>> layer.apply(variables, jnp.ones((2, 10, 13, 8))).shape
+    {'class_position': (8,), 'class_token': (8,), 'patch_position': (14, 14, 8)}
+    >>> jax.eval_shape(layer.apply, variables, jnp.ones((2, 10, 13, 8))).shape
     (2, 131, 8)
     """
 
@@ -93,7 +93,7 @@ class VisionTransformer(Model, kw_only=True):
             evenly from none at the first block.
 
     >>> import jax
-    >>> model = vit_ti_16(num_classes=10)
+    >>> model = VisionTransformer(num_blocks=2, channels=192, num_heads=3, patch_size=16)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
     >>> variables["params"]["tokens"]["patch_position"].shape
     (14, 14, 192)

@@ -32,7 +32,7 @@ class WideResNet(ResidualModel, kw_only=True):
             statistics. Under `jax.jit` none is needed: the batch is the global one there.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = wrn_28_2()
+    >>> model = WideResNet(stage_sizes=(2, 2, 2), width=2)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     >>> variables["params"]["stage3_block0"]["conv1"]["kernel"].shape
     (3, 3, 64, 128)

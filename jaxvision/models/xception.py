@@ -34,9 +34,10 @@ class SeparableConvNorm(nn.Module, kw_only=True):
         axis_name: See `layers.norm`.
         dtype: What to compute in; None promotes types.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = SeparableConvNorm(features=8)
-    >>> variables = layer.init(jax.random.key(0), jnp.ones((2, 9, 9, 3)), train=False)
+    >>> init = functools.partial(layer.init, train=False)
+    >>> variables = jax.eval_shape(init, jax.random.key(0), jnp.ones((2, 9, 9, 3)))
     >>> {name: leaf["kernel"].shape for name, leaf in variables["params"].items() if name != "norm"}
     {'depthwise': (3, 3, 1, 3), 'pointwise': (1, 1, 3, 8)}
     """
@@ -137,7 +138,7 @@ class Xception(Model, kw_only=True):
             statistics. Under `jax.jit` none is needed: the batch is the global one there.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = xception(num_classes=10)
+    >>> model = Xception(num_classes=10, middle_blocks=1)
     >>> features, _ = jax.eval_shape(
     ...     lambda key, x: model.init_with_output(key, x, method="features"),
     ...     jax.random.key(0), jnp.zeros((1, 299, 299, 3)))

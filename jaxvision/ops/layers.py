@@ -44,7 +44,7 @@ class ConvTranspose(nn.Module):
 
     >>> import jax
     >>> layer = ConvTranspose(8, (4, 4), strides=(2, 2))
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 5, 16)))[0].shape
+    >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((2, 5, 5, 16)))[0].shape
     (2, 10, 10, 8)
     """
 

@@ -19,8 +19,11 @@ class Canvas(flax.struct.PyTreeNode):
 
     Edges are smoothed over a pixel. Coordinates are those of the scene, with y upwards.
 
-    >>> canvas = Canvas.blank((0.0, 0.0), (2.0, 1.0), height=10)
-    >>> canvas.disc((1.0, 0.5), 0.3, BLUE).image().shape
+    >>> import jax
+    >>> @jax.jit
+    ... def picture(x):
+    ...     return Canvas.blank((0.0, 0.0), (2.0, 1.0), height=10).disc((x, 0.5), 0.3, BLUE).image()
+    >>> picture(1.0).shape
     (10, 20, 3)
     """
 

@@ -55,8 +55,8 @@ class Environment:
 
     >>> from jaxvision import rl
     >>> environment, params = rl.make("CartPole-v1")
-    >>> observation, state = environment.reset(jax.random.key(0), params)
-    >>> observation, state, reward, terminated, truncated, info = environment.step(
+    >>> observation, state = jax.jit(environment.reset)(jax.random.key(0), params)
+    >>> observation, state, reward, terminated, truncated, info = jax.jit(environment.step)(
     ...     jax.random.key(1), state, 1, params)
     >>> float(reward), bool(terminated), bool(truncated)
     (1.0, False, False)

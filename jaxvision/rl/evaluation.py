@@ -38,7 +38,7 @@ def run_episodes(
     >>> envs = rl.vectorize("Catch", 3)
     >>> def stay(observations, key):
     ...     return jnp.ones(3, jnp.int32)
-    >>> returns, lengths = run_episodes(envs, stay, jax.random.key(0))
+    >>> returns, lengths = jax.jit(lambda key: run_episodes(envs, stay, key))(jax.random.key(0))
     >>> print(lengths)
     [9 9 9]
     """

@@ -20,7 +20,8 @@ class MLP(nn.Module):
         activation: After each.
         layer_norm: Whether to normalize before that.
 
-    >>> MLP((32,)).init_with_output(jax.random.key(0), jnp.ones((2, 4)))[0].shape
+    >>> seen = jax.ShapeDtypeStruct((2, 4), jnp.float32)
+    >>> jax.eval_shape(MLP((32,)).init_with_output, jax.random.key(0), seen)[0].shape
     (2, 32)
     """
 
@@ -59,8 +60,8 @@ class ConvTorso(nn.Module):
     2015.
 
     >>> torso = ConvTorso(((16, 8, 4), (32, 4, 2)), 128)
-    >>> start = jax.jit(torso.init_with_output)
-    >>> start(jax.random.key(0), jnp.ones((2, 40, 40, 4)))[0].shape
+    >>> seen = jax.ShapeDtypeStruct((2, 40, 40, 4), jnp.float32)
+    >>> jax.eval_shape(torso.init_with_output, jax.random.key(0), seen)[0].shape
     (2, 128)
     """
 
@@ -117,7 +118,8 @@ class QNetwork(nn.Module):
     2016, arXiv:1511.06581.
 
     >>> network = QNetwork(Discrete(16), 4, MLP((32,)), dueling=True)
-    >>> network.init_with_output(jax.random.key(0), jnp.array([3, 7]))[0].shape
+    >>> cells = jnp.array([3, 7])
+    >>> jax.eval_shape(network.init_with_output, jax.random.key(0), cells)[0].shape
     (2, 4, 1)
     """
 
@@ -149,7 +151,9 @@ class ActorCritic(nn.Module):
         critic: That of the values; None shares the actor's.
 
     >>> network = ActorCritic(Discrete(16), 4, MLP(), MLP())
-    >>> logits, values = network.init_with_output(jax.random.key(0), jnp.array([3, 7]))[0]
+    >>> cells = jnp.array([3, 7])
+    >>> given, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), cells)
+    >>> logits, values = given
     >>> logits.shape, values.shape
     ((2, 4), (2,))
     """

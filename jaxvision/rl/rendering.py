@@ -49,10 +49,10 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
         ValueError: They cannot be drawn.
 
     >>> from jaxvision import rl
-    >>> envs = rl.FrameStack(rl.vectorize("Pong", 2), 4)
+    >>> envs = rl.FrameStack(rl.vectorize("Catch", 2), 4)
     >>> _, state = jax.jit(envs.reset)(jax.random.key(0))
     >>> jax.jit(render, static_argnums=0)(envs, state).shape
-    (2, 220, 200, 3)
+    (2, 160, 80, 3)
     """
     if isinstance(envs, Wrapper):
         return render(envs.environments, state.environments)

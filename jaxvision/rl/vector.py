@@ -160,7 +160,7 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
             values.
 
     >>> envs = vectorize("CartPole-v1", 3)
-    >>> observations, state = envs.reset(jax.random.key(0))
+    >>> observations, state = jax.jit(envs.reset)(jax.random.key(0))
     >>> observations.shape
     (3, 4)
     """

@@ -170,8 +170,8 @@ class EpisodeStatistics(Wrapper):
     >>> import jax
     >>> from jaxvision.rl import vectorize
     >>> envs = EpisodeStatistics(vectorize("CartPole-v1", 2))
-    >>> _, state = envs.reset(jax.random.key(0))
-    >>> *_, info = envs.step(jax.random.key(1), state, jnp.zeros(2, jnp.int32))
+    >>> _, state = jax.jit(envs.reset)(jax.random.key(0))
+    >>> *_, info = jax.jit(envs.step)(jax.random.key(1), state, jnp.zeros(2, jnp.int32))
     >>> print(info["episode_return"])
     [1. 1.]
     """

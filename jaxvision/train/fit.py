@@ -102,9 +102,10 @@ def fit(
         CheckpointError: A checkpoint cannot be written, or holds another state.
         ValueError: The arguments do not go together, or there is no batch.
 
+    >>> import numpy as np
     >>> def step(state, batch):
-    ...     return state + batch.sum(), {"loss": (batch.sum(), jnp.float32(batch.size))}
-    >>> result = fit(step, jnp.zeros(()), [np.ones(8)] * 5)
+    ...     return state + batch.sum(), {"loss": (batch.sum(), batch.size)}
+    >>> result = fit(step, np.zeros(()), [np.ones(8)] * 5)
     >>> float(result.state), result.step
     (40.0, 5)
     """

@@ -210,10 +210,11 @@ def make_loss_fn(
     >>> slant = Task("slant", "regression", weight=0.5)
     >>> tasks = {"digit": Task("label", "classification"), "slant": slant}
     >>> loss_fn = make_loss_fn(model, tasks)
-    >>> batch = {"image": jnp.zeros((2, 32, 32, 1)), "label": jnp.array([3, 1]),
-    ...          "slant": jnp.array([0.1, -0.2])}
-    >>> variables = jax.jit(model.init)(jax.random.key(0), batch["image"])
-    >>> loss, (_, measured) = loss_fn(variables["params"], {}, batch, jax.random.key(0))
+    >>> batch = {"image": np.zeros((2, 32, 32, 1)), "label": np.array([3, 1]),
+    ...          "slant": np.array([0.1, -0.2])}
+    >>> key = jax.random.key(0)
+    >>> params = jax.eval_shape(model.init, key, batch["image"])["params"]
+    >>> loss, (_, measured) = jax.eval_shape(loss_fn, params, {}, batch, key)
     >>> sorted(measured)
     ['digit_accuracy', 'digit_loss', 'loss', 'slant_absolute_error', 'slant_loss']
     """

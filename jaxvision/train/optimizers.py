@@ -120,12 +120,12 @@ def create_optimizer(
     Raises:
         ValueError: The name or an option is unknown, or a value is out of range.
 
-    >>> import jax.numpy as jnp
+    >>> import numpy as np
     >>> optimizer = create_optimizer("adam", 0.1)
-    >>> params = {"w": jnp.ones(2)}
-    >>> updates, _ = optimizer.update({"w": jnp.array([5.0, -0.1])}, optimizer.init(params), params)
-    >>> print((10 * updates["w"]).round(2))  # the first step of Adam is the sign of the gradient
-    [-1.  1.]
+    >>> params, gradients = {"w": np.ones(2)}, {"w": np.array([5.0, -0.1])}
+    >>> updates, _ = jax.jit(optimizer.update)(gradients, optimizer.init(params), params)
+    >>> np.asarray(10 * updates["w"]).round(2).tolist()  # Adam's first step is the gradient's sign
+    [-1.0, 1.0]
     """
     if name not in _OPTIMIZERS:
         raise ValueError(unknown("optimizer", name, _OPTIMIZERS))
@@ -183,8 +183,10 @@ def create_schedule(
     Raises:
         ValueError: The name is unknown, or a value is out of range.
 
+    >>> import numpy as np
     >>> schedule = create_schedule("cosine", 0.1, 100, warmup_steps=10)
-    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 55, 100)]
+    >>> rates = jax.jit(schedule)(np.array([0, 5, 10, 55, 100]))
+    >>> [round(rate, 4) for rate in rates.tolist()]
     [0.0, 0.05, 0.1, 0.05, 0.0]
     """
     if num_steps < 1:

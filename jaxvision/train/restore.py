@@ -37,7 +37,7 @@ def restore_for_evaluation(
     >>> folder = tempfile.TemporaryDirectory()
     >>> _ = train.fit(step, state, digits.batches(16), num_steps=1, run_dir=folder.name)
     >>> settings, model, variables = restore_for_evaluation(folder.name)
-    >>> model.apply(variables, digits.sample_batch()["image"] / 255.0).shape
+    >>> jax.jit(model.apply)(variables, digits.sample_batch()["image"] / 255.0).shape
     (1, 10)
     >>> folder.cleanup()
     """

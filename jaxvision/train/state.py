@@ -81,7 +81,7 @@ def init_state(
     ...     @nn.compact
     ...     def __call__(self, x, train=False):
     ...         return nn.Dense(2)(x)
-    >>> state = init_state(jax.random.key(0), Tiny(), optax.sgd(0.1), jnp.ones((1, 3)))
+    >>> state = init_state(jax.random.key(0), Tiny(), optax.sgd(0.1), np.ones((1, 3)))
     >>> jax.tree.map(jnp.shape, state.params)
     {'Dense_0': {'bias': (2,), 'kernel': (3, 2)}}
     """
@@ -177,7 +177,7 @@ def evaluation_variables(state: TrainState) -> dict[str, PyTree]:
     ...     @nn.compact
     ...     def __call__(self, x, train=False):
     ...         return nn.Dense(2)(x)
-    >>> state = init_state(jax.random.key(0), Tiny(), optax.sgd(0.1), jnp.ones((1, 3)))
+    >>> state = init_state(jax.random.key(0), Tiny(), optax.sgd(0.1), np.ones((1, 3)))
     >>> sorted(evaluation_variables(state))
     ['params']
     """

@@ -21,18 +21,16 @@ def test_options_reach_the_data():
     np.testing.assert_array_equal(dataset[7]["image"], expected)
 
 
-@pytest.mark.parametrize("kind", [str, lambda path: path])
-def test_data_dir(tmp_path, kind):
-    assert len(data.load("digits", "test", kind(tmp_path / "data"))) == 359
+def test_data_dir_is_a_text_or_a_path_and_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for data_dir in ("~/data", str(tmp_path / "data"), tmp_path / "data"):
+        assert len(data.load("digits", "test[:9]", data_dir)) == 9
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
     assert (tmp_path / "data" / "digits" / "1.0.0" / "dataset_info.json").exists()
 
 
-def test_home_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    data.load("digits", "test", "~/data")
-    assert (tmp_path / "data" / "digits").is_dir()
-
-
+@pytest.mark.slow
 def test_workers_read_records():
     expected = data.load("digits", "test").batches(100, epochs=1, seed=1)
     dataset = data.load("digits", "test", in_memory=False)

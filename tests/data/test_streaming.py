@@ -1,4 +1,3 @@
-import gc
 import itertools
 import json
 import multiprocessing
@@ -15,9 +14,6 @@ import quick
 
 from jaxvision import data
 from jaxvision.data.streaming import THREADS
-
-WORKERS = pytest.mark.parametrize("num_workers", [0, 2], ids=["threads", "workers"])
-WORKERS_SLOWLY = pytest.mark.parametrize("num_workers", quick.only([0, 2], 0))
 
 
 def numbers(batches):
@@ -49,17 +45,15 @@ class Counted:
         return dataset.batches(*args, **options)
 
 
-@WORKERS
-def test_same_batches_as_in_memory(numbered, num_workers):
+def test_same_batches_as_in_memory(numbered):
     expected = numbers(data.load_folder(numbered).batches(4, seed=2, epochs=2))
     dataset = data.load_folder(numbered, in_memory=False)
-    with dataset.batches(4, seed=2, epochs=2, num_workers=num_workers) as batches:
+    with dataset.batches(4, seed=2, epochs=2) as batches:
         assert numbers(itertools.islice(batches, 1)) == expected[:1]
         state = json.loads(json.dumps(batches.get_state()))
         assert numbers(batches) == expected[1:]
         batches.set_state(state)  # from the end back to the middle
         assert numbers(itertools.islice(batches, 2)) == expected[1:3]
-    assert multiprocessing.active_children() == []
 
 
 def test_batches_can_be_written_to(numbered):
@@ -98,18 +92,24 @@ def test_reads_several_batches_at_once():
         assert numbers(itertools.islice(batches, 8)) == [([i], [1]) for i in range(8)]
 
 
-@WORKERS
-def test_corrupt_image_stops(damaged, num_workers):
-    dataset = data.load_folder(damaged, in_memory=False)
-    with dataset.batches(2, shuffle=False, num_workers=num_workers) as batches:
-        assert numbers(itertools.islice(batches, 1)) == [([0, 2], [1, 1])]
+@pytest.mark.parametrize("num_workers", [0, 1], ids=["threads", "worker"])
+def test_images_are_transformed_until_a_corrupt_one_stops(damaged, num_workers):
+    offset = 100  # a closure, as notebooks make them, reaches the workers too
+
+    def transform(example):
+        return {**example, "image": example["image"] + np.uint8(offset)}
+
+    dataset = data.load_folder(damaged, in_memory=False, transform=transform)
+    with dataset.batches(1, shuffle=False, num_workers=num_workers) as batches:
+        expected = [([100], [1]), ([102], [1]), ([104], [1])]
+        assert numbers(itertools.islice(batches, 3)) == expected
         with pytest.raises(data.CorruptImageError, match=r"cannot decode .*/even/006\.png"):
             next(batches)
-        assert batches.get_state()["step"] == 1
+        assert batches.get_state()["step"] == 3
     assert multiprocessing.active_children() == []
 
 
-@WORKERS_SLOWLY
+@pytest.mark.parametrize("num_workers", quick.only([0, 2], 0))
 def test_corrupt_images_are_skipped_and_counted(damaged, num_workers):
     # The order is 0 2 4 6 8 10 1 3 5 7 9; 6 and 3 cannot be read.
     dataset = data.load_folder(damaged, in_memory=False, corrupt="skip")
@@ -123,6 +123,9 @@ def test_corrupt_images_are_skipped_and_counted(damaged, num_workers):
         assert batches.num_skipped == 2
         state = json.loads(json.dumps(batches.get_state()))
         assert numbers(batches) == expected
+        assert batches.num_skipped == 4
+        batches.set_state(state)  # from the end back to the middle
+        assert numbers(itertools.islice(batches, 2)) == expected[:2]
         assert batches.num_skipped == 4
     fresh = dataset.batches(4, shuffle=False, epochs=2)
     fresh.set_state(state)
@@ -154,81 +157,67 @@ def test_nothing_but_corrupt_images(damaged):
         next(dataset.batches(4))
 
 
-@WORKERS_SLOWLY
-def test_images_of_different_shapes(numbered, num_workers):
+def test_images_of_different_shapes(numbered):
     def grow(example):
         side = 2 + int(example["label"])
         return {"image": np.zeros((side, side, 3), np.uint8)}
 
     dataset = data.load_folder(numbered, in_memory=False, transform=grow)
     message = r"image has different shapes in .*\(2, 2, 3\) and \(3, 3, 3\); give image_size"
-    with (
-        dataset.batches(4, num_workers=num_workers) as batches,
-        pytest.raises(data.DatasetError, match=message),
-    ):
+    with dataset.batches(4) as batches, pytest.raises(data.DatasetError, match=message):
         list(batches)
 
 
-@WORKERS_SLOWLY
-def test_transform_is_applied(numbered, num_workers):
-    offset = 100  # a closure, as notebooks make them, reaches the workers too
-
-    def transform(example):
-        return {**example, "image": example["image"] + np.uint8(offset)}
-
-    dataset = data.load_folder(numbered, in_memory=False, transform=transform)
-    with dataset.batches(4, shuffle=False, epochs=1, num_workers=num_workers) as batches:
-        assert next(batches)["image"][:, 0, 0, 0].tolist() == [100, 102, 104, 106]
-
-
-def test_garbage_collection_ends_workers(numbered):
-    batches = data.load_folder(numbered, in_memory=False).batches(4, num_workers=1)
-    next(batches)
-    assert len(multiprocessing.active_children()) == 1
-    del batches
-    gc.collect()
-    assert multiprocessing.active_children() == []
-
-
 def test_closing_ends_threads():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     batches = Counted(seconds=0.01).batches(4)
     next(batches)
-    assert threading.active_count() > before
+    threads = set(threading.enumerate()) - before
+    assert threads
     batches.close()
     deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
+    while threads & set(threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert not threads & set(threading.enumerate())
 
 
 LEFTOVERS = """
-import multiprocessing, sys
+import gc, itertools, multiprocessing, sys
 from jaxvision import data
 
-def main(folder, num_workers, how):
-    batches = data.load_folder(folder, in_memory=False).batches(4, num_workers=num_workers)
-    for _ in range(5):
-        next(batches)
+def use(folder, how):
+    dataset = data.load_folder(folder, in_memory=False)
+    prefetched = data.Prefetch(itertools.count(), str)
+    made = [dataset.batches(4), dataset.batches(4, num_workers=1), prefetched]
+    for items in made:
+        for _ in range(5):
+            next(items)
+    assert len(multiprocessing.active_children()) == 1
     if how == "close":
-        batches.close()
+        for items in made:
+            items.close()
         assert multiprocessing.active_children() == []
-    print("done")
+    return made if how == "leave" else None
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    for how in sys.argv[2:]:
+        left = use(sys.argv[1], how)
+        gc.collect()
+        assert (multiprocessing.active_children() == []) == (left is None)
+    print("done")
 """
 
 
-@pytest.mark.parametrize("how", quick.only(["close", "leave"], "leave"))
-@pytest.mark.parametrize("num_workers", [0, 1], ids=["threads", "workers"])
-def test_leaves_nothing_behind(numbered, run_python, tmp_path, how, num_workers):
+@pytest.mark.parametrize("ways", quick.only(["leave", "close drop"], "leave"))
+def test_an_interpreter_ends_and_leaves_nothing_behind(numbered, run_python, tmp_path, ways):
+    """Whether threads, a worker and a `Prefetch` are in use at its end, closed, or garbage."""
     script = tmp_path / "leftovers.py"
     script.write_text(LEFTOVERS)
     # Python itself complains of leaked shared memory on standard error, which has to be empty.
-    assert run_python(script, numbered, num_workers, how) == "done\n"
+    assert run_python(script, numbered, *ways.split()) == "done\n"
 
 
+@pytest.mark.slow
 def test_script_that_starts_workers_when_it_is_imported(numbered, tmp_path):
     script = tmp_path / "careless.py"
     script.write_text(

@@ -207,6 +207,7 @@ assert "tensorflow" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_neither_tensorflow_nor_the_builders_code_is_needed(prepared, run_python, tmp_path):
     # A package of that name that cannot be imported, so that a try would not go unnoticed.
     (tmp_path / "path" / "tensorflow").mkdir(parents=True)

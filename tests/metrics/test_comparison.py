@@ -80,6 +80,7 @@ def test_paired_bootstrap_of_right_and_wrong():
     assert result.p_value == pytest.approx(0.02)
 
 
+@pytest.mark.slow
 def test_p_values_of_equal_models_are_uniform():
     random = np.random.default_rng(0)
     labels = np.zeros(50)

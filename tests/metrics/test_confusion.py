@@ -109,9 +109,9 @@ def test_perfect_and_worst(matrix, expected):
 
 
 def test_masks_of_jax_arrays_with_void_pixels():
-    labels = jnp.array([[0, 1, 255], [1, 1, 0]], jnp.uint8)
-    predictions = jnp.array([[0, 1, 1], [0, 1, 0]])
-    matrix = metrics.confusion_matrix(labels, predictions, 2, labels != 255)
+    labels, predictions = np.uint8([[0, 1, 255], [1, 1, 0]]), np.array([[0, 1, 1], [0, 1, 0]])
+    labels_and_predictions = map(jnp.asarray, (labels, predictions))
+    matrix = metrics.confusion_matrix(*labels_and_predictions, 2, jnp.asarray(labels != 255))
     np.testing.assert_array_equal(matrix, [[2, 0], [1, 2]])
     parts = [
         metrics.confusion_matrix(labels[row], predictions[row], 2, labels[row] != 255)

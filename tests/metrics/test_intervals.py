@@ -74,7 +74,7 @@ def test_bootstrap_equals_scipy(fixture, index):
 
 
 def test_bootstrap_is_a_function_of_its_seed():
-    values = jnp.arange(20.0)
+    values = jnp.asarray(np.arange(20.0))
     first, again, other = (
         metrics.bootstrap_interval(np.mean, values, seed=seed, num_resamples=50)
         for seed in (1, 1, 2)

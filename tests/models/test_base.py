@@ -14,13 +14,14 @@ def test_images_of_numpy_are_taken():
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
 def test_check_images_keeps_the_dtype(dtype):
-    assert models.check_images(jnp.ones((2, 4, 5, 3), dtype)).dtype == dtype
+    images = np.ones((2, 4, 5, 3), dtype)
+    assert jax.eval_shape(models.check_images, images).dtype == dtype
 
 
-@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_, jnp.complex64])
+@pytest.mark.parametrize("dtype", [np.int32, np.bool_, np.complex64])
 def test_images_are_floating_point(dtype):
     with pytest.raises(TypeError, match=r"must be floating point, got .*x.astype\(jnp.float32\)"):
-        models.check_images(jnp.ones((2, 4, 5, 3), dtype))
+        models.check_images(np.ones((2, 4, 5, 3), dtype))
 
 
 def test_a_model_must_define_its_features():
@@ -28,7 +29,7 @@ def test_a_model_must_define_its_features():
         pass
 
     with pytest.raises(NotImplementedError, match="Nothing must define features"):
-        Nothing().init(jax.random.key(0), jnp.ones((1, 4, 4, 3)))
+        jax.eval_shape(Nothing().init, jax.random.key(0), np.ones((1, 4, 4, 3)))
 
 
 def test_the_specification_is_not_shown():

@@ -1,12 +1,11 @@
 import re
-from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
 from safetensors.numpy import load_file, save_file
+from traced import shapes_of
 
 from jaxvision import models
 from jaxvision.models.densenet import DenseLayer
@@ -14,6 +13,7 @@ from jaxvision.models.densenet import DenseLayer
 
 @pytest.mark.parametrize(
     ("name", "count"),
+    # test_torch_zoo.py holds the others to the shapes of torchvision and timm.
     quick.only(
         [
             ("densenet121", 7_978_856),
@@ -22,23 +22,15 @@ from jaxvision.models.densenet import DenseLayer
             ("densenet201", 20_013_928),
         ],
         "densenet121",
+        slow=(),
     ),
 )
-def test_parameters(name, count, count_parameters):
-    assert count_parameters(models.create_model(name), (1, 64, 64, 3)) == count
-
-
-def shapes_of(model, size):
-    features, _ = jax.eval_shape(
-        lambda key, x: model.init_with_output(key, x, method="features"),
-        jax.random.key(0),
-        jnp.zeros((1, size, size, 3)),
-    )
-    return {key: value.shape[1:] for key, value in features.items()}
+def test_parameters(name, count):
+    assert shapes_of(models.create_model(name), 63, 63).num_parameters == count
 
 
 def test_maps_have_all_channels_of_their_block():
-    assert shapes_of(models.create_model("densenet121"), 63) == {
+    assert shapes_of(models.create_model("densenet121"), 63, 63).maps == {
         "stride2": (32, 32, 64),
         "stride4": (16, 16, 256),
         "stride8": (8, 8, 512),
@@ -46,18 +38,24 @@ def test_maps_have_all_channels_of_their_block():
         "stride32": (2, 2, 1024),
     }
     # Transitions round down.
-    assert shapes_of(models.create_model("densenet121", small_images=True), 31) == {
-        "stride1": (31, 31, 256),
-        "stride2": (15, 15, 512),
-        "stride4": (7, 7, 1024),
-        "stride8": (3, 3, 1024),
+    shallow = models.create_model("densenet121", small_images=True).clone(block_sizes=(2, 4, 8, 1))
+    assert shapes_of(shallow, 31, 31).maps == {
+        "stride1": (31, 31, 64 + 2 * 32),
+        "stride2": (15, 15, 64 + 4 * 32),
+        "stride4": (7, 7, 96 + 8 * 32),
+        "stride8": (3, 3, 176 + 32),
     }
 
 
 def test_a_layer_keeps_its_input():
-    x = jax.random.normal(jax.random.key(0), (2, 5, 5, 6))
     layer = DenseLayer(growth_rate=3)
-    y, variables = jax.jit(partial(layer.init_with_output, train=False))(jax.random.key(1), x)
+
+    @quick.jit
+    def start(x):
+        return layer.init_with_output(jax.random.key(1), x, train=False)
+
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 6)).astype(np.float32)
+    y, variables = jax.device_get(start(x))
     np.testing.assert_array_equal(y[..., :6], x)
     assert y.shape == (2, 5, 5, 9)
     assert variables["params"]["conv1"]["kernel"].shape == (1, 1, 6, 12)
@@ -65,10 +63,15 @@ def test_a_layer_keeps_its_input():
 
 
 def test_dropout_leaves_the_input_alone():
-    x = jax.random.normal(jax.random.key(0), (2, 5, 5, 6))
     layer = DenseLayer(growth_rate=50, dropout=0.5)
-    keys = {"params": jax.random.key(1), "dropout": jax.random.key(2)}
-    y, _ = jax.jit(partial(layer.init_with_output, train=True))(keys, x)
+
+    @quick.jit
+    def start(x):
+        keys = {"params": jax.random.key(1), "dropout": jax.random.key(2)}
+        return layer.init_with_output(keys, x, train=True)[0]
+
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 6)).astype(np.float32)
+    y = np.asarray(start(x))
     np.testing.assert_array_equal(y[..., :6], x)
     assert 0.4 < (y[..., 6:] == 0).mean() < 0.6
 
@@ -76,18 +79,19 @@ def test_dropout_leaves_the_input_alone():
 @pytest.mark.parametrize(("small_images", "least"), [(False, 29), (True, 8)])
 def test_the_least_size(small_images, least):
     model = models.create_model("densenet121", small_images=small_images)
-    assert (1, 1, 1024) in shapes_of(model, least).values()
+    model = model.clone(block_sizes=(1, 1, 1, 1))
+    assert [*shapes_of(model, least, least).maps.values()][-1][:2] == (1, 1)
     match = rf"at least {least}x{least}, got the shape \(1, {least - 1}, {least - 1}, 3\)"
     with pytest.raises(ValueError, match=match):
-        shapes_of(model, least - 1)
+        shapes_of(model, least - 1, least - 1)
 
 
 def test_files_of_torchvision_have_older_names(tmp_path):
     # densenet121-a639ec97.pth has norm.1 and conv.2 where the modules are norm1 and conv2.
     model = models.create_model("densenet121", num_classes=2).clone(block_sizes=(2, 1))
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     variables = jax.tree.map(
-        lambda leaf: np.random.default_rng(leaf.size).random(leaf.shape), shapes
+        lambda leaf: np.random.default_rng(leaf.size).random(leaf.shape),
+        shapes_of(model, 32, 32).variables,
     )
     models.save_weights(model, variables, tmp_path / "new.safetensors")
     state = load_file(tmp_path / "new.safetensors")

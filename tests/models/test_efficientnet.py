@@ -1,42 +1,41 @@
-import jax
-import jax.numpy as jnp
 import pytest
 import quick
+from traced import shapes_of
 
 from jaxvision import models
 
-
-@pytest.mark.parametrize(
-    ("name", "count", "size"),
-    quick.only(
-        [
-            ("efficientnet_b0", 5_288_548, 224),
-            ("efficientnet_b1", 7_794_184, 240),
-            ("efficientnet_b2", 9_109_994, 260),
-            ("efficientnet_b3", 12_233_232, 300),
-            ("efficientnet_b4", 19_341_616, 380),
-            ("efficientnet_b5", 30_389_784, 456),
-            ("efficientnet_b6", 43_040_704, 528),
-            ("efficientnet_b7", 66_347_960, 600),
-        ],
-        "efficientnet_b0",
-        "efficientnet_b1",
-    ),
-)
-def test_parameters_and_sizes(name, count, size, count_parameters):
-    model = models.create_model(name)
-    assert count_parameters(model, (1, 64, 64, 3)) == count
-    assert model.default_image_size == size
+COUNTS = {
+    "efficientnet_b0": 5_288_548,
+    "efficientnet_b1": 7_794_184,
+    "efficientnet_b2": 9_109_994,
+    "efficientnet_b3": 12_233_232,
+    "efficientnet_b4": 19_341_616,
+    "efficientnet_b5": 30_389_784,
+    "efficientnet_b6": 43_040_704,
+    "efficientnet_b7": 66_347_960,
+}
+TABLE_2 = {"efficientnet_b0": 0.39, "efficientnet_b3": 1.8}
 
 
-@pytest.mark.parametrize(
-    ("name", "multiply_adds"), [("efficientnet_b0", 0.39), ("efficientnet_b3", 1.8)]
-)
-def test_multiply_adds_of_table_2(name, multiply_adds, count_multiply_adds):
+@pytest.mark.parametrize(("name", "multiply_adds"), quick.only(TABLE_2.items(), "efficientnet_b0"))
+def test_parameters_and_multiply_adds_of_table_2(name, multiply_adds):
     model = models.create_model(name)
     size = model.default_image_size
-    counted = count_multiply_adds(model, (1, size, size, 3)) / 1e9
-    assert counted == pytest.approx(multiply_adds, rel=0.04)
+    whole = models.summary(model, (size, size, 3), show=False)
+    assert whole.num_parameters == COUNTS[name]
+    assert whole.multiply_adds / 1e9 == pytest.approx(multiply_adds, rel=0.04)
+
+
+# test_torch_zoo.py holds them to the shapes of torchvision and timm.
+@pytest.mark.release
+@pytest.mark.parametrize("name", [name for name in COUNTS if name not in TABLE_2])
+def test_parameters(name):
+    assert shapes_of(models.create_model(name), 64, 64).num_parameters == COUNTS[name]
+
+
+def test_sizes_of_images():
+    sizes = [models.create_model(name).default_image_size for name in COUNTS]
+    assert sizes == [224, 240, 260, 300, 380, 456, 528, 600]
 
 
 def test_defaults_of_a_size_may_be_changed():
@@ -62,12 +61,8 @@ def test_stochastic_depth_rises_from_block_to_block():
 )
 def test_channels_of_the_maps(small_images, expected):
     model = models.create_model("efficientnet_b0", small_images=small_images)
-    features, _ = jax.eval_shape(
-        lambda key, x: model.init_with_output(key, x, method="features"),
-        jax.random.key(0),
-        jnp.zeros((1, 32, 32, 3)),
-    )
-    assert {key: value.shape[-1] for key, value in features.items()} == expected
+    maps = shapes_of(model.clone(depth_multiplier=0.1), 32, 32).maps  # one block a stage
+    assert {stride: size[-1] for stride, size in maps.items()} == expected
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,23 @@
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from traced import shapes_of
 
 from jaxvision import models
 
-KEY = jax.random.key(0)
-IMAGES = jnp.zeros((1, 75, 75, 3))
+NARROW = {"pooled_widths": (32,), "narrow_widths": (128,)}
 
 
-@pytest.mark.parametrize(("auxiliary_heads", "count"), [(True, 27_161_264), (False, 23_834_568)])
-def test_parameters(auxiliary_heads, count, count_parameters):
-    model = models.create_model("inception_v3", auxiliary_heads=auxiliary_heads)
-    assert count_parameters(model, IMAGES.shape) == count
-
-
-def test_maps_of_its_images():
+def test_maps_and_parameters():
     model = models.create_model("inception_v3")
     size = model.default_image_size
-    features, _ = jax.eval_shape(
-        lambda key, x: model.init_with_output(key, x, method="features"),
-        KEY,
-        jnp.zeros((1, size, size, 3)),
-    )
-    assert {key: value.shape[1:] for key, value in features.items()} == {
+    traced = shapes_of(model, size, size)
+    assert traced.num_parameters == 27_161_264
+    head = sum(leaf.size for leaf in jax.tree.leaves(traced.variables["params"]["auxiliary"]))
+    assert traced.num_parameters - head == 23_834_568
+    assert traced.maps == {
         "stride2": (147, 147, 64),
         "stride4": (71, 71, 192),
         "stride8": (35, 35, 288),
@@ -32,33 +26,54 @@ def test_maps_of_its_images():
     }
 
 
-def test_auxiliary_head_is_made_and_asked_for_only():
-    model = models.create_model("inception_v3", num_classes=7)
-    variables = jax.eval_shape(model.init, KEY, IMAGES)
-    logits, auxiliary = jax.eval_shape(
-        lambda variables, x: model.apply(variables, x, method="with_auxiliary"), variables, IMAGES
+@functools.cache
+def shapes_of_a_narrow_one():
+    """Traces all heads of a narrower network: their logits and the variables."""
+    model = models.create_model("inception_v3", num_classes=2, **NARROW)
+    return jax.eval_shape(
+        lambda image: model.init_with_output(jax.random.key(0), image, method="with_auxiliary"),
+        np.zeros((1, 75, 75, 3)),
     )
-    assert [value.shape for value in (logits, *auxiliary)] == [(1, 7)] * 2
-    del variables["params"]["auxiliary"], variables["batch_stats"]["auxiliary"]
-    assert jax.eval_shape(model.apply, variables, IMAGES).shape == (1, 7)
 
 
-def test_weights_of_the_auxiliary_head_may_be_left_out(tmp_path):
-    options = {"num_classes": 2, "pooled_widths": (32,), "narrow_widths": (128,)}
-    model = models.create_model("inception_v3", **options)
-    shapes = jax.eval_shape(model.init, KEY, IMAGES)
+def test_auxiliary_head_is_made_and_asked_for_only():
+    (logits, auxiliary), variables = shapes_of_a_narrow_one()
+    assert [value.shape for value in (logits, *auxiliary)] == [(1, 2)] * 2
+    needed = {
+        collection: {name: value for name, value in tree.items() if name != "auxiliary"}
+        for collection, tree in variables.items()
+    }
+    apply = models.create_model("inception_v3", num_classes=2, **NARROW).apply
+    assert jax.eval_shape(apply, needed, np.zeros((1, 75, 75, 3))).shape == (1, 2)
+    without = models.create_model("inception_v3", num_classes=2, auxiliary_heads=False, **NARROW)
+    made = shapes_of(without, 75, 75).variables
+    assert jax.tree.structure(made) == jax.tree.structure(needed)
+
+
+def test_weights_of_the_auxiliary_head_may_be_left_out_or_made_anew(tmp_path):
+    model = models.create_model("inception_v3", num_classes=2, **NARROW)
+    _, shapes = shapes_of_a_narrow_one()
     variables = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
-    models.save_weights(model, variables, tmp_path / "inception_v3.safetensors")
-    without = models.create_model("inception_v3", auxiliary_heads=False, **options)
+    path = tmp_path / "inception_v3.safetensors"
+    models.save_weights(model, variables, path)
+
+    without = models.create_model("inception_v3", num_classes=2, auxiliary_heads=False, **NARROW)
     with pytest.warns(UserWarning, match="the auxiliary heads are left out"):
-        loaded = models.load_weights(without, tmp_path / "inception_v3.safetensors")
+        loaded = models.load_weights(without, path)
     assert "auxiliary" not in loaded["params"]
+
+    more = models.create_model("inception_v3", num_classes=3, **NARROW)
+    with pytest.warns(UserWarning, match=r"auxiliary/head/kernel \(768, 2\) -> \(768, 3\)"):
+        loaded = models.load_weights(more, path)
+    auxiliary = loaded["params"]["auxiliary"]
+    assert not auxiliary["head"]["kernel"].any()
+    assert (auxiliary["conv2"]["conv"]["kernel"] == 1).all()
 
 
 @pytest.mark.parametrize("size", [(74, 80), (80, 74)])
 def test_images_that_are_too_small(size):
     with pytest.raises(ValueError, match=r"at least 75x75, got the shape \(1, \d+, \d+, 3\)"):
-        models.create_model("inception_v3").init(KEY, jnp.zeros((1, *size, 3)))
+        shapes_of(models.create_model("inception_v3"), *size)
 
 
 def test_options_that_are_refused():

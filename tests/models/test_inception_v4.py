@@ -1,25 +1,15 @@
-import jax
-import jax.numpy as jnp
 import pytest
+from traced import shapes_of
 
 from jaxvision import models
 
-KEY = jax.random.key(0)
 
-
-def test_parameters(count_parameters):
-    assert count_parameters(models.create_model("inception_v4"), (1, 75, 75, 3)) == 42_679_816
-
-
-def test_maps_of_figure_9():
+def test_parameters_and_maps_of_figure_9():
     model = models.create_model("inception_v4")
     size = model.default_image_size
-    features, _ = jax.eval_shape(
-        lambda key, x: model.init_with_output(key, x, method="features"),
-        KEY,
-        jnp.zeros((1, size, size, 3)),
-    )
-    assert {key: value.shape[1:] for key, value in features.items()} == {
+    traced = shapes_of(model, size, size)
+    assert traced.num_parameters == 42_679_816
+    assert traced.maps == {
         "stride2": (147, 147, 64),
         "stride4": (71, 71, 192),
         "stride8": (35, 35, 384),
@@ -32,7 +22,7 @@ def test_maps_of_figure_9():
 def test_images_that_are_too_small(size):
     model = models.create_model("inception_v4", stage_sizes=(1, 1, 1))
     with pytest.raises(ValueError, match=r"at least 75x75, got the shape \(1, \d+, \d+, 3\)"):
-        model.init(KEY, jnp.zeros((1, *size, 3)))
+        shapes_of(model, *size)
 
 
 def test_options_that_are_refused():

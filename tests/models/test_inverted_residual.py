@@ -5,16 +5,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from jaxvision.models.inverted_residual import BlockSpec, InvertedResidual, make_divisible
 
 SPEC = BlockSpec(expanded=24, features=8, squeezed=4)
 
 
-def start(spec, x, **options):
-    """Gives a block and random parameters."""
-    block = InvertedResidual(spec=spec, **options)
-    return block, jax.jit(partial(block.init, train=False))(jax.random.key(0), x)
+def draw(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -37,38 +36,46 @@ def test_make_divisible(channels, rounded):
 def test_parts(change, parts):
     block = InvertedResidual(spec=dataclasses.replace(SPEC, **change))
     variables = jax.eval_shape(
-        partial(block.init, train=False), jax.random.key(0), jnp.ones((1, 5, 5, 8))
+        partial(block.init, train=False), jax.random.key(0), np.ones((1, 5, 5, 8))
     )
     assert set(variables["params"]) == set(parts)
 
 
-@pytest.mark.parametrize(
-    ("change", "is_added"), [({}, True), ({"stride": 2}, False), ({"features": 16}, False)]
-)
-def test_the_input_is_added_where_it_fits(change, is_added):
-    spec = dataclasses.replace(SPEC, **change)
-    x = jax.random.normal(jax.random.key(2), (2, 6, 6, 8))
-    block, variables = start(spec, x)
-    zero = jax.tree.map(jnp.zeros_like, variables["params"]["project"])
-    params = {**variables["params"], "project": zero}
-    y = jax.jit(partial(block.apply, train=False))({**variables, "params": params}, x)
-    np.testing.assert_array_equal(y, x if is_added else jnp.zeros_like(y))
+def test_the_input_is_added_where_it_fits_and_the_projection_is_linear():
+    changes = [{}, {"stride": 2}, {"features": 16}]
 
+    @quick.jit
+    def calls(x):
+        outputs = []
+        for change in changes:
+            block = InvertedResidual(spec=dataclasses.replace(SPEC, **change))
+            y, variables = block.init_with_output(jax.random.key(0), x, train=False)
+            zeros = jax.tree.map(jnp.zeros_like, variables["params"]["project"])
+            without = {**variables, "params": {**variables["params"], "project": zeros}}
+            outputs.append((y, block.apply(without, x, train=False)))
+        return outputs
 
-def test_projection_is_linear():
+    x = draw(2, 6, 6, 8)
+    added, strided, wider = jax.device_get(calls(x))
+    np.testing.assert_array_equal(added[1], x)
+    assert not strided[1].any()
+    assert not wider[1].any()
     # Negative values come through.
-    x = jax.random.normal(jax.random.key(2), (2, 6, 6, 8))
-    block, variables = start(dataclasses.replace(SPEC, features=16), x)
-    y = jax.jit(partial(block.apply, train=False))(variables, x)
-    assert (y < 0).mean() > 0.2
+    assert (wider[0] < 0).mean() > 0.2
 
 
 def test_residuals_are_dropped_in_training_only():
     spec = dataclasses.replace(SPEC, drop_rate=0.5, squeezed=0)
-    x = jax.random.normal(jax.random.key(2), (64, 3, 3, 8))
-    block, variables = start(spec, x, norm="group")
-    y = jax.jit(partial(block.apply, train=True))(variables, x, rngs={"dropout": jax.random.key(1)})
+    block = InvertedResidual(spec=spec, norm="group")
+
+    @quick.jit
+    def calls(x):
+        kept, variables = block.init_with_output(jax.random.key(0), x, train=False)
+        keys = {"dropout": jax.random.key(1)}
+        return block.apply(variables, x, train=True, rngs=keys), kept
+
+    x = draw(64, 3, 3, 8)
+    y, kept = jax.device_get(calls(x))
     dropped = (y == x).all(axis=(1, 2, 3))
     assert 16 < int(dropped.sum()) < 48
-    kept = jax.jit(partial(block.apply, train=False))(variables, x)
     np.testing.assert_allclose((y - x)[~dropped], 2 * (kept - x)[~dropped], atol=1e-5)

@@ -1,23 +1,39 @@
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
+from traced import shapes_of
 
 from jaxvision import models
-from jaxvision.models import layers, lenet
+from jaxvision.models import lenet
 
-KEY = jax.random.key(0)
+
+def draw(*shape):
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+def convolve(x, layer):
+    """Convolves by 5x5 kernels without padding."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, (5, 5), axis=(1, 2))
+    return np.einsum("bhwcij,ijcf->bhwf", windows, layer["kernel"]) + layer["bias"]
+
+
+def halve(x, reduce):
+    batch, height, width, channels = x.shape
+    return reduce(x.reshape(batch, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
 
 
 @pytest.mark.parametrize(("original", "count"), [(False, 61_706), (True, 60_850)])
-def test_parameters(original, count, count_parameters):
+def test_parameters(original, count):
     model = models.create_model("lenet5", original=original)
-    assert count_parameters(model, (1, 32, 32, 1)) == count
+    assert shapes_of(model, 32, 32, 1).num_parameters == count
 
 
 def test_parameters_of_each_layer_of_the_paper():
     model = models.create_model("lenet5", original=True)
-    params = jax.eval_shape(model.init, KEY, jnp.zeros((1, 32, 32, 1)))["params"]
+    params = shapes_of(model, 32, 32, 1).variables["params"]
     counts = {name: sum(p.size for p in jax.tree.leaves(p)) for name, p in params.items()}
     head = counts.pop("head")
     assert counts == {"c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48_120, "f6": 10_164}
@@ -25,60 +41,47 @@ def test_parameters_of_each_layer_of_the_paper():
     assert {k: v.shape for k, v in params["c3"].items()} == {"kernel": (5, 5, 60), "bias": (16,)}
 
 
-@pytest.mark.parametrize("options", [{}, {"original": True}])
+@pytest.mark.parametrize("original", [False, True])
 @pytest.mark.parametrize("size", [(32, 32), (28, 28), (33, 47), (16, 16), (17, 40)])
-def test_sizes(size, options):
-    model = models.create_model("lenet5", **options)
-    images = jnp.zeros((2, *size, 1))
-    features, _ = jax.eval_shape(
-        lambda key, x: model.init_with_output(key, x, method="features"), KEY, images
-    )
+def test_sizes(size, original):
+    traced = shapes_of(models.create_model("lenet5", original=original), *size, 1)
     halves = [(n - 4) // 2 for n in size]
     quarters = [(n - 4) // 2 for n in halves]
-    assert features["stride2"].shape == (2, *halves, 6)
-    assert features["stride4"].shape == (2, *quarters, 16)
-    logits, variables = jax.eval_shape(model.init_with_output, KEY, images)
-    assert logits.shape == (2, 10)
-    assert variables["params"]["c5"]["kernel"].shape == (16 * quarters[0] * quarters[1], 120)
+    assert traced.maps == {"stride2": (*halves, 6), "stride4": (*quarters, 16)}
+    assert traced.logits == (1, 10)
+    kernel = traced.variables["params"]["c5"]["kernel"]
+    assert kernel.shape == (16 * quarters[0] * quarters[1], 120)
 
 
 @pytest.mark.parametrize("size", [(15, 32), (32, 15), (1, 1)])
 def test_images_that_are_too_small(size):
-    with pytest.raises(ValueError, match=r"at least 16x16, got the shape \(2, \d+, \d+, 1\)"):
-        models.create_model("lenet5").init(KEY, jnp.zeros((2, *size, 1)))
+    with pytest.raises(ValueError, match=r"at least 16x16, got the shape \(1, \d+, \d+, 1\)"):
+        shapes_of(models.create_model("lenet5"), *size, 1)
 
 
 def test_the_modern_network_by_hand(fill):
     model = models.create_model("lenet5", activation="tanh", pooling="average")
-    images = jax.random.normal(KEY, (2, 32, 32, 1))
+    images = draw(2, 32, 32, 1)
     variables = fill(model, images)
     params = variables["params"]
-
-    def conv(x, layer):
-        windows = np.lib.stride_tricks.sliding_window_view(x, (5, 5), axis=(1, 2))
-        return np.einsum("bhwcij,ijcf->bhwf", windows, layer["kernel"]) + layer["bias"]
-
-    def halve(x):
-        batch, height, width, channels = x.shape
-        return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
-
-    x = np.asarray(images)
+    x = images
     for name in ("c1", "c3"):
-        x = halve(np.tanh(conv(x, params[name])))
+        x = halve(np.tanh(convolve(x, params[name])), np.mean)
     x = x.reshape(2, 400)
     for name in ("c5", "f6"):
         x = np.tanh(x @ params[name]["kernel"] + params[name]["bias"])
     logits = x @ params["head"]["kernel"] + params["head"]["bias"]
-    np.testing.assert_allclose(jax.jit(model.apply)(variables, images), logits, atol=1e-5)
+    np.testing.assert_allclose(quick.jit(model.apply)(variables, images), logits, atol=1e-5)
 
 
 def test_pooling_and_activation_by_default(fill):
     model = models.create_model("lenet5")
-    images = jax.random.normal(KEY, (2, 32, 32, 1))
+    images = draw(2, 32, 32, 1)
     variables = fill(model, images)
-    s2 = model.apply(variables, images, method="features")["stride2"]
-    c1 = layers.conv(6, 5, padding=0).apply({"params": variables["params"]["c1"]}, images)
-    np.testing.assert_allclose(s2, layers.max_pool(jax.nn.relu(c1), 2), atol=1e-6)
+    apply = functools.partial(model.apply, method="features")
+    s2 = quick.jit(apply)(variables, images)["stride2"]
+    c1 = convolve(images, variables["params"]["c1"])
+    np.testing.assert_allclose(s2, halve(np.maximum(c1, 0), np.max), atol=1e-6)
 
 
 def test_connections_are_those_of_table_1():
@@ -92,10 +95,16 @@ def test_connections_are_those_of_table_1():
 
 def test_a_map_of_c3_sees_its_inputs_only(fill):
     layer = lenet.SparseConv()
-    x = jax.random.normal(KEY, (1, 5, 5, 6))
+    x = draw(1, 5, 5, 6)
     variables = fill(layer, x)
-    jacobian = jax.jit(jax.jacobian(lambda x: layer.apply(variables, x)[0, 0, 0]))(x)
-    sees = np.asarray(jnp.abs(jacobian).sum((1, 2, 3)) > 0)
+
+    @quick.jit
+    @functools.partial(jax.jacobian, argnums=1)
+    def jacobian(variables, x):
+        return layer.apply(variables, x)[0, 0, 0]
+
+    jacobian = np.asarray(jacobian(variables, x))
+    sees = np.abs(jacobian).sum((1, 2, 3)) > 0
     assert [tuple(np.flatnonzero(row)) for row in sees] == list(lenet.C3_INPUTS)
     # Each stored kernel is the derivative it should be, in the order of the table.
     kernels = [jacobian[o, 0, :, :, i] for o, inputs in enumerate(lenet.C3_INPUTS) for i in inputs]
@@ -105,20 +114,24 @@ def test_a_map_of_c3_sees_its_inputs_only(fill):
 
 
 def test_c3_weights_start_by_the_number_of_inputs():
-    kernel = lenet.SparseConv().init(KEY, jnp.ones((1, 5, 5, 6)))["params"]["kernel"]
+    @quick.jit
+    def start(x):
+        return lenet.SparseConv().init(jax.random.key(0), x)["params"]["kernel"]
+
+    kernel = np.asarray(start(np.ones((1, 5, 5, 6))))
     few, all_six = kernel[:, :, :18], kernel[:, :, -6:]
     np.testing.assert_allclose(few.var(), 1 / 75, rtol=0.3)
     np.testing.assert_allclose(all_six.var(), 1 / 150, rtol=0.3)
 
 
 def test_sub_sampling_is_a_sum_times_a_coefficient_plus_a_bias():
-    x = jnp.arange(32.0).reshape(1, 4, 4, 2)
-    params = {"coefficient": jnp.array([1.0, 0.5]), "bias": jnp.array([0.0, -1.0])}
-    y = lenet.SubSampling().apply({"params": params}, x)
-    sums = x.reshape(1, 2, 2, 2, 2, 2).sum((2, 4))
+    x = np.arange(32, dtype=np.float32).reshape(1, 4, 4, 2)
+    params = {"coefficient": np.float32([1, 0.5]), "bias": np.float32([0, -1])}
+    y = quick.jit(lenet.SubSampling().apply)({"params": params}, x)
+    sums = halve(x, np.sum)
     np.testing.assert_allclose(y, sums * params["coefficient"] + params["bias"])
 
 
 def test_scaled_tanh():
-    x = jnp.array([-1.0, 0.0, 1.0, 100.0])
-    np.testing.assert_allclose(lenet.scaled_tanh(x), [-1, 0, 1, 1.7159], atol=1e-4)
+    x = np.float32([-1, 0, 1, 100])
+    np.testing.assert_allclose(quick.jit(lenet.scaled_tanh)(x), [-1, 0, 1, 1.7159], atol=1e-4)

@@ -1,7 +1,6 @@
-import jax
-import jax.numpy as jnp
 import pytest
 import quick
+from traced import shapes_of
 
 from jaxvision import models
 
@@ -10,14 +9,12 @@ from jaxvision import models
     ("width_multiplier", "count", "multiply_adds"),
     quick.only([(1.0, 3_504_872, 300), (1.4, 6_108_776, 585)], 1.0),
 )
-def test_parameters_and_table_4(
-    width_multiplier, count, multiply_adds, count_parameters, count_multiply_adds
-):
+def test_parameters_and_table_4(width_multiplier, count, multiply_adds):
     # The counts are torchvision's and timm's.
     model = models.create_model("mobilenet_v2", width_multiplier=width_multiplier)
-    assert count_parameters(model, (1, 64, 64, 3)) == count
-    counted = count_multiply_adds(model, (1, 224, 224, 3)) / 1e6
-    assert counted == pytest.approx(multiply_adds, rel=0.01)
+    whole = models.summary(model, (224, 224, 3), show=False)
+    assert whole.num_parameters == count
+    assert whole.multiply_adds / 1e6 == pytest.approx(multiply_adds, rel=0.01)
 
 
 def test_receptive_field(receptive_field_of):
@@ -27,11 +24,11 @@ def test_receptive_field(receptive_field_of):
 
 @pytest.mark.parametrize(
     ("width_multiplier", "count"),
-    quick.only([(0.35, 1_677_128), (0.5, 1_968_680), (0.75, 2_636_424)], 0.5),
+    quick.only([(0.35, 1_677_128), (0.5, 1_968_680), (0.75, 2_636_424)], slow=[0.5]),
 )
-def test_parameters_of_other_widths(width_multiplier, count, count_parameters):
+def test_parameters_of_other_widths(width_multiplier, count):
     model = models.create_model("mobilenet_v2", width_multiplier=width_multiplier)
-    assert count_parameters(model, (1, 64, 64, 3)) == count
+    assert shapes_of(model, 64, 64).num_parameters == count
 
 
 @pytest.mark.parametrize(
@@ -43,13 +40,9 @@ def test_parameters_of_other_widths(width_multiplier, count, count_parameters):
 )
 def test_channels_of_the_maps(small_images, expected):
     model = models.create_model("mobilenet_v2", small_images=small_images)
-    features, _ = jax.eval_shape(
-        lambda key, x: model.init_with_output(key, x, method="features"),
-        jax.random.key(0),
-        jnp.zeros((1, 32, 32, 3)),
-    )
-    assert {key: value.shape[-1] for key, value in features.items()} == expected
-    assert features["stride8"].shape[1:3] == (4, 4)
+    maps = shapes_of(model, 32, 32).maps
+    assert {stride: size[-1] for stride, size in maps.items()} == expected
+    assert maps["stride8"][:2] == (4, 4)
 
 
 @pytest.mark.parametrize(

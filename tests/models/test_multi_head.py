@@ -1,28 +1,34 @@
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from jaxvision import models
 
 HEADS = {"digit": 10, "slant": 1}
-IMAGES = jax.random.normal(jax.random.key(1), (3, 32, 32, 1))
+IMAGES = np.random.default_rng(1).normal(size=(3, 32, 32, 1)).astype(np.float32)
 
 
 def make(name="lenet5", **options):
     return models.MultiHead(backbone=models.create_model(name), heads=HEADS, **options)
 
 
-def test_heads_on_the_vector_of_the_backbone():
+def test_heads_on_the_vector_of_the_backbone(fill):
     model = make()
-    variables = model.init(jax.random.key(0), IMAGES)
+    variables = fill(model, IMAGES)
     params = variables["params"]
     assert set(params) == {"backbone", "head_digit", "head_slant"}
     assert "head" not in params["backbone"]
-    vector = model.backbone.apply({"params": params["backbone"]}, IMAGES, method="embed")
-    outputs = model.apply(variables, IMAGES)
+
+    @quick.jit
+    def calls(variables, images):
+        alone = {"params": variables["params"]["backbone"]}
+        vector = model.backbone.apply(alone, images, method="embed")
+        return vector, model.apply(variables, images)
+
+    vector, outputs = jax.device_get(calls(variables, IMAGES))
     for name, size in HEADS.items():
         head = params[f"head_{name}"]
         assert outputs[name].shape == (3, size)
@@ -30,20 +36,24 @@ def test_heads_on_the_vector_of_the_backbone():
 
 
 def test_log_variances_start_at_zero():
-    model = make(learned_weights=True)
-    variables = model.init(jax.random.key(0), IMAGES)
-    outputs, log_variances = model.apply(variables, IMAGES, method="with_log_variances")
+    model = make("linear_classifier", learned_weights=True)
+
+    @quick.jit
+    def start(images):
+        return model.init_with_output(jax.random.key(0), images, method="with_log_variances")
+
+    (outputs, log_variances), variables = start(IMAGES)
     assert {name: float(value) for name, value in log_variances.items()} == dict.fromkeys(HEADS, 0)
     assert set(outputs) == set(HEADS)
     assert set(variables["params"]["head_weights"]) == set(HEADS)
 
 
 def test_half_precision():
-    backbone = models.create_model("resnet18", dtype="bfloat16", small_images=True)
+    backbone = models.create_model("resnet18", dtype="bfloat16").clone(stage_sizes=(1,))
     model = models.MultiHead(backbone=backbone, heads=HEADS)
     outputs, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), IMAGES)
-    assert {output.dtype for output in outputs.values()} == {jnp.dtype("bfloat16")}
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert {output.dtype for output in outputs.values()} == {np.dtype("bfloat16")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
 
 
 def test_layers_are_those_of_the_backbone_and_all_heads_the_last():

@@ -38,7 +38,7 @@ def test_brightness_is_not_stretched(dtype, top):
 @pytest.mark.parametrize(
     "images",
     [
-        jnp.full((2, 8, 8, 3), 0.5, jnp.bfloat16),
+        jnp.asarray(np.full((2, 8, 8, 3), 0.5, jnp.bfloat16)),
         np.ones((2, 8, 8, 1), bool),
         [np.zeros((8, 6, 3), np.uint8), np.ones((30, 40, 1), np.float32)],
         iter(np.zeros((2, 8, 8, 1))),
@@ -141,6 +141,15 @@ def test_the_surest_mistakes_come_first():
     ]
     np.testing.assert_array_equal(shown(figure), images[[2, 3, 5, 1], ..., 0])
     assert figure.get_suptitle() == "4 mistakes in 6 images"
+
+
+def test_the_number_of_mistakes_follows_the_title():
+    arguments = noise(6, 8, 8, 1), LABELS, PREDICTIONS, CONFIDENCES
+    figure = plots.mistakes(*arguments, title="digits/test")
+    assert figure.get_suptitle() == "digits/test: 4 mistakes in 6 images"
+    figure = plots.mistakes(*arguments, count=2, title="digits/test")
+    shown = "digits/test: the most confident 2 of 4 mistakes in 6 images"
+    assert figure.get_suptitle() == shown
 
 
 def test_no_more_than_asked_for():

@@ -2,6 +2,7 @@ import concurrent.futures
 
 import numpy as np
 import pytest
+import quick
 from PIL import Image
 
 from jaxvision import plots
@@ -56,10 +57,17 @@ def test_only_png(figure, tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-def test_threads_draw_what_one_thread_draws(tmp_path):
+FIGURES = {
+    "image_grid": lambda: plots.image_grid(np.zeros((2, 8, 8, 1)), ["a", "b"]),
+    "confusion_matrix": lambda: plots.confusion_matrix([[8, 1], [2, 9]]),
+}
+
+
+@pytest.mark.parametrize("kind", quick.only(FIGURES, "image_grid"))
+def test_threads_draw_what_one_thread_draws(kind, tmp_path):
     def draw(name):
-        plots.save(plots.confusion_matrix([[8, 1], [2, 9]]), tmp_path / f"{name}.png")
-        plots.save(plots.image_grid(np.zeros((2, 8, 8, 1)), ["a", "b"]), tmp_path / "common.png")
+        for path in (f"{name}.png", "common.png"):
+            plots.save(FIGURES[kind](), tmp_path / path)
         return (tmp_path / f"{name}.png").read_bytes()
 
     alone = draw("alone")

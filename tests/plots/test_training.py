@@ -126,11 +126,10 @@ def test_large_steps_are_written_short(render):
     assert "400k" in [text.get_text() for text in figure.axes[0].get_xticklabels()]
 
 
-def test_many_metrics_fill_rows(render):
+def test_many_metrics_fill_rows():
     figure = plots.learning_curves([line(1, **{f"metric_{index}": 0.5 for index in range(7)})])
     assert len(figure.axes) == 7
     assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == (3, 3)
-    render(figure)
 
 
 @pytest.mark.parametrize(

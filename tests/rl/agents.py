@@ -11,11 +11,17 @@ import recorded
 from jaxvision import rl
 
 KINDS = ("dqn", "rainbow", "pqn", "a2c", "ppo", "reinforce")
+PATHS = ("rainbow", "pqn", "ppo", "reinforce")
+"""One kind for each path through the code: Rainbow is a DQN, and PPO an A2C."""
 
 
 def every_kind(*names):
-    """Parametrizes by `kind`: these among the quick tests, the others among the slow ones."""
-    return pytest.mark.parametrize("kind", quick.only(KINDS, *names))
+    """Parametrizes by `kind`: these are quick, the other `PATHS` slow, the rest before a release.
+
+    Tests of one kind come after one another, for they share its programs.
+    """
+    cases = quick.only(KINDS, *names, slow=PATHS)
+    return pytest.mark.parametrize("kind", cases, scope="module")
 
 
 def make(kind, envs, *, learning_rate=1e-3, sizes=(16,), **options):
@@ -33,7 +39,7 @@ def make(kind, envs, *, learning_rate=1e-3, sizes=(16,), **options):
         outputs = options.get("head", rl.Expected()).outputs
         network = rl.QNetwork(space, actions, torso, outputs)
         return rl.PQN(network=network, **{**shared, "num_steps": 8, **options})
-    replay = {"train_every": 2 * envs.num_envs, "learning_starts": 20, "batch_size": 16}
+    replay = {"train_every": 2 * envs.num_envs, "learning_starts": 20, "batch_size": 32}
     head = rl.Expected()
     if kind == "rainbow":
         head = rl.Categorical(-2.0, 12.0, atoms=29)
@@ -46,27 +52,19 @@ def make(kind, envs, *, learning_rate=1e-3, sizes=(16,), **options):
 def run(agent, steps, seed=0):
     """The state after some steps, and the means of their metrics."""
     step = jax.jit(agent, donate_argnums=0)
-    state = agent.init(jax.random.key(seed))
+    return repeat(step, agent.init(jax.random.key(seed)), steps)
+
+
+def repeat(step, state, steps):
+    """The same with a step that is compiled."""
     sums = {}
     for _ in range(steps):
-        state, metrics = step(state)
-        sums = {name: np.add(pair, sums.get(name, 0)) for name, pair in metrics.items()}
+        state, metrics = step(state, None)
+        for name, pair in jax.device_get(metrics).items():
+            sums[name] = np.add(pair, sums.get(name, 0))
     return state, {name: total / max(count, 1) for name, (total, count) in sums.items()}
 
 
 def sample(agent, memory, batch_size, seed=0):
     """Rows of an agent's memory."""
-    rows, _ = recorded.sample(agent.replay, agent._stream, memory, batch_size, seed=seed)
-    return jax.device_get(rows)
-
-
-def numbers(state):
-    """The leaves of a state as plain arrays."""
-    return [
-        np.asarray(
-            jax.random.key_data(leaf)
-            if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-            else leaf
-        )
-        for leaf in jax.tree.leaves(state)
-    ]
+    return recorded.sample(agent.replay, agent._stream, memory, batch_size, seed=seed)[0]

@@ -1,3 +1,5 @@
+import functools
+
 import agents
 import jax
 import jax.numpy as jnp
@@ -6,6 +8,7 @@ import pytest
 import quick
 
 from jaxvision import rl, train
+from jaxvision.rl.wrappers import frames_in
 
 gymnasium = pytest.importorskip("gymnasium")
 MODES = {mode.value: mode for mode in gymnasium.vector.AutoresetMode}
@@ -17,18 +20,27 @@ def cartpoles(mode, num_envs=3):
     )
 
 
-def run(envs, num_steps, seed=0):
-    """Steps with actions 0, as arrays (time, envs)."""
-    first, state = envs.reset(jax.random.key(seed))
+@functools.cache
+def program(envs, num_steps):
+    """Begins, and steps with actions 0; programs with callbacks are in no cache but this."""
 
-    def step(state, key):
+    @quick.jit
+    def play(key):
+        first, state = envs.reset(key)
         actions = jnp.zeros(envs.num_envs, jnp.int32)
-        observations, state, *rest = envs.step(key, state, actions)
-        return state, (observations, *rest)
 
-    keys = jax.random.split(jax.random.key(0), num_steps)
-    _, steps = jax.jit(lambda state: jax.lax.scan(step, state, keys))(state)
-    return np.asarray(first), jax.tree.map(np.asarray, steps)
+        def step(state, key):
+            observations, state, *rest = envs.step(key, state, actions)
+            return state, (observations, *rest)
+
+        return first, jax.lax.scan(step, state, jax.random.split(key, num_steps))[1]
+
+    return play
+
+
+def run(envs, num_steps, seed=0):
+    """The first observations, and all steps, as arrays (time, envs)."""
+    return jax.device_get(program(envs, num_steps)(jax.random.key(seed)))
 
 
 @pytest.mark.parametrize("name", ["NextStep", "SameStep"])
@@ -45,18 +57,25 @@ def test_both_ways_to_begin_anew(name):
     else:
         np.testing.assert_array_equal(~valid[1:], (terminated | truncated)[:-1])
     environment, params = rl.make("CartPole-v1")
-    before = np.concatenate([first[None], observations[:-1]])
-    state = environment.reset(jax.random.key(0))[1]
-    for time, env in np.argwhere(valid):
-        x, x_dot, theta, theta_dot = map(jnp.float32, before[time, env])
+
+    @quick.jit
+    @jax.vmap
+    def step(before):
+        _, state = environment.reset(jax.random.key(0))
+        x, x_dot, theta, theta_dot = before
         at = state.replace(x=x, x_dot=x_dot, theta=theta, theta_dot=theta_dot)
-        expected, _, reward, over, _ = environment.step_env(
-            jax.random.key(0), at, jnp.int32(0), params
-        )
-        np.testing.assert_allclose(final[time, env], expected, atol=1e-5)
-        assert (rewards[time, env], terminated[time, env]) == (reward, over)
-        if over and name == "SameStep":
-            assert np.abs(observations[time, env]).max() <= 0.05
+        seen, _, reward, over, _ = environment.step_env(jax.random.key(0), at, jnp.int32(0), params)
+        return seen, reward, over
+
+    before = np.concatenate([first[None], observations[:-1]]).reshape(-1, 4)
+    seen, reward, over = (
+        np.reshape(leaf, (*valid.shape, *leaf.shape[1:])) for leaf in jax.device_get(step(before))
+    )
+    np.testing.assert_allclose(final[valid], seen[valid], atol=1e-5)
+    np.testing.assert_array_equal(rewards[valid], reward[valid])
+    np.testing.assert_array_equal(terminated[valid], over[valid])
+    if name == "SameStep":
+        assert np.abs(observations[over]).max() <= 0.05
 
 
 def test_seeds_of_the_key():
@@ -69,11 +88,18 @@ def test_seeds_of_the_key():
     assert not np.array_equal(same, other)
 
 
+@functools.cache
+def learning(kind, name):
+    """An agent in environments of Gymnasium; what begins to learn, and its step."""
+    agent = agents.make(kind, cartpoles(MODES[name], 2))
+    return agent, jax.jit(agent.init), train.parallelize(agent, train.data_mesh(jax.devices()[:1]))
+
+
 @pytest.mark.parametrize("kind", quick.only(["dqn", "ppo", "reinforce"], "dqn"))
 @pytest.mark.parametrize("name", quick.only(["NextStep", "SameStep"], "NextStep"))
 def test_agents_learn_of_rows_that_count(kind, name):
-    agent = agents.make(kind, cartpoles(MODES[name], 2))
-    state, metrics = agents.run(agent, 4)
+    agent, begin, step = learning(kind, name)
+    state, metrics = agents.repeat(step, step.prepare(begin(jax.random.key(0))), 4)
     assert all(np.isfinite(value) for value in metrics.values())
     if kind == "dqn":
         rows = agents.sample(agent, state.replay, 500)
@@ -85,14 +111,14 @@ def test_agents_learn_of_rows_that_count(kind, name):
 @pytest.mark.parametrize("name", quick.only(["NextStep", "SameStep"], "NextStep"))
 def test_a_run_that_goes_on_begins_new_episodes(tmp_path, name):
     """No row leads from where the checkpoint was to where the environments are."""
+    agent, begin, step = learning("dqn", name)
 
     def fit(num_steps):
-        agent = agents.make("dqn", cartpoles(MODES[name], 2))
-        state = agent.init(jax.random.key(0))
-        return agent, train.fit(agent, state, None, num_steps=num_steps, run_dir=tmp_path)
+        state = begin(jax.random.key(0))
+        return train.fit(step, state, None, num_steps=num_steps, run_dir=tmp_path)
 
     fit(2)
-    agent, result = fit(4)
+    result = fit(4)
     assert result.step == 4
     rows = agents.sample(agent, result.state.replay, 500)
     counts = rows.weights > 0
@@ -104,19 +130,20 @@ def test_a_run_that_goes_on_begins_new_episodes(tmp_path, name):
 
 def test_environments_that_somebody_else_reset_begin_anew():
     envs = rl.EpisodeStatistics(cartpoles(MODES["SameStep"], 2))
-    actions = jnp.zeros(2, jnp.int32)
-    _, state = envs.reset(jax.random.key(0))
+    reset, step, actions = quick.jit(envs.reset), quick.jit(envs.step), np.zeros(2, np.int32)
+    key = jax.random.key(0)
+    _, state = reset(key)
     for _ in range(3):
-        _, state, *_, info = envs.step(jax.random.key(0), state, actions)
+        _, state, *_, info = step(key, state, actions)
     assert info["valid"].all()
     assert info["episode_length"].tolist() == [3, 3]
-    envs.reset(jax.random.key(1))
-    observations, state, rewards, *_, info = envs.step(jax.random.key(0), state, actions)
+    reset(jax.random.key(1))
+    observations, state, rewards, *_, info = step(key, state, actions)
     assert not info["valid"].any()
     assert not rewards.any()
     assert info["episode_length"].tolist() == [0, 0]
     np.testing.assert_array_equal(observations, info["final_observation"])
-    *_, info = envs.step(jax.random.key(0), state, actions)
+    *_, info = step(key, state, actions)
     assert info["valid"].all()
     assert info["episode_length"].tolist() == [1, 1]
 
@@ -171,6 +198,7 @@ def pong():
 def test_atari_shows_images_with_channels_last(pong):
     assert pong.observation_space.shape == (84, 84, 4)
     assert pong.action_space == rl.Discrete(6)
+    assert frames_in(pong) == 4
     first, (observations, _, terminated, truncated, info) = run(pong, 60)
     assert first.shape == (2, 84, 84, 4)
     assert observations.dtype == np.uint8
@@ -187,6 +215,7 @@ def test_atari_shows_images_with_channels_last(pong):
     np.testing.assert_array_equal(young[..., :3], np.repeat(young[..., 3:], 3, axis=-1))
 
 
+@pytest.mark.slow
 def test_atari_frames_are_held_once(pong):
     network = rl.QNetwork(pong.observation_space, 6, rl.MLP((8,)))
     agent = rl.DQN(

@@ -1,53 +1,106 @@
+import functools
 import re
+from typing import Any
 
 import agents
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_envs import Clock
+import quick
+from tiny_envs import Clock, Frames
 
 from jaxvision import rl, train
+from jaxvision.rl.learner import Learner, one
+
+
+@functools.cache
+def catching(kind, seeds=None):
+    """An agent with eight environments, or several seeds of it; and its `init`, compiled once."""
+    learner = agents.make(kind, rl.vectorize("Catch", 8), sizes=(32,))
+    if seeds:
+        learner = rl.Seeds(catching(kind)[0], seeds)
+    return learner, jax.jit(learner.init)
+
+
+@functools.cache
+def on_devices(count, kind, seeds=None):
+    """The step of `catching`, compiled once for so many devices."""
+    rule = rl.shard_seeds(seeds) if seeds else rl.shard_environments(8)
+    mesh = train.data_mesh(jax.devices()[:count])
+    return train.parallelize(catching(kind, seeds)[0], mesh, shard=rule)
+
+
+@functools.cache
+def learned_on(devices, kind, seeds=None):
+    """One step on so many devices.
+
+    Returns:
+        The state before it and after it, and its metrics, all on the host; the compiled program;
+        and how the observations were cut.
+    """
+    _, begin = catching(kind, seeds)
+    parallel = on_devices(devices, kind, seeds)
+    state = parallel.prepare(begin(jax.random.key(5)))
+    program = parallel._compile("one", state).lower(state, None).compile()
+    cut = getattr(state, "position", state).observations.sharding
+    before = quick.numbers(state)
+    after, metrics = parallel(state, None)
+    return before, quick.numbers(after), jax.device_get(metrics), program, cut
+
+
+def assert_alike(one, other, **tolerance):
+    for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
 
 
 @agents.every_kind("rainbow", "reinforce")
 def test_a_step_moves_everything_that_should_move(kind):
-    envs = rl.vectorize("Catch", 4)
-    agent = agents.make(kind, envs)
-    first = agents.numbers(agent.init(jax.random.key(0)).params)
-    state, metrics = agents.run(agent, 2)
+    agent, begin = catching(kind)
+    parallel = on_devices(1, kind)
+    state = parallel.prepare(begin(jax.random.key(0)))
+    first = quick.numbers(state.params)
+    state, metrics = agents.repeat(parallel, state, 2)
     assert int(state.step) == 4
     assert all(np.isfinite(value) for value in metrics.values())
     assert {"loss", "episode_return", "episode_length"} <= set(metrics)
     assert metrics["episode_length"] == 9
-    moved = [not np.array_equal(*pair) for pair in zip(first, agents.numbers(state.params),
-                                                       strict=True)]  # fmt: skip
-    assert all(moved)
-    observations, _ = envs.reset(jax.random.key(1))
-    for key in (None, jax.random.key(2)):
-        actions = jax.jit(agent.act)(state.params, observations, key)
+    if kind == "reinforce":
+        assert int(state.env_steps) == 4 * 8 * 9
+    moved = jax.tree.map(
+        lambda *pair: not np.array_equal(*pair), first, jax.device_get(state.params)
+    )
+    assert all(jax.tree.leaves(moved))
+
+    @quick.jit
+    def act(params, observations, key):
+        return agent.act(params, observations), agent.act(params, observations, key)
+
+    seen = getattr(state, "position", state).observations
+    for actions in act(state.params, seen, jax.random.key(2)):
         assert actions.dtype == jnp.int32
-        assert jax.vmap(envs.action_space.contains)(actions).all()
+        assert np.isin(actions, range(3)).all()
     assert agent.describe()["task"] == {"rainbow": "dqn"}.get(kind, kind)
 
 
 @agents.every_kind("rainbow")
 def test_runs_that_go_on_are_bit_equal(kind, tmp_path):
     """Environment, memory and key are in the checkpoint."""
-    agent = agents.make(kind, rl.vectorize("CartPole-v1", 4))
 
     def fit(num_steps, run_dir):
-        state = agent.init(jax.random.key(3))
+        state = catching(kind)[1](jax.random.key(3))
         return train.fit(
-            agent, state, None, num_steps=num_steps, run_dir=run_dir, log_every=1, progress=False
+            on_devices(1, kind), state, None, num_steps=num_steps, run_dir=run_dir, log_every=1
         )
 
     whole = fit(4, tmp_path / "whole")
     fit(2, tmp_path / "cut")
     cut = fit(4, tmp_path / "cut")
-    for one, other in zip(agents.numbers(whole.state), agents.numbers(cut.state), strict=True):
-        np.testing.assert_array_equal(one, other)
+    jax.tree.map(
+        np.testing.assert_array_equal, quick.numbers(whole.state), quick.numbers(cut.state)
+    )
     lines = [
         [{k: v for k, v in line.items() if k != "steps_per_second"} for line in run.history]
         for run in (whole, cut)
@@ -55,68 +108,119 @@ def test_runs_that_go_on_are_bit_equal(kind, tmp_path):
     np.testing.assert_equal(*lines)
 
 
-def on_devices(count, step, rule):
-    """The step on so many devices, where it begins, and the program of each of them."""
-    parallel = train.parallelize(step, train.data_mesh(jax.devices()[:count]), shard=rule)
-    state = parallel.prepare(step.init(jax.random.key(0)))
-    return parallel, state, parallel._compile("one", state).lower(state, None).compile()
-
-
 @agents.every_kind("rainbow")
-def test_eight_devices_learn_what_one_does(kind):
-    agent = agents.make(kind, rl.vectorize("CartPole-v1", 8))
-    results = []
+def test_eight_devices_learn_what_one_does_and_share_the_work(kind):
+    """Acting and learning: each computes an eighth of what one would, and little besides."""
+    results, flops = [], []
     for devices in (1, 8):
-        parallel, state, _ = on_devices(devices, agent, rl.shard_environments(8))
-        observations = getattr(state, "position", state).observations
-        assert len(observations.sharding.device_set) == devices
-        assert observations.addressable_shards[0].data.shape[0] == 8 // devices
-        state, metrics = parallel(state, None)
-        results.append((agents.numbers(state.params), metrics["loss"]))
-    (one, loss), (eight, same_loss) = results
+        _, after, metrics, program, cut = learned_on(devices, kind)
+        assert len(cut.device_set) == devices
+        assert cut.shard_shape((8, 10, 5, 1))[0] == 8 // devices
+        results.append((after.params, metrics["loss"]))
+        flops.append(program.cost_analysis()["flops"])
+    (params, loss), (same_params, same_loss) = results
     np.testing.assert_allclose(loss, same_loss, rtol=1e-4)
-    for a, b in zip(one, eight, strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-4)
+    assert_alike(params, same_params, atol=2e-4)
+    assert flops[1] < 0.25 * flops[0]
 
 
-@agents.every_kind("ppo")
+@agents.every_kind()
 def test_seeds_differ_in_everything_that_is_random(kind):
-    seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 3)
-    state = seeds.init(jax.random.key(0))
-    states = [jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(3)]
-    step = jax.jit(seeds)
-    after, metrics = step(state)
-    assert {f"loss/seed{seed}" for seed in range(3)} <= set(metrics)
-    kernels = [max(agents.numbers(s.params), key=np.size) for s in states]
-    keys = [agents.numbers(s.key)[0] for s in states]
-    for parts in (kernels, keys):
-        assert len({part.tobytes() for part in parts}) == 3
+    before, after, metrics, *_ = learned_on(1, kind, seeds=8)
+    kernels = max(jax.tree.leaves(before.params), key=np.size)
+    for parts in (kernels, before.key):
+        assert len({part.tobytes() for part in parts}) == 8
     if hasattr(after, "replay"):  # exploration
         memory = getattr(after.replay, "stream", after.replay)
-        assert len({np.asarray(actions).tobytes() for actions in memory.actions}) == 3
-    losses = [float(metrics[f"loss/seed{seed}"][0]) for seed in range(3)]
-    assert len(set(losses)) == 3
+        assert len({actions.tobytes() for actions in memory.actions}) == 8
+    losses = [metrics[f"loss/seed{seed}"][0] for seed in range(8)]
+    assert len({float(loss) for loss in losses}) == 8
 
 
 @agents.every_kind()
 def test_a_seed_learns_what_it_would_learn_alone(kind):
-    agent = agents.make(kind, rl.vectorize("CartPole-v1", 4))
-    seeds = rl.Seeds(agent, 2)
-    together, _ = jax.jit(seeds)(seeds.init(jax.random.key(5)))
-    for seed, key in enumerate(jax.random.split(jax.random.key(5), 2)):
-        alone, _ = jax.jit(agent)(agent.init(key))
-        for a, b in zip(agents.numbers(alone.params), agents.numbers(together.params), strict=True):
-            np.testing.assert_allclose(a, b[seed], atol=2e-4)
+    _, together, *_ = learned_on(1, kind, seeds=8)
+    _, begin = catching(kind)
+    keys = jax.random.split(jax.random.key(5), 8)
+    for seed in (0, 7):
+        parallel = on_devices(1, kind)
+        alone, _ = parallel(parallel.prepare(begin(keys[seed])), None)
+        ours = jax.tree.map(lambda leaf, seed=seed: leaf[seed], together.params)
+        assert_alike(jax.device_get(alone.params), ours, atol=2e-4)
+
+
+@agents.every_kind()
+def test_eight_devices_share_the_seeds(kind):
+    """And have nothing to say to one another but the metrics, all at once."""
+    _, one, _, program, _ = learned_on(1, kind, seeds=8)
+    _, eight, _, shared, _ = learned_on(8, kind, seeds=8)
+    assert shared.cost_analysis()["flops"] < 0.2 * program.cost_analysis()["flops"]
+    exchanges = re.findall(r" ((?:all|collective)-[a-z-]+)\(", shared.as_text())
+    assert exchanges == ["all-gather"]
+    assert_alike(one.params, eight.params, atol=1e-5)
+
+
+class Counts(flax.struct.PyTreeNode):
+    step: Any
+    params: Any
+    env_steps: Any
+
+
+class Counting(Learner):
+    """Learns nothing, and counts episodes of lengths that depend on its key."""
+
+    units_per_update = 2
+
+    def _init(self, key):
+        return Counts(jnp.int32(0), jax.random.randint(key, (), 3, 90), jnp.int32(0))
+
+    def _update(self, state):
+        length = state.params + state.step
+        state = state.replace(step=state.step + 1, env_steps=state.env_steps + 2 * length)
+        return state, {"loss": one(length), "episode_length": (2 * length, jnp.int32(2))}
+
+    def act(self, params, observations, key=None):
+        return (observations.sum((1, 2, 3)) + params) % 3
+
+
+def counted(learner, **options):
+    """Three steps with a line of each, and an evaluation at the end."""
+    state = learner.init(jax.random.key(0))
+    return train.fit(
+        train.parallelize(learner, train.data_mesh(jax.devices()[:1])), state, None,
+        num_steps=3, log_every=1, eval_every=3, **options,
+    )  # fmt: skip
 
 
 def test_histories_of_seeds_are_taken_apart():
-    agent = rl.Seeds(agents.make("a2c", rl.vectorize("Catch", 2)), 2)
-    result = train.fit(agent, agent.init(jax.random.key(0)), None, num_steps=3, log_every=1)
-    histories = rl.split_history(result.history)
+    learner = rl.Seeds(Counting(), 2)
+    evaluate = rl.make_eval_fn(learner, rl.vectorize("Catch", 2))
+    result = counted(learner, evaluate=evaluate)
+    *lines, evaluation = result.history
+    histories = rl.split_history(lines)
     assert len(histories) == 2
     assert [line["step"] for line in histories[1]] == [1, 2, 3]
     assert histories[0][0]["loss"] == result.history[0]["loss/seed0"]
+    one, other = jax.device_get(result.state.params)
+    assert one != other
+    # The first step makes ten updates, of which each counts one more.
+    assert [lines[0]["loss"] for lines in histories] == [one + 4.5, other + 4.5]
     assert not any("/seed" in name for line in histories[0] for name in line)
+    for seed, steps in enumerate(result.state.env_steps):
+        assert evaluation[f"env_steps/seed{seed}"] == steps
+
+
+def test_evaluation_with_fit():
+    """And steps of whole episodes are counted: the lengths of all updates add up to the count."""
+    learner = Counting()
+    evaluate = rl.make_eval_fn(learner, rl.vectorize("Catch", 100))
+    result = counted(learner, evaluate=evaluate)
+    metrics = result.metrics
+    assert metrics["length"] == 9
+    assert -1 <= metrics["return_low"] <= metrics["return"] <= metrics["return_high"] <= 1
+    assert evaluate(result.state, None)["return"][0] == metrics["return"] * 100
+    lengths = [line["episode_length"] for line in result.history if line["split"] == "train"]
+    assert metrics["env_steps"] == round(sum(lengths) * learner.units_per_step)
 
 
 def test_evaluation_runs_every_episode_to_its_end():
@@ -125,47 +229,24 @@ def test_evaluation_runs_every_episode_to_its_end():
     def policy(observations, key):
         return jax.random.bernoulli(key, 0.1, (len(observations),)).astype(jnp.int32)
 
-    returns, lengths = jax.jit(lambda key: rl.run_episodes(envs, policy, key))(jax.random.key(0))
+    run = quick.jit(lambda key: rl.run_episodes(envs, policy, key))
+    returns, lengths = jax.device_get(run(jax.random.key(0)))
     np.testing.assert_array_equal(returns, lengths)
     assert lengths.max() == 30
     # The length of a geometric distribution that is cut at 30.
     np.testing.assert_allclose(lengths.mean(), (1 - 0.9**30) / 0.1, atol=3 * 8.5 / 200**0.5)
 
 
-def test_evaluation_with_fit():
-    envs = rl.vectorize("Catch", 2)
-    agent = agents.make("ppo", envs)
-    evaluate = rl.make_eval_fn(agent, rl.vectorize("Catch", 100))
-    result = train.fit(
-        agent, agent.init(jax.random.key(0)), None, num_steps=1, evaluate=evaluate, eval_every=1
-    )
-    metrics = result.metrics
-    assert metrics["length"] == 9
-    assert -1 <= metrics["return_low"] <= metrics["return"] <= metrics["return_high"] <= 1
-    assert evaluate(result.state, None)["return"][0] == metrics["return"] * 100
-
-
-def test_steps_of_whole_episodes_are_counted():
-    """The mean length of a log is that of its updates, and all of them add up to the count."""
-    agent = agents.make("reinforce", rl.vectorize("CartPole-v1", 4), max_steps=50)
-    evaluated = rl.vectorize("CartPole-v1", 2)
-    result = train.fit(
-        agent, agent.init(jax.random.key(0)), None, num_steps=3, log_every=1,
-        evaluate=rl.make_eval_fn(agent, evaluated), eval_every=3,
-    )  # fmt: skip
-    lengths = [line["episode_length"] for line in result.history if line["split"] == "train"]
-    assert result.metrics["env_steps"] == round(sum(lengths) * agent.units_per_step)
-    seeds = rl.Seeds(agent, 2)
-    counts = rl.make_eval_fn(seeds, evaluated)(seeds.init(jax.random.key(0)), None)
-    assert counts["env_steps/seed1"] == (0, 1)
-
-
 def test_what_a_policy_draws_does_not_depend_on_its_type():
-    logits = jnp.log(jnp.array([0.9375, 0.03125, 0.03125])).astype(jnp.bfloat16)
-    agent = agents.make("ppo", rl.vectorize("Catch", 1))
-    rows = jnp.broadcast_to(logits, (20_000, 3))
-    drawn = [agent._choose(row, jax.random.key(0)) for row in (rows, rows.astype(jnp.float32))]
-    np.testing.assert_array_equal(*drawn)
+    agent, _ = catching("reinforce")
+    logits = np.log(np.array([0.9375, 0.03125, 0.03125])).astype(jnp.bfloat16)
+    rows = np.broadcast_to(logits, (20_000, 3))
+
+    @quick.jit
+    def draw(rows, key):
+        return agent._choose(rows, key), agent._choose(rows.astype(jnp.float32), key)
+
+    np.testing.assert_array_equal(*draw(rows, jax.random.key(0)))
 
 
 class Continuous(Clock):
@@ -280,53 +361,30 @@ def test_environments_that_are_no_vector(envs):
         rl.DQN(envs=envs, network=network, optimizer=optax.adam(1e-3))
 
 
-@agents.every_kind()
-def test_eight_devices_share_the_work(kind):
-    """Acting and learning: each computes an eighth of what one would, and little besides."""
-    agent = agents.make(kind, rl.vectorize("CartPole-v1", 64), sizes=(256, 256))
-    flops = []
-    for devices in (1, 8):
-        *_, program = on_devices(devices, agent, rl.shard_environments(64))
-        flops.append(program.cost_analysis()["flops"])
-    assert flops[1] < 0.25 * flops[0]
-
-
-@agents.every_kind()
-def test_eight_devices_share_the_seeds(kind):
-    """And have nothing to say to one another but the metrics, all at once."""
-    seeds = rl.Seeds(agents.make(kind, rl.vectorize("CartPole-v1", 4)), 8)
-    results = []
-    for devices in (1, 8):
-        parallel, state, program = on_devices(devices, seeds, rl.shard_seeds(8))
-        state, _ = parallel(state, None)
-        results.append((agents.numbers(state.params), program.cost_analysis()["flops"]))
-    (one, flops), (eight, fewer) = results
-    assert fewer < 0.2 * flops
-    exchanges = re.findall(r" ((?:all|collective)-[a-z-]+)\(", program.as_text())
-    assert exchanges == ["all-gather"]
-    for a, b in zip(one, eight, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-
-
 def test_sharing_among_another_number_is_refused():
-    agent = agents.make("ppo", rl.vectorize("CartPole-v1", 4))
-    with pytest.raises(ValueError, match=r"shard_environments\(8\) is for that many, there are 4"):
-        on_devices(2, agent, rl.shard_environments(8))
+    learner, begin = catching("reinforce", seeds=2)
+    mesh = train.data_mesh(jax.devices()[:2])
+    alone = jax.eval_shape(catching("reinforce")[1], jax.random.key(0))
+    parallel = train.parallelize(learner.agent, mesh, shard=rl.shard_environments(16))
+    with pytest.raises(ValueError, match=r"shard_environments\(16\) is for that many, there are 8"):
+        parallel.shardings(alone)
+    parallel = train.parallelize(learner, mesh, shard=rl.shard_seeds(8))
     with pytest.raises(ValueError, match=r"shard_seeds\(8\) is for that many; .* has shape \(2,"):
-        on_devices(2, rl.Seeds(agent, 2), rl.shard_seeds(8))
+        parallel.shardings(jax.eval_shape(begin, jax.random.key(0)))
 
 
 def test_steps_before_the_first_update():
-    envs = rl.vectorize("Catch", 8)
-    agent = agents.make("dqn", envs, learning_starts=20)
+    agent, begin = catching("rainbow")
     assert agent.units_before == 24
-    assert int(agent.init(jax.random.key(0)).replay.filled.sum()) >= 24
+    memory = begin(jax.random.key(0)).replay.stream
+    assert np.sum(memory.filled) >= 24
     assert rl.Seeds(agent, 2).units_before == 24
-    assert agents.make("ppo", envs).units_before == 0
+    assert catching("reinforce")[0].units_before == 0
     assert rl.Seeds(agent, 2).describe()["agent"]["task"] == "dqn"
 
 
 def test_wrapped_stacks_are_held_once():
-    envs = rl.EpisodeStatistics(rl.FrameStack(rl.vectorize("Pong", 2, size=32), 4))
-    agent = agents.make("dqn", envs)
-    assert agent.init(jax.random.key(0)).replay.observations.shape[2:] == (32, 32, 1)
+    envs = rl.EpisodeStatistics(rl.FrameStack(rl.vectorize(Frames(), 2), 4))
+    state = jax.eval_shape(agents.make("dqn", envs).init, jax.random.key(0))
+    assert state.observations.shape[1:] == (1, 1, 4)
+    assert state.replay.observations.shape[2:] == (1, 1, 1)

@@ -10,12 +10,13 @@ import subprocess
 import sys
 
 import pytest
+import quick
 
 SCRIPT = pathlib.Path(__file__).with_name("many_seeds.py")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "updates"), [(2, 10), (8, 195), (32, 50)])
+@pytest.mark.optimized
+@pytest.mark.parametrize(("seeds", "updates"), quick.only([(2, 10), (8, 195), (32, 50)], slow=[8]))
 def test_many_seeds_in_one_program_come_to_an_end(seeds, updates):
     """They begin 200 times, and learn for as many updates as did not end elsewhere."""
     done = subprocess.run(

@@ -10,62 +10,82 @@ from jaxvision.rl.networks import encode
 
 
 @pytest.mark.parametrize(
-    ("height", "width"), quick.only([(40, 40), (37, 52), (84, 84), (43, 36)], 37)
+    ("height", "width"), quick.only([(40, 40), (37, 52), (84, 84), (43, 36)], 37, slow=[84])
 )
 def test_every_pixel_is_seen(height, width):
     """A player who does not see the edge does not see his paddle."""
     torso = rl.ConvTorso(hidden_size=16)
-    images = jax.random.uniform(jax.random.key(0), (1, height, width, 2))
-    variables = jax.jit(torso.init)(jax.random.key(1), images)
-    gradient = jax.jit(jax.grad(lambda x: jnp.sum(torso.apply(variables, x) ** 2)))(images)
-    assert (np.abs(gradient).sum((0, 3)) > 0).all()
+    images = np.random.default_rng(0).random((1, height, width, 2), np.float32)
+
+    @quick.jit
+    def gradient(key, images):
+        variables = torso.init(key, images)
+        return jax.grad(lambda x: jnp.sum(torso.apply(variables, x) ** 2))(images)
+
+    assert (np.abs(gradient(jax.random.key(1), images)).sum((0, 3)) > 0).all()
 
 
 def test_the_network_of_dqn_has_its_parameters():
     """1,684,128 weights and biases up to the hidden layer, for four frames of 84 by 84."""
-    shapes = jax.eval_shape(rl.ConvTorso().init, jax.random.key(0), jnp.zeros((1, 84, 84, 4)))
+    shapes = jax.eval_shape(rl.ConvTorso().init, jax.random.key(0), np.zeros((1, 84, 84, 4)))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 1_684_128
 
 
 def test_dueling_values_are_those_of_the_state_and_advantages_without_a_mean():
     network = rl.QNetwork(rl.Box(-1.0, 1.0, (3,)), 4, rl.MLP((8,)), outputs=5, dueling=True)
-    seen = jax.random.normal(jax.random.key(0), (6, 3))
-    variables = network.init(jax.random.key(1), seen)
-    outputs, kept = network.apply(variables, seen, capture_intermediates=True)
+    seen = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    look = quick.jit(
+        lambda key, seen: network.init_with_output(key, seen, capture_intermediates=True)
+    )
+    outputs, kept = jax.device_get(look(jax.random.key(1), seen))
     assert outputs.shape == (6, 4, 5)
     values = kept["intermediates"]["Dense_1"]["__call__"][0]
     np.testing.assert_allclose(outputs.mean(1), values, atol=1e-5)
 
 
-def test_actor_and_critic_apart_or_on_one_torso():
-    space = rl.Box(-1.0, 1.0, (3,))
-    seen = jax.random.normal(jax.random.key(0), (6, 3))
-    for critic in (None, rl.MLP((8,))):
-        network = rl.ActorCritic(space, 2, rl.MLP((8,)), critic)
-        variables = network.init(jax.random.key(1), seen)
-        assert set(variables["params"]) == {
-            "actor", "policy_head", "value_head", *(["critic"] if critic else [])
-        }  # fmt: skip
-        logits, values = network.apply(variables, seen)
-        np.testing.assert_array_equal(network.apply(variables, seen, method="policy"), logits)
-        np.testing.assert_array_equal(network.apply(variables, seen, method="values"), values)
+@pytest.mark.parametrize("critic", [None, rl.MLP((8,))], ids=["shared", "apart"])
+def test_actor_and_critic_apart_or_on_one_torso(critic):
+    network = rl.ActorCritic(rl.Box(-1.0, 1.0, (3,)), 2, rl.MLP((8,)), critic)
+    seen = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 
-        def logits_of(variables, network=network):
-            return network.apply(variables, seen, method="policy").sum()
+    @quick.jit
+    def look(key, seen):
+        def policy(variables):
+            return network.apply(variables, seen, method="policy")
 
-        gradient = jax.grad(logits_of)(variables)["params"]
-        assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient["value_head"]))
+        variables = network.init(key, seen)
+        return (
+            network.apply(variables, seen),
+            (policy(variables), network.apply(variables, seen, method="values")),
+            jax.grad(lambda variables: policy(variables).sum())(variables)["params"],
+        )
+
+    whole, parts, gradient = jax.device_get(look(jax.random.key(1), seen))
+    assert set(gradient) == {
+        "actor", "policy_head", "value_head", *(["critic"] if critic else [])
+    }  # fmt: skip
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient["value_head"]))
 
 
 def test_what_networks_see():
-    np.testing.assert_array_equal(encode(jnp.array([2, 0]), rl.Discrete(3)), [[0, 0, 1], [1, 0, 0]])
-    images = jnp.full((1, 2, 2, 1), 51, jnp.uint8)
-    np.testing.assert_allclose(encode(images, rl.Box(0, 255, (2, 2, 1), jnp.uint8)), 0.2, rtol=1e-6)
-    numbers = encode(jnp.array([[3]]), rl.Box(0, 9, (1,), jnp.int32))
-    assert numbers.dtype == jnp.float32
+    @quick.jit
+    def encoded(cells, images, numbers):
+        return (
+            encode(cells, rl.Discrete(3)),
+            encode(images, rl.Box(0, 255, (2, 2, 1), jnp.uint8)),
+            encode(numbers, rl.Box(0, 9, (1,), jnp.int32)),
+            encode(jnp.ones((1, 2), jnp.bfloat16), rl.Box(0, 1, (2,), jnp.bfloat16)),
+        )
+
+    cells, images, numbers, half = jax.device_get(
+        encoded(np.int32([2, 0]), np.full((1, 2, 2, 1), 51, np.uint8), np.int32([[3]]))
+    )
+    np.testing.assert_array_equal(cells, [[0, 0, 1], [1, 0, 0]])
+    np.testing.assert_allclose(images, 0.2, rtol=1e-6)
+    assert numbers.dtype == half.dtype == np.float32
     assert float(numbers[0, 0]) == 3
-    half = encode(jnp.ones((1, 2), jnp.bfloat16), rl.Box(0, 1, (2,), jnp.bfloat16))
-    assert half.dtype == jnp.float32
 
 
 def test_torsos_fit_observations():
@@ -78,7 +98,7 @@ def test_torsos_fit_observations():
 @pytest.mark.usefixtures("unchecked")
 def test_frames_too_small_for_the_layers():
     with pytest.raises(ValueError, match="a convolution of 8 by 8 finds only 6 by 9 pixels"):
-        rl.ConvTorso().init(jax.random.key(0), jnp.zeros((1, 6, 9, 1)))
+        rl.ConvTorso().init(jax.random.key(0), np.zeros((1, 6, 9, 1)))
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -1,7 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from PIL import Image
 from tiny_envs import Clock, Frames
 
@@ -16,14 +19,18 @@ def stay(observations, key):
 def test_wrapped_environments_are_drawn():
     plain = rl.vectorize("Pong", 3, size=20)
     envs = rl.EpisodeStatistics(rl.FrameStack(plain, 2))
-    _, state = jax.jit(envs.reset)(jax.random.key(0))
-    _, inner = jax.jit(plain.reset)(jax.random.key(0))
-    draw = jax.jit(rl.render, static_argnums=0)
-    np.testing.assert_array_equal(draw(envs, state), draw(plain, inner))
+    draw = quick.jit(lambda key: [rl.render(each, each.reset(key)[1]) for each in (envs, plain)])
+    np.testing.assert_array_equal(*draw(jax.random.key(0)))
+
+
+@functools.cache
+def caught():
+    """A film of Catch."""
+    return rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1))
 
 
 def test_a_film_is_the_episode_and_its_return():
-    frames, total, ended = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1))
+    frames, total, ended = caught()
     assert ended
     assert frames.shape == (9, 160, 80, 3)
     assert total in (-1.0, 1.0)
@@ -47,7 +54,7 @@ def test_without_a_drawing_of_its_own_what_the_agent_sees_is_shown():
 
 
 def test_files(tmp_path):
-    frames = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(0)).frames
+    frames = caught().frames
     rl.save_gif(frames, tmp_path / "new" / "a.gif", frames_per_second=20.0)
     with Image.open(tmp_path / "new" / "a.gif") as film:
         assert (film.n_frames, film.size, film.info["duration"]) == (9, (80, 160), 50)

@@ -18,9 +18,9 @@ Coordinates: pixel centres lie at the integers, x to the right and y downwards; 
 >>> transform = augment.chain(
 ...     augment.random_flip(),
 ...     augment.random_crop(padding=4),
-...     augment.color_jitter(0.4, 0.4, 0.4, 0.1),
+...     augment.color_jitter(brightness=0.4, contrast=0.4),
 ... )
->>> images = jnp.full((16, 32, 32, 3), 0.5)
+>>> images = jnp.zeros((16, 32, 32, 3))
 >>> jax.jit(transform)(jax.random.key(0), images).shape
 (16, 32, 32, 3)
 """

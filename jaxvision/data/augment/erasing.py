@@ -34,7 +34,8 @@ def rectangle(
     Returns:
         True inside.
 
-    >>> int(rectangle(4, 4, rows=(1, 3), columns=(0, 4)).sum())
+    >>> mark = jax.jit(rectangle, static_argnums=(0, 1))
+    >>> int(mark(4, 4, rows=(1, 3), columns=(0, 4)).sum())
     8
     """
     row, column = jnp.arange(height)[:, None, None], jnp.arange(width)[None, :, None]

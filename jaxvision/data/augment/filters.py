@@ -36,7 +36,8 @@ def gaussian_blur(image: Image, sigma: ScalarLike, *, kernel_size: int) -> Image
         ValueError: If the kernel size is even, or its half is not smaller than the image.
 
     >>> spot = jnp.zeros((5, 5, 1)).at[2, 2].set(1.0)
-    >>> gaussian_blur(spot, 0.5, kernel_size=3)[2, 1:4, 0].round(4)
+    >>> blur = jax.jit(gaussian_blur, static_argnames="kernel_size")
+    >>> blur(spot, 0.5, kernel_size=3)[2, 1:4, 0].round(4)
     Array([0.0838, 0.6193, 0.0838], dtype=float32)
     """
     _check_kernel_size(kernel_size)
@@ -70,7 +71,7 @@ def adjust_sharpness(image: Image, factor: ScalarLike) -> Image:
         TypeError: If the image is not floating.
 
     >>> spot = jnp.zeros((3, 3, 1)).at[1, 1].set(0.5)
-    >>> adjust_sharpness(spot, 2.0)[1, 1, 0].round(4)
+    >>> jax.jit(adjust_sharpness)(spot, 2.0)[1, 1, 0].round(4)
     Array(0.8077, dtype=float32)
     """
     wide = widen(image)
@@ -101,7 +102,8 @@ def random_gaussian_blur(
     Reference: Chen et al., A simple framework for contrastive learning of visual
     representations, ICML 2020, arXiv:2002.05709 (appendix A)
 
-    >>> random_gaussian_blur(5)(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> blur = random_gaussian_blur(5)
+    >>> jax.eval_shape(blur, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     _check_kernel_size(kernel_size)
@@ -126,7 +128,8 @@ def random_gaussian_noise(std: Number = 0.1, *, clip: bool = True) -> Transform:
     Raises:
         ValueError: If std is negative.
 
-    >>> random_gaussian_noise(0.1)(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> noise = random_gaussian_noise(0.1)
+    >>> jax.eval_shape(noise, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     check_amount("std", std)

@@ -165,7 +165,7 @@ def random_flip(probability: Number = 0.5, *, direction: str = "horizontal") -> 
     Raises:
         ValueError: If the probability lies outside [0, 1] or the direction is unknown.
 
-    >>> random_flip(1.0)(jax.random.key(0), jnp.arange(3.0).reshape(1, 3, 1))[..., 0]
+    >>> jax.jit(random_flip(1.0))(jax.random.key(0), jnp.arange(3.0).reshape(1, 3, 1))[..., 0]
     Array([[2., 1., 0.]], dtype=float32)
     """
     check_probability(probability)
@@ -205,7 +205,7 @@ def random_crop(
             padded image.
 
     >>> shift = random_crop(padding=4, sampling=Sampling(boundary="reflect"))
-    >>> jax.jit(shift)(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> jax.eval_shape(shift, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     check_amount("padding", padding)
@@ -257,7 +257,7 @@ def random_resized_crop(
     Reference: Szegedy et al., Going deeper with convolutions, CVPR 2015, arXiv:1409.4842
 
     >>> crop = random_resized_crop(24, scale=(0.25, 1.0))
-    >>> jax.jit(crop)(jax.random.key(0), jnp.zeros((16, 32, 48, 3))).shape
+    >>> jax.eval_shape(crop, jax.random.key(0), jnp.zeros((16, 32, 48, 3))).shape
     (16, 24, 24, 3)
     """
     rows, columns = window = as_size(size)
@@ -290,7 +290,8 @@ def random_rotation(degrees: Number, *, sampling: Sampling = BILINEAR) -> Transf
     Raises:
         ValueError: If degrees is negative.
 
-    >>> jax.jit(random_rotation(15.0))(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> rotate = random_rotation(15.0)
+    >>> jax.eval_shape(rotate, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     check_amount("degrees", degrees)
@@ -315,7 +316,8 @@ def random_translation(x: Number, y: Number, *, sampling: Sampling = BILINEAR) -
     Raises:
         ValueError: If a fraction lies outside [0, 1].
 
-    >>> jax.jit(random_translation(0.1, 0.1))(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> shift = random_translation(0.1, 0.1)
+    >>> jax.eval_shape(shift, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     check_amount("x", x, most=1.0)
@@ -342,7 +344,8 @@ def random_scale(factor: tuple[Number, Number], *, sampling: Sampling = BILINEAR
     Raises:
         ValueError: If factor is not (low, high) with 0 < low <= high.
 
-    >>> jax.jit(random_scale((0.8, 1.25)))(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> zoom = random_scale((0.8, 1.25))
+    >>> jax.eval_shape(zoom, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     check_range("factor", factor)
@@ -370,7 +373,8 @@ def random_shear(
     Raises:
         ValueError: If an angle lies outside [0, 89].
 
-    >>> jax.jit(random_shear(10.0))(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> shear = random_shear(10.0)
+    >>> jax.eval_shape(shear, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     check_amount("x_degrees", x_degrees, most=89.0)

@@ -33,8 +33,9 @@ def mixup(
         per_row: Draw a share for every row rather than one, as in the paper, for the batch.
 
     Returns:
-        The mixed images, in their dtype, and distributions over the classes. Indices outside
-        the classes contribute zeros.
+        The mixed images, in their dtype, and distributions over the classes. A row whose index is
+        no class stays unmixed; its distribution is NaN, and so is its loss, or zeros where its
+        weight is 0.
 
     Raises:
         TypeError: If the images are not floating.
@@ -44,14 +45,15 @@ def mixup(
     arXiv:1710.09412
 
     >>> images, labels = jnp.zeros((4, 8, 8, 3)), jnp.array([0, 1, 2, 0])
-    >>> mixed, targets = mixup(jax.random.key(0), images, labels, alpha=0.2, num_classes=3)
+    >>> mix = jax.jit(mixup, static_argnames=("alpha", "num_classes"))
+    >>> mixed, targets = mix(jax.random.key(0), images, labels, alpha=0.2, num_classes=3)
     >>> mixed.shape, targets.shape
     ((4, 8, 8, 3), (4, 3))
     """
     check_amount("alpha", alpha)
-    wide, targets = widen(images), _distributions(labels, num_classes)
+    wide, targets = widen(images), _distributions(labels, num_classes, weight)
     partner_key, share_key = jax.random.split(key)
-    partner, alone = _partners(partner_key, images.shape[0], weight)
+    partner, alone = _partners(partner_key, targets, weight)
     share = _shares(share_key, alpha, images.shape[0] if per_row else 1)
     share = jnp.where(alone, 1, share)
     image_share = share[:, None, None, None]
@@ -88,8 +90,9 @@ def cutmix(
         per_row: Draw a rectangle for every row rather than one, as in the paper, for the batch.
 
     Returns:
-        The mixed images, in their dtype, and distributions over the classes. Indices outside
-        the classes contribute zeros.
+        The mixed images, in their dtype, and distributions over the classes. A row whose index is
+        no class stays unmixed; its distribution is NaN, and so is its loss, or zeros where its
+        weight is 0.
 
     Raises:
         TypeError: If the images are not floating.
@@ -99,15 +102,16 @@ def cutmix(
     localizable features, ICCV 2019, arXiv:1905.04899
 
     >>> images, labels = jnp.zeros((4, 8, 8, 3)), jnp.array([0, 1, 2, 0])
-    >>> mixed, targets = cutmix(jax.random.key(0), images, labels, num_classes=3)
+    >>> mix = jax.jit(cutmix, static_argnames="num_classes")
+    >>> mixed, targets = mix(jax.random.key(0), images, labels, num_classes=3)
     >>> mixed.shape, targets.shape
     ((4, 8, 8, 3), (4, 3))
     """
     check_amount("alpha", alpha)
-    wide, targets = widen(images), _distributions(labels, num_classes)
+    wide, targets = widen(images), _distributions(labels, num_classes, weight)
     batch, height, width, _ = images.shape
     partner_key, share_key, box_key = jax.random.split(key, 3)
-    partner, alone = _partners(partner_key, batch, weight)
+    partner, alone = _partners(partner_key, targets, weight)
     count = batch if per_row else 1
     shares = _shares(share_key, alpha, count)
     pasted = jax.vmap(lambda key, share: _cut(key, share, height, width))(
@@ -120,13 +124,19 @@ def cutmix(
 
 
 def _distributions(
-    labels: Num[Array, "batch *classes"], num_classes: int | None
+    labels: Num[Array, "batch *classes"],
+    num_classes: int | None,
+    weight: Num[Array, " batch"] | None,
 ) -> Float[Array, "batch classes"]:
     indices = jnp.issubdtype(labels.dtype, jnp.integer)
     if indices and labels.ndim == 1:
         if num_classes is None:
             raise ValueError("labels are class indices; say how many classes: num_classes=...")
-        return jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
+        targets = jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
+        void = (labels < 0) | (labels >= num_classes)
+        if weight is not None:
+            void &= weight != 0
+        return jnp.where(void[:, None], jnp.nan, targets)
     if indices or labels.ndim != 2:
         raise ValueError(
             "labels must be integer class indices (batch,) or floating distributions (batch, "
@@ -138,13 +148,14 @@ def _distributions(
 
 
 def _partners(
-    key: RandomKey, batch: int, weight: Num[Array, " batch"] | None
+    key: RandomKey, targets: Float[Array, "batch classes"], weight: Num[Array, " batch"] | None
 ) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
     """Who is mixed into each row, and which rows are to stay unmixed."""
-    partner = jax.random.permutation(key, batch)
-    if weight is None:
-        return partner, jnp.zeros(batch, bool)
-    return partner, (weight == 0) | (weight[partner] == 0)
+    partner = jax.random.permutation(key, len(targets))
+    kept_out = jnp.isnan(targets).any(axis=1)
+    if weight is not None:
+        kept_out |= weight == 0
+    return partner, kept_out | kept_out[partner]
 
 
 def _shares(key: RandomKey, alpha: Number, count: int) -> Float[Array, " count"]:
@@ -174,4 +185,5 @@ def _mix_targets(
     share: Shaped[Array, "#batch"],
 ) -> Float[Array, "batch classes"]:
     share = share[:, None].astype(targets.dtype)
-    return share * targets + (1 - share) * targets[partner]
+    # By selection: a row that stays alone is not to see the NaN of its partner.
+    return jnp.where(share == 1, targets, share * targets + (1 - share) * targets[partner])

@@ -57,7 +57,8 @@ def rand_augment(
     Reference: Cubuk et al., RandAugment: Practical automated data augmentation with a reduced
     search space, NeurIPS 2020, arXiv:1909.13719
 
-    >>> jax.jit(rand_augment())(jax.random.key(0), jnp.full((16, 32, 32, 3), 0.5)).shape
+    >>> augment = rand_augment()
+    >>> jax.eval_shape(augment, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     if num_ops < 0:

@@ -140,7 +140,7 @@ def geometric(
         The transform.
 
     >>> swap = geometric(lambda key, height, width: jnp.eye(3)[jnp.array([1, 0, 2])])
-    >>> swap(jax.random.key(0), jnp.arange(4.0).reshape(2, 2, 1))[..., 0]
+    >>> jax.jit(swap)(jax.random.key(0), jnp.arange(4.0).reshape(2, 2, 1))[..., 0]
     Array([[0., 2.],
            [1., 3.]], dtype=float32)
     """
@@ -178,7 +178,7 @@ def chain(*transforms: Transform) -> Transform:
 
     >>> from jaxvision.data import augment
     >>> augment_images = augment.chain(augment.random_flip(), augment.random_crop(padding=4))
-    >>> jax.jit(augment_images)(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> jax.eval_shape(augment_images, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     steps = []
@@ -206,7 +206,7 @@ def sometimes(transform: Transform, probability: Number = 0.5) -> Transform:
 
     >>> from jaxvision.data import augment
     >>> jitter = sometimes(augment.color_jitter(0.4, 0.4, 0.4, 0.1), probability=0.8)
-    >>> jax.jit(jitter)(jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
+    >>> jax.eval_shape(jitter, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
     check_probability(probability)
@@ -260,8 +260,9 @@ def apply(
 
     >>> from jaxvision.data import augment
     >>> batch = {"image": jnp.zeros((2, 8, 8, 3)), "mask": jnp.zeros((2, 8, 8), jnp.uint8)}
-    >>> moved = augment.random_translation(0.5, 0.5)
-    >>> sorted(apply(moved, jax.random.key(0), batch, mask_fill=0))
+    >>> shift = augment.random_translation(0.5, 0.5)
+    >>> move = jax.jit(lambda key, batch: apply(shift, key, batch, mask_fill=0))
+    >>> sorted(move(jax.random.key(0), batch))
     ['image', 'mask']
     """
     if "image" not in batch:

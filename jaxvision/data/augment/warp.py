@@ -89,9 +89,10 @@ def affine_warp(
         TypeError: If the image is not floating and the sampling not nearest.
         ValueError: If the image has no pixels, or the fill does not fit the channels.
 
+    >>> import jax
     >>> image = jnp.arange(4.0).reshape(2, 2, 1)
     >>> mirror = jnp.array([[-1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    >>> affine_warp(image, mirror)[..., 0]
+    >>> jax.jit(affine_warp)(image, mirror)[..., 0]
     Array([[1., 0.],
            [3., 2.]], dtype=float32)
     """

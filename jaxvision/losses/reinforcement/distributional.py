@@ -86,8 +86,8 @@ def categorical_targets(
         ValueError: Rewards and discounts differ in shape, or there is not one logit for each point
             of the support.
 
-    >>> support = jnp.array([-1.0, 0.0, 1.0])
-    >>> print(categorical_targets(jnp.full(1, 0.5), jnp.zeros(1), jnp.zeros((1, 2, 3)), support))
+    >>> logits, support = jnp.zeros((1, 2, 3)), jnp.array([-1.0, 0.0, 1.0])
+    >>> print(jax.jit(categorical_targets)(jnp.full(1, 0.5), jnp.zeros(1), logits, support))
     [[0.  0.5 0.5]]
     """
     same_shapes(rewards=rewards, discounts=discounts)
@@ -136,7 +136,7 @@ def categorical_q_learning(
     ICML 2017, arXiv:1707.06887.
 
     >>> logits, support = jnp.zeros((1, 2, 3)), jnp.array([-1.0, 0.0, 1.0])
-    >>> print(categorical_q_learning(
+    >>> print(jax.jit(categorical_q_learning)(
     ...     logits, jnp.array([0]), jnp.ones(1), jnp.zeros(1), logits, support))
     [1.0986123]
     """
@@ -180,7 +180,7 @@ def quantile_q_learning(
     quantile regression, AAAI 2018, arXiv:1710.10044.
 
     >>> quantiles = jnp.zeros((1, 2, 4))
-    >>> print(quantile_q_learning(
+    >>> print(jax.jit(quantile_q_learning)(
     ...     quantiles, jnp.array([0]), jnp.full(1, 2.0), jnp.zeros(1), quantiles))
     [3.]
     """

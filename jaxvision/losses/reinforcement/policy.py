@@ -87,7 +87,7 @@ def clipped_surrogate(
     Reference: Schulman et al., Proximal policy optimization algorithms, 2017, arXiv:1707.06347.
 
     >>> old, advantages = jnp.log(jnp.full(1, 0.25)), jnp.full(1, 2.0)
-    >>> print(clipped_surrogate(jnp.zeros((1, 2)), jnp.array([0]), old, advantages))
+    >>> print(jax.jit(clipped_surrogate)(jnp.zeros((1, 2)), jnp.array([0]), old, advantages))
     [-2.4]
     """
     if not clip > 0:
@@ -137,7 +137,7 @@ def entropy(logits: Float[Array, "*batch actions"]) -> Rows:
     Returns:
         In nats, float32 at least.
 
-    >>> print(entropy(jnp.array([[0.0, 0.0], [0.0, -jnp.inf]])))
+    >>> print(jax.jit(entropy)(jnp.array([[0.0, 0.0], [0.0, -jnp.inf]])))
     [ 0.6931472 -0.       ]
     """
     logits = at_least_float32(logits)

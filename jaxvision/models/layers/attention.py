@@ -25,7 +25,7 @@ class SqueezeExcite(nn.Module, kw_only=True):
 
     >>> import jax, jax.numpy as jnp
     >>> layer = SqueezeExcite(reduced=4)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 8, 8, 16)))[0].shape
+    >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((2, 8, 8, 16)))[0].shape
     (2, 8, 8, 16)
     """
 

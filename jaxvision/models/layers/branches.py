@@ -55,10 +55,11 @@ class Branches(nn.Module, kw_only=True):
 
     Reference: Szegedy et al., Going deeper with convolutions, CVPR 2015, arXiv:1409.4842, figure 2.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> fork = (ConvStep(6, (1, 3)), ConvStep(7, (3, 1)))
     >>> layer = Branches(branches=((ConvStep(8),), (ConvStep(4), fork)))
-    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 5, 5, 3)), False)
+    >>> start = functools.partial(layer.init_with_output, train=False)
+    >>> y, variables = jax.eval_shape(start, jax.random.key(0), jnp.ones((1, 5, 5, 3)))
     >>> y.shape, sorted(variables["params"])
     ((1, 5, 5, 21), ['branch0_conv0', 'branch1_conv0', 'branch1_conv1a', 'branch1_conv1b'])
     """

@@ -52,7 +52,7 @@ def conv(
 
     >>> import jax, jax.numpy as jnp
     >>> layer = conv(16, 3, stride=2)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 9, 9, 3)))[0].shape
+    >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((2, 9, 9, 3)))[0].shape
     (2, 5, 5, 16)
     """
     kernel = _pair(kernel_size)
@@ -92,9 +92,10 @@ class ConvNorm(nn.Module, kw_only=True):
         axis_name: See `norm`.
         dtype: What to compute in; None promotes types.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = ConvNorm(features=8, kernel_size=3)
-    >>> variables = layer.init(jax.random.key(0), jnp.ones((2, 9, 9, 3)), train=False)
+    >>> init = functools.partial(layer.init, train=False)
+    >>> variables = jax.eval_shape(init, jax.random.key(0), jnp.ones((2, 9, 9, 3)))
     >>> sorted(variables["params"])
     ['conv', 'norm']
     """

@@ -76,7 +76,7 @@ def norm(
 
     >>> import jax, jax.numpy as jnp
     >>> layer = norm("group", 64, train=False)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 8, 8, 64)))[0].shape
+    >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((2, 8, 8, 64)))[0].shape
     (2, 8, 8, 64)
     """
     check_norm(kind)
@@ -153,9 +153,10 @@ class NormActivation(nn.Module, kw_only=True):
         axis_name: See `norm`.
         dtype: What to compute in; None promotes types.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = NormActivation(activation="relu")
-    >>> variables = layer.init(jax.random.key(0), jnp.ones((2, 9, 9, 3)), train=False)
+    >>> init = functools.partial(layer.init, train=False)
+    >>> variables = jax.eval_shape(init, jax.random.key(0), jnp.ones((2, 9, 9, 3)))
     >>> sorted(variables["params"])
     ['norm']
     """

@@ -46,9 +46,10 @@ class MultiHeadAttention(nn.Module, kw_only=True):
     Reference: Vaswani et al., Attention is all you need, NeurIPS 2017, arXiv:1706.03762, section
     3.2.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = MultiHeadAttention(num_heads=2)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 8)), train=False)[0].shape
+    >>> start = functools.partial(layer.init_with_output, train=False)
+    >>> jax.eval_shape(start, jax.random.key(0), jnp.ones((2, 5, 8)))[0].shape
     (2, 5, 8)
     """
 
@@ -100,9 +101,10 @@ class MLPBlock(nn.Module, kw_only=True):
         kernel_init: The kernels to start from.
         dtype: What to compute in; None promotes types.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = MLPBlock(hidden=32)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 8)), train=False)[0].shape
+    >>> start = functools.partial(layer.init_with_output, train=False)
+    >>> jax.eval_shape(start, jax.random.key(0), jnp.ones((2, 5, 8)))[0].shape
     (2, 5, 8)
     """
 
@@ -140,9 +142,10 @@ class EncoderBlock(nn.Module, kw_only=True):
     Reference: Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021, arXiv:2010.11929,
     figure 1.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import functools, jax, jax.numpy as jnp
     >>> layer = EncoderBlock(num_heads=2, hidden=32)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 8)), train=False)[0].shape
+    >>> start = functools.partial(layer.init_with_output, train=False)
+    >>> jax.eval_shape(start, jax.random.key(0), jnp.ones((2, 5, 8)))[0].shape
     (2, 5, 8)
     """
 
@@ -232,7 +235,7 @@ class PatchEmbedding(nn.Module, kw_only=True):
 
     >>> import jax, jax.numpy as jnp
     >>> layer = PatchEmbedding(features=8, patch_size=4, pad=True)
-    >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 9, 12, 3)))[0].shape
+    >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((2, 9, 12, 3)))[0].shape
     (2, 3, 3, 8)
     """
 

@@ -65,7 +65,7 @@ def adapt_variables(
 
     >>> from jaxvision import models
     >>> ten, five = (models.create_model("lenet5", num_classes=count) for count in (10, 5))
-    >>> variables = ten.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    >>> variables = jax.jit(ten.init)(jax.random.key(0), np.zeros((1, 32, 32, 1), np.float32))
     >>> with warnings.catch_warnings(action="ignore"):
     ...     variables = adapt_variables(five, variables, image_shape=(32, 32, 1))
     >>> variables["params"]["head"]["kernel"].shape

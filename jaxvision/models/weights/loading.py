@@ -79,13 +79,12 @@ def load_weights(
         OSError: The file cannot be read.
 
     >>> import tempfile
-    >>> import jax.numpy as jnp
     >>> from jaxvision import models
-    >>> model = models.create_model("resnet18", num_classes=10)
-    >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    >>> model = models.create_model("squeezenet1_1", num_classes=10)
+    >>> shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 64, 64, 3)))
     >>> variables = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
     >>> folder = tempfile.TemporaryDirectory()
-    >>> path = folder.name + "/resnet18.safetensors"
+    >>> path = folder.name + "/squeezenet.safetensors"
     >>> save_weights(model, variables, path)
     >>> load_weights(model, path)["params"]["head"]["kernel"].shape
     (512, 10)

@@ -73,7 +73,8 @@ class Priorities(flax.struct.PyTreeNode):
         arXiv:1511.05952, appendix B.2.1.
 
         >>> numbers = Priorities.zeros(5).set(jnp.array([1, 3]), jnp.array([1.0, 3.0]))
-        >>> indices, shares = numbers.sample(jax.random.key(0), 4)
+        >>> sample = jax.jit(numbers.sample, static_argnums=1)
+        >>> indices, shares = sample(jax.random.key(0), 4)
         >>> indices.tolist(), shares.tolist()
         ([1, 3, 3, 3], [0.25, 0.75, 0.75, 0.75])
         """

@@ -309,7 +309,8 @@ def _is_first(
 ) -> Bool[Array, "time"]:
     """Which steps are the first at their place, of those that count.
 
-    >>> print(_is_first(jnp.array([1, 0, 1]), jnp.ones(3, bool), 2))
+    >>> is_first = jax.jit(_is_first, static_argnums=2)
+    >>> print(is_first(jnp.array([1, 0, 1]), jnp.ones(3, bool), 2))
     [ True  True False]
     """
     times = jnp.where(counts, jnp.arange(len(places)), len(places))

@@ -68,7 +68,7 @@ def predict(
     >>> from jaxvision import data, models
     >>> model = models.create_model("linear_classifier", num_classes=3)
     >>> images = np.ones((5, 4, 4, 1), np.float32)
-    >>> variables = model.init(jax.random.key(0), images)
+    >>> variables = jax.jit(model.init)(jax.random.key(0), images)
     >>> predictions = predict(model, variables, data.from_arrays({"image": images}))
     >>> predictions.logits.shape, predictions.labels.tolist()
     ((5, 3), [-1, -1, -1, -1, -1])

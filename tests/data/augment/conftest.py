@@ -1,6 +1,5 @@
 import pathlib
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,6 +11,6 @@ def torchvision():
     """Images, and what torchvision makes of them (tests/fixtures/make_augment.py)."""
     with np.load(FIXTURE) as stored:
         return {
-            name: jnp.asarray(stored[name] / np.float32(np.iinfo(stored[name].dtype).max))
+            name: stored[name] / np.float32(np.iinfo(stored[name].dtype).max)
             for name in stored.files
         }

@@ -1,3 +1,4 @@
+import functools
 import json
 import pathlib
 
@@ -5,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from jaxvision.losses import reinforcement
 
@@ -12,9 +14,11 @@ FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
 RLAX = json.loads((FIXTURES / "reinforcement.json").read_text())
 
 
-def arrays():
-    """The fixture's inputs; float64 where x64 is on."""
-    return {name: jnp.asarray(value) for name, value in RLAX["inputs"].items()}
+INPUTS = {name: np.array(value) for name, value in RLAX["inputs"].items()}
+
+
+def run(function, *arguments):
+    return jax.device_get(quick.jit(function)(*arguments))
 
 
 def cases(x):
@@ -63,116 +67,130 @@ def cases(x):
     }
 
 
-@pytest.mark.parametrize("name", RLAX["losses"])
-def test_values_and_gradients_equal_rlax(name):
+def values_of_all(x):
+    return {name: loss(x[learns]) for name, (learns, loss) in cases(x).items()}
+
+
+def test_values_and_gradients_equal_rlax():
+    def of_all(x):
+        def with_gradient(learns, loss):
+            values, pull = jax.vjp(loss, x[learns])
+            return values, *pull(jnp.ones_like(values))
+
+        return {name: with_gradient(*case) for name, case in cases(x).items()}
+
     with jax.enable_x64(True):
-        x = arrays()
-        learns, loss = cases(x)[name]
-
-        def total(learns):
-            values = loss(learns)
-            return values.sum(), values
-
-        gradient, values = jax.jit(jax.grad(total, has_aux=True))(x[learns])
-        assert values.dtype == jnp.float64
-        rtol = 1e-6 if "quantile" in name else 1e-11  # rlax weighs quantiles in float32
-        expected = RLAX["losses"][name]
-        np.testing.assert_allclose(values, expected["values"], rtol=rtol, atol=1e-14)
-        np.testing.assert_allclose(gradient, expected["gradient"], rtol=rtol, atol=1e-14)
-
-
-@pytest.mark.parametrize("name", RLAX["losses"])
-def test_half_precision_is_computed_in_float32(name):
-    x = arrays()
-    learns, loss = cases(x)[name]
-    narrow = x[learns].astype(jnp.bfloat16)
-    values = jax.jit(loss)(narrow)
-    assert values.dtype == jnp.float32
-    np.testing.assert_allclose(values, jax.jit(loss)(narrow.astype(jnp.float32)), rtol=1e-5)
+        results = run(of_all, INPUTS)
+    assert set(results) == set(RLAX["losses"])
+    for name, (values, gradient) in results.items():
+        assert values.dtype == np.float64, name
+        close = functools.partial(
+            np.testing.assert_allclose,
+            rtol=1e-6 if "quantile" in name else 1e-11,  # rlax weighs quantiles in float32
+            atol=1e-14,
+            err_msg=name,
+        )
+        close(values, RLAX["losses"][name]["values"])
+        close(gradient, RLAX["losses"][name]["gradient"])
 
 
-@pytest.mark.parametrize("name", RLAX["losses"])
-def test_any_number_of_batch_axes(name):
-    x = arrays()
-    flat = jax.jit(cases(x)[name][1])(x[cases(x)[name][0]])
-    fixed = ("support",)
+def test_half_precision_is_computed_in_float32():
+    def narrow_and_wide(x):
+        def both(learns, loss):
+            narrow = x[learns].astype(jnp.bfloat16)
+            return loss(narrow), loss(narrow.astype(jnp.float32))
+
+        return {name: both(*case) for name, case in cases(x).items()}
+
+    for name, (narrow, wide) in run(narrow_and_wide, INPUTS).items():
+        assert narrow.dtype == np.float32, name
+        np.testing.assert_allclose(narrow, wide, rtol=1e-5, err_msg=name)
+
+
+def test_any_number_of_batch_axes():
     folded = {
-        key: value if key in fixed else value.reshape(2, 3, *value.shape[1:])
-        for key, value in x.items()
-        if not key.startswith("time")
+        name: value if name == "support" else value.reshape(2, 3, *value.shape[1:])
+        for name, value in INPUTS.items()
+        if not name.startswith("time")
     }
-    learns, loss = cases(folded)[name]
-    np.testing.assert_allclose(jax.jit(loss)(folded[learns]), flat.reshape(2, 3), rtol=1e-6)
+    flat, results = run(lambda *x: [values_of_all(each) for each in x], INPUTS, folded)
+    for name, result in results.items():
+        np.testing.assert_allclose(result, flat[name].reshape(2, 3), rtol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in RLAX["losses"] if name not in ("td_error", "entropy")]
-)
-@pytest.mark.parametrize("action", [-1, 3])
-def test_an_action_that_there_is_not_gives_nan(name, action):
-    x = arrays()
-    x["actions"] = x["actions"].at[2].set(action)
-    learns, loss = cases(x)[name]
-    assert np.isnan(jax.jit(loss)(x[learns])).tolist() == [row == 2 for row in range(6)]
+def test_an_action_that_there_is_not_gives_nan():
+    actions = np.stack([INPUTS["actions"]] * 2)
+    actions[:, 2] = -1, 3
+    axes = dict.fromkeys(INPUTS) | {"actions": 0}
+    results = run(jax.vmap(values_of_all, (axes,)), INPUTS | {"actions": actions})
+    for name, values in results.items():
+        wrong = [row == 2 and name not in ("td_error", "entropy") for row in range(6)]
+        assert np.isnan(values).tolist() == [wrong] * 2, name
 
 
 def test_the_selector_chooses_and_the_target_values():
-    q, next_q = jnp.zeros((1, 2)), jnp.array([[1.0, 5.0]])
-    step = (jnp.array([0]), jnp.zeros(1), jnp.ones(1))
-    error = reinforcement.q_learning_error(q, *step, next_q, selector=jnp.array([[9.0, 0.0]]))
-    np.testing.assert_allclose(error, [1.0])
+    def error(next_q, selector):
+        step = (jnp.array([0]), jnp.zeros(1), jnp.ones(1))
+        return reinforcement.q_learning_error(jnp.zeros((1, 2)), *step, next_q, selector=selector)
+
+    np.testing.assert_allclose(run(error, np.float32([[1, 5]]), np.float32([[9, 0]])), [1.0])
 
 
-@pytest.mark.parametrize("place", [-5.0, -2.0, -0.3, 0.0, 1.1, 2.0, 7.0])
-def test_a_projection_keeps_the_mean_inside_the_support(place):
-    support = jnp.linspace(-2, 2, 9)
-    projected = reinforcement.categorical_projection(jnp.array([place]), jnp.ones(1), support)
-    np.testing.assert_allclose(projected.sum(), 1, rtol=1e-6)
-    np.testing.assert_allclose(projected @ support, np.clip(place, -2, 2), atol=1e-6)
+def test_a_projection_keeps_the_mean_inside_the_support():
+    def projection(place, support):
+        return reinforcement.categorical_projection(place[None], jnp.ones(1), support)
+
+    places = np.float32([-5.0, -2.0, -0.3, 0.0, 1.1, 2.0, 7.0])
+    support = np.linspace(-2, 2, 9, dtype=np.float32)
+    projected = run(jax.vmap(projection, (0, None)), places, support)
+    np.testing.assert_allclose(projected.sum(axis=1), np.ones(7), rtol=1e-6)
+    np.testing.assert_allclose(projected @ support, np.clip(places, -2, 2), atol=1e-6)
     assert (projected >= 0).all()
 
 
 def test_quantiles_of_a_known_return_are_found():
     """The loss of deterministic targets is least where every quantile is the target."""
-    quantiles = jnp.linspace(-1, 1, 8).reshape(1, 1, 8)
 
     def loss(quantiles):
         return reinforcement.quantile_q_learning(
             quantiles, jnp.array([0]), jnp.full(1, 3.0), jnp.zeros(1), quantiles
         ).sum()
 
-    @jax.jit
     def descend(quantiles):
         def step(_, quantiles):
             return quantiles - 0.5 * jax.grad(loss)(quantiles)
 
         return jax.lax.fori_loop(0, 500, step, quantiles)
 
-    np.testing.assert_allclose(descend(quantiles), jnp.full((1, 1, 8), 3.0), atol=1e-3)
+    quantiles = np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 1, 8)
+    np.testing.assert_allclose(run(descend, quantiles), np.full((1, 1, 8), 3.0), atol=1e-3)
 
 
 def test_impossible_actions_have_no_entropy_and_no_gradient():
-    logits = jnp.array([[0.0, 0.0, -jnp.inf]])
-    value, gradient = jax.value_and_grad(lambda x: reinforcement.entropy(x).sum())(logits)
+    value, gradient = run(
+        jax.value_and_grad(lambda logits: reinforcement.entropy(logits).sum()),
+        np.float32([[0, 0, -np.inf]]),
+    )
     np.testing.assert_allclose(value, np.log(2), rtol=1e-6)
-    np.testing.assert_allclose(gradient, jnp.zeros((1, 3)), atol=1e-7)
+    np.testing.assert_allclose(gradient, np.zeros((1, 3)), atol=1e-7)
 
 
 def test_no_gradient_where_the_ratio_has_gone_far_enough():
-    old = jnp.log(jnp.array([0.3, 0.8]))  # the policy gives 0.5 to both
-    advantages = jnp.array([1.0, -1.0])
+    def loss(logits, old, advantages):
+        actions = jnp.array([0, 0])
+        return reinforcement.clipped_surrogate(logits, actions, old, advantages, clip=0.2).sum()
 
-    def loss(logits):
-        return reinforcement.clipped_surrogate(
-            logits, jnp.array([0, 0]), old, advantages, clip=0.2
-        ).sum()
-
-    np.testing.assert_array_equal(jax.grad(loss)(jnp.zeros((2, 2))), jnp.zeros((2, 2)))
+    old = np.log(np.float32([0.3, 0.8]))  # the policy gives 0.5 to both
+    gradient = run(jax.grad(loss), np.zeros((2, 2), np.float32), old, np.float32([1, -1]))
+    np.testing.assert_array_equal(gradient, np.zeros((2, 2)))
 
 
 def test_a_value_moves_no_further_than_the_clip_pays():
-    errors = reinforcement.clipped_value_error(
-        jnp.array([1.0, 0.1]), jnp.zeros(2), jnp.array([1.0, 1.0]), clip=0.2
+    errors = run(
+        lambda *values: reinforcement.clipped_value_error(*values, clip=0.2),
+        np.float32([1.0, 0.1]),
+        np.zeros(2, np.float32),
+        np.ones(2, np.float32),
     )
     np.testing.assert_allclose(errors, [0.64, 0.81], rtol=1e-6)
 
@@ -224,22 +242,30 @@ def test_rows_are_never_paired_with_all_others():
 
 def test_a_support_of_unequal_gaps():
     """Each atom goes to its two neighbours so that the mean stays, as in rlax."""
-    support = jnp.array([0.0, 1.0, 10.0])
+
+    def projections(atoms, support):
+        project = jax.vmap(reinforcement.categorical_projection, (0, None, None))
+        return project(atoms[:, None], jnp.ones(1), support)
+
+    atoms, support = np.float32([1, 0.25, 4]), np.float32([0, 1, 10])
+    projected = run(projections, atoms, support)
+    expected = [[0, 1, 0], [0.75, 0.25, 0], [0, 6 / 9, 3 / 9]]
+    np.testing.assert_allclose(projected, expected, atol=1e-6)
+    np.testing.assert_allclose(projected @ support, atoms, rtol=1e-6)
+
+
+def test_a_support_that_does_not_rise_is_refused():
     ones = jnp.ones(1)
-    for atom, expected in ((1.0, [0, 1, 0]), (0.25, [0.75, 0.25, 0]), (4.0, [0, 6 / 9, 3 / 9])):
-        got = reinforcement.categorical_projection(jnp.array([atom]), ones, support)
-        np.testing.assert_allclose(got, expected, atol=1e-6)
-        assert float(got @ support) == pytest.approx(atom, rel=1e-6)
     with pytest.raises(ValueError, match="a support needs 2 points at least, got 1"):
         reinforcement.categorical_projection(ones, ones, ones)
     with pytest.raises(ValueError, match=r"a support must rise, got \[10.  1.  0.\]"):
-        reinforcement.categorical_projection(ones, ones, support[::-1])
+        reinforcement.categorical_projection(ones, ones, jnp.array([10.0, 1.0, 0.0]))
 
 
 def test_long_returns_of_short_numbers():
     """Sums of bfloat16 rewards are float32: in bfloat16 they would end at 64."""
-    rewards = jnp.ones(200, jnp.bfloat16)
-    discounts, values = jnp.full(200, 0.99), jnp.zeros(200)
-    returns = reinforcement.discounted_returns(rewards, discounts, values)
-    assert returns.dtype == jnp.float32
+    rewards, values = np.ones(200, jnp.bfloat16), np.zeros(200, np.float32)
+    discounts = np.full(200, 0.99, np.float32)
+    returns = run(reinforcement.discounted_returns, rewards, discounts, values)
+    assert returns.dtype == np.float32
     np.testing.assert_allclose(returns[0], (1 - 0.99**200) / 0.01, rtol=1e-4)

@@ -1,18 +1,19 @@
 """Attention, the blocks around it, and windows: closed forms."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from PIL import Image
 
 from jaxvision.models import layers
 
-KEY = jax.random.key(0)
-
 
 def draw(seed, *shape):
-    return jax.random.normal(jax.random.key(seed), shape)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def attention_variables(channels):
@@ -24,53 +25,54 @@ def attention_variables(channels):
     }
 
 
-def attend(variables, x, num_heads, bias=0.0):
-    """The formula, for one sequence and head by head: softmax(q k' / sqrt(d) + bias) v."""
+def attend(variables, x, num_heads):
+    """The formula, for one sequence and head by head: softmax(q k' / sqrt(d)) v."""
     params = variables["params"]
     qkv = x @ params["qkv"]["kernel"] + params["qkv"]["bias"]
     width = x.shape[-1] // num_heads
     heads = []
     for head in range(num_heads):
-        q, k, v = (part[:, head * width : (head + 1) * width] for part in jnp.split(qkv, 3, axis=1))
-        scores = jnp.exp(q @ k.T / np.sqrt(width) + jnp.broadcast_to(bias, (num_heads, 1, 1))[head])
+        q, k, v = (part[:, head * width : (head + 1) * width] for part in np.split(qkv, 3, axis=1))
+        scores = np.exp(q @ k.T / np.sqrt(width))
         heads.append(scores / scores.sum(axis=1, keepdims=True) @ v)
-    return jnp.concatenate(heads, axis=1) @ params["out"]["kernel"] + params["out"]["bias"]
+    return np.concatenate(heads, axis=1) @ params["out"]["kernel"] + params["out"]["bias"]
 
 
-@pytest.mark.parametrize("num_heads", [1, 3])
-def test_attention_is_the_formula(num_heads):
+def test_attention_is_the_formula_and_does_not_know_the_order():
     x, variables = 0.3 * draw(0, 2, 5, 12), attention_variables(12)
-    layer = layers.MultiHeadAttention(num_heads=num_heads)
-    y = layer.apply(variables, x, train=False)
-    for sequence, expected in zip(x, y, strict=True):
-        np.testing.assert_allclose(attend(variables, sequence, num_heads), expected, atol=1e-5)
+    order = np.array([3, 0, 4, 1, 2])
+
+    @quick.jit
+    def calls(variables, x):
+        return {
+            num_heads: layers.MultiHeadAttention(num_heads=num_heads).apply(
+                variables, x, train=False
+            )
+            for num_heads in (1, 3)
+        }
+
+    for num_heads, y in calls(variables, np.concatenate([x, x[:, order]])).items():
+        expected = np.stack([attend(variables, sequence, num_heads) for sequence in x])
+        np.testing.assert_allclose(y[:2], expected, atol=1e-5, err_msg=f"{num_heads} heads")
+        np.testing.assert_allclose(y[2:], y[:2, order], atol=1e-5)
 
 
 def test_attention_with_a_bias_that_leaves_only_oneself():
     x, variables = draw(0, 2, 4, 5, 12), attention_variables(12)
-    bias = jnp.where(jnp.eye(5, dtype=bool), 0.0, -1e9)[None]
-    y = layers.MultiHeadAttention(num_heads=3).apply(variables, x, train=False, bias=bias)
+    bias = np.where(np.eye(5, dtype=bool), 0, -1e9)[None].astype(np.float32)
+    apply = partial(layers.MultiHeadAttention(num_heads=3).apply, train=False)
+    y = quick.jit(apply)(variables, x, bias=bias)
     params = variables["params"]
     values = (x @ params["qkv"]["kernel"] + params["qkv"]["bias"])[..., 24:]
     expected = values @ params["out"]["kernel"] + params["out"]["bias"]
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_attention_does_not_know_the_order():
-    x, variables = draw(0, 2, 5, 12), attention_variables(12)
-    layer = layers.MultiHeadAttention(num_heads=2)
-    order = jnp.array([3, 0, 4, 1, 2])
-    y = layer.apply(variables, x, train=False)
-    np.testing.assert_allclose(
-        layer.apply(variables, x[:, order], train=False), y[:, order], atol=1e-5
-    )
-
-
 def test_attention_in_half_precision_weighs_in_float32():
-    x, variables = draw(0, 2, 300, 8), attention_variables(8)
     layer = layers.MultiHeadAttention(num_heads=2, dtype="bfloat16")
-    assert layer.apply(variables, x, train=False).dtype == jnp.bfloat16
-    jaxpr = jax.make_jaxpr(lambda x: layer.apply(variables, x, train=False))(x)
+    apply = partial(layer.apply, train=False)
+    jaxpr = jax.make_jaxpr(apply)(attention_variables(8), draw(0, 2, 300, 8))
+    assert [value.dtype for value in jaxpr.out_avals] == [jnp.bfloat16]
     exponentials = [eqn for eqn in equations(jaxpr.jaxpr) if eqn.primitive.name == "exp"]
     assert [eqn.outvars[0].aval.dtype for eqn in exponentials] == [jnp.float32]
 
@@ -88,17 +90,25 @@ def equations(jaxpr):
 def test_channels_that_do_not_divide_into_heads():
     layer = layers.MultiHeadAttention(num_heads=5)
     with pytest.raises(ValueError, match="got 12 channels and 5 heads"):
-        layer.init(KEY, jnp.ones((1, 4, 12)), train=False)
+        jax.eval_shape(partial(layer.init, train=False), jax.random.key(0), np.ones((1, 4, 12)))
 
 
 @pytest.mark.parametrize("rate", ["dropout", "attention_dropout"])
 def test_attention_drops_in_training_alone(rate):
-    x, variables = draw(0, 2, 50, 12), attention_variables(12)
-    plain = layers.MultiHeadAttention(num_heads=2).apply(variables, x, train=True)
-    layer = layers.MultiHeadAttention(num_heads=2, **{rate: 0.5})
-    np.testing.assert_array_equal(layer.apply(variables, x, train=False), plain)
-    y = layer.apply(variables, x, train=True, rngs={"dropout": KEY})
-    assert jnp.abs(y - plain).max() > 0.1
+    layer = layers.MultiHeadAttention(num_heads=2)
+    dropping = layer.clone(**{rate: 0.5})
+
+    @quick.jit
+    def calls(variables, x):
+        return (
+            layer.apply(variables, x, train=True),
+            dropping.apply(variables, x, train=False),
+            dropping.apply(variables, x, train=True, rngs={"dropout": jax.random.key(0)}),
+        )
+
+    plain, still, y = jax.device_get(calls(attention_variables(12), draw(0, 2, 50, 12)))
+    np.testing.assert_array_equal(still, plain)
+    assert np.abs(y - plain).max() > 0.1
     if rate == "dropout":
         np.testing.assert_allclose((y == 0).mean(), 0.5, atol=0.05)
         np.testing.assert_allclose(y[y != 0], 2 * plain[y != 0], rtol=1e-5)
@@ -108,76 +118,109 @@ def test_attention_drops_in_training_alone(rate):
 
 def test_mlp_block():
     layer = layers.MLPBlock(hidden=7, activation="tanh", dropout=0.5)
+
+    @quick.jit
+    def calls(variables, x):
+        keys = {"dropout": jax.random.key(0)}
+        return (
+            layer.apply(variables, x, train=False),
+            layer.apply(variables, x, train=True, rngs=keys),
+        )
+
+    one = {"kernel": draw(1, 5, 7), "bias": draw(2, 7)}
+    two = {"kernel": draw(3, 7, 5), "bias": draw(4, 5)}
     x = draw(0, 3, 4, 5)
-    y, variables = layer.init_with_output(KEY, x, train=False)
-    one, two = variables["params"]["dense1"], variables["params"]["dense2"]
-    hidden = jnp.tanh(x @ one["kernel"] + one["bias"])
+    y, trained = jax.device_get(calls({"params": {"dense1": one, "dense2": two}}, x))
+    hidden = np.tanh(x @ one["kernel"] + one["bias"])
     np.testing.assert_allclose(y, hidden @ two["kernel"] + two["bias"], atol=1e-6)
-    trained = layer.apply(variables, x, train=True, rngs={"dropout": KEY})
     np.testing.assert_allclose((trained == 0).mean(), 0.5, atol=0.15)
 
 
 @pytest.mark.parametrize("stochastic_depth", [0.0, 0.5])
 def test_an_encoder_block_adds_two_residuals(stochastic_depth):
     layer = layers.EncoderBlock(num_heads=2, hidden=16, stochastic_depth=stochastic_depth)
+
+    @quick.jit
+    def calls(x):
+        params = layer.init(jax.random.key(0), x, train=False)["params"]
+        # Without the second dense layer, the second residual is nothing; so is the first.
+        params["mlp"]["dense2"]["kernel"] *= 0
+        keys = {"dropout": jax.random.key(0)}
+        y = layer.apply({"params": params}, x, train=True, rngs=keys)
+        normed = layers.norm("layer", 8, train=False).apply({"params": params["norm1"]}, x)
+        attention = layers.MultiHeadAttention(num_heads=2)
+        residual = attention.apply({"params": params["attention"]}, normed, train=False)
+        params["attention"]["out"]["kernel"] *= 0
+        return y, residual, layer.apply({"params": params}, x, train=False)
+
     x = draw(0, 200, 3, 8)
-    variables = jax.jit(layer.init, static_argnames="train")(KEY, x, train=False)
-    params = variables["params"]
-    # Without the second dense layer, the second residual is nothing; so is the first.
-    params["mlp"]["dense2"]["kernel"] = jnp.zeros((16, 8))
-    y = layer.apply(variables, x, train=True, rngs={"dropout": KEY})
-    residual = layers.MultiHeadAttention(num_heads=2).apply(
-        {"params": params["attention"]},
-        layers.norm("layer", 8, train=False).apply({"params": params["norm1"]}, x),
-        train=False,
-    )
-    kept = jnp.abs(y - x).max(axis=(1, 2)) > 0
+    y, residual, unchanged = jax.device_get(calls(x))
+    kept = np.abs(y - x).max(axis=(1, 2)) > 0
     np.testing.assert_allclose(kept.mean(), 1 - stochastic_depth, atol=0.1)
     expected = x + residual / (1 - stochastic_depth)
     np.testing.assert_allclose(y[kept], expected[kept], atol=1e-5)
-    params["attention"]["out"]["kernel"] = jnp.zeros((8, 8))
-    np.testing.assert_array_equal(layer.apply(variables, x, train=False), x)
+    np.testing.assert_array_equal(unchanged, x)
 
 
 def test_layer_scale():
     layer = layers.LayerScale(start=0.25)
-    x = draw(0, 2, 3, 4)
-    y, variables = layer.init_with_output(KEY, x)
+
+    @quick.jit
+    def calls(x, factor):
+        started = layer.init_with_output(jax.random.key(0), x)
+        return started, layer.apply({"params": {"factor": factor}}, x)
+
+    x, factor = draw(0, 2, 3, 4), np.arange(4, dtype=np.float32)
+    (y, variables), scaled = jax.device_get(calls(x, factor))
     np.testing.assert_array_equal(y, x / 4)
-    factor = jnp.arange(4.0)
-    np.testing.assert_array_equal(layer.apply({"params": {"factor": factor}}, x), x * factor)
-    assert variables["params"]["factor"].dtype == jnp.float32
+    np.testing.assert_array_equal(scaled, x * factor)
+    assert variables["params"]["factor"].dtype == np.float32
 
 
-@pytest.mark.parametrize("pad", [False, True])
-def test_patch_embedding_is_a_dense_layer_per_patch(pad):
+def test_patch_embedding_is_a_dense_layer_per_patch():
+    options = {"features": 5, "patch_size": 4}
+
+    @quick.jit
+    def calls(x):
+        return [
+            layers.PatchEmbedding(**options, **more).init_with_output(jax.random.key(0), x)
+            for more in ({}, {"pad": True}, {"norm": True})
+        ]
+
     x = draw(0, 2, 9, 8, 3)
-    layer = layers.PatchEmbedding(features=5, patch_size=4, pad=pad)
-    y, variables = layer.init_with_output(KEY, x)
-    kernel = variables["params"]["conv"]["kernel"].reshape(48, 5)
-    assert y.shape == (2, 3 if pad else 2, 2, 5)
-    np.testing.assert_allclose(y[1, 1, 0], x[1, 4:8, :4].reshape(48) @ kernel, atol=1e-5)
-    if pad:
-        np.testing.assert_allclose(y[1, 2, 1], x[1, 8, 4:].reshape(12) @ kernel[:12], atol=1e-5)
-    normed = layers.PatchEmbedding(features=5, patch_size=4, norm=True)
-    y, variables = normed.init_with_output(KEY, x)
-    np.testing.assert_allclose(y.mean(-1), 0, atol=1e-5)
-    assert variables["params"]["norm"]["scale"].shape == (5,)
+    plain, padded, (normed, with_norm) = jax.device_get(calls(x))
+    for y, variables in (plain, padded):
+        kernel = variables["params"]["conv"]["kernel"].reshape(48, 5)
+        np.testing.assert_allclose(y[1, 1, 0], x[1, 4:8, :4].reshape(48) @ kernel, atol=1e-5)
+    assert plain[0].shape == (2, 2, 2, 5)
+    assert padded[0].shape == (2, 3, 2, 5)
+    np.testing.assert_allclose(padded[0][1, 2, 1], x[1, 8, 4:].reshape(12) @ kernel[:12], atol=1e-5)
+    np.testing.assert_allclose(normed.mean(-1), 0, atol=1e-5)
+    assert with_norm["params"]["norm"]["scale"].shape == (5,)
 
 
-@pytest.mark.parametrize("size", [(7, 7), (12, 8), (20, 31)])
-def test_resizing_a_grid_is_pillows_bicubic(size):
-    grid = np.random.default_rng(0).normal(size=(12, 8, 2)).astype(np.float32)
-    resized = layers.resize_grid(jnp.asarray(grid), *size)
-    for channel in range(2):
-        image = Image.fromarray(grid[..., channel])
-        expected = image.resize(size[::-1], Image.Resampling.BICUBIC)
-        np.testing.assert_allclose(resized[..., channel], np.asarray(expected), atol=1e-5)
+def test_resizing_a_grid_is_pillows_bicubic():
+    sizes = [(7, 7), (12, 8), (20, 31)]
+
+    @quick.jit
+    def resize(grid):
+        return [layers.resize_grid(grid, *size) for size in sizes]
+
+    grid = draw(0, 12, 8, 2)
+    for size, resized in zip(sizes, resize(grid), strict=True):
+        for channel in range(2):
+            image = Image.fromarray(grid[..., channel])
+            expected = image.resize(size[::-1], Image.Resampling.BICUBIC)
+            np.testing.assert_allclose(
+                resized[..., channel], np.asarray(expected), atol=1e-5, err_msg=f"{size}"
+            )
 
 
 def test_a_grid_of_the_right_size_stays():
-    grid = draw(0, 3, 5, 2)
-    assert layers.resize_grid(grid, 3, 5) is grid
+    def same(grid):
+        assert layers.resize_grid(grid, 3, 5) is grid
+
+    jax.eval_shape(same, draw(0, 3, 5, 2))
 
 
 def test_rates_that_rise():
@@ -192,11 +235,16 @@ def test_rates_out_of_range(rate):
 
 
 def test_windows_and_back():
+    @quick.jit
+    def calls(x):
+        windows = layers.split_windows(x, 3)
+        return windows, layers.join_windows(windows, 6, 9)
+
     x = draw(0, 2, 6, 9, 4)
-    windows = layers.split_windows(x, 3)
+    windows, joined = jax.device_get(calls(x))
     assert windows.shape == (2, 6, 9, 4)
     np.testing.assert_array_equal(windows[1, 4].reshape(3, 3, 4), x[1, 3:6, 3:6])
-    np.testing.assert_array_equal(layers.join_windows(windows, 6, 9), x)
+    np.testing.assert_array_equal(joined, x)
 
 
 def test_relative_positions_number_offsets():

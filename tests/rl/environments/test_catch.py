@@ -1,7 +1,7 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from jaxvision import rl
 from jaxvision.rl.environments import Catch
@@ -9,14 +9,14 @@ from jaxvision.rl.environments import Catch
 
 def play(environment, params, choose):
     """One episode; `choose` sees the state."""
-    observation, state = environment.reset(jax.random.key(3), params)
-    seen, rewards = [np.asarray(observation)], []
-    step = jax.jit(environment.step_env)
+    key = jax.random.key(3)
+    step = quick.jit(lambda state, action: environment.step_env(key, state, action, params))
+    observation, state = jax.device_get(quick.jit(environment.reset)(key, params))
+    seen, rewards = [observation], []
     for _ in range(environment.rows):
-        observation, state, reward, terminated, _ = step(
-            jax.random.key(0), state, jnp.asarray(choose(state)), params
-        )
-        seen.append(np.asarray(observation))
+        results = jax.device_get(step(state, np.int32(choose(state))))
+        observation, state, reward, terminated, _ = results
+        seen.append(observation)
         rewards.append(float(reward))
         if terminated:
             break
@@ -26,7 +26,7 @@ def play(environment, params, choose):
 def test_the_paddle_that_follows_the_ball_catches_it():
     environment, params = rl.make("Catch")
     seen, rewards = play(
-        environment, params, lambda state: 1 + jnp.sign(state.ball_column - state.paddle)
+        environment, params, lambda state: 1 + np.sign(state.ball_column - state.paddle)
     )
     assert rewards == [0.0] * 8 + [1.0]
     for row, image in enumerate(seen[:-1]):
@@ -39,21 +39,31 @@ def test_the_paddle_that_follows_the_ball_catches_it():
 
 def test_the_paddle_that_flees_misses():
     environment, params = rl.make("Catch", columns=7, rows=5)
-    _, rewards = play(environment, params, lambda state: jnp.where(state.ball_column > 3, 0, 2))
+    _, rewards = play(environment, params, lambda state: 0 if state.ball_column > 3 else 2)
     assert rewards == [0.0] * 3 + [-1.0]
 
 
 def test_the_ball_falls_everywhere():
     environment, params = rl.make("Catch")
-    keys = jax.random.split(jax.random.key(0), 500)
-    _, states = jax.vmap(environment.reset_env, (0, None))(keys, params)
-    assert np.bincount(states.ball_column, minlength=5).min() > 70
+
+    @quick.jit
+    def columns(key):
+        keys = jax.random.split(key, 500)
+        _, states = jax.vmap(environment.reset_env, (0, None))(keys, params)
+        return states.ball_column
+
+    assert np.bincount(columns(jax.random.key(0)), minlength=5).min() > 70
 
 
 def test_render_shows_the_board():
     environment, params = rl.make("Catch")
-    observation, state = environment.reset(jax.random.key(0), params)
-    image = environment.render(state, params)
+
+    @quick.jit
+    def draw(key):
+        observation, state = environment.reset(key, params)
+        return observation, environment.render(state, params)
+
+    observation, image = jax.device_get(draw(jax.random.key(0)))
     assert image.shape == (160, 80, 3)
     np.testing.assert_array_equal(image[8::16, 8::16, 0], observation[..., 0])
 

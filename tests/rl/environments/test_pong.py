@@ -1,7 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from jaxvision import rl
 from jaxvision.rl.environments import Pong
@@ -9,23 +12,41 @@ from jaxvision.rl.environments import Pong
 STAY, UP, DOWN = range(3)
 
 
-def court(**ball):
-    """An environment, its parameters, and a state with the ball as given."""
+@functools.cache
+def pong():
+    """A small environment, its constants, how a game begins on the host, and its step."""
     environment, params = rl.make("Pong", size=40)
-    _, state = environment.reset(jax.random.key(0), params)
-    numbers = {name: jnp.float32(value) for name, value in ball.items()}
-    return environment, params, state.replace(**numbers)
+    key = jax.random.key(0)
+    begin = quick.jit(lambda key: environment.reset(key, params)[1])
+    step = quick.jit(lambda state, action: environment.step_env(key, state, action, params))
+    return environment, params, jax.device_get(begin(key)), step
 
 
-def advance(environment, params, state, action=STAY):
-    return environment.step_env(jax.random.key(0), state, jnp.int32(action), params)
+def court(**ball):
+    """A state with the ball as given."""
+    numbers = {name: np.float32(value) for name, value in ball.items()}
+    return pong()[2].replace(**numbers)
 
 
-def scores(policy, *, skill, num_envs=32):
-    envs = rl.vectorize("Pong", num_envs, size=16, opponent_skill=skill)
-    episodes = jax.jit(lambda key: rl.run_episodes(Seeing(envs), policy, key))
-    returns, lengths = episodes(jax.random.key(0))
-    return np.asarray(returns), np.asarray(lengths)
+def advance(state, action=STAY):
+    return jax.device_get(pong()[-1](state, np.int32(action)))
+
+
+@functools.cache
+def episodes(policy):
+    """Plays 32 games against an opponent of any skill."""
+    environment, params = rl.make("Pong", size=16)
+
+    @quick.jit
+    def play(skill, key):
+        envs = rl.vectorize(environment, 32, params.replace(opponent_skill=skill))
+        return rl.run_episodes(Seeing(envs), policy, key)
+
+    return play
+
+
+def scores(policy, *, skill):
+    return jax.device_get(episodes(policy)(np.float32(skill), jax.random.key(0)))
 
 
 class Seeing:
@@ -64,11 +85,11 @@ def follow(observations, key):
 
 
 def test_a_ball_flies_straight_and_off_the_walls():
-    pong = court(x=0.5, y=0.5, x_dot=0.03, y_dot=0.01)
-    _, state, reward, _, _ = advance(*pong)
+    state = court(x=0.5, y=0.5, x_dot=0.03, y_dot=0.01)
+    _, state, reward, _, _ = advance(state)
     np.testing.assert_allclose([state.x, state.y, reward], [0.53, 0.51, 0], rtol=1e-6)
-    pong = court(x=0.5, y=0.97, x_dot=0.03, y_dot=0.04)
-    _, state, _, _, _ = advance(*pong)
+    state = court(x=0.5, y=0.97, x_dot=0.03, y_dot=0.04)
+    _, state, _, _, _ = advance(state)
     np.testing.assert_allclose([state.y, state.y_dot], [2 * 0.985 - 1.01, -0.04], rtol=1e-5)
 
 
@@ -76,8 +97,8 @@ def test_a_paddle_throws_the_ball_back_the_steeper_the_further_from_its_middle()
     slopes = []
     for offset in (-0.9, 0.0, 0.9):
         y = 0.5 + offset * 0.095
-        pong = court(x=0.91, y=y, x_dot=0.05, y_dot=0.0, player=0.5)
-        _, state, reward, _, _ = advance(*pong)
+        state = court(x=0.91, y=y, x_dot=0.05, y_dot=0.0, player=0.5)
+        _, state, reward, _, _ = advance(state)
         np.testing.assert_allclose(state.x_dot, -0.055, rtol=1e-5)  # faster by a tenth
         assert reward == 0
         slopes.append(float(-state.y_dot / state.x_dot))
@@ -85,8 +106,8 @@ def test_a_paddle_throws_the_ball_back_the_steeper_the_further_from_its_middle()
 
 
 def test_a_fast_ball_does_not_pass_through_a_paddle():
-    pong = court(x=0.86, y=0.5, x_dot=0.08, y_dot=0.0, player=0.5)
-    _, state, reward, _, _ = advance(*pong)
+    state = court(x=0.86, y=0.5, x_dot=0.08, y_dot=0.0, player=0.5)
+    _, state, reward, _, _ = advance(state)
     assert state.x_dot < 0
     assert reward == 0
     np.testing.assert_allclose(state.x_dot, -0.08)  # no faster than `max_speed`
@@ -94,8 +115,8 @@ def test_a_fast_ball_does_not_pass_through_a_paddle():
 
 @pytest.mark.parametrize(("x", "x_dot", "reward"), [(0.99, 0.05, -1), (0.01, -0.05, 1)])
 def test_a_ball_that_is_missed_is_a_point_and_is_served_to_the_loser(x, x_dot, reward):
-    pong = court(x=x, y=0.1, x_dot=x_dot, y_dot=0.0, player=0.9, opponent=0.9)
-    _, state, given, terminated, _ = advance(*pong)
+    state = court(x=x, y=0.1, x_dot=x_dot, y_dot=0.0, player=0.9, opponent=0.9)
+    _, state, given, terminated, _ = advance(state)
     assert given == reward
     assert not terminated
     assert (int(state.points), int(state.opponent_points)) == ((1, 0) if reward > 0 else (0, 1))
@@ -104,25 +125,25 @@ def test_a_ball_that_is_missed_is_a_point_and_is_served_to_the_loser(x, x_dot, r
 
 
 def test_21_points_end_the_episode():
-    environment, params, state = court(x=0.01, y=0.1, x_dot=-0.05, y_dot=0.0, opponent=0.9)
+    state = court(x=0.01, y=0.1, x_dot=-0.05, y_dot=0.0, opponent=0.9)
     for points, over in ((19, False), (20, True)):
-        state = state.replace(points=jnp.int32(points))
-        assert bool(advance(environment, params, state)[3]) == over
+        assert advance(state.replace(points=np.int32(points)))[3] == over
 
 
 def test_the_player_moves_and_stays_inside():
-    environment, params, state = court(player=0.5)
+    state = court(player=0.5)
     for action, to in ((STAY, 0.5), (UP, 0.56), (DOWN, 0.44)):
-        np.testing.assert_allclose(advance(environment, params, state, action)[1].player, to)
+        np.testing.assert_allclose(advance(state, action)[1].player, to)
     for _ in range(20):
-        _, state, *_ = advance(environment, params, state, UP)
-    np.testing.assert_allclose(state.player, 1 - params.half_paddle)
+        _, state, *_ = advance(state, UP)
+    np.testing.assert_allclose(state.player, 1 - pong()[1].half_paddle)
 
 
 def test_frames_show_ball_and_paddles_by_how_much_they_cover():
-    environment, params, state = court(x=0.5, y=0.25, player=0.8, opponent=0.3)
-    frame, *_ = advance(environment, params, state.replace(x_dot=0.0, y_dot=0.0))
-    frame = np.asarray(frame[..., 0], np.float64) / 255
+    params = pong()[1]
+    state = court(x=0.5, y=0.25, x_dot=0.0, y_dot=0.0, player=0.8, opponent=0.3)
+    frame, *_ = advance(state)
+    frame = np.float64(frame[..., 0]) / 255
     assert frame.shape == (40, 40)
     ball, paddle = (2 * params.half_ball) ** 2, 2 * params.half_paddle * 0.03
     np.testing.assert_allclose(frame.sum() / 1600, ball + 2 * paddle, rtol=0.01)
@@ -133,6 +154,7 @@ def test_frames_show_ball_and_paddles_by_how_much_they_cover():
     np.testing.assert_allclose(1 - (right.sum(1) @ rows) / right.sum() / 40, 0.8, atol=0.005)
 
 
+@pytest.mark.slow
 def test_skill_decides_who_wins():
     returns, lengths = scores(at_random, skill=0.5)
     assert returns.mean() < -19
@@ -146,20 +168,24 @@ def test_skill_decides_who_wins():
 def test_the_perfect_opponent_loses_no_point():
     envs = rl.vectorize("Pong", 16, size=16, opponent_skill=1.0)
 
-    def step(state, key):
-        _, state, rewards, *_ = envs.step(key, state, follow(look(state), key))
-        return state, rewards
+    @quick.jit
+    def play(key):
+        def step(state, key):
+            _, state, rewards, *_ = envs.step(key, state, follow(look(state), key))
+            return state, rewards
 
-    _, state = envs.reset(jax.random.key(0))
-    keys = jax.random.split(jax.random.key(1), 2_000)
-    _, rewards = jax.jit(lambda state, keys: jax.lax.scan(step, state, keys))(state, keys)
-    assert rewards.max() == 0
+        _, state = envs.reset(key)
+        return jax.lax.scan(step, state, jax.random.split(key, 2_000))[1]
+
+    assert jax.device_get(play(jax.random.key(0))).max() == 0
 
 
 def test_render_shows_the_points():
-    environment, params, state = court()
-    none = np.asarray(environment.render(state, params))
-    three = np.asarray(environment.render(state.replace(points=jnp.int32(3)), params))
+    environment, params, state, _ = pong()
+    draw = quick.jit(lambda state: environment.render(state, params))
+    none, three = (
+        jax.device_get(draw(state.replace(points=np.int32(points)))) for points in (0, 3)
+    )
     assert none.shape == (220, 200, 3)
     changed = (none != three).any(-1)
     assert changed[:20].any()

@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import quick
 
 from jaxvision import rl
 from jaxvision.rl.replay.stream import Step
@@ -27,12 +28,12 @@ class Logged:
 def programs(envs, replay, stream):
     """What begins to write, and what acts and writes a step."""
 
-    @jax.jit
+    @quick.jit
     def begin(key):
         observations, state = envs.reset(key)
         return observations, state, replay.init(stream, observations)
 
-    @jax.jit
+    @quick.jit
     def step(state, memory, key, actions, bonus):
         observations, state, rewards, terminated, truncated, info = envs.step(key, state, actions)
         rewards = rewards + bonus
@@ -63,7 +64,7 @@ def record(envs, replay, num_steps, *, num_frames=1, n_step=1, discount=0.9, see
         observations, state, memory, *happened = step(
             state, memory, jax.random.key(1_000 + index), actions, bonus
         )
-        rewards, terminated, over, final = map(np.asarray, happened)
+        rewards, terminated, over, final = jax.device_get(happened)
         for env, steps in enumerate(log):
             steps.append(
                 Logged(
@@ -90,36 +91,36 @@ def all_places(stream):
     return jax.device_put((envs.ravel(), slots.ravel()))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _read(stream, memory, envs, slots):
-    return stream.read(memory, envs, slots)
+@functools.cache
+def _reading(stream):
+    return quick.jit(stream.read)
 
 
 def read_all(stream, memory):
     """What begins at every place."""
-    return _read(stream, memory, *all_places(stream))
+    return jax.device_get(_reading(stream)(memory, *all_places(stream)))
+
+
+@functools.cache
+def _drawing(replay, stream, batch_size):
+    return quick.jit(lambda memory, key, step: replay.sample(stream, memory, key, batch_size, step))
 
 
 def sample(replay, stream, memory, batch_size, step=0, seed=0):
     """Transitions and their places."""
-    draw = jax.jit(lambda key: replay.sample(stream, memory, key, batch_size, step))
-    return draw(jax.random.key(seed))
+    draw = _drawing(replay, stream, batch_size)
+    return jax.device_get(draw(memory, jax.random.key(seed), step))
 
 
 def as_rows(transitions):
     """The transitions that count, as hashable rows."""
     rows = zip(
-        *(
-            np.asarray(part)
-            for part in (
-                transitions.observations,
-                transitions.actions,
-                transitions.rewards,
-                transitions.discounts,
-                transitions.next_observations,
-                transitions.weights,
-            )
-        ),
+        transitions.observations,
+        transitions.actions,
+        transitions.rewards,
+        transitions.discounts,
+        transitions.next_observations,
+        transitions.weights,
         strict=True,
     )
     return [as_row(*parts) for *parts, weight in rows if weight > 0]

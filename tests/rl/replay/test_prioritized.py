@@ -1,15 +1,21 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from recorded import all_places, as_rows, clocks, frames, read_all, record, sample
+import quick
+from recorded import all_places, clocks, frames, read_all, record, sample
 
 from jaxvision import rl
 from jaxvision.rl.replay.priorities import Priorities
 from jaxvision.rl.replay.stream import Step
 from jaxvision.rl.replay.uniform import Places
 
-change = jax.jit(Priorities.set)
+PLAIN = rl.PrioritizedReplay(40)
+"""What records: alpha and beta matter later."""
+
+change = quick.jit(Priorities.set)
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 1_000])
@@ -17,10 +23,14 @@ def test_numbers_are_drawn_by_their_size(count):
     rng = np.random.default_rng(0)
     sizes = rng.random(count) ** 3 * (rng.random(count) < 0.7)
     sizes[0] = 1.0
-    numbers = change(Priorities.zeros(count), np.arange(count), np.float32(sizes))
-    indices, shares = jax.jit(lambda key: numbers.sample(key, 50_000))(jax.random.key(0))
+
+    @quick.jit
+    def draw(sizes, key):
+        return Priorities.zeros(count).set(jnp.arange(count), sizes).sample(key, 50_000)
+
+    indices, shares = jax.device_get(draw(np.float32(sizes), jax.random.key(0)))
     share = sizes / sizes.sum()
-    np.testing.assert_allclose(shares, share[np.asarray(indices)], rtol=1e-4)
+    np.testing.assert_allclose(shares, share[indices], rtol=1e-4)
     # Strata: every number comes up as often as its share says, but for one at each end.
     counts = np.bincount(indices, minlength=count)
     np.testing.assert_allclose(counts, 50_000 * share, atol=2.5)
@@ -51,9 +61,8 @@ def test_only_transitions_have_a_priority():
     """Through many turns of the rings: the places to draw from are those that can be read."""
     for envs, options in ((clocks(), {}), (frames(3), {"num_frames": 3})):
         for num_steps in (1, 9, 75):
-            replay = rl.PrioritizedReplay(40)
-            stream, memory, _ = record(envs, replay, num_steps, **options)
-            readable = np.asarray(read_all(stream, memory.stream).weights) > 0
+            stream, memory, _ = record(envs, PLAIN, num_steps, **options)
+            readable = read_all(stream, memory.stream).weights > 0
             count = stream.num_envs * stream.slots
             drawable = np.ravel(memory.priorities.leaves)[:count] > 0
             np.testing.assert_array_equal(drawable, readable)
@@ -61,40 +70,44 @@ def test_only_transitions_have_a_priority():
 
 def test_new_transitions_have_the_greatest_priority_there_was():
     replay = rl.PrioritizedReplay(40, alpha=0.5)
-    stream, memory, _ = record(clocks(), replay, 5)
+    stream, memory, _ = record(clocks(), PLAIN, 5)
     _, places = sample(replay, stream, memory, 2)
-    update, add = (jax.jit(method, static_argnums=0) for method in (replay.update, replay.add))
-    memory = update(stream, memory, places, np.float32([9.0, 1.0]))
-    np.testing.assert_allclose(memory.greatest, 3.0, rtol=1e-5)
-    no = jnp.zeros(3, bool)
-    seen = jnp.zeros((3, 2))
     here = np.asarray(memory.stream.positions)
-    step = Step(jnp.zeros(3, jnp.int32), jnp.ones(3), no, no, seen, seen, ~no)
-    memory = add(stream, memory, step)
-    leaves = np.ravel(memory.priorities.leaves)
+    no, seen = np.zeros(3, bool), np.zeros((3, 2), np.float32)
+    step = Step(np.zeros(3, np.int32), np.ones(3, np.float32), no, no, seen, seen, ~no)
+
+    @quick.jit
+    def update_and_add(memory, places, errors, step):
+        memory = replay.update(stream, memory, places, errors)
+        return memory.greatest, replay.add(stream, memory, step).priorities.leaves
+
+    errors = np.float32([9.0, 1.0])
+    greatest, leaves = jax.device_get(update_and_add(memory, places, errors, step))
+    np.testing.assert_allclose(greatest, 3.0, rtol=1e-5)
+    leaves = np.ravel(leaves)
     np.testing.assert_allclose(leaves[np.arange(3) * stream.slots + here], 3.0, rtol=1e-5)
 
 
 def test_weights_make_up_for_how_often_a_transition_is_drawn():
     """With beta 1 the weighted mean is that of uniform draws, whatever the priorities."""
-    replay = rl.PrioritizedReplay(200, alpha=1.0, beta=1.0)
-    stream, memory, _ = record(clocks(), replay, 60)
+    replay = rl.PrioritizedReplay(40, alpha=1.0, beta=1.0)
+    stream, memory, _ = record(clocks(), PLAIN, 60)
     places = Places(*all_places(stream))
-    errors = np.random.default_rng(0).exponential(size=len(places.envs)).astype(np.float32)
-    memory = jax.jit(replay.update, static_argnums=0)(stream, memory, places, errors)
+    there = read_all(stream, memory.stream)
+    errors = np.exp(there.rewards)  # much is drawn often
+    memory = quick.jit(functools.partial(replay.update, stream))(memory, places, errors)
     rows, _ = sample(replay, stream, memory, 40_000)
-    everything = [row[2] for row in as_rows(read_all(stream, memory.stream))]
     weighted = np.average(rows.rewards, weights=rows.weights)
-    np.testing.assert_allclose(weighted, np.mean(everything), atol=0.02)
+    np.testing.assert_allclose(weighted, there.rewards[there.weights > 0].mean(), atol=0.02)
     assert np.max(rows.weights) == 1.0
 
 
 def test_beta_may_be_a_schedule():
     replay = rl.PrioritizedReplay(40, beta=lambda step: step / 100)
-    stream, memory, _ = record(clocks(), replay, 20)
+    stream, memory, _ = record(clocks(), PLAIN, 20)
     places = Places(*all_places(stream))
     errors = np.linspace(0.1, 2.0, len(places.envs), dtype=np.float32)
-    memory = jax.jit(replay.update, static_argnums=0)(stream, memory, places, errors)
+    memory = quick.jit(functools.partial(replay.update, stream))(memory, places, errors)
     for step, spread in ((0, False), (100, True)):
         rows, _ = sample(replay, stream, memory, 64, step)
         assert (np.ptp(rows.weights) > 0.1) == spread

@@ -1,12 +1,12 @@
 import collections
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from recorded import as_rows, clocks, read_all, record, sample
+from recorded import all_places, as_rows, clocks, read_all, record, sample
 
 from jaxvision import rl
+from jaxvision.rl.replay.uniform import Places
 
 
 def test_every_transition_is_drawn_as_often():
@@ -21,14 +21,15 @@ def test_every_transition_is_drawn_as_often():
     chi_square = ((counts - expected) ** 2 / expected).sum()
     assert chi_square < len(counts) + 4 * np.sqrt(2 * len(counts))
     assert (rows.weights > 0).mean() > 0.9
-    assert not memory.gaps[places.envs, places.slots][rows.weights > 0].any()
+    gaps = jax.device_get(memory.gaps)
+    assert not gaps[places.envs, places.slots][rows.weights > 0].any()
 
 
 def test_updates_change_nothing():
-    replay = rl.UniformReplay(10)
+    replay = rl.UniformReplay(40)
     stream, memory, _ = record(clocks(), replay, 3)
-    _, places = sample(replay, stream, memory, 4)
-    after = replay.update(stream, memory, places, jnp.ones(4))
+    places = Places(*all_places(stream))
+    after = replay.update(stream, memory, places, jax.device_put(np.ones(48, np.float32)))
     assert jax.tree.leaves(after)[0] is jax.tree.leaves(memory)[0]
 
 
