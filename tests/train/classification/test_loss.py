@@ -113,15 +113,19 @@ def test_auxiliary_heads_count_by_their_weight() -> None:
             return self(x, train), (self.early(self.embed(x)),)
 
     model = TwoHeads(num_classes=3)
-    variables = model.init(KEY, jnp.asarray(IMAGES), method="with_auxiliary")
     loss_fn = classification.make_loss_fn(model)
-    loss, (_, measured) = loss_fn(variables["params"], {}, BATCH, KEY)
-    labels = jnp.asarray(LABELS)
-    logits, (early,) = model.apply(variables, IMAGES, method="with_auxiliary")
-    expected = losses.cross_entropy(logits, labels) + 0.3 * losses.cross_entropy(early, labels)
-    assert float(loss) == pytest.approx(float(expected.mean()), rel=1e-5)
-    right = logits.argmax(1) == labels
-    assert metrics.compute(measured)["accuracy"] == pytest.approx(float(right.mean()))
+
+    @quick.jit
+    def results(batch, key):
+        variables = model.init(key, batch["image"], method="with_auxiliary")
+        logits, (early,) = model.apply(variables, batch["image"], method="with_auxiliary")
+        each = [losses.cross_entropy(outputs, batch["label"]) for outputs in (logits, early)]
+        return loss_fn(variables["params"], {}, batch, key), each, logits
+
+    (loss, (_, measured)), (late, early), logits = jax.device_get(results(BATCH, KEY))
+    assert loss == pytest.approx((late + 0.3 * early).mean(), rel=1e-5)
+    right = logits.argmax(1) == LABELS
+    assert metrics.compute(measured)["accuracy"] == pytest.approx(right.mean())
 
 
 def test_padding_and_void_labels_cost_nothing() -> None:
