@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxvision import data, train
+from jaxvision.train import loop
 
 
 def add(state, batch):
@@ -109,20 +110,21 @@ def test_the_reason_of_a_loss_that_is_not_finite(image: float, message: str) -> 
 # Signals
 
 
-def signal_after(seconds: float) -> threading.Timer:
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
-    return timer
-
-
 def test_sigterm_while_the_data_stall(tmp_path: pathlib.Path, monkeypatch, capsys) -> None:
     """It saves what is trained, and does not wait for the data."""
     monkeypatch.setattr(data.prefetch, "PATIENCE", 0.1)
     over = threading.Event()
+    while_waiting = loop.Loop.while_waiting
+
+    def asked_to_stop(self):
+        if self.step == 3:  # all that there is has been trained on
+            os.kill(os.getpid(), signal.SIGTERM)
+        while_waiting(self)
+
+    monkeypatch.setattr(loop.Loop, "while_waiting", asked_to_stop)
 
     def stalling():
         yield from itertools.islice(rows().batches(8), 3)
-        signal_after(0.1)
         over.wait(60)
 
     with (
