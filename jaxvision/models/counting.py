@@ -120,6 +120,7 @@ def summary(
             f"{tuple(input_shape)}"
         )
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
     outputs: dict[Path, tuple[str, Any]] = {}
     products: dict[Path, int] = defaultdict(int)
     convolutions: set[Path] = set()
@@ -137,9 +138,7 @@ def summary(
         return result
 
     with nn.intercept_methods(note):
-        traced, (_, variables) = jax.make_jaxpr(model.init_with_output, return_shape=True)(
-            jax.random.key(0), images
-        )
+        traced = jax.make_jaxpr(lambda v, x: model.apply(v, x))(variables, images)
     parameters: dict[Path, int] = defaultdict(int)
     for leaf_path, leaf in by_path(variables["params"]).items():
         parameters[tuple(leaf_path.split("/"))] += leaf.size

@@ -155,8 +155,8 @@ class SENet(ResidualModel, kw_only=True):
     def layouts(self) -> Mapping[str, Layout]:
         """Only timm has it, and the authors' networks under other names."""
         if self.original:
-            return {"timm": ORIGINAL_LAYOUT, "timm_today": LAYOUT}
-        return {"timm": LAYOUT, "timm_legacy": ORIGINAL_LAYOUT}
+            return {"timm": ORIGINAL_LAYOUT, "timm-today": LAYOUT}
+        return {"timm": LAYOUT, "timm-legacy": ORIGINAL_LAYOUT}
 
 
 LAYOUT = Layout(

@@ -17,12 +17,15 @@ def original():
     return load_digits()
 
 
+def pixels(original, index):
+    return np.round(original.images[index] * 255 / 16).astype(np.uint8)[..., None]
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_pixels_and_labels_are_those_of_scikit_learn(original, split):
     dataset = data.load("digits", split)
     index = split_indices(original.target)[split]
-    expected = np.round(original.images[index] * 255 / 16).astype(np.uint8)
-    np.testing.assert_array_equal(dataset.examples["image"], expected[..., None])
+    np.testing.assert_array_equal(dataset.examples["image"], pixels(original, index))
     np.testing.assert_array_equal(dataset.examples["label"], original.target[index])
     assert len(dataset) == SPLITS[split]
     assert dataset.class_names == tuple("0123456789")
@@ -64,10 +67,14 @@ def test_splits_never_change(original, split, index_sum, label_sum):
         assert hashlib.sha256(values.astype("<i8").tobytes()).hexdigest()[:16] == expected
 
 
-def test_preparing_prints_nothing_and_leaves_array_records_of_png(tmp_path, capfd, caplog):
-    data.load("digits", "test[:9]", tmp_path)
+def test_preparing_prints_nothing_and_leaves_array_records_of_png(
+    original, tmp_path, capfd, caplog
+):
+    dataset = data.load("digits", "test[:9]", tmp_path)
     assert capfd.readouterr() == ("", "")
     assert [record for record in caplog.records if record.levelname != "INFO"] == []
+    index = split_indices(original.target)["test"][:9]
+    np.testing.assert_array_equal(dataset.examples["image"], pixels(original, index))
     folder = tmp_path / "digits" / "1.0.0"
     files = sorted(file.name for file in folder.iterdir())
     assert [name for name in files if "array_record" in name] == [

@@ -374,6 +374,15 @@ def test_nearest_is_that_of_pillow(old, new):
     )
 
 
+def test_interpolation_that_overshoots_stays_within_the_type():
+    image = 65535 * (np.indices((6, 6)).sum(0) % 2).astype(np.uint16)
+    how = data.Preprocessing((17, 17), interpolation="bicubic")
+    floats = data.resize_and_crop(image.astype(np.float32), how)
+    assert (floats.min() < 0, floats.max() > 65535) == (True, True)
+    resized = data.resize_and_crop(image, how).astype(np.float32)
+    np.testing.assert_allclose(resized, floats.clip(0, 65535), atol=1)
+
+
 def test_labels_of_any_size_survive():
     labels = np.array([[0, 2**40], [255, -7]], np.int64)
     resized = data.resize_and_crop(labels, data.Preprocessing((5, 9)), nearest=True)

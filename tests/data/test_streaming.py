@@ -124,9 +124,6 @@ def test_corrupt_images_are_skipped_and_counted(damaged, num_workers):
         state = json.loads(json.dumps(batches.get_state()))
         assert numbers(batches) == expected
         assert batches.num_skipped == 4
-        batches.set_state(state)  # from the end back to the middle
-        assert numbers(itertools.islice(batches, 2)) == expected[:2]
-        assert batches.num_skipped == 4
     fresh = dataset.batches(4, shuffle=False, epochs=2)
     fresh.set_state(state)
     assert fresh.num_skipped == 2

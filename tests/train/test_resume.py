@@ -16,12 +16,12 @@ from jaxvision import train
 pytestmark = pytest.mark.slow
 
 SCRIPT = pathlib.Path(__file__).with_name("small_run.py")
-NUM_STEPS = 40
+NUM_STEPS = 60
 
 
 def start(run_dir: pathlib.Path, seconds: float = 0.0) -> subprocess.Popen:
     # A kill may come between the last file of a checkpoint and its seal: a warning says so.
-    warnings = ["-W", "error", "-W", "default:checkpoint"]
+    warnings = ["-W", "error", "-W", "default:checkpoint", "-W", f"default:{run_dir}"]
     command = [sys.executable, *warnings, str(SCRIPT), str(run_dir), str(NUM_STEPS)]
     return subprocess.Popen(
         [*command, str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

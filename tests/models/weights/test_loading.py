@@ -350,7 +350,7 @@ def test_names_of_the_authors_of_se_networks_are_known() -> None:
     model = models.create_model("se_resnet50", num_classes=3)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     variables = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes)
-    legacy = model.layouts()["timm_legacy"]
+    legacy = model.layouts()["timm-legacy"]
     names = {legacy.find(path.partition("/")[2], leaf.ndim)[0] for path, leaf in
              by_path(variables).items()}  # fmt: skip
     assert {"layer0.conv1.weight", "last_linear.weight", "layer1.0.se_module.fc1.weight"} <= names
