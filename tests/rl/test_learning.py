@@ -188,10 +188,15 @@ def test_rows_of_the_whole_return_and_of_what_follows():
         each = [
             agent.advantages(params, episodes, jnp.float32(0))[0] for agent in (to_go, of_the_whole)
         ]
-        return episodes.weights.sum(0) == 3, *each
+        return episodes, *each
 
-    whole, *each = jax.device_get(weights(jax.random.key(0)))
+    episodes, *each = jax.device_get(weights(jax.random.key(0)))
+    lengths = episodes.weights.sum(0)
+    whole = lengths == 3
     assert whole.any()
+    # The clock goes on when an episode is over, and its last observation is still its own.
+    np.testing.assert_array_equal(episodes.final_observations[:, 0], episodes.observations[0, :, 0])
+    np.testing.assert_array_equal(episodes.final_observations[:, 1], lengths)
     for rows, expected in zip(each, ([2.71, 1.9, 1.0], [2.71, 2.71, 2.71]), strict=True):
         for row in rows[:3, whole].T:
             np.testing.assert_allclose(row, expected, rtol=1e-6)

@@ -35,9 +35,8 @@ class Interrupted:
 
 
 def rollout_of(agent, num_steps):
-    """A rollout from the beginning, and the rows that are learned from it, (time, envs).
-
-    With them comes what the network says of what the steps led to: the values of states.
+    """A rollout from the beginning; the rows that are learned from it, (time, envs); and the value
+    of the state that each step led to.
     """
 
     @quick.jit
@@ -98,7 +97,9 @@ def test_pqn_learns_lambda_returns():
 
 @functools.cache
 def updates_of_dqn():
-    """Seven updates, the state before them first, with the metrics and where beta is looked up."""
+    """The parameters before seven updates; and after each the parameters, those of the target
+    network, the metrics, and the step for which the schedule of beta was asked.
+    """
     asked = []
 
     def beta(step):
