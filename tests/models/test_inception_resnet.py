@@ -30,7 +30,7 @@ def test_parameters_of_version_1_by_the_figures():
     assert shapes_of(model, 75, 75).num_parameters == 22_756_328
 
 
-@pytest.mark.slow
+@pytest.mark.release  # test_torch_zoo.py holds it to the shapes of timm.
 def test_parameters_of_version_2():
     model = models.create_model("inception_resnet_v2")
     assert shapes_of(model, 75, 75).num_parameters == 55_843_464

@@ -24,7 +24,7 @@ def test_parameters_of_a_first_layer_on_imagenet():
     quick.only(
         [("he_normal", 0.9), ("glorot_normal", 8.8e-4), ("normal_0.01", 1.1e-16)],
         "glorot_normal",
-        slow=["he_normal"],
+        slow=(),
     ),
 )
 def test_activations_after_twenty_layers(initializer, rms):

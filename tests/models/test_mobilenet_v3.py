@@ -24,8 +24,7 @@ def test_parameters_and_table_3(name, count, multiply_adds):
     ("name", "width_multiplier", "count"),
     quick.only(
         [("mobilenet_v3_small", 0.5, 917_264), ("mobilenet_v3_large", 0.75, 3_377_576)],
-        "mobilenet_v3_small",
-        slow=(),
+        slow=["mobilenet_v3_small"],
     ),
 )
 def test_parameters_of_other_widths(name, width_multiplier, count):

@@ -56,8 +56,7 @@ def test_parameters(name, count):
             ("resnet152", 1451),
         ],
         "resnet18",
-        "resnet50",
-        slow=(),
+        slow=["resnet50"],
     ),
 )
 def test_receptive_fields(name, field, receptive_field_of):
@@ -140,9 +139,8 @@ def draw_as_torch(path, leaf):
     quick.only(
         CASES,
         "cifar_resnet20 32x32",
-        "cifar_resnet20 33x29",
         "resnet50 65x47",
-        slow=["resnet18 64x64"],
+        slow=["cifar_resnet20 33x29", "resnet18 64x64"],
     ),
 )
 def test_equal_to_pytorch(name):

@@ -21,11 +21,8 @@ def test_parameters(name, count):
     assert shapes_of(models.create_model(name), 64, 64).num_parameters == count
 
 
-@pytest.mark.parametrize(
-    ("name", "field"),
-    # Their blocks are those of ResNets.
-    quick.only([("resnext50_32x4d", 427), ("resnext101_32x8d", 971)], slow=["resnext50_32x4d"]),
-)
+@pytest.mark.release  # Their blocks are those of ResNets.
+@pytest.mark.parametrize(("name", "field"), [("resnext50_32x4d", 427), ("resnext101_32x8d", 971)])
 def test_receptive_fields_are_those_of_resnets(name, field, receptive_field_of):
     assert receptive_field_of(models.create_model(name)) == field
 

@@ -100,6 +100,12 @@ def test_dropout_is_between_the_convolutions_while_training():
     assert np.abs(still - x).max() > 1e-3
 
 
+def test_every_block_is_told_what_share_to_drop():
+    model = models.create_model("wrn_28_2", dropout=0.25).bind({})
+    blocks = [getattr(model, f"stage{stage}_block{i}") for stage in (1, 2, 3) for i in range(4)]
+    assert {block.dropout for block in blocks} == {0.25}
+
+
 @pytest.mark.parametrize("dropout", [-0.1, 1.0])
 def test_a_share_is_below_one(dropout):
     with pytest.raises(ValueError, match=rf"dropout must be in \[0, 1\), got {dropout}"):

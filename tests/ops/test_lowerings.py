@@ -158,10 +158,10 @@ def example(form, **changes):
 @pytest.mark.parametrize("form", FORMS)
 def test_outputs_and_derivatives(form):
     fixed, cases = FORMS[form], []
-    for strides, dilation in (((3, 2), (2, 1)), ((1, 2), (3, 2))):
+    for taps, strides, dilation in (((2, 4), (3, 2), (3, 1)), ((3, 4), (2, 1), (1, 2))):
         case = example(form, pads=[(3, -1), (-1, 4)])
         case["shape"] = (2, 8, 9, fixed["channels"])
-        case["kernel"] = (*fixed.get("kernel", (3, 4)), *case["kernel"][2:])
+        case["kernel"] = (*fixed.get("kernel", taps), *case["kernel"][2:])
         case["dilation"] = fixed.get("dilation", dilation)
         case["strides"] = (1, 1) if "spread" in fixed else strides
         cases.append(case)
