@@ -1,24 +1,10 @@
-"""Parameters to count and to fill in, and receptive fields: without compiling anything."""
+"""Parameters to fill in, and receptive fields: without compiling anything."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision import models
 from jaxvision.ops import lowerings
-
-
-@pytest.fixture
-def count_parameters():
-    """Counts a model's parameters from the shape of a batch."""
-
-    def count(model, shape):
-        images = jax.ShapeDtypeStruct(shape, jnp.float32)
-        variables = jax.eval_shape(model.init, jax.random.key(0), images)
-        return sum(p.size for p in jax.tree.leaves(variables["params"]))
-
-    return count
 
 
 @pytest.fixture(scope="session")
@@ -43,16 +29,6 @@ def fill():
 
 
 @pytest.fixture
-def count_multiply_adds():
-    """Counts the multiplications of a model's convolutions and dense layers for an image."""
-
-    def count(model, shape):
-        return models.summary(model, shape, show=False).multiply_adds
-
-    return count
-
-
-@pytest.fixture
 def receptive_field(monkeypatch):
     """Gives the side of the square of inputs that one output of a traced function can see.
 
@@ -73,14 +49,12 @@ def receptive_field_of(receptive_field):
     """Gives that side for a model's coarsest map."""
 
     def measure(model):
-        images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-        variables = jax.eval_shape(model.init, jax.random.key(0), images)
-        variables = jax.tree.map(lambda p: np.broadcast_to(np.float32(0), p.shape), variables)
+        def last_map(image):
+            # Parameters are made along the way, of which nothing depends on the image.
+            maps, _ = model.init_with_output(jax.random.key(0), image, method="features")
+            return [*maps.values()][-1]
 
-        def last_map(images):
-            return list(model.apply(variables, images, method="features").values())[-1]
-
-        return receptive_field(last_map, images)
+        return receptive_field(last_map, np.zeros((1, 64, 64, 3)))
 
     return measure
 

@@ -56,7 +56,7 @@ def test_parameters(name, count):
             ("resnet152", 1451),
         ],
         "resnet18",
-        slow=["resnet50"],
+        slow=(),
     ),
 )
 def test_receptive_fields(name, field, receptive_field_of):

@@ -123,23 +123,35 @@ def test_positions_for_any_size_are_saved_and_loaded(fill, size, tmp_path: pathl
     jax.tree.map(np.testing.assert_array_equal, loaded, variables)
 
 
-def test_names_of_torchvisions_older_files(tmp_path: pathlib.Path):
-    model = shallow("vit_b_32", num_classes=2)
+@pytest.mark.parametrize("num_blocks", quick.only([1, 12], 1))
+def test_names_of_torchvisions_older_files(num_blocks, tmp_path: pathlib.Path):
+    model = models.create_model("vit_b_32", num_classes=2).clone(num_blocks=num_blocks)
     variables = jax.tree.map(
         lambda leaf: np.full(leaf.shape, 0.5, np.float32), shapes_of(model, 224, 224).variables
     )
     path = tmp_path / "vit.safetensors"
     models.save_weights(model, variables, path)
     state = load_file(path)
-    assert "encoder.layers.encoder_layer_0.mlp.3.bias" in state
+    last = f"encoder.layers.encoder_layer_{num_blocks - 1}"
+    assert f"{last}.mlp.3.bias" in state
     old = {
         name.replace("mlp.0", "mlp.linear_1").replace("mlp.3", "mlp.linear_2"): array
         for name, array in state.items()
     }
-    assert "encoder.layers.encoder_layer_0.mlp.linear_2.bias" in old
+    assert f"{last}.mlp.linear_2.bias" in old
     save_file(old, path)
     loaded = models.load_weights(model, path)
     jax.tree.map(np.testing.assert_array_equal, loaded, variables)
+
+
+def test_older_names_of_blocks_whose_numbers_have_two_digits():
+    layout = models.create_model("vit_b_32").layouts()["torchvision"]
+    for block in range(12):
+        for layer, now, before in (("dense1", "0", "linear_1"), ("dense2", "3", "linear_2")):
+            name, _ = layout.find(f"block{block}/mlp/{layer}/bias", 1)
+            assert name == f"encoder.layers.encoder_layer_{block}.mlp.{now}.bias"
+            older = f"encoder.layers.encoder_layer_{block}.mlp.{before}.bias"
+            assert layout.current_name(older) == name
 
 
 def test_whose_weights_there_are():
