@@ -6,6 +6,7 @@ other.
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,17 +51,21 @@ class Preprocessing:
         mean: Sequence[float] = (0.0,),
         std: Sequence[float] = (1.0,),
     ) -> None:
-        pair = (size, size) if isinstance(size, int) else tuple(size)
-        if len(pair) != 2 or min(pair) < 1:
-            raise ValueError(f"size must be (height, width), both positive, got {pair}")
+        pair: Any = (size, size) if isinstance(size, numbers.Real) else tuple(size)
+        if len(pair) != 2 or not all(isinstance(n, numbers.Integral) and n > 0 for n in pair):
+            raise ValueError(
+                f"size must be (height, width), both whole numbers above 0, got {pair}"
+            )
         if not 0 < crop <= 1:
             raise ValueError(f"crop must be above 0 and at most 1, got {crop}")
         if interpolation not in INTERPOLATIONS:
             raise ValueError(
                 f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}"
             )
-        if not min(std, default=0) > 0:
-            raise ValueError(f"std must be positive, got {tuple(std)}")
+        if len(mean) == 0 or not all(math.isfinite(number) for number in mean):
+            raise ValueError(f"mean must be finite numbers, got {tuple(mean)}")
+        if len(std) == 0 or not all(0 < number < math.inf for number in std):
+            raise ValueError(f"std must be finite numbers above 0, got {tuple(std)}")
         for name, value in (
             ("size", (int(pair[0]), int(pair[1]))),
             ("crop", float(crop)),

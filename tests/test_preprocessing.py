@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -40,15 +41,18 @@ def test_description_makes_the_same_again():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, r"size must be \(height, width\), both positive, got \(0, 0\)"),
+        ({"size": 0}, r"\(height, width\), both whole numbers above 0, got \(0, 0\)"),
+        ({"size": 32.5}, r"both whole numbers above 0, got \(32.5, 32.5\)"),
         ({"size": (3, 4, 5)}, r"got \(3, 4, 5\)"),
         ({"crop": 0.0}, "crop must be above 0 and at most 1, got 0.0"),
         ({"crop": 1.1}, "got 1.1"),
-        ({"std": (1.0, 0.0)}, r"std must be positive, got \(1.0, 0.0\)"),
-        ({"std": ()}, "std must be positive"),
+        ({"std": (1.0, 0.0)}, r"std must be finite numbers above 0, got \(1.0, 0.0\)"),
+        ({"std": (1.0, math.nan)}, "std must be finite numbers above 0"),
+        ({"std": ()}, "std must be finite numbers above 0"),
+        ({"mean": (math.inf,)}, r"mean must be finite numbers, got \(inf,\)"),
     ],
 )
-def test_what_cannot_be(options, message):
+def test_what_cannot_be(options, message, unchecked):
     with pytest.raises(ValueError, match=message):
         data.Preprocessing(**{"size": 8, **options})
 

@@ -147,8 +147,10 @@ def fit(
         start, state, sums = run.resume(parallel.prepare(state), iterator)
         is_over = num_steps is not None and start >= num_steps
         evaluation = make_evaluation(parallel, evaluate, eval_data, state, batches)
+        position = getattr(iterator, "get_state", lambda: None)()
+        accumulator = MetricAccumulator(sums)
         loop = Loop(
-            parallel, run, intervals, evaluation, state, start, MetricAccumulator(sums), interrupts
+            parallel, run, intervals, evaluation, state, start, position, accumulator, interrupts
         )
         first = None if iterator is None else iterator.peek()
         if iterator is not None and first is None and start == 0 and num_steps != 0:

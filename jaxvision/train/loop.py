@@ -33,6 +33,7 @@ class Loop:
         evaluation: Evaluation | None,
         state: PyTree,
         step: int,
+        position: Any,
         accumulator: MetricAccumulator,
         interrupts: Interrupts,
     ) -> None:
@@ -50,7 +51,7 @@ class Loop:
         self._finite = (
             np.asarray(self._are_finite(state)) if run.folder is not None else np.empty(0)
         )
-        self._position: Any = None
+        self._position = position
         self._clock = step, time.perf_counter()
 
     @property

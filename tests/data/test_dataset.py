@@ -215,7 +215,7 @@ def test_image_size_and_transform():
     ("options", "message"),
     [
         ({"corrupt": "ignore"}, "corrupt must be 'stop' or 'skip', got 'ignore'"),
-        ({"image_size": 0}, r"must be \(height, width\), both positive, got \(0, 0\)"),
+        ({"image_size": 0}, r"must be \(height, width\), both whole numbers above 0, got \(0, 0\)"),
         ({"image_size": (5, -1)}, r"got \(5, -1\)"),
         ({"image_size": (3, 5, 5)}, r"got \(3, 5, 5\)"),
         ({"class_names": ["a", "a"]}, "class_names must be different names, got 'a' twice"),

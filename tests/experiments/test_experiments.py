@@ -123,6 +123,7 @@ def test_a_run_of_the_library_needs_no_more_than_its_folder(tmp_path: pathlib.Pa
         "value": pytest.approx(result.metrics["loss"], rel=1e-5),
         "low": None,
         "high": None,
+        "note": "",
     }
 
 

@@ -107,6 +107,7 @@ UNPADDED = (
     "googlenet",
     "inception",
     "lenet5",
+    "se_resnet50 original",
     "squeezenet",
     "swin",
     "vgg",

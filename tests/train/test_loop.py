@@ -137,6 +137,27 @@ def test_sigterm_while_the_data_stall(tmp_path: pathlib.Path, monkeypatch, capsy
     assert f"saved step 3 to {tmp_path}" in capsys.readouterr().err
 
 
+def test_sigterm_before_the_first_program(tmp_path: pathlib.Path, monkeypatch) -> None:
+    """The run, which has not moved, is saved as any other and goes on from its beginning."""
+    next_batch, while_waiting = data.Batches.__next__, loop.Loop.while_waiting
+
+    def slow(self):
+        time.sleep(0.5)
+        return next_batch(self)
+
+    def asked_to_stop(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        while_waiting(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Loop, "while_waiting", asked_to_stop)
+        patched.setattr(data.Batches, "__next__", slow)
+        with pytest.raises(SystemExit):
+            fit(tmp_path, fuse_steps=2)
+    assert train.Checkpointer(tmp_path / "checkpoints").latest() == 0
+    assert float(fit(tmp_path).state) == float(fit(None).state) > 0
+
+
 def test_sigterm_between_the_batches_of_an_evaluation(tmp_path: pathlib.Path, capsys) -> None:
     measured = []
 
