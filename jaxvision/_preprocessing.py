@@ -51,8 +51,9 @@ class Preprocessing:
         mean: Sequence[float] = (0.0,),
         std: Sequence[float] = (1.0,),
     ) -> None:
-        pair: Any = (size, size) if isinstance(size, numbers.Real) else tuple(size)
-        if len(pair) != 2 or not all(isinstance(n, numbers.Integral) and n > 0 for n in pair):
+        given: Any = size
+        pair = (given, given) if isinstance(given, numbers.Real) else tuple(given)
+        if len(pair) != 2 or not all(isinstance(n, numbers.Integral) and int(n) > 0 for n in pair):
             raise ValueError(
                 f"size must be (height, width), both whole numbers above 0, got {pair}"
             )
