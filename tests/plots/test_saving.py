@@ -63,7 +63,7 @@ FIGURES = {
 }
 
 
-@pytest.mark.parametrize("kind", quick.only(FIGURES, "image_grid"))
+@pytest.mark.parametrize("kind", quick.only(FIGURES, "image_grid", slow=[]))
 def test_threads_draw_what_one_thread_draws(kind, tmp_path):
     def draw(name):
         for path in (f"{name}.png", "common.png"):

@@ -155,7 +155,7 @@ def test_processes_that_cannot_be_found() -> None:
     assert jax.process_count() == 1
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_processes_that_see_different_disks(tmp_path: pathlib.Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     started = [

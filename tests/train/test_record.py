@@ -72,7 +72,7 @@ NAMED = (train.CheckpointError, train.SettingsError, ValueError)
 
 
 some_or_all = pytest.mark.parametrize(
-    "every", [pytest.param(7, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)]
+    "every", [pytest.param(7, id="some"), pytest.param(1, id="all", marks=pytest.mark.release)]
 )
 
 

@@ -223,7 +223,14 @@ def test_a_tensor_that_repeats_its_numbers_takes_no_memory(path: pathlib.Path) -
     np.testing.assert_array_equal(array[:, :: 2**19], [[1, 1], [2, 2]])
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count",
+    [
+        100,
+        pytest.param(600, marks=pytest.mark.slow),
+        pytest.param(5000, marks=pytest.mark.release),
+    ],
+)
 def test_damaged_files_are_refused_or_read_right(count: int) -> None:
     """In a process of its own, which no file may end; see read_mutants.py for what it checks."""
     done = subprocess.run(
