@@ -157,6 +157,22 @@ def test_antialias_changes_nothing_where_nothing_shrinks():
     np.testing.assert_allclose(smooth, plain, atol=1e-6)
 
 
+def test_antialias_at_the_border():
+    """Centers lie within the image, from -0.5 on; the triangle shares what lies under it."""
+    image = np.arange(6, dtype=np.float32).reshape(1, 6, 1)
+    sampling = Sampling(boundary="edge", antialias=True)
+
+    def halve(image, offset):
+        matrix = jnp.array([[2.0, 0.0, offset], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        return affine_warp(image, matrix, size=(1, 3), sampling=sampling)[0, 0, 0]
+
+    offsets = np.array([-0.4, -0.5, -3.0], np.float32)
+    first = run(lambda image: jax.vmap(lambda offset: halve(image, offset))(offsets), image)
+    # Two pixels lie under the triangle, at distances of the offset from a center; its reach is 2.
+    shares = [(0.8, 0.3), (0.75, 0.25), (0.75, 0.25)]
+    np.testing.assert_allclose(first, [b / (a + b) for a, b in shares], rtol=1e-6)
+
+
 def test_masks_keep_their_dtype_and_labels():
     def turned(masks):
         matrix = centered(rotation_matrix(90.0), 5, 5)
