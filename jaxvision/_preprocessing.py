@@ -63,10 +63,7 @@ class Preprocessing:
             raise ValueError(
                 f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}"
             )
-        if len(mean) == 0 or not all(math.isfinite(number) for number in mean):
-            raise ValueError(f"mean must be finite numbers, got {tuple(mean)}")
-        if len(std) == 0 or not all(0 < number < math.inf for number in std):
-            raise ValueError(f"std must be finite numbers above 0, got {tuple(std)}")
+        check_mean_and_std(mean, std)
         for name, value in (
             ("size", (int(pair[0]), int(pair[1]))),
             ("crop", float(crop)),
@@ -106,6 +103,26 @@ class Preprocessing:
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
+
+
+def check_mean_and_std(mean: Sequence[float], std: Sequence[float]) -> None:
+    """Makes sure that channels can be normalized.
+
+    Args:
+        mean: What is subtracted.
+        std: What is divided by.
+
+    Raises:
+        ValueError: A mean is not finite, a deviation is not finite and positive, or there is none.
+
+    >>> check_mean_and_std([0.5], [0.0])
+    Traceback (most recent call last):
+    ValueError: std must be finite numbers above 0, got (0.0,)
+    """
+    if len(mean) == 0 or not all(math.isfinite(number) for number in mean):
+        raise ValueError(f"mean must be finite numbers, got {tuple(mean)}")
+    if len(std) == 0 or not all(0 < number < math.inf for number in std):
+        raise ValueError(f"std must be finite numbers above 0, got {tuple(std)}")
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Num
+
+from jaxvision._preprocessing import check_mean_and_std
 
 Images = Num[Array, "*batch height width channels"] | Bool[Array, "*batch height width channels"]
 FloatImages = Float[Array, "*batch height width channels"]
@@ -60,10 +61,7 @@ def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) 
             raise ValueError(
                 f"{name} has {len(numbers)} numbers and the images have {images.shape[-1]} channels"
             )
-    if not np.isfinite(mean).all():
-        raise ValueError(f"mean must be finite numbers, got {tuple(mean)}")
-    if not (np.isfinite(std) & (np.asarray(std) > 0)).all():
-        raise ValueError(f"std must be finite numbers above 0, got {tuple(std)}")
+    check_mean_and_std(mean, std)
     exact = jnp.promote_types(images.dtype, jnp.float32)
     normalized = (images.astype(exact) - jnp.array(mean, exact)) / jnp.array(std, exact)
     return normalized.astype(images.dtype)

@@ -144,4 +144,4 @@ def test_weights_of_another_library(source: str, tmp_path: pathlib.Path) -> None
     assert saved["data"]["image_shape"] == ([48, 48, 1] if source == "file" else [40, 40, 1])
     assert saved["data"]["preprocessing"]["crop"] == (1.0 if source == "file" else 0.8)
     evaluated = run_here("evaluate", tmp_path / "run", "--no-figures", "--num-resamples", 0)
-    assert "16 images" in evaluated.stdout
+    assert " on 16 images of " in evaluated.stdout
