@@ -159,7 +159,12 @@ def _from_safetensors(path: pathlib.Path, name: str, tensor: Mapping[str, Any]) 
         )
     dtype = np.dtype(_SAFETENSORS_DTYPES[tensor["dtype"]])
     array = np.frombuffer(memoryview(tensor["data"]).toreadonly(), dtype)
-    return array.reshape(tensor["shape"])
+    try:
+        return array.reshape(tensor["shape"])
+    except ValueError as error:  # more axes than NumPy has, or one of 2**63 beside one of 0
+        raise WeightsError(
+            f"{path}: damaged: {name[:80]!r} has a shape that no array has ({error})"
+        ) from error
 
 
 def _find_state_dict(content: Any, path: pathlib.Path, *, prefer_ema: bool) -> dict[str, Any]:

@@ -147,6 +147,8 @@ def _read_archive(file: _Limited) -> Any:
             raise WeightsError(f"damaged: it has no part {name[:80]!r}")
         if part.compress_type != zipfile.ZIP_STORED:
             raise WeightsError("its parts are compressed, which torch.save never does")
+        if part.compress_size != part.file_size:  # of what is stored as it is, they are one
+            raise WeightsError(f"damaged: its part {name[:80]!r} has two sizes")
         if part.file_size > min(limit, left):
             raise WeightsError(f"damaged: its part {name[:80]!r} is too large")
         left -= part.file_size

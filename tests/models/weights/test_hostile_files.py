@@ -1,5 +1,6 @@
 """Files made to reach outside of themselves, or to take all time or memory."""
 
+import json
 import pathlib
 import struct
 import subprocess
@@ -191,6 +192,17 @@ def test_parts_that_lie_over_one_another_are_read_no_further_than_the_file(
         read_state_dict(path)
 
 
+@pytest.mark.parametrize("name", ["data.pkl", "data/0"])
+def test_a_part_that_takes_more_room_than_it_has_bytes(name: str, path: pathlib.Path) -> None:
+    """The reader of zip archives would set aside that room, of gigabytes, before it reads."""
+    archive(path, state_dict(tensor()))
+    with zipfile.ZipFile(path, "a") as file:
+        file.getinfo(f"archive/{name}").compress_size = 2**31
+        file._didModify = True
+    with pytest.raises(WeightsError, match=f"its part '{name}' has two sizes"):
+        read_state_dict(path)
+
+
 def test_a_table_of_contents_that_is_too_long(path: pathlib.Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         for index in range(80_000):
@@ -206,6 +218,17 @@ def test_a_header_of_safetensors_that_is_too_long(tmp_path: pathlib.Path) -> Non
     path = tmp_path / "weights.safetensors"
     path.write_bytes(struct.pack("<Q", 2**23) + b"{" + b" " * 2**23)
     with pytest.raises(WeightsError, match="its header is longer than that of any model"):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize("shape", [[0, 2**63 - 1, 2**63 - 1], [1] * 80])
+def test_a_shape_of_safetensors_that_no_array_has(shape: list[int], tmp_path) -> None:
+    size = 0 if 0 in shape else 4
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}
+    header = json.dumps({"weight": entry}).encode()
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+    with pytest.raises(WeightsError, match=r"weights\.safetensors: damaged"):
         read_state_dict(path)
 
 
