@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,7 +115,7 @@ def ppo() -> rl.Agent:
 def dqn() -> rl.Agent:
     """With the settings of purejaxrl."""
     envs = rl.vectorize("CartPole-v1", 10)
-    network = rl.QNetwork(envs.observation_space, 2, rl.MLP((120, 84), nn.relu))
+    network = rl.QNetwork(envs.observation_space, 2, rl.MLP((120, 84), "relu"))
     return rl.DQN(
         envs=envs,
         network=network,

@@ -26,7 +26,7 @@ def row(name: str) -> str:
     """The line of a model."""
     model = models.create_model(name)
     size, channels = model.default_image_size, 1 if name in GRAY else 3
-    sources = dict.fromkeys(source.partition("-")[0] for source in model.layouts())
+    sources = dict.fromkeys(source.partition("-")[0] for source in model.torch_names())
     counted = models.summary(model, (size, size, channels), show=False)
     return (
         f"| `{name}` | {counted.num_parameters:,} | {_short(counted.multiply_adds)} | "

@@ -6,15 +6,15 @@ again, it finds the runs finished and only evaluates them.
 
 import dataclasses
 import pathlib
-import time
 
+import classify
 import evaluate
-import numpy as np
-import script
-from classify import Augmentation, main
-from classify import Settings as TrainSettings
-
-from jaxvision import metrics
+from common import script
+from common.augmentation import Augmentation
+from common.learning import Inputs, Optimization
+from common.run import Run
+from common.run import Settings as TrainSettings
+from common.seeds import over_seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,39 +31,37 @@ class Settings:
 
 def train_settings(settings: Settings, seed: int) -> TrainSettings:
     """LeNet-5 with slightly turned, shifted, scaled and slanted digits."""
+    augmentation = Augmentation(rotation=10, translation=0.08, scale=0.1, shear=8)
     return TrainSettings(
-        run_dir=str(pathlib.Path(settings.run_dir) / f"seed{seed}"),
-        seed=seed,
-        num_steps=settings.num_steps,
-        mean=(0.3,),
-        std=(0.35,),
-        augmentation=Augmentation(rotation=10, translation=0.08, scale=0.1, shear=8),
+        run=Run(run_dir=str(pathlib.Path(settings.run_dir) / f"seed{seed}"), seed=seed),
+        inputs=Inputs(mean=(0.3,), std=(0.35,), augmentation=augmentation),
+        optimization=Optimization(num_steps=settings.num_steps),
     )
 
 
 def run(settings: Settings) -> float:
     """Trains and evaluates every seed; returns the mean test accuracy."""
-    rows, accuracies, paths = [], [], []
-    for seed in settings.seeds:
+    rows, paths = [], []
+
+    def train_one(seed: int) -> dict[str, float]:
         chosen = train_settings(settings, seed)
-        began = time.perf_counter()
-        main(chosen)
-        seconds = time.perf_counter() - began
-        evaluated = evaluate.main(evaluate.Settings(run_dir=chosen.run_dir))
-        score = evaluated.scores["accuracy"]
-        accuracies.append(score.value)
-        paths += evaluated.figures
-        errors = int((evaluated.predictions.classes != evaluated.predictions.labels).sum())
-        rows.append(
-            f"{seed:4d}  {score.value:13.2%}  [{score.low:.2%}, {score.high:.2%}]  "
-            f"{errors:6d}  {seconds:7.1f}"
-        )
-    print(f"\nLeNet-5 on the {len(evaluated.predictions.labels)} test digits\n")
+        classify.main(chosen)
+        evaluated = evaluate.main(evaluate.Settings(run_dir=chosen.run.run_dir))
+        predictions, score = evaluated.predictions, evaluated.scores["accuracy"]
+        paths.extend(evaluated.figures)
+        errors = int((predictions.classes != predictions.labels).sum())
+        rows.append(f"{score.value:13.2%}  [{score.low:.2%}, {score.high:.2%}]  {errors:6d}")
+        return {"accuracy": score.value, "examples": len(predictions.labels)}
+
+    summary = over_seeds(settings.seeds, train_one)
+    summary.save(settings.run_dir, "demo", settings)
+    print(f"\nLeNet-5 on the {summary.scores['examples'][0]:.0f} test digits\n")
     print("seed  test accuracy  95% interval       errors  seconds")
-    print("\n".join(rows))
-    mean = float(np.mean(accuracies))
-    if len(accuracies) > 1:
-        low, high = metrics.t_interval(accuracies)
+    for seed, row, seconds in zip(settings.seeds, rows, summary.seconds, strict=True):
+        print(f"{seed:4d}  {row}  {seconds:7.1f}")
+    mean = summary.mean("accuracy")
+    if len(settings.seeds) > 1:
+        low, high = summary.interval("accuracy")
         print(f"mean  {mean:13.2%}  [{max(low, 0):.2%}, {min(high, 1):.2%}]  over seeds")
     print("\nPictures:")
     for path in paths:

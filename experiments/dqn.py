@@ -12,10 +12,8 @@ and learning_curves.png.
 import dataclasses
 from typing import Literal
 
-import agents
-import flax.linen as nn
 import optax
-import script
+from common import agents, script
 
 from jaxvision import rl
 from jaxvision.rl.value_heads import ValueHead
@@ -114,7 +112,7 @@ def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
     """The agent that the settings describe."""
     head = make_head(settings)
     is_pqn = settings.algorithm == "pqn"
-    options = {"activation": nn.relu, "layer_norm": is_pqn}
+    options = {"activation": "relu", "layer_norm": is_pqn}
     torso = agents.make_torso(settings, envs.observation_space, **options)
     network = rl.QNetwork(
         envs.observation_space,

@@ -13,46 +13,51 @@ and by: each phase but the last has a run folder inside the run folder.
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-import classify
 import jax
-import script
 import tyro
-from classify import Settings as TrainSettings
+from common import script
+from common.data import Data
+from common.learning import Model, Optimization
+from common.run import Run, train_classifier
+from common.run import Settings as TrainSettings
+from common.script import FLAT
 
 from jaxvision import data, models, train
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(TrainSettings):
-    """Settings of a fine-tuning."""
+class Start:
+    """What to start from."""
 
-    start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="START")] = dataclasses.field(
-        kw_only=True
-    )
-    """What to start from: a run folder, a .safetensors or .pth file, or timm/NAME."""
-    run_dir: str = "runs/finetune"
-    """Where everything goes; a run that is there already is continued."""
-    model: str = "resnet50"
-    """The model of a weights file; a run folder and the hub know theirs."""
-    image_size: int | tuple[int, int] | None = None
-    """Height and width of the images; None takes the size that the start was trained at."""
-    channels: Literal[1, 3, 4] | None = None  # type: ignore[assignment]
-    """Channels of a folder's images; None takes the start's."""
-    mean: tuple[float, ...] | None = None  # type: ignore[assignment]
-    """Mean of the channels of images that lie between 0 and 1; None takes the start's."""
-    std: tuple[float, ...] | None = None  # type: ignore[assignment]
-    """Standard deviation of the channels; None takes the start's."""
-    learning_rate: float = 5e-4
-    """The highest learning rate, of the head."""
+    start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="START")]
+    """A run folder; a .safetensors or .pth file, whose model --model names; or timm/NAME."""
     layer_decay: float = 1.0
-    """The ratio of the learning rates of a layer and the one after it."""
+    """The ratio of the learning rates of a layer and the one after it; `learning_rate` is that of
+    the head."""
     phases: int = 1
     """In how many phases, of as many steps each, the layers join from the head to the stem."""
 
 
-class Start(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Settings(TrainSettings):
+    """Settings of a fine-tuning; those of a training, with other values to begin with."""
+
+    start: Annotated[Start, FLAT] = dataclasses.field(kw_only=True)
+    run: Annotated[Run, FLAT] = dataclasses.field(
+        default_factory=lambda: Run(run_dir="runs/finetune")
+    )
+    data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
+    model: Annotated[Model, FLAT] = dataclasses.field(
+        default_factory=lambda: Model(model="resnet50")
+    )
+    optimization: Annotated[Optimization, FLAT] = dataclasses.field(
+        default_factory=lambda: Optimization(learning_rate=5e-4)
+    )
+
+
+class Opened(NamedTuple):
     """What was trained, and what goes with it."""
 
     model: dict[str, Any]
@@ -68,58 +73,66 @@ class Start(NamedTuple):
     head is to be a new one."""
 
 
-def open_start(settings: Settings) -> Start:
+def open_start(settings: Settings) -> Opened:
     """Reads what to start from."""
-    path = pathlib.Path(settings.start).expanduser()
+    path = pathlib.Path(settings.start.start).expanduser()
+    key = jax.random.key(settings.run.seed)
     if path.is_file():
-        return Start(
-            {"name": settings.model},
+        return Opened(
+            {"name": settings.model.model},
             data.IMAGENET,
             3,
             (),
             lambda model, shape, new_head: models.load_weights(
-                model,
-                path,
-                image_size=(shape[0], shape[1]),
-                new_head=new_head,
-                key=jax.random.key(settings.seed),
+                model, path, image_size=(shape[0], shape[1]), new_head=new_head, key=key
             ),
         )
-    trained: train.classification.TrainedClassifier | models.Pretrained
+    channels = 3
     if (path / "checkpoints").is_dir():
-        trained = train.classification.restore(path)
-        channels = trained.channels
+        trained = train.restore(path)
+        with script.asking():
+            given, variables = trained.backbone()
+        preprocessing = trained.preprocessing
+        if preprocessing is None or not isinstance(given, models.Model):
+            raise SystemExit(f"{path} is not the run of a model of images")
+        channels = trained.record.data["image_shape"][2]
+        class_names = trained.run.names("label")
     else:
-        trained = models.load_pretrained(settings.start)
-        channels = 3
-    return Start(
-        models.describe(trained.model),
-        trained.preprocessing,
+        pretrained = models.load_pretrained(settings.start.start)
+        given, variables = pretrained.model, pretrained.variables
+        preprocessing, class_names = pretrained.preprocessing, pretrained.class_names
+    return Opened(
+        models.describe(given),
+        preprocessing,
         channels,
-        trained.class_names,
+        class_names,
         lambda model, shape, new_head: models.adapt_variables(
-            model,
-            trained.variables,
-            image_shape=shape,
-            new_head=new_head,
-            key=jax.random.key(settings.seed),
+            model, variables, image_shape=shape, new_head=new_head, key=key
         ),
     )
 
 
 def plan(settings: Settings, layers: train.Layers) -> list[Settings]:
     """The settings of every phase; the last is in the run folder itself."""
+    run, optimization = settings.run, settings.optimization
     phases = []
-    steps = settings.num_steps // settings.phases
-    for number, patterns in enumerate(train.unfreezing(layers, settings.phases), start=1):
-        is_last = number == settings.phases
+    count = settings.start.phases
+    steps = optimization.num_steps // count
+    for number, patterns in enumerate(train.unfreezing(layers, count), start=1):
+        is_last = number == count
         phases.append(
             dataclasses.replace(
                 settings,
-                num_steps=settings.num_steps - steps * (settings.phases - 1) if is_last else steps,
-                trainable=settings.trainable if is_last else patterns,
-                run_dir=settings.run_dir if is_last else f"{settings.run_dir}/phase{number}",
-                figures=settings.figures and is_last,
+                run=dataclasses.replace(
+                    run,
+                    run_dir=run.run_dir if is_last else f"{run.run_dir}/phase{number}",
+                    figures=run.figures and is_last,
+                ),
+                optimization=dataclasses.replace(
+                    optimization,
+                    num_steps=optimization.num_steps - steps * (count - 1) if is_last else steps,
+                    trainable=optimization.trainable if is_last else patterns,
+                ),
             )
         )
     return phases
@@ -127,35 +140,34 @@ def plan(settings: Settings, layers: train.Layers) -> list[Settings]:
 
 def main(settings: Settings) -> train.FitResult:
     """Fine-tunes, evaluates, and leaves a run folder."""
-    classify.begin(settings)
-    if settings.phases > 1 and settings.trainable is not None:
+    settings.run.begin(settings.devices)
+    if settings.start.phases > 1 and settings.optimization.trainable is not None:
         raise SystemExit("--phases says what is trainable; leave --trainable out, or use --frozen")
     start = open_start(settings)
-    settings = dataclasses.replace(
-        settings,
-        dataset=classify.locate(settings.dataset),
-        channels=settings.channels or start.channels,  # type: ignore[arg-type]
-    )
-    preprocessing = start.preprocessing if settings.image_size is None else None
-    train_data, eval_data = classify.load_splits(settings, preprocessing)
+    channels: Any = settings.data.channels or start.channels
+    chosen = dataclasses.replace(settings.data.located(), channels=channels)
+    preprocessing = start.preprocessing if chosen.image_size is None else None
+    train_data, eval_data = chosen.load_splits(settings.run.seed, preprocessing)
     normalized = start.preprocessing.for_channels(train_data.image_shape[-1])
-    settings = dataclasses.replace(
-        settings,
-        mean=normalized.mean if settings.mean is None else settings.mean,
-        std=normalized.std if settings.std is None else settings.std,
+    inputs = dataclasses.replace(
+        settings.inputs,
+        mean=settings.inputs.mean or normalized.mean,
+        std=settings.inputs.std or normalized.std,
     )
-    model = classify.make_model(settings, train_data, start.model)
+    settings = dataclasses.replace(settings, data=chosen, inputs=inputs)
+    axis_name = settings.devices.axis_name
+    model = settings.model.make(train_data, base=start.model, axis_name=axis_name)
     layers = models.layer_order(model, train_data.image_shape)
     new_head = start.class_names != train_data.class_names
     variables = start.fit(model, train_data.image_shape, new_head)
+    decay = settings.start.layer_decay
     with script.checking():
         phases = plan(settings, layers)
         optimizers = [
-            train.layerwise_decay(classify.make_optimizer(phase), layers, phase.layer_decay)
-            for phase in phases
+            train.layerwise_decay(phase.optimization.make(), layers, decay) for phase in phases
         ]
     for phase, optimizer in zip(phases, optimizers, strict=True):
-        result = classify.run(phase, model, optimizer, train_data, eval_data, variables)
+        result = train_classifier(phase, model, optimizer, train_data, eval_data, variables)
         variables = train.evaluation_variables(result.state)
     return result
 

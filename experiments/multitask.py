@@ -12,7 +12,8 @@ import pathlib
 import jax
 import numpy as np
 import optax
-import script
+from common import script
+from common.seeds import Summary, over_seeds
 
 from jaxvision import data, metrics, models, train
 from jaxvision.train import multitask
@@ -77,7 +78,7 @@ def fit(settings: Settings, seed: int, learned_weights: bool) -> dict[str, float
     train_data, test_data = load("train"), load("test")
     backbone = models.create_model(settings.model, in_channels=1)
     model = models.MultiHead(backbone=backbone, heads=HEADS, learned_weights=learned_weights)
-    loss_fn = multitask.make_loss_fn(model, TASKS, mean=(0.3,), std=(0.35,))
+    loss_fn = multitask.make_loss_fn(model, TASKS, inputs=train.Inputs((0.3,), (0.35,)))
     schedule = train.create_schedule(
         "cosine", settings.learning_rate, settings.num_steps, warmup_steps=settings.num_steps // 20
     )
@@ -97,7 +98,7 @@ def fit(settings: Settings, seed: int, learned_weights: bool) -> dict[str, float
         state,
         train_data.batches(settings.batch_size, seed=seed),
         num_steps=settings.num_steps,
-        evaluate=multitask.make_eval_fn(loss_fn),
+        evaluate=train.make_eval_fn(loss_fn),
         eval_data=test_data,
         run_dir=pathlib.Path(settings.run_dir) / f"seed{seed}" / name,
         settings={**dataclasses.asdict(settings), "seed": seed},
@@ -106,32 +107,38 @@ def fit(settings: Settings, seed: int, learned_weights: bool) -> dict[str, float
     return result.metrics
 
 
-def run(settings: Settings) -> dict[str, np.ndarray]:
-    """Trains every seed both ways, prints a table, and returns the scores, (seeds, scores)."""
+def run(settings: Settings) -> dict[str, Summary]:
+    """Trains every seed both ways, prints a table, and returns the scores of both."""
     train.start()
-    scores: dict[str, np.ndarray] = {}
+    summaries = {}
     for name, learned_weights in (("sum", False), ("learned", True)):
-        results = [fit(settings, seed, learned_weights) for seed in settings.seeds]
-        scores[name] = np.array([[result[score] for score in SCORES] for result in results])
+
+        def train_one(seed: int, learned_weights: bool = learned_weights) -> dict[str, float]:
+            result = fit(settings, seed, learned_weights)
+            return {score: result[score] for score in SCORES}
+
+        summaries[name] = over_seeds(settings.seeds, train_one)
+        summaries[name].save(pathlib.Path(settings.run_dir) / name, f"multitask_{name}", settings)
     test_data = load("test")
     spread = [
         np.std([test_data[i][name] for i in range(len(test_data))]) for name in ("slant", "ink")
     ]
     print("weights  seed   digit accuracy   slant, degrees   ink, of the page   (mean errors)")
-    for name, rows in scores.items():
-        for seed, (accuracy, slant, ink) in zip(settings.seeds, rows, strict=True):
-            print(f"{name:7}  {seed:4d}  {accuracy:15.2%}  {slant:15.2f}  {ink:16.2%}")
-    for name, rows in scores.items():
-        accuracy, slant, ink = rows.mean(axis=0)
+    for name, summary in summaries.items():
+        for seed, *row in zip(summary.seeds, *summary.scores.values(), strict=True):
+            print(f"{name:7}  {seed:4d}  {row[0]:15.2%}  {row[1]:15.2f}  {row[2]:16.2%}")
+    for name, summary in summaries.items():
+        accuracy, slant, ink = (summary.mean(score) for score in SCORES)
         print(f"{name:7}  mean  {accuracy:15.2%}  {slant:15.2f}  {ink:16.2%}")
     print(f"spread of the test digits (std)       {spread[0]:15.2f}  {spread[1]:16.2%}")
     if len(settings.seeds) > 1:
-        low, high = metrics.t_interval(scores["sum"][:, 2] - scores["learned"][:, 2])
+        plain, learned = (np.asarray(each.scores[SCORES[2]]) for each in summaries.values())
+        low, high = metrics.t_interval(plain - learned)
         print(
             f"\nLearned weights lower the error of the ink by [{low:.2%}, {high:.2%}] of the page "
             "(95%, over seeds)"
         )
-    return scores
+    return summaries
 
 
 if __name__ == "__main__":

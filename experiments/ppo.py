@@ -10,8 +10,7 @@ holds a folder for each seed, summary.json and learning_curves.png.
 import dataclasses
 from typing import Literal
 
-import agents
-import script
+from common import agents, script
 
 from jaxvision import rl
 

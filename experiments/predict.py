@@ -1,4 +1,4 @@
-"""Classifies image files with a trained model.
+"""Says what a trained model makes of image files.
 
 python experiments/predict.py runs/lenet photo.png other.jpg
 """
@@ -9,8 +9,8 @@ import sys
 from typing import Annotated
 
 import numpy as np
-import script
 import tyro
+from common import script
 
 from jaxvision import data, train
 
@@ -30,30 +30,33 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Prints the most probable classes of every image; counts those that cannot be read."""
+    """Prints a line for every image; counts those that cannot be read."""
     if settings.top < 1:
         raise SystemExit(f"--top must be at least 1, got {settings.top}")
     if not settings.images:
         raise SystemExit("name at least one image: predict.py RUN_DIR IMAGE...")
     train.start()
-    trained = train.classification.restore(settings.run_dir, step=settings.step)
+    trained = train.restore(settings.run_dir, step=settings.step)
+    preprocessing = trained.preprocessing
+    if preprocessing is None:
+        raise SystemExit(f"{settings.run_dir} is not a run on images")
+    channels = trained.record.data["image_shape"][2]
     names, pixels, failed = [], [], 0
     for name in settings.images:
         try:
-            image = data.decode_image(pathlib.Path(name), channels=trained.channels)
+            image = data.decode_image(pathlib.Path(name), channels=channels)
         except (OSError, data.CorruptImageError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed += 1
             continue
         names.append(name)
-        pixels.append(data.resize_and_crop(image, trained.preprocessing))
+        pixels.append(data.resize_and_crop(image, preprocessing))
     if pixels:
-        images = data.from_arrays({"image": np.stack(pixels)})
-        probabilities = trained.predict(images).probabilities
-        classes = trained.class_names or [str(i) for i in range(probabilities.shape[1])]
-        for name, row in zip(names, probabilities, strict=True):
-            best = np.argsort(-row, kind="stable")[: settings.top]
-            print(f"{name}: " + ", ".join(f"{classes[i]} {row[i]:.1%}" for i in best))
+        with script.asking():
+            predictions = trained.predict(data.from_arrays({"image": np.stack(pixels)}))
+            lines = trained.in_words(predictions, top=settings.top)
+        for name, line in zip(names, lines, strict=True):
+            print(f"{name}: {line}")
     return failed
 
 

@@ -13,9 +13,8 @@ import dataclasses
 import pathlib
 from typing import Any, Literal
 
-import agents
 import numpy as np
-import script
+from common import agents, script
 from jax.typing import ArrayLike
 
 from jaxvision import plots, rl, train
@@ -91,12 +90,15 @@ def with_map(settings: Settings) -> Settings:
 
 def make_world(settings: Settings) -> rl.environments.GridWorld:
     """The world of the map."""
-    return rl.environments.GridWorld(
-        settings.map or MAP,
+    world, _ = rl.make(
+        "GridWorld",
+        map=settings.map or MAP,
         terminals={"T": 0.0, "X": settings.bad_reward},
         step_reward=settings.step_reward,
         slip=settings.slip,
     )
+    assert isinstance(world, rl.environments.GridWorld)
+    return world
 
 
 def make_envs(settings: Settings, num_envs: int, *, evaluated: bool = False) -> rl.VectorEnv:

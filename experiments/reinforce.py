@@ -13,11 +13,10 @@ import dataclasses
 import pathlib
 from typing import Any, Literal
 
-import agents
 import jax
 import jax.numpy as jnp
 import optax
-import script
+from common import agents, script
 
 from jaxvision import losses, plots, rl
 from jaxvision._files import write_json

@@ -13,11 +13,13 @@ from typing import Any
 import classify
 import evaluate
 import finetune
-import numpy as np
-import script
-from augmentation import Augmentation
-
-from jaxvision import metrics
+from common import script
+from common.augmentation import Augmentation
+from common.data import Data
+from common.learning import Inputs, Optimization
+from common.run import Run
+from common.run import Settings as TrainSettings
+from common.seeds import over_seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,59 +60,70 @@ class Settings:
     """What the accuracies are of."""
 
 
-def accuracies(settings: Settings, seed: int) -> tuple[float, float]:
-    """The accuracies from scratch and after fine-tuning."""
+def accuracies(settings: Settings, seed: int) -> dict[str, float]:
+    """The accuracies from scratch and after fine-tuning, and the gain."""
     folder = pathlib.Path(settings.run_dir) / f"seed{seed}"
-    shared: dict[str, Any] = {"seed": seed, "mean": (0.3,), "std": (0.35,)}
+
+    def run(name: str) -> Run:
+        return Run(run_dir=str(folder / name), seed=seed)
+
+    def inputs(augmentation: Augmentation) -> Inputs:
+        return Inputs(mean=(0.3,), std=(0.35,), augmentation=augmentation)
+
     few: dict[str, Any] = {
-        **shared,
-        "train_split": settings.few_split,
-        "eval_split": settings.eval_split,
-        "classes": settings.new,
-        "per_class": settings.per_class,
-        "num_steps": settings.num_steps_new,
-        "batch_size": min(50, settings.per_class * len(settings.new)),
-        "augmentation": settings.augmentation_new,
+        "data": Data(
+            train_split=settings.few_split,
+            eval_split=settings.eval_split,
+            classes=settings.new,
+            per_class=settings.per_class,
+        ),
+        "inputs": inputs(settings.augmentation_new),
     }
-    first = classify.Settings(
-        run_dir=str(folder / "old"),
-        classes=settings.old,
-        num_steps=settings.num_steps,
-        augmentation=settings.augmentation,
-        **shared,
+    optimization = Optimization(
+        num_steps=settings.num_steps_new,
+        batch_size=min(50, settings.per_class * len(settings.new)),
     )
-    scratch = classify.Settings(run_dir=str(folder / "scratch"), **few)
+    first = TrainSettings(
+        run=run("old"),
+        data=Data(classes=settings.old),
+        inputs=inputs(settings.augmentation),
+        optimization=Optimization(num_steps=settings.num_steps),
+    )
+    scratch = TrainSettings(run=run("scratch"), optimization=optimization, **few)
     tuned = finetune.Settings(
-        start=first.run_dir,
-        run_dir=str(folder / "finetuned"),
-        learning_rate=settings.learning_rate,
-        layer_decay=settings.layer_decay,
-        frozen=settings.frozen,
-        phases=settings.phases,
+        start=finetune.Start(
+            first.run.run_dir, layer_decay=settings.layer_decay, phases=settings.phases
+        ),
+        run=run("finetuned"),
+        optimization=dataclasses.replace(
+            optimization, learning_rate=settings.learning_rate, frozen=settings.frozen
+        ),
         **few,
     )
     classify.main(first)
     classify.main(scratch)
     finetune.main(tuned)
-    scores = [
-        evaluate.main(evaluate.Settings(run_dir=run.run_dir, num_resamples=0)).scores
-        for run in (scratch, tuned)
-    ]
-    return scores[0]["accuracy"].value, scores[1]["accuracy"].value
+    from_scratch, fine_tuned = (
+        evaluate.main(evaluate.Settings(run_dir=each.run.run_dir, num_resamples=0)).scores
+        for each in (scratch, tuned)
+    )
+    values = from_scratch["accuracy"].value, fine_tuned["accuracy"].value
+    return {"from scratch": values[0], "fine-tuned": values[1], "gain": values[1] - values[0]}
 
 
 def run(settings: Settings) -> tuple[float, float]:
     """Trains every seed, prints a table, and returns the interval of the gain."""
-    rows = np.array([accuracies(settings, seed) for seed in settings.seeds])
+    summary = over_seeds(settings.seeds, lambda seed: accuracies(settings, seed))
+    summary.save(settings.run_dir, "transfer", settings)
     print(f"\n{settings.per_class} images of each of {', '.join(settings.new)}: accuracy\n")
     print("seed  from scratch  fine-tuned    gain")
-    for seed, (scratch, tuned) in zip(settings.seeds, rows, strict=True):
-        print(f"{seed:4d}  {scratch:12.2%}  {tuned:10.2%}  {tuned - scratch:+6.2%}")
-    gains = rows[:, 1] - rows[:, 0]
-    print(f"mean  {rows[:, 0].mean():12.2%}  {rows[:, 1].mean():10.2%}  {gains.mean():+6.2%}")
-    low, high = metrics.t_interval(gains) if len(gains) > 1 else (np.nan, np.nan)
+    for seed, *row in zip(settings.seeds, *summary.scores.values(), strict=True):
+        print(f"{seed:4d}  {row[0]:12.2%}  {row[1]:10.2%}  {row[2]:+6.2%}")
+    means = [summary.mean(name) for name in summary.scores]
+    print(f"mean  {means[0]:12.2%}  {means[1]:10.2%}  {means[2]:+6.2%}")
+    low, high = summary.interval("gain")
     print(f"\nThe gain lies in [{low:+.2%}, {high:+.2%}] (95%, over seeds)")
-    return float(low), float(high)
+    return low, high
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 class Preprocessing:
     """How an image becomes what a model was trained on.
 
-    It is resized until it covers `size / crop`, cut to `size` around its centre, brought to numbers
+    It is resized until it covers `size / crop`, cut to `size` around its center, brought to numbers
     from 0 to 1, and normalized.
 
     Attributes:

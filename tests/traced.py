@@ -51,7 +51,7 @@ def shapes_of(model: nn.Module, height: int, width: int, channels: int = 3) -> S
             lambda image: model.init_with_output(jax.random.key(0), image, method=call),
             np.zeros((1, height, width, channels)),
         )
-    strides = sorted(maps, key=lambda stride: int(stride.removeprefix("stride")))
+    strides = sorted(maps, key=lambda stride: stride)
     return Shapes(
         variables=variables,
         maps={stride: maps[stride].shape[1:] for stride in strides},

@@ -5,6 +5,7 @@ from jaxvision.data import augment
 from jaxvision.data.batches import Batches
 from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError, SplitError
+from jaxvision.data.fields import Field, Fields, Kind, kind_of
 from jaxvision.data.folder import load_folder
 from jaxvision.data.images import decode_image, preprocess, resize_and_crop
 from jaxvision.data.loading import load
@@ -23,6 +24,9 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "Example",
+    "Field",
+    "Fields",
+    "Kind",
     "Prefetch",
     "Preprocessing",
     "Source",
@@ -31,6 +35,7 @@ __all__ = [
     "decode_image",
     "from_arrays",
     "from_source",
+    "kind_of",
     "load",
     "load_folder",
     "normalize",

@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.batches import Batches
 from jaxvision.data.checks import different_names
+from jaxvision.data.fields import Field, Fields, Kind, known_fields, with_class_names
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.source import (
     Corrupt,
@@ -42,29 +43,32 @@ class Dataset:
         name: What the data set is called.
         split: Which part of it this is.
         examples: All examples stacked, or examples by index.
-        class_names: What the labels mean; empty without labels.
+        fields: What the fields are, and the names of their classes; a field that is not there
+            has no place in the image.
         corrupt: What happens when an image that is read later cannot be decoded.
         num_skipped: Examples left out because they could not be decoded.
         preprocessing: How the images were resized and cut; None if they were not.
-
-    Raises:
-        ValueError: A class name is there twice.
+        file_names: The file of each example, relative to the data set's folder; None for data that
+            are not in files of their own.
     """
 
     name: str
     split: str
     examples: Arrays | Source
-    class_names: tuple[str, ...] = ()
+    fields: Fields = dataclasses.field(default_factory=dict)
     corrupt: Corrupt = "stop"
     num_skipped: int = 0
     preprocessing: Preprocessing | None = None
+    file_names: tuple[str, ...] | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "class_names", different_names(self.class_names))
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes of `label`; empty without labels."""
+        return self.fields["label"].names if "label" in self.fields else ()
 
     @property
     def num_classes(self) -> int:
-        """The number of classes that labels tell apart."""
+        """The number of classes that `label` tells apart."""
         return len(self.class_names)
 
     @property
@@ -82,10 +86,8 @@ class Dataset:
         if isinstance(self.examples, Mapping):
             shapes = {key: "x".join(map(str, v.shape[1:])) for key, v in self.examples.items()}
             where = f"image {shapes['image']}, in memory" if "image" in shapes else "in memory"
-        return (
-            f"Dataset({self.name}/{self.split}: {len(self)} examples of {self.num_classes} "
-            f"classes, {where})"
-        )
+        classes = f" of {self.num_classes} classes" if self.class_names else ""
+        return f"Dataset({self.name}/{self.split}: {len(self)} examples{classes}, {where})"
 
     def __len__(self) -> int:
         if isinstance(self.examples, Mapping):
@@ -111,7 +113,7 @@ class Dataset:
         if isinstance(self.examples, Mapping):
             example = self[0]
         else:
-            example = first_readable(self.examples, self.corrupt, self.name)
+            example = first_readable(self.examples, self.corrupt, f"{self.name}/{self.split}")
         return {**stack([example], self.name), "weight": np.ones(1, np.float32)}
 
     def batches(
@@ -187,7 +189,10 @@ class Dataset:
             "split": self.split,
             "num_examples": len(self),
             "image_shape": shapes.get("image"),
-            "class_names": list(self.class_names),
+            "fields": {
+                name: {"kind": field.kind, "names": list(field.names)}
+                for name, field in self.fields.items()
+            },
             "preprocessing": self.preprocessing and self.preprocessing.describe(),
         }
 
@@ -198,6 +203,7 @@ def from_arrays(
     name: str = "arrays",
     split: str = "all",
     class_names: Sequence[str] | None = None,
+    fields: Mapping[str, Field | Kind] | None = None,
 ) -> Dataset:
     """Makes a data set of arrays in memory.
 
@@ -205,20 +211,24 @@ def from_arrays(
         arrays: `image`, `label` and so on, each with the examples along its first axis.
         name: What to call it.
         split: Which part of it this is.
-        class_names: What the labels mean; None numbers them, up to `MAX_NUMBERED_CLASSES`.
+        class_names: The names of the classes of `label`; None numbers them, up to
+            `MAX_NUMBERED_CLASSES`.
+        fields: Fields or kinds by name, for arrays whose name does not say what they are.
 
     Returns:
         The data set.
 
     Raises:
-        DatasetError: An array is called `weight`.
-        ValueError: There is no array, or their lengths differ, or a label has no class name, or a
-            class name is there twice.
+        DatasetError: An array is called `weight`, or a declared field does not exist.
+        ValueError: There is no array, or their lengths differ, or a label has no class name, or
+            a class name is there twice or names nothing.
 
     >>> from_arrays({"image": np.zeros((3, 8, 8, 1)), "label": np.array([0, 1, 1])}).class_names
     ('0', '1')
     """
     lengths = {key: len(values) for key, values in arrays.items()}
+    if class_names is not None and "label" not in arrays:
+        raise ValueError(f"class_names need a 'label' among the arrays {', '.join(arrays)}")
     if not lengths or len(set(lengths.values())) > 1:
         raise ValueError(f"arrays need one and the same length, got {lengths or 'none'}")
     check_names(arrays, name)
@@ -242,7 +252,7 @@ def from_arrays(
         name=name,
         split=split,
         examples={key: np.asarray(values) for key, values in arrays.items()},
-        class_names=class_names,
+        fields=with_class_names(known_fields(list(arrays), fields), class_names),
     )
 
 
@@ -252,6 +262,8 @@ def from_source(
     name: str,
     split: str,
     class_names: Sequence[str] = (),
+    fields: Mapping[str, Field | Kind] | None = None,
+    pad: Mapping[str, int] | None = None,
     image_size: int | tuple[int, int] | None = None,
     preprocessing: Preprocessing | None = None,
     transform: Callable[[Example], Example] | None = None,
@@ -264,7 +276,10 @@ def from_source(
         source: Examples by index.
         name: What to call it.
         split: Which part of it this is.
-        class_names: What the labels mean.
+        class_names: The names of the classes of `label`.
+        fields: Fields or kinds by name, for those whose name does not say what they are.
+        pad: How many rows fields of objects are brought to, such as `{"objects": 32}`; see
+            `load`.
         image_size: Resizes and crops `image` to this height and width, and what belongs to it; see
             `load`.
         preprocessing: Resizes and crops as weights need it; to normalize is left to the loss.
@@ -293,21 +308,32 @@ def from_source(
                 "given; give one"
             )
         preprocessing = Preprocessing(image_size)
-    source = Transformed(source, preprocessing, transform)
+    declared = {
+        key: Field(each) if isinstance(each, str) else each for key, each in (fields or {}).items()
+    }
+    file_names = getattr(source, "file_names", None)
+    source = Transformed(source, preprocessing, transform, declared, dict(pad or {}))
+    example = first_readable(source, corrupt, f"{name}/{split}")
     if in_memory is None:
-        example = first_readable(source, corrupt, name)
         size = sum(np.asarray(value).nbytes for value in example.values())
         in_memory = size * len(source) <= MEMORY_LIMIT
     examples: Arrays | Source = source
-    num_skipped = 0
+    skipped: list[int] = []
     if in_memory:
-        examples, num_skipped = read_all(source, corrupt, name)
+        examples, skipped = read_all(source, corrupt, name)
+    if file_names is not None:
+        left_out = {*skipped}
+        file_names = tuple(each for i, each in enumerate(file_names) if i not in left_out)
+    known = known_fields(
+        list(example), {key: each for key, each in declared.items() if key in example}
+    )
     return Dataset(
         name=name,
         split=split,
         examples=examples,
-        class_names=class_names,
+        fields=with_class_names(known, class_names),
         corrupt=corrupt,
-        num_skipped=num_skipped,
+        num_skipped=len(skipped),
         preprocessing=preprocessing,
+        file_names=file_names,
     )

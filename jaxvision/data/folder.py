@@ -1,6 +1,7 @@
 """Images in one folder per class."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -22,11 +23,13 @@ class FolderSource:
     """Image files with the numbers of their classes.
 
     Attributes:
+        root: The folder of the data set.
         files: Paths and labels.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
         sixteen_bit: How 16 bits become 8; see `decode_image`.
     """
 
+    root: str
     files: tuple[tuple[str, int], ...]
     channels: int
     sixteen_bit: SixteenBit = "high"
@@ -35,6 +38,11 @@ class FolderSource:
     def known_labels(self) -> Int64[np.ndarray, " files"]:
         """The labels, without reading a file."""
         return np.array([label for _, label in self.files], np.int64)
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The names of the files, relative to the root."""
+        return tuple(os.path.relpath(path, self.root) for path, _ in self.files)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -82,7 +90,7 @@ def load_folder(
             without images. None takes the sub-folders, sorted by name: those of the training split
             if there is one, so that all splits number their classes alike.
         image_size: Height and width to bring the images to: resized until they cover it, then cut
-            to the centre. None needs images that are all of one size.
+            to the center. None needs images that are all of one size.
         preprocessing: Resizes and crops as weights need it; see `load`.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
         sixteen_bit: How 16 bits become 8: `"high"` or `"range"`; see `decode_image`.
@@ -91,7 +99,7 @@ def load_folder(
         corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
 
     Returns:
-        The data set; its name is the folder's.
+        The data set; its name is the folder's, and its `file_names` are relative to it.
 
     Raises:
         CorruptImageError: An image is truncated or none; the message names the file.
@@ -120,7 +128,7 @@ def load_folder(
     given = None if class_names is None else different_names(class_names)
     place, known = place_of_split(root, part.name, given)
     names, files = read_classes(place, known)
-    source = FolderSource(tuple(files), channels, sixteen_bit)
+    source = FolderSource(str(root), tuple(files), channels, sixteen_bit)
     if split != part.name:
         chosen = part.of(source.known_labels)
         source = dataclasses.replace(source, files=tuple(files[index] for index in chosen))

@@ -150,13 +150,13 @@ def _in_8_bits(image: Image.Image, depth: Depth, sixteen_bit: SixteenBit) -> Ima
 
 def _channels_of(image: Image.Image) -> int:
     bands = len(image.getbands())
-    if image.mode == "P":  # a palette stands for colours
+    if image.mode == "P":  # a palette stands for colors
         return 4 if "transparency" in image.info else 3
     return {1: 1, 2: 4, 3: 3, 4: 4 if image.mode == "RGBA" else 3}[bands]
 
 
 def resize_and_crop(image: ImageArray, how: Preprocessing, *, nearest: bool = False) -> Resized:
-    """Resizes an image until it covers what is asked for, and cuts out the centre.
+    """Resizes an image until it covers what is asked for, and cuts out the center.
 
     Sizes and places are rounded as in torchvision's `Resize` and `CenterCrop`, and Pillow, which
     they call too, interpolates: pixels are the same.
@@ -238,7 +238,7 @@ def _cover(old: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _nearest(old: int, new: int) -> Int[np.ndarray, " new"]:
-    """The pixel that lies under the centre of each new one."""
+    """The pixel that lies under the center of each new one."""
     return ((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
 
 

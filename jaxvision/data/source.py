@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from jaxvision.data.errors import CorruptImageError, DatasetError
+from jaxvision.data.fields import kind_of
 
 Example = dict[str, Any]  # arrays and single numbers by name; before `transform`, text too
 Corrupt = Literal["stop", "skip"]
@@ -89,11 +90,15 @@ def stack(examples: Sequence[Example], name: str) -> dict[str, np.ndarray]:
     for key in examples[0]:
         shapes = sorted({np.shape(example[key]) for example in examples})
         if len(shapes) > 1:
-            remedy = (
-                "image_size=... to resize and crop them to one"
-                if len(shapes[0]) == 3
-                else "transform=... to make them one, or to leave them out"
-            )
+            kind = kind_of(key) or ("image" if len(shapes[0]) == 3 else "number")
+            if kind in ("image", "mask", "instances", "volume"):
+                remedy = "image_size=... to resize and crop them to one"
+            else:
+                group = key.partition("/")[0]
+                remedy = (
+                    f"pad={{{group!r}: ...}} to fill them up with rows that do not count, or "
+                    "transform=... to make them one, or to leave them out"
+                )
             raise DatasetError(
                 f"{key} has different shapes in {name}, such as {shapes[0]} and {shapes[-1]}; "
                 f"give {remedy}"
@@ -101,7 +106,9 @@ def stack(examples: Sequence[Example], name: str) -> dict[str, np.ndarray]:
     return {key: np.stack([example[key] for example in examples]) for key in examples[0]}
 
 
-def read_all(source: Source, corrupt: Corrupt, name: str) -> tuple[dict[str, np.ndarray], int]:
+def read_all(
+    source: Source, corrupt: Corrupt, name: str
+) -> tuple[dict[str, np.ndarray], list[int]]:
     """Decodes every example.
 
     Args:
@@ -110,25 +117,26 @@ def read_all(source: Source, corrupt: Corrupt, name: str) -> tuple[dict[str, np.
         name: What to call the data in errors.
 
     Returns:
-        The stacked examples, and how many were left out.
+        The stacked examples, and the indices of those that were left out.
 
     Raises:
         CorruptImageError: An image cannot be decoded and `corrupt` is `"stop"`.
         DatasetError: None can, or shapes differ.
     """
-    examples, errors = [], []
+    examples, errors = [], {}
     for index in range(len(source)):
         try:
             examples.append(source[index])
         except CorruptImageError as error:
             if corrupt == "stop":
                 raise
-            errors.append(error)
+            errors[index] = error
     if not examples:
         raise DatasetError(f"{name} has no example that can be decoded")
     if errors:
         warnings.warn(
-            f"skipped {len(errors)} of {len(source)} images of {name}; the first: {errors[0]}",
+            f"skipped {len(errors)} of {len(source)} images of {name}; the first: "
+            f"{next(iter(errors.values()))}",
             stacklevel=2,
         )
-    return stack(examples, name), len(errors)
+    return stack(examples, name), list(errors)

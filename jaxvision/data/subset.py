@@ -11,6 +11,7 @@ from jaxvision._suggest import unknown
 from jaxvision.data.checks import seed_of, whole
 from jaxvision.data.dataset import Dataset
 from jaxvision.data.errors import CorruptImageError, DatasetError
+from jaxvision.data.fields import with_class_names
 from jaxvision.data.source import Example, Source
 
 
@@ -68,6 +69,8 @@ def subset(
     >>> few.class_names, int(few.examples["label"].max())
     (('5', '6', '7'), 2)
     """
+    if "label" not in dataset.fields:
+        raise DatasetError(f"{dataset.name}/{dataset.split} has no label per example")
     names = dataset.class_names if classes is None else tuple(classes)
     if isinstance(classes, str) or not names or len(set(names)) < len(names):
         raise ValueError(f"classes must be different names of classes, got {classes!r}")
@@ -83,7 +86,8 @@ def subset(
     chosen = labels >= 0
     if per_class is not None:
         chosen = _draw(labels, names, per_class, seed_of(seed), f"{dataset.name}/{dataset.split}")
-    return take(dataset, np.flatnonzero(chosen), labels[chosen], class_names=names)
+    fields = with_class_names(dataset.fields, names)
+    return take(dataset, np.flatnonzero(chosen), labels[chosen], fields=fields)
 
 
 def take(
@@ -103,6 +107,8 @@ def take(
     Returns:
         The part.
     """
+    if dataset.file_names is not None:
+        changes["file_names"] = tuple(dataset.file_names[index] for index in indices)
     if isinstance(dataset.examples, Mapping):
         arrays = {name: values[indices] for name, values in dataset.examples.items()}
         arrays["label"] = labels.astype(dataset.examples["label"].dtype)

@@ -9,16 +9,19 @@ import pathlib
 import re
 import socket
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxvision._logs import absl_level
 from jaxvision._suggest import unknown
+from jaxvision.data.builders import BUILDERS, own_builder
 from jaxvision.data.errors import DatasetError, SplitError
+from jaxvision.data.fields import Field, Fields, kind_of
 from jaxvision.data.images import decode_image
 from jaxvision.data.source import Example
+from jaxvision.data.transformed import flatten
 
 _TOOLS = "pip install tensorflow tensorflow-datasets apache-beam mlcroissant"
 """What the command `tfds` needs to start."""
@@ -31,12 +34,14 @@ class TfdsSource:
     Attributes:
         records: TFDS's own source, with images left encoded.
         images: The features that are images still to be decoded, with their channels.
+        boxes: The features that are boxes, by their names with those of the dicts around them.
         scalars: The types of the features that are single numbers, which TFDS gives as Python's.
         name: What to call the split in errors.
     """
 
     records: Any
     images: dict[str, int | None]
+    boxes: tuple[str, ...]
     scalars: dict[str, np.dtype]
     name: str
 
@@ -44,18 +49,20 @@ class TfdsSource:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Example:
-        example: Example = dict(self.records[index])
+        example: Example = flatten(self.records[index])
         for key, channels in self.images.items():
             where = f"{key} of record {index} of {self.name}"
             example[key] = decode_image(example[key], channels=channels, name=where)
         for key, dtype in self.scalars.items():
             example[key] = np.asarray(example[key], dtype)
+        for key in self.boxes:
+            example[key] = _in_pixels(np.asarray(example[key], np.float32), example["image"].shape)
         return example
 
 
 def open_tfds(
     name: str, split: str, data_dir: str | pathlib.Path | None
-) -> tuple[TfdsSource, tuple[str, ...]]:
+) -> tuple[TfdsSource, Fields]:
     """Opens a split, preparing the data set first where that is needed.
 
     Args:
@@ -64,7 +71,7 @@ def open_tfds(
         data_dir: Where prepared data sets lie; None is TFDS's own default.
 
     Returns:
-        The examples, and the names of the classes.
+        The examples, and what their fields are.
 
     Raises:
         DatasetError: It does not exist, or cannot be prepared, or not read without TensorFlow.
@@ -76,16 +83,48 @@ def open_tfds(
     base = re.split(r"[\[+]", split)[0].strip()
     if base not in builder.info.splits and base != "all":
         raise SplitError(unknown(f"{name} split", split, builder.info.splits))
-    return _source(builder, name, split), _class_names(builder.info.features)
+    fields = dict(_fields(builder.info.features))
+    return _source(builder, name, split, fields), fields
 
 
-def _class_names(features: Any) -> tuple[str, ...]:
+def _fields(features: Any, prefix: str = "") -> Iterator[tuple[str, Field]]:
+    """What TFDS says of the features; of other features their names may tell."""
     import tensorflow_datasets as tfds
 
-    label = features["label"] if "label" in features else None  # noqa: SIM401 (it has no get)
-    if not isinstance(label, tfds.features.ClassLabel):
-        return ()
-    return tuple(label.int2str(index) for index in range(label.num_classes))
+    for name, feature in features.items():
+        path = prefix + name
+        inner = getattr(feature, "feature", feature)  # of a sequence
+        if isinstance(inner, tfds.features.FeaturesDict):
+            yield from _fields(inner, f"{path}/")
+        elif isinstance(inner, tfds.features.ClassLabel):
+            yield path, Field("label", _names(inner))
+        elif isinstance(inner, tfds.features.LabeledImage):
+            yield path, Field("mask", _names(inner))
+        elif isinstance(inner, tfds.features.Image) and inner is feature:
+            yield path, Field(kind_of(path) or "image")
+        elif isinstance(inner, tfds.features.BBoxFeature):
+            yield path, Field("boxes" if _is_relative(inner) else "number")
+        elif isinstance(inner, tfds.features.Text):
+            yield path, Field("caption")
+
+
+def _names(feature: Any) -> tuple[str, ...]:
+    names = feature.names or [str(index) for index in range(feature.num_classes or 0)]
+    return tuple(names)
+
+
+def _is_relative(feature: Any) -> bool:
+    """Whether boxes are `ymin, xmin, ymax, xmax` from 0 to 1, as nearly all of TFDS's are."""
+    known = getattr(feature, "bbox_format", None)
+    return getattr(known, "value", "REL_YXYX") == "REL_YXYX"
+
+
+def _in_pixels(boxes: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
+    height, width = image_shape[:2]
+    boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
+    scale = np.array([width, height, width, height], np.float32)
+    moved: np.ndarray = boxes[..., [1, 0, 3, 2]] * scale
+    return moved
 
 
 def _builder(name: str, data_dir: str | pathlib.Path | None) -> Any:
@@ -94,24 +133,31 @@ def _builder(name: str, data_dir: str | pathlib.Path | None) -> Any:
     directory = os.fspath(tfds.core.constants.DATA_DIR if data_dir is None else data_dir)
     if "://" not in directory:  # absolute, as `tfds convert_format` needs it
         directory = os.path.abspath(os.path.expanduser(directory))
-    own = name.split(":")[0] == "digits"
-    if own:
-        import jaxvision.data.digits  # noqa: F401 (which tells TFDS of it)
+    own = own_builder(re.split("[/:]", name)[0])
     # Asked for any version, TFDS takes what lies prepared, and needs the code of the data set, and
     # whatever that imports, only if nothing does.
-    version = {} if own or ":" in name else {"version": "*.*.*"}
+    version = {} if _is_carried(name) or ":" in name else {"version": "*.*.*"}
     try:
         with _quiet():
-            return tfds.builder(name, data_dir=directory, **version)
+            builder = tfds.builder(name, data_dir=directory, **version)
+            if own is None or isinstance(builder, own) or _is_prepared(builder):
+                return builder
+            config = builder.builder_config and builder.builder_config.name
+            return own(data_dir=directory, config=config, version=str(builder.version))
     except tfds.core.DatasetNotFoundError:
         names = tfds.list_builders(with_community_datasets=False)
-        message = unknown("data set", name, {*names, "digits"})
+        message = unknown("data set", name, {*names, *BUILDERS})
         raise DatasetError(f"{message}; and {directory} holds none of that name") from None
     except ImportError as error:
         raise DatasetError(_not_prepared(name, directory, _missing_package(error))) from error
     except (ValueError, AssertionError, OSError) as error:
         # A configuration or version that the data set does not have: TFDS lists them.
         raise DatasetError(f"cannot open the data set {name!r}: {error}") from error
+
+
+def _is_carried(name: str) -> bool:
+    """Whether an installed package holds the data, so that nothing is downloaded."""
+    return name.split(":")[0] == "digits"
 
 
 def _is_prepared(builder: Any) -> bool:
@@ -123,15 +169,21 @@ def _prepare(builder: Any, name: str) -> None:
     """Downloads and writes ArrayRecord files; says what to run where that cannot be done here."""
     import tensorflow_datasets as tfds
 
-    own = name.split(":")[0] == "digits"
     by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
-    if not own and not by_hand and not _online():
+    carried = _is_carried(name)
+    archives = _archives(builder)
+    at_hand = archives is not None and all(archive.exists() for archive in archives)
+    if not (carried or by_hand or at_hand or _online()):
         reason = "there is no network to download it from"
-        raise DatasetError(_not_prepared(name, builder.data_dir, reason))
-    config = tfds.download.DownloadConfig(try_download_gcs=False)
+        raise DatasetError(_not_prepared(name, builder.data_dir, reason, archives))
+    config = tfds.download.DownloadConfig(
+        try_download_gcs=False, manual_dir=archives[0].parent if archives and at_hand else None
+    )
     try:
-        with _leaving_no_empty_folders(builder), _quiet() if own else contextlib.nullcontext():
+        with _leaving_no_empty_folders(builder), _quiet() if carried else contextlib.nullcontext():
             builder.download_and_prepare(file_format="array_record", download_config=config)
+    except DatasetError:
+        raise
     except ImportError as error:
         raise DatasetError(
             _not_prepared(name, builder.data_dir, _missing_package(error))
@@ -142,13 +194,27 @@ def _prepare(builder: Any, name: str) -> None:
         if by_hand and isinstance(error, AssertionError):
             raise DatasetError(f"{name} has to be downloaded by hand first. {error}") from error
         reason = f"preparing it failed: {error}".rstrip(".")
-        raise DatasetError(_not_prepared(name, builder.data_dir, reason)) from error
+        raise DatasetError(_not_prepared(name, builder.data_dir, reason, archives)) from error
+
+
+def _archives(builder: Any) -> list[pathlib.Path] | None:
+    """Where archives that somebody has downloaded may lie; None if TFDS's own code reads them."""
+    urls = getattr(builder, "urls", None)
+    if urls is None:
+        return None
+    folder = _data_dir(builder) / "downloads" / "manual" / builder.name
+    return [folder / pathlib.PurePosixPath(url).name for url in urls.values()]
+
+
+def _data_dir(builder: Any) -> pathlib.Path:
+    """The folder of all data sets, in which that of this one lies."""
+    return pathlib.Path(builder.data_dir).parents[builder.info.full_name.count("/")]
 
 
 @contextlib.contextmanager
 def _leaving_no_empty_folders(builder: Any) -> Iterator[None]:
     """Removes the empty folders that TFDS leaves where preparing a data set fails."""
-    root = pathlib.Path(builder.data_dir).parents[builder.info.full_name.count("/")]
+    root = _data_dir(builder)
     before = set(_folders_of(builder.name, root))
     try:
         yield
@@ -172,10 +238,18 @@ def _missing_package(error: ImportError) -> str:
     return f"preparing it takes a package that is not installed ({reason}); reading it does not"
 
 
-def _not_prepared(name: str, directory: str | pathlib.Path, reason: str) -> str:
+def _not_prepared(
+    name: str,
+    directory: str | pathlib.Path,
+    reason: str,
+    archives: Sequence[pathlib.Path] | None = None,
+) -> str:
     message = f"{name} is not prepared in {directory}, and {reason}"
-    if name.split(":")[0] == "digits":
+    if _is_carried(name):
         return f"{message}; give data_dir=... a folder that can be written"
+    if archives:
+        files = ", ".join(archive.name for archive in archives)
+        return f"{message}: put {files} into {archives[0].parent}, and load it again"
     return (
         f"{message}: run `tfds build {name} --file_format=array_record --data_dir=DIR` on a "
         f"machine that can, after `{_TOOLS}`, then load({name!r}, ..., data_dir=DIR)"
@@ -204,7 +278,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _source(builder: Any, name: str, split: str) -> TfdsSource:
+def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
     import tensorflow_datasets as tfds
 
     features = builder.info.features
@@ -234,4 +308,7 @@ def _source(builder: Any, name: str, split: str) -> TfdsSource:
         ) from None
     except ValueError as error:
         raise SplitError(f"cannot read {split!r} of {name}: {error}") from error
-    return TfdsSource(records, images, scalars, f"{name}/{split}")
+    boxes = tuple(path for path, field in fields.items() if field.kind == "boxes")
+    return TfdsSource(
+        records, images, boxes if "image" in images else (), scalars, f"{name}/{split}"
+    )

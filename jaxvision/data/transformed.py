@@ -1,7 +1,7 @@
-"""Examples on their way from the disk into a batch."""
+"""Examples of a source, with their images resized, changed by a function, and padded."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,29 +9,33 @@ from jaxtyping import Int, Shaped
 
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.errors import DatasetError
+from jaxvision.data.fields import Fields, known_fields, pad_rows
 from jaxvision.data.images import placement, resize_and_crop
+from jaxvision.data.movement import move
 from jaxvision.data.source import Example, Source
-
-_BOXES = ("box", "boxes")
-_POINTS = ("keypoint", "keypoints", "landmark", "landmarks", "polygon", "polygons")
 
 
 @dataclasses.dataclass(frozen=True)
 class Transformed:
-    """A source whose examples are resized, then changed by a function of the user's.
+    """Examples of another source, changed one by one as they are read.
 
-    What is not an array of numbers afterwards, such as text, cannot go into a step and is left out.
+    Fields inside a dict get its name before theirs, such as `objects/bbox`. What is no array of
+    numbers after that, such as text, is left out: batches cannot hold it.
 
     Attributes:
         source: Examples by index.
-        resize: How `image` is resized and cut, and with it what belongs to it; see `follow`.
+        resize: How `image` is resized and cut, and with it what has a place in it; see `move`.
             Nothing is normalized.
         transform: From example to example; it has to survive pickling where workers are used.
+        fields: What fields are whose name does not say it.
+        pad: How many rows fields of objects are brought to; see `pad_rows`.
     """
 
     source: Source
     resize: Preprocessing | None = None
     transform: Callable[[Example], Example] | None = None
+    fields: Fields = dataclasses.field(default_factory=dict)
+    pad: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def known_labels(self) -> Int[np.ndarray, " examples"] | None:
@@ -42,123 +46,122 @@ class Transformed:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Example:
-        example = dict(self.source[index])
+        example = flatten(self.source[index])
         if self.resize is not None:
-            example = _resized(example, self.resize, nested=self.transform is not None)
+            example = self._resized(example, self.resize)
         if self.transform is not None:
             example = self.transform(example)
             if not isinstance(example, dict):
                 raise TypeError(f"transform must return a dict, and returned {example!r}")
-        return {key: value for key, value in example.items() if _is_numeric(value)}
+            example = flatten(example)
+        numeric = {key: value for key, value in example.items() if is_numeric(value)}
+        return pad_rows(numeric, self.pad, self.fields)
 
-
-def _resized(example: Example, how: Preprocessing, *, nested: bool) -> Example:
-    if "image" not in example:
-        raise DatasetError(
-            f"image_size and preprocessing are for `image`, and there is none among "
-            f"{', '.join(example)}; give transform=... that makes one, and leave them out"
+    def _resized(self, example: Example, how: Preprocessing) -> Example:
+        if "image" not in example:
+            raise DatasetError(
+                f"image_size and preprocessing are for `image`, and there is none among "
+                f"{', '.join(example)}; give transform=... that makes one, and leave them out"
+            )
+        image = np.asarray(example["image"])
+        if image.ndim not in (2, 3):
+            raise DatasetError(
+                f"image_size and preprocessing are for `image` of shape (height, width, channels), "
+                f"and this one has {image.shape}; give transform=... that resizes it, and leave "
+                "them out"
+            )
+        resizing = Resizing((image.shape[0], image.shape[1]), how)
+        numeric = {key: np.asarray(value) for key, value in example.items() if is_numeric(value)}
+        fields = known_fields(
+            list(numeric), {name: field for name, field in self.fields.items() if name in numeric}
         )
-    image = np.asarray(example["image"])
-    if image.ndim not in (2, 3):
-        raise DatasetError(
-            f"image_size and preprocessing are for `image` of shape (height, width, channels), and "
-            f"this one has {image.shape}; give transform=... that resizes it, and leave them out"
-        )
-    size = image.shape[:2]
-    if size == how.size and placement(size, how) == (size, (0, 0)):
-        return example
-    return {
-        key: resize_and_crop(image, how) if key == "image" else follow(key, value, size, how)
-        for key, value in example.items()
-        if nested or not isinstance(value, dict)  # which is left out without a transform
-    }
+        for name, array in numeric.items():
+            _check(name, array, fields, resizing)
+        return {**example, **move(numeric, fields, resizing)}
 
 
-def follow(key: str, value: Any, size: tuple[int, ...], how: Preprocessing) -> Any:
-    """Brings what belongs to an image to where the image is after `resize_and_crop`.
+@dataclasses.dataclass(frozen=True)
+class Resizing:
+    """How `resize_and_crop` moves the pixels of one image; see `Motion`.
 
-    - Boxes, which are what has a name that ends in `box` or `boxes`, and four numbers along its
-      last axis, are moved if they are as TFDS has them: `[ymin, xmin, ymax, xmax]`, from 0 to 1.
-      What the cut takes away of a box is taken away, so that a box outside has no area.
-    - A second image, which is three channels of 8 bits in the size of the image, is interpolated
-      like the image.
-    - Other maps of that size, such as `mask`, and stacks of them, such as the masks of instances
-      (instances, height, width), take the nearest pixels.
-    - What is inside a dict follows likewise; all else stays.
+    Attributes:
+        old: Height and width of the image.
+        how: Size, crop, interpolation and `squash`.
+    """
+
+    old: tuple[int, int]
+    how: Preprocessing
+
+    @property
+    def new(self) -> tuple[int, int]:
+        """Height and width of the resized image."""
+        return self.how.size
+
+    def resample(
+        self, pixels: Shaped[np.ndarray, "..."], *, nearest: bool, fill: int | float
+    ) -> Shaped[np.ndarray, "..."]:
+        """Resizes maps; nothing comes in from beyond the border."""
+        del fill
+        return resize_and_crop(pixels, self.how, nearest=nearest)
+
+    def points(self, points: Shaped[np.ndarray, "*points 2"]) -> Shaped[np.ndarray, "*points 2"]:
+        """Moves points `x, y`."""
+        covered, start = placement(self.old, self.how)
+        scale = np.divide(covered, self.old)[::-1]
+        return (points + 0.5) * scale - start[::-1] - 0.5
+
+
+def flatten(example: Mapping[str, Any]) -> Example:
+    """Brings fields inside of dicts to the top, by the names of both.
 
     Args:
-        key: The name of the feature.
-        value: The feature.
-        size: Height and width of the image as it was.
-        how: How the image is resized.
+        example: The fields of one example, dicts of fields among them.
 
     Returns:
-        The feature, to go with the resized image.
+        The example without dicts.
 
-    Raises:
-        DatasetError: These are boxes of another kind, or points (keypoints, landmarks, polygons),
-            or an array that may be a map or a stack of maps.
-
-    >>> boxes = np.array([[0.0, 0.5, 1.0, 0.75]])
-    >>> follow("boxes", boxes, (10, 20), Preprocessing(10)).tolist()
-    [[0.0, 0.5, 1.0, 1.0]]
+    >>> flatten({"id": 1, "objects": {"bbox": [0.0], "label": [3]}})
+    {'id': 1, 'objects/bbox': [0.0], 'objects/label': [3]}
     """
-    if isinstance(value, dict):
-        return {name: follow(f"{key}/{name}", part, size, how) for name, part in value.items()}
-    if not _is_numeric(value):
-        return value
-    array = np.asarray(value)
-    name = key.lower()
-    if name.endswith(_BOXES) and array.ndim and array.shape[-1] == 4:
-        return _moved(key, array, size, how)
-    is_map, is_stack = array.shape[:2] == size, array.ndim > 2 and array.shape[1:3] == size
-    if is_map and is_stack and array.shape[2:] not in ((1,), (3,), (4,)):
-        raise _cannot_follow(key, f"an array of shape {array.shape} is a map or a stack of maps")
-    if is_map:
-        return _map(array, how)
-    if is_stack:
-        maps = [_map(each, how) for each in array]
-        return np.stack(maps) if maps else np.zeros((0, *how.size, *array.shape[3:]), array.dtype)
-    if name.endswith(_BOXES + _POINTS) and array.ndim and array.size:
-        raise _cannot_follow(key, f"it is not known what an array of shape {array.shape} is there")
-    return value
+    flat: Example = {}
+    for name, value in example.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}/{inner}": part for inner, part in flatten(value).items()}
+        else:
+            flat[name] = value
+    return flat
 
 
-def _moved(
-    key: str, boxes: Shaped[np.ndarray, "*boxes 4"], size: tuple[int, ...], how: Preprocessing
-) -> Shaped[np.ndarray, "*boxes 4"]:
-    exact = boxes.astype(np.float64).reshape(-1, 4)
-    fits = (np.abs(exact - 0.5) <= 0.501).all(axis=1)  # with room for rounding
-    fits &= (exact[:, :2] <= exact[:, 2:]).all(axis=1) & (boxes.dtype.kind == "f")
-    if not fits.all():
-        raise _cannot_follow(
-            key,
-            "boxes are moved if they are [ymin, xmin, ymax, xmax] from 0 to 1, unlike "
-            f"{exact[~fits][0].tolist()}",
-        )
-    covered, start = placement((size[0], size[1]), how)
-    scale, offset, cut = (np.array(pair * 2) for pair in (covered, start, how.size))
-    moved = (exact * scale - offset) / cut
-    return moved.clip(0, 1).astype(boxes.dtype).reshape(boxes.shape)
+def is_numeric(value: Any) -> bool:
+    """Whether a batch can hold a value: numbers or truth values, of one shape.
 
+    Args:
+        value: Anything.
 
-def _map(array: Shaped[np.ndarray, "height width ..."], how: Preprocessing) -> np.ndarray:
-    is_image = array.dtype == np.uint8 and array.shape[2:] == (3,)
-    planes = array if array.ndim < 4 else array.reshape(*array.shape[:2], -1)
-    resized = resize_and_crop(planes, how, nearest=not is_image)
-    return resized.reshape(*how.size, *array.shape[2:])
+    Returns:
+        Whether it is so.
 
-
-def _cannot_follow(key: str, reason: str) -> DatasetError:
-    return DatasetError(
-        f"{key} cannot follow the image to its new size: {reason}; give transform=... that resizes "
-        "the image (data.resize_and_crop) and all that belongs to it, and leave image_size and "
-        "preprocessing out"
-    )
-
-
-def _is_numeric(value: Any) -> bool:
+    >>> is_numeric([1, 2]), is_numeric(b"text"), is_numeric([[1], [2, 3]])
+    (True, False, False)
+    """
     try:
         return np.asarray(value).dtype.kind in "biuf"
-    except ValueError:  # lists of different lengths
+    except ValueError:  # lists of unequal length
         return False
+
+
+def _check(name: str, array: np.ndarray, fields: Fields, resizing: Resizing) -> None:
+    """Refuses what would silently stay where it was."""
+    if name not in fields:
+        if array.ndim > 1 and resizing.old in (array.shape[:2], array.shape[1:3]):
+            raise DatasetError(
+                f"{name} has the size of the image, and its name does not say whether it is an "
+                f"image, a mask or something else: give fields={{{name!r}: 'mask'}} or another kind"
+            )
+        return
+    relative = array.size and max(resizing.old) > 2 and 0 <= array.min() <= array.max() <= 1
+    if fields[name].kind in ("boxes", "points") and relative:
+        raise DatasetError(
+            f"{name} must be in pixels, and all its numbers lie from 0 to 1: multiply them by the "
+            "size of the image in a source of your own"
+        )

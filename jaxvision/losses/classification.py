@@ -24,7 +24,7 @@ def cross_entropy(
     -log(0.13) = 0.89, a logarithm of base 10. In nats, as here, the loss is 2.0404.
 
     Args:
-        logits: Unnormalised log-probabilities. An impossible class may have -inf: where its target
+        logits: Unnormalized log-probabilities. An impossible class may have -inf: where its target
             is 0 it adds 0 to the loss and to the gradient.
         labels: Class indices, or one distribution over the classes per example. An index outside
             0 ... classes - 1, or a NaN in a distribution, gives NaN, for nothing can raise in a
@@ -71,7 +71,7 @@ def focal(
     `alpha` it is the cross-entropy.
 
     Args:
-        logits: Unnormalised log-probabilities, as `cross_entropy` takes them.
+        logits: Unnormalized log-probabilities, as `cross_entropy` takes them.
         labels: Class indices, or one distribution over the classes per example. An index outside
             0 ... classes - 1 gives NaN.
         gamma: How fast the weight falls as an example's probability rises; not negative.
@@ -117,7 +117,7 @@ def sigmoid_focal(
     paper's alpha, in float32 at least, of logits and labels that nothing is broadcast between.
 
     Args:
-        logits: Unnormalised log-odds of "yes".
+        logits: Unnormalized log-odds of "yes".
         labels: 1 for yes and 0 for no, or a probability between, which mixes the two weights.
         gamma: How fast the weight falls as p_t rises; not negative.
         alpha: The weight of "yes", from 0 to 1; None leaves both answers unweighted.

@@ -44,6 +44,7 @@ from jaxvision.metrics.ranking import (
     roc_curve,
 )
 from jaxvision.metrics.report import Report, classification_report
+from jaxvision.metrics.score import Score, score_table
 
 __all__ = [
     "Interval",
@@ -54,6 +55,7 @@ __all__ = [
     "ReliabilityCurve",
     "Report",
     "RocCurve",
+    "Score",
     "accuracy",
     "average_precision",
     "balanced_accuracy",
@@ -78,6 +80,7 @@ __all__ = [
     "reliability_curve",
     "roc_auc",
     "roc_curve",
+    "score_table",
     "sensitivity",
     "specificity",
     "t_interval",

@@ -40,7 +40,7 @@ from jaxvision.models.densenet import (
     densenet169,
     densenet201,
 )
-from jaxvision.models.description import describe, from_description
+from jaxvision.models.description import describe, from_description, register_module
 from jaxvision.models.efficientnet import (
     EfficientNet,
     efficientnet_b0,
@@ -52,6 +52,7 @@ from jaxvision.models.efficientnet import (
     efficientnet_b6,
     efficientnet_b7,
 )
+from jaxvision.models.feature_info import FeatureInfo, feature_info
 from jaxvision.models.googlenet import (
     GoogLeNet,
     googlenet,
@@ -172,14 +173,11 @@ from jaxvision.models.vit import (
     vit_s_32,
     vit_ti_16,
 )
-from jaxvision.models.weights import (
-    Pretrained,
-    WeightsError,
-    adapt_variables,
-    load_pretrained,
-    load_weights,
-    save_weights,
-)
+from jaxvision.models.weights.adaptation import HasTorchNames, adapt_variables
+from jaxvision.models.weights.errors import WeightsError
+from jaxvision.models.weights.hub import Pretrained, load_pretrained
+from jaxvision.models.weights.loading import load_weights, save_weights
+from jaxvision.models.weights.state_dict import read_state_dict
 from jaxvision.models.wide_resnet import (
     WideResNet,
     wide_resnet50_2,
@@ -204,7 +202,9 @@ __all__ = [
     "ConvNeXt",
     "DenseNet",
     "EfficientNet",
+    "FeatureInfo",
     "GoogLeNet",
+    "HasTorchNames",
     "InceptionResNet",
     "InceptionV3",
     "InceptionV4",
@@ -260,6 +260,7 @@ __all__ = [
     "efficientnet_b5",
     "efficientnet_b6",
     "efficientnet_b7",
+    "feature_info",
     "from_description",
     "googlenet",
     "inception_resnet_v1",
@@ -284,7 +285,9 @@ __all__ = [
     "preact_resnet50",
     "preact_resnet101",
     "preact_resnet152",
+    "read_state_dict",
     "register",
+    "register_module",
     "resnet18",
     "resnet34",
     "resnet50",

@@ -19,8 +19,8 @@ from jaxvision.models.base import (
     ModelOptions,
     check_images,
 )
-from jaxvision.models.layout import Layout, Rule, after_flatten
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames, after_flatten
 
 # Below it, nothing is left after the third pooling.
 MIN_SIZE = 63
@@ -29,8 +29,8 @@ MIN_SIZE = 63
 class AlexNet(Model, kw_only=True):
     """Five convolutions and dense layers: `stem`, `conv2`, ..., `conv5`, `dense1`, ..., `head`.
 
-    Its maps are the convolutions' last at each stride, before the pooling that follows (stride4,
-    stride8, stride16), and the last pooling's (stride32). Poolings leave out a last row and column
+    Its maps are the convolutions' last at each stride, before the pooling that follows (strides 4,
+    8 and 16), and the last pooling's (stride 32). Poolings leave out a last row and column
     that do not fill a window, so that maps may be smaller than the stride says. Maps of other
     images than 224x224 are averaged to the 6x6 that the dense layers take. `embed` is the last
     hidden layer's output.
@@ -97,16 +97,16 @@ class AlexNet(Model, kw_only=True):
         for conv in (self.conv3, self.conv4, self.conv5):
             y = activation(conv(y))
         return {
-            "stride4": stride4,
-            "stride8": stride8,
-            "stride16": y,
-            "stride32": layers.max_pool(y, 3, stride=2),
+            4: stride4,
+            8: stride8,
+            16: y,
+            32: layers.max_pool(y, 3, stride=2),
         }
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes the last hidden layer."""
         activation = layers.activation(self.activation)
-        y = layers.flatten(layers.adaptive_avg_pool(self.features(x, train)["stride32"], 6, 6))
+        y = layers.flatten(layers.adaptive_avg_pool(self.features(x, train)[32], 6, 6))
         for i in range(1, len(self.hidden_sizes) + 1):
             if not self.original:
                 y = self.drop(y, deterministic=not train)
@@ -115,12 +115,12 @@ class AlexNet(Model, kw_only=True):
                 y = self.drop(y, deterministic=not train)
         return y
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision has the later network; nobody has the original."""
-        return {} if self.original else {"torchvision": LAYOUT}
+        return {} if self.original else {"torchvision": NAMES}
 
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem", "features.0"),
         Rule(r"conv2", "features.3"),

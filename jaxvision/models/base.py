@@ -11,12 +11,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.layout import Layout
+from jaxvision.models.weights.names import TorchNames
 
 # What models are called with. It is wider than what they accept, because an image of the wrong
 # kind must reach `check_images`, which says what to do.
 Images = Array | np.ndarray
-FeatureMaps = dict[str, Float[Array, "batch _ _ _"]]
+FeatureMaps = dict[int, Float[Array, "batch _ _ _"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Model(nn.Module, kw_only=True):
 
     - `model.apply(variables, x)` gives the logits, (batch, classes).
     - `model.apply(variables, x, method="features")` gives the feature maps by stride, finest first:
-      {"stride2": ..., "stride4": ..., ...} (out of `jax.jit`, a dict comes sorted by name). Each is
+      {2: ..., 4: ..., ...}. Each is
       the last map at that stride. A map's height and width are those of the image divided by the
       stride, rounded up, unless the architecture says that its convolutions are not padded.
     - `model.apply(variables, x, method="embed")` gives the vector before the head:
@@ -79,7 +79,7 @@ class Model(nn.Module, kw_only=True):
     >>> apply(variables, images).shape
     (2, 10)
     >>> {k: v.shape for k, v in apply(variables, images, method="features").items()}
-    {'stride2': (2, 14, 14, 6), 'stride4': (2, 5, 5, 16)}
+    {2: (2, 14, 14, 6), 4: (2, 5, 5, 16)}
     >>> apply(variables, images, method="embed").shape
     (2, 84)
     """
@@ -140,11 +140,11 @@ class Model(nn.Module, kw_only=True):
         """
         return self(x, train), ()
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """How the libraries that have this model call its leaves, for `load_weights`.
 
         Returns:
-            Layouts by library, "torchvision" and "timm", most usual first; none if neither has it.
+            Names by library, "torchvision" and "timm", most usual first; none if neither has it.
         """
         return {}
 

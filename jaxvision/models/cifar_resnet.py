@@ -48,6 +48,8 @@ class CifarBlock(nn.Module, kw_only=True):
     Attributes:
         channels: The output channels.
         stride: The step of the first convolution, and of the shortcut.
+        first_dilation: The dilation of the first convolution.
+        dilation: The dilation of the second.
         norm: See `layers.norm`.
         activation: See `layers.activation`.
         axis_name: See `layers.norm`.
@@ -56,6 +58,8 @@ class CifarBlock(nn.Module, kw_only=True):
 
     channels: int
     stride: int = 1
+    first_dilation: int = 1
+    dilation: int = 1
     norm: str = "batch"
     activation: str = "relu"
     axis_name: str | None = None
@@ -75,8 +79,13 @@ class CifarBlock(nn.Module, kw_only=True):
             axis_name=self.axis_name,
             dtype=self.dtype,
         )
-        y = conv_norm(stride=self.stride, activation=self.activation, name="conv1")(x, train)
-        y = conv_norm(name="conv2")(y, train)
+        y = conv_norm(
+            stride=self.stride,
+            dilation=self.first_dilation,
+            activation=self.activation,
+            name="conv1",
+        )(x, train)
+        y = conv_norm(dilation=self.dilation, name="conv2")(y, train)
         x = shortcut_without_parameters(x, self.stride, self.channels)
         return layers.activation(self.activation)(x + y)
 
@@ -84,10 +93,13 @@ class CifarBlock(nn.Module, kw_only=True):
 class CifarResNet(ResidualModel, kw_only=True):
     """A residual network of 6n + 2 layers: `stem`, `stage1_block0`, ..., `stage3_block...`, `head`.
 
-    Its three stages have 16, 32 and 64 channels, and maps at stride1, stride2 and stride4.
+    Its three stages have 16, 32 and 64 channels, and maps at strides 1, 2 and 4.
 
     Attributes:
         stage_sizes: How many blocks each stage has: the paper's n, three times.
+        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
+            size and dilate their convolutions instead, with the same parameters, as dense
+            predictions want it.
         norm: See `layers.norm`.
         activation: See `layers.activation`.
         axis_name: See `layers.norm`.
@@ -106,12 +118,13 @@ class CifarResNet(ResidualModel, kw_only=True):
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
-        return self.run_stages(self.stem(check_images(x, self.in_channels), train), 1, train)
+        return self.run_stages(self.stem(check_images(x, self.in_channels), train), train)
 
 
 class CifarResNetOptions(ModelOptions, total=False):
     """The options of a CIFAR ResNet; see `CifarResNet`."""
 
+    output_stride: int | None
     norm: str
     activation: str
     axis_name: str | None

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
-from jaxvision.models.layout import Layout, Rule, renumbered, with_axes
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames, renumbered, with_axes
 
 KERNEL_INIT = layers.initializer("normal_0.02")
 EPSILON = 1e-6
@@ -123,8 +123,8 @@ class Downsampling(nn.Module, kw_only=True):
 class ConvNeXt(Model, kw_only=True):
     """A ConvNeXt: `stem`, `stage1_block0`, ..., `downsample2`, ..., `final_norm`, `head`.
 
-    Its maps are the last of each stage (stride4 to stride32; with `small_images`, stride1 to
-    stride8). The convolutions that make maps smaller are not padded, as in the paper and in both
+    Its maps are the last of each stage (strides 4 to 32; with `small_images`, 1 to
+    8). The convolutions that make maps smaller are not padded, as in the paper and in both
     libraries: where a size is odd, the last row or column is left out, and images need 32x32 pixels
     at least (8x8 with `small_images`). `embed` is the normalized average of the last map.
 
@@ -215,7 +215,7 @@ class ConvNeXt(Model, kw_only=True):
                 stride *= 2
             for i in range(num_blocks):
                 y = getattr(self, f"stage{stage}_block{i}")(y, train)
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
         return maps
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
@@ -223,12 +223,12 @@ class ConvNeXt(Model, kw_only=True):
         vector: Float[Array, "batch features"] = self.final_norm(super().embed(x, train))
         return vector
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """The names differ between torchvision and timm."""
         return {"torchvision": TORCHVISION, "timm": TIMM}
 
 
-TORCHVISION = Layout(
+TORCHVISION = TorchNames(
     [
         Rule(r"stem/conv", "features.0.0"),
         Rule(r"stem/norm", "features.0.1"),
@@ -252,7 +252,7 @@ TORCHVISION = Layout(
         Rule(r"head", "classifier.2"),
     ]
 )
-TIMM = Layout(
+TIMM = TorchNames(
     [
         Rule(r"stem/conv", "stem.0"),
         Rule(r"stem/norm", "stem.1"),

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
-from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 KERNEL_INIT = layers.initializer("he_normal")
 
@@ -113,9 +113,9 @@ class Transition(nn.Module, kw_only=True):
 class DenseNet(Model, kw_only=True):
     """A DenseNet-BC: `stem`, `block1_layer1`, ..., `transition1`, ..., `last_norm`, `head`.
 
-    Its maps are the stem's, before the max-pooling (stride2), and all channels of each block
-    (stride4 to stride32), of which only the coarsest are normalized and activated; with
-    `small_images`, only those of the blocks (stride1 to stride8). Transitions round sizes down.
+    Its maps are the stem's, before the max-pooling (stride 2), and all channels of each block
+    (strides 4 to 32), of which only the coarsest are normalized and activated; with
+    `small_images`, only those of the blocks (strides 1 to 8). Transitions round sizes down.
 
     Attributes:
         block_sizes: How many layers each dense block has.
@@ -189,7 +189,7 @@ class DenseNet(Model, kw_only=True):
             )
         y = self.stem(x, train)
         stride = 1 if self.small_images else 2
-        maps = {f"stride{stride}": y}
+        maps = {stride: y}
         if not self.small_images:
             y = layers.max_pool(y, 3, stride=2, padding=1)
             stride *= 2
@@ -199,17 +199,17 @@ class DenseNet(Model, kw_only=True):
                 stride *= 2
             for i in range(1, num_layers + 1):
                 y = getattr(self, f"block{block}_layer{i}")(y, train)
-            maps[f"stride{stride}"] = y
-        return maps | {f"stride{stride}": self.last_norm(y, train)}
+            maps[stride] = y
+        return maps | {stride: self.last_norm(y, train)}
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision and timm use the same names; torchvision's files have older ones."""
-        return {"torchvision": LAYOUT, "timm": LAYOUT, "torchvision-files": OLD_LAYOUT}
+        return {"torchvision": NAMES, "timm": NAMES, "torchvision-files": OLD_NAMES}
 
 
-def _layout(layer: str) -> Layout:
-    """The layout with a template of the name of what a dense layer has."""
-    return Layout(
+def _names(layer: str) -> TorchNames:
+    """The names, with a template of what a part of a dense layer is called."""
+    return TorchNames(
         [
             Rule(r"stem/conv", "features.conv0"),
             Rule(r"stem/norm", "features.norm0"),
@@ -223,9 +223,9 @@ def _layout(layer: str) -> Layout:
     )
 
 
-LAYOUT = _layout(r"features.denseblock\1.denselayer\2.\3\4")
-OLD_LAYOUT = _layout(r"features.denseblock\1.denselayer\2.\3.\4")
-"""That of the files that torchvision downloads and renames as it reads them."""
+NAMES = _names(r"features.denseblock\1.denselayer\2.\3\4")
+OLD_NAMES = _names(r"features.denseblock\1.denselayer\2.\3.\4")
+"""Those in the files that torchvision downloads and renames as it reads them."""
 
 
 class DenseNetOptions(ModelOptions, total=False):

@@ -1,35 +1,136 @@
 """Models as data, so that the same can be made again."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvision._suggest import unknown
 from jaxvision.models.base import Model
-from jaxvision.models.multi_head import MultiHead
-from jaxvision.models.registry import create_model
+from jaxvision.models.registry import create_model, list_models
+
+Module = TypeVar("Module", bound=type[nn.Module])
+
+_MODULES: dict[str, type[nn.Module]] = {}
+_PLAIN = (bool, int, float, str, type(None))
 
 
-def describe(model: Model | MultiHead) -> dict[str, Any]:
+def register_module(module: Module) -> Module:
+    """Makes a class of modules known to `describe` and `from_description`; a class decorator.
+
+    It is for models that `create_model` does not make: those composed of others (a decoder over a
+    backbone, several heads), generators, critics and so on. A module is described by its fields,
+    which may be numbers, strings, tuples, mappings, types of numbers, and modules that can be
+    described themselves. Fields that are named in a class attribute `supplied` are left out of the
+    description: whoever makes the module again supplies them.
+
+    Args:
+        module: The class, which is known by its name.
+
+    Returns:
+        The class itself.
+
+    Raises:
+        ValueError: Another class has the name.
+
+    >>> @register_module
+    ... class Ruler(nn.Module):
+    ...     length: int
+    >>> describe(Ruler(length=30))
+    {'name': 'Ruler', 'length': 30}
+    """
+    name = module.__name__
+    known = _MODULES.get(name)
+    # A module that is loaded again (a notebook does so) may register its own classes again.
+    if known is not None and (known.__module__, known.__qualname__) != (
+        module.__module__,
+        module.__qualname__,
+    ):
+        raise ValueError(
+            f"the class {known.__module__}.{known.__qualname__} is called {name!r} too"
+        )
+    _MODULES[name] = module
+    return module
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
     """Describes a model by what makes it again.
 
     Args:
-        model: A model that `create_model` made, or several heads on one.
+        model: A model that `create_model` made, or a module of a class that is registered.
 
     Returns:
-        A dict fit for JSON, so that `from_description(describe(model)) == model`. Of a model of
-        `create_model`, the name and every option: `create_model(**describe(model))` makes it too.
+        A dict fit for JSON, for `from_description`. It holds the `name`, and every option or field;
+        of a model of `create_model`, `create_model(**describe(model))` makes it too.
 
     Raises:
-        ValueError: The model was not made by `create_model`, or was changed since.
+        ValueError: The model was not made by `create_model` and its class is not registered, it was
+            changed since, or a field cannot be described.
 
     >>> describe(create_model("linear_classifier", num_classes=10, dtype="bfloat16"))
     {'name': 'linear_classifier', 'num_classes': 10, 'in_channels': None, 'dtype': 'bfloat16'}
     """
-    if isinstance(model, MultiHead):
-        return {
-            "backbone": describe(model.backbone),
-            "heads": dict(model.heads),
-            "learned_weights": model.learned_weights,
-        }
+    if isinstance(model, Model) and type(model) not in _MODULES.values():
+        return _describe_created(model)
+    names = [name for name, module in _MODULES.items() if module is type(model)]
+    if not names:
+        raise ValueError(
+            f"the class {type(model).__name__} is not registered, so that there is no name to make "
+            "it again from: decorate it with models.register_module"
+        )
+    supplied = getattr(model, "supplied", ())
+    fields = {
+        field.name: _value(f"{names[0]}.{field.name}", getattr(model, field.name))
+        for field in dataclasses.fields(model)
+        if field.name not in ("parent", "name", *supplied)
+    }
+    description = {"name": names[0], **fields}
+    if not supplied and _describe_again(description) != description:
+        raise ValueError(f"this {type(model).__name__} is not what {description} makes")
+    return description
+
+
+def from_description(
+    description: Mapping[str, Any], *, supply: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """Makes a model again.
+
+    Args:
+        description: What `describe` gave.
+        supply: Values for the fields that a class names in `supplied`; see `register_module`.
+
+    Returns:
+        The model.
+
+    Raises:
+        TypeError: An option is unknown.
+        ValueError: A model is unknown, or a value is not allowed.
+
+    >>> from_description({"name": "lenet5", "num_classes": 3}).num_classes
+    3
+    """
+    name = description.get("name")
+    if not isinstance(name, str) or (name not in _MODULES and name not in list_models()):
+        raise ValueError(unknown("model", str(name), [*list_models(), *_MODULES]))
+    if name not in _MODULES:
+        return create_model(**description)
+    module = _MODULES[name]
+    fields = {key: _made(value) for key, value in description.items() if key != "name"}
+    wanted = getattr(module, "supplied", ())
+    return module(**fields, **{key: v for key, v in (supply or {}).items() if key in wanted})
+
+
+def _describe_again(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of what a description makes."""
+    made = from_description(description)
+    fields = {key: _value(key, getattr(made, key)) for key in description if key != "name"}
+    return {"name": description["name"], **fields}
+
+
+def _describe_created(model: Model) -> dict[str, Any]:
     if model.spec is None:
         raise ValueError(
             f"this {type(model).__name__} was not made by create_model, so there is no name to "
@@ -48,23 +149,31 @@ def describe(model: Model | MultiHead) -> dict[str, Any]:
     return description
 
 
-def from_description(description: Mapping[str, Any]) -> Model | MultiHead:
-    """Makes a model again.
+def _value(where: str, value: Any) -> Any:
+    """A field as JSON has it."""
+    if isinstance(value, nn.Module):
+        return describe(value.clone(parent=None, name=None))
+    if isinstance(value, Mapping):
+        return {str(key): _value(f"{where}.{key}", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_value(f"{where}[{index}]", item) for index, item in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, _PLAIN):
+        return value
+    try:
+        return jnp.dtype(value).name
+    except TypeError:
+        raise ValueError(
+            f"{where} is {value!r}, which cannot be described; make it a number, a string, a tuple "
+            "or a mapping of such, a type of numbers, or a module of a registered class"
+        ) from None
 
-    Args:
-        description: What `describe` gave.
 
-    Returns:
-        The model.
-
-    Raises:
-        TypeError: An option is unknown.
-        ValueError: A model is unknown, or a value is not allowed.
-
-    >>> from_description({"name": "lenet5", "num_classes": 3}).num_classes
-    3
-    """
-    if "backbone" not in description:
-        return create_model(**description)
-    options = {**description, "backbone": create_model(**description["backbone"])}
-    return MultiHead(**options)
+def _made(value: Any) -> Any:
+    """A field of what JSON has."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("name"), str):
+            return from_description(value)
+        return {key: _made(item) for key, item in value.items()}
+    return tuple(_made(item) for item in value) if isinstance(value, list | tuple) else value

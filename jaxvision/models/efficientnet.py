@@ -19,9 +19,13 @@ from jaxvision.models.inverted_residual import (
     check_width,
     make_divisible,
 )
-from jaxvision.models.inverted_residual_layouts import TIMM_RULES, torchvision_rules
-from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.inverted_residual_names import (
+    TIMM_RULES,
+    TIMM_SQUEEZE_EXCITE,
+    torchvision_rules,
+)
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 # Table 1 of the paper: expansion, kernel size, output channels, blocks, the stride of the first.
 STAGES = (
@@ -106,13 +110,15 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
     def _scaled(self, channels: int) -> int:
         return make_divisible(channels * self.width_multiplier)
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Both libraries have it."""
-        layout = torchvision_layout(self.stages(), 1e-3 if self.width_multiplier > 1.5 else 1e-5)
-        return {"torchvision": layout, "timm": TIMM_LAYOUT}
+        torchvision = torchvision_names(
+            self.stages(), 1e-3 if self.width_multiplier > 1.5 else 1e-5
+        )
+        return {"torchvision": torchvision, "timm": TIMM_NAMES}
 
 
-def torchvision_layout(stages: Sequence[Sequence[BlockSpec]], epsilon: float) -> Layout:
+def torchvision_names(stages: Sequence[Sequence[BlockSpec]], epsilon: float) -> TorchNames:
     """Where torchvision has the leaves.
 
     Args:
@@ -120,13 +126,13 @@ def torchvision_layout(stages: Sequence[Sequence[BlockSpec]], epsilon: float) ->
         epsilon: What normalizations add to the variance there.
 
     Returns:
-        The layout.
+        The names.
 
-    >>> layout = torchvision_layout(efficientnet_b0().stages(), 1e-5)
-    >>> layout.find("stage2_block1/project/norm/scale", 1)[0]
+    >>> names = torchvision_names(efficientnet_b0().stages(), 1e-5)
+    >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.2.1.block.3.1.weight'
     """
-    return Layout(
+    return TorchNames(
         [
             Rule(r"stem/conv", "features.0.0"),
             Rule(r"stem/norm", "features.0.1"),
@@ -139,8 +145,13 @@ def torchvision_layout(stages: Sequence[Sequence[BlockSpec]], epsilon: float) ->
     )
 
 
-TIMM_LAYOUT = Layout(
-    [*TIMM_RULES, Rule(r"last/conv", "conv_head"), Rule(r"last/norm", "bn2")],
+TIMM_NAMES = TorchNames(
+    [
+        *TIMM_RULES,
+        *TIMM_SQUEEZE_EXCITE,
+        Rule(r"last/conv", "conv_head"),
+        Rule(r"last/norm", "bn2"),
+    ],
     options={"epsilon": 1e-5},
 )
 

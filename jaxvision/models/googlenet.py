@@ -19,8 +19,8 @@ from jaxvision.models.base import (
     ModelOptions,
     check_images,
 )
-from jaxvision.models.layout import Layout, Rule, after_flatten
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames, after_flatten
 
 # As in TensorFlow, where torchvision's weights come from.
 EPSILON = 1e-3
@@ -45,7 +45,9 @@ INCEPTIONS = {
 AUXILIARY = {"inception4a": "auxiliary1", "inception4d": "auxiliary2"}
 
 
-def branches_of(widths: tuple[int, ...], *, large: int) -> tuple[tuple[layers.Step, ...], ...]:
+def branches_of(
+    widths: tuple[int, ...], *, large: int
+) -> tuple[tuple[layers.BranchItem, ...], ...]:
     """Lists the branches of an inception module (Figure 2b of the paper).
 
     Args:
@@ -100,9 +102,9 @@ class AuxiliaryHead(nn.Module, kw_only=True):
 class GoogLeNet(Model, kw_only=True):
     """A GoogLeNet: `stem_conv1` to `stem_conv3`, `inception3a` to `inception5b`, `head`.
 
-    Its maps are those of the stem's first convolution (stride2), of its last (stride4), and of the
-    last inception module before each pooling and of all (stride8 to stride32); with `small_images`,
-    of those modules only (stride1 to stride4). Poolings may make maps smaller than the stride says.
+    Its maps are those of the stem's first convolution (stride 2), of its last (stride 4), and of
+    the last inception module before each pooling and of all (strides 8 to 32); with `small_images`,
+    of those modules only (strides 1 to 4). Poolings may make maps smaller than the stride says.
 
     Attributes:
         auxiliary_heads: Whether there are two more heads, for training (`with_auxiliary`); they
@@ -118,7 +120,7 @@ class GoogLeNet(Model, kw_only=True):
         activation: The nonlinearity; see `layers.activation`.
         axis_name: See `layers.norm`.
 
-    >>> list(GoogLeNet(num_classes=10).layouts()), list(GoogLeNet(original=True).layouts())
+    >>> list(GoogLeNet(num_classes=10).torch_names()), list(GoogLeNet(original=True).torch_names())
     (['torchvision'], [])
     """
 
@@ -201,21 +203,21 @@ class GoogLeNet(Model, kw_only=True):
             return logits, ()
         return logits, tuple(getattr(self, name)(y, train) for name, y in early.items())
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision has it, but not the original; timm has none."""
-        return {} if self.original else {"torchvision": LAYOUT}
+        return {} if self.original else {"torchvision": NAMES}
 
-    def _maps(self, x: Images, train: bool) -> tuple[FeatureMaps, FeatureMaps]:
+    def _maps(self, x: Images, train: bool) -> tuple[FeatureMaps, dict[str, Array]]:
         """Computes the maps by stride, and those that the auxiliary heads take."""
         # Below it, nothing is left after the last pooling.
         y = check_images(x, self.in_channels, 31 if self.original else 15)
         y = self.stem_conv1(y, train)
         maps, early, stride = {}, {}, 1
         if not self.small_images:
-            maps["stride2"] = y
+            maps[2] = y
             y = self._normalize(POOL(y))
             y = self.stem_conv3(self.stem_conv2(y, train), train)
-            maps["stride4"] = y
+            maps[4] = y
             y, stride = POOL(self._normalize(y)), 8
         for name in INCEPTIONS:
             if name == "inception4a":
@@ -223,7 +225,7 @@ class GoogLeNet(Model, kw_only=True):
             elif name == "inception5a":
                 y, stride = POOL(y, window=3 if self.original else 2), 2 * stride
             y = getattr(self, name)(y, train)
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
             if name in AUXILIARY:
                 early[AUXILIARY[name]] = y
         return maps, early
@@ -238,7 +240,7 @@ class GoogLeNet(Model, kw_only=True):
 
 PARTS = {"conv": "conv", "norm": "bn"}
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem_conv(\d)/(conv|norm)", lambda m: f"conv{m[1]}.{PARTS[m[2]]}"),
         Rule(

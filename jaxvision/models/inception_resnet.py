@@ -21,8 +21,8 @@ from jaxvision.models.base import (
     check_images,
 )
 from jaxvision.models.layers import ConvStep
-from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 # Below it, nothing is left after the second reduction.
 MIN_SIZE = 75
@@ -37,7 +37,7 @@ SCALES = (0.17, 0.1, 0.2)
 MAX_POOL = partial(layers.max_pool, window=3, stride=2)
 AVG_POOL = partial(layers.avg_pool, window=3, stride=1, padding=1, count_include_pad=False)
 
-Table = tuple[tuple[layers.Step, ...], ...]
+Table = tuple[tuple[layers.BranchItem, ...], ...]
 
 
 def row_and_column(kernel: int, alone: int, first: int, second: int, third: int) -> Table:
@@ -170,8 +170,8 @@ class InceptionResNet(Model, kw_only=True):
 
     The modules are `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`,
     `inception_c0`, ..., and in version 2 a last convolution, `last`. Its maps are the last at each
-    stride, before what reduces it: of the stem (stride2, stride4) and of each kind of module
-    (stride8 to stride32). Where sizes change, convolutions and poolings are not padded, so that
+    stride, before what reduces it: of the stem (strides 2 and 4) and of each kind of module
+    (strides 8 to 32). Where sizes change, convolutions and poolings are not padded, so that
     maps are smaller than the stride says; images need at least 75x75.
 
     Attributes:
@@ -253,25 +253,25 @@ class InceptionResNet(Model, kw_only=True):
         y = self.stem_conv1(check_images(x, self.in_channels, MIN_SIZE), train)
         stride2 = self.stem_conv3(self.stem_conv2(y, train), train)
         stride4 = self.stem_conv5(self.stem_conv4(MAX_POOL(stride2), train), train)
-        maps = {"stride2": stride2, "stride4": stride4}
+        maps = {2: stride2, 4: stride4}
         y = stride4 if self.version == 1 else MAX_POOL(stride4)
         reductions = (self.stem_mixed, self.reduction_a, self.reduction_b)
         for stride, reduction, names in zip((8, 16, 32), reductions, self._names(), strict=True):
             y = reduction(y, train)
             for name in names:
                 y = getattr(self, name)(y, train)
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
         if self.version == 2:
-            maps["stride32"] = self.last(y, train)
+            maps[32] = self.last(y, train)
         return maps
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes the average of the last map."""
         return self.drop(super().embed(x, train), deterministic=not train)
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Timm has version 2; torchvision has neither."""
-        return {"timm": LAYOUT} if self.version == 2 else {}
+        return {"timm": NAMES} if self.version == 2 else {}
 
     def _names(self) -> list[list[str]]:
         """The names of the inception modules of each kind."""
@@ -292,7 +292,7 @@ def _module(kind: str, index: str) -> str:
     return "block8" if (kind, index) == ("c", "9") else f"{REPEATS[kind]}.{index}"
 
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(
             r"stem_conv(\d)/(conv|norm)",

@@ -22,8 +22,8 @@ from jaxvision.models.base import (
     check_images,
 )
 from jaxvision.models.layers import ConvStep
-from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 # Below it, nothing is left after the second reduction.
 MIN_SIZE = 75
@@ -34,7 +34,7 @@ EPSILON = 1e-3
 MAX_POOL = partial(layers.max_pool, window=3, stride=2)
 AVG_POOL = partial(layers.avg_pool, window=3, stride=1, padding=1)
 
-Table = tuple[tuple[layers.Step, ...], ...]
+Table = tuple[tuple[layers.BranchItem, ...], ...]
 
 
 def inception_a(pooled: int) -> Table:
@@ -143,7 +143,7 @@ class InceptionV3(Model, kw_only=True):
 
     The modules are `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`,
     `inception_c0` and `inception_c1`. Its maps are the last at each stride, before what reduces it:
-    of the stem (stride2, stride4) and of each kind of module (stride8 to stride32). Where sizes
+    of the stem (strides 2 and 4) and of each kind of module (strides 8 to 32). Where sizes
     change, convolutions and poolings are not padded, so that maps are smaller than the stride says;
     images need at least 75x75.
 
@@ -220,12 +220,12 @@ class InceptionV3(Model, kw_only=True):
         y = self.stem_conv1(check_images(x, self.in_channels, MIN_SIZE), train)
         stride2 = self.stem_conv3(self.stem_conv2(y, train), train)
         stride4 = self.stem_conv5(self.stem_conv4(MAX_POOL(stride2), train), train)
-        maps = {"stride2": stride2, "stride4": stride4}
+        maps = {2: stride2, 4: stride4}
         y = MAX_POOL(stride4)
         for stride, modules in zip((8, 16, 32), self._modules(), strict=True):
             for name in modules:
                 y = getattr(self, name)(y, train)
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
         return maps
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
@@ -240,11 +240,11 @@ class InceptionV3(Model, kw_only=True):
         logits = self.head(self._vector(maps, train))
         if not self.auxiliary_heads:
             return logits, ()
-        return logits, (self.auxiliary(maps["stride16"], train),)
+        return logits, (self.auxiliary(maps[16], train),)
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision and timm use the same names."""
-        return {"torchvision": LAYOUT, "timm": LAYOUT}
+        return {"torchvision": NAMES, "timm": NAMES}
 
     def _modules(self) -> tuple[dict[str, Table], ...]:
         """The modules at each stride from 8 on."""
@@ -254,7 +254,7 @@ class InceptionV3(Model, kw_only=True):
         return a, {"reduction_a": REDUCTION_A, **b}, {"reduction_b": REDUCTION_B, **c}
 
     def _vector(self, maps: FeatureMaps, train: bool) -> Array:
-        average = layers.global_average_pool(maps["stride32"])
+        average = layers.global_average_pool(maps[32])
         return self.drop(average, deterministic=not train)
 
 
@@ -286,7 +286,7 @@ def _module(match: re.Match[str]) -> str:
     return f"Mixed_{module}.{name}.{PARTS[part]}"
 
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(
             r"stem_conv(\d)/(conv|norm)",

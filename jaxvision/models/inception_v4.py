@@ -20,8 +20,8 @@ from jaxvision.models.base import (
     check_images,
 )
 from jaxvision.models.layers import ConvStep
-from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 # Below it, nothing is left after the second reduction.
 MIN_SIZE = 75
@@ -32,7 +32,7 @@ EPSILON = 1e-3
 MAX_POOL = partial(layers.max_pool, window=3, stride=2)
 AVG_POOL = partial(layers.avg_pool, window=3, stride=1, padding=1, count_include_pad=False)
 
-Table = tuple[tuple[layers.Step, ...], ...]
+Table = tuple[tuple[layers.BranchItem, ...], ...]
 
 # Figure 3: what stacks channels in the stem; unpadded but for the 7x7 kernels in factors.
 STEM: Mapping[str, Table] = {
@@ -90,8 +90,8 @@ class InceptionV4(Model, kw_only=True):
 
     The stem is `stem_conv1` to `stem_conv3` and `stem_mixed1` to `stem_mixed3`; the modules are
     `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`, `inception_c0`, ... Its
-    maps are the last at each stride, before what reduces it: of the stem (stride2, stride4) and of
-    each kind of module (stride8 to stride32). Where sizes change, convolutions and poolings are not
+    maps are the last at each stride, before what reduces it: of the stem (strides 2 and 4) and of
+    each kind of module (strides 8 to 32). Where sizes change, convolutions and poolings are not
     padded, so that maps are smaller than the stride says; images need at least 75x75.
 
     Attributes:
@@ -151,21 +151,21 @@ class InceptionV4(Model, kw_only=True):
         y = self.stem_conv1(check_images(x, self.in_channels, MIN_SIZE), train)
         stride2 = self.stem_conv3(self.stem_conv2(y, train), train)
         stride4 = self.stem_mixed2(self.stem_mixed1(stride2, train), train)
-        maps = {"stride2": stride2, "stride4": stride4}
+        maps = {2: stride2, 4: stride4}
         y = self.stem_mixed3(stride4, train)
         for stride, modules in zip((8, 16, 32), self._modules(), strict=True):
             for name in modules:
                 y = getattr(self, name)(y, train)
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
         return maps
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes the average of the last map."""
         return self.drop(super().embed(x, train), deterministic=not train)
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Timm numbers all modules; torchvision has none."""
-        return {"timm": LAYOUT}
+        return {"timm": NAMES}
 
     def _modules(self) -> tuple[dict[str, Table], ...]:
         """The modules at each stride from 8 on."""
@@ -181,7 +181,7 @@ PARTS = {"conv": "conv", "norm": "bn"}
 OFFSETS = {"stem_mixed": 2, "inception_a": 6, "inception_b": 11, "inception_c": 19}
 REDUCTIONS = {"reduction_a": 10, "reduction_b": 18}
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem_conv(\d)/(conv|norm)", lambda m: f"features.{int(m[1]) - 1}.{PARTS[m[2]]}"),
         Rule(

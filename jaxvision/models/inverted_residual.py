@@ -155,8 +155,8 @@ class InvertedResidual(nn.Module, kw_only=True):
 class InvertedResidualNet(Model, kw_only=True):
     """A network of inverted residual blocks: `stem`, `stage1_block0`, ..., `last`, `head`.
 
-    Its maps are the last at each stride, stride2 (the stem's, or a later one) to stride32 (that of
-    `last`, a 1x1 convolution); with `small_images`, stride1 to stride8. Families define `stages`,
+    Its maps are the last at each stride, from 2 (the stem's, or a later one) to 32 (that of
+    `last`, a 1x1 convolution); with `small_images`, strides 1 to 8. Families define `stages`,
     and what else they have.
 
     Attributes:
@@ -242,12 +242,12 @@ class InvertedResidualNet(Model, kw_only=True):
         """Computes the last map at each stride."""
         y = self.stem(check_images(x, self.in_channels), train)
         stride = 1 if self.small_images else 2
-        maps = {f"stride{stride}": y}
+        maps = {stride: y}
         for name, spec in self._blocks():
             y = getattr(self, name)(y, train)
             stride *= spec.stride
-            maps[f"stride{stride}"] = y
-        maps[f"stride{stride}"] = self.last(y, train)
+            maps[stride] = y
+        maps[stride] = self.last(y, train)
         return maps
 
     @nn.nowrap

@@ -118,7 +118,7 @@ class SubSampling(nn.Module):
 class LeNet5(Model, kw_only=True):
     """LeNet-5. Layers carry the paper's names: c1, s2, c3, s4, c5, f6; the last is the head.
 
-    Its convolutions are not padded: a 32x32 image has maps of 14x14 (stride2) and 5x5 (stride4).
+    Its convolutions are not padded: a 32x32 image has maps of 14x14 (stride 2) and 5x5 (stride 4).
     It takes only images of the size it was initialized with, at least 16x16. `embed` is F6.
 
     Attributes:
@@ -173,12 +173,12 @@ class LeNet5(Model, kw_only=True):
             pool = POOLINGS[self.pooling]
             s2 = pool(activation(self.c1(x)), 2)
             s4 = pool(activation(self.c3(s2)), 2)
-        return {"stride2": s2, "stride4": s4}
+        return {2: s2, 4: s4}
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes F6, 84 values."""
         activation = scaled_tanh if self.original else layers.activation(self.activation)
-        s4 = self.features(x, train)["stride4"]
+        s4 = self.features(x, train)[4]
         # On the paper's 32x32 images, C5's 5x5 convolution sees all of S4: it is a dense layer.
         c5 = activation(self.c5(layers.flatten(s4)))
         f6: Float[Array, "batch features"] = activation(self.f6(c5))

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
-from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 EPSILON = 1e-6
 
@@ -71,9 +71,9 @@ class MixerBlock(nn.Module, kw_only=True):
 class MLPMixer(Model, kw_only=True):
     """An MLP-Mixer: `stem`, `block0`, `block1`, ..., `final_norm`, `head`.
 
-    Its only map holds the vectors of the patches after the last normalization (stride16 for patches
-    of 16x16). Zeros below and on the right complete patches that the image does not fill. Its
-    layers across patches take only the number of patches that it was initialized with.
+    Its only map holds the vectors of the patches after the last normalization (stride 16 for
+    patches of 16x16). Zeros below and on the right complete patches that the image does not fill.
+    Its layers across patches take only the number of patches that it was initialized with.
 
     Attributes:
         num_blocks: How many blocks there are.
@@ -139,11 +139,11 @@ class MLPMixer(Model, kw_only=True):
         for i in range(self.num_blocks):
             y = getattr(self, f"block{i}")(y, train)
         y = self.final_norm(y).reshape(batch, height, width, channels)
-        return {f"stride{self._patch_size()}": y}
+        return {self._patch_size(): y}
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """It is in timm alone."""
-        return {"timm": LAYOUT}
+        return {"timm": NAMES}
 
     def _patch_size(self) -> int:
         return 4 if self.small_images else self.patch_size
@@ -161,7 +161,7 @@ class MLPMixer(Model, kw_only=True):
             )
 
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem/conv", "stem.proj"),
         Rule(r"block(\d+)/norm_patches", r"blocks.\1.norm1"),

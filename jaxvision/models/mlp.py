@@ -57,7 +57,7 @@ class MLP(Model, kw_only=True):
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Gives the image as the only map."""
-        return {"stride1": check_images(x, self.in_channels)}
+        return {1: check_images(x, self.in_channels)}
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes the last hidden layer; without hidden layers, flattens the image."""

@@ -20,9 +20,9 @@ from jaxvision.models.inverted_residual import (
     check_width,
     make_divisible,
 )
-from jaxvision.models.inverted_residual_layouts import BLOCK, timm_rule
-from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.inverted_residual_names import BLOCK, timm_rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 # Table 1 of the paper: the output channels of each stage, its blocks, the stride of the first. (The
 # stride of the very last block is printed as 2, but the size of its output is that of its input.)
@@ -88,8 +88,8 @@ class SeparableBlock(nn.Module, kw_only=True):
 class MobileNetV1(Model, kw_only=True):
     """A MobileNet: `stem`, `stage1_block0`, `stage2_block0`, `stage2_block1`, ..., `head`.
 
-    Its maps are the last of each stage (stride2 to stride32); with `small_images`, the last at each
-    stride (stride1 to stride8).
+    Its maps are the last of each stage (strides 2 to 32); with `small_images`, the last at each
+    stride (strides 1 to 8).
 
     The paper has ReLU; its code and the weights there are have ReLU6, which is the default here. In
     the paper's code (TensorFlow) `epsilon` is 1e-3, and a convolution of stride 2 pads an even
@@ -153,12 +153,12 @@ class MobileNetV1(Model, kw_only=True):
         for name, _, stride in self._blocks():
             y = getattr(self, name)(y, train)
             total *= stride
-            maps[f"stride{total}"] = y
+            maps[total] = y
         return maps
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Only timm has it, as mobilenetv1_100."""
-        return {"timm": LAYOUT}
+        return {"timm": NAMES}
 
     @nn.nowrap
     def _blocks(self) -> list[tuple[str, int, int]]:
@@ -174,7 +174,7 @@ class MobileNetV1(Model, kw_only=True):
         ]
 
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem/conv", "conv_stem"),
         Rule(r"stem/norm", "bn1"),

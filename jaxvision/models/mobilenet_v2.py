@@ -18,9 +18,9 @@ from jaxvision.models.inverted_residual import (
     check_width,
     make_divisible,
 )
-from jaxvision.models.inverted_residual_layouts import BLOCK, TIMM_RULES, block_number, part_number
-from jaxvision.models.layout import Layout, Rule
+from jaxvision.models.inverted_residual_names import BLOCK, TIMM_RULES, block_number, part_number
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 # Table 2 of the paper: expansion, output channels, blocks, the stride of the first.
 STAGES = (
@@ -84,22 +84,22 @@ class MobileNetV2(InvertedResidualNet, kw_only=True):
             before = features
         return stages
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Both libraries have it; timm as mobilenetv2_100."""
-        return {"torchvision": torchvision_layout(self.stages()), "timm": TIMM_LAYOUT}
+        return {"torchvision": torchvision_names(self.stages()), "timm": TIMM_NAMES}
 
 
-def torchvision_layout(stages: Sequence[Sequence[BlockSpec]]) -> Layout:
+def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     """Where torchvision has the leaves: blocks in a row, whose last convolution is not grouped.
 
     Args:
         stages: The blocks of each stage.
 
     Returns:
-        The layout.
+        The names.
 
-    >>> layout = torchvision_layout(mobilenet_v2().stages())
-    >>> layout.find("stage2_block1/project/norm/scale", 1)[0]
+    >>> names = torchvision_names(mobilenet_v2().stages())
+    >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.3.conv.3.weight'
     """
 
@@ -111,7 +111,7 @@ def torchvision_layout(stages: Sequence[Sequence[BlockSpec]]) -> Layout:
         return fill
 
     last = 1 + sum(len(specs) for specs in stages)
-    return Layout(
+    return TorchNames(
         [
             Rule(r"stem/conv", "features.0.0"),
             Rule(r"stem/norm", "features.0.1"),
@@ -126,7 +126,7 @@ def torchvision_layout(stages: Sequence[Sequence[BlockSpec]]) -> Layout:
     )
 
 
-TIMM_LAYOUT = Layout([*TIMM_RULES, Rule(r"last/conv", "conv_head"), Rule(r"last/norm", "bn2")])
+TIMM_NAMES = TorchNames([*TIMM_RULES, Rule(r"last/conv", "conv_head"), Rule(r"last/norm", "bn2")])
 
 
 class MobileNetV2Options(InvertedResidualOptions, total=False):

@@ -18,9 +18,14 @@ from jaxvision.models.inverted_residual import (
     check_width,
     make_divisible,
 )
-from jaxvision.models.inverted_residual_layouts import TIMM_RULES, block_number, torchvision_rules
-from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule
+from jaxvision.models.inverted_residual_names import (
+    TIMM_RULES,
+    TIMM_SQUEEZE_EXCITE,
+    block_number,
+    torchvision_rules,
+)
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
 
 Row = tuple[int, int, int, bool, bool, int]
 """Kernel size, expanded and output channels, squeeze and excitation, h-swish, stride."""
@@ -121,27 +126,27 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
             activation=self.activation if swishes else "relu",
         )
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Both libraries have it; timm as mobilenetv3_large_100 and mobilenetv3_small_100."""
         stages = self.stages()
-        return {"torchvision": torchvision_layout(stages), "timm": timm_layout(len(stages))}
+        return {"torchvision": torchvision_names(stages), "timm": timm_names(len(stages))}
 
 
-def torchvision_layout(stages: Sequence[Sequence[BlockSpec]]) -> Layout:
+def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     """Where torchvision has the leaves: blocks in a row.
 
     Args:
         stages: The blocks of each stage.
 
     Returns:
-        The layout.
+        The names.
 
-    >>> layout = torchvision_layout(mobilenet_v3_small().stages())
-    >>> layout.find("stage2_block1/project/norm/scale", 1)[0]
+    >>> names = torchvision_names(mobilenet_v3_small().stages())
+    >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.3.block.2.1.weight'
     """
     last = 1 + sum(len(specs) for specs in stages)
-    return Layout(
+    return TorchNames(
         [
             Rule(r"stem/conv", "features.0.0"),
             Rule(r"stem/norm", "features.0.1"),
@@ -155,21 +160,22 @@ def torchvision_layout(stages: Sequence[Sequence[BlockSpec]]) -> Layout:
     )
 
 
-def timm_layout(num_stages: int) -> Layout:
+def timm_names(num_stages: int) -> TorchNames:
     """Where timm has the leaves: the last convolution is a stage of its own.
 
     Args:
         num_stages: How many stages of blocks there are.
 
     Returns:
-        The layout.
+        The names.
 
-    >>> timm_layout(6).find("last/conv/kernel", 4)[0]
+    >>> timm_names(6).find("last/conv/kernel", 4)[0]
     'blocks.6.0.conv.weight'
     """
-    return Layout(
+    return TorchNames(
         [
             *TIMM_RULES,
+            *TIMM_SQUEEZE_EXCITE,
             Rule(r"last/conv", f"blocks.{num_stages}.0.conv"),
             Rule(r"last/norm", f"blocks.{num_stages}.0.bn1"),
             Rule(r"hidden", "conv_head", DENSE_AS_CONV),

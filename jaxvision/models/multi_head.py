@@ -13,6 +13,7 @@ from flax.core import FrozenDict
 from jaxtyping import Array, Float
 
 from jaxvision.models.base import Images, Model
+from jaxvision.models.description import register_module
 
 Outputs = dict[str, Float[Array, "batch outputs"]]
 
@@ -34,6 +35,7 @@ class LogVariances(nn.Module):
         }
 
 
+@register_module
 class MultiHead(nn.Module, kw_only=True):
     """A model's backbone with several heads in place of its own, one for each task.
 

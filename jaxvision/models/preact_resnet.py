@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
-from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule
 from jaxvision.models.registry import register
 from jaxvision.models.residual import KERNEL_INIT, ResidualModel
+from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
 
 
 class PreActBlock(nn.Module, kw_only=True):
@@ -28,6 +28,8 @@ class PreActBlock(nn.Module, kw_only=True):
     Attributes:
         channels: The output channels.
         stride: The step of the first convolution, and of the shortcut.
+        first_dilation: The dilation of the first 3x3 convolution.
+        dilation: The dilation of the 3x3 convolution after it.
         norm: See `layers.norm`.
         activation: See `layers.activation`.
         dropout: The share that training drops between the convolutions.
@@ -38,6 +40,8 @@ class PreActBlock(nn.Module, kw_only=True):
 
     channels: int
     stride: int = 1
+    first_dilation: int = 1
+    dilation: int = 1
     norm: str = "batch"
     activation: str = "relu"
     dropout: float = 0.0
@@ -54,11 +58,15 @@ class PreActBlock(nn.Module, kw_only=True):
         y = norm(name="norm1")(x, train)
         if self.stride != 1 or x.shape[-1] != self.channels:
             x = conv(self.channels, 1, stride=self.stride, name="shortcut")(y)
-        y = conv(self.channels, 3, stride=self.stride, name="conv1")(y)
+        y = conv(self.channels, 3, stride=self.stride, dilation=self.first_dilation, name="conv1")(
+            y
+        )
         y = norm(name="norm2")(y, train)
         y = nn.Dropout(self.dropout)(y, deterministic=not train)
         last_kernel = initializers.zeros if self.zero_init_residual else KERNEL_INIT
-        return x + conv(self.channels, 3, kernel_init=last_kernel, name="conv2")(y)
+        return x + conv(
+            self.channels, 3, dilation=self.dilation, kernel_init=last_kernel, name="conv2"
+        )(y)
 
     def parts(self) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
         """Gives what makes the layers.
@@ -103,7 +111,7 @@ class PreActBottleneck(PreActBlock, kw_only=True):
             x = conv(out_channels, 1, stride=self.stride, name="shortcut")(y)
         y = conv(self.channels, 1, stride=first, name="conv1")(y)
         y = norm(name="norm2")(y, train)
-        y = conv(self.channels, 3, stride=second, name="conv2")(y)
+        y = conv(self.channels, 3, stride=second, dilation=self.first_dilation, name="conv2")(y)
         y = norm(name="norm3")(y, train)
         y = nn.Dropout(self.dropout)(y, deterministic=not train)
         last_kernel = initializers.zeros if self.zero_init_residual else KERNEL_INIT
@@ -113,9 +121,9 @@ class PreActBottleneck(PreActBlock, kw_only=True):
 class PreActResNet(ResidualModel, kw_only=True):
     """A pre-activation residual network: `stem`, `stage1_block0`, ..., `last_norm`, `head`.
 
-    Its maps are the stem's, before the max-pooling (stride2), and the last of each stage (stride4
-    to stride32); with `small_images`, the last of each stage (stride1 to stride8). Only the
-    coarsest is normalized and activated: elsewhere that is what the next block begins with.
+    Its maps are the stem's, before the max-pooling (stride 2), and the last of each stage (strides
+    4 to 32); with `small_images`, the last of each stage (strides 1 to 8). Only the coarsest is
+    normalized and activated: elsewhere that is what the next block begins with.
 
     As in timm, the map of the stem is pooled first and then normalized and activated, by the first
     block; the authors' code does so before the pooling. There, the stride of a bottleneck is that
@@ -124,6 +132,9 @@ class PreActResNet(ResidualModel, kw_only=True):
     Attributes:
         stage_sizes: How many blocks each stage has.
         block: The kind of block.
+        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
+            size and dilate their convolutions instead, with the same parameters, as dense
+            predictions want it.
         small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
             and a max-pooling that leave a quarter of it: for images of about 32x32.
         zero_init_residual: Whether each block's last convolution starts at zero, so that each block
@@ -153,6 +164,11 @@ class PreActResNet(ResidualModel, kw_only=True):
             )
         super().__post_init__()
 
+    @property
+    def stem_stride(self) -> int:
+        """The stride of what the first stage takes."""
+        return 1 if self.small_images else 4
+
     def setup(self) -> None:
         """Defines the stem, the blocks, the last normalization and the head."""
         self.stem = layers.conv(
@@ -173,16 +189,16 @@ class PreActResNet(ResidualModel, kw_only=True):
         """Computes the map at each stride."""
         y = self.stem(check_images(x, self.in_channels))
         if self.small_images:
-            maps = self.run_stages(y, 1, train)
+            maps = self.run_stages(y, train)
         else:
             pooled = layers.max_pool(y, 3, stride=2, padding=1)
-            maps = {"stride2": y} | self.run_stages(pooled, 4, train)
+            maps = {2: y} | self.run_stages(pooled, train)
         last = list(maps)[-1]
         return maps | {last: self.last_norm(maps[last], train)}
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Only timm has it, as `resnetv2_18` and so on, with the usual stride."""
-        return {} if self.stride_in_first else {"timm": LAYOUT}
+        return {} if self.stride_in_first else {"timm": NAMES}
 
 
 def _in_block(match: re.Match[str]) -> str:
@@ -192,7 +208,7 @@ def _in_block(match: re.Match[str]) -> str:
     return f"stages.{int(stage) - 1}.blocks.{block}.{name}"
 
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem", "stem.conv"),
         Rule(r"stage(\d)_block(\d+)/(conv\d)", _in_block),
@@ -209,6 +225,7 @@ class PreActResNetOptions(ModelOptions, total=False):
 
     small_images: bool
     zero_init_residual: bool
+    output_stride: int | None
     norm: str
     activation: str
     axis_name: str | None

@@ -5,7 +5,7 @@ Reference: He et al., Deep residual learning for image recognition, CVPR 2016, a
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 from jax.nn import initializers
@@ -18,14 +18,35 @@ from jaxvision.models.base import FeatureMaps, Model
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
 
 
+class Stage(NamedTuple):
+    """How the blocks of a stage step and dilate.
+
+    Attributes:
+        num_blocks: How many blocks there are.
+        stride: The stride of the stage's maps.
+        step: The stride of the first block.
+        first_dilation: The dilation of the first block's first 3x3 convolution.
+        dilation: The dilation of the other ones.
+    """
+
+    num_blocks: int
+    stride: int
+    step: int
+    first_dilation: int
+    dilation: int
+
+
 class ResidualModel(Model, kw_only=True):
     """A stem, stages of blocks and a head: `stage1_block0`, `stage1_block1`, ..., `head`.
 
     A subclass defines its stem in `setup`, and there calls `define_stages`; its `features` call
-    `run_stages`.
+    `run_stages`. It says by `stem_stride` what the first stage takes.
 
     Attributes:
         stage_sizes: How many blocks each stage has.
+        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
+            size and dilate their convolutions instead, with the same parameters, as dense
+            predictions want it.
         norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
         activation: The nonlinearity; see `layers.activation`.
         axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
@@ -33,6 +54,7 @@ class ResidualModel(Model, kw_only=True):
     """
 
     stage_sizes: tuple[int, ...]
+    output_stride: int | None = None
     norm: str = "batch"
     activation: str = "relu"
     axis_name: str | None = None
@@ -40,7 +62,32 @@ class ResidualModel(Model, kw_only=True):
     def __post_init__(self) -> None:
         layers.check_norm(self.norm)
         layers.activation(self.activation)
+        strides = [self.stem_stride * 2**stage for stage in range(len(self.stage_sizes))]
+        if self.output_stride not in (None, *strides):
+            raise ValueError(
+                f"output_stride must be one of {', '.join(map(str, strides))}, or None, got "
+                f"{self.output_stride}"
+            )
         super().__post_init__()
+
+    @property
+    def stem_stride(self) -> int:
+        """The stride of what the first stage takes."""
+        return 1
+
+    @property
+    def stages(self) -> list[Stage]:
+        """How each stage steps and dilates."""
+        stages: list[Stage] = []
+        stride, dilation = self.stem_stride, 1
+        for index, num_blocks in enumerate(self.stage_sizes):
+            step, before = 1, dilation
+            if index > 0 and stride == self.output_stride:
+                dilation *= 2
+            elif index > 0:
+                step, stride = 2, 2 * stride
+            stages.append(Stage(num_blocks, stride, step, before, dilation))
+        return stages
 
     def shared(self) -> dict[str, Any]:
         """Gives the options that the stem and all blocks have in common.
@@ -59,39 +106,41 @@ class ResidualModel(Model, kw_only=True):
         """Defines the blocks and the head. Every stage but the first begins with a stride of 2.
 
         Args:
-            make_block: Makes a block of `channels`, `stride` and what `shared` gives.
+            make_block: Makes a block of `channels`, `stride`, `first_dilation`, `dilation` and what
+                `shared` gives.
             channels: Of the blocks of the first stage; each further stage has twice as many.
         """
-        for stage, num_blocks in enumerate(self.stage_sizes):
-            for i in range(num_blocks):
+        for index, stage in enumerate(self.stages):
+            for i in range(stage.num_blocks):
                 block = make_block(
-                    channels=channels * 2**stage,
-                    stride=2 if stage > 0 and i == 0 else 1,
+                    channels=channels * 2**index,
+                    stride=stage.step if i == 0 else 1,
+                    first_dilation=stage.first_dilation if i == 0 else stage.dilation,
+                    dilation=stage.dilation,
                     **self.shared(),
                 )
-                setattr(self, f"stage{stage + 1}_block{i}", block)
+                setattr(self, f"stage{index + 1}_block{i}", block)
         self.head = nn.Dense(
             self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
         )
 
     def run_stages(
-        self, x: Float[Array, "batch height width channels"], stride: int, train: bool
+        self, x: Float[Array, "batch height width channels"], train: bool
     ) -> FeatureMaps:
-        """Computes the last map of each stage.
+        """Computes the last map at each stride.
 
         Args:
             x: What the first stage takes.
-            stride: The stride of that.
             train: Whether to normalize by the statistics of the batch.
 
         Returns:
             Maps by stride, finest first.
         """
         maps = {}
-        for stage, num_blocks in enumerate(self.stage_sizes):
-            for i in range(num_blocks):
-                x = getattr(self, f"stage{stage + 1}_block{i}")(x, train)
-            maps[f"stride{stride * 2**stage}"] = x
+        for index, stage in enumerate(self.stages, start=1):
+            for i in range(stage.num_blocks):
+                x = getattr(self, f"stage{index}_block{i}")(x, train)
+            maps[stage.stride] = x
         return maps
 
 
@@ -101,6 +150,8 @@ class BasicBlock(nn.Module, kw_only=True):
     Attributes:
         channels: The output channels.
         stride: The step of the first convolution, and of the shortcut.
+        first_dilation: The dilation of the first 3x3 convolution.
+        dilation: The dilation of the 3x3 convolutions after it.
         norm: See `layers.norm`.
         activation: See `layers.activation`.
         zero_init_residual: Whether the residual starts at zero, by the scale of its last norm.
@@ -110,6 +161,8 @@ class BasicBlock(nn.Module, kw_only=True):
 
     channels: int
     stride: int = 1
+    first_dilation: int = 1
+    dilation: int = 1
     norm: str = "batch"
     activation: str = "relu"
     zero_init_residual: bool = False
@@ -132,10 +185,16 @@ class BasicBlock(nn.Module, kw_only=True):
             dtype=self.dtype,
         )
         last_scale = initializers.zeros if self.zero_init_residual else initializers.ones
-        y = conv_norm(kernel_size=3, stride=self.stride, activation=self.activation, name="conv1")(
-            x, train
+        y = conv_norm(
+            kernel_size=3,
+            stride=self.stride,
+            dilation=self.first_dilation,
+            activation=self.activation,
+            name="conv1",
+        )(x, train)
+        y = conv_norm(kernel_size=3, dilation=self.dilation, scale_init=last_scale, name="conv2")(
+            y, train
         )
-        y = conv_norm(kernel_size=3, scale_init=last_scale, name="conv2")(y, train)
         if self.stride != 1 or x.shape[-1] != self.channels:
             x = conv_norm(kernel_size=1, stride=self.stride, name="shortcut")(x, train)
         return layers.activation(self.activation)(x + y)
@@ -155,7 +214,8 @@ class Bottleneck(BasicBlock, kw_only=True):
             elsewhere.
         narrowing: By how much the first 1x1 convolution is narrower than the 3x3.
         stride_in_first: Whether the stride is that of the first 1x1 convolution, as in the paper.
-        shortcut_size: The kernel of the shortcut's convolution where it has a stride.
+        shortcut_size: The kernel of the shortcut's convolution where it has a stride, or a dilation
+            in place of one.
         reduction: By how much the layers of a squeeze-and-excitation at the residual's end are
             narrower than it (`layers.SqueezeExcite`); None for no such thing.
     """
@@ -189,9 +249,14 @@ class Bottleneck(BasicBlock, kw_only=True):
         narrow = inner(features=width // self.narrowing, kernel_size=1, stride=first, name="conv1")(
             x, train
         )
-        y = inner(features=width, kernel_size=3, stride=second, groups=self.groups, name="conv2")(
-            narrow, train
-        )
+        y = inner(
+            features=width,
+            kernel_size=3,
+            stride=second,
+            dilation=self.first_dilation,
+            groups=self.groups,
+            name="conv2",
+        )(narrow, train)
         y = outer(kernel_size=1, scale_init=last_scale, name="conv3")(y, train)
         if self.reduction is not None:
             y = layers.SqueezeExcite(
@@ -202,6 +267,9 @@ class Bottleneck(BasicBlock, kw_only=True):
                 name="squeeze_excite",
             )(y)
         if self.stride != 1 or x.shape[-1] != y.shape[-1]:
-            size = 1 if self.stride == 1 else self.shortcut_size
-            x = outer(kernel_size=size, stride=self.stride, name="shortcut")(x, train)
+            size = 1 if self.stride == self.dilation == 1 else self.shortcut_size
+            dilation = 1 if size == 1 else self.first_dilation
+            x = outer(kernel_size=size, stride=self.stride, dilation=dilation, name="shortcut")(
+                x, train
+            )
         return layers.activation(self.activation)(x + y)

@@ -9,20 +9,23 @@ from typing import Unpack
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
-from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
 from jaxvision.models.residual import KERNEL_INIT, BasicBlock, Bottleneck, ResidualModel
+from jaxvision.models.weights.names import Rule, TorchNames
 
 
 class ResNet(ResidualModel, kw_only=True):
     """A residual network: `stem`, `stage1_block0`, `stage1_block1`, ..., `head`.
 
-    Its maps are the stem's, before the max-pooling (stride2), and the last of each stage (stride4
-    to stride32); with `small_images`, the last of each stage (stride1 to stride8).
+    Its maps are the stem's, before the max-pooling (stride 2), and the last of each stage (strides
+    4 to 32); with `small_images`, the last of each stage (strides 1 to 8).
 
     Attributes:
         stage_sizes: How many blocks each stage has.
         block: The kind of block.
+        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
+            size and dilate their convolutions instead, with the same parameters, as dense
+            predictions want it.
         groups: See `Bottleneck`; other blocks have none.
         width_per_group: See `Bottleneck`.
         small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
@@ -58,6 +61,11 @@ class ResNet(ResidualModel, kw_only=True):
             )
         super().__post_init__()
 
+    @property
+    def stem_stride(self) -> int:
+        """The stride of what the first stage takes."""
+        return 1 if self.small_images else 4
+
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""
         self.stem = layers.ConvNorm(
@@ -76,13 +84,13 @@ class ResNet(ResidualModel, kw_only=True):
         """Computes the map at each stride."""
         y = self.stem(check_images(x, self.in_channels), train)
         if self.small_images:
-            return self.run_stages(y, 1, train)
+            return self.run_stages(y, train)
         pooled = layers.max_pool(y, 3, stride=2, padding=1)
-        return {"stride2": y} | self.run_stages(pooled, 4, train)
+        return {2: y} | self.run_stages(pooled, train)
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision and timm use the same names."""
-        return {"torchvision": LAYOUT, "timm": LAYOUT}
+        return {"torchvision": NAMES, "timm": NAMES}
 
 
 BLOCKS = [
@@ -93,7 +101,7 @@ BLOCKS = [
 ]
 """How both libraries call what blocks have."""
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [Rule(r"stem/conv", "conv1"), Rule(r"stem/norm", "bn1"), *BLOCKS, Rule(r"head", "fc")]
 )
 
@@ -103,6 +111,7 @@ class ResNetOptions(ModelOptions, total=False):
 
     small_images: bool
     zero_init_residual: bool
+    output_stride: int | None
     norm: str
     activation: str
     axis_name: str | None

@@ -13,10 +13,10 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
-from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule
 from jaxvision.models.registry import register
 from jaxvision.models.residual import KERNEL_INIT, Bottleneck, ResidualModel
 from jaxvision.models.resnet import BLOCKS
+from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
 
 # Below it, nothing is left after the authors' unpadded pooling.
 MIN_ORIGINAL_SIZE = 3
@@ -61,8 +61,8 @@ class DeepStem(nn.Module, kw_only=True):
 class SENet(ResidualModel, kw_only=True):
     """A residual network with squeeze-and-excitation: `stem`, `stage1_block0`, ..., `head`.
 
-    Its maps are the stem's, before the max-pooling (stride2), and the last of each stage (stride4
-    to stride32); with `small_images`, the last of each stage (stride1 to stride8).
+    Its maps are the stem's, before the max-pooling (stride 2), and the last of each stage (strides
+    4 to 32); with `small_images`, the last of each stage (strides 1 to 8).
 
     As everywhere in this package, the stride of a block is that of its 3x3 convolution, and the
     max-pooling is padded by 1. That is timm's `seresnet50`, `seresnext50_32x4d` and `senet154`. The
@@ -70,6 +70,9 @@ class SENet(ResidualModel, kw_only=True):
 
     Attributes:
         stage_sizes: How many blocks each stage has.
+        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
+            size and dilate their convolutions instead, with the same parameters, as dense
+            predictions want it.
         groups: See `Bottleneck`.
         width_per_group: See `Bottleneck`.
         deep: Whether the network has what the authors added for SENet-154: a stem of three 3x3
@@ -107,6 +110,11 @@ class SENet(ResidualModel, kw_only=True):
         layers.check_rates(dropout=self.dropout)
         super().__post_init__()
 
+    @property
+    def stem_stride(self) -> int:
+        """The stride of what the first stage takes."""
+        return 1 if self.small_images else 4
+
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""
         stride = 1 if self.small_images else 2
@@ -141,7 +149,7 @@ class SENet(ResidualModel, kw_only=True):
         """Computes the map at each stride."""
         x = check_images(x, self.in_channels)
         if self.small_images:
-            return self.run_stages(self.stem(x, train), 1, train)
+            return self.run_stages(self.stem(x, train), train)
         if self.original and min(x.shape[1:3]) < MIN_ORIGINAL_SIZE:
             raise ValueError(
                 f"the original SE networks need images of at least {MIN_ORIGINAL_SIZE}x"
@@ -150,16 +158,16 @@ class SENet(ResidualModel, kw_only=True):
         y = self.stem(x, train)
         padding = {"ceil": True} if self.original else {"padding": 1}
         pooled = layers.max_pool(y, 3, stride=2, **padding)
-        return {"stride2": y} | self.run_stages(pooled, 4, train)
+        return {2: y} | self.run_stages(pooled, train)
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Only timm has it, and the authors' networks under other names."""
         if self.original:
-            return {"timm": ORIGINAL_LAYOUT, "timm-today": LAYOUT}
-        return {"timm": LAYOUT, "timm-legacy": ORIGINAL_LAYOUT}
+            return {"timm": ORIGINAL_NAMES, "timm-today": NAMES}
+        return {"timm": NAMES, "timm-legacy": ORIGINAL_NAMES}
 
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem/conv", "conv1"),
         Rule(r"stem/norm", "bn1"),
@@ -176,7 +184,7 @@ LAYOUT = Layout(
     ],
     options={"original": False},
 )
-ORIGINAL_LAYOUT = Layout(
+ORIGINAL_NAMES = TorchNames(
     [
         Rule(r"stem/conv", "layer0.conv1"),
         Rule(r"stem/norm", "layer0.bn1"),
@@ -205,6 +213,7 @@ class SENetOptions(ModelOptions, total=False):
     original: bool
     small_images: bool
     zero_init_residual: bool
+    output_stride: int | None
     norm: str
     activation: str
     axis_name: str | None

@@ -94,9 +94,9 @@ class ShuffleUnit(nn.Module, kw_only=True):
 class ShuffleNetV1(Model, kw_only=True):
     """A ShuffleNet: `stem`, `stage2_block0`, ..., `stage4_block3`, `head`.
 
-    Its maps are the stem's, before the max-pooling (stride2), after it (stride4), and the last of
-    each stage (stride8 to stride32); with `small_images`, the stem's (stride1), which is not
-    pooled, and the last of each stage (stride2 to stride8). Where the paper does not say, averages
+    Its maps are the stem's, before the max-pooling (stride 2), after it (stride 4), and the last of
+    each stage (strides 8 to 32); with `small_images`, the stem's (stride 1), which is not
+    pooled, and the last of each stage (strides 2 to 8). Where the paper does not say, averages
     count the zeros around the map, as in its authors' code.
 
     Attributes:
@@ -159,16 +159,16 @@ class ShuffleNetV1(Model, kw_only=True):
         """Computes the map at each stride."""
         y = self.stem(check_images(x, self.in_channels), train)
         stride = 1 if self.small_images else 2
-        maps = {f"stride{stride}": y}
+        maps = {stride: y}
         if not self.small_images:
             y = layers.max_pool(y, 3, stride=2, padding=1)
             stride *= 2
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
         for stage, num_units in enumerate(STAGE_SIZES, start=2):
             for i in range(num_units):
                 y = getattr(self, f"stage{stage}_block{i}")(y, train)
             stride *= 2
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
         return maps
 
 

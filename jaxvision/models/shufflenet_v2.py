@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
-from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 STEM_CHANNELS = 24
 STAGE_SIZES = (4, 8, 4)
@@ -85,9 +85,9 @@ class SplitUnit(nn.Module, kw_only=True):
 class ShuffleNetV2(Model, kw_only=True):
     """A ShuffleNetV2: `stem`, `stage2_block0`, ..., `stage4_block3`, `last`, `head`.
 
-    Its maps are the stem's, before the max-pooling (stride2), after it (stride4), the last of each
-    stage (stride8 and stride16) and that of `last`, a 1x1 convolution (stride32); with
-    `small_images`, the stem's (stride1), which is not pooled, and the rest (stride2 to stride8).
+    Its maps are the stem's, before the max-pooling (stride 2), after it (stride 4), the last of
+    each stage (strides 8 and 16) and that of `last`, a 1x1 convolution (stride 32); with
+    `small_images`, the stem's (stride 1), which is not pooled, and the rest (strides 2 to 8).
 
     Attributes:
         stage_channels: The output channels of the three stages.
@@ -139,22 +139,22 @@ class ShuffleNetV2(Model, kw_only=True):
         """Computes the map at each stride."""
         y = self.stem(check_images(x, self.in_channels), train)
         stride = 1 if self.small_images else 2
-        maps = {f"stride{stride}": y}
+        maps = {stride: y}
         if not self.small_images:
             y = layers.max_pool(y, 3, stride=2, padding=1)
             stride *= 2
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
         for stage, num_units in enumerate(STAGE_SIZES, start=2):
             for i in range(num_units):
                 y = getattr(self, f"stage{stage}_block{i}")(y, train)
             stride *= 2
-            maps[f"stride{stride}"] = y
-        maps[f"stride{stride}"] = self.last(y, train)
+            maps[stride] = y
+        maps[stride] = self.last(y, train)
         return maps
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Only torchvision has it."""
-        return {"torchvision": LAYOUT}
+        return {"torchvision": NAMES}
 
 
 def _unit(part: str, branch: int, number: int) -> list[Rule]:
@@ -165,7 +165,7 @@ def _unit(part: str, branch: int, number: int) -> list[Rule]:
     ]
 
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem/conv", "conv1.0"),
         Rule(r"stem/norm", "conv1.1"),

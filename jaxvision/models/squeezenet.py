@@ -21,8 +21,8 @@ from jaxvision.models.base import (
     ModelOptions,
     check_images,
 )
-from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
 
 POOL = partial(layers.max_pool, window=3, stride=2, ceil=True)
 
@@ -60,8 +60,8 @@ class SqueezeNet(Model, kw_only=True):
     those that are negative become zero, and the logits of the image are their averages. So `embed`,
     the average of the last map, is not all that they depend on.
 
-    Its maps are the last at each stride, before the pooling that follows: stride2 to stride16; with
-    `small_images`, stride1 to stride4. The stem is not padded, so that maps may be smaller than the
+    Its maps are the last at each stride, before the pooling that follows: strides 2 to 16; with
+    `small_images`, strides 1 to 4. The stem is not padded, so that maps may be smaller than the
     stride says.
 
     Attributes:
@@ -126,7 +126,7 @@ class SqueezeNet(Model, kw_only=True):
         y = layers.activation(self.activation)(self.stem(x))
         maps, stride = {}, 1
         if not self.small_images:
-            maps, stride = {"stride2": y}, 4
+            maps, stride = {2: y}, 4
             y = POOL(y)
         fire = 2
         for i, stage in enumerate(self.stages):
@@ -137,10 +137,10 @@ class SqueezeNet(Model, kw_only=True):
                 residual = getattr(self, f"fire{fire}")(y)
                 y = y + residual if self.bypass and fire % 2 else residual
                 fire += 1
-            maps[f"stride{stride}"] = y
+            maps[stride] = y
         return maps
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision counts layers; timm has none."""
         rules, index, fire = [Rule(r"stem", "features.0")], 2, 2
         for stage in self.stages:
@@ -152,7 +152,7 @@ class SqueezeNet(Model, kw_only=True):
                 ]
                 index, fire = index + 1, fire + 1
         rules.append(Rule(r"head", "classifier.1", DENSE_AS_CONV))
-        return {"torchvision": Layout(rules)}
+        return {"torchvision": TorchNames(rules)}
 
 
 class SqueezeNetOptions(ModelOptions, total=False):

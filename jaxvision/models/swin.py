@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
-from jaxvision.models.layout import Constant, Layout, Rule, renumbered
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Constant, Rule, TorchNames, renumbered
 
 KERNEL_INIT = layers.initializer("normal_0.02")
 
@@ -135,8 +135,8 @@ class PatchMerging(nn.Module, kw_only=True):
 class SwinTransformer(Model, kw_only=True):
     """A Swin: `stem`, `stage1_block0`, ..., `merge2` before stage 2, ..., `final_norm`, `head`.
 
-    Its maps are the last of each stage, the very last normalized (stride4 to stride32; with
-    `small_images`, stride2 to stride16). It takes images of any size, of one patch at least: pixels
+    Its maps are the last of each stage, the very last normalized (strides 4 to 32; with
+    `small_images`, 2 to 16). It takes images of any size, of one patch at least: pixels
     that do not fill a patch of the stem are left out, and in what follows, zeros below and on the
     right complete windows and squares of four. This is as in torchvision. timm shifts windows
     before it completes them, and so gives other logits where windows are incomplete; at 224x224
@@ -224,11 +224,11 @@ class SwinTransformer(Model, kw_only=True):
                 stride *= 2
             for i in range(num_blocks):
                 y = getattr(self, f"stage{stage}_block{i}")(y, train)
-            maps[f"stride{stride}"] = y
-        maps[f"stride{stride}"] = self.final_norm(y)
+            maps[stride] = y
+        maps[stride] = self.final_norm(y)
         return maps
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """The names differ between torchvision and timm."""
         return {"torchvision": TORCHVISION, "timm": TIMM}
 
@@ -236,7 +236,7 @@ class SwinTransformer(Model, kw_only=True):
         return 2 if self.small_images else self.patch_size
 
 
-TORCHVISION = Layout(
+TORCHVISION = TorchNames(
     [
         Rule(r"stem/conv", "features.0.0"),
         Rule(r"stem/norm", "features.0.2"),
@@ -269,7 +269,7 @@ TORCHVISION = Layout(
         )
     ],
 )
-TIMM = Layout(
+TIMM = TorchNames(
     [
         Rule(r"stem/conv", "patch_embed.proj"),
         Rule(r"stem/norm", "patch_embed.norm"),

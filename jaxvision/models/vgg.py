@@ -19,8 +19,8 @@ from jaxvision.models.base import (
     ModelOptions,
     check_images,
 )
-from jaxvision.models.layout import DENSE_AS_CONV, Layout, Rule, after_flatten
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames, after_flatten
 
 # Below it, nothing is left after the fifth pooling.
 MIN_SIZE = 32
@@ -32,8 +32,8 @@ class VGG(Model, kw_only=True):
     """Five stages of 3x3 convolutions, each followed by a pooling, and dense layers.
 
     The first convolution is the `stem`, the others `stage1_conv1`, `stage2_conv0`, ...; then come
-    `dense1`, ..., `head`. Its maps are the last of each stage, before the pooling (stride1 to
-    stride16), and the last pooling's (stride32). Poolings leave out an odd row and column, so that
+    `dense1`, ..., `head`. Its maps are the last of each stage, before the pooling (strides 1 to
+    16), and the last pooling's (stride 32). Poolings leave out an odd row and column, so that
     maps may be smaller than the stride says. Maps of other images than 224x224 are averaged to the
     7x7 that the dense layers take, as in torchvision (timm lets the dense layers slide over larger
     maps). `embed` is the last hidden layer's output.
@@ -100,23 +100,23 @@ class VGG(Model, kw_only=True):
         for stage, names in enumerate(self._stages()):
             for name in names:
                 y = getattr(self, name)(y, train)
-            maps[f"stride{2**stage}"] = y
+            maps[2**stage] = y
             y = layers.max_pool(y, 2)
-        maps["stride32"] = y
+        maps[32] = y
         return maps
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes the last hidden layer; without any, the average of the last map."""
         activation = layers.activation(self.activation)
         side = 1 if self.small_images else 7
-        y = layers.adaptive_avg_pool(self.features(x, train)["stride32"], side, side)
+        y = layers.adaptive_avg_pool(self.features(x, train)[32], side, side)
         y = layers.flatten(y)
         for i in range(1, len(self._hidden_sizes()) + 1):
             y = activation(getattr(self, f"dense{i}")(y))
             y = self.drop(y, deterministic=not train)
         return y
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision counts layers; timm does too, and has convolutions for dense layers."""
         rules, index = [], 0
         for names in self._stages():
@@ -125,7 +125,7 @@ class VGG(Model, kw_only=True):
                 rules.append(Rule(f"{name}/norm", f"features.{index + 1}"))
                 index += 3 if self.normalized else 2
             index += 1  # the pooling
-        return {"torchvision": Layout(rules + TORCHVISION), "timm": Layout(rules + TIMM)}
+        return {"torchvision": TorchNames(rules + TORCHVISION), "timm": TorchNames(rules + TIMM)}
 
     def _stages(self) -> list[list[str]]:
         """The names of the convolutions of each stage."""

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
-from jaxvision.models.layout import DENSE, Form, Layout, Rule, with_axes
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import DENSE, Form, Rule, TorchNames, with_axes
 
 EPSILON = 1e-6
 
@@ -70,8 +70,8 @@ class Tokens(nn.Module, kw_only=True):
 class VisionTransformer(Model, kw_only=True):
     """A vision transformer: `stem`, `tokens`, `block0`, `block1`, ..., `final_norm`, `head`.
 
-    Its only map holds the tokens of the patches after the last normalization (stride16 or
-    stride32), and `embed` is the class token there. Zeros below and on the right complete patches
+    Its only map holds the tokens of the patches after the last normalization (stride 16 or
+    32), and `embed` is the class token there. Zeros below and on the right complete patches
     that the image does not fill. Positions are learnt for images of the size that the model was
     initialized with; for images of another size they are interpolated (bicubic, with antialiasing,
     as timm does with dynamic_img_size=True). `load_weights` does so once for its `image_size`. This
@@ -149,14 +149,14 @@ class VisionTransformer(Model, kw_only=True):
         rows, columns = (-(-size // patch) for size in x.shape[1:3])
         tokens = self._encode(x, train)
         return {
-            f"stride{patch}": tokens[:, 1:].reshape(len(x), rows, columns, self.channels),
+            patch: tokens[:, 1:].reshape(len(x), rows, columns, self.channels),
         }
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes the class token."""
         return self._encode(check_images(x, self.in_channels), train)[:, 0]
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """The names differ; torchvision has no Tiny and no Small."""
         in_torchvision = self.channels in (768, 1024)
         return {"torchvision": TORCHVISION, "timm": TIMM} if in_torchvision else {"timm": TIMM}
@@ -204,7 +204,7 @@ def _positions(name: str) -> list[Rule]:
 
 
 TORCHVISION_BLOCK = r"encoder.layers.encoder_layer_\1."
-TORCHVISION = Layout(
+TORCHVISION = TorchNames(
     [
         Rule(r"stem/conv", "conv_proj"),
         Rule(r"tokens/class_token", "class_token", with_axes(0, 1)),
@@ -228,7 +228,7 @@ TORCHVISION = Layout(
         r"(.*)\.mlp\.linear_2\.(.*)": r"\1.mlp.3.\2",
     },
 )
-TIMM = Layout(
+TIMM = TorchNames(
     [
         Rule(r"stem/conv", "patch_embed.proj"),
         Rule(r"tokens/class_token", "cls_token", with_axes(0, 1)),

@@ -17,12 +17,15 @@ from jaxvision.models.resnet import ResNet, ResNetOptions
 class WideResNet(ResidualModel, kw_only=True):
     """A pre-activation network of 6n + 4 layers: `stem`, `stage1_block0`, ..., `last_norm`, `head`.
 
-    Its three stages have 16, 32 and 64 channels times `width`, and maps at stride1, stride2 and
-    stride4. Only the coarsest is normalized and activated: elsewhere that is what the next block
+    Its three stages have 16, 32 and 64 channels times `width`, and maps at strides 1, 2 and
+    4. Only the coarsest is normalized and activated: elsewhere that is what the next block
     begins with.
 
     Attributes:
         stage_sizes: How many blocks each stage has: the paper's N, three times.
+        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
+            size and dilate their convolutions instead, with the same parameters, as dense
+            predictions want it.
         width: By how much it is wider: the paper's k.
         dropout: The share that training drops between the two convolutions of a block; where the
             paper drops any, 0.3 for CIFAR and 0.4 for SVHN.
@@ -56,7 +59,7 @@ class WideResNet(ResidualModel, kw_only=True):
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
-        maps = self.run_stages(self.stem(check_images(x, self.in_channels)), 1, train)
+        maps = self.run_stages(self.stem(check_images(x, self.in_channels)), train)
         last = list(maps)[-1]
         return maps | {last: self.last_norm(maps[last], train)}
 
@@ -65,6 +68,7 @@ class WideResNetOptions(ModelOptions, total=False):
     """The options of a wide ResNet for small images; see `WideResNet`."""
 
     dropout: float
+    output_stride: int | None
     norm: str
     activation: str
     axis_name: str | None

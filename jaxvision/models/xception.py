@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
-from jaxvision.models.layout import Layout, Rule
 from jaxvision.models.registry import register
+from jaxvision.models.weights.names import Rule, TorchNames
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
 
@@ -122,9 +122,9 @@ class XceptionBlock(nn.Module, kw_only=True):
 class Xception(Model, kw_only=True):
     """Xception: `stem1`, `stem2`, `block1` to `block12`, `conv3`, `conv4`, `head`.
 
-    Its maps are the stem's (stride2), those of blocks 1, 2 and 11 (stride4 to stride16) and the
-    last (stride32). The stem is not padded: they are smaller than the image divided by the stride.
-    With `small_images` it is, and they are at stride1 to stride16.
+    Its maps are the stem's (stride 2), those of blocks 1, 2 and 11 (strides 4 to 16) and the
+    last (stride 32). The stem is not padded: they are smaller than the image divided by the stride.
+    With `small_images` it is, and they are at strides 1 to 16.
 
     Attributes:
         middle_blocks: How many blocks the middle flow has, from block 4 on.
@@ -142,8 +142,8 @@ class Xception(Model, kw_only=True):
     >>> features, _ = jax.eval_shape(
     ...     lambda key, x: model.init_with_output(key, x, method="features"),
     ...     jax.random.key(0), jnp.zeros((1, 299, 299, 3)))
-    >>> {key: value.shape[1:] for key, value in features.items() if key in ("stride2", "stride32")}
-    {'stride2': (147, 147, 64), 'stride32': (10, 10, 2048)}
+    >>> {key: value.shape[1:] for key, value in features.items() if key in (2, 32)}
+    {2: (147, 147, 64), 32: (10, 10, 2048)}
     """
 
     middle_blocks: int = 8
@@ -216,11 +216,11 @@ class Xception(Model, kw_only=True):
                 maps.append(y)
         maps.append(self.conv4(self.conv3(y, train), train))
         stride = 1 if self.small_images else 2
-        return {f"stride{stride * 2**i}": each for i, each in enumerate(maps)}
+        return {stride * 2**i: each for i, each in enumerate(maps)}
 
-    def layouts(self) -> Mapping[str, Layout]:
+    def torch_names(self) -> Mapping[str, TorchNames]:
         """Only timm has it, as `legacy_xception`."""
-        return {"timm": LAYOUT}
+        return {"timm": NAMES}
 
 
 def _in_block(match: re.Match[str]) -> str:
@@ -234,7 +234,7 @@ def _in_block(match: re.Match[str]) -> str:
 
 _PARTS = {"depthwise": "conv1", "pointwise": "pointwise"}
 
-LAYOUT = Layout(
+NAMES = TorchNames(
     [
         Rule(r"stem(\d)/conv", r"conv\1"),
         Rule(r"stem(\d)/norm", r"bn\1"),

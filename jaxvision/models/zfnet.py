@@ -29,8 +29,8 @@ POOL = partial(layers.max_pool, window=3, stride=2, ceil=True)
 class ZFNet(Model, kw_only=True):
     """Five convolutions and dense layers: `stem`, `conv2`, ..., `conv5`, `dense1`, ..., `head`.
 
-    Its maps are the convolutions' last at each stride (stride2, stride8, stride16) and the first
-    and last pooling's (stride4, stride32). The second convolution is not padded, so that maps are
+    Its maps are the convolutions' last at each stride (strides 2, 8 and 16) and the first
+    and last pooling's (strides 4 and 32). The second convolution is not padded, so that maps are
     smaller than the stride says. Maps of other images than 224x224 are averaged to the 6x6 that the
     dense layers take. `embed` is the last hidden layer's output.
 
@@ -80,17 +80,17 @@ class ZFNet(Model, kw_only=True):
         for conv in (self.conv3, self.conv4, self.conv5):
             y = activation(conv(y))
         return {
-            "stride2": stride2,
-            "stride4": stride4,
-            "stride8": stride8,
-            "stride16": y,
-            "stride32": POOL(y),
+            2: stride2,
+            4: stride4,
+            8: stride8,
+            16: y,
+            32: POOL(y),
         }
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes the last hidden layer."""
         activation = layers.activation(self.activation)
-        y = layers.flatten(layers.adaptive_avg_pool(self.features(x, train)["stride32"], 6, 6))
+        y = layers.flatten(layers.adaptive_avg_pool(self.features(x, train)[32], 6, 6))
         for i in range(1, len(self.hidden_sizes) + 1):
             y = activation(getattr(self, f"dense{i}")(y))
             y = self.drop(y, deterministic=not train)

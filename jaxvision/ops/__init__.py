@@ -1,6 +1,44 @@
-"""Array functions under the models: convolutions that are fast on every platform."""
+"""Array functions under the models: convolutions that are fast everywhere, resizing, boxes."""
 
+from jaxvision.ops.boxes import (
+    Kept,
+    box_area,
+    box_iou,
+    clip_boxes,
+    complete_box_iou,
+    convert_boxes,
+    decode_boxes,
+    distance_box_iou,
+    encode_boxes,
+    generalized_box_iou,
+    non_maximum_suppression,
+)
 from jaxvision.ops.convolution import conv_general_dilated, conv_in_loops, conv_transpose
 from jaxvision.ops.layers import Conv, ConvTranspose
+from jaxvision.ops.resizing import depth_to_space, resize
+from jaxvision.ops.unpool import Pooled, bed_of_nails, max_pool_with_indices, max_unpool
 
-__all__ = ["Conv", "ConvTranspose", "conv_general_dilated", "conv_in_loops", "conv_transpose"]
+__all__ = [
+    "Conv",
+    "ConvTranspose",
+    "Kept",
+    "Pooled",
+    "bed_of_nails",
+    "box_area",
+    "box_iou",
+    "clip_boxes",
+    "complete_box_iou",
+    "conv_general_dilated",
+    "conv_in_loops",
+    "conv_transpose",
+    "convert_boxes",
+    "decode_boxes",
+    "depth_to_space",
+    "distance_box_iou",
+    "encode_boxes",
+    "generalized_box_iou",
+    "max_pool_with_indices",
+    "max_unpool",
+    "non_maximum_suppression",
+    "resize",
+]

@@ -135,7 +135,7 @@ def pointwise(x: Array, kernel: Array, window: Window) -> Array:
 def grouped(x: Array, kernel: Array, window: Window) -> Array:
     """Convolves groups of channels apart, in blocks that are as wide as vector units like them.
 
-    A block joins neighbouring groups; what lies outside their own channels in its kernel is zero.
+    A block joins neighboring groups; what lies outside their own channels in its kernel is zero.
     """
     joined = max(1, min(window.groups, BLOCK_CHANNELS // kernel.shape[2]))
     while window.groups % joined:

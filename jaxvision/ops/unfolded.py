@@ -48,7 +48,7 @@ def unfolded(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def _fit(x: Array, axis: int, sizes: tuple[int, int]) -> Array:
-    """Two neighbouring axes at some sizes: zeros are added at the end, or it is cut off."""
+    """Two neighboring axes at some sizes: zeros are added at the end, or it is cut off."""
     edges = [(0, 0, 0)] * x.ndim
     for offset, size in enumerate(sizes):
         edges[axis + offset] = (0, size - x.shape[axis + offset], 0)

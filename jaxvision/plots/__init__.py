@@ -8,6 +8,7 @@ they may be drawn in threads.
 from jaxvision.plots._style import require_matplotlib
 from jaxvision.plots.calibration import reliability_diagram
 from jaxvision.plots.confusion import confusion_matrix
+from jaxvision.plots.film import save_gif, save_strip
 from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
 from jaxvision.plots.saving import save
@@ -23,4 +24,6 @@ __all__ = [
     "reliability_diagram",
     "require_matplotlib",
     "save",
+    "save_gif",
+    "save_strip",
 ]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from jaxvision.rl.describing import describe_environments
 from jaxvision.rl.learner import Learner
 from jaxvision.rl.spaces import Discrete
 from jaxvision.rl.value_heads import Expected, ValueHead
@@ -73,12 +74,17 @@ class Agent(Learner):
         return self._choose(self._scores(params, observations), key)
 
     def describe(self) -> dict[str, Any]:
-        """What `settings.json` keeps of this step.
+        """What the record of a run keeps of this step.
 
         Returns:
-            The kind of agent, and its numbers.
+            The task, the kind of agent, its numbers, its network and its environments.
         """
-        return {**super().describe(), "num_envs": self.envs.num_envs}
+        return {
+            **super().describe(),
+            "models": {"network": self.network},
+            "environments": describe_environments(self.envs),
+            "num_envs": self.envs.num_envs,
+        }
 
     @property
     def _envs(self) -> EpisodeStatistics:
@@ -161,6 +167,13 @@ class ValueAgent(Agent):
     head: ValueHead = dataclasses.field(default_factory=Expected)
 
     network_hint: ClassVar[str] = "rl.QNetwork(space, num_actions, torso, head.outputs)"
+
+    def describe(self) -> dict[str, Any]:
+        """What the record of a run keeps of this step, the head among it."""
+        head: Any = self.head
+        known = dataclasses.is_dataclass(head) and not isinstance(head, type)
+        described = {"kind": type(head).__name__, **(dataclasses.asdict(head) if known else {})}
+        return {**super().describe(), "head": described}
 
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""

@@ -12,7 +12,7 @@ from jaxvision.rl.agent import ValueAgent
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Metrics, one
 from jaxvision.rl.replay import PrioritizedReplay, Replay, UniformReplay
-from jaxvision.rl.replay.stream import Step, Stream, Transitions
+from jaxvision.rl.replay.stream import Event, Stream, Transitions
 from jaxvision.rl.rollout import episode_metrics
 from jaxvision.rl.sharding import over_devices
 from jaxvision.rl.wrappers import frames_in
@@ -160,7 +160,7 @@ class DQN(ValueAgent):
             env_key, state.environments, actions
         )
         over = terminated | truncated
-        happened = Step(
+        happened = Event(
             actions=actions,
             rewards=rewards,
             terminated=terminated,

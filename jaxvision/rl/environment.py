@@ -64,6 +64,9 @@ class Environment:
 
     registered_name: ClassVar[str | None] = None
 
+    options: Mapping[str, Any] | None = None
+    """What `make` was given to make this environment; None if something else did."""
+
     @property
     def name(self) -> str:
         """What the environment is called: as it was registered, else as its class."""

@@ -81,17 +81,17 @@ class Learner:
         return state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
 
     def describe(self) -> dict[str, Any]:
-        """What `settings.json` keeps of this step.
+        """What the record of a run keeps of this step.
 
         Returns:
-            The kind of agent, and its numbers.
+            The task, the kind of agent, and its numbers.
         """
         numbers = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if isinstance(getattr(self, field.name), bool | int | float | str | None)
+            if isinstance(getattr(self, field.name), bool | int | float | str)
         }
-        return {"task": type(self).__name__.lower(), **numbers}
+        return {"task": "agent", "kind": type(self).__name__, "numbers": numbers}
 
     def _init(self, key: Array) -> PyTree:
         raise NotImplementedError

@@ -1,23 +1,26 @@
 """Networks of agents: a torso that looks, and heads that say what to do or what it is worth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvision.models import layers, register_module
 from jaxvision.ops import conv_in_loops
 from jaxvision.rl._checks import check_count
 from jaxvision.rl.spaces import Discrete, Space
 
 
+@register_module
 class MLP(nn.Module):
     """Hidden layers on flat observations.
 
     Attributes:
         sizes: Of the layers.
-        activation: After each.
+        activation: The nonlinearity after each; see `models.layers.activation`.
         layer_norm: Whether to normalize before that.
 
     >>> seen = jax.ShapeDtypeStruct((2, 4), jnp.float32)
@@ -26,11 +29,12 @@ class MLP(nn.Module):
     """
 
     sizes: Sequence[int] = (64, 64)
-    activation: Callable[[Array], Array] = nn.tanh
+    activation: str = "tanh"
     layer_norm: bool = False
 
     def __post_init__(self) -> None:
         """Checks what would learn nothing."""
+        layers.activation(self.activation)
         for size in self.sizes:
             check_count("the size of a layer", size, of="units")
         super().__post_init__()
@@ -41,10 +45,11 @@ class MLP(nn.Module):
         x = x.reshape(len(x), -1)
         for size in self.sizes:
             x = nn.Dense(size, kernel_init=nn.initializers.orthogonal(2**0.5))(x)
-            x = self.activation(nn.LayerNorm()(x) if self.layer_norm else x)
+            x = layers.activation(self.activation)(nn.LayerNorm()(x) if self.layer_norm else x)
         return x
 
 
+@register_module
 class ConvTorso(nn.Module):
     """Convolutions and a hidden layer on images; the default is that of DQN.
 
@@ -104,6 +109,7 @@ class ConvTorso(nn.Module):
         return nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
 
 
+@register_module
 class QNetwork(nn.Module):
     """Values of all actions.
 
@@ -129,6 +135,9 @@ class QNetwork(nn.Module):
     outputs: int = 1
     dueling: bool = False
 
+    supplied: ClassVar[tuple[str, ...]] = ("space",)
+    """The space is that of the environments; see `models.register_module`."""
+
     @nn.compact
     def __call__(self, observations: Array) -> Float[Array, "batch actions outputs"]:
         """Gives the outputs of every action."""
@@ -141,6 +150,7 @@ class QNetwork(nn.Module):
         return values + advantages - advantages.mean(axis=1, keepdims=True)
 
 
+@register_module
 class ActorCritic(nn.Module):
     """A policy, and the value of states under it.
 
@@ -162,6 +172,9 @@ class ActorCritic(nn.Module):
     num_actions: int
     actor: nn.Module
     critic: nn.Module | None = None
+
+    supplied: ClassVar[tuple[str, ...]] = ("space",)
+    """The space is that of the environments; see `models.register_module`."""
 
     def setup(self) -> None:
         """Makes the heads."""
@@ -218,7 +231,7 @@ def make_torso(
     space: Space,
     *,
     hidden_sizes: Sequence[int] = (64, 64),
-    activation: Callable[[Array], Array] = nn.tanh,
+    activation: str = "tanh",
     conv_layers: Sequence[tuple[int, int, int]] | None = None,
     conv_hidden_size: int = 512,
     layer_norm: bool = False,
@@ -228,7 +241,7 @@ def make_torso(
     Args:
         space: Of observations.
         hidden_sizes: Of an `MLP`.
-        activation: Of an `MLP`.
+        activation: The nonlinearity of an `MLP`; see `models.layers.activation`.
         conv_layers: Channels, kernel and stride of each convolution; None takes those of DQN for
             images of 36 pixels a side or more, and none for smaller ones.
         conv_hidden_size: The hidden layer after the convolutions.

@@ -84,7 +84,9 @@ def make(name: str, **options: Any) -> tuple[Environment, Any]:
         raise ValueError(unknown("environment", name, list_environments()))
     cls = _ENVIRONMENTS[name]
     own = [key for key in inspect.signature(cls).parameters if key in options]
-    environment = cls(**{key: options.pop(key) for key in own})
+    given = {key: options.pop(key) for key in own}
+    environment = cls(**given)
+    environment.options = given
     params = environment.default_params
     constants = [field.name for field in dataclasses.fields(params)]
     for key in options:

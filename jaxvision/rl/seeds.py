@@ -64,12 +64,12 @@ class Seeds:
         return self.agent.units_before
 
     def describe(self) -> dict[str, Any]:
-        """What `settings.json` keeps of this step.
+        """What the record of a run keeps of this step.
 
         Returns:
-            How many seeds there are, and the kind of agent.
+            What it keeps of the agent, and how many seeds there are.
         """
-        return {"task": "seeds", "num_seeds": self.num_seeds, "agent": self.agent.describe()}
+        return {**self.agent.describe(), "num_seeds": self.num_seeds}
 
     def init(self, key: Key[Array, ""]) -> PyTree:
         """Begins with every seed.

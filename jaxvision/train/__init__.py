@@ -1,41 +1,69 @@
-"""State, step, loop, checkpoint: what every task composes."""
+"""State, step, loop, checkpoint: what every task composes.
+
+Tasks are folders (`train.classification`, ...), which load on first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from jaxvision._trees import path_name
-from jaxvision.train import classification, multitask
-from jaxvision.train.accumulator import NonFiniteLossError
+from jaxvision.train._accumulator import NonFiniteLossError
+from jaxvision.train.best import Best, highest, lowest
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
+from jaxvision.train.constant import constant
+from jaxvision.train.evaluation import EvaluateOn, Evaluation, Rows, make_eval_fn
 from jaxvision.train.finetuning import Layers, layerwise_decay, unfreezing
 from jaxvision.train.fit import FitResult, fit
 from jaxvision.train.gradient_check import GradientReport, gradient_check
+from jaxvision.train.inputs import Inputs
+from jaxvision.train.mapping import Mapped, map_batches
 from jaxvision.train.optimizers import create_optimizer, create_schedule, decay_mask
 from jaxvision.train.parallel import ParallelStep, parallelize
-from jaxvision.train.restore import restore_for_evaluation
-from jaxvision.train.run_folder import RunFolderError, SettingsError, read_metrics
+from jaxvision.train.protocols import ContextLossFn, LossFn, Metrics, Step
+from jaxvision.train.run.errors import RunFolderError, SettingsError
+from jaxvision.train.run.log import read_metrics
+from jaxvision.train.run.record import RunRecord
+from jaxvision.train.run.restore import SavedRun, open_run
 from jaxvision.train.runtime import start
 from jaxvision.train.selection import combine, partition, select
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
-from jaxvision.train.state import Batch, TrainState, evaluation_variables, init_state
-from jaxvision.train.step import LossFn, Metrics, Step, TrainStep, make_train_step
+from jaxvision.train.state import TrainState, evaluation_variables, image_input, init_state
+from jaxvision.train.step import TrainStep, make_train_step
+from jaxvision.train.tasks import Trained, list_tasks, register_task, restore
+
+if TYPE_CHECKING:
+    from jaxvision.train import agents, classification, multitask
 
 __all__ = [
-    "Batch",
+    "Best",
     "CheckpointError",
     "Checkpointer",
+    "ContextLossFn",
+    "EvaluateOn",
+    "Evaluation",
     "FitResult",
     "GradientReport",
+    "Inputs",
     "Layers",
     "LossFn",
+    "Mapped",
     "Metrics",
     "NonFiniteLossError",
     "ParallelStep",
+    "Rows",
     "RunFolderError",
+    "RunRecord",
+    "SavedRun",
     "SettingsError",
     "ShardRule",
     "Step",
     "TrainState",
     "TrainStep",
+    "Trained",
+    "agents",
     "classification",
     "combine",
+    "constant",
     "create_optimizer",
     "create_schedule",
     "data_mesh",
@@ -44,17 +72,33 @@ __all__ = [
     "fit",
     "fsdp",
     "gradient_check",
+    "highest",
+    "image_input",
     "init_state",
     "layerwise_decay",
+    "list_tasks",
+    "lowest",
+    "make_eval_fn",
     "make_train_step",
+    "map_batches",
     "multitask",
+    "open_run",
     "parallelize",
     "partition",
     "path_name",
     "read_metrics",
-    "restore_for_evaluation",
+    "register_task",
+    "restore",
     "select",
     "start",
     "state_shardings",
     "unfreezing",
 ]
+
+_TASKS = ("agents", "classification", "multitask")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _TASKS:
+        return importlib.import_module(f"jaxvision.train.{name}")
+    raise AttributeError(f"module 'jaxvision.train' has no attribute {name!r}")

@@ -69,6 +69,15 @@ class Checkpointer:
         self._saving: threading.Thread | None = None
         self._error: BaseException | None = None
         self._whole: int | None = None
+        self._protected: int | None = None
+
+    def protect(self, step: int | None) -> None:
+        """Keeps one checkpoint besides the newest ones, such as the best.
+
+        Args:
+            step: Its step; None keeps none. It takes the place of the one that was protected.
+        """
+        self._protected = step
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that were sealed, ascending.
@@ -177,7 +186,8 @@ class Checkpointer:
             step: Which checkpoint.
             abstract_state: The structure to fill: `jax.ShapeDtypeStruct` leaves with shardings, or
                 a state whose values are not used. None gives nested dicts, on one device.
-            leave_out: Names at the top of nested dicts that are not read, and are None.
+            leave_out: Names of parts that are not read, wherever they are in nested dicts; they
+                are None.
 
         Returns:
             The state, on the devices that were asked for, however many wrote it.
@@ -201,12 +211,14 @@ class Checkpointer:
                 f"checkpoint {self._folder(step)} holds another state than this run's:\n  "
                 + "\n  ".join(differences)
             )
-        for name in [name for name in leave_out if name in stored]:
-            stored[name] = jax.tree.map(lambda _: ocp.PLACEHOLDER, stored[name])
+        if leave_out:
+            stored = _put(
+                stored, leave_out, lambda part: jax.tree.map(lambda _: ocp.PLACEHOLDER, part)
+            )
         with self._reading(step):
             state = ocp.load_checkpointables(self._folder(step), {"state": stored})["state"]
         if leave_out:
-            return {name: None if name in leave_out else part for name, part in state.items()}
+            return _put(state, leave_out, lambda _: None)
         return combine(state, jax.tree.map(_if_empty, abstract_state))
 
     def restore(self, abstract_state: PyTree = None) -> Restored | None:
@@ -272,7 +284,8 @@ class Checkpointer:
                 write_json(folder / MANIFEST, {"step": step, "files": _digests(folder)})
                 # A damaged one of a later step must not push this one out.
                 for old in [one for one in self.steps() if one <= step][: -self._keep]:
-                    self._delete(old)
+                    if old != self._protected:
+                        self._delete(old)
         except BaseException as error:
             self._sweep()
             self._error = self._failure(step, error)
@@ -350,6 +363,16 @@ def _without_empty(state: PyTree) -> PyTree:
 
 def _if_empty(leaf: Any) -> Any:
     return None if math.prod(leaf.shape) else jnp.zeros(leaf.shape, leaf.dtype)
+
+
+def _put(tree: PyTree, names: Sequence[str], change: Callable[[PyTree], PyTree]) -> PyTree:
+    """Changes the parts of these names in nested dicts."""
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        name: change(part) if name in names else _put(part, names, change)
+        for name, part in tree.items()
+    }
 
 
 def _stored(leaf: Any) -> Any:

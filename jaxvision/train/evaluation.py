@@ -1,104 +1,111 @@
-"""Evaluates states on the same data again and again."""
+"""Evaluations: what is measured of a state, batch by batch, and what it comes to."""
 
 import dataclasses
-import functools
-import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
+import flax.struct
 
-from jaxvision.data import Dataset, Prefetch
-from jaxvision.metrics import compute
-from jaxvision.train.parallel import ParallelStep
-from jaxvision.train.step import check_metrics
+from jaxvision.data import Dataset
+from jaxvision.train.protocols import Metrics
 
 PyTree = Any
-Evaluate = Callable[[Any, Any], Any]
+EvalFn = Callable[[Any, Any], Metrics]
+"""`(state, batch) -> metrics`: pairs of sums, as a step gives them."""
+
 EvalData = Dataset | Iterable[Any] | Callable[[], Iterable[Any]]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Evaluation:
-    """A function of a state, added up over batches.
+class Rows(flax.struct.PyTreeNode):
+    """Numbers of each example, which an evaluation gathers instead of adding them up.
 
     Attributes:
-        name: What is evaluated on, as lines of the log call it.
-        measure: Gives sums of a state and a batch on the devices; or, without data, of a state and
-            None.
-        make_batches: Gives the batches anew; None if there are no data.
-        place: Puts a batch on the devices.
+        values: An array, or a tree of arrays, with the examples along the first axis.
+        weight: The weight of each example; those of weight 0 are padding, and are left out.
     """
 
-    name: str
-    measure: Evaluate
-    make_batches: Callable[[], Iterable[Any]] | None
-    place: Callable[[Any], Any]
+    values: PyTree
+    weight: Any
 
-    def __call__(
-        self,
-        state: PyTree,
-        *,
-        between: Callable[[], object],
-        while_waiting: Callable[[], object],
-    ) -> dict[str, float]:
-        """Measures a state.
+
+@runtime_checkable
+class Evaluation(Protocol):
+    """Measures a state on data; mean IoU, average precision, FID and BLEU are all of this form.
+
+    A function `(state, batch) -> metrics` stands for one whose metrics are the quotients of the
+    sums.
+    """
+
+    def measure(self, state: Any, batch: Any, /) -> PyTree:
+        """Measures a state on one batch; it is compiled for all devices.
 
         Args:
             state: The state.
-            between: Called after every batch.
-            while_waiting: Called several times a second while a batch is waited for.
+            batch: A batch, whose rows may be padding; None where there are no data.
 
         Returns:
-            Metrics by name.
+            A tree. Its arrays are sums over the batch, and are added up over the batches. What is
+            in `Rows` is put together instead, in the order of the data.
         """
-        if self.make_batches is None:
-            pairs = self.measure(state, None)
-            check_metrics(pairs)
-            return compute(pairs)
-        sums: dict[str, Any] = {}
-        with Prefetch(self.make_batches(), self.place, while_waiting=while_waiting) as placed:
-            for batch in placed:
-                for metric, pair in self.measure(state, batch).items():
-                    # In float64, so that the order of many batches does not show.
-                    sums[metric] = sums.get(metric, 0) + np.asarray(pair, np.float64)
-                between()
-        return compute({metric: (pair[0], pair[1]) for metric, pair in sums.items()})
+        ...
+
+    def summarize(self, gathered: PyTree, /) -> Mapping[str, float]:
+        """Makes numbers of what was measured of all data; it runs on the host, once.
+
+        Args:
+            gathered: The tree of `measure`: sums as NumPy arrays, in float64 or int64, and in the
+                place of `Rows` their values, of all examples that are no padding.
+
+        Returns:
+            Numbers by name.
+        """
+        ...
 
 
-def make_evaluation(
-    parallel: ParallelStep,
-    evaluate: Evaluate | None,
-    eval_data: EvalData | None,
-    state: PyTree,
-    batches: Any,
-) -> Evaluation | None:
-    """Compiles an evaluation for the devices of a step.
+@dataclasses.dataclass(frozen=True)
+class EvaluateOn:
+    """An evaluation with data and an interval of its own, for `fit`.
+
+    Attributes:
+        evaluation: An `Evaluation`, or a function `(state, batch) -> metrics`.
+        data: What to evaluate on: a data set, a list of batches, or a function that gives batches.
+            None calls `evaluation` once, uncompiled, with None for a batch.
+        every: Steps between evaluations, besides the one at the end; None takes those of `fit`.
+    """
+
+    evaluation: Evaluation | EvalFn
+    data: EvalData | None = None
+    every: int | None = None
+
+
+def make_eval_fn(loss_fn: Any) -> EvalFn:
+    """Makes what `fit` evaluates of the loss of a task.
 
     Args:
-        parallel: The step that is evaluated.
-        evaluate: Gives the sums of a state and a batch; None evaluates nothing.
-        eval_data: What to evaluate on; None calls `evaluate` once as it is.
-        state: A state, or its shapes.
-        batches: Those of training, whose size is taken where the data are a data set.
+        loss_fn: A loss function with a method `evaluate(state, batch) -> metrics`, as the tasks'
+            `make_loss_fn` make them.
 
     Returns:
-        The evaluation, or None.
+        That method. It prepares batches as the loss does, without augmentation, and uses the
+        averaged parameters where there are any.
+
+    Raises:
+        TypeError: The loss has no such method.
+
+    >>> import jax, numpy as np
+    >>> from jaxvision import metrics, models, train
+    >>> model = models.create_model("linear_classifier", num_classes=3)
+    >>> evaluate = make_eval_fn(train.classification.make_loss_fn(model))
+    >>> params = {"head": {"kernel": np.zeros((16, 3)), "bias": np.zeros(3)}}
+    >>> state = {"params": params, "model_state": {}}
+    >>> batch = {"image": np.ones((2, 4, 4, 1)), "label": np.array([0, 2])}
+    >>> sorted(metrics.compute(jax.jit(evaluate)(state, batch)))
+    ['accuracy', 'loss']
     """
+    evaluate: EvalFn | None = getattr(loss_fn, "evaluate", None)
     if evaluate is None:
-        return None
-    if eval_data is None:
-        return Evaluation("evaluation", evaluate, None, parallel.place_batch)
-    name = "evaluation"
-    if isinstance(eval_data, Dataset):
-        # Lines of `train` are those of the steps.
-        name = eval_data.split if eval_data.split != "train" else "train_evaluation"
-        devices = parallel.mesh.size
-        size = getattr(batches, "batch_size", None) or math.ceil(128 / devices) * devices
-        make: Callable[[], Iterable[Any]] = functools.partial(
-            eval_data.batches, size, shuffle=False, epochs=1
+        raise TypeError(
+            f"{loss_fn!r} has no method evaluate(state, batch) -> metrics: give fit a function of "
+            "that form, or an Evaluation"
         )
-    else:
-        make = eval_data if callable(eval_data) else functools.partial(iter, eval_data)
-    compiled = parallel.compile_evaluation(evaluate, state)
-    return Evaluation(name, compiled, make, parallel.place_batch)
+    return evaluate

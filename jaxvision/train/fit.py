@@ -3,23 +3,27 @@
 import dataclasses
 import pathlib
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 from tqdm import tqdm
 
 from jaxvision.data import Batches, Dataset
-from jaxvision.train.accumulator import MetricAccumulator
-from jaxvision.train.evaluation import EvalData, Evaluate, make_evaluation
-from jaxvision.train.feed import Peekable, feed
-from jaxvision.train.interrupts import listen
-from jaxvision.train.intervals import Intervals
-from jaxvision.train.loop import Loop
+from jaxvision.train._accumulator import MetricAccumulator
+from jaxvision.train._evaluator import plan_evaluations
+from jaxvision.train._feed import feed
+from jaxvision.train._interrupts import listen
+from jaxvision.train._intervals import Intervals
+from jaxvision.train._loop import Loop, OnEvaluation
+from jaxvision.train._peekable import Peekable
+from jaxvision.train._program import Program
+from jaxvision.train.best import Best
+from jaxvision.train.constant import Constant
+from jaxvision.train.evaluation import EvalData, EvalFn, EvaluateOn, Evaluation
 from jaxvision.train.parallel import ParallelStep, parallelize
-from jaxvision.train.program import Program
-from jaxvision.train.run import Run
-from jaxvision.train.step import Step
+from jaxvision.train.protocols import Step
+from jaxvision.train.run.resume import Run
 
 PyTree = Any
 
@@ -31,28 +35,35 @@ class FitResult:
     Attributes:
         state: The state after the last step.
         step: How many steps it has seen.
-        metrics: The last evaluation; empty if there was none.
+        metrics: The last numbers of the first evaluation; empty if there was none.
         history: Every line of `metrics.jsonl`: `step`, `split` and the numbers.
+        evaluations: The last numbers of each evaluation, by its name.
+        best_step: The step of the best state, which a checkpoint keeps; None without `keep_best`.
     """
 
     state: PyTree
     step: int
     metrics: dict[str, float]
     history: list[dict[str, Any]]
+    evaluations: dict[str, dict[str, float]]
+    best_step: int | None = None
 
 
 def fit(
     step: Step,
     state: PyTree,
-    batches: Iterable[Any] | None,
+    batches: Iterable[Any] | Constant | None,
     *,
     num_steps: int | None = None,
-    evaluate: Evaluate | None = None,
+    evaluate: Evaluation | EvalFn | None = None,
     eval_data: EvalData | None = None,
     eval_every: int | None = None,
+    evaluations: Mapping[str, EvaluateOn] | None = None,
+    on_evaluation: OnEvaluation | None = None,
     run_dir: str | pathlib.Path | None = None,
     checkpoint_every: int | None = None,
     keep_checkpoints: int = 3,
+    keep_best: Best | None = None,
     log_every: int | None = None,
     settings: Any = None,
     settings_may_differ: Sequence[str] = (),
@@ -69,21 +80,29 @@ def fit(
     Args:
         step: Any step; one that is not `parallelize`d yet is compiled for all devices.
         state: Where to start. It is donated: use the one in the result.
-        batches: Where the batches come from; None gives every step None. To continue a run they
-            need `get_state` and `set_state`, as those of `Dataset.batches` have.
+        batches: Where the batches come from. `constant(batch)` gives every step the same, and None
+            gives every step None. To continue a run, others need `get_state` and `set_state`, as
+            those of `Dataset.batches` have.
         num_steps: The step to stop at, counted from the start of the run. None goes on until the
             batches end.
-        evaluate: Computes metrics of a state: `(state, batch) -> sums`, compiled for the same
-            devices and added up over `eval_data`; without data it is called once as it is, as
-            `evaluate(state, None)`.
+        evaluate: Measures a state: an `Evaluation`, or a function `(state, batch) -> metrics` such
+            as `make_eval_fn` gives. It is compiled for the same devices; without `eval_data` it is
+            called once as it is, with None for a batch.
         eval_data: What to evaluate on: a data set, a list of batches, or a function that gives
-            batches.
+            batches. Lines of the log are called by the split of a data set, else `evaluation`.
         eval_every: Steps between evaluations, besides the one at the end; None makes ten.
+        evaluations: More evaluations, by the name that lines of the log call them; each has data
+            and an interval of its own.
+        on_evaluation: `on_evaluation(step, state)` is called after each evaluation of `evaluate`,
+            or as often without one, and gives pictures by name, or None. They go to
+            `pictures/NAME/STEP.png` of the run's folder, and to TensorBoard.
         run_dir: The run's folder: settings, metrics, TensorBoard files, checkpoints. None keeps
             nothing.
         checkpoint_every: Steps between checkpoints, besides the one at the end; None saves when
             it evaluates.
         keep_checkpoints: How many of them to keep.
+        keep_best: Which one to keep besides: `highest("accuracy")`, or `lowest("loss")`. A state
+            that is better than those before it is saved when it is evaluated.
         log_every: Steps between lines of training metrics; None makes a hundred.
         settings: What the user chose, a dataclass or mapping; kept in the folder, and compared when
             the run is continued.
@@ -109,32 +128,20 @@ def fit(
     >>> float(result.state), result.step
     (40.0, 5)
     """
-    if isinstance(batches, Dataset):
-        raise ValueError("fit takes batches, not a data set: give it dataset.batches(batch_size)")
-    endless = batches is None or (isinstance(batches, Batches) and batches.plan.epochs is None)
-    if endless and num_steps is None:
-        raise ValueError("num_steps has to say when to stop: these batches never end")
-    if evaluate is None and eval_data is not None:
-        raise ValueError("eval_data needs evaluate: a function (state, batch) -> metrics")
-    if isinstance(eval_data, Iterator):
-        raise ValueError(
-            "eval_data must last for every evaluation: give the data set, a list of batches, or a "
-            "function that gives batches anew"
-        )
-    if fuse_steps is not None and fuse_steps < 1:
-        raise ValueError(f"fuse_steps must be at least 1, got {fuse_steps}")
+    _check(batches, num_steps, fuse_steps)
     parallel = step if isinstance(step, ParallelStep) else parallelize(step)
+    iterator = None
+    if isinstance(batches, Constant):
+        parallel = parallel.with_constant(batches)
+    elif batches is not None:
+        iterator = Peekable(batches)
+        _check_position(iterator, run_dir)
     intervals = Intervals.plan(
         num_steps, log_every=log_every, eval_every=eval_every, checkpoint_every=checkpoint_every
     )
-    iterator = None if batches is None else Peekable(batches)
-    if run_dir is not None and batches is not None and not hasattr(iterator, "set_state"):
-        warnings.warn(
-            "this run cannot be continued once it is cut off, because its batches cannot be put "
-            "back to where they were: use Dataset.batches(...), or an iterator with get_state() "
-            "and set_state(state)",
-            stacklevel=2,
-        )
+    named = _by_name(evaluate, eval_data, evaluations)
+    evaluators = plan_evaluations(named, parallel, state, batches, intervals.eval_every)
+    intervals = dataclasses.replace(intervals, others=tuple(each.every for each in evaluators))
     run = Run(
         run_dir,
         settings=settings,
@@ -142,19 +149,30 @@ def fit(
         step=parallel.step,
         data=batches,
         keep=keep_checkpoints,
+        best=keep_best,
     )
     with run, listen(enabled=run.folder is not None) as interrupts:
         start, state, sums = run.resume(parallel.prepare(state), iterator)
         is_over = num_steps is not None and start >= num_steps
-        evaluation = make_evaluation(parallel, evaluate, eval_data, state, batches)
-        position = getattr(iterator, "get_state", lambda: None)()
+        position = None if iterator is None else iterator.position()
         accumulator = MetricAccumulator(sums)
         loop = Loop(
-            parallel, run, intervals, evaluation, state, start, position, accumulator, interrupts
+            parallel,
+            run,
+            intervals,
+            evaluators,
+            state,
+            start,
+            position,
+            accumulator,
+            interrupts,
+            on_evaluation,
         )
-        first = None if iterator is None else iterator.peek()
-        if iterator is not None and first is None and start == 0 and num_steps != 0:
-            raise ValueError("there is nothing to train on: batches is empty")
+        first = parallel.constant and parallel.constant.batch
+        if iterator is not None:
+            first = iterator.peek()
+            if first is None and start == 0 and num_steps != 0:
+                raise ValueError("there is nothing to train on: batches is empty")
         if iterator is None or first is not None:
             program = Program(parallel, state, first)
             run.check_program(program)
@@ -172,11 +190,69 @@ def fit(
                     ) as chunks,
                     _progress_bar(progress, start, num_steps) as bar,
                 ):
-                    loop.run(chunks, bar, fused=fuse > 1)
+                    loop.run(chunks, bar, fuse=fuse)
         if loop.step == start:
             run.say(f"{run.folder or 'the run'} is finished at step {start}: nothing was trained")
         loop.finish()
-    return FitResult(loop.state, loop.step, loop.evaluation, run.history)
+    return FitResult(
+        state=loop.state,
+        step=loop.step,
+        metrics=loop.evaluations().get(next(iter(named), ""), {}),
+        history=run.history,
+        evaluations=loop.evaluations(),
+        best_step=run.best(),
+    )
+
+
+def _check(batches: Any, num_steps: int | None, fuse_steps: int | None) -> None:
+    """Refuses what does not go together."""
+    if isinstance(batches, Dataset):
+        raise ValueError("fit takes batches, not a data set: give it dataset.batches(batch_size)")
+    endless = isinstance(batches, Constant | None) or (
+        isinstance(batches, Batches) and batches.plan.epochs is None
+    )
+    if endless and num_steps is None:
+        raise ValueError("num_steps has to say when to stop: these batches never end")
+    if fuse_steps is not None and fuse_steps < 1:
+        raise ValueError(f"fuse_steps must be at least 1, got {fuse_steps}")
+
+
+def _check_position(iterator: Peekable, run_dir: Any) -> None:
+    """Warns of a run that cannot be continued."""
+    if run_dir is not None and not iterator.can_move:
+        warnings.warn(
+            "this run cannot be continued once it is cut off, because its batches cannot be put "
+            "back to where they were: use Dataset.batches(...), or an iterator with get_state() "
+            "and set_state(state)",
+            stacklevel=3,
+        )
+
+
+def _by_name(
+    evaluate: Evaluation | EvalFn | None,
+    eval_data: EvalData | None,
+    evaluations: Mapping[str, EvaluateOn] | None,
+) -> dict[str, EvaluateOn]:
+    """All evaluations by name, that of `evaluate` first."""
+    named: dict[str, EvaluateOn] = {}
+    if evaluate is not None:
+        name = "evaluation"
+        if isinstance(eval_data, Dataset):
+            # Lines of `train` are those of the steps.
+            name = eval_data.split if eval_data.split != "train" else "train_evaluation"
+        named[name] = EvaluateOn(evaluate, eval_data)
+    elif eval_data is not None:
+        raise ValueError("eval_data needs evaluate: an Evaluation, or (state, batch) -> metrics")
+    for name, each in (evaluations or {}).items():
+        if name in named:
+            raise ValueError(f"two evaluations are called {name!r}: rename that of `evaluations`")
+        if not isinstance(each, EvaluateOn):
+            raise ValueError(
+                f"evaluations must hold train.EvaluateOn(evaluation, data, every=...), and "
+                f"{name!r} is {each!r}"
+            )
+        named[name] = each
+    return named
 
 
 def _progress_bar(progress: bool | None, start: int, num_steps: int | None) -> Any:

@@ -17,7 +17,7 @@ LearningRate = float | Callable[[Any], Any]
 
 
 def decay_mask(params: PyTree) -> PyTree:
-    """Marks what weight decay applies to: kernels, not biases or normalisation parameters.
+    """Marks what weight decay applies to: kernels, not biases or normalization parameters.
 
     Args:
         params: The parameters.

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
+from jaxvision.train.constant import Constant
+from jaxvision.train.protocols import Step, check_metrics
 from jaxvision.train.sharding import BATCH_AXIS, ShardRule, data_mesh, state_shardings
-from jaxvision.train.step import Step, check_metrics
 
 PyTree = Any
 Strategy = Literal["jit", "pmap"]
@@ -29,7 +31,24 @@ class ParallelStep:
     mesh: jax.sharding.Mesh
     strategy: Strategy = "jit"
     shard: ShardRule | None = None
+    constant: Constant | None = None
     _compiled: dict[Any, Callable] = dataclasses.field(default_factory=dict, repr=False)
+
+    def with_constant(self, constant: Constant) -> "ParallelStep":
+        """The same step for a batch that is the same every time.
+
+        Args:
+            constant: The batch.
+
+        Returns:
+            A step that takes `place_batch(constant.batch)`, whole.
+
+        Raises:
+            ValueError: The strategy is `pmap`, which cuts every batch.
+        """
+        if self.strategy == "pmap":
+            raise ValueError("pmap cuts every batch over the devices; a constant one needs 'jit'")
+        return dataclasses.replace(self, constant=constant, _compiled={})
 
     def __call__(self, state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
         """Runs one step.
@@ -43,20 +62,24 @@ class ParallelStep:
         """
         return self._compile("one", state)(state, self._checked(batch))
 
-    def many(self, state: PyTree, batches: PyTree, count: int) -> tuple[PyTree, PyTree]:
+    def many(
+        self, state: PyTree, batches: PyTree, count: int, capacity: int
+    ) -> tuple[PyTree, PyTree]:
         """Runs several steps in one program, without a return to Python in between.
 
         Args:
             state: The state; it is donated.
-            batches: Batches stacked along a new first axis.
-            count: How many of them to take. The program does not depend on it, so that a run that
-                is cut elsewhere computes the same numbers.
+            batches: As many batches as `capacity`, stacked along a new first axis; of a constant
+                batch that itself.
+            count: How many steps to run. The program does not depend on it, so that a run that is
+                cut elsewhere computes the same numbers.
+            capacity: The most steps that the program can run.
 
         Returns:
             The new state, and the metrics of every step stacked (zeros from `count` on).
         """
         batches = self._checked(batches, axis=1)
-        return self._compile("many", state)(state, batches, jnp.int32(count))
+        return self._compile("many", state, capacity)(state, batches, jnp.int32(count))
 
     def prepare(self, state: PyTree) -> PyTree:
         """Adds what the step keeps in the state, and puts the state where the mesh wants it.
@@ -109,6 +132,11 @@ class ParallelStep:
         Raises:
             ValueError: The batch does not divide over the devices.
         """
+        if self.constant is not None:
+            placed: PyTree = dataclasses.replace(
+                self, shard=self.constant.shard, constant=None
+            ).place_state(batch)
+            return placed
         axis = 1 if stacked else 0
         self._checked(batch, axis, processes=jax.process_count())
         sharding = self.batch_sharding(stacked=stacked)
@@ -119,7 +147,7 @@ class ParallelStep:
         )
 
     def batch_sharding(self, *, stacked: bool = False) -> jax.NamedSharding:
-        """How batches are cut.
+        """How batches are cut by their rows.
 
         Args:
             stacked: Whether several batches are stacked along a first axis.
@@ -156,49 +184,48 @@ class ParallelStep:
             dtype = jax.dtypes.result_type(leaf)
             return jax.ShapeDtypeStruct(np.shape(leaf), dtype, sharding=sharding)
 
-        sharding = self.batch_sharding()
+        rows = self.batch_sharding()
+        shardings = jax.tree.map(lambda _: rows, self._checked(batch))
+        if self.constant is not None:
+            shardings = self.constant.shardings(self.mesh)
         lowered: Any = self._compile("one", state)
         return lowered.lower(
             jax.tree.map(described, state, self.shardings(state)),
-            jax.tree.map(lambda leaf: described(leaf, sharding), self._checked(batch)),
+            jax.tree.map(described, batch, shardings),
         )
 
-    def compile_evaluation(self, evaluate: Callable, state: PyTree) -> Callable:
-        """Compiles a function `(state, batch) -> metrics` for the same devices.
+    def compile_evaluation(self, measure: Callable, state: PyTree) -> Callable:
+        """Compiles a function of a state and a batch for the same devices.
 
         Args:
-            evaluate: The function; its metrics are sums over the batch.
+            measure: `measure(state, batch) -> tree`.
             state: The state, or its shapes.
 
         Returns:
-            The compiled function; it donates nothing.
+            The compiled function. It donates nothing, and every device gets the whole result.
         """
-        replicated = jax.NamedSharding(self.mesh, jax.P())
-
-        def checked(state: PyTree, batch: PyTree) -> PyTree:
-            metrics = evaluate(state, batch)
-            check_metrics(metrics)
-            return metrics
-
         return jax.jit(
-            checked,
+            measure,
             in_shardings=(self.shardings(state), self.batch_sharding()),
-            out_shardings=replicated,
+            out_shardings=jax.NamedSharding(self.mesh, jax.P()),
         )
 
-    def _compile(self, what: Literal["one", "many"], state: PyTree) -> Callable:
-        key: Any = (what, jax.tree.structure(state))
+    def _compile(self, what: Literal["one", "many"], state: PyTree, capacity: int = 1) -> Callable:
+        key: Any = (what, capacity, jax.tree.structure(state))
         if self.shard is not None:  # a rule may look at shapes
             key = (*key, tuple(leaf.shape for leaf in jax.tree.leaves(state)))
         if key not in self._compiled:
             step = _checked_step(self.step)
-            step = step if what == "one" else _repeat(step)
+            if what == "many":
+                step = _repeat(step, capacity, stacked=self.constant is None)
             build = _by_pmap if self.strategy == "pmap" else _by_jit
             self._compiled[key] = build(self, step, state, stacked=what == "many")
         return self._compiled[key]
 
     def _checked(self, batch: PyTree, axis: int = 0, processes: int = 1) -> PyTree:
         parts = self.mesh.shape[BATCH_AXIS]
+        if self.constant is not None:
+            return batch
         for leaf in jax.tree.leaves(batch):
             if np.ndim(leaf) <= axis:
                 raise ValueError(
@@ -298,21 +325,23 @@ def _checked_step(step: Step) -> Step:
     return checked
 
 
-def _repeat(step: Step) -> Callable:
-    """A loop over stacked batches, of a length known only when it runs."""
+def _repeat(step: Step, capacity: int, *, stacked: bool) -> Callable:
+    """A loop over stacked batches, or over one, of a length known only when it runs."""
 
     def many(state: PyTree, batches: PyTree, count: Int[Array, ""]) -> tuple[PyTree, PyTree]:
-        capacity = jax.tree.leaves(batches)[0].shape[0]
-        first = jax.tree.map(lambda leaf: leaf[0], batches)
-        _, shapes = jax.eval_shape(step, state, first)
+        def at(index: ArrayLike) -> PyTree:
+            if not stacked:
+                return batches
+            return jax.tree.map(
+                lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), batches
+            )
+
+        _, shapes = jax.eval_shape(step, state, at(0))
         empty = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), shapes)
 
         def body(index: Array, carry: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
             state, metrics = carry
-            batch = jax.tree.map(
-                lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), batches
-            )
-            state, one = step(state, batch)
+            state, one = step(state, at(index))
             metrics = jax.tree.map(lambda all_, new: all_.at[index].set(new), metrics, one)
             return state, metrics
 
@@ -330,7 +359,9 @@ def _by_jit(parallel: ParallelStep, step: Callable, state: PyTree, *, stacked: b
 
     shardings = parallel.shardings(state)
     replicated = jax.NamedSharding(parallel.mesh, jax.P())
-    batch = parallel.batch_sharding(stacked=stacked)
+    batch: PyTree = parallel.batch_sharding(stacked=stacked)
+    if parallel.constant is not None:
+        batch = parallel.constant.shardings(parallel.mesh)
     return jax.jit(
         on_mesh,
         in_shardings=(shardings, batch, replicated) if stacked else (shardings, batch),

@@ -15,7 +15,6 @@ from jaxvision._trees import by_path
 from jaxvision.train.sharding import ShardRule, state_shardings
 
 PyTree = Any
-Batch = Mapping[str, Any] | None
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -47,7 +46,7 @@ def init_state(
     key: Key[Array, ""],
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    sample_batch: Any,
+    inputs: Any,
     *,
     variables: Mapping[str, PyTree] | None = None,
     mesh: jax.sharding.Mesh | None = None,
@@ -60,10 +59,11 @@ def init_state(
 
     Args:
         key: Draws the parameters, and all that the run draws later.
-        model: A Flax module called as `model(x, train=...)`.
+        model: A Flax module called as `model(*inputs, train=...)`.
         optimizer: The optimizer that `make_train_step` will get.
-        sample_batch: A batch, whose `image` shows the model its input, or that input itself. Only
-            its shape and type matter; one row is enough.
+        inputs: What the model is called with: a batch, of which it is `image_input`; an array; or a
+            tuple of arguments, such as `(batch["tokens"], image_input(batch))`. Only shapes and
+            types matter; one row is enough.
         variables: What to start from, such as `models.load_weights` gives; None draws parameters.
         mesh: The devices to create the state on; None leaves it to JAX.
         shard: As in `parallelize`; None replicates.
@@ -72,7 +72,7 @@ def init_state(
         The state, with `ema_params` None: `TrainStep.prepare` adds what a step keeps besides.
 
     Raises:
-        TypeError: The key is no typed key, or the sample neither a batch nor an array.
+        TypeError: The key is no typed key, or an argument is no array.
         ValueError: The batch has no `image`, or the variables are not those of the model.
 
     >>> import optax
@@ -87,25 +87,12 @@ def init_state(
     """
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise TypeError(f"key must be a typed key such as jax.random.key(0), got {key!r}")
-    inputs = sample_batch
-    if isinstance(sample_batch, Mapping):
-        if "image" not in sample_batch:
-            raise ValueError(
-                f"the sample batch has no 'image'; it has {', '.join(sample_batch) or 'nothing'}. "
-                "For a model of other inputs give the input itself"
-            )
-        inputs = sample_batch["image"]
-    if not hasattr(inputs, "shape"):
-        raise TypeError(
-            f"the sample batch must be a dict with 'image', or an array, got a "
-            f"{type(inputs).__name__}; Dataset.sample_batch() gives one"
-        )
-    inputs = jnp.zeros(jnp.shape(inputs), as_floating(jnp.result_type(inputs)))
+    arguments = _arguments(inputs)
 
     def create(key: Key[Array, ""], given: PyTree) -> TrainState:
         init_key, run_key = jax.random.split(key)
         if given is None:
-            variables = model.init(init_key, inputs, train=False)
+            variables = model.init(init_key, *arguments, train=False)
         else:  # copies, because a step takes the buffers of its state over
             variables = jax.tree.map(jnp.copy, given)
         model_state = {name: tree for name, tree in variables.items() if name != "params"}
@@ -120,13 +107,56 @@ def init_state(
         )
 
     if variables is not None:
-        _check_variables(variables, jax.eval_shape(lambda: model.init(key, inputs, train=False)))
+        _check_variables(
+            variables, jax.eval_shape(lambda: model.init(key, *arguments, train=False))
+        )
         if mesh is not None:  # from the host, whatever devices they are on
             variables = jax.tree.map(np.asarray, variables)
     if mesh is None:
         return jax.jit(create)(key, variables)
     shardings = state_shardings(jax.eval_shape(create, key, variables), mesh, shard)
     return jax.jit(create, out_shardings=shardings)(key, variables)
+
+
+def image_input(batch: Mapping[str, Any]) -> Array:
+    """The image of a batch as a model is called with it: floating point, of any values.
+
+    Args:
+        batch: Fields by name, one of them `image`.
+
+    Returns:
+        Zeros of the shape of `image`; integers become float32.
+
+    Raises:
+        ValueError: The batch has no `image`.
+
+    >>> image_input({"image": np.zeros((1, 8, 8, 3), np.uint8)}).dtype
+    dtype('float32')
+    """
+    if "image" not in batch:
+        raise ValueError(
+            f"the sample batch has no 'image'; it has {', '.join(batch) or 'nothing'}. For a model "
+            "of other inputs give these, as a tuple: (batch['tokens'],)"
+        )
+    image = batch["image"]
+    return jnp.zeros(jnp.shape(image), as_floating(jnp.result_type(image)))
+
+
+def _arguments(inputs: Any) -> tuple[Any, ...]:
+    """What a model is called with, without its values."""
+    if isinstance(inputs, Mapping):
+        return (image_input(inputs),)
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    for leaf in jax.tree.leaves(arguments, is_leaf=lambda leaf: leaf is None):
+        if not hasattr(leaf, "shape"):
+            raise TypeError(
+                "inputs must be a batch with 'image', an array, or a tuple of arrays, and hold a "
+                f"{type(leaf).__name__}; Dataset.sample_batch() gives a batch"
+            )
+    zeros: tuple[Any, ...] = jax.tree.map(
+        lambda leaf: jnp.zeros(jnp.shape(leaf), jnp.result_type(leaf)), arguments
+    )
+    return zeros
 
 
 def _check_variables(given: PyTree, wanted: PyTree) -> None:
@@ -162,11 +192,11 @@ def as_floating(dtype: Any) -> Any:
     return jnp.dtype(dtype) if jnp.issubdtype(dtype, jnp.floating) else jnp.dtype(jnp.float32)
 
 
-def evaluation_variables(state: TrainState) -> dict[str, PyTree]:
+def evaluation_variables(state: TrainState | Mapping[str, PyTree]) -> dict[str, PyTree]:
     """The variables to evaluate with: the averaged parameters where there are any.
 
     Args:
-        state: A train state.
+        state: A train state, or the dict of its fields that a checkpoint gives.
 
     Returns:
         What `model.apply` takes.
@@ -181,5 +211,7 @@ def evaluation_variables(state: TrainState) -> dict[str, PyTree]:
     >>> sorted(evaluation_variables(state))
     ['params']
     """
-    params = state.params if state.ema_params is None else state.ema_params
-    return {"params": params, **state.model_state}
+    fields: Mapping[str, PyTree] = state if isinstance(state, Mapping) else vars(state)
+    average = fields.get("ema_params")
+    params = fields["params"] if average is None else average
+    return {"params": params, **(fields["model_state"] or {})}

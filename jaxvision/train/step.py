@@ -1,59 +1,47 @@
 """One update: gradients, optimizer, moving average."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxvision.train.diagnosis import numbers_not_finite
-from jaxvision.train.frozen import frozen_batch_norms
+from jaxvision.train._diagnosis import numbers_not_finite
+from jaxvision.train._frozen import frozen_batch_norms
+from jaxvision.train._gradients import gradients, mean_of
+from jaxvision.train.protocols import ContextLossFn, LossFn, Metrics
 from jaxvision.train.selection import combine, partition, select
-from jaxvision.train.state import Batch, TrainState
+from jaxvision.train.state import TrainState
 
 PyTree = Any
-RESERVED_METRICS = ("step", "split", "steps_per_second")
-"""Names that the lines of a log use themselves."""
-
-Metrics = dict[str, tuple[Array, Array]]
-"""Pairs of sums `(total, count)`: parts of a batch, devices and processes merge by `+`."""
-
-Step = Callable[[Any, Any], tuple[Any, Any]]
-"""`(state, batch) -> (state, metrics)`: everything that learns is one."""
-
-LossFn = Callable[[PyTree, PyTree, Any, Array], tuple[Array, tuple[PyTree, Metrics]]]
-"""`loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`: what a task makes
-from a model, and `make_train_step` turns into a step.
-
-The loss is a mean over the batch. If `metrics` has `"loss"`, it is the pair of the loss times its
-denominator, and that denominator: the parts of a batch that are computed apart (accumulation,
-devices under `pmap`) are then weighed by it, and the result is that of the whole batch, padding or
-not. Without it the parts weigh the same. A loss function with a method `describe() -> dict` tells
-`settings.json` what it is."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainStep:
     """A step made by `make_train_step`: call it, compile it, or give it to `fit`."""
 
-    loss_fn: LossFn
+    loss_fn: LossFn | ContextLossFn
     optimizer: optax.GradientTransformation
     trainable: tuple[str, ...] | None = None
     frozen: tuple[str, ...] = ()
     ema_decay: float | None = None
     accumulate_steps: int = 1
     axis_name: str | None = None
+    context: Callable[[TrainState], PyTree] | None = None
 
-    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def __call__(
+        self, state: TrainState, batch: Any, *, context: PyTree = None
+    ) -> tuple[TrainState, Metrics]:
         """Updates the state by one batch.
 
         Args:
             state: A state made ready by `prepare`.
             batch: What the loss function takes; leaves have the batch along their first axis.
+            context: What else the loss sees, whole, such as the parameters of another network; only
+                for a step that was made without `context`.
 
         Returns:
             The new state, and the metrics summed over the whole batch.
@@ -63,14 +51,16 @@ class TrainStep:
             key = jax.random.fold_in(key, jax.lax.axis_index(self.axis_name))
         trainable, frozen = self._split(state.params)
         self._check(state, trainable)
+        seen = self._seen(state, context)
+        given: Callable[..., Any] = self.loss_fn
 
         def loss_fn(
-            trainable: PyTree, model_state: PyTree, batch: Batch, key: Key[Array, ""]
+            trainable: PyTree, model_state: PyTree, batch: Any, key: Key[Array, ""]
         ) -> Any:  # what the user's function gives is checked where it is taken apart
             with frozen_batch_norms(frozen):
-                return self.loss_fn(combine(trainable, frozen), model_state, batch, key)
+                return given(combine(trainable, frozen), model_state, batch, key, **seen)
 
-        gradients, model_state, metrics = _gradients(
+        grads, model_state, metrics = gradients(
             loss_fn,
             trainable,
             state.model_state,
@@ -81,7 +71,7 @@ class TrainStep:
         )
         loss, weight = metrics["loss"]
         updates, opt_state = optax.with_extra_args_support(self.optimizer).update(
-            gradients, state.opt_state, trainable, value=_mean(loss, weight)
+            grads, state.opt_state, trainable, value=mean_of(loss, weight)
         )
         params = combine(optax.apply_updates(trainable, updates), frozen)
         ema_params = state.ema_params
@@ -128,22 +118,24 @@ class TrainStep:
         return state
 
     def describe(self) -> dict[str, Any]:
-        """What defines this step, as far as it can be told, for `settings.json`.
+        """What defines this step, as far as it can be told, for the record of a run.
 
         Returns:
-            A JSON-able dict: the options, and what the loss function says of itself.
+            The options of the step, and under `loss` those of the loss; what a loss says of its
+            `task`, `models` and `inputs` stands beside them.
         """
-        described: dict[str, Any] = {
+        loss = dict(self.loss_fn.describe()) if hasattr(self.loss_fn, "describe") else {}
+        shared = {name: loss.pop(name) for name in ("task", "models", "inputs") if name in loss}
+        return {
+            **shared,
+            "loss": loss,
             "trainable": None if self.trainable is None else list(self.trainable),
             "frozen": list(self.frozen),
             "ema_decay": self.ema_decay,
             "accumulate_steps": self.accumulate_steps,
         }
-        if hasattr(self.loss_fn, "describe"):
-            described |= self.loss_fn.describe()
-        return described
 
-    def diagnose(self, batch: Batch) -> str | None:
+    def diagnose(self, batch: Any) -> str | None:
         """Says why the loss of a batch is not finite, if the batch shows it.
 
         Args:
@@ -155,6 +147,17 @@ class TrainStep:
         """
         sentence: str | None = getattr(self.loss_fn, "diagnose", numbers_not_finite)(batch)
         return sentence
+
+    def _seen(self, state: TrainState, context: PyTree) -> dict[str, PyTree]:
+        """What the loss gets besides, by name."""
+        if self.context is not None:
+            if context is not None:
+                raise ValueError(
+                    "this step makes its context of its own state; call it as step(state, batch), "
+                    "or make it without context=..."
+                )
+            context = self.context(state)
+        return {} if context is None else {"context": context}
 
     def _split(self, params: PyTree) -> tuple[PyTree, PyTree]:
         mask = jax.tree.map(lambda _: True, params)
@@ -199,7 +202,7 @@ class TrainStep:
 
 
 def make_train_step(
-    loss_fn: LossFn,
+    loss_fn: LossFn | ContextLossFn,
     optimizer: optax.GradientTransformation,
     *,
     trainable: Sequence[str] | None = None,
@@ -207,11 +210,12 @@ def make_train_step(
     ema_decay: float | None = None,
     accumulate_steps: int = 1,
     axis_name: str | None = None,
+    context: Callable[[TrainState], PyTree] | None = None,
 ) -> TrainStep:
     """Makes the step of any task that has one loss and one optimizer.
 
     Args:
-        loss_fn: The task's loss; see `LossFn`.
+        loss_fn: The task's loss; see `LossFn` and `ContextLossFn`.
         optimizer: An Optax optimizer; clipping belongs in its chain. Its update may take the
             `value` of the loss, as `optax.contrib.reduce_on_plateau` does, but not a function to
             search along (`optax.lbfgs`).
@@ -228,6 +232,11 @@ def make_train_step(
             save memory. Row i goes to part `i % accumulate_steps`, so that a batch that is cut over
             devices needs no exchange.
         axis_name: The `pmap` axis to average over; under `jit` leave it None.
+        context: Makes what the loss sees besides its parameters, by the keyword `context`, of the
+            state: `lambda state: state.ema_params` for a mean teacher. Whatever it is, it is whole
+            in every part of a batch, and no gradient flows into it. What is not in the state (a
+            teacher, the other network of a GAN) is given at each call:
+            `step(state, batch, context=...)`.
 
     Returns:
         The step, a pure function `(state, batch) -> (state, metrics)`.
@@ -265,133 +274,8 @@ def make_train_step(
         ema_decay=ema_decay,
         accumulate_steps=accumulate_steps,
         axis_name=axis_name,
+        context=context,
     )
-
-
-def check_metrics(metrics: Any) -> None:
-    """Checks that metrics are pairs of sums.
-
-    Args:
-        metrics: What a loss function or a step gave.
-
-    Raises:
-        TypeError: One is something else.
-        ValueError: One has a name that the lines of a log use themselves.
-
-    >>> check_metrics({"loss": (jnp.array(6.0), 4)})
-    """
-    if not isinstance(metrics, Mapping):
-        raise TypeError(f"metrics must be a dict of pairs of sums, got {type(metrics).__name__}")
-    for name, pair in metrics.items():
-        if name in RESERVED_METRICS:
-            raise ValueError(f"a metric must not be called {name!r}, which a log uses itself")
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(
-                f"metric {name!r} must be a pair of sums (total, count); the mean m over n rows "
-                "is (m * n, n)"
-            )
-
-
-def _gradients(
-    loss_fn: LossFn,
-    params: PyTree,
-    model_state: PyTree,
-    batch: Batch,
-    key: Key[Array, ""],
-    *,
-    accumulate_steps: int,
-    axis_name: str | None,
-) -> tuple[PyTree, PyTree, Metrics]:
-    """The gradient of the mean loss over all parts of a batch and all devices of the axis."""
-    if accumulate_steps == 1:
-        sums, weight, model_state, metrics = _part(loss_fn, params, model_state, batch, key)
-    else:
-        sums, weight, model_state, metrics = _accumulate(
-            loss_fn, params, model_state, batch, key, accumulate_steps
-        )
-    if axis_name is not None:
-        sums, weight, metrics = jax.lax.psum((sums, weight, metrics), axis_name)
-        model_state = jax.tree.map(
-            lambda leaf: (
-                jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-            ),
-            model_state,
-        )
-    return jax.tree.map(lambda total: _mean(total, weight), sums), model_state, metrics
-
-
-def _part(
-    loss_fn: LossFn, params: PyTree, model_state: PyTree, batch: Batch, key: Key[Array, ""]
-) -> tuple[PyTree, Float[Array, ""], PyTree, Metrics]:
-    """The gradient of a part's loss times its weight, that weight, and the rest.
-
-    The weight goes in before the gradient is taken, because with a BatchNorm over several devices
-    the loss of one depends on the rows of all.
-    """
-
-    def weighted(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
-        match loss_fn(params, model_state, batch, key):
-            case (loss, (new_model_state, metrics)):
-                pass
-            case _:
-                raise TypeError("a loss_fn must return (loss, (model_state, metrics))")
-        metrics = {"loss": (loss, jnp.ones_like(loss)), **metrics}
-        check_metrics(metrics)
-        metrics = {name: (jnp.asarray(a), jnp.asarray(b)) for name, (a, b) in metrics.items()}
-        weight = jax.lax.stop_gradient(metrics["loss"][1]).astype(loss.dtype)
-        return loss * weight, (new_model_state, metrics)
-
-    gradients, (model_state, metrics) = jax.grad(weighted, has_aux=True)(params)
-    return gradients, metrics["loss"][1], model_state, metrics
-
-
-def _accumulate(
-    loss_fn: LossFn,
-    params: PyTree,
-    model_state: PyTree,
-    batch: Batch,
-    key: Key[Array, ""],
-    parts: int,
-) -> tuple[PyTree, Float[Array, ""], PyTree, Metrics]:
-    """Sums gradients, weights and metrics over the parts; the model state passes through them."""
-    stacked = jax.tree.map(lambda leaf: _interleave(leaf, parts), batch)
-
-    def body(
-        carry: tuple[PyTree, PyTree], part: tuple[Batch, Array]
-    ) -> tuple[tuple[PyTree, PyTree], tuple[Array, Metrics]]:
-        sums, model_state = carry
-        batch, index = part
-        gradients, weight, model_state, metrics = _part(
-            loss_fn, params, model_state, batch, jax.random.fold_in(key, index)
-        )
-        sums = jax.tree.map(jnp.add, sums, gradients)
-        return (sums, model_state), (weight, metrics)
-
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    (sums, model_state), (weights, metrics) = jax.lax.scan(
-        body, (zeros, model_state), (stacked, jnp.arange(parts))
-    )
-    return sums, weights.sum(), model_state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
-
-
-def _interleave(leaf: ArrayLike, parts: int) -> Array:
-    """Row i of a batch becomes row `i // parts` of part `i % parts`."""
-    leaf = jnp.asarray(leaf)
-    if not leaf.shape:
-        raise ValueError(
-            f"to be computed in {parts} parts, every leaf of a batch needs the rows along its "
-            "first axis; one is a scalar"
-        )
-    rows = leaf.shape[0]
-    if rows % parts:
-        raise ValueError(f"a batch of {rows} rows does not divide into {parts} equal parts")
-    return leaf.reshape(rows // parts, parts, *leaf.shape[1:]).swapaxes(0, 1)
-
-
-def _mean(total: Array, weight: Float[Array, ""]) -> Array:
-    """`total / weight`, and 0 for a batch of padding alone, which has weight 0."""
-    divided = jnp.where(weight == 0, 0.0, total / jnp.where(weight == 0, 1.0, weight))
-    return divided.astype(total.dtype)
 
 
 def _move_average(average: PyTree, params: PyTree, decay: Float[Array, ""]) -> PyTree:

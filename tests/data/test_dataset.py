@@ -81,17 +81,21 @@ def test_what_it_says_of_itself():
         "split": "test",
         "num_examples": 4,
         "image_shape": [2, 2, 3],
-        "class_names": ["a", "b", "c", "d"],
+        "fields": {
+            "image": {"kind": "image", "names": []},
+            "label": {"kind": "label", "names": ["a", "b", "c", "d"]},
+        },
         "preprocessing": None,
     }
 
 
 def test_printing_reads_nothing():
-    dataset = from_source(Tiny(0, 1, 2, 3), in_memory=False, class_names=["a"])
+    dataset = from_source(source := Tiny(), in_memory=False, class_names=["a"])
+    source.corrupt = (0, 1, 2, 3)
     assert repr(dataset) == "Dataset(tiny/train: 4 examples of 1 classes, on disk)"
     empty = data.from_arrays({"image": np.zeros((0, 2, 2, 1))})
-    assert "0 examples of 0 classes, image 2x2x1" in repr(empty)
-    assert "4 examples of 0 classes, in memory" in repr(data.from_arrays({"x": np.zeros(4)}))
+    assert "0 examples, image 2x2x1" in repr(empty)
+    assert "4 examples, in memory" in repr(data.from_arrays({"x": np.zeros(4)}))
 
 
 def test_num_classes_is_that_of_the_labels():
@@ -110,6 +114,8 @@ def test_num_classes_is_that_of_the_labels():
         ({}, {}, ValueError, "one and the same length, got none"),
         ({"a": np.ones(2), "b": np.ones(3)}, {}, ValueError, "got {'a': 2, 'b': 3}"),
         ({"weight": np.ones(2)}, {}, data.DatasetError, "a feature called weight"),
+        ({"a": np.ones(2)}, {"class_names": ["b"]}, ValueError, "need a 'label' among .* a$"),
+        ({"a": np.ones(2)}, {"fields": {"b": "mask"}}, data.DatasetError, "unknown field 'b'"),
         (
             {"label": np.array([0, 5])},
             {"class_names": ["a", "b"]},
@@ -148,9 +154,14 @@ def test_many_classes_and_labels_that_are_none():
     assert named.class_names == ("a", "b")
 
 
+def test_a_kind_that_does_not_exist(unchecked):
+    with pytest.raises(ValueError, match="unknown kind of field 'mosk'; did you mean 'mask'"):
+        data.from_arrays({"a": np.ones(2)}, fields={"a": "mosk"})
+
+
 def test_a_class_name_is_not_there_twice_in_any_data_set():
     with pytest.raises(ValueError, match="got 'a' twice"):
-        data.Dataset("tiny", "train", {"label": np.zeros(2)}, class_names=("a", "a"))
+        data.Field("label", names=("a", "a"))
 
 
 @pytest.mark.parametrize(

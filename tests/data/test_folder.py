@@ -176,7 +176,7 @@ def test_nothing_but_damage(zoo):
     for file in zoo.rglob("*.*"):
         if file.is_file():
             file.write_bytes(b"")
-    with pytest.raises(data.DatasetError, match="zoo has no example that can be decoded"):
+    with pytest.raises(data.DatasetError, match="zoo/all has no example that can be decoded"):
         data.load_folder(zoo, corrupt="skip")
 
 

@@ -390,7 +390,7 @@ def test_labels_of_any_size_survive():
 
 
 @pytest.mark.parametrize("nearest", [True, False])
-def test_centre_is_cut_out_and_the_aspect_ratio_kept(nearest):
+def test_center_is_cut_out_and_the_aspect_ratio_kept(nearest):
     # A square in the middle of a wide image stays a square, and fills what is cut out.
     wide = np.zeros((8, 24), np.uint8)
     wide[:, 8:16] = 200

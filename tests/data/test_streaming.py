@@ -42,6 +42,7 @@ class Counted:
 
     def batches(self, *args, **options):
         dataset = data.from_source(self, name="counted", split="all", in_memory=False)
+        self.reads = 0  # one was read to see what the fields are
         return dataset.batches(*args, **options)
 
 
@@ -77,10 +78,13 @@ class Meeting(Counted):
 
     def __init__(self):
         super().__init__()
+        self.reads = None
         self._is_read = [threading.Event() for _ in range(8)]
 
     def __getitem__(self, index):
-        if index < len(self._is_read):
+        if self.reads is None:  # to see what the fields are
+            self.reads = 0
+        elif index < len(self._is_read):
             self._is_read[index].set()
             if index % 2 == 0 and not self._is_read[index + 1].wait(timeout=30):
                 raise TimeoutError(f"nobody read image {index + 1} in the meantime")
@@ -149,9 +153,8 @@ def test_first_image_corrupt(damaged):
 def test_nothing_but_corrupt_images(damaged):
     for file in damaged.rglob("*.png"):
         file.write_bytes(b"")
-    dataset = data.load_folder(damaged, in_memory=False, corrupt="skip")
     with pytest.raises(data.DatasetError, match="damaged/all has no example that can be decoded"):
-        next(dataset.batches(4))
+        data.load_folder(damaged, in_memory=False, corrupt="skip")
 
 
 def test_images_of_different_shapes(numbered):

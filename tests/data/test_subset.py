@@ -76,7 +76,7 @@ def test_what_has_no_label_is_left_out():
 
 def test_the_part_is_described_as_what_it_is():
     described = data.subset(in_memory(), classes=["cat"], per_class=2).describe()
-    assert (described["num_examples"], described["class_names"]) == (2, ["cat"])
+    assert (described["num_examples"], described["fields"]["label"]["names"]) == (2, ["cat"])
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,6 @@ def test_more_than_there_are():
 
 
 def test_no_labels():
-    dataset = data.from_arrays({"image": np.zeros((3, 1, 1, 1))}, class_names=["one"])
+    dataset = data.from_arrays({"image": np.zeros((3, 1, 1, 1))})
     with pytest.raises(data.DatasetError, match="arrays/all has no label per example"):
         data.subset(dataset)

@@ -39,7 +39,9 @@ class JaxvisionScenes(tfds.core.GeneratorBasedBuilder):
                     "indoors": np.bool_,
                     "position": features.Tensor(shape=(3,), dtype=np.float32),
                     "boxes": features.Sequence(features.BBoxFeature()),
-                    "objects": features.Sequence({"kind": features.ClassLabel(num_classes=3)}),
+                    "objects": features.Sequence(
+                        {"kind": features.ClassLabel(num_classes=3), "bbox": features.BBoxFeature()}
+                    ),
                 }
             )
         )
@@ -66,7 +68,8 @@ class JaxvisionScenes(tfds.core.GeneratorBasedBuilder):
                     "indoors": number % 2 == 0,
                     "position": [number] * 3,
                     "boxes": [tfds.features.BBox(0.0, 0.0, 0.5, 1.0)] * (number % 3),
-                    "objects": [{"kind": 1}] * (number % 3),
+                    "objects": [{"kind": 1, "bbox": tfds.features.BBox(0.5, 0.25, 1.0, 0.75)}]
+                    * (number % 3),
                 },
             )
 
@@ -79,7 +82,9 @@ def prepared(tmp_path_factory):
 
 
 def without_boxes(example):
-    return {key: value for key, value in example.items() if key != "boxes"}
+    return {
+        key: value for key, value in example.items() if not key.startswith(("boxes", "objects"))
+    }
 
 
 @pytest.fixture
@@ -121,19 +126,33 @@ def test_features_of_every_kind(scenes, in_memory):
 
 def test_transform_sees_text_and_nested_features(scenes):
     def transform(example):
-        boxes = np.zeros((2, 4), np.float32)
-        found = np.reshape(example["boxes"], (-1, 4))
-        boxes[: len(found)] = found
         number = int(example["caption"].split()[-1])
-        return {"number": number, "boxes": boxes, "count": len(example["objects"]["kind"])}
+        return {"number": number, "count": len(example["objects/kind"])}
 
     for example in scenes("all", transform=transform):
         assert example["count"] == example["number"] % 3
-        assert example["boxes"][:, 3].sum() == example["count"]
+
+
+def test_objects_follow_the_image_and_are_filled_up(prepared):
+    pad = {"boxes": 2, "objects": 2}
+    scenes = data.load("jaxvision_scenes", "all", prepared, image_size=4, pad=pad)
+    kinds = {name: scenes.fields[name].kind for name in ("boxes", "objects/bbox", "objects/kind")}
+    assert kinds == {"boxes": "boxes", "objects/bbox": "boxes", "objects/kind": "label"}
+    assert scenes.fields["objects/kind"].names == ("0", "1", "2")
+    for example in scenes:
+        number = int(example["level"])
+        real = np.arange(2) < number % 3
+        np.testing.assert_array_equal(example["boxes_valid"], real)
+        np.testing.assert_array_equal(example["objects/valid"], real)
+        np.testing.assert_array_equal(example["objects/kind"], np.where(real, 1, -1))
+        # Images of 6x4 pixels lose a row above and below; those of 6x5 are shrunk to 4x4.
+        for name, box in (("boxes", [0, 0, 4, 2]), ("objects/bbox", [1, 2, 3, 4])):
+            np.testing.assert_allclose(example[name], np.where(real[:, None], [box], 0), atol=1e-6)
 
 
 def test_features_of_different_shapes(scenes):
-    with pytest.raises(data.DatasetError, match=r"boxes has different shapes in jaxvision_scenes"):
+    message = r"boxes has different shapes in jaxvision_scenes.*; give pad={'boxes': ...}"
+    with pytest.raises(data.DatasetError, match=message):
         scenes("train", transform=None)
     message = r"has different shapes in .*\(6, 4, .\) and \(6, 5, .\); give image_size=..."
     with pytest.raises(data.DatasetError, match=message):
@@ -285,9 +304,9 @@ def test_no_network(tmp_path, monkeypatch):
         data.load("mnist", "train", tmp_path)
     assert str(caught.value) == (
         f"mnist is not prepared in {tmp_path}/mnist/3.0.1, and there is no network to download it "
-        "from: run `tfds build mnist --file_format=array_record --data_dir=DIR` on a machine that "
-        "can, after `pip install tensorflow tensorflow-datasets apache-beam mlcroissant`, then "
-        "load('mnist', ..., data_dir=DIR)"
+        "from: put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
+        "t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz into "
+        f"{tmp_path}/downloads/manual/mnist, and load it again"
     )
 
 
@@ -370,9 +389,9 @@ def test_another_process_was_faster(prepared, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tfds_source, "_online", lambda: True)
     monkeypatch.setattr(JaxvisionScenes, "download_and_prepare", download_and_prepare)
-    source, class_names = tfds_source.open_tfds("jaxvision_scenes", "train", tmp_path)
+    source, fields = tfds_source.open_tfds("jaxvision_scenes", "train", tmp_path)
     assert len(source) == 8
-    assert class_names == ("day", "night")
+    assert fields["label"].names == ("day", "night")
 
 
 def test_data_set_without_labels(tmp_path):

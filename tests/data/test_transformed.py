@@ -3,6 +3,7 @@ import pytest
 
 from jaxvision import data
 from jaxvision._preprocessing import Preprocessing
+from jaxvision.data.fields import Field
 from jaxvision.data.transformed import Transformed
 
 
@@ -20,39 +21,34 @@ def test_nothing_to_do():
 
 
 @pytest.mark.parametrize("shape", [(4, 8), (4, 8, 1)])
-def test_maps_follow_the_image_and_keep_their_labels(shape):
-    mask = np.where(np.arange(32) % 8 < 4, 7, 250).astype(np.uint8).reshape(shape)
-    example = Transformed(pair(mask=mask, depth=mask.astype(np.float32)), Preprocessing(2))[0]
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, bool])
+def test_masks_follow_the_image_and_keep_their_labels(shape, dtype):
+    mask = np.where(np.arange(32) % 8 < 4, 0, 250).astype(dtype).reshape(shape)
+    example = Transformed(pair(mask=mask), Preprocessing(2))[0]
     assert example["image"].shape == (2, 2, 3)
-    for key, dtype in (("mask", np.uint8), ("depth", np.float32)):
-        assert example[key].shape == (2, 2, *shape[2:])
-        assert example[key].dtype == dtype
-        np.testing.assert_array_equal(example[key].reshape(2, 2), [[7, 250]] * 2)
+    assert example["mask"].shape == (2, 2, *shape[2:])
+    assert example["mask"].dtype == dtype
+    np.testing.assert_array_equal(example["mask"].reshape(2, 2), [mask.ravel()[[0, 7]]] * 2)
 
 
-def test_what_is_no_map_keeps_its_shape():
-    features = {"boxes": np.zeros((5, 4)), "label": np.int64(1), "vector": np.zeros(4)}
+def test_what_has_no_place_in_the_image_stays():
+    features = {"label": np.int64(1), "vector": np.zeros(4), "table": np.zeros((3, 3))}
     example = Transformed(pair(**features), Preprocessing(2))[0]
     assert {key: np.shape(value) for key, value in example.items()} == {
         "image": (2, 2, 3),
-        "boxes": (5, 4),
         "label": (),
         "vector": (4,),
+        "table": (3, 3),
     }
 
 
-def boxes_of(boxes, how, name="boxes"):
-    """Where boxes of an image of 4x8 pixels are afterwards."""
-    return Transformed(pair(**{name: np.array(boxes)}), how)[0][name]
-
-
-@pytest.mark.parametrize("name", ["boxes", "bbox", "gt_boxes", "Box", "faces_bboxes"])
-def test_boxes_follow_the_image(name):
+def test_boxes_follow_the_image():
     # 4x8 pixels become 2x4, of which the two columns in the middle are left.
-    boxes = [[0.0, 0.25, 1.0, 0.75], [0.5, 0.5, 1.0, 1.0], [0.25, 0.0, 0.75, 0.25]]
-    moved = boxes_of(boxes, Preprocessing(2), name)
-    expected = [[0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 1.0, 1.0], [0.25, 0.0, 0.75, 0.0]]
-    np.testing.assert_allclose(moved, expected, atol=1e-12)
+    boxes = np.array([[2, 0, 6, 4], [4, 2, 8, 4], [0, 1, 2, 3]])
+    example = Transformed(pair(boxes=boxes), Preprocessing(2))[0]
+    np.testing.assert_allclose(example["boxes"], [[0, 0, 2, 2], [1, 1, 2, 2], [0, 0.5, 0, 1.5]])
+    assert example["boxes"].dtype == np.float32
+    assert example["boxes_valid"].tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("size", [(4, 4), (8, 5), (3, 9), (7, 7)])
@@ -60,93 +56,85 @@ def test_boxes_follow_the_image(name):
 def test_boxes_lie_where_what_they_hold_lies(size, options):
     image = np.zeros((40, 80, 3), np.uint8)
     image[15:25, 30:50] = 255
-    source = [{"image": image, "boxes": np.array([[15 / 40, 30 / 80, 25 / 40, 50 / 80]])}]
-    how = Preprocessing(np.multiply(size, 10).tolist(), **options)
-    example = Transformed(source, how)[0]
+    source = [{"image": image, "boxes": np.array([[30, 15, 50, 25]])}]
+    example = Transformed(source, Preprocessing(np.multiply(size, 10).tolist(), **options))[0]
     rows, columns = np.nonzero(example["image"][..., 0] > 127)
-    edges = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
-    np.testing.assert_allclose(example["boxes"][0] * (how.size * 2), edges, atol=1)
+    edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_allclose(example["boxes"][0], edges, atol=1)
 
 
-def test_boxes_keep_their_type_and_shape():
-    moved = boxes_of(np.full((3, 2, 4), 0.5, np.float32), Preprocessing(2))
-    assert (moved.dtype, moved.shape) == (np.float32, (3, 2, 4))
-    assert boxes_of([0.0, 0.0, 1.0, 1.0], Preprocessing(2), "bbox").tolist() == [0, 0, 1, 1]
-    for empty in (np.zeros((0, 4), np.int64), np.zeros((0, 4)), np.zeros(0)):
-        assert boxes_of(empty, Preprocessing(2)).shape == empty.shape
+def test_boxes_of_every_shape():
+    for shape in ((3, 2, 4), (4,), (0, 4)):
+        boxes = np.full(shape, 3, np.float64)
+        example = Transformed(pair(boxes=boxes), Preprocessing(2))[0]
+        assert (example["boxes"].shape, example["boxes"].dtype) == (shape, np.float64)
+        assert example["boxes_valid"].shape == shape[:-1]
+    lost = Transformed(pair(boxes=np.array([[np.nan, 1, 3, 4]])), Preprocessing(2))[0]
+    assert lost["boxes_valid"].tolist() == [False]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        (
-            "boxes",
-            [[0, 0, 1, 1]],
-            r"unlike \[0.0, 0.0, 1.0, 1.0\]; give transform=... that resizes",
-        ),
-        ("boxes", [[0.1, 0.1, 0.2, 0.2], [1.0, 2.0, 3.0, 4.0]], r"unlike \[1.0, 2.0, 3.0, 4.0\]"),
-        ("bbox", [0.5, 0.5, 0.2, 0.2], r"bbox cannot follow .* unlike \[0.5, 0.5, 0.2, 0.2\]"),
-        ("boxes", [[np.nan, 0.5, 1.0, 1.0]], r"unlike \[nan, 0.5"),
-        ("boxes", [[0.0, 0.0, 1.0, 1.0, 9.0]], r"not known what an array of shape \(1, 5\) is"),
-        (
-            "keypoints",
-            [[3.0, 4.0]],
-            r"keypoints cannot follow the image to its new size: it is not",
-        ),
-        ("landmarks", [[3, 4]], "landmarks cannot follow the image"),
+        ("boxes", [[0.0, 0.25, 1, 1]], "boxes must be in pixels, and all its numbers lie from 0"),
+        ("keypoints", [[0.5, 0.5]], "keypoints must be in pixels"),
+        ("boxes", [[0.0, 0, 9, 9, 1]], r"'boxes' of shape \(1, 5\) is no boxes of an image of 4x8"),
+        ("mask", [[0, 1], [1, 0]], r"'mask' of shape \(2, 2\) is no mask of an image of 4x8"),
+        ("masks", np.zeros((4, 8)), r"'masks' of shape \(4, 8\) is no instances of an image"),
+        ("flow", np.zeros((4, 8, 2)), "flow has the size of the image, and its name does not say"),
+        ("layers", np.zeros((5, 4, 8)), "layers has the size of the image"),
     ],
 )
-def test_places_whose_kind_is_not_known(name, value, message):
+def test_places_that_cannot_follow(name, value, message):
     with pytest.raises(data.DatasetError, match=message):
-        Transformed(pair(**{name: np.array(value)}), Preprocessing(2))[0]
-    # An image of that size already is not resized, and nothing has to follow it.
-    example = Transformed(pair(**{name: np.array(value)}), Preprocessing((4, 8)))[0]
-    np.testing.assert_array_equal(example[name], value)
+        Transformed(pair(**{name: np.asarray(value)}), Preprocessing(2))[0]
 
 
-@pytest.mark.parametrize("last", [(), (1,)])
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32])
-def test_masks_of_instances_follow_the_image(dtype, last):
-    masks = np.zeros((3, 4, 8, *last), dtype)
+def test_masks_of_instances_follow_the_image(dtype):
+    masks = np.zeros((3, 4, 8), dtype)
     masks[1, :, :4] = 1
     masks[2, 2:] = 1
     followed = Transformed(pair(masks=masks), Preprocessing(2))[0]["masks"]
-    assert (followed.dtype, followed.shape) == (dtype, (3, 2, 2, *last))
-    expected = [[[0, 0], [0, 0]], [[1, 0], [1, 0]], [[0, 0], [1, 1]]]
-    np.testing.assert_array_equal(followed.reshape(3, 2, 2), expected)
+    assert (followed.dtype, followed.shape) == (dtype, (3, 2, 2))
+    np.testing.assert_array_equal(followed, [[[0, 0], [0, 0]], [[1, 0], [1, 0]], [[0, 0], [1, 1]]])
     none = Transformed(pair(masks=masks[:0]), Preprocessing(2))[0]["masks"]
-    assert (none.dtype, none.shape) == (dtype, (0, 2, 2, *last))
+    assert (none.dtype, none.shape) == (dtype, (0, 2, 2))
 
 
-def test_a_map_or_a_stack_of_maps():
-    source = [{"image": np.zeros((8, 8, 3), np.uint8), "masks": np.zeros((8, 8, 8), np.uint8)}]
-    with pytest.raises(data.DatasetError, match=r"masks cannot .* \(8, 8, 8\) is a map or a stack"):
-        Transformed(source, Preprocessing(2))[0]
+def test_a_declared_map_follows_by_its_kind():
+    image = pair()[0]["image"]
+    source = pair(right=image, segments=image.astype(np.int32), depth=image[..., 0] / 255)
+    kinds = {"right": "image", "segments": "mask", "depth": "image"}
+    fields = {name: Field(kind) for name, kind in kinds.items()}
+    example = Transformed(source, Preprocessing((2, 4)), fields=fields)[0]
+    np.testing.assert_array_equal(example["right"], example["image"])
+    np.testing.assert_array_equal(example["segments"], image[1::2, 1::2])
+    np.testing.assert_allclose(example["depth"] * 255, example["image"][..., 0], atol=0.7)
 
 
-def test_maps_with_several_axes_follow():
-    flow = np.broadcast_to(np.arange(8)[:, None, None], (4, 8, 2, 5))
-    followed = Transformed(pair(flow=flow), Preprocessing(2))[0]["flow"]
-    assert followed.shape == (2, 2, 2, 5)
-    assert followed[:, :, 0, 0].tolist() == [[3, 5], [3, 5]]
+def test_what_is_nested_has_the_names_of_both():
+    objects = {"bbox": np.array([[2, 0, 6, 4]]), "label": np.array([3]), "text": ["a", "b"]}
+    seen = []
+
+    def transform(example):
+        seen.append(sorted(example))
+        return example
+
+    example = Transformed(pair(objects=objects), Preprocessing(2), transform)[0]
+    assert seen == [["image", "objects/bbox", "objects/label", "objects/text", "objects/valid"]]
+    assert example["objects/bbox"].tolist() == [[0, 0, 2, 2]]
+    assert set(example) == {"image", "objects/bbox", "objects/label", "objects/valid"}
+    assert Transformed(pair(other={"nested": 1}))[0]["other/nested"] == 1
 
 
-def test_a_second_image_is_resized_like_the_first():
-    source = pair(image_right=pair()[0]["image"], segments=pair()[0]["image"].astype(np.int32))
-    example = Transformed(source, Preprocessing((2, 4)))[0]
-    np.testing.assert_array_equal(example["image_right"], example["image"])
-    np.testing.assert_array_equal(example["segments"], source[0]["segments"][1::2, 1::2])
-
-
-def test_what_is_nested_follows_where_a_transform_sees_it():
-    objects = {"bbox": np.array([[0.0, 0.25, 1.0, 0.75]]), "label": np.array([3])}
-    source = pair(objects=objects)
-    example = Transformed(source, Preprocessing(2), lambda each: each["objects"])[0]
-    assert (example["bbox"].tolist(), example["label"].tolist()) == ([[0, 0, 1, 1]], [3])
-    source[0]["objects"]["bbox"] = np.array([[1, 2, 3, 4]])
-    with pytest.raises(data.DatasetError, match="objects/bbox cannot follow the image"):
-        Transformed(source, Preprocessing(2), lambda each: each)[0]
-    assert set(Transformed(source, Preprocessing(2))[0]) == {"image"}
+def test_rows_are_filled_up_by_what_they_are():
+    source = pair(objects={"kind": np.array([2]), "name": np.array([5])})
+    fields = {"objects/kind": Field("label")}
+    example = Transformed(source, fields=fields, pad={"objects": 3})[0]
+    assert example["objects/kind"].tolist() == [2, -1, -1]
+    assert example["objects/name"].tolist() == [5, 0, 0]
+    assert example["objects/valid"].tolist() == [True, False, False]
 
 
 def test_an_image_that_is_none():
@@ -173,9 +161,7 @@ def test_transform_sees_the_resized_image_and_the_text():
     assert example["tokens"] == [5]
 
 
-@pytest.mark.parametrize(
-    "value", [b"text", "text", {"nested": 1}, None, [[1], [2, 3]], np.array(["a"]), 1j]
-)
+@pytest.mark.parametrize("value", [b"text", "text", None, [[1], [2, 3]], np.array(["a"]), 1j])
 def test_what_is_no_array_of_numbers_is_left_out(value):
     assert set(Transformed(pair(other=value))[0]) == {"image"}
 

@@ -65,12 +65,16 @@ def run_here(script: str, *arguments: object, code: int = 0) -> subprocess.Compl
 @contextlib.contextmanager
 def modules_of_scripts() -> Iterator[None]:
     """Puts aside what is imported under the names of scripts: tests have an `agents` too."""
-    names = {path.stem for path in EXPERIMENTS.glob("*.py")}
-    aside = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
+    names = {path.stem for path in EXPERIMENTS.glob("*.py")} | {"common"}
+
+    def imported() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] in names]
+
+    aside = {name: sys.modules.pop(name) for name in imported()}
     try:
         yield
     finally:
-        for name in names & sys.modules.keys():
+        for name in imported():
             del sys.modules[name]
         sys.modules.update(aside)
 

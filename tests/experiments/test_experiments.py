@@ -51,8 +51,8 @@ def test_run_folder(runs: pathlib.Path) -> None:
         "digits_test/reliability.png",
     }
     settings = json.loads((folder / "settings.json").read_text())
-    assert settings["settings"]["model"] == "mlp"
-    assert settings["data"]["class_names"] == [str(digit) for digit in range(10)]
+    assert settings["settings"]["model"]["model"] == "mlp"
+    assert settings["data"]["fields"]["label"]["names"] == [str(digit) for digit in range(10)]
     assert settings["versions"]["jaxvision"]
 
 
@@ -104,13 +104,14 @@ def test_a_run_of_the_library_needs_no_more_than_its_folder(tmp_path: pathlib.Pa
     model = models.create_model("mlp", num_classes=10)
     digits, tx = data.load("digits", "train"), optax.adam(1e-3)
     state = train.init_state(jax.random.key(0), model, tx, digits.sample_batch())
-    step = train.make_train_step(train.classification.make_loss_fn(model, mean=[0.3]), tx)
+    loss_fn = train.classification.make_loss_fn(model, inputs=train.Inputs([0.3]))
+    step = train.make_train_step(loss_fn, tx)
     result = train.fit(
         step,
         state,
         digits.batches(128),
         num_steps=150,
-        evaluate=train.classification.make_eval_fn(model, mean=[0.3]),
+        evaluate=train.make_eval_fn(loss_fn),
         eval_data=data.load("digits", "test"),
         run_dir=tmp_path / "run",
     )

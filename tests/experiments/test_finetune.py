@@ -27,8 +27,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def kernels(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    _, _, variables = train.restore_for_evaluation(folder)
-    return {name: np.asarray(tree["kernel"]) for name, tree in variables["params"].items()}
+    params = train.open_run(folder).variables()["params"]
+    return {name: np.asarray(tree["kernel"]) for name, tree in params.items()}
 
 
 @pytest.mark.slow
@@ -47,12 +47,12 @@ def test_other_classes_in_two_phases(start: pathlib.Path, tmp_path: pathlib.Path
     assert train.read_metrics(folder)[-1]["step"] == 61
 
     saved = json.loads((folder / "settings.json").read_text())
-    assert saved["step"]["mean"] == [0.3]  # the start's
+    assert saved["inputs"]["mean"] == [0.3]  # the start's
     assert saved["data"]["image_shape"] == [8, 8, 1]
     assert saved["data"]["num_examples"] == 50
     run_here("evaluate", folder, "--no-figures", "--num-resamples", 0)
     evaluation = json.loads((folder / "evaluations" / "digits_test.json").read_text())
-    assert evaluation["data"]["class_names"] == [*"56789"]
+    assert evaluation["data"]["fields"]["label"]["names"] == [*"56789"]
     logged = train.read_metrics(folder)[-1]
     assert evaluation["scores"]["accuracy"]["value"] == logged["accuracy"] > 0.6
 
@@ -132,7 +132,7 @@ def test_weights_of_another_library(source: str, tmp_path: pathlib.Path) -> None
         (place / "config.json").write_text(json.dumps(config))
     file = place / "model.safetensors" if source == "timm" else place
     models.save_weights(
-        model, variables, file, layout="torchvision" if source == "file" else "timm"
+        model, variables, file, library="torchvision" if source == "file" else "timm"
     )
     options += ["--num-steps", 2, "--batch-size", 8, "--mean", 0.4, "--per-class", 2]
     options += ["--eval-split", "test[:16]"]

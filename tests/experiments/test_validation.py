@@ -27,37 +27,36 @@ def flat(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture
-def classify(monkeypatch):
+def settings(flat, monkeypatch):
+    """Makes settings of data in the folder."""
     monkeypatch.syspath_prepend(EXPERIMENTS)
     with modules_of_scripts():
-        yield importlib.import_module("classify")
+        module = importlib.import_module("common.data")
+        usual = {"dataset": str(flat), "channels": 1, "image_size": None}
+        yield lambda **options: module.Data(**{**usual, **options})
 
 
 def values(dataset):
     return dataset.examples["image"][:, 0, 0, 0].tolist()
 
 
-def test_a_share_is_held_out_of_every_class(classify, flat):
-    settings = {"dataset": str(flat), "channels": 1, "image_size": None, "validation": 0.25}
-    learned, held_out = classify.load_splits(classify.Settings(**settings))
+def test_a_share_is_held_out_of_every_class(settings):
+    learned, held_out = settings(validation=0.25).load_splits(0)
     assert np.bincount(held_out.examples["label"]).tolist() == [5, 5]
     assert sorted(values(learned) + values(held_out)) == [*range(20), *range(200, 220)]
-    others = classify.load_splits(classify.Settings(**settings, seed=1))[1]
+    others = settings(validation=0.25).load_splits(1)[1]
     assert values(others) != values(held_out)
-    few, same = classify.load_splits(classify.Settings(**settings, per_class=2))
+    few, same = settings(validation=0.25, per_class=2).load_splits(0)
     assert (len(few), values(same)) == (4, values(held_out))
 
 
-def test_splits_and_slices_of_a_folder(classify, flat):
-    settings = {"dataset": str(flat), "channels": 1, "image_size": None}
-    slices = {"train_split": "all[:70%]", "eval_split": "all[70%:]"}
-    parts = classify.load_splits(classify.Settings(**settings, **slices))
+def test_splits_and_slices_of_a_folder(settings, flat):
+    parts = settings(train_split="all[:70%]", eval_split="all[70%:]").load_splits(0)
     assert [np.bincount(part.examples["label"]).tolist() for part in parts] == [[14, 14], [6, 6]]
     for split in ("train", "test"):
         (flat.parent / "both").mkdir(exist_ok=True)
         (flat.parent / "both" / split).symlink_to(flat, target_is_directory=True)
-    settings["dataset"] = str(flat.parent / "both")
-    parts = classify.load_splits(classify.Settings(**settings))
+    parts = settings(dataset=str(flat.parent / "both")).load_splits(0)
     assert [(part.name, part.split, len(part)) for part in parts] == [
         ("both", "train", 40),
         ("both", "test", 40),

@@ -15,10 +15,10 @@ def test_parameters(name, count):
 def test_maps_of_the_paper():
     traced = shapes_of(models.create_model("alexnet_2012"), 224, 224)
     assert traced.maps == {
-        "stride4": (55, 55, 96),
-        "stride8": (27, 27, 256),
-        "stride16": (13, 13, 256),
-        "stride32": (6, 6, 256),
+        4: (55, 55, 96),
+        8: (27, 27, 256),
+        16: (13, 13, 256),
+        32: (6, 6, 256),
     }
     params = traced.variables["params"]
     convolutions = [name for name in params if name == "stem" or name.startswith("conv")]
@@ -38,7 +38,7 @@ def test_receptive_field(name, receptive_field):
 
     def last_map(image):
         maps, _ = model.init_with_output(jax.random.key(0), image, method="features")
-        return maps["stride32"]
+        return maps[32]
 
     assert receptive_field(last_map, np.zeros((1, 63, 63, 3))) == 195
 

@@ -41,9 +41,9 @@ def test_shortcut_subsamples_and_adds_channels_of_zeros():
 
 def test_maps():
     assert shapes_of(models.create_model("cifar_resnet20"), 32, 32).maps == {
-        "stride1": (32, 32, 16),
-        "stride2": (16, 16, 32),
-        "stride4": (8, 8, 64),
+        1: (32, 32, 16),
+        2: (16, 16, 32),
+        4: (8, 8, 64),
     }
 
 

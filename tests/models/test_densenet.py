@@ -31,19 +31,19 @@ def test_parameters(name, count):
 
 def test_maps_have_all_channels_of_their_block():
     assert shapes_of(models.create_model("densenet121"), 63, 63).maps == {
-        "stride2": (32, 32, 64),
-        "stride4": (16, 16, 256),
-        "stride8": (8, 8, 512),
-        "stride16": (4, 4, 1024),
-        "stride32": (2, 2, 1024),
+        2: (32, 32, 64),
+        4: (16, 16, 256),
+        8: (8, 8, 512),
+        16: (4, 4, 1024),
+        32: (2, 2, 1024),
     }
     # Transitions round down.
     shallow = models.create_model("densenet121", small_images=True).clone(block_sizes=(2, 4, 8, 1))
     assert shapes_of(shallow, 31, 31).maps == {
-        "stride1": (31, 31, 64 + 2 * 32),
-        "stride2": (15, 15, 64 + 4 * 32),
-        "stride4": (7, 7, 96 + 8 * 32),
-        "stride8": (3, 3, 176 + 32),
+        1: (31, 31, 64 + 2 * 32),
+        2: (15, 15, 64 + 4 * 32),
+        4: (7, 7, 96 + 8 * 32),
+        8: (3, 3, 176 + 32),
     }
 
 

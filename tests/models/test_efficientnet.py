@@ -55,8 +55,8 @@ def test_stochastic_depth_rises_from_block_to_block():
 @pytest.mark.parametrize(
     ("small_images", "expected"),
     [
-        (False, {"stride2": 16, "stride4": 24, "stride8": 40, "stride16": 112, "stride32": 1280}),
-        (True, {"stride1": 24, "stride2": 40, "stride4": 112, "stride8": 1280}),
+        (False, {2: 16, 4: 24, 8: 40, 16: 112, 32: 1280}),
+        (True, {1: 24, 2: 40, 4: 112, 8: 1280}),
     ],
 )
 def test_channels_of_the_maps(small_images, expected):

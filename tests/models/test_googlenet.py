@@ -24,11 +24,11 @@ def count(variables):
 def test_parameters_and_maps_of_the_original():
     maps, variables = trace("features", 224, 224, original=True)
     assert {stride: value.shape[1:] for stride, value in maps.items()} == {  # Table 1
-        "stride2": (112, 112, 64),
-        "stride4": (56, 56, 192),
-        "stride8": (28, 28, 480),
-        "stride16": (14, 14, 832),
-        "stride32": (7, 7, 1024),
+        2: (112, 112, 64),
+        4: (56, 56, 192),
+        8: (28, 28, 480),
+        16: (14, 14, 832),
+        32: (7, 7, 1024),
     }
     assert set(variables) == {"params"}
     head = 1025 * 1000
@@ -41,13 +41,13 @@ def test_the_original_has_what_the_paper_has():
     assert convolution["kernel"].shape[:2] == (5, 5)
     leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
     assert {path[-1].key for path, _ in leaves} == {"kernel", "bias"}
-    assert not models.create_model("googlenet", original=True).layouts()
+    assert not models.create_model("googlenet", original=True).torch_names()
 
 
 def test_small_images_keep_their_size_at_first():
     maps, _ = trace("features", 32, 32, small_images=True)
     sizes = {stride: value.shape[1] for stride, value in maps.items()}
-    assert sizes == {"stride1": 32, "stride2": 16, "stride4": 8}
+    assert sizes == {1: 32, 2: 16, 4: 8}
 
 
 def test_auxiliary_heads_are_made_and_asked_for_only():
@@ -113,7 +113,7 @@ def test_images_that_are_too_small():
 @pytest.mark.slow
 def test_images_that_are_too_small_for_the_original():
     maps, _ = trace("features", 31, 31, original=True)
-    assert maps["stride32"].shape == (1, 1, 1, 1024)
+    assert maps[32].shape == (1, 1, 1, 1024)
     with pytest.raises(ValueError, match="at least 31x31, got the shape"):
         trace("features", 31, 30, original=True)
 

@@ -48,7 +48,7 @@ def test_maps_of_its_images(name, channels):
     size = model.default_image_size
     strides = [2, 4, 8, 16, 32]
     assert shapes_of(model, size, size).maps == {
-        f"stride{stride}": (side, side, width)
+        stride: (side, side, width)
         for stride, side, width in zip(strides, [147, 71, 35, 17, 8], channels, strict=True)
     }
 

@@ -18,11 +18,11 @@ def test_maps_and_parameters():
     head = sum(leaf.size for leaf in jax.tree.leaves(traced.variables["params"]["auxiliary"]))
     assert traced.num_parameters - head == 23_834_568
     assert traced.maps == {
-        "stride2": (147, 147, 64),
-        "stride4": (71, 71, 192),
-        "stride8": (35, 35, 288),
-        "stride16": (17, 17, 768),
-        "stride32": (8, 8, 2048),
+        2: (147, 147, 64),
+        4: (71, 71, 192),
+        8: (35, 35, 288),
+        16: (17, 17, 768),
+        32: (8, 8, 2048),
     }
 
 

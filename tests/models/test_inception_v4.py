@@ -10,11 +10,11 @@ def test_parameters_and_maps_of_figure_9():
     traced = shapes_of(model, size, size)
     assert traced.num_parameters == 42_679_816
     assert traced.maps == {
-        "stride2": (147, 147, 64),
-        "stride4": (71, 71, 192),
-        "stride8": (35, 35, 384),
-        "stride16": (17, 17, 1024),
-        "stride32": (8, 8, 1536),
+        2: (147, 147, 64),
+        4: (71, 71, 192),
+        8: (35, 35, 384),
+        16: (17, 17, 1024),
+        32: (8, 8, 1536),
     }
 
 

@@ -47,7 +47,7 @@ def test_sizes(size, original):
     traced = shapes_of(models.create_model("lenet5", original=original), *size, 1)
     halves = [(n - 4) // 2 for n in size]
     quarters = [(n - 4) // 2 for n in halves]
-    assert traced.maps == {"stride2": (*halves, 6), "stride4": (*quarters, 16)}
+    assert traced.maps == {2: (*halves, 6), 4: (*quarters, 16)}
     assert traced.logits == (1, 10)
     kernel = traced.variables["params"]["c5"]["kernel"]
     assert kernel.shape == (16 * quarters[0] * quarters[1], 120)
@@ -79,7 +79,7 @@ def test_pooling_and_activation_by_default(fill):
     images = draw(2, 32, 32, 1)
     variables = fill(model, images)
     apply = functools.partial(model.apply, method="features")
-    s2 = quick.jit(apply)(variables, images)["stride2"]
+    s2 = quick.jit(apply)(variables, images)[2]
     c1 = convolve(images, variables["params"]["c1"])
     np.testing.assert_allclose(s2, halve(np.maximum(c1, 0), np.max), atol=1e-6)
 

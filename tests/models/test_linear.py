@@ -30,6 +30,6 @@ def test_logits_are_scores_of_templates_and_the_vector_is_the_image():
     templates = kernel.T.reshape(2, 2, 2, 1)
     expected = np.einsum("bhwc,khwc->bk", images, templates) + bias
     np.testing.assert_allclose(logits, expected, rtol=1e-5)
-    assert list(features) == ["stride1"]
-    np.testing.assert_array_equal(features["stride1"], images)
+    assert list(features) == [1]
+    np.testing.assert_array_equal(features[1], images)
     np.testing.assert_array_equal(vector, images.reshape(3, 4))

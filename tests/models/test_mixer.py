@@ -19,8 +19,8 @@ def test_parameters():
 @pytest.mark.parametrize(
     ("options", "size", "expected"),
     [
-        ({}, 33, {"stride16": (3, 3, 768)}),
-        ({"small_images": True}, 32, {"stride4": (8, 8, 768)}),
+        ({}, 33, {16: (3, 3, 768)}),
+        ({"small_images": True}, 32, {4: (8, 8, 768)}),
     ],
 )
 def test_maps(options, size, expected):

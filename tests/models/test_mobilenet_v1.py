@@ -51,9 +51,9 @@ def test_receptive_field(receptive_field_of):
         [
             (
                 False,
-                {"stride2": 64, "stride4": 128, "stride8": 256, "stride16": 512, "stride32": 1024},
+                {2: 64, 4: 128, 8: 256, 16: 512, 32: 1024},
             ),
-            (True, {"stride1": 128, "stride2": 256, "stride4": 512, "stride8": 1024}),
+            (True, {1: 128, 2: 256, 4: 512, 8: 1024}),
         ],
         True,
     ),

@@ -39,9 +39,9 @@ def test_parameters_of_other_widths(width_multiplier, count):
         [
             (
                 False,
-                {"stride2": 16, "stride4": 24, "stride8": 32, "stride16": 96, "stride32": 1280},
+                {2: 16, 4: 24, 8: 32, 16: 96, 32: 1280},
             ),
-            (True, {"stride1": 24, "stride2": 32, "stride4": 96, "stride8": 1280}),
+            (True, {1: 24, 2: 32, 4: 96, 8: 1280}),
         ],
         True,
     ),
@@ -50,7 +50,7 @@ def test_channels_of_the_maps(small_images, expected):
     model = models.create_model("mobilenet_v2", small_images=small_images)
     maps = shapes_of(model, 32, 32).maps
     assert {stride: size[-1] for stride, size in maps.items()} == expected
-    assert maps["stride8"][:2] == (4, 4)
+    assert maps[8][:2] == (4, 4)
 
 
 @pytest.mark.parametrize(

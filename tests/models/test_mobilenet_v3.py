@@ -36,8 +36,8 @@ def test_parameters_of_other_widths(name, width_multiplier, count):
 @pytest.mark.parametrize(
     ("small_images", "expected"),
     [
-        (False, {"stride2": 16, "stride4": 16, "stride8": 24, "stride16": 48, "stride32": 576}),
-        (True, {"stride1": 16, "stride2": 24, "stride4": 48, "stride8": 576}),
+        (False, {2: 16, 4: 16, 8: 24, 16: 48, 32: 576}),
+        (True, {1: 16, 2: 24, 4: 48, 8: 576}),
     ],
 )
 def test_channels_of_the_maps(small_images, expected):

@@ -58,8 +58,8 @@ def test_the_stride_may_be_that_of_the_first_convolution(receptive_field_of):
     assert field == 7 + 2 * 2 + 2 * (4 + 4 + 8 + 16)
     assert other_field == field + 2 * (4 + 8 + 16)
     # It is not the network that timm trained.
-    assert list(other.layouts()) == []
-    assert list(model.layouts()) == ["timm"]
+    assert list(other.torch_names()) == []
+    assert list(model.torch_names()) == ["timm"]
 
 
 @pytest.mark.parametrize(("block", "channels"), [(PreActBlock, 8), (PreActBottleneck, 2)])
@@ -84,11 +84,11 @@ def test_only_the_coarsest_map_is_activated(fill):
     apply = quick.jit(partial(model.apply, method="features"))
     features = jax.device_get(apply(fill(model, images), images))
     assert {key: value.shape for key, value in features.items()} == {
-        "stride1": (2, 9, 11, 64),
-        "stride2": (2, 5, 6, 128),
+        1: (2, 9, 11, 64),
+        2: (2, 5, 6, 128),
     }
-    assert features["stride1"].min() < 0
-    assert features["stride2"].min() == 0
+    assert features[1].min() < 0
+    assert features[2].min() == 0
 
 
 def test_only_bottlenecks_choose_where_the_stride_is():

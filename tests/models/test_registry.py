@@ -100,6 +100,7 @@ def test_description_has_every_option():
         "in_channels": None,
         "dtype": None,
         "small_images": True,
+        "output_stride": None,
         "zero_init_residual": False,
         "norm": "batch",
         "activation": "relu",

@@ -44,7 +44,7 @@ def test_originals_have_as_many_parameters(name):
 @pytest.mark.parametrize("name", ["se_resnet50", "senet154"])
 def test_maps(name):
     assert shapes_of(shallow(name, small_images=True), 33, 33).maps == {
-        f"stride{2**i}": (-(-33 // 2**i),) * 2 + (256 * 2**i,) for i in range(4)
+        2**i: (-(-33 // 2**i),) * 2 + (256 * 2**i,) for i in range(4)
     }
     assert set(sizes_of(shallow(name), 33).values()) == {17, 9, 5, 3, 2}
     assert set(sizes_of(shallow(name, original=True), 33).values()) == {17, 8, 4, 2, 1}
@@ -92,7 +92,7 @@ def test_where_the_stride_is(name, original, first, monkeypatch):
 
 def test_the_original_needs_pixels_for_its_pooling():
     model = shallow("se_resnet50", original=True)
-    assert shapes_of(model, 3, 3).maps["stride32"] == (1, 1, 2048)
+    assert shapes_of(model, 3, 3).maps[32] == (1, 1, 2048)
     with pytest.raises(ValueError, match=r"at least 3x3, got the shape \(1, 2, 2, 3\)"):
         shapes_of(model, 2, 2)
     shapes_of(shallow("se_resnet50"), 1, 1)

@@ -78,9 +78,9 @@ def test_a_unit_with_a_stride_has_the_averages_in_front():
         [
             (
                 False,
-                {"stride2": 24, "stride4": 24, "stride8": 240, "stride16": 480, "stride32": 960},
+                {2: 24, 4: 24, 8: 240, 16: 480, 32: 960},
             ),
-            (True, {"stride1": 24, "stride2": 240, "stride4": 480, "stride8": 960}),
+            (True, {1: 24, 2: 240, 4: 480, 8: 960}),
         ],
         True,
     ),

@@ -51,9 +51,9 @@ def test_half_of_the_channels_go_through_unchanged():
         [
             (
                 False,
-                {"stride2": 24, "stride4": 24, "stride8": 116, "stride16": 232, "stride32": 1024},
+                {2: 24, 4: 24, 8: 116, 16: 232, 32: 1024},
             ),
-            (True, {"stride1": 24, "stride2": 116, "stride4": 232, "stride8": 1024}),
+            (True, {1: 24, 2: 116, 4: 232, 8: 1024}),
         ],
         True,
     ),

@@ -22,19 +22,19 @@ def test_parameters():
         (
             {},
             {
-                "stride4": (8, 11, 96),
-                "stride8": (4, 6, 192),
-                "stride16": (2, 3, 384),
-                "stride32": (1, 2, 768),
+                4: (8, 11, 96),
+                8: (4, 6, 192),
+                16: (2, 3, 384),
+                32: (1, 2, 768),
             },
         ),
         (
             {"small_images": True},
             {
-                "stride2": (16, 23, 96),
-                "stride4": (8, 12, 192),
-                "stride8": (4, 6, 384),
-                "stride16": (2, 3, 768),
+                2: (16, 23, 96),
+                4: (8, 12, 192),
+                8: (4, 6, 384),
+                16: (2, 3, 768),
             },
         ),
     ],
@@ -46,7 +46,7 @@ def test_maps(options, expected):
 def test_images_that_are_too_small():
     with pytest.raises(ValueError, match=r"images of at least 4x4, got the shape \(1, 3, 8, 3\)"):
         shapes_of(shallow(), 3, 8)
-    assert shapes_of(shallow(), 4, 4).maps["stride32"] == (1, 1, 768)
+    assert shapes_of(shallow(), 4, 4).maps[32] == (1, 1, 768)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_receptive_fields(stride, field, receptive_field):
 
     def last_map(image):
         maps, _ = model.init_with_output(jax.random.key(0), image, method="features")
-        return maps[f"stride{stride}"]
+        return maps[stride]
 
     assert receptive_field(last_map, np.zeros((1, 64, 64, 3))) == field
 

@@ -52,9 +52,9 @@ def test_parameters(name, count):
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
-        ("vit_ti_16", {}, {"stride16": (3, 4, 192)}),
-        ("vit_s_32", {}, {"stride32": (2, 2, 384)}),
-        ("vit_ti_16", {"small_images": True}, {"stride4": (9, 13, 192)}),
+        ("vit_ti_16", {}, {16: (3, 4, 192)}),
+        ("vit_s_32", {}, {32: (2, 2, 384)}),
+        ("vit_ti_16", {"small_images": True}, {4: (9, 13, 192)}),
     ],
 )
 def test_maps(name, options, expected):
@@ -145,18 +145,18 @@ def test_names_of_torchvisions_older_files(num_blocks, tmp_path: pathlib.Path):
 
 
 def test_older_names_of_blocks_whose_numbers_have_two_digits():
-    layout = models.create_model("vit_b_32").layouts()["torchvision"]
+    names = models.create_model("vit_b_32").torch_names()["torchvision"]
     for block in range(12):
         for layer, now, before in (("dense1", "0", "linear_1"), ("dense2", "3", "linear_2")):
-            name, _ = layout.find(f"block{block}/mlp/{layer}/bias", 1)
+            name, _ = names.find(f"block{block}/mlp/{layer}/bias", 1)
             assert name == f"encoder.layers.encoder_layer_{block}.mlp.{now}.bias"
             older = f"encoder.layers.encoder_layer_{block}.mlp.{before}.bias"
-            assert layout.current_name(older) == name
+            assert names.current_name(older) == name
 
 
 def test_whose_weights_there_are():
-    assert list(models.create_model("vit_s_16").layouts()) == ["timm"]
-    assert list(models.create_model("vit_b_16").layouts()) == ["torchvision", "timm"]
+    assert list(models.create_model("vit_s_16").torch_names()) == ["timm"]
+    assert list(models.create_model("vit_b_16").torch_names()) == ["torchvision", "timm"]
 
 
 def test_stochastic_depth_rises_over_the_blocks():

@@ -17,21 +17,21 @@ def test_parameters_and_maps():
     assert traced.num_parameters == 22_855_952
     # Figure 5 of the paper has 299x299x3 images and 19x19x728 maps in its middle flow.
     assert traced.maps == {
-        "stride2": (147, 147, 64),
-        "stride4": (74, 74, 128),
-        "stride8": (37, 37, 256),
-        "stride16": (19, 19, 728),
-        "stride32": (10, 10, 2048),
+        2: (147, 147, 64),
+        4: (74, 74, 128),
+        8: (37, 37, 256),
+        16: (19, 19, 728),
+        32: (10, 10, 2048),
     }
 
 
 def test_maps_of_small_images():
     assert shapes_of(shallow(small_images=True), 33, 33).maps == {
-        "stride1": (33, 33, 64),
-        "stride2": (17, 17, 128),
-        "stride4": (9, 9, 256),
-        "stride8": (5, 5, 728),
-        "stride16": (3, 3, 2048),
+        1: (33, 33, 64),
+        2: (17, 17, 128),
+        4: (9, 9, 256),
+        8: (5, 5, 728),
+        16: (3, 3, 2048),
     }
 
 
@@ -73,7 +73,7 @@ def test_only_a_block_that_changes_the_shape_has_a_shortcut():
 
 
 def test_the_least_size():
-    assert shapes_of(shallow(), 7, 7).maps["stride32"] == (1, 1, 2048)
+    assert shapes_of(shallow(), 7, 7).maps[32] == (1, 1, 2048)
     with pytest.raises(ValueError, match=r"at least 7x7, got the shape \(1, 6, 6, 3\)"):
         shapes_of(shallow(), 6, 6)
     shapes_of(shallow(small_images=True), 1, 1)

@@ -8,11 +8,11 @@ def test_parameters_and_maps_of_figure_3():
     traced = shapes_of(models.create_model("zfnet"), 224, 224)
     assert traced.num_parameters == 62_357_608
     assert traced.maps == {
-        "stride2": (110, 110, 96),
-        "stride4": (55, 55, 96),
-        "stride8": (26, 26, 256),
-        "stride16": (13, 13, 256),
-        "stride32": (6, 6, 256),
+        2: (110, 110, 96),
+        4: (55, 55, 96),
+        8: (26, 26, 256),
+        16: (13, 13, 256),
+        32: (6, 6, 256),
     }
 
 

@@ -31,7 +31,12 @@ SOME_FIGURES = (
 
 
 def test_every_figure_is_tested_here():
-    assert set(plots.__all__) - set(FIGURES) == {"require_matplotlib", "save"}
+    assert set(plots.__all__) - set(FIGURES) == {
+        "require_matplotlib",
+        "save",
+        "save_gif",
+        "save_strip",
+    }
 
 
 @pytest.mark.parametrize("name", FIGURES)

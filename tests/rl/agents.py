@@ -1,6 +1,5 @@
 """Small agents of every kind."""
 
-import flax.linen as nn
 import jax
 import numpy as np
 import optax
@@ -34,7 +33,7 @@ def make(kind, envs, *, learning_rate=1e-3, sizes=(16,), **options):
         more = {"a2c": {}, "ppo": {"num_steps": 8}, "reinforce": {"max_steps": 12}}[kind]
         cls = {"a2c": rl.A2C, "ppo": rl.PPO, "reinforce": rl.Reinforce}[kind]
         return cls(network=network, **{**shared, **more, **options})
-    torso = rl.MLP(sizes, nn.relu)
+    torso = rl.MLP(sizes, "relu")
     if kind == "pqn":
         outputs = options.get("head", rl.Expected()).outputs
         network = rl.QNetwork(space, actions, torso, outputs)

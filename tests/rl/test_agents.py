@@ -82,7 +82,8 @@ def test_a_step_moves_everything_that_should_move(kind):
     for actions in act(state.params, seen, jax.random.key(2)):
         assert actions.dtype == jnp.int32
         assert np.isin(actions, range(3)).all()
-    assert agent.describe()["task"] == {"rainbow": "dqn"}.get(kind, kind)
+    names = {"rainbow": "dqn"}
+    assert agent.describe()["kind"].lower() == names.get(kind, kind)
 
 
 @agents.every_kind("rainbow")
@@ -380,7 +381,7 @@ def test_steps_before_the_first_update():
     assert np.sum(memory.filled) >= 24
     assert rl.Seeds(agent, 2).units_before == 24
     assert catching("reinforce")[0].units_before == 0
-    assert rl.Seeds(agent, 2).describe()["agent"]["task"] == "dqn"
+    assert rl.Seeds(agent, 2).describe()["kind"] == "DQN"
 
 
 def test_wrapped_stacks_are_held_once():

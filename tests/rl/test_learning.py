@@ -1,7 +1,6 @@
 """What agents learn, against what is known of small problems."""
 
 import agents
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -227,7 +226,7 @@ def test_the_options_of_dqn_go_together_in_any_way(head, network, double, n_step
     head, dueling = HEADS[head], network == "dueling"
     envs = rl.vectorize("Catch", 8)
     network = rl.QNetwork(
-        envs.observation_space, 3, rl.MLP((64,), nn.relu), head.outputs, dueling=dueling
+        envs.observation_space, 3, rl.MLP((64,), "relu"), head.outputs, dueling=dueling
     )
     agent = rl.DQN(
         envs=envs,

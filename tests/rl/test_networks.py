@@ -1,4 +1,3 @@
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,7 +90,7 @@ def test_what_networks_see():
 def test_torsos_fit_observations():
     assert isinstance(rl.make_torso(rl.Box(0, 255, (84, 84, 4), jnp.uint8)), rl.ConvTorso)
     assert isinstance(rl.make_torso(rl.Box(0, 255, (10, 5, 1), jnp.uint8)), rl.MLP)
-    torso = rl.make_torso(rl.Box(-1.0, 1.0, (4,)), hidden_sizes=(32, 16), activation=nn.relu)
+    torso = rl.make_torso(rl.Box(-1.0, 1.0, (4,)), hidden_sizes=(32, 16), activation="relu")
     assert torso.sizes == (32, 16)
 
 

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from PIL import Image
 from tiny_envs import Clock, Frames
 
 from jaxvision import rl
@@ -53,42 +52,14 @@ def test_without_a_drawing_of_its_own_what_the_agent_sees_is_shown():
         assert not rl.can_be_drawn(envs)
 
 
-def test_files(tmp_path):
-    frames = caught().frames
-    rl.save_gif(frames, tmp_path / "new" / "a.gif", frames_per_second=20.0)
-    with Image.open(tmp_path / "new" / "a.gif") as film:
-        assert (film.n_frames, film.size, film.info["duration"]) == (9, (80, 160), 50)
-    rl.save_strip(frames, tmp_path / "a.png", count=3)
-    with Image.open(tmp_path / "a.png") as strip:
-        pixels = np.asarray(strip)
-    assert pixels.shape == (160, 3 * 80 + 2 * 4, 3)
-    np.testing.assert_array_equal(pixels[:, :80], frames[0])
-    np.testing.assert_array_equal(pixels[:, -80:], frames[-1])
-    rl.save_strip(frames[:2], tmp_path / "a.png", count=8)
-    with Image.open(tmp_path / "a.png") as strip:
-        assert strip.size == (164, 160)
-
-
-def test_what_cannot_be_drawn(tmp_path):
+def test_what_cannot_be_drawn():
     with pytest.raises(ValueError, match="needs one environment, got 2"):
         rl.film(rl.vectorize("Catch", 2), stay, jax.random.key(0))
     for envs in (Undrawn(), rl.vectorize(Clock(), 1)):
         with pytest.raises(ValueError, match=r"(Undrawn|Clock) cannot be drawn: it has no render"):
             rl.render(envs, None)
-    frames = np.zeros((2, 4, 4, 3), np.uint8)
-    with pytest.raises(ValueError, match=r"must end in \.gif, got 'a\.png'"):
-        rl.save_gif(frames, tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"must end in \.png, got 'a\.gif'"):
-        rl.save_strip(frames, tmp_path / "a.gif")
-    with pytest.raises(ValueError, match=r"a positive number of them a second, got 2 and 0.0"):
-        rl.save_gif(frames, tmp_path / "a.gif", frames_per_second=0.0)
-    with pytest.raises(ValueError, match="a film needs images"):
-        rl.save_gif(frames[:0], tmp_path / "a.gif")
-    with pytest.raises(ValueError, match="a strip needs images, got 0 of 2"):
-        rl.save_strip(frames, tmp_path / "a.png", count=0)
     with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
         rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(0), max_steps=0)
-    assert not list(tmp_path.iterdir())
 
 
 class Undrawn:

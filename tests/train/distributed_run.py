@@ -37,7 +37,7 @@ def main(run_dir: str, num_steps: int, seconds: float) -> None:
         state,
         batches,
         num_steps=num_steps,
-        evaluate=train.classification.make_eval_fn(step.loss_fn.model),
+        evaluate=train.make_eval_fn(step.loss_fn),
         eval_data=data.load("digits", "validation"),
         eval_every=10,
         checkpoint_every=5,

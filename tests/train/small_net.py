@@ -74,7 +74,8 @@ def make(
             lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
             state,
         )
-    loss_fn = train.classification.make_loss_fn(model, label_smoothing=0.1, augment=augment)
+    inputs = train.Inputs(augment=augment)
+    loss_fn = train.classification.make_loss_fn(model, label_smoothing=0.1, inputs=inputs)
     step = train.make_train_step(
         loss_fn,
         tx,

@@ -43,7 +43,7 @@ def main(run_dir: str, num_steps: int, seconds: float) -> None:
         state,
         SlowBatches(digits.batches(48, seed=3), seconds),
         num_steps=num_steps,
-        evaluate=train.classification.make_eval_fn(step.loss_fn.model),
+        evaluate=train.make_eval_fn(step.loss_fn),
         eval_data=data.load("digits", "validation"),
         eval_every=25,
         checkpoint_every=9,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision.train.accumulator import MetricAccumulator, NonFiniteLossError
+from jaxvision.train._accumulator import MetricAccumulator, NonFiniteLossError
 
 NUMBERS = st.floats(-1e6, 1e6, width=32)
 CAPACITY = 4

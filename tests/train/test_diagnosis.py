@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvision import models, train
-from jaxvision.train.diagnosis import GENERAL_ADVICE, diagnose
+from jaxvision.train._diagnosis import GENERAL_ADVICE, diagnose
 
 IMAGES = np.ones((4, 8, 8, 1), np.float32)
 LABELS = np.array([0, 1, 2, 2])

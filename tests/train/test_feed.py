@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from jaxvision import data, train
-from jaxvision.train.feed import Chunk, Peekable, feed
-from jaxvision.train.intervals import Intervals
+from jaxvision.train._feed import Chunk, feed
+from jaxvision.train._intervals import Intervals
+from jaxvision.train._peekable import Peekable
 
 ROWS = 2 * len(jax.devices())
 PARALLEL = train.parallelize(lambda state, batch: (state, {}))
@@ -46,7 +47,8 @@ class Counter:
 
 def drawn(iterator: Any, *, num_steps: int | None = 50, fuse: int = 1, start: int = 0) -> list:
     intervals = Intervals(num_steps, log_every=7, eval_every=20, checkpoint_every=20)
-    with feed(PARALLEL, iterator, intervals, start=start, fuse=fuse) as chunks:
+    items = None if iterator is None else Peekable(iterator)
+    with feed(PARALLEL, items, intervals, start=start, fuse=fuse) as chunks:
         return list(chunks)
 
 
@@ -104,7 +106,7 @@ def test_no_thread_is_left_behind() -> None:
     before = threading.active_count()
     intervals = Intervals(None, 10, 10, 10)
     endless = (batch(number) for number in itertools.count())
-    with feed(PARALLEL, endless, intervals, start=0, fuse=2) as chunks:
+    with feed(PARALLEL, Peekable(endless), intervals, start=0, fuse=2) as chunks:
         assert numbers(next(chunks)) == [0, 1]
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
@@ -116,7 +118,7 @@ def test_errors_of_the_data_come_where_the_batch_would_have() -> None:
         raise OSError("the disk is gone")
 
     intervals = Intervals(10, 10, 10, 10)
-    with feed(PARALLEL, broken(), intervals, start=0, fuse=1) as chunks:
+    with feed(PARALLEL, Peekable(broken()), intervals, start=0, fuse=1) as chunks:
         assert numbers(next(chunks)) == [1]
         with pytest.raises(OSError, match="the disk is gone"):
             next(chunks)
@@ -141,21 +143,21 @@ def test_peeking_takes_nothing() -> None:
 
 def test_peeking_keeps_the_position() -> None:
     items = Peekable(Counter(10))
-    items.set_state({"at": 4})
+    items.move({"at": 4})
     items.peek()
     assert next(items)["image"][0, 0] == 5
-    assert items.get_state() == {"at": 5}
+    assert items.position() == {"at": 5}
     digits = data.load("digits", "test").batches(16)
     items = Peekable(digits)
     items.peek()
     next(items)
-    assert items.get_state() == digits.get_state()
+    assert items.position() == digits.get_state()
 
 
 def test_peeking_into_what_has_no_position() -> None:
     items = Peekable(iter([1, 2]))
-    assert not hasattr(items, "get_state")
-    assert not hasattr(items, "set_state")
+    assert not items.can_move
+    assert items.position() is None
     assert items.peek() == 1
     assert list(items) == [1, 2]
 
@@ -167,7 +169,7 @@ def test_a_fused_program_takes_what_is_fed() -> None:
     )
     intervals = Intervals(6, 4, 4, 4)
     state = jnp.zeros(())
-    with feed(parallel, Counter(100), intervals, start=0, fuse=4) as chunks:
+    with feed(parallel, Peekable(Counter(100)), intervals, start=0, fuse=4) as chunks:
         for chunk in chunks:
-            state, _ = parallel.many(state, chunk.batches, chunk.count)
+            state, _ = parallel.many(state, chunk.batches, chunk.count, 4)
     assert float(state) == sum(range(1, 7))

@@ -49,7 +49,7 @@ def test_learns_and_leaves_a_run_folder(tmp_path: pathlib.Path) -> None:
         state,
         digits().batches(64),
         num_steps=200,
-        evaluate=train.classification.make_eval_fn(model),
+        evaluate=train.make_eval_fn(train.classification.make_loss_fn(model)),
         eval_data=digits("test"),
         run_dir=tmp_path,
         settings={"seed": 0},
@@ -72,7 +72,8 @@ def test_learns_and_leaves_a_run_folder(tmp_path: pathlib.Path) -> None:
     }
     content = json.loads((tmp_path / "settings.json").read_text())
     assert content["settings"] == {"seed": 0}
-    assert content["step"]["model"]["name"] == "mlp"
+    assert content["models"]["model"]["name"] == "mlp"
+    assert content["task"] == "classification"
     assert content["versions"]["jax"] == jax.__version__
 
 
@@ -84,7 +85,7 @@ def test_evaluation_is_exact() -> None:
         state,
         digits().batches(64),
         num_steps=5,
-        evaluate=train.classification.make_eval_fn(model),
+        evaluate=train.make_eval_fn(train.classification.make_loss_fn(model)),
         eval_data=digits("test"),
     )
     variables = train.evaluation_variables(result.state)
@@ -102,7 +103,7 @@ def run_in_pieces(tmp_path: pathlib.Path, ends: list[int], fuse: int | None, **o
             state,
             digits().batches(80, seed=5, **options),
             num_steps=end,
-            evaluate=train.classification.make_eval_fn(model),
+            evaluate=train.make_eval_fn(train.classification.make_loss_fn(model)),
             eval_data=digits("validation"),
             log_every=5,
             eval_every=15,

@@ -16,7 +16,7 @@ import pytest
 from small_net import digits
 
 from jaxvision import data, models, train
-from jaxvision.train.claim import Claim
+from jaxvision.train.run._claim import Claim
 
 
 def count(state, batch):
@@ -60,7 +60,7 @@ def test_eval_data_may_be_a_list_of_batches() -> None:
 
 @pytest.mark.parametrize("make", [iter, lambda _: digits().batches(8, epochs=1)])
 def test_eval_data_that_would_be_used_up(make) -> None:
-    with pytest.raises(ValueError, match="eval_data must last for every evaluation"):
+    with pytest.raises(ValueError, match="data of an evaluation must last for every evaluation"):
         fit(evaluate=evaluate, eval_data=make([]))
 
 
@@ -119,7 +119,7 @@ def test_what_is_infinite_from_the_start_may_stay_so(tmp_path: pathlib.Path) -> 
     "change",
     [
         {"optimizer": optax.sgd(1.0)},
-        {"augment": data.augment.random_flip()},
+        {"inputs": train.Inputs(augment=data.augment.random_flip())},
     ],
     ids=["optimizer", "augment"],
 )

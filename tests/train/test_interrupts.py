@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from jaxvision.train.interrupts import listen
+from jaxvision.train._interrupts import listen
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

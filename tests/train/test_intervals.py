@@ -1,21 +1,16 @@
 """When a run logs, evaluates and saves."""
 
+import dataclasses
 import itertools
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from jaxvision.train.intervals import Intervals
+from jaxvision.train._intervals import Intervals
 
 PERIODS = st.integers(1, 40)
-CALENDARS = st.builds(
-    Intervals,
-    num_steps=st.integers(1, 300),
-    log_every=PERIODS,
-    eval_every=PERIODS,
-    checkpoint_every=PERIODS,
-)
+CALENDARS = st.tuples(st.integers(1, 300), PERIODS, PERIODS, PERIODS)
 
 
 def stops(intervals: Intervals, fused: int, start: int = 0) -> list[int]:
@@ -25,18 +20,21 @@ def stops(intervals: Intervals, fused: int, start: int = 0) -> list[int]:
     return found
 
 
-@hypothesis.given(CALENDARS, st.integers(1, 20))
-def test_no_stop_is_missed(intervals: Intervals, fused: int) -> None:
+@hypothesis.given(CALENDARS, st.integers(1, 20), st.lists(PERIODS, max_size=2))
+def test_no_stop_is_missed(calendar, fused: int, others: list[int]) -> None:
     """Steps go up to the last one, past no multiple of a period, at most `fused` at once."""
+    intervals = Intervals(*calendar, others=tuple(others))
     found = stops(intervals, fused)
     assert found[-1] == intervals.num_steps
     assert all(0 < after - before <= fused for before, after in itertools.pairwise(found))
-    for period in (intervals.log_every, intervals.eval_every, intervals.checkpoint_every):
+    every = (intervals.log_every, intervals.eval_every, intervals.checkpoint_every)
+    for period in (*every, *intervals.others):
         assert set(range(0, intervals.num_steps, period)) <= set(found)
 
 
 @hypothesis.given(CALENDARS, st.integers(1, 20), st.data())
-def test_a_run_that_goes_on_stops_where_the_unbroken_one_does(intervals, fused: int, data) -> None:
+def test_a_run_that_goes_on_stops_where_the_unbroken_one_does(calendar, fused: int, data) -> None:
+    intervals = Intervals(*calendar)
     whole = stops(intervals, fused)
     start = data.draw(st.sampled_from(whole))
     assert stops(intervals, fused, start) == whole[whole.index(start) :]
@@ -46,8 +44,9 @@ def test_a_run_that_goes_on_stops_where_the_unbroken_one_does(intervals, fused: 
 
 
 @hypothesis.given(CALENDARS, st.integers(1, 20), st.integers(0, 1000))
-def test_more_steps_change_no_earlier_stop(intervals: Intervals, fused: int, step: int) -> None:
-    endless = Intervals(None, intervals.log_every, intervals.eval_every, intervals.checkpoint_every)
+def test_more_steps_change_no_earlier_stop(calendar, fused: int, step: int) -> None:
+    intervals = Intervals(*calendar)
+    endless = dataclasses.replace(intervals, num_steps=None)
     assert intervals.next_stop(step, fused) == min(
         endless.next_stop(step, fused), intervals.num_steps
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxvision import data, train
-from jaxvision.train import loop
+from jaxvision.train import _loop as loop
 
 
 def add(state, batch):

@@ -161,21 +161,22 @@ def test_a_run_is_restored_and_evaluates_alike(tmp_path):
         backbone=model.backbone, heads={"kind": 3, "place": 1}, learned_weights=True
     )
     batch["place"] = batch["place"][:, 0]  # one number per row needs no axis
-    loss_fn = multitask.make_loss_fn(model, TASKS, mean=(0.5,), std=(2.0,))
+    loss_fn = multitask.make_loss_fn(model, TASKS, inputs=train.Inputs((0.5,), (2.0,)))
     optimizer = optax.adam(1e-2)
     result = train.fit(
         train.make_train_step(loss_fn, optimizer, ema_decay=0.9),
         start(model, batch, optimizer),
         [batch] * 20,
         num_steps=20,
-        evaluate=multitask.make_eval_fn(loss_fn),
+        evaluate=train.make_eval_fn(loss_fn),
         eval_data=[batch],
         run_dir=tmp_path / "run",
     )
     assert result.history[0]["loss"] > result.metrics["loss"]
-    settings, again, variables = train.restore_for_evaluation(tmp_path / "run")
+    run = train.open_run(tmp_path / "run")
+    again, variables = run.model(), run.variables()
     assert again == model
-    assert settings["step"]["tasks"]["place"]["kind"] == "regression"
+    assert run.record.step["loss"]["tasks"]["place"]["kind"] == "regression"
 
     @jax.jit
     def measure(variables, images):

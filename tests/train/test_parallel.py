@@ -117,7 +117,7 @@ def test_many_steps_equal_single_steps_wherever_they_are_cut() -> None:
         for count in cuts:
             part = jax.tree.map(lambda leaf, done=done: np.roll(leaf, -done, axis=0), stacked)
             placed = parallel.place_batch(part, stacked=True)
-            current, metrics = parallel.many(current, placed, count)
+            current, metrics = parallel.many(current, placed, count, 8)
             losses += np.asarray(metrics["loss"][0])[:count].tolist()
             assert not np.asarray(metrics["loss"][0])[count:].any()
             done += count
@@ -136,7 +136,9 @@ def test_pmap_runs_many_steps_too() -> None:
     parallel = train.parallelize(step, strategy="pmap")
     batches = small_net.batches(3)
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
-    many, metrics = parallel.many(parallel.prepare(small_net.make(axis_name="data")[0]), stacked, 3)
+    many, metrics = parallel.many(
+        parallel.prepare(small_net.make(axis_name="data")[0]), stacked, 3, 3
+    )
     single = parallel.prepare(small_net.make(axis_name="data")[0])
     for index, batch in enumerate(batches):
         single, one = parallel(single, batch)

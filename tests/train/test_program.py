@@ -12,7 +12,7 @@ import pytest
 import small_net
 
 from jaxvision import data, models, train
-from jaxvision.train.program import FUSED_STEPS, Program
+from jaxvision.train._program import FUSED_STEPS, Program
 
 
 def fused_for(name: str, *, size: int = 8, strategy: str = "jit", **options) -> int:
@@ -53,6 +53,10 @@ def fingerprint(
     return Program(train.parallelize(step), state, batch).fingerprint()
 
 
+def flipped() -> train.Inputs:
+    return train.Inputs(augment=data.augment.random_flip())
+
+
 @functools.cache
 def usual_fingerprint() -> dict | None:
     return fingerprint()
@@ -63,7 +67,7 @@ def usual_fingerprint() -> dict | None:
     [
         {"optimizer": optax.adamw(2e-3)},
         {"optimizer": optax.adamw(optax.cosine_decay_schedule(1e-3, 100))},
-        {"augment": data.augment.random_flip()},
+        {"inputs": flipped()},
         {"label_smoothing": 0.1},
         {"class_weights": [1.0] * 9 + [2.0]},
         {"size": 32},
@@ -84,10 +88,10 @@ def test_the_fingerprint_is_the_same_in_another_process() -> None:
         "import jax, sys; sys.path[:0] = ['tests/train']\n"
         "jax.config.update('jax_num_cpu_devices', 2)\n"
         "import test_program\n"
-        "print(test_program.fingerprint(augment=test_program.data.augment.random_flip()))"
+        "print(test_program.fingerprint(inputs=test_program.flipped()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(fingerprint(augment=data.augment.random_flip()))
+    assert done.stdout.strip() == str(fingerprint(inputs=flipped()))
 
 
 def test_steps_whose_program_does_not_tell_have_no_fingerprint() -> None:

@@ -67,9 +67,9 @@ def test_what_a_run_draws_is_not_what_the_parameters_were_drawn_from() -> None:
 
 @pytest.mark.parametrize(
     ("sample", "expected"),
-    [(jnp.bfloat16, jnp.bfloat16), (jnp.float16, jnp.float16), (jnp.int32, jnp.float32)],
+    [(jnp.bfloat16, jnp.bfloat16), (jnp.float16, jnp.float16), (jnp.int32, jnp.int32)],
 )
-def test_model_sees_floats(sample, expected) -> None:
+def test_the_model_sees_the_type_of_its_input(sample, expected) -> None:
     seen = []
 
     class Spy(nn.Module):
@@ -146,7 +146,8 @@ def test_sample_without_an_image() -> None:
 
 @pytest.mark.parametrize("sample", [data.from_arrays({"image": IMAGES}), None, [[0.0]]])
 def test_samples_that_are_no_batch(sample) -> None:
-    message = rf"got a {type(sample).__name__}; Dataset.sample_batch\(\) gives one"
+    kind = "float" if isinstance(sample, list) else type(sample).__name__
+    message = rf"and hold a {kind}; Dataset.sample_batch\(\) gives a batch"
     with pytest.raises(TypeError, match=message):
         init(sample)
 

@@ -286,12 +286,16 @@ def test_describe_is_json_able_and_names_what_defines_the_step() -> None:
     step = train.make_train_step(
         loss_fn, optax.sgd(0.1), trainable=("head",), ema_decay=0.9, accumulate_steps=2
     )
-    described = json.loads(json.dumps(step.describe()))
+    described = step.describe()
+    assert described.pop("models") == {"model": model}
+    assert described.pop("inputs").describe() == {"mean": (0.0,), "std": (1.0,)}
+    described = json.loads(json.dumps(described))
     assert described["trainable"] == ["head"]
     assert (described["ema_decay"], described["accumulate_steps"]) == (0.9, 2)
-    assert (described["task"], described["label_smoothing"]) == ("classification", 0.1)
+    assert (described["task"], described["loss"]["label_smoothing"]) == ("classification", 0.1)
     plain = train.make_train_step(noise, optax.sgd(0.1))
     assert plain.describe() == {
+        "loss": {},
         "trainable": None,
         "frozen": [],
         "ema_decay": None,

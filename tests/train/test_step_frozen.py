@@ -144,7 +144,7 @@ def test_a_frozen_batch_norm_is_in_inference_mode(model, trainable, frozen: bool
     step = train.make_train_step(loss_fn, tx, trainable=trainable, accumulate_steps=2)
     state = step.prepare(state)
     after, metrics = quick.jit(step)(state, batch)
-    expected = quick.jit(train.classification.make_eval_fn(model))(state, batch)
+    expected = quick.jit(train.make_eval_fn(train.classification.make_loss_fn(model)))(state, batch)
     same = float(metrics["loss"][0]) == pytest.approx(float(expected["loss"][0]), rel=1e-5)
     moved = not np.array_equal(
         after.model_state["batch_stats"]["norm"]["mean"],

@@ -1,17 +1,18 @@
 """Augmentation on the device: keyed, pure, compiled with the training step.
 
-A factory such as `random_flip` gives a `Transform`, called as `transform(key, images)` on one
-floating image (height, width, channels) with values in [0, 1] or on a batch. `chain` joins
-transforms, `sometimes` makes one occasional, `apply` takes masks along, and `geometric` and
-`photometric` make transforms of your own. Functions of one image (`adjust_hue`, `affine_warp`,
-...) need no key. `mixup` and `cutmix` act on whole batches and their labels.
+An augmentation is a function `augment(key, batch) -> batch`. A factory such as `random_flip` makes
+one, a `Transform`, which moves masks, boxes and points with their images and takes bare images as
+well: `transform(key, images)`. Images are floating with values in [0, 1]. `chain` joins
+augmentations, `sometimes` makes one occasional, and `geometric` and `photometric` make transforms
+of your own. `mixup` and `cutmix` mix the rows of a batch and their labels. Functions of one image
+(`adjust_hue`, `affine_warp`, ...) need no key.
 
 Reproducibility: a compiled transform gives the same bits for the same key and images. However a
 batch is sharded or sized, each row draws the same, and pixels that are copied, as by flips and
 crops, are the same to the last bit; computed values agree to float32 rounding, since XLA may
 fuse multiplications with additions differently in each program.
 
-Coordinates: pixel centres lie at the integers, x to the right and y downwards; see `warp`.
+Coordinates: pixel centers lie at the integers, x to the right and y downwards; see `warp`.
 
 >>> import jax, jax.numpy as jnp
 >>> from jaxvision.data import augment
@@ -57,12 +58,13 @@ from jaxvision.data.augment.geometry import (
     shear_matrix,
     translation_matrix,
 )
-from jaxvision.data.augment.mixing import cutmix, mixup
+from jaxvision.data.augment.mixing import Mixing, cutmix, mixup
 from jaxvision.data.augment.policy import rand_augment
 from jaxvision.data.augment.tone import autocontrast, equalize, invert, posterize, solarize
 from jaxvision.data.augment.transform import (
+    Augment,
+    Chain,
     Transform,
-    apply,
     chain,
     geometric,
     photometric,
@@ -71,6 +73,9 @@ from jaxvision.data.augment.transform import (
 from jaxvision.data.augment.warp import Sampling, affine_warp, compose, warp_points
 
 __all__ = [
+    "Augment",
+    "Chain",
+    "Mixing",
     "Sampling",
     "Transform",
     "adjust_brightness",
@@ -79,7 +84,6 @@ __all__ = [
     "adjust_saturation",
     "adjust_sharpness",
     "affine_warp",
-    "apply",
     "autocontrast",
     "centered",
     "chain",

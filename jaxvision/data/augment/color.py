@@ -1,8 +1,8 @@
 """Brightness, contrast, saturation, hue: functions of one image, and transforms that draw them.
 
 The definitions are those of torchvision: a factor of 1 leaves the image as it is, 0 removes the
-property, above 1 exaggerates it, and the result is clipped to [0, 1]. Grey is the ITU-R 601
-luma, 0.2989 red + 0.587 green + 0.114 blue; an image of one channel is its own grey.
+property, above 1 exaggerates it, and the result is clipped to [0, 1]. Gray is the ITU-R 601
+luma, 0.2989 red + 0.587 green + 0.114 blue; an image of one channel is its own gray.
 """
 
 import jax
@@ -42,11 +42,11 @@ def adjust_brightness(image: Image, factor: ScalarLike) -> Image:
 
 
 def adjust_contrast(image: Image, factor: ScalarLike) -> Image:
-    """Moves every value away from, or towards, the mean of the grey image.
+    """Moves every value away from, or towards, the mean of the gray image.
 
     Args:
         image: An image with values in [0, 1], of 1 or 3 channels.
-        factor: At least 0; 0 gives a uniform grey.
+        factor: At least 0; 0 gives a uniform gray.
 
     Returns:
         The image, clipped to [0, 1].
@@ -63,11 +63,11 @@ def adjust_contrast(image: Image, factor: ScalarLike) -> Image:
 
 
 def adjust_saturation(image: Image, factor: ScalarLike) -> Image:
-    """Moves every pixel away from, or towards, its grey.
+    """Moves every pixel away from, or towards, its gray.
 
     Args:
         image: An image with values in [0, 1], of 3 channels, or of 1, which stays as it is.
-        factor: At least 0; 0 gives a grey image.
+        factor: At least 0; 0 gives a gray image.
 
     Returns:
         The image, clipped to [0, 1].
@@ -88,11 +88,11 @@ def adjust_saturation(image: Image, factor: ScalarLike) -> Image:
 
 
 def adjust_hue(image: Image, shift: ScalarLike) -> Image:
-    """Turns the colour circle, keeping saturation and value (of HSV) as they are.
+    """Turns the color circle, keeping saturation and value (of HSV) as they are.
 
     Args:
         image: An image with values in [0, 1], of 3 channels, or of 1, which stays as it is.
-        shift: In turns: 1/3 makes red green, -0.5 and 0.5 give complementary colours.
+        shift: In turns: 1/3 makes red green, -0.5 and 0.5 give complementary colors.
 
     Returns:
         The image.
@@ -132,7 +132,7 @@ def adjust_hue(image: Image, shift: ScalarLike) -> Image:
 
 
 def to_grayscale(image: Image) -> Image:
-    """Replaces every channel by the grey.
+    """Replaces every channel by the gray.
 
     Args:
         image: An image with values in [0, 1], of 3 channels, or of 1, which stays as it is.
@@ -201,7 +201,7 @@ def color_jitter(
 
 
 def random_grayscale(probability: Number = 0.1) -> Transform:
-    """Makes some of the images grey, keeping their number of channels.
+    """Makes some of the images gray, keeping their number of channels.
 
     Args:
         probability: How often.
@@ -233,8 +233,8 @@ def _check_channels(image: Image) -> None:
     channels = image.shape[-1]
     if channels not in (1, 3):
         raise ValueError(
-            f"colour is defined for images of 1 (grey) or 3 (red, green, blue) channels, not "
-            f"{channels}; adjust the colour channels by themselves"
+            f"color is defined for images of 1 (gray) or 3 (red, green, blue) channels, not "
+            f"{channels}; adjust the color channels by themselves"
         )
 
 

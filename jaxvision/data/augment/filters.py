@@ -18,7 +18,7 @@ from jaxvision.data.augment.transform import Transform, photometric
 
 
 def gaussian_blur(image: Image, sigma: ScalarLike, *, kernel_size: int) -> Image:
-    """Blurs with a Gaussian, cut off and normalised, over the image mirrored at its border.
+    """Blurs with a Gaussian, cut off and normalized, over the image mirrored at its border.
 
     Each axis is one matrix product, which takes a sigma of its own for every image of a batch; a
     grouped convolution, the other way, is many times slower on a CPU.

@@ -134,7 +134,7 @@ def shear_matrix(x_degrees: ScalarLike, y_degrees: ScalarLike) -> Matrix:
 
 
 def centered(matrix: Matrix, height: int, width: int) -> Matrix:
-    """Moves the fixed point of a matrix from pixel (0, 0) to the centre of an image.
+    """Moves the fixed point of a matrix from pixel (0, 0) to the center of an image.
 
     Args:
         matrix: A matrix, from output to input.
@@ -270,7 +270,7 @@ def random_resized_crop(
         top = uniform(top_key, 0.0, height - crop_height)
         left = uniform(left_key, 0.0, width - crop_width)
         down, across = crop_height / rows, crop_width / columns
-        # An output pixel's centre lies half a pixel in from the window's border.
+        # An output pixel's center lies half a pixel in from the window's border.
         return _affine(across, 0.0, left + across / 2 - 0.5, 0.0, down, top + down / 2 - 0.5)
 
     sampling = Sampling(boundary="edge", antialias=antialias)
@@ -278,7 +278,7 @@ def random_resized_crop(
 
 
 def random_rotation(degrees: Number, *, sampling: Sampling = BILINEAR) -> Transform:
-    """Rotates about the centre by an angle uniform in [-degrees, degrees].
+    """Rotates about the center by an angle uniform in [-degrees, degrees].
 
     Args:
         degrees: The greatest angle.
@@ -331,7 +331,7 @@ def random_translation(x: Number, y: Number, *, sampling: Sampling = BILINEAR) -
 
 
 def random_scale(factor: tuple[Number, Number], *, sampling: Sampling = BILINEAR) -> Transform:
-    """Enlarges or shrinks the content about the centre, within a frame of the same size.
+    """Enlarges or shrinks the content about the center, within a frame of the same size.
 
     Args:
         factor: Least and greatest factor. The logarithm is uniform, so that with (0.5, 2.0)
@@ -360,7 +360,7 @@ def random_scale(factor: tuple[Number, Number], *, sampling: Sampling = BILINEAR
 def random_shear(
     x_degrees: Number, y_degrees: Number = 0.0, *, sampling: Sampling = BILINEAR
 ) -> Transform:
-    """Slants about the centre by angles uniform in both directions.
+    """Slants about the center by angles uniform in both directions.
 
     Args:
         x_degrees: The greatest angle by which vertical lines lean.

@@ -1,126 +1,170 @@
 """MixUp and CutMix: rows of a batch mixed with one another, and their labels with them."""
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, Shaped
 
 from jaxvision.data.augment._common import Number, RandomKey, check_amount, widen
 from jaxvision.data.augment.erasing import rectangle
+from jaxvision.data.fields import kind_of
+from jaxvision.data.movement import PLACED
 
 
-def mixup(
-    key: RandomKey,
-    images: Num[Array, "batch height width channels"],
-    labels: Num[Array, "batch *classes"],
-    *,
-    alpha: Number,
-    num_classes: int | None = None,
-    weight: Num[Array, " batch"] | None = None,
-    per_row: bool = False,
-) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch classes"]]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mixing:
+    """A change of a batch that mixes its rows; made by `mixup` and `cutmix`.
+
+    It takes a batch with `image`, floating, and `label`: class indices, or distributions over the
+    classes. Where the batch has a `weight`, rows of weight 0 are padding: they stay unmixed, and so
+    does a row whose partner they would have been. The labels become distributions over the classes.
+    A row whose index is no class stays unmixed; its distribution is NaN, and so is its loss, or
+    zeros where its weight is 0.
+
+    Attributes:
+        kind: `"mixup"` or `"cutmix"`.
+        alpha: Parameter of the Beta distribution that shares are drawn from; 0 mixes nothing.
+        num_classes: The number of classes, where labels are indices.
+        per_row: Whether every row has a share of its own, rather than all the same.
+    """
+
+    kind: str
+    alpha: Number
+    num_classes: int | None
+    per_row: bool
+
+    def __call__(self, key: RandomKey, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Mixes the rows of a batch.
+
+        Args:
+            key: A PRNG key.
+            batch: Fields by name, as above.
+
+        Returns:
+            The batch, with `image`, `label` and, for CutMix, `mask` mixed.
+
+        Raises:
+            KeyError: There is no `image` or `label`.
+            TypeError: The images are not floating.
+            ValueError: Labels and `num_classes` do not go together, or the batch has a field that
+                cannot be mixed, such as boxes.
+        """
+        for name in ("image", "label"):
+            if name not in batch:
+                raise KeyError(
+                    f"{self.kind} needs 'image' and 'label', and not only {sorted(batch)}"
+                )
+        able = {"image", "mask"} if self.kind == "cutmix" else {"image"}
+        for name in batch:
+            if name not in able and kind_of(name) in PLACED:
+                raise ValueError(f"{self.kind} cannot mix {name!r}: take it out of the batch")
+        images, weight = jnp.asarray(batch["image"]), batch.get("weight")
+        targets = _distributions(jnp.asarray(batch["label"]), self.num_classes, weight)
+        mix = self._average if self.kind == "mixup" else self._paste
+        return {**batch, **mix(key, images, targets, batch.get("mask"), weight)}
+
+    def _average(
+        self, key: RandomKey, images: Array, targets: Array, mask: None, weight: Array | None
+    ) -> dict[str, Array]:
+        del mask
+        wide = widen(images)
+        partner_key, share_key = jax.random.split(key)
+        partner, alone = _partners(partner_key, targets, weight)
+        share = _shares(share_key, self.alpha, images.shape[0] if self.per_row else 1)
+        share = jnp.where(alone, 1, share)
+        image_share = share[:, None, None, None]
+        mixed = image_share * wide + (1 - image_share) * wide[partner]
+        # An unmixed row is kept by selection: times zero, a partner that is not finite would show.
+        mixed = jnp.where(alone[:, None, None, None], wide, mixed)
+        return {
+            "image": mixed.astype(images.dtype),
+            "label": _mix_targets(targets, partner, share),
+        }
+
+    def _paste(
+        self, key: RandomKey, images: Array, targets: Array, mask: Any, weight: Array | None
+    ) -> dict[str, Array]:
+        wide = widen(images)
+        batch, height, width, _ = images.shape
+        partner_key, share_key, box_key = jax.random.split(key, 3)
+        partner, alone = _partners(partner_key, targets, weight)
+        count = batch if self.per_row else 1
+        shares = _shares(share_key, self.alpha, count)
+        pasted = jax.vmap(lambda key, share: _cut(key, share, height, width))(
+            jax.random.split(box_key, count), shares
+        )
+        pasted = pasted & ~alone[:, None, None, None]
+        kept = 1 - pasted.mean(axis=(1, 2, 3), dtype=targets.dtype)
+        mixed = {
+            "image": jnp.where(pasted, wide[partner], wide).astype(images.dtype),
+            "label": _mix_targets(targets, partner, kept),
+        }
+        if mask is not None:
+            mask = jnp.asarray(mask)
+            where = pasted if mask.ndim == 4 else pasted[..., 0]
+            mixed["mask"] = jnp.where(where, mask[partner], mask)
+        return mixed
+
+
+def mixup(alpha: Number, *, num_classes: int | None = None, per_row: bool = False) -> Mixing:
     """Averages each image with another of the batch, and their labels in the same proportion.
 
     The other is given by a random permutation, so every row is used once as a partner.
 
     Args:
-        key: A PRNG key.
-        images: Floating images.
-        labels: Class indices, together with `num_classes`, or distributions over classes.
         alpha: An image's share is drawn from Beta(alpha, alpha); 0 mixes nothing.
         num_classes: The number of classes, where labels are indices.
-        weight: Rows of weight 0 are padding: they stay unmixed, and so does a row whose partner
-            they would have been.
         per_row: Draw a share for every row rather than one, as in the paper, for the batch.
 
     Returns:
-        The mixed images, in their dtype, and distributions over the classes. A row whose index is
-        no class stays unmixed; its distribution is NaN, and so is its loss, or zeros where its
-        weight is 0.
+        A function of batches; see `Mixing`.
 
     Raises:
-        TypeError: If the images are not floating.
-        ValueError: If alpha is negative, or labels and `num_classes` do not go together.
+        ValueError: `alpha` is negative.
 
     Reference: Zhang et al., mixup: Beyond empirical risk minimization, ICLR 2018,
     arXiv:1710.09412
 
-    >>> images, labels = jnp.zeros((4, 8, 8, 3)), jnp.array([0, 1, 2, 0])
-    >>> mix = jax.jit(mixup, static_argnames=("alpha", "num_classes"))
-    >>> mixed, targets = mix(jax.random.key(0), images, labels, alpha=0.2, num_classes=3)
-    >>> mixed.shape, targets.shape
+    >>> batch = {"image": jnp.zeros((4, 8, 8, 3)), "label": jnp.array([0, 1, 2, 0])}
+    >>> mixed = jax.jit(mixup(0.2, num_classes=3))(jax.random.key(0), batch)
+    >>> mixed["image"].shape, mixed["label"].shape
     ((4, 8, 8, 3), (4, 3))
     """
     check_amount("alpha", alpha)
-    wide, targets = widen(images), _distributions(labels, num_classes, weight)
-    partner_key, share_key = jax.random.split(key)
-    partner, alone = _partners(partner_key, targets, weight)
-    share = _shares(share_key, alpha, images.shape[0] if per_row else 1)
-    share = jnp.where(alone, 1, share)
-    image_share = share[:, None, None, None]
-    mixed = image_share * wide + (1 - image_share) * wide[partner]
-    # An unmixed row is kept by selection: times zero, a partner that is not finite would show.
-    mixed = jnp.where(alone[:, None, None, None], wide, mixed)
-    return mixed.astype(images.dtype), _mix_targets(targets, partner, share)
+    return Mixing("mixup", alpha, num_classes, per_row)
 
 
-def cutmix(
-    key: RandomKey,
-    images: Num[Array, "batch height width channels"],
-    labels: Num[Array, "batch *classes"],
-    *,
-    alpha: Number = 1.0,
-    num_classes: int | None = None,
-    weight: Num[Array, " batch"] | None = None,
-    per_row: bool = False,
-) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch classes"]]:
+def cutmix(alpha: Number = 1.0, *, num_classes: int | None = None, per_row: bool = False) -> Mixing:
     """Pastes into each image a rectangle of another, and mixes the labels by its exact area.
 
     A share is drawn from Beta(alpha, alpha). The rectangle has the image's shape and 1 - share of
-    its area, its centre is uniform over the image, and what leaves the image is cut off; the
-    labels' share is then that of the pixels which remain.
+    its area, its center is uniform over the image, and what leaves the image is cut off; the
+    labels' share is then that of the pixels which remain. A `mask` is pasted with the image.
 
     Args:
-        key: A PRNG key.
-        images: Floating images.
-        labels: Class indices, together with `num_classes`, or distributions over classes.
         alpha: Parameter of the Beta distribution; 0 mixes nothing.
         num_classes: The number of classes, where labels are indices.
-        weight: Rows of weight 0 are padding: they stay unmixed, and so does a row whose partner
-            they would have been.
         per_row: Draw a rectangle for every row rather than one, as in the paper, for the batch.
 
     Returns:
-        The mixed images, in their dtype, and distributions over the classes. A row whose index is
-        no class stays unmixed; its distribution is NaN, and so is its loss, or zeros where its
-        weight is 0.
+        A function of batches; see `Mixing`.
 
     Raises:
-        TypeError: If the images are not floating.
-        ValueError: If alpha is negative, or labels and `num_classes` do not go together.
+        ValueError: `alpha` is negative.
 
     Reference: Yun et al., CutMix: Regularization strategy to train strong classifiers with
     localizable features, ICCV 2019, arXiv:1905.04899
 
-    >>> images, labels = jnp.zeros((4, 8, 8, 3)), jnp.array([0, 1, 2, 0])
-    >>> mix = jax.jit(cutmix, static_argnames="num_classes")
-    >>> mixed, targets = mix(jax.random.key(0), images, labels, num_classes=3)
-    >>> mixed.shape, targets.shape
+    >>> batch = {"image": jnp.zeros((4, 8, 8, 3)), "label": jnp.array([0, 1, 2, 0])}
+    >>> mixed = jax.jit(cutmix(num_classes=3))(jax.random.key(0), batch)
+    >>> mixed["image"].shape, mixed["label"].shape
     ((4, 8, 8, 3), (4, 3))
     """
     check_amount("alpha", alpha)
-    wide, targets = widen(images), _distributions(labels, num_classes, weight)
-    batch, height, width, _ = images.shape
-    partner_key, share_key, box_key = jax.random.split(key, 3)
-    partner, alone = _partners(partner_key, targets, weight)
-    count = batch if per_row else 1
-    shares = _shares(share_key, alpha, count)
-    pasted = jax.vmap(lambda key, share: _cut(key, share, height, width))(
-        jax.random.split(box_key, count), shares
-    )
-    pasted = pasted & ~alone[:, None, None, None]
-    kept = 1 - pasted.mean(axis=(1, 2, 3), dtype=targets.dtype)
-    mixed = jnp.where(pasted, wide[partner], wide)
-    return mixed.astype(images.dtype), _mix_targets(targets, partner, kept)
+    return Mixing("cutmix", alpha, num_classes, per_row)
 
 
 def _distributions(
@@ -167,7 +211,7 @@ def _shares(key: RandomKey, alpha: Number, count: int) -> Float[Array, " count"]
 def _cut(
     key: RandomKey, share: Float[Array, ""], height: int, width: int
 ) -> Bool[Array, "height width 1"]:
-    """A rectangle about a random centre, of 1 - share of the area before it is cut off."""
+    """A rectangle about a random center, of 1 - share of the area before it is cut off."""
     row_key, column_key = jax.random.split(key)
     side = jnp.sqrt(1 - share)
 

@@ -14,7 +14,7 @@ from jaxvision.data.augment.geometry import (
     translation_matrix,
 )
 from jaxvision.data.augment.tone import autocontrast, equalize, posterize, solarize
-from jaxvision.data.augment.transform import Step, Transform, chain
+from jaxvision.data.augment.transform import Link, Transform, chain
 from jaxvision.data.augment.warp import NEAREST, Sampling, compose
 
 NUM_GEOMETRIC = 5
@@ -33,7 +33,7 @@ def rand_augment(
     The fourteen, each as likely as the others, and what they do at the greatest magnitude:
     identity; shears along x and y about the upper left corner by 0.3 pixels per pixel;
     translations along x and y by 150/331 of the side, in whole pixels; rotation by 30 degrees;
-    brightness, colour (saturation), contrast and sharpness by a factor of 1 +- 0.9; posterize to
+    brightness, color (saturation), contrast and sharpness by a factor of 1 +- 0.9; posterize to
     4 bits; solarize from 0 on; autocontrast and equalize, which have no magnitude. Those with a
     direction take each with probability 1/2. At magnitude 0 solarize still inverts values of
     exactly 1. The table is torchvision's; masks follow the geometric operations.
@@ -92,8 +92,8 @@ def rand_augment(
         ]
         return jax.lax.switch(jnp.maximum(index - NUM_GEOMETRIC, 0), branches, image)
 
-    step = Step(geometry=geometry, photometry=photometry, sampling=sampling)
-    return chain(*[Transform((step,))] * num_ops)
+    link = Link(geometry=geometry, photometry=photometry, sampling=sampling)
+    return chain(*[Transform((link,))] * num_ops)
 
 
 def _draw(key: RandomKey) -> tuple[Int[Array, ""], Float[Array, ""]]:

@@ -1,13 +1,13 @@
-"""Transforms: keyed functions of images that chain, batch, and take masks along.
+"""Transforms: keyed functions of batches that chain and move every field with its image.
 
-A transform is a sequence of steps. A step moves pixels (its geometry, a 3x3 matrix), changes
+A transform is a sequence of links. A link moves pixels (its geometry, a 3x3 matrix), changes
 their values (its photometry), or does both. Consecutive geometries are multiplied together and
 the image is resampled once, by the product, so a chain of five does not blur five times.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, overload, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,21 +21,23 @@ from jaxvision.data.augment._common import (
     check_probability,
     widen,
 )
-from jaxvision.data.augment.warp import BILINEAR, Sampling, affine_warp, compose
+from jaxvision.data.augment.warp import BILINEAR, Sampling, affine_warp, compose, warp_points
+from jaxvision.data.fields import Field, Fields, Kind, kind_of, known_fields
+from jaxvision.data.movement import IGNORED, PLACED, mark, move
 
 Geometry = Callable[[RandomKey, int, int], Matrix]
 Photometry = Callable[[RandomKey, Image], Image]
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class Link:
     """One link of a transform. Both functions get the same key; geometry acts first.
 
     Attributes:
         geometry: `(key, height, width) -> matrix`, from output pixels to input pixels.
         photometry: `(key, image) -> image` of the same shape, in at least float32.
         size: Height and width of what geometry gives; the input's when None.
-        sampling: How geometry is to be sampled; None leaves it to the neighbours in the chain,
+        sampling: How geometry is to be sampled; None leaves it to the neighbors in the chain,
             for matrices that only ever copy pixels, like a flip's.
     """
 
@@ -44,8 +46,8 @@ class Step:
     size: tuple[int, int] | None = None
     sampling: Sampling | None = None
 
-    def with_key(self, derive: Callable[[RandomKey], RandomKey]) -> "Step":
-        """Gives this step under a key made from the one it is handed."""
+    def with_key(self, derive: Callable[[RandomKey], RandomKey]) -> "Link":
+        """Gives this link under a key made from the one it is handed."""
         geometry, photometry = self.geometry, self.photometry
         return dataclasses.replace(
             self,
@@ -54,47 +56,122 @@ class Step:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Transform:
-    """A random transform of one image or of every image of a batch.
+Batch = Mapping[str, Any]
 
-    Call it as `transform(key, images)`: an image of shape (height, width, channels), or a batch
-    of them, whose rows get the keys `jax.random.split(key, batch)`. What happens to a row thus
-    depends on the key and on its index, not on the other rows nor on how a batch is sharded.
-    """
 
-    steps: tuple[Step, ...]
+@runtime_checkable
+class Augment(Protocol):
+    """A random change of a batch: a `Transform`, `mixup`, `cutmix`, or a chain of them."""
 
-    def __call__(
-        self, key: RandomKey, images: Num[Array, "*batch height width channels"]
-    ) -> Float[Array, "*batch out_height out_width channels"]:
-        """Transforms one image, or each image of a batch by itself.
+    def __call__(self, key: RandomKey, batch: Batch, /) -> dict[str, Any]:
+        """Changes a batch.
 
         Args:
             key: A PRNG key.
-            images: Floating images with values in [0, 1], with or without a batch axis.
+            batch: Fields by name, with the rows along their first axis; images are floating.
 
         Returns:
-            The transformed images in the dtype of the given ones; steps compute in at least
-            float32.
+            The batch, changed.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Transform:
+    """A random transform of images, and of all that has a place in them.
+
+    `transform(key, batch)` transforms a batch of fields: what has a place in the image moves with
+    it (see `data.Kind`), changes of values act on `image` alone, and all else is passed on.
+    `transform(key, images)` transforms an image of shape (height, width, channels), or a batch of
+    them. Rows get the keys `jax.random.split(key, batch)`: what happens to a row depends on the key
+    and on its index, not on the other rows nor on how a batch is sharded.
+
+    Attributes:
+        links: What is done, in this order.
+        fields: Fields or kinds by name, for those whose name does not say what they are.
+        mask_fill: The class of mask pixels that come in from beyond the border, where the boundary
+            is "constant": 255 is the customary class for "ignore"; 0 suits a mask whose class 0 is
+            the background.
+    """
+
+    links: tuple[Link, ...]
+    fields: Mapping[str, Field | Kind] = dataclasses.field(default_factory=dict)
+    mask_fill: int = IGNORED
+
+    @overload
+    def __call__(self, key: RandomKey, batch: Batch) -> dict[str, Any]: ...
+
+    @overload
+    def __call__(
+        self, key: RandomKey, batch: Num[Array, "*batch height width channels"]
+    ) -> Float[Array, "*batch out_height out_width channels"]: ...
+
+    def __call__(self, key: RandomKey, batch: Any) -> Any:
+        """Transforms a batch of fields, one image, or each image of a batch by itself.
+
+        Args:
+            key: A PRNG key.
+            batch: Fields by name, `image` among them; or images. Images are floating, with values
+                from 0 to 1.
+
+        Returns:
+            What was given, transformed, in its types; links compute in at least float32. Boxes and
+            points that were moved get a field that says which of them are left in the image.
 
         Raises:
-            TypeError: If the images are not floating.
-            ValueError: If there is neither one image nor one batch of them.
+            KeyError: There is no `image` among the fields.
+            TypeError: Images are not floating, or a mask is neither integer nor bool.
+            ValueError: Shapes do not go together, or a mask cannot hold `mask_fill`.
         """
-        if images.ndim not in (3, 4):
+        if isinstance(batch, Mapping):
+            return self._fields(key, batch)
+        if batch.ndim not in (3, 4):
             raise ValueError(
                 "expected one image (height, width, channels) or a batch (batch, height, width, "
-                f"channels), not an array of shape {images.shape}"
+                f"channels), not an array of shape {batch.shape}"
             )
-        wide = widen(images)
-        if images.ndim == 3:
-            return self._one(key, wide).astype(images.dtype)
-        keys = jax.random.split(key, images.shape[0])
-        return jax.vmap(self._one)(keys, wide).astype(images.dtype)
+        wide = widen(batch)
+        if batch.ndim == 3:
+            return self._one(key, wide).astype(batch.dtype)
+        keys = jax.random.split(key, batch.shape[0])
+        return jax.vmap(self._one)(keys, wide).astype(batch.dtype)
 
     def _one(self, key: RandomKey, image: Image) -> Float[Array, "out_height out_width channels"]:
-        return _run(self.steps, key, {"image": image}, 0)["image"]
+        return _run(self.links, key, {"image": image}, {"image": Field("image")}, 0)["image"]
+
+    def _fields(self, key: RandomKey, batch: Batch) -> dict[str, Any]:
+        if "image" not in batch:
+            raise KeyError(f"the batch has no 'image', only {sorted(batch)}")
+        images = jnp.asarray(batch["image"])
+        if images.ndim != 4:
+            raise ValueError(
+                f"images of a batch must be (batch, height, width, channels), not {images.shape}"
+            )
+        given = {name: jnp.asarray(value) for name, value in batch.items()}
+        fields = known_fields(
+            list(given), {name: each for name, each in self.fields.items() if name in given}
+        )
+        placed = {name: field for name, field in fields.items() if field.kind in PLACED}
+        if self._moves_pixels():
+            _check(given, placed, images.shape, self.mask_fill)
+        else:
+            placed = {"image": placed["image"]}
+        marks = {mark(name, field.kind) for name, field in placed.items()} & given.keys()
+        moving = {
+            name: widen(given[name]) if fields[name].kind in ("image", "volume") else given[name]
+            for name in placed
+        } | {name: given[name] for name in marks}
+        keys = jax.random.split(key, images.shape[0])
+        moved = jax.vmap(
+            lambda key, example: _run(self.links, key, example, placed, self.mask_fill)
+        )(keys, moving)
+        for name, field in placed.items():
+            if field.kind in ("image", "volume"):
+                moved[name] = moved[name].astype(given[name].dtype)
+        return {**batch, **moved}
+
+    def _moves_pixels(self) -> bool:
+        return any(link.geometry is not None for link in self.links)
 
     def matrix(self, key: RandomKey, height: int, width: int) -> Matrix:
         """Gives the whole geometry of a call with this key on one image.
@@ -115,10 +192,10 @@ class Transform:
                [ 0.,  0.,  1.]], dtype=float32)
         """
         total = jnp.eye(3)
-        for step in self.steps:
-            if step.geometry is not None:
-                total = compose(total, step.geometry(key, height, width))
-                height, width = step.size or (height, width)
+        for link in self.links:
+            if link.geometry is not None:
+                total = compose(total, link.geometry(key, height, width))
+                height, width = link.size or (height, width)
         return total
 
 
@@ -144,7 +221,7 @@ def geometric(
     Array([[0., 2.],
            [1., 3.]], dtype=float32)
     """
-    return Transform((Step(geometry=geometry, size=size, sampling=sampling),))
+    return Transform((Link(geometry=geometry, size=size, sampling=sampling),))
 
 
 def photometric(photometry: Photometry) -> Transform:
@@ -160,35 +237,86 @@ def photometric(photometry: Photometry) -> Transform:
     >>> float(halve(jax.random.key(0), jnp.ones((2, 2, 1))).max())
     0.5
     """
-    return Transform((Step(photometry=photometry),))
+    return Transform((Link(photometry=photometry),))
 
 
-def chain(*transforms: Transform) -> Transform:
-    """Applies transforms one after another, each with a key of its own.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chain:
+    """Changes of a batch, one after another, each with a key of its own; made by `chain`."""
 
-    Neighbours that move pixels, with no change of values between them and with the same
+    parts: tuple[tuple[int | None, Augment], ...]
+
+    def __call__(self, key: RandomKey, batch: Batch) -> dict[str, Any]:
+        """Changes a batch; see `Augment`."""
+        changed = dict(batch)
+        for index, augment in self.parts:
+            changed = augment(key if index is None else jax.random.fold_in(key, index), changed)
+        return changed
+
+
+@overload
+def chain(
+    *augments: Transform,
+    fields: Mapping[str, Field | Kind] | None = None,
+    mask_fill: int = IGNORED,
+) -> Transform: ...
+
+
+@overload
+def chain(
+    *augments: Augment,
+    fields: Mapping[str, Field | Kind] | None = None,
+    mask_fill: int = IGNORED,
+) -> Transform | Chain: ...
+
+
+def chain(
+    *augments: Augment,
+    fields: Mapping[str, Field | Kind] | None = None,
+    mask_fill: int = IGNORED,
+) -> Transform | Chain:
+    """Applies changes one after another, each with a key of its own.
+
+    Neighbors that move pixels, with no change of values between them and with the same
     sampling, become one warp. What one of them would push out of the frame and the next pull
     back in is then still there, where applying them one at a time would show the fill.
 
     Args:
-        *transforms: The transforms, first to last; none at all gives the identity.
+        *augments: Transforms, `mixup`, `cutmix` or functions of your own, first to last; none at
+            all gives the identity.
+        fields: Fields or kinds by name, for those whose name does not say what they are.
+        mask_fill: The class of mask pixels that come in from beyond the border; see `Transform`.
 
     Returns:
-        The chained transform.
+        One transform; where something else is among them, a function of batches.
 
     >>> from jaxvision.data import augment
     >>> augment_images = augment.chain(augment.random_flip(), augment.random_crop(padding=4))
     >>> jax.eval_shape(augment_images, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
-    steps = []
-    for index, transform in enumerate(transforms):
+    parts: list[tuple[int | None, Augment]] = []
+    links: list[Link] = []
 
-        def derive(key: RandomKey, index: int = index) -> RandomKey:
-            return jax.random.fold_in(key, index)
+    def close() -> None:
+        if links:
+            parts.append((None, Transform(tuple(links), dict(fields or {}), mask_fill)))
+            links.clear()
 
-        steps += [step.with_key(derive) for step in transform.steps]
-    return Transform(tuple(steps))
+    for index, augment in enumerate(augments):
+        if isinstance(augment, Transform):
+
+            def derive(key: RandomKey, index: int = index) -> RandomKey:
+                return jax.random.fold_in(key, index)
+
+            links += [link.with_key(derive) for link in augment.links]
+        else:
+            close()
+            parts.append((index, augment))
+    if not parts:
+        return Transform(tuple(links), dict(fields or {}), mask_fill)
+    close()
+    return Chain(tuple(parts))
 
 
 def sometimes(transform: Transform, probability: Number = 0.5) -> Transform:
@@ -210,105 +338,55 @@ def sometimes(transform: Transform, probability: Number = 0.5) -> Transform:
     (16, 32, 32, 3)
     """
     check_probability(probability)
-    if any(step.size is not None for step in transform.steps):
+    if any(link.size is not None for link in transform.links):
         raise ValueError("sometimes cannot take a transform that sets the size of its result")
 
-    # Every step is handed the same key, so all of them see the same coin.
+    # Every link is handed the same key, so all of them see the same coin.
     def heads(key: RandomKey) -> Array:
         return jax.random.bernoulli(jax.random.fold_in(key, 0), probability)
 
-    def gated(step: Step) -> Step:
-        inner = step.with_key(lambda key: jax.random.fold_in(key, 1))
+    def gated(link: Link) -> Link:
+        inner = link.with_key(lambda key: jax.random.fold_in(key, 1))
         geometry, photometry = inner.geometry, inner.photometry
         return dataclasses.replace(
-            step,
+            link,
             geometry=geometry
             and (lambda key, *size: jnp.where(heads(key), geometry(key, *size), jnp.eye(3))),
             photometry=photometry
             and (lambda key, image: jnp.where(heads(key), photometry(key, image), image)),
         )
 
-    return Transform(tuple(gated(step) for step in transform.steps))
+    return dataclasses.replace(transform, links=tuple(gated(link) for link in transform.links))
 
 
-def apply(
-    transform: Transform, key: RandomKey, batch: Mapping[str, Any], *, mask_fill: int = 255
-) -> dict[str, Any]:
-    """Transforms the images of a batch and, where there is one, the mask that goes with them.
+def _check(
+    batch: Mapping[str, Array], placed: Fields, shape: tuple[int, ...], mask_fill: int
+) -> None:
+    """Refuses what cannot be moved, or would silently stay where it was."""
+    for name, value in batch.items():
+        if name in placed and placed[name].kind == "mask":
+            _check_masks(name, shape, value, mask_fill)
+        unknown = name not in placed and kind_of(name) is None
+        if unknown and value.ndim > 2 and shape[1:3] in (value.shape[1:3], value.shape[2:4]):
+            raise ValueError(
+                f"{name!r} has the size of the images, and its name does not say whether it is an "
+                f"image, a mask or something else: give chain(..., fields={{{name!r}: 'mask'}}) or "
+                "another kind"
+            )
 
-    The mask moves as the image does, read from the nearest pixel; changes of values leave it
-    alone. The image becomes exactly what `transform(key, batch["image"])` gives.
 
-    Args:
-        transform: The transform.
-        key: A PRNG key.
-        batch: Holds `image`, floating (batch, height, width, channels), and maybe `mask`,
-            integer or bool labels (batch, height, width) or (batch, height, width, masks).
-            Other entries are passed on.
-        mask_fill: The label of what comes in from beyond the border, where the boundary is
-            "constant". The default 255 is the customary label for "ignore"; 0 suits a mask
-            whose class 0 is the background.
-
-    Returns:
-        The batch, with `image` and `mask` transformed.
-
-    Raises:
-        KeyError: If there is no `image`.
-        TypeError: If the images are not floating or the mask is not integer or bool.
-        ValueError: If shapes do not match, the mask's dtype cannot hold `mask_fill`, or pixels
-            are moved in a batch whose `boxes` or `keypoints` would be left behind.
-
-    >>> from jaxvision.data import augment
-    >>> batch = {"image": jnp.zeros((2, 8, 8, 3)), "mask": jnp.zeros((2, 8, 8), jnp.uint8)}
-    >>> shift = augment.random_translation(0.5, 0.5)
-    >>> move = jax.jit(lambda key, batch: apply(shift, key, batch, mask_fill=0))
-    >>> sorted(move(jax.random.key(0), batch))
-    ['image', 'mask']
-    """
-    if "image" not in batch:
-        raise KeyError(f"the batch has no 'image', only {sorted(batch)}")
-    _check_left_behind(transform, batch)
-    images = jnp.asarray(batch["image"])
-    if images.ndim != 4:
+def _check_masks(name: str, shape: tuple[int, ...], masks: Array, mask_fill: int) -> None:
+    if masks.ndim not in (3, 4) or masks.shape[:3] != shape[:3]:
         raise ValueError(
-            f"apply takes batches of images (batch, height, width, channels), not {images.shape}"
-        )
-    fields = {"image": widen(images)}
-    if "mask" in batch:
-        masks = jnp.asarray(batch["mask"])
-        _check_masks(images, masks, mask_fill)
-        fields["mask"] = masks if masks.ndim == 4 else masks[..., None]
-    keys = jax.random.split(key, images.shape[0])
-    moved = jax.vmap(lambda key, fields: _run(transform.steps, key, fields, mask_fill))(
-        keys, fields
-    )
-    result = {**batch, "image": moved["image"].astype(images.dtype)}
-    if "mask" in batch:
-        result["mask"] = moved["mask"] if masks.ndim == 4 else moved["mask"][..., 0]
-    return result
-
-
-def _check_left_behind(transform: Transform, batch: Mapping[str, Any]) -> None:
-    left = [name for name in ("boxes", "keypoints") if name in batch]
-    if left and any(step.geometry is not None for step in transform.steps):
-        raise ValueError(
-            f"this transform moves pixels and would leave {left} behind; move them with "
-            "warp_points and Transform.matrix, or take them out of the batch"
-        )
-
-
-def _check_masks(images: Any, masks: Any, mask_fill: int) -> None:
-    if masks.ndim not in (3, 4) or masks.shape[:3] != images.shape[:3]:
-        raise ValueError(
-            f"a mask of shape {masks.shape} does not go with images of shape {images.shape}; it "
+            f"{name!r} of shape {masks.shape} does not go with images of shape {shape}; a mask "
             "must be (batch, height, width) or (batch, height, width, masks) as the images are"
         )
     if masks.dtype == jnp.bool_:
-        least, most = 0, 1
-    elif jnp.issubdtype(masks.dtype, jnp.integer):
+        return
+    if jnp.issubdtype(masks.dtype, jnp.integer):
         least, most = int(jnp.iinfo(masks.dtype).min), int(jnp.iinfo(masks.dtype).max)
     else:
-        raise TypeError(f"a mask must be integer or bool, and this one is {masks.dtype}")
+        raise TypeError(f"a mask must be integer or bool, and {name!r} is {masks.dtype}")
     if not least <= mask_fill <= most:
         raise ValueError(f"a {masks.dtype} mask cannot hold mask_fill={mask_fill}; try mask_fill=0")
 
@@ -321,42 +399,61 @@ class _Pending:
     size: tuple[int, int]
     sampling: Sampling | None
 
-    def joins(self, step: Step) -> bool:
-        """Whether one sampling serves this and the step."""
-        return None in (self.sampling, step.sampling) or self.sampling == step.sampling
+    def joins(self, link: Link) -> bool:
+        """Whether one sampling serves this and the link."""
+        return None in (self.sampling, link.sampling) or self.sampling == link.sampling
+
+
+@dataclasses.dataclass(frozen=True)
+class _Warp:
+    """How a warp moves the pixels of one image; see `Motion`."""
+
+    matrix: Matrix
+    old: tuple[int, int]
+    new: tuple[int, int]
+    sampling: Sampling
+
+    def resample(self, pixels: Array, *, nearest: bool, fill: int | float) -> Array:
+        sampling = self.sampling
+        if nearest:
+            sampling = Sampling("nearest", sampling.boundary, fill)
+        return affine_warp(pixels, self.matrix, size=self.new, sampling=sampling)
+
+    def points(self, points: Array) -> Array:
+        return warp_points(points, self.matrix)
 
 
 def _run(
-    steps: tuple[Step, ...], key: RandomKey, fields: dict[str, Array], mask_fill: int
+    links: tuple[Link, ...],
+    key: RandomKey,
+    example: dict[str, Array],
+    fields: Fields,
+    mask_fill: int,
 ) -> dict[str, Array]:
-    """Carries out the steps on one image and what goes with it, runs of geometries at once."""
+    """Carries out the links on one image and what goes with it, runs of geometries at once."""
     pending = None
-    for step in steps:
-        if step.geometry is not None:
-            if pending is not None and not pending.joins(step):
-                fields, pending = _move(pending, fields, mask_fill), None
+    for link in links:
+        if link.geometry is not None:
+            if pending is not None and not pending.joins(link):
+                example, pending = _move(pending, example, fields, mask_fill), None
             if pending is None:
-                height, width, _ = fields["image"].shape
+                height, width, _ = example["image"].shape
                 pending = _Pending(jnp.eye(3), (height, width), None)
-            matrix = compose(pending.matrix, step.geometry(key, *pending.size))
-            sampling = pending.sampling or step.sampling
-            pending = _Pending(matrix, step.size or pending.size, sampling)
-        if step.photometry is not None:
-            fields, pending = _move(pending, fields, mask_fill), None
-            fields = {**fields, "image": step.photometry(key, fields["image"])}
-    return _move(pending, fields, mask_fill)
+            matrix = compose(pending.matrix, link.geometry(key, *pending.size))
+            sampling = pending.sampling or link.sampling
+            pending = _Pending(matrix, link.size or pending.size, sampling)
+        if link.photometry is not None:
+            example, pending = _move(pending, example, fields, mask_fill), None
+            example = {**example, "image": link.photometry(key, example["image"])}
+    return _move(pending, example, fields, mask_fill)
 
 
-def _move(pending: _Pending | None, fields: dict[str, Array], mask_fill: int) -> dict[str, Array]:
+def _move(
+    pending: _Pending | None, example: dict[str, Array], fields: Fields, mask_fill: int
+) -> dict[str, Array]:
     """Carries out a warp on everything that has a place in the image."""
     if pending is None:
-        return fields
-    sampling = pending.sampling or BILINEAR
-    samplings = {
-        "image": sampling,
-        "mask": Sampling("nearest", sampling.boundary, mask_fill),
-    }
-    return {
-        name: affine_warp(value, pending.matrix, size=pending.size, sampling=samplings[name])
-        for name, value in fields.items()
-    }
+        return example
+    height, width, _ = example["image"].shape
+    warp = _Warp(pending.matrix, (height, width), pending.size, pending.sampling or BILINEAR)
+    return move(example, fields, warp, mask_fill=mask_fill)

@@ -1,8 +1,8 @@
 """Affine resampling of an image or a mask by one 3x3 matrix.
 
-Coordinates, here and everywhere in this package: pixel centres lie at the integers, x counts
+Coordinates, here and everywhere in this package: pixel centers lie at the integers, x counts
 columns to the right and y rows downwards, so an image covers x from -0.5 to width - 0.5 and its
-centre is ((width - 1) / 2, (height - 1) / 2). A matrix takes a pixel (x, y, 1) of the output to
+center is ((width - 1) / 2, (height - 1) / 2). A matrix takes a pixel (x, y, 1) of the output to
 the place in the input where its value is read.
 """
 
@@ -27,7 +27,7 @@ class Sampling:
 
     Attributes:
         interpolation: "bilinear" or "nearest" (half-way goes right and down). Both copy pixels
-            exactly where the matrix lands on pixel centres, as flips and whole-pixel shifts do.
+            exactly where the matrix lands on pixel centers, as flips and whole-pixel shifts do.
         boundary: What lies beyond the border: "constant" (the fill), "edge" (the border pixel
             repeated) or "reflect" (the image mirrored about its border pixels).
         fill: The constant, one number or one for each channel.

@@ -21,7 +21,7 @@ def categorical_projection(
     probabilities: Float[Array, "*batch atoms"],
     support: Float[Array, "support"],
 ) -> Float[Array, "*batch support"]:
-    """Moves a distribution onto a fixed support, each atom shared by its two neighbours.
+    """Moves a distribution onto a fixed support, each atom shared by its two neighbors.
 
     The mean stays as it is; what lies beyond the ends of the support goes to the ends.
 

@@ -4,15 +4,13 @@ from jaxvision.models.layers.activations import (
     ACTIVATIONS,
     activation,
 )
-from jaxvision.models.layers.attention import (
-    SqueezeExcite,
-    StochasticDepth,
-    check_rates,
-)
 from jaxvision.models.layers.branches import (
     Branches,
+    BranchItem,
     ConvStep,
-    Step,
+)
+from jaxvision.models.layers.channel_attention import (
+    SqueezeExcite,
 )
 from jaxvision.models.layers.channels import (
     channel_shuffle,
@@ -43,6 +41,10 @@ from jaxvision.models.layers.pooling import (
     global_average_pool,
     max_pool,
 )
+from jaxvision.models.layers.regularization import (
+    StochasticDepth,
+    check_rates,
+)
 from jaxvision.models.layers.transformer import (
     EncoderBlock,
     LayerScale,
@@ -66,6 +68,7 @@ __all__ = [
     "NORMS",
     "NORM_EPSILON",
     "NORM_MOMENTUM",
+    "BranchItem",
     "Branches",
     "ConvNorm",
     "ConvStep",
@@ -78,7 +81,6 @@ __all__ = [
     "PatchEmbedding",
     "Size",
     "SqueezeExcite",
-    "Step",
     "StochasticDepth",
     "activation",
     "adaptive_avg_pool",

@@ -34,17 +34,17 @@ class ConvStep:
 
 Fork = tuple[ConvStep, ...]
 """Convolutions of the same maps, whose outputs are stacked."""
-Step = ConvStep | Fork | Callable[[Array], Array]
+BranchItem = ConvStep | Fork | Callable[[Array], Array]
 
 
 class Branches(nn.Module, kw_only=True):
     """Sequences of convolutions and poolings of the same maps; their outputs become one stack.
 
-    Step i of branch b is called `branch{b}_conv{i}`, followed by "a", "b", ... in a fork. Each is a
+    Item i of branch b is called `branch{b}_conv{i}`, followed by "a", "b", ... in a fork. Each is a
     `ConvNorm`.
 
     Attributes:
-        branches: The steps of each branch: a `ConvStep`, a tuple of them (a fork), or a function
+        branches: The items of each branch: a `ConvStep`, a tuple of them (a fork), or a function
             of the maps without parameters, such as a pooling.
         norm: See `ConvNorm`.
         activation: See `activation`.
@@ -64,7 +64,7 @@ class Branches(nn.Module, kw_only=True):
     ((1, 5, 5, 21), ['branch0_conv0', 'branch1_conv0', 'branch1_conv1a', 'branch1_conv1b'])
     """
 
-    branches: tuple[tuple[Step, ...], ...]
+    branches: tuple[tuple[BranchItem, ...], ...]
     norm: str | None = "batch"
     activation: str = "relu"
     epsilon: float = NORM_EPSILON

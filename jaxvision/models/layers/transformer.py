@@ -10,10 +10,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models.layers.activations import activation
-from jaxvision.models.layers.attention import StochasticDepth
 from jaxvision.models.layers.convolution import conv
 from jaxvision.models.layers.initializers import INITIALIZERS, Initializer
 from jaxvision.models.layers.normalization import NORM_EPSILON, norm
+from jaxvision.models.layers.regularization import StochasticDepth
 
 
 def rising_rates(last: float, num_blocks: int) -> tuple[float, ...]:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,39 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxvision._trees import by_path, path_name
-from jaxvision.models.base import Model
 from jaxvision.models.weights.errors import WeightsError
+from jaxvision.models.weights.names import TorchNames
 
 MOST_TIMES = 64
 """How many times as many numbers as it has here a parameter may have that is to be adapted."""
 
 PyTree = Any
 Leaf = np.ndarray | jax.Array
+
+
+@runtime_checkable
+class HasTorchNames(Protocol):
+    """A Linen module that can have weights of other libraries, as every `Model` can."""
+
+    @property
+    def in_channels(self) -> int | None:
+        """The number of channels of its images; None stands for any."""
+
+    @property
+    def default_image_size(self) -> int:
+        """Height and width of the images that it was made for."""
+
+    @property
+    def init(self) -> Callable[..., Any]:
+        """Linen's."""
+
+    def torch_names(self) -> Mapping[str, TorchNames]:
+        """See `Model.torch_names`."""
+
+    def adapt_parameter(
+        self, path: str, value: np.ndarray, shape: tuple[int, ...]
+    ) -> np.ndarray | None:
+        """See `Model.adapt_parameter`."""
 
 
 class Adapted(NamedTuple):
@@ -36,7 +61,7 @@ class Adapted(NamedTuple):
 
 
 def adapt_variables(
-    model: Model,
+    model: HasTorchNames,
     variables: Mapping[str, PyTree],
     *,
     image_shape: Sequence[int] | None = None,
@@ -96,7 +121,7 @@ def adapt_variables(
 
 
 def adapt(
-    model: Model,
+    model: HasTorchNames,
     shapes: PyTree,
     find: Callable[[str], Leaf | None],
     fresh: PyTree | None,
@@ -171,19 +196,21 @@ def warn_of_changes(source: str, changes: Sequence[str], *, stacklevel: int) -> 
         )
 
 
-def sample_images(model: Model, image_size: int | tuple[int, int] | None) -> jax.ShapeDtypeStruct:
+def sample_images(
+    model: HasTorchNames, image_size: int | tuple[int, int] | None
+) -> jax.ShapeDtypeStruct:
     """The shape of one image of the size a model is for; None takes its usual one."""
     size = model.default_image_size if image_size is None else image_size
     height, width = (size, size) if isinstance(size, int) else size
     return jax.ShapeDtypeStruct((1, height, width, model.in_channels or 3), jnp.float32)
 
 
-def variable_shapes(model: Model, images: jax.ShapeDtypeStruct) -> PyTree:
+def variable_shapes(model: HasTorchNames, images: jax.ShapeDtypeStruct) -> PyTree:
     """The shapes of a model's variables."""
     return jax.eval_shape(model.init, jax.random.key(0), images)
 
 
-def fresh_variables(model: Model, key: jax.Array, images: jax.ShapeDtypeStruct) -> PyTree:
+def fresh_variables(model: HasTorchNames, key: jax.Array, images: jax.ShapeDtypeStruct) -> PyTree:
     """The variables of a model that has learnt nothing; no image is computed."""
     return jax.jit(lambda key: model.init(key, jnp.zeros(images.shape, images.dtype)))(key)
 
@@ -201,9 +228,10 @@ def as_tree(shapes: PyTree, leaves: Mapping[str, Leaf], dtype: DTypeLike | None 
     )
 
 
-def title(model: Model) -> str:
+def title(model: HasTorchNames) -> str:
     """What a model is called in messages."""
-    return model.spec.name if model.spec else type(model).__name__
+    spec = getattr(model, "spec", None)
+    return spec.name if spec else type(model).__name__
 
 
 def is_head(path: str) -> bool:
@@ -211,7 +239,7 @@ def is_head(path: str) -> bool:
     return path.rpartition("/")[0].rpartition("/")[2] == "head"
 
 
-def _fit(model: Model, path: str, value: Leaf, shape: tuple[int, ...]) -> Leaf | None:
+def _fit(model: HasTorchNames, path: str, value: Leaf, shape: tuple[int, ...]) -> Leaf | None:
     """The value in the shape that the model has; None if that cannot be."""
     if value.shape == shape:
         return value
@@ -221,7 +249,7 @@ def _fit(model: Model, path: str, value: Leaf, shape: tuple[int, ...]) -> Leaf |
     value = value.astype(np.promote_types(value.dtype, np.float32))
     if len(shape) == 4 and value.shape[:2] == shape[:2] and value.shape[3:] == shape[3:]:
         old, new = value.shape[2], shape[2]
-        if new == model.in_channels and path.startswith("params/stem"):
+        if new == model.in_channels and any(part.startswith("stem") for part in path.split("/")):
             return _with_channels(value, old, new)
     return model.adapt_parameter(path.partition("/")[2], value, shape)
 

@@ -1,6 +1,7 @@
 """Weights of other libraries into a model, and back."""
 
 import itertools
+import operator
 import pathlib
 import warnings
 from collections.abc import Collection, Mapping
@@ -10,9 +11,8 @@ import jax
 import numpy as np
 
 from jaxvision._trees import by_path
-from jaxvision.models.base import Model
-from jaxvision.models.layout import Form, Layout
 from jaxvision.models.weights.adaptation import (
+    HasTorchNames,
     adapt,
     as_tree,
     check_accounted,
@@ -23,6 +23,7 @@ from jaxvision.models.weights.adaptation import (
     warn_of_changes,
 )
 from jaxvision.models.weights.errors import WeightsError
+from jaxvision.models.weights.names import Form, TorchNames
 from jaxvision.models.weights.state_dict import StateDict, as_state_dict, write_state_dict
 
 PyTree = Any
@@ -37,7 +38,7 @@ class _Leaf(NamedTuple):
 
 
 def load_weights(
-    model: Model,
+    model: HasTorchNames,
     source: str | pathlib.Path | Mapping[str, Any],
     *,
     key: jax.Array | None = None,
@@ -60,7 +61,8 @@ def load_weights(
     makes other logits of the same weights.
 
     Args:
-        model: A model that `create_model` made.
+        model: A model that `create_model` made, or a module of your own that has the attributes and
+            methods of `HasTorchNames`, such as a decoder over a backbone.
         source: A `.safetensors`, `.pth`, `.pt` or `.ckpt` file, of which no code is run; or arrays
             or torch tensors by name, such as a torch module's `state_dict()`.
         key: Draws a new head's parameters; None makes them zero, so that all classes begin alike.
@@ -93,11 +95,11 @@ def load_weights(
     stored, where = as_state_dict(source, prefer_ema=prefer_ema)
     images = sample_images(model, image_size)
     shapes = variable_shapes(model, images)
-    layout, leaves, state, prefix = _best_fit(model, shapes, stored)
-    _check_names(model, where, layout, leaves, state)
+    names, leaves, state, prefix = _best_fit(model, shapes, stored)
+    _check_names(model, where, names, leaves, state)
     if prefix:
         warnings.warn(f"{where}: {prefix!r} was cut off the names of all tensors", stacklevel=2)
-    _compare_options(model, where, layout)
+    _compare_options(model, where, names)
     fresh = None if key is None else fresh_variables(model, key, images)
 
     def find(leaf_path: str) -> np.ndarray | None:
@@ -118,11 +120,11 @@ def load_weights(
 
 
 def save_weights(
-    model: Model,
+    model: HasTorchNames,
     variables: Mapping[str, PyTree],
     path: str | pathlib.Path,
     *,
-    layout: str | None = None,
+    library: str | None = None,
 ) -> None:
     """Writes weights under the names of another library, so that it can load them.
 
@@ -130,7 +132,7 @@ def save_weights(
         model: The model.
         variables: Its variables.
         path: A name that ends in `.safetensors`.
-        layout: Whose names: "torchvision" or "timm"; None takes the first that knows the model.
+        library: Whose names: "torchvision" or "timm"; None takes the first that has the model.
 
     Raises:
         WeightsError: The names are not known for this model.
@@ -138,12 +140,12 @@ def save_weights(
 
     See `load_weights` for an example.
     """
-    layouts = _layouts(model)
-    if layout is not None and layout not in layouts:
+    known = _known_names(model)
+    if library is not None and library not in known:
         raise WeightsError(
-            f"{title(model)} is known under the names of {', '.join(layouts)}, not {layout!r}"
+            f"{title(model)} is known under the names of {', '.join(known)}, not {library!r}"
         )
-    chosen = next(iter(layouts.values())) if layout is None else layouts[layout]
+    chosen = next(iter(known.values())) if library is None else known[library]
     _compare_options(model, str(path), chosen)
     tensors: StateDict = {}
     for leaf_path, leaf in _leaves(chosen, variables).items():
@@ -156,47 +158,47 @@ def save_weights(
     write_state_dict(path, tensors)
 
 
-def _layouts(model: Model) -> Mapping[str, Layout]:
-    layouts = model.layouts()
-    if not layouts:
+def _known_names(model: HasTorchNames) -> Mapping[str, TorchNames]:
+    known = model.torch_names()
+    if not known:
         raise WeightsError(
             f"{title(model)} exists in neither torchvision nor timm: there are no weights to load"
         )
-    return layouts
+    return known
 
 
-def _leaves(layout: Layout, tree: PyTree) -> dict[str, _Leaf]:
+def _leaves(names: TorchNames, tree: PyTree) -> dict[str, _Leaf]:
     """All leaves of a tree of variables, by path."""
     return {
-        path: _Leaf(leaf.shape, *layout.find(path.partition("/")[2], len(leaf.shape)))
+        path: _Leaf(leaf.shape, *names.find(path.partition("/")[2], len(leaf.shape)))
         for path, leaf in by_path(tree).items()
     }
 
 
 class _Fit(NamedTuple):
-    """How a file is read: its layout, the leaves by it, its tensors by today's names."""
+    """How a file is read: by whose names, the leaves by them, the tensors by today's names."""
 
-    layout: Layout
+    names: TorchNames
     leaves: dict[str, _Leaf]
     state: StateDict
     prefix: str
 
 
-def _best_fit(model: Model, shapes: PyTree, stored: StateDict) -> _Fit:
-    """The layout, and the prefix to cut off, by which a file shares most names with a model."""
+def _best_fit(model: HasTorchNames, shapes: PyTree, stored: StateDict) -> _Fit:
+    """The library, and the prefix to cut off, by which a file shares most names with a model."""
 
     def num_shared(fit: _Fit) -> int:
         return sum(leaf.name in fit.state for leaf in fit.leaves.values())
 
     fits = []
-    for layout in _layouts(model).values():
-        leaves = _leaves(layout, shapes)
+    for names in _known_names(model).values():
+        leaves = _leaves(names, shapes)
         for prefix in _shared_prefixes(stored):
             state = {
-                layout.current_name(name.removeprefix(prefix)): array
+                names.current_name(name.removeprefix(prefix)): array
                 for name, array in stored.items()
             }
-            fits.append(_Fit(layout, leaves, state, prefix))
+            fits.append(_Fit(names, leaves, state, prefix))
     return max(fits, key=num_shared)
 
 
@@ -208,9 +210,9 @@ def _shared_prefixes(names: Collection[str]) -> list[str]:
 
 
 def _check_names(
-    model: Model,
+    model: HasTorchNames,
     where: str,
-    layout: Layout,
+    names: TorchNames,
     leaves: Mapping[str, _Leaf],
     state: StateDict,
 ) -> None:
@@ -219,9 +221,9 @@ def _check_names(
     head = {leaf.name for leaf_path, leaf in leaves.items() if leaf_path.startswith("params/head/")}
     if head == {*missing}:  # weights that were trained without labels
         missing = []
-    left = [name for name in sorted({*state} - wanted) if not layout.is_ignored(name)]
-    unused = {part for name in left if (part := layout.unused_part(name)) is not None}
-    left = [name for name in left if layout.unused_part(name) is None]
+    left = [name for name in sorted({*state} - wanted) if not names.is_ignored(name)]
+    unused = {part for name in left if (part := names.unused_part(name)) is not None}
+    left = [name for name in left if names.unused_part(name) is None]
     check_accounted(f"{where} is not of {title(model)}", missing=missing, left=left)
     if unused:
         warnings.warn(
@@ -230,11 +232,11 @@ def _check_names(
         )
 
 
-def _compare_options(model: Model, where: str, layout: Layout) -> None:
+def _compare_options(model: HasTorchNames, where: str, names: TorchNames) -> None:
     """Warns if the model makes other logits of the same weights than the library with the names."""
-    theirs = layout.options
-    if any(getattr(model, option) != value for option, value in theirs.items()):
-        ours = {option: getattr(model, option) for option in theirs}
+    theirs = names.options
+    ours = {option: operator.attrgetter(option)(model) for option in theirs}
+    if ours != {**theirs}:
         warnings.warn(
             f"{where}: under these names, {title(model)} has {_settings(theirs)} elsewhere, but "
             f"{_settings(ours)} here, so that the same weights make other logits; create it with "

@@ -52,4 +52,9 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
         )
     except TypeError as error:
         raise ValueError(f"ale-py cannot make {game}: {error}") from error
-    return FrameStack(GymnasiumEnvs(environments, channels_first=True), stack_num)
+    made_by = {
+        "library": "atari",
+        "name": game,
+        "options": {**options, "stack_num": stack_num},
+    }
+    return FrameStack(GymnasiumEnvs(environments, channels_first=True, made_by=made_by), stack_num)

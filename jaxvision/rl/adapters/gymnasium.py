@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -47,6 +48,7 @@ class GymnasiumEnvs:
         environments: What `gymnasium.make_vec` gives, or anything like it.
         channels_first: Whether images come as (channels, height, width); agents see them with
             channels last.
+        made_by: How `make_gymnasium` or `make_atari` made them, for the record of a run.
 
     Raises:
         ValueError: `channels_first` is set, and observations are no images; or episodes do not
@@ -59,6 +61,7 @@ class GymnasiumEnvs:
 
     environments: Any
     channels_first: bool = False
+    made_by: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Makes sure that these environments are understood."""
@@ -231,4 +234,5 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
         environments = gymnasium.make_vec(name, num_envs=num_envs, **options)
     except (gymnasium.error.Error, TypeError) as error:
         raise ValueError(f"Gymnasium cannot make {name}: {error}") from error
-    return GymnasiumEnvs(environments)
+    made_by = {"library": "gymnasium", "name": name, "options": options}
+    return GymnasiumEnvs(environments, made_by=made_by)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from jaxvision.rl._checks import check_share
 from jaxvision.rl.exploration import Rate, rate_at
 from jaxvision.rl.replay.priorities import Priorities
-from jaxvision.rl.replay.stream import Step, Stream, Transitions
+from jaxvision.rl.replay.stream import Event, Stream, Transitions
 from jaxvision.rl.replay.uniform import Places, Replay
 
 
@@ -64,19 +64,19 @@ class PrioritizedReplay(Replay):
             greatest=jnp.ones(()),
         )
 
-    def add(self, stream: Stream, state: PrioritizedState, step: Step) -> PrioritizedState:
+    def add(self, stream: Stream, state: PrioritizedState, event: Event) -> PrioritizedState:
         """Writes a step of all environments, with the greatest priority there was.
 
         Args:
             stream: What writes.
             state: The memory.
-            step: What happened.
+            event: What happened.
 
         Returns:
             The memory with it.
         """
         before = state.stream.positions
-        added = stream.add(state.stream, step)
+        added = stream.add(state.stream, event)
         envs = jnp.arange(stream.num_envs)
         valid = ~added.gaps[envs, before]
         # Nothing leads from the end of an episode, from the present, or from where frames are lost.

@@ -42,7 +42,7 @@ class Transitions(flax.struct.PyTreeNode):
     weights: Any
 
 
-class Step(flax.struct.PyTreeNode):
+class Event(flax.struct.PyTreeNode):
     """One step of every environment, as it is written.
 
     Attributes:
@@ -127,17 +127,17 @@ class Stream:
             filled=zeros,
         )
 
-    def add(self, state: StreamState, step: Step) -> StreamState:
+    def add(self, state: StreamState, event: Event) -> StreamState:
         """Writes what was done at the present observations, and what it led to.
 
         Args:
             state: The rings.
-            step: What happened.
+            event: What happened.
 
         Returns:
             The rings with one slot more, and with two where an episode ended.
         """
-        over = step.terminated | step.truncated
+        over = event.terminated | event.truncated
         envs = jnp.arange(self.num_envs)
         here = state.positions
         after = (here + 1) % self.slots
@@ -145,17 +145,17 @@ class Stream:
         # The second write puts the same where no episode ended.
         observations = (
             state.observations.at[envs, after]
-            .set(self._newest(step.final_observations))
+            .set(self._newest(event.final_observations))
             .at[envs, present]
-            .set(self._newest(step.next_observations))
+            .set(self._newest(event.next_observations))
         )
-        gaps = state.gaps.at[envs, here].set(~step.valid)
+        gaps = state.gaps.at[envs, here].set(~event.valid)
         gaps = gaps.at[envs, after].set(over).at[envs, present].set(jnp.zeros_like(over))
         return state.replace(
             observations=observations,
-            actions=state.actions.at[envs, here].set(step.actions.astype(jnp.int32)),
-            rewards=state.rewards.at[envs, here].set(step.rewards.astype(jnp.float32)),
-            terminated=state.terminated.at[envs, here].set(step.terminated),
+            actions=state.actions.at[envs, here].set(event.actions.astype(jnp.int32)),
+            rewards=state.rewards.at[envs, here].set(event.rewards.astype(jnp.float32)),
+            terminated=state.terminated.at[envs, here].set(event.terminated),
             gaps=gaps,
             positions=present,
             filled=jnp.minimum(state.filled + 1 + over, self.slots - 1),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxvision.rl._checks import check_count
-from jaxvision.rl.replay.stream import Step, Stream, StreamState, Transitions
+from jaxvision.rl.replay.stream import Event, Stream, StreamState, Transitions
 
 PyTree = Any
 _TRIES = 2
@@ -79,18 +79,18 @@ class UniformReplay(Replay):
         """
         return stream.init(observations)
 
-    def add(self, stream: Stream, state: StreamState, step: Step) -> StreamState:
+    def add(self, stream: Stream, state: StreamState, event: Event) -> StreamState:
         """Writes a step of all environments.
 
         Args:
             stream: What writes.
             state: The memory.
-            step: What happened.
+            event: What happened.
 
         Returns:
             The memory with it.
         """
-        return stream.add(state, step)
+        return stream.add(state, event)
 
     def sample(
         self, stream: Stream, state: StreamState, key: Key[Array, ""], batch_size: int, step: Any

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxvision.losses import reinforcement
+from jaxvision.rl.describing import describe_environments
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Learner, Metrics, one
 from jaxvision.rl.rollout import episode_metrics
@@ -87,6 +88,11 @@ class _Tabular(Learner):
     def units_per_update(self) -> int:
         """One action, or one episode."""
         return 1
+
+    def describe(self) -> dict[str, Any]:
+        """What the record of a run keeps of this step."""
+        environments = describe_environments(vectorize(self.environment, 1, self.params))
+        return {**super().describe(), "environments": environments}
 
     def _init(self, key: Array) -> TabularState:
         env_key, act_key, run_key = jax.random.split(key, 3)

@@ -11,7 +11,7 @@ from jaxvision import metrics, plots
 from jaxvision._files import file_name
 from jaxvision.data import Dataset
 from jaxvision.train.classification.prediction import Predictions
-from jaxvision.train.run_folder import read_metrics
+from jaxvision.train.run.log import read_metrics
 
 if TYPE_CHECKING:
     import matplotlib.figure

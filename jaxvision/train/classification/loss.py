@@ -12,15 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
 from jaxvision import losses, metrics, models
-from jaxvision.data import normalize, to_float
-from jaxvision.train.diagnosis import labels_outside, numbers_not_finite, rows_that_count
-from jaxvision.train.restore import description
+from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
+from jaxvision.train.inputs import Inputs
+from jaxvision.train.protocols import Metrics
 from jaxvision.train.state import TrainState, evaluation_variables
-from jaxvision.train.step import Metrics
 
 PyTree = Any
-Augment = Callable[[Array, Array], Array]
-Mix = Callable[..., tuple[Array, Array]]
 ExampleLoss = Callable[..., Array]
 """`loss(logits, labels)`: one value per example."""
 Targets = Integer[Array, " batch"] | Float[Array, "batch classes"]
@@ -39,25 +36,18 @@ class ClassificationLoss:
     class_weights: tuple[float, ...] | None
     l1: float
     l2: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augment: Augment | None
-    mix: Mix | None
+    inputs: Inputs
 
     def __call__(
         self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
         """Computes the mean loss of the rows that count, and `loss` and `accuracy`."""
-        augment_key, mix_key, dropout_key = jax.random.split(key, 3)
-        images, labels, weight = _unpack(batch)
-        if self.augment is not None:
-            images = self.augment(augment_key, images)
-        if self.mix is not None:
-            images, labels = self.mix(mix_key, images, labels, weight=weight)
+        augment_key, _, dropout_key = jax.random.split(key, 3)
+        images, labels, weight = _unpack(self.inputs.train(augment_key, batch))
         has_auxiliary = isinstance(self.model, models.Model)
         outputs, model_state = self.model.apply(
             {"params": params, **model_state},
-            normalize(images, self.mean, self.std),
+            images,
             train=True,
             rngs={"dropout": dropout_key},
             mutable=list(model_state),
@@ -86,6 +76,25 @@ class ClassificationLoss:
         }
         return loss, (model_state, measured)
 
+    def evaluate(
+        self, state: TrainState | Mapping[str, PyTree], batch: Mapping[str, Any]
+    ) -> Metrics:
+        """Measures a state on a batch, for `make_eval_fn`.
+
+        Args:
+            state: A train state; its averaged parameters are used where it has them.
+            batch: The batch.
+
+        Returns:
+            The sums behind `loss`, without smoothing, class weights and penalties, and `accuracy`.
+        """
+        images, labels, weight = _unpack(self.inputs.evaluate(batch))
+        logits: Any = self.model.apply(evaluation_variables(state), images, train=False)
+        return {
+            "loss": metrics.mean(self.loss(logits, labels), weight),
+            "accuracy": metrics.accuracy(logits, labels, weight),
+        }
+
     def diagnose(self, batch: Mapping[str, Any]) -> str | None:
         """Says why the loss of a batch is not finite: numbers in it, or labels that are no class.
 
@@ -102,21 +111,20 @@ class ClassificationLoss:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What `settings.json` keeps of this loss.
+        """What the record of a run keeps of this loss.
 
         Returns:
-            The task, the model and the options, as far as they are numbers.
+            The task, the model, the inputs, and the options as far as they are numbers.
         """
         return {
             "task": "classification",
-            "model": description(self.model),
+            "models": {"model": self.model},
+            "inputs": self.inputs,
             "loss": _name(self.loss),
             "label_smoothing": self.label_smoothing,
             "class_weights": self.class_weights,
             "l1": self.l1,
             "l2": self.l2,
-            "mean": self.mean,
-            "std": self.std,
         }
 
 
@@ -128,10 +136,7 @@ def make_loss_fn(
     class_weights: Sequence[float] | Float[np.ndarray | Array, " classes"] | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
-    mean: Sequence[float] = (0.0,),
-    std: Sequence[float] = (1.0,),
-    augment: Augment | None = None,
-    mix: Mix | None = None,
+    inputs: Inputs | None = None,
 ) -> ClassificationLoss:
     """Makes the loss of a classifier, for `make_train_step`.
 
@@ -146,11 +151,7 @@ def make_loss_fn(
         l1: The factor of the sum of the kernels' absolute values, which is added to the loss.
         l2: The factor of the sum of the kernels' squares, which is added to the loss. (Weight decay
             is the optimizer's.)
-        mean: Of the channels of images that lie between 0 and 1; it is subtracted from them.
-        std: Of the channels; they are divided by it after that.
-        augment: `augment(key, images) -> images`, such as those of `data.augment`.
-        mix: `mix(key, images, labels, weight=...) -> (images, distributions)`, such as
-            `functools.partial(data.augment.mixup, alpha=0.2, num_classes=10)`.
+        inputs: How batches are augmented and normalized; None only makes images floating point.
 
     Returns:
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
@@ -181,51 +182,8 @@ def make_loss_fn(
         class_weights=None if class_weights is None else _floats(class_weights),
         l1=l1,
         l2=l2,
-        mean=_floats(mean),
-        std=_floats(std),
-        augment=augment,
-        mix=mix,
+        inputs=Inputs() if inputs is None else inputs,
     )
-
-
-def make_eval_fn(
-    model: nn.Module,
-    *,
-    loss: ExampleLoss = losses.cross_entropy,
-    mean: Sequence[float] = (0.0,),
-    std: Sequence[float] = (1.0,),
-) -> Callable[[TrainState, Mapping[str, Any]], Metrics]:
-    """Makes the function that `fit` evaluates with.
-
-    Args:
-        model: The model that is trained.
-        loss: What `loss` is to be the mean of, as in training.
-        mean: As for the loss.
-        std: As for the loss.
-
-    Returns:
-        `evaluate(state, batch) -> metrics`: the sums behind `loss` and `accuracy`, of the averaged
-        parameters where the state has them.
-
-    >>> import optax
-    >>> from jaxvision import metrics, models, train
-    >>> model = models.create_model("linear_classifier", num_classes=3)
-    >>> batch = {"image": np.ones((2, 4, 4, 1)), "label": np.array([0, 2])}
-    >>> state = train.init_state(jax.random.key(0), model, optax.sgd(0.1), batch)
-    >>> sorted(metrics.compute(jax.jit(make_eval_fn(model))(state, batch)))
-    ['accuracy', 'loss']
-    """
-
-    def evaluate(state: TrainState, batch: Mapping[str, Any]) -> Metrics:
-        images, labels, weight = _unpack(batch)
-        images = normalize(images, mean, std)
-        logits: Any = model.apply(evaluation_variables(state), images, train=False)
-        return {
-            "loss": metrics.mean(loss(logits, labels), weight),
-            "accuracy": metrics.accuracy(logits, labels, weight),
-        }
-
-    return evaluate
 
 
 def _name(loss: ExampleLoss) -> str:
@@ -247,7 +205,7 @@ def _unpack(
             raise ValueError(
                 f"to classify, a batch needs 'image' and 'label'; this one has {', '.join(batch)}"
             )
-    images = to_float(jnp.asarray(batch["image"]))
+    images = batch["image"]
     labels = jnp.asarray(batch["label"])
     weight = jnp.asarray(batch["weight"]) if "weight" in batch else jnp.ones(len(images))
     return images, labels, weight.astype(jnp.promote_types(weight.dtype, jnp.float32))

@@ -1,15 +1,16 @@
 """What a classifier says of data."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int, Integer, Num
+from jaxtyping import Float, Float32, Int, Integer
 
-from jaxvision.data import Dataset, normalize, to_float
+from jaxvision.data import Dataset
+from jaxvision.train.inputs import Inputs
+from jaxvision.train.mapping import map_batches
 
 PyTree = Any
 
@@ -46,25 +47,24 @@ def predict(
     data: Dataset | Iterable[Mapping[str, Any]],
     *,
     batch_size: int = 128,
-    mean: Sequence[float] = (0.0,),
-    std: Sequence[float] = (1.0,),
+    inputs: Inputs | None = None,
 ) -> Predictions:
-    """Runs a model over data, on this process's first device.
+    """Applies a model to data, on all devices.
 
     Args:
         model: The model.
-        variables: Its variables, such as `restore_for_evaluation` gives them.
+        variables: Its variables, such as `SavedRun.variables` gives them.
         data: A data set, or batches with `image` and perhaps `label` and `weight`.
         batch_size: Rows of a batch, if `data` is a data set.
-        mean: As in training.
-        std: As in training.
+        inputs: How images are normalized, as in training; None only makes them floating point.
 
     Returns:
         Logits, labels and places in the data, without padding.
 
     Raises:
-        ValueError: There is no batch in the data.
+        ValueError: There is no example in the data.
 
+    >>> import jax
     >>> from jaxvision import data, models
     >>> model = models.create_model("linear_classifier", num_classes=3)
     >>> images = np.ones((5, 4, 4, 1), np.float32)
@@ -73,26 +73,12 @@ def predict(
     >>> predictions.logits.shape, predictions.labels.tolist()
     ((5, 3), [-1, -1, -1, -1, -1])
     """
+    prepared = Inputs() if inputs is None else inputs
 
-    @jax.jit
-    def logits_of(variables: PyTree, images: Num[Array, "..."]) -> Float[Array, "batch classes"]:
-        logits: Any = model.apply(variables, normalize(to_float(images), mean, std), train=False)
-        return logits
+    def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        logits: Any = model.apply(variables, prepared.evaluate(batch)["image"], train=False)
+        labels = batch.get("label", jnp.full(len(logits), -1))
+        return logits.astype(jnp.float32), labels
 
-    if isinstance(data, Mapping):
-        raise ValueError("predict takes a data set or several batches; put one batch in a list")
-    if isinstance(data, Dataset):
-        size = min(batch_size, len(data))
-        data = data.batches(size, shuffle=False, epochs=1, process_index=0, process_count=1)
-    all_logits, all_labels, all_kept = [], [], []
-    for batch in data:
-        kept = np.asarray(batch.get("weight", np.ones(len(batch["image"])))) > 0
-        logits = np.asarray(logits_of(variables, jnp.asarray(batch["image"])), np.float32)
-        labels = np.asarray(batch.get("label", np.full(len(kept), -1)))
-        all_logits.append(logits[kept])
-        all_labels.append(labels[kept])
-        all_kept.append(kept)
-    if not all_logits:
-        raise ValueError("there is nothing to predict: the data hold no batch")
-    indices = np.flatnonzero(np.concatenate(all_kept))
-    return Predictions(np.concatenate(all_logits), np.concatenate(all_labels), indices)
+    (logits, labels), indices = map_batches(of_batch, variables, data, batch_size=batch_size)
+    return Predictions(logits, labels, indices)

@@ -1,29 +1,13 @@
 """What a classifier is worth on a test set, with intervals."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from jaxvision import metrics
+from jaxvision.metrics import Score
 from jaxvision.train.classification.prediction import Predictions
-
-
-class Score(NamedTuple):
-    """A number and its confidence interval.
-
-    Attributes:
-        value: The number; NaN where it is undefined.
-        low: The interval's lower end; NaN where there is none.
-        high: The interval's upper end; NaN where there is none.
-        note: Why the number or its interval is undefined, in words; else empty.
-    """
-
-    value: float
-    low: float
-    high: float
-    note: str = ""
 
 
 def score(

@@ -61,17 +61,17 @@ def test_matrices_move_content_as_they_say():
     np.testing.assert_allclose(run(moved, points), expected, atol=1e-6)
 
 
-def test_centered_keeps_the_centre():
-    def moved(centre):
+def test_centered_keeps_the_center():
+    def moved(center):
         made = (
             augment.rotation_matrix(77.0),
             augment.scaling_matrix(0.3),
             augment.shear_matrix(20.0, -35.0),
         )
-        return [augment.warp_points(centre, augment.centered(each, 5, 10)) for each in made]
+        return [augment.warp_points(center, augment.centered(each, 5, 10)) for each in made]
 
-    centre = np.float32([4.5, 2.0])
-    np.testing.assert_allclose(run(moved, centre), [centre] * 3, atol=1e-5)
+    center = np.float32([4.5, 2.0])
+    np.testing.assert_allclose(run(moved, center), [center] * 3, atol=1e-5)
 
 
 @pytest.mark.parametrize(("direction", "axis"), [("horizontal", 0), ("vertical", 1)])

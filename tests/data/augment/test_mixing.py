@@ -24,12 +24,21 @@ def batch(dtype=np.float32):
     return values, images, np.arange(16)
 
 
+def mix(mixer, key, images, labels, weight=None, *, alpha=1.0, **options):
+    """The images and labels of a batch after mixing."""
+    batch = {"image": images, "label": labels}
+    if weight is not None:
+        batch["weight"] = weight
+    mixed = mixer(alpha, **options)(key, batch)
+    return mixed["image"], mixed["label"]
+
+
 @functools.cache
 def of_many_seeds(mixer, **options):
-    def mix(seed, images, labels, weight):
-        return mixer(jax.random.key(seed), images, labels, alpha=1.0, weight=weight, **options)
+    def mix_by(seed, images, labels, weight):
+        return mix(mixer, jax.random.key(seed), images, labels, weight, **options)
 
-    return quick.jit(jax.vmap(mix, (0, None, None, None)))
+    return quick.jit(jax.vmap(mix_by, (0, None, None, None)))
 
 
 def mixed_by_each_seed(mixer, images, labels, weight=WEIGHT):
@@ -42,8 +51,8 @@ def mixed_plainly(mixer, per_row):
     _, images, labels = batch()
     if not per_row:
         return mixed_by_each_seed(mixer, images, labels)
-    mix = of_many_seeds(mixer, num_classes=16, per_row=True)
-    return jax.device_get(mix(SEEDS, images, labels, None))
+    mix_rows = of_many_seeds(mixer, num_classes=16, per_row=True)
+    return jax.device_get(mix_rows(SEEDS, images, labels, None))
 
 
 @MIXERS
@@ -76,7 +85,7 @@ def test_mixup_shares_are_beta():
 
     def pairs(key, alpha):
         images = jnp.array([0.0, 1.0]).reshape(2, 1, 1, 1)
-        mixed, _ = augment.mixup(key, images, jnp.arange(2), alpha=alpha, num_classes=2)
+        mixed, _ = mix(augment.mixup, key, images, jnp.arange(2), alpha=alpha, num_classes=2)
         return mixed[:, 0, 0, 0]
 
     def of_many_keys(key):
@@ -107,7 +116,7 @@ def paper_cutmix_areas(count, height, width):
 def test_cutmix_areas_are_those_of_the_paper():
     def area(key):
         images = jnp.stack([jnp.zeros((12, 20, 1)), jnp.ones((12, 20, 1))])
-        mixed, _ = augment.cutmix(key, images, jnp.arange(2), num_classes=2)
+        mixed, _ = mix(augment.cutmix, key, images, jnp.arange(2), num_classes=2)
         return mixed[0].sum()
 
     areas = run(lambda key: jax.vmap(area)(jax.random.split(key, 8000)), jax.random.key(0))
@@ -185,8 +194,8 @@ def test_rows_with_void_labels_are_mixed_with_nothing(mixer):
 @MIXERS
 def test_alpha_zero_mixes_nothing(mixer):
     _, images, labels = batch()
-    mix = functools.partial(mixer, alpha=0.0, num_classes=16)
-    mixed, targets = run(mix, jax.random.key(0), images, labels)
+    unmixed = functools.partial(mix, mixer, alpha=0.0, num_classes=16)
+    mixed, targets = run(unmixed, jax.random.key(0), images, labels)
     np.testing.assert_array_equal(mixed, images)
     np.testing.assert_array_equal(targets, np.eye(16))
 
@@ -202,25 +211,25 @@ def test_distributions_are_mixed_too(mixer):
 
 @MIXERS
 def test_small_batches(mixer):
-    mix = functools.partial(mixer, alpha=1.0, num_classes=2)
+    mix_two = functools.partial(mix, mixer, num_classes=2)
     images, labels = np.ones((1, 4, 4, 3), np.float32), np.zeros(1, int)
-    mixed, targets = run(mix, jax.random.key(0), images, labels)
+    mixed, targets = run(mix_two, jax.random.key(0), images, labels)
     np.testing.assert_array_equal(targets, [[1, 0]])
     np.testing.assert_allclose(mixed, images, rtol=1e-6)
-    mixed, targets = jax.eval_shape(mix, jax.random.key(0), images[:0], labels[:0])
+    mixed, targets = jax.eval_shape(mix_two, jax.random.key(0), images[:0], labels[:0])
     assert (mixed.shape, targets.shape) == ((0, 4, 4, 3), (0, 2))
 
 
 @MIXERS
 def test_bfloat16_images_and_float32_targets_under_jit(mixer):
     values, images, labels = batch(dtype=jnp.bfloat16)
-    mix = quick.jit(functools.partial(mixer, alpha=0.4, num_classes=16))
-    mixed, targets = jax.device_get(mix(jax.random.key(0), images, labels))
+    compiled = quick.jit(functools.partial(mix, mixer, alpha=0.4, num_classes=16))
+    mixed, targets = jax.device_get(compiled(jax.random.key(0), images, labels))
     assert (mixed.dtype, targets.dtype) == (jnp.bfloat16, np.float32)
     np.testing.assert_allclose(
         targets @ values, mixed.astype(np.float32).mean(axis=(1, 2, 3)), atol=0.01
     )
-    np.testing.assert_array_equal(mix(jax.random.key(0), images, labels)[0], mixed)
+    np.testing.assert_array_equal(compiled(jax.random.key(0), images, labels)[0], mixed)
 
 
 IMAGES = np.zeros((4, 2, 2, 1), np.float32)
@@ -239,6 +248,39 @@ IMAGES = np.zeros((4, 2, 2, 1), np.float32)
     ],
 )
 def test_refusals(mixer, images, labels, options, error, message):
-    mix = functools.partial(mixer, **{"alpha": 1.0, **options})
     with pytest.raises(error, match=message):
-        jax.eval_shape(mix, jax.random.key(0), images, labels)
+        jax.eval_shape(functools.partial(mix, mixer, **options), jax.random.key(0), images, labels)
+
+
+def test_masks_are_pasted_with_their_images():
+    _, images, labels = batch()
+    given = {"image": images, "label": labels, "mask": images[..., 0] * 16}
+    pasted = run(augment.cutmix(num_classes=16, per_row=True), jax.random.key(0), given)
+    assert (pasted["image"] != images).any()
+    np.testing.assert_array_equal(pasted["mask"], pasted["image"][..., 0] * 16)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "field"),
+    [(augment.mixup, "mask"), (augment.mixup, "boxes"), (augment.cutmix, "boxes")],
+)
+def test_fields_that_cannot_be_mixed(mixer, field):
+    given = {"image": IMAGES, "label": np.zeros((4, 2), np.float32), field: np.zeros((4, 2, 2))}
+    with pytest.raises(ValueError, match=f"cannot mix '{field}'"):
+        jax.eval_shape(mixer(1.0), jax.random.key(0), given)
+    with pytest.raises(KeyError, match="needs 'image' and 'label'"):
+        mixer(1.0)(jax.random.key(0), {"image": IMAGES})
+
+
+def test_mixing_joins_a_chain():
+    _, images, labels = batch()
+    given = {"image": images, "label": labels}
+    mixed = augment.mixup(0.4, num_classes=16)
+    both = augment.chain(augment.random_flip(1.0), mixed)
+    chained, alone = run(
+        lambda key, batch: (both(key, batch), mixed(jax.random.fold_in(key, 1), batch)),
+        jax.random.key(0),
+        given,
+    )
+    np.testing.assert_array_equal(chained["label"], alone["label"])
+    np.testing.assert_array_equal(chained["image"], alone["image"][:, :, ::-1])

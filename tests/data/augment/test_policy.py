@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,11 +78,11 @@ def test_no_operations_and_one_channel(torchvision):
 
 
 def test_masks_follow_the_geometry():
-    transform = augment.rand_augment(1, magnitude=25)
+    transform = dataclasses.replace(augment.rand_augment(1, magnitude=25), mask_fill=0)
 
     def results(key, labels):
         batch = {"image": jnp.zeros((64, 16, 16, 3)), "mask": labels}
-        moved = augment.apply(transform, key, batch, mask_fill=0)["mask"]
+        moved = transform(key, batch)["mask"]
         matrix = jax.vmap(lambda key: transform.matrix(key, 16, 16))
         return moved, matrix(jax.random.split(key, 64))
 

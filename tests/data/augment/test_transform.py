@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import quick
 
+from jaxvision import data
 from jaxvision.data import augment
 from jaxvision.data.augment import Sampling
 
@@ -135,7 +136,7 @@ def test_chained_transforms_draw_independently():
     assert 0.375 < mirrored < 0.625  # one shared coin would give 0
 
 
-def test_neighbouring_geometries_are_resampled_once():
+def test_neighboring_geometries_are_resampled_once():
     def results(key, image):
         once = augment.chain(shift(0.5), shift(0.5))
         twice = augment.chain(shift(0.5), add(0.0), shift(0.5))
@@ -205,15 +206,15 @@ def test_sometimes_tosses_one_coin_for_the_whole():
     assert abs(changed.mean() - 0.3) < 5 * (0.3 * 0.7 / 2000) ** 0.5
 
 
-def test_apply_moves_the_mask_with_the_image():
+def test_the_mask_moves():
     key, images = jax.random.key(0), batch()
     labels = np.random.default_rng(1).integers(1, 200, (64, 8, 8), np.uint8)
     images[..., 0] = labels / np.float32(255)
     given = {"image": images, "mask": labels, "label": np.arange(64)}
     result, without_mask = run(
         lambda key, batch: (
-            augment.apply(EXACT, key, batch),
-            augment.apply(EXACT, key, {"image": batch["image"]}),
+            EXACT(key, batch),
+            EXACT(key, {"image": batch["image"]}),
         ),
         key,
         given,
@@ -230,15 +231,14 @@ def test_apply_moves_the_mask_with_the_image():
     assert list(without_mask) == ["image"]
 
 
-def test_apply_reads_masks_from_the_nearest_pixel():
+def test_masks_are_read_from_the_nearest_pixel():
     masks = np.random.default_rng(1).integers(0, 200, (8, 9, 11, 2), np.int32)
     given = {"image": masks.astype(np.float32) / 255, "mask": masks}
 
     def rotated(key, batch, boundary):
         sampling = Sampling("nearest", boundary, fill=17 / 255)
-        return augment.apply(
-            augment.random_rotation(60.0, sampling=sampling), key, batch, mask_fill=17
-        )
+        rotation = augment.random_rotation(60.0, sampling=sampling)
+        return augment.chain(rotation, mask_fill=17)(key, batch)
 
     boundaries = ("constant", "edge", "reflect")
     results = run(
@@ -258,7 +258,7 @@ def test_values_leave_the_mask_alone_and_sizes_do_not():
     given = {"image": noise(4, 8, 8, 3), "mask": np.ones((4, 8, 8), bool)}
     changed, resized = run(
         lambda key, batch: [
-            augment.apply(transform, key, batch, mask_fill=0) for transform in (jitter, crop)
+            augment.chain(transform, mask_fill=0)(key, batch) for transform in (jitter, crop)
         ],
         jax.random.key(0),
         given,
@@ -275,25 +275,24 @@ IMAGE = np.zeros((2, 4, 4, 3), np.float32)
     ("batch", "error", "message"),
     [
         ({"label": np.zeros(2)}, KeyError, "no 'image'"),
-        ({"image": IMAGE[0]}, ValueError, r"batches .* not \(4, 4, 3\)"),
+        ({"image": IMAGE[0]}, ValueError, r"of a batch .* not \(4, 4, 3\)"),
         ({"image": IMAGE.astype(np.uint8)}, TypeError, "divide by 255"),
         ({"image": IMAGE, "mask": IMAGE[..., 0]}, TypeError, "integer or bool"),
         ({"image": IMAGE, "mask": np.zeros((2, 4, 5), int)}, ValueError, r"\(2, 4, 5\)"),
         ({"image": IMAGE, "mask": np.zeros((2, 4, 4), np.int8)}, ValueError, "mask_fill=255"),
-        ({"image": IMAGE, "mask": np.zeros((2, 4, 4), bool)}, ValueError, "mask_fill=0"),
-        ({"image": IMAGE, "boxes": np.zeros((2, 1, 4))}, ValueError, "'boxes'"),
+        ({"image": IMAGE, "boxes": np.zeros((2, 1, 5))}, data.DatasetError, "'boxes' .* no boxes"),
+        ({"image": IMAGE, "depth": np.zeros((2, 4, 4))}, ValueError, "'depth' has the size"),
     ],
 )
-def test_apply_refuses(batch, error, message):
+def test_batches_that_cannot_be_moved(batch, error, message):
     with pytest.raises(error, match=message):
-        augment.apply(EXACT, jax.random.key(0), batch)
+        EXACT(jax.random.key(0), batch)
 
 
 def test_boxes_pass_where_nothing_moves():
     given = {"image": IMAGE, "boxes": np.ones((2, 1, 4), np.float32)}
-    result = run(
-        lambda *inputs: augment.apply(augment.color_jitter(0.4), *inputs), jax.random.key(0), given
-    )
+    result = run(augment.color_jitter(0.4), jax.random.key(0), given)
+    assert set(result) == set(given)
     np.testing.assert_array_equal(result["boxes"], given["boxes"])
 
 

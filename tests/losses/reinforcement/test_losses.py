@@ -241,7 +241,7 @@ def test_rows_are_never_paired_with_all_others():
 
 
 def test_a_support_of_unequal_gaps():
-    """Each atom goes to its two neighbours so that the mean stays, as in rlax."""
+    """Each atom goes to its two neighbors so that the mean stays, as in rlax."""
 
     def projections(atoms, support):
         project = jax.vmap(reinforcement.categorical_projection, (0, None, None))

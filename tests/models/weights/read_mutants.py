@@ -16,8 +16,7 @@ import warnings
 import mutants
 import numpy as np
 
-from jaxvision.models import WeightsError
-from jaxvision.models.weights import read_state_dict
+from jaxvision.models import WeightsError, read_state_dict
 
 SECONDS = 5.0
 MEMORY = 64 * 2**20

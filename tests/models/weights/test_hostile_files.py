@@ -26,8 +26,8 @@ from crafted import (
     value,
 )
 
-from jaxvision.models import WeightsError
-from jaxvision.models.weights import pickles, read_state_dict
+from jaxvision.models import WeightsError, read_state_dict
+from jaxvision.models.weights import pickles
 from jaxvision.models.weights import tensors as tensors_of_torch
 
 HERE = pathlib.Path(__file__).parent

@@ -178,7 +178,7 @@ def test_missing_files(folder) -> None:
 def test_names_and_options_of_timm_make_a_model(architecture) -> None:
     name = hub.TIMM_NAMES.get(architecture, architecture)
     model = models.create_model(name, **hub.TIMM_OPTIONS.get(architecture, {}))
-    for option, value in model.layouts()["timm"].options.items():
+    for option, value in model.torch_names()["timm"].options.items():
         assert getattr(model, option) == value
 
 
@@ -190,12 +190,12 @@ def test_weights_of_timm_are_loaded_as_timm_has_them(tmp_path: pathlib.Path) -> 
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "f"), shapes)
     file = tmp_path / "model.safetensors"
-    models.save_weights(model, variables, file, layout="timm")
+    models.save_weights(model, variables, file, library="timm")
     assert models.load_pretrained(tmp_path).model == model
     with pytest.warns(UserWarning, match=r"has epsilon=1e-05 elsewhere, but epsilon=0.001 here"):
         models.load_weights(models.create_model("mobilenet_v3_small", num_classes=3), file)
     with pytest.warns(UserWarning, match=r"has epsilon=0.001 elsewhere, but epsilon=1e-05 here"):
-        models.save_weights(model, variables, tmp_path / "other.safetensors", layout="torchvision")
+        models.save_weights(model, variables, tmp_path / "other.safetensors", library="torchvision")
 
 
 def test_every_model_of_timm_is_known_by_its_name_there() -> None:

@@ -12,13 +12,13 @@ from safetensors.numpy import load_file, save_file
 from jaxvision import models
 from jaxvision._trees import by_path
 from jaxvision.models import layers
-from jaxvision.models.layout import (
+from jaxvision.models.weights.names import (
     CONV_AS_DENSE,
     DENSE_AS_CONV,
     Constant,
     Form,
-    Layout,
     Rule,
+    TorchNames,
     after_flatten,
     with_axes,
 )
@@ -37,17 +37,22 @@ class Tiny(models.Model, kw_only=True):
         self.head = nn.Dense(self.num_classes)
 
     def features(self, x, train=False):
-        return {"stride1": self.stem(x, train) + self.token}
+        return {1: self.stem(x, train) + self.token}
 
-    def layouts(self):
+    def torch_names(self):
         rules = [
             Rule("stem/conv", "conv"),
             Rule("stem/norm", "bn"),
             Rule("token", "extra.token", with_axes(0, 1)),
             Rule("head", "fc"),
         ]
-        torchvision = Layout(rules, ignored=[r"index"], unused={r"aux\..*": "the auxiliary head"})
-        return {"torchvision": torchvision, "timm": Layout([*rules[:3], Rule("head", "head.fc")])}
+        torchvision = TorchNames(
+            rules, ignored=[r"index"], unused={r"aux\..*": "the auxiliary head"}
+        )
+        return {
+            "torchvision": torchvision,
+            "timm": TorchNames([*rules[:3], Rule("head", "head.fc")]),
+        }
 
 
 @pytest.fixture
@@ -88,7 +93,7 @@ def test_every_leaf_finds_its_tensor(load, state) -> None:
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-def test_the_layout_is_told_from_the_names(load, state) -> None:
+def test_the_library_is_told_from_the_names(load, state) -> None:
     renamed = {name.replace("fc.", "head.fc."): array for name, array in state.items()}
     variables = load(Tiny(), renamed)
     np.testing.assert_array_equal(variables["params"]["head"]["bias"], state["fc.bias"])
@@ -156,14 +161,14 @@ def test_models_that_nobody_else_has(load, state) -> None:
         load(models.create_model("lenet5"), state)
 
 
-@pytest.mark.parametrize("layout", [None, "torchvision", "timm"])
-def test_what_is_saved_is_what_was_loaded(load, state, layout, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("library", [None, "torchvision", "timm"])
+def test_what_is_saved_is_what_was_loaded(load, state, library, tmp_path: pathlib.Path) -> None:
     variables = load(Tiny(), state)
-    models.save_weights(Tiny(), variables, tmp_path / "again.safetensors", layout=layout)
+    models.save_weights(Tiny(), variables, tmp_path / "again.safetensors", library=library)
     again = load_file(tmp_path / "again.safetensors")
     assert again.pop("bn.num_batches_tracked") == 0
     expected = {
-        name.replace("fc.", "head.fc." if layout == "timm" else "fc."): array
+        name.replace("fc.", "head.fc." if library == "timm" else "fc."): array
         for name, array in state.items()
     }
     assert again.keys() == expected.keys()
@@ -174,7 +179,7 @@ def test_what_is_saved_is_what_was_loaded(load, state, layout, tmp_path: pathlib
 def test_saving_elsewhere(load, state, tmp_path: pathlib.Path) -> None:
     variables = load(Tiny(), state)
     with pytest.raises(models.WeightsError, match="names of torchvision, timm, not 'keras'"):
-        models.save_weights(Tiny(), variables, tmp_path / "a.safetensors", layout="keras")
+        models.save_weights(Tiny(), variables, tmp_path / "a.safetensors", library="keras")
     with pytest.raises(ValueError, match=r"written as \.safetensors, got the name a\.pth"):
         models.save_weights(Tiny(), variables, tmp_path / "a.pth")
 
@@ -230,13 +235,13 @@ def test_another_number_of_axes(load, state) -> None:
 class Parted(Tiny, kw_only=True):
     """Stem and token as above; both leaves of the head are parts of one tensor elsewhere."""
 
-    def layouts(self):
+    def torch_names(self):
         kernel = Form(lambda theirs: theirs[1:], lambda ours: ours, axis=0)
         bias = Form(lambda theirs: theirs[0], lambda ours: ours[None], axis=0)
-        rules = Tiny.layouts(self)["torchvision"].rules[:3]
+        rules = Tiny.torch_names(self)["torchvision"].rules[:3]
         parts = [Rule("head/kernel", "fc.all", kernel), Rule("head/bias", "fc.all", bias)]
         return {
-            "timm": Layout(
+            "timm": TorchNames(
                 [*rules, *parts],
                 ignored=["table"],
                 constants=[Constant(r"extra\.token", "table", np.arange(5))],
@@ -266,9 +271,9 @@ class Bounded(Tiny, kw_only=True):
 
     bound: float = 6.0
 
-    def layouts(self):
-        rules = super().layouts()["torchvision"].rules
-        return {"torchvision": Layout(rules, options={"bound": 6.0})}
+    def torch_names(self):
+        rules = super().torch_names()["torchvision"].rules
+        return {"torchvision": TorchNames(rules, options={"bound": 6.0})}
 
 
 def test_a_model_that_makes_other_logits_of_the_same_weights_is_warned_of(
@@ -350,7 +355,7 @@ def test_names_of_the_authors_of_se_networks_are_known() -> None:
     model = models.create_model("se_resnet50", num_classes=3)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     variables = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes)
-    legacy = model.layouts()["timm-legacy"]
+    legacy = model.torch_names()["timm-legacy"]
     names = {legacy.find(path.partition("/")[2], leaf.ndim)[0] for path, leaf in
              by_path(variables).items()}  # fmt: skip
     assert {"layer0.conv1.weight", "last_linear.weight", "layer1.0.se_module.fc1.weight"} <= names
@@ -361,3 +366,75 @@ def test_names_of_the_authors_of_se_networks_are_known() -> None:
     with pytest.warns(UserWarning, match=r"has original=True elsewhere, but original=False here"):
         models.load_weights(model, stored)
     models.load_weights(models.create_model("se_resnet50", num_classes=3, original=True), stored)
+
+
+class Colored(nn.Module, kw_only=True):
+    """A composed model: classes per pixel, over the maps of a backbone."""
+
+    backbone: models.Model
+    in_channels: int | None = 3
+    default_image_size: int = 8
+
+    @nn.compact
+    def __call__(self, x):
+        maps = self.backbone.features(x)
+        return nn.Dense(2, name="classifier")(maps[min(maps)])
+
+    def torch_names(self):
+        backbone = self.backbone.torch_names()["torchvision"].within("backbone", "encoder.body")
+        return {"torchvision": backbone + TorchNames([Rule("classifier", "decoder.0")])}
+
+    def adapt_parameter(self, path, value, shape):
+        return None
+
+
+@pytest.fixture
+def composed(state) -> dict[str, np.ndarray]:
+    del state["fc.weight"], state["fc.bias"]
+    return {f"encoder.body.{name}": array for name, array in state.items()} | {
+        "decoder.0.weight": RANDOM.normal(size=(2, 4)).astype(np.float32),
+        "decoder.0.bias": np.zeros(2, np.float32),
+    }
+
+
+def test_a_composed_model_has_the_names_of_its_parts(composed, tmp_path: pathlib.Path) -> None:
+    model = Colored(backbone=Tiny())
+    with pytest.warns(UserWarning, match="the auxiliary head are left out"):
+        variables = models.load_weights(model, composed | {"encoder.body.aux.fc": np.zeros(3)})
+    params = variables["params"]
+    np.testing.assert_array_equal(params["classifier"]["kernel"].T, composed["decoder.0.weight"])
+    stem = params["backbone"]["stem"]["conv"]["kernel"]
+    np.testing.assert_array_equal(stem.transpose(3, 2, 0, 1), composed["encoder.body.conv.weight"])
+    models.save_weights(model, variables, tmp_path / "saved.safetensors")
+    saved = load_file(tmp_path / "saved.safetensors")
+    assert saved.keys() == {*composed, "encoder.body.bn.num_batches_tracked"}
+    for name, array in composed.items():
+        np.testing.assert_array_equal(saved[name], array)
+    assert model.apply(variables, jnp.zeros((1, 8, 8, 3))).shape == (1, 8, 8, 2)
+
+
+def test_the_stem_of_a_part_is_adapted_and_its_options_are_compared(composed) -> None:
+    with pytest.warns(UserWarning, match=r"backbone/stem/conv/kernel \(3, 3, 3, 4\) ->"):
+        gray = models.load_weights(Colored(backbone=Tiny(), in_channels=1), composed)
+    assert gray["params"]["backbone"]["stem"]["conv"]["kernel"].shape == (3, 3, 1, 4)
+    with pytest.warns(UserWarning, match=r"Colored has backbone.bound=6.0 elsewhere"):
+        models.load_weights(Colored(backbone=Bounded(bound=1.0)), composed)
+
+
+def test_names_within_a_larger_model() -> None:
+    names = TorchNames(
+        [Rule(r"b(\d)", r"layer.\1"), Rule("c", lambda match: f"{match[0]}1")],
+        ignored=["index|table"],
+        constants=[Constant(r"(.*)\.token", r"\1.size", np.arange(2))],
+        renamed={r"old(\d)\.(.*)": r"layer.\1.\2"},
+    ).within("net.0/body", "0.body")
+    assert names.find("net.0/body/b3/kernel", 2)[0] == "0.body.layer.3.weight"
+    assert names.find("net.0/body/c/bias", 1)[0] == "0.body.c1.bias"
+    assert names.is_ignored("0.body.table")
+    assert not names.is_ignored("table")
+    assert not names.is_ignored("0.body.index1")
+    assert names.current_name("0.body.old3.bias") == "0.body.layer.3.bias"
+    assert [*names.constants_beside("0.body.x.token")] == ["0.body.x.size"]
+    for path in ("body/b3/kernel", "net_0/body/b3/kernel", "b3/kernel"):
+        with pytest.raises(LookupError):
+            names.find(path, 2)

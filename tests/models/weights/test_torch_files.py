@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision.models import WeightsError
-from jaxvision.models.weights import read_state_dict
+from jaxvision.models import WeightsError, read_state_dict
 
 FILES = pathlib.Path(__file__).parents[2] / "fixtures" / "torch_files"
 NUMBERS = np.arange(24, dtype=np.float32).reshape(4, 6)

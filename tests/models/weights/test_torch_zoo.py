@@ -80,11 +80,11 @@ def test_names_and_shapes_are_torchs(name: str) -> None:
     """Both ways: every tensor in the shape of its leaf, every leaf in the shape of its tensor."""
     case = read(name)
     model = models.create_model(case["name"], num_classes=zoo.NUM_CLASSES, **case["ours"])
-    layout = model.layouts()[case["package"]]
+    names = model.torch_names()[case["package"]]
     theirs = {key: tuple(shape) for key, shape in case["state"].items()}
     written: dict[str, np.ndarray] = {}
     for path, leaf in shapes_of(case["name"], json.dumps(case["ours"], sort_keys=True)).items():
-        key, form = layout.find(path.partition("/")[2], len(leaf.shape))
+        key, form = names.find(path.partition("/")[2], len(leaf.shape))
         assert form.read(np.broadcast_to(np.int8(0), theirs[key])).shape == leaf.shape, path
         tensor = form.write(np.broadcast_to(np.int8(0), leaf.shape))
         if key in written:
@@ -92,8 +92,24 @@ def test_names_and_shapes_are_torchs(name: str) -> None:
             tensor = np.concatenate([written[key], tensor], form.axis)
         written[key] = tensor
     for key in [*written]:
-        written |= layout.constants_beside(key)
+        written |= names.constants_beside(key)
     assert {key: tensor.shape for key, tensor in written.items()} == theirs
+
+
+@pytest.mark.slow
+def test_every_rule_matches_a_leaf_of_some_model() -> None:
+    """A rule that matches none is misspelled, or left over from a name that has changed."""
+    cases = [read(name) for name in sorted(QUICK | SLOW)]
+    with_heads = {"name": "inception_v3", "package": "timm", "ours": {"auxiliary_heads": True}}
+    idle: dict[tuple[type, str], set[str]] = {}
+    for case in [*cases, with_heads]:
+        model = models.create_model(case["name"], num_classes=zoo.NUM_CLASSES, **case["ours"])
+        paths = shapes_of(case["name"], json.dumps(case["ours"], sort_keys=True))
+        names = model.torch_names()[case["package"]]
+        unmatched = {*names.unmatched(path.partition("/")[2] for path in paths)}
+        family = type(model), case["package"]
+        idle[family] = idle.get(family, unmatched) & unmatched
+    assert {family: rules for family, rules in idle.items() if rules} == {}
 
 
 @pytest.mark.parametrize("name", quick.only(CASES, *QUICK, slow=SLOW))
@@ -114,7 +130,7 @@ def test_logits_are_torchs(name: str, tmp_path: pathlib.Path) -> None:
             np.testing.assert_allclose(early, output["auxiliary"], atol=1e-4)
         np.testing.assert_allclose(logits, output["logits"], atol=1e-4)
 
-    models.save_weights(model, variables, tmp_path / "again.safetensors", layout=case["package"])
+    models.save_weights(model, variables, tmp_path / "again.safetensors", library=case["package"])
     again = load_file(tmp_path / "again.safetensors")
     assert again.keys() == state.keys()
     for key, array in state.items():

@@ -9,7 +9,7 @@ import numpy as np
 import quick
 
 from jaxvision import rl
-from jaxvision.rl.replay.stream import Step
+from jaxvision.rl.replay.stream import Event
 
 
 @dataclasses.dataclass
@@ -39,7 +39,7 @@ def programs(envs, replay, stream):
         rewards = rewards + bonus
         final = info["final_observation"]
         valid = jnp.ones_like(terminated)
-        happened = Step(actions, rewards, terminated, truncated, final, observations, valid)
+        happened = Event(actions, rewards, terminated, truncated, final, observations, valid)
         memory = replay.add(stream, memory, happened)
         return observations, state, memory, rewards, terminated, terminated | truncated, final
 

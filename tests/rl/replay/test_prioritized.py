@@ -9,7 +9,7 @@ from recorded import all_places, clocks, frames, read_all, record, sample
 
 from jaxvision import rl
 from jaxvision.rl.replay.priorities import Priorities
-from jaxvision.rl.replay.stream import Step
+from jaxvision.rl.replay.stream import Event
 from jaxvision.rl.replay.uniform import Places
 
 PLAIN = rl.PrioritizedReplay(40)
@@ -74,7 +74,7 @@ def test_new_transitions_have_the_greatest_priority_there_was():
     _, places = sample(replay, stream, memory, 2)
     here = np.asarray(memory.stream.positions)
     no, seen = np.zeros(3, bool), np.zeros((3, 2), np.float32)
-    step = Step(np.zeros(3, np.int32), np.ones(3, np.float32), no, no, seen, seen, ~no)
+    step = Event(np.zeros(3, np.int32), np.ones(3, np.float32), no, no, seen, seen, ~no)
 
     @quick.jit
     def update_and_add(memory, places, errors, step):

@@ -7,7 +7,7 @@ import quick
 from recorded import as_row, as_rows, clocks, expected, frames, read_all, record
 
 from jaxvision import rl
-from jaxvision.rl.replay.stream import Step
+from jaxvision.rl.replay.stream import Event
 
 
 def close(ours, theirs):
@@ -77,7 +77,7 @@ def test_rows_that_are_no_step_are_gaps():
     stream, memory, _ = record(clocks(), rl.UniformReplay(60), 3)
     final = np.full((3, 2), 7.0, np.float32)
     no, ones = np.zeros(3, bool), np.ones(3, np.float32)
-    step = Step(np.zeros(3, np.int32), ones, no, no, final, final, np.array([True, False, True]))
+    step = Event(np.zeros(3, np.int32), ones, no, no, final, final, np.array([True, False, True]))
 
     @quick.jit
     def weights(memory, step):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxvision import data, plots
 from jaxvision.train import classification
-from jaxvision.train.run_folder import MetricsLog
+from jaxvision.train.run.log import MetricsLog
 
 
 def dataset(labels: list[int]) -> data.Dataset:

@@ -175,7 +175,7 @@ def test_another_loss(loss, name: str) -> None:
     expected = float(loss(logits, jnp.asarray(LABELS)).mean())
     assert value(loss=loss)[0] == pytest.approx(expected, rel=1e-6)
     state = train.init_state(KEY, MODEL, optax.sgd(0.1), BATCH).replace(params=PARAMS)
-    measured = classification.make_eval_fn(MODEL, loss=loss)(state, BATCH)
+    measured = train.make_eval_fn(loss_fn)(state, BATCH)
     assert metrics.compute(measured)["loss"] == pytest.approx(expected, rel=1e-6)
 
 
@@ -198,7 +198,7 @@ def test_mean_and_std_are_of_images_between_0_and_1() -> None:
     bytes_ = np.round(255 * IMAGES).astype(np.uint8)
     normalized = (bytes_ / 255.0 - 0.3) / 0.2
     expected, _ = value(BATCH | {"image": normalized.astype(np.float32)})
-    got, _ = value(BATCH | {"image": bytes_}, mean=(0.3,), std=(0.2,))
+    got, _ = value(BATCH | {"image": bytes_}, inputs=train.Inputs((0.3,), (0.2,)))
     assert got == pytest.approx(expected, rel=1e-5)
     floats = (bytes_ / 255).astype(np.float32)
     assert value(BATCH | {"image": bytes_})[0] == pytest.approx(
@@ -221,43 +221,38 @@ def test_model_sees_train_dropout_and_statistics() -> None:
     assert not np.array_equal(moved, model_state["batch_stats"]["norm"]["mean"])
 
 
-def test_augment_and_mix_are_for_training_and_before_normalization() -> None:
-    """Images are augmented, then mixed with their labels and weight, then normalized."""
+def test_augmentation_is_for_training_and_before_normalization() -> None:
+    """It sees the whole batch, and may change all of it."""
     calls = []
 
-    def augment(key, images):
-        calls.append(("augment", key, np.asarray(images)))
-        return images / 2
-
-    def mix(key, images, labels, *, weight):
-        calls.append(("mix", key, np.asarray(images), np.asarray(labels), np.asarray(weight)))
-        return images + 1, jax.nn.one_hot(labels[::-1], 3)
+    def augment(key, batch):
+        calls.append({name: np.asarray(value) for name, value in batch.items()})
+        labels = jax.nn.one_hot(batch["label"][::-1], 3)
+        return {**batch, "image": batch["image"] / 2 + 1, "label": labels}
 
     seen: list = []
     model = Spy(lambda train, images: seen.append((train, images)))
-    options = {"mean": (0.5,), "std": (0.25,)}
-    loss_fn = classification.make_loss_fn(model, augment=augment, mix=mix, **options)
+    inputs = train.Inputs((0.5,), (0.25,), augment)
+    loss_fn = classification.make_loss_fn(model, inputs=inputs)
     weight = np.float32([1, 1, 1, 1, 1, 0])
     batch = BATCH | {"weight": weight}
     params = {"scale": jnp.array([1.0, 2.0, 3.0])}
     loss, _ = loss_fn(params, {}, batch, KEY)
-    (_, augment_key, images), (_, mix_key, halved, labels, weights) = calls
-    np.testing.assert_array_equal(images, IMAGES)
-    np.testing.assert_array_equal(halved, IMAGES / 2)
-    np.testing.assert_array_equal(labels, LABELS)
-    np.testing.assert_array_equal(weights, weight)
-    assert not np.array_equal(*map(jax.random.key_data, (augment_key, mix_key)))
+    (given,) = calls
+    assert set(given) == set(batch)
+    for name, value_ in batch.items():
+        np.testing.assert_array_equal(given[name], value_)
     trained, given = seen.pop()
     assert trained
     np.testing.assert_allclose(given, (IMAGES / 2 + 1 - 0.5) / 0.25, rtol=1e-5)
     logits = model.apply({"params": params}, given)
     values = losses.cross_entropy(logits, jnp.asarray(LABELS[::-1].copy()))
     assert float(loss) == pytest.approx(float(values[:5].mean()), rel=1e-5)
-    # Evaluation does neither.
+    # Evaluation does not augment.
     calls.clear()
     state = train.init_state(KEY, model, train.create_optimizer("sgd", 0.1), BATCH)
     seen.clear()
-    classification.make_eval_fn(model, **options)(state, batch)
+    train.make_eval_fn(loss_fn)(state, batch)
     assert calls == []
     ((trained, given),) = seen
     assert not trained
@@ -265,16 +260,14 @@ def test_augment_and_mix_are_for_training_and_before_normalization() -> None:
 
 
 def test_mixing_leaves_padding_out() -> None:
-    def mix(*args, **options):
-        return data.augment.mixup(*args, alpha=1.0, num_classes=3, **options)
-
+    mix = train.Inputs(augment=data.augment.mixup(1.0, num_classes=3))
     weight = np.float32([1, 1, 1, 1, 0, 0])
     other = {"image": IMAGES.copy(), "label": LABELS.copy(), "weight": weight}
     other["image"][4:] = np.inf
     for seed in range(5):
         key = jax.random.key(seed)
-        plain = value(BATCH | {"weight": weight}, mix=mix, key=key)
-        assert value(other, mix=mix, key=key) == plain
+        plain = value(BATCH | {"weight": weight}, inputs=mix, key=key)
+        assert value(other, inputs=mix, key=key) == plain
 
 
 @pytest.mark.parametrize(
@@ -284,7 +277,10 @@ def test_mixing_leaves_padding_out() -> None:
         (lambda: value({"image": IMAGES}), "needs 'image' and 'label'; this one has image"),
         (lambda: value({"label": LABELS, "x": IMAGES}), "this one has label, x"),
         (lambda: value(label_smoothing=2.0), r"label_smoothing must be in \[0, 1\], got 2.0"),
-        (lambda: value(mean=(0.1, 0.2)), "mean has 2 numbers and the images have 1 channels"),
+        (
+            lambda: value(inputs=train.Inputs((0.1, 0.2))),
+            "mean has 2 numbers and the images have 1 channels",
+        ),
     ],
 )
 def test_what_cannot_be(call, message: str) -> None:
@@ -302,7 +298,7 @@ def test_evaluation_uses_averages_and_running_statistics() -> None:
     for batch in batches:
         state, _ = compiled(state, batch)
     model = step.loss_fn.model
-    evaluate = classification.make_eval_fn(model)
+    evaluate = train.make_eval_fn(step.loss_fn)
     measured = quick.jit(evaluate)(state, batches[2])
     labels, weight = batches[2]["label"], batches[2]["weight"]
 
@@ -323,7 +319,7 @@ def test_evaluation_uses_averages_and_running_statistics() -> None:
 
 def test_evaluation_of_parts_adds_up() -> None:
     state = train.init_state(KEY, MODEL, train.create_optimizer("sgd", 0.1), BATCH)
-    evaluate = quick.jit(classification.make_eval_fn(MODEL))
+    evaluate = quick.jit(train.make_eval_fn(classification.make_loss_fn(MODEL)))
     weight = np.float32([1, 1, 0, 1, 1, 0])
     batch = BATCH | {"weight": weight}
     parts = [
@@ -337,32 +333,28 @@ def test_evaluation_of_parts_adds_up() -> None:
 # What is kept of it
 
 
-def test_describe_makes_the_model_again() -> None:
+def test_a_loss_that_cannot_be_evaluated() -> None:
+    with pytest.raises(TypeError, match=r"has no method evaluate\(state, batch\) -> metrics"):
+        train.make_eval_fn(lambda params, model_state, batch, key: None)
+
+
+def test_what_it_says_of_itself() -> None:
     model = models.create_model("lenet5", num_classes=3, in_channels=1, dtype="bfloat16")
     loss_fn = classification.make_loss_fn(
         model,
         label_smoothing=0.1,
         class_weights=np.float32([0.5, 1.0, 2.0]),
         l2=1e-4,
-        mean=[0.5],
-        std=(0.25,),
+        inputs=train.Inputs([0.5], (0.25,)),
     )
-    described = json.loads(json.dumps(loss_fn.describe()))
-    assert models.create_model(**described.pop("model")) == model
-    assert described == {
-        "task": "classification",
+    described = loss_fn.describe()
+    assert described.pop("task") == "classification"
+    assert described.pop("models") == {"model": model}
+    assert described.pop("inputs").describe() == {"mean": (0.5,), "std": (0.25,)}
+    assert json.loads(json.dumps(described)) == {
         "loss": "cross_entropy",
         "label_smoothing": 0.1,
         "class_weights": [0.5, 1.0, 2.0],
         "l1": 0.0,
         "l2": 1e-4,
-        "mean": [0.5],
-        "std": [0.25],
     }
-
-
-@pytest.mark.parametrize(
-    "model", [small_net.SmallNet(), MODEL.clone(num_classes=7)], ids=["other", "changed"]
-)
-def test_describe_says_when_a_model_cannot_be_made_again(model: nn.Module) -> None:
-    assert classification.make_loss_fn(model).describe()["model"] is None

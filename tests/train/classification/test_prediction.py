@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision import data, models
+from jaxvision import data, models, train
 from jaxvision.train import classification
 
 RNG = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def test_predictions_of_an_iterator_of_batches() -> None:
 def test_predictions_of_bytes_and_with_normalization() -> None:
     bytes_ = np.round(255 * IMAGES).astype(np.uint8)
     logits, *_ = classification.predict(
-        MODEL, {"params": PARAMS}, [{"image": bytes_}], mean=(0.5,), std=(0.25,)
+        MODEL, {"params": PARAMS}, [{"image": bytes_}], inputs=train.Inputs((0.5,), (0.25,))
     )
     expected = predicted(((bytes_ / 255 - 0.5) / 0.25).astype(np.float32))
     np.testing.assert_allclose(logits, expected, atol=1e-4)
@@ -66,7 +66,7 @@ def test_predictions_of_half_precision_are_float32() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (list, "nothing to predict: the data hold no batch"),
+        (list, "nothing to compute: the data hold no example"),
         (lambda: data.from_arrays({"image": IMAGES[:0]}), "no examples"),
     ],
 )

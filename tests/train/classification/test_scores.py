@@ -53,7 +53,7 @@ def test_labels_that_are_no_classes(labels: list[int], found: str) -> None:
         classification.score(given)
 
 
-def of(logits: list, labels: list[int]) -> dict[str, classification.Score]:
+def of(logits: list, labels: list[int]) -> dict[str, metrics.Score]:
     rows = np.asarray(logits, np.float32)
     return classification.score(
         classification.Predictions(rows, np.array(labels), np.arange(len(rows))), num_resamples=20

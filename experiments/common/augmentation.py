@@ -1,0 +1,63 @@
+"""What the training scripts do to images at random, as settings."""
+
+import dataclasses
+
+from jaxvision import data
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is done to training images at random, on the device; the default is nothing."""
+
+    flip: bool = False
+    """Mirror left and right, with probability one half."""
+    crop_padding: int = 0
+    """Pad by so many pixels and crop back at random."""
+    rotation: float = 0.0
+    """Turn by up to so many degrees."""
+    translation: float = 0.0
+    """Shift by up to this fraction of the size."""
+    scale: float = 0.0
+    """Enlarge or shrink by up to this fraction."""
+    shear: float = 0.0
+    """Slant by up to so many degrees."""
+    color_jitter: float = 0.0
+    """Change brightness, contrast and saturation by up to this fraction."""
+    rand_augment: int = 0
+    """Apply so many operations of RandAugment, at magnitude 9."""
+    erasing: float = 0.0
+    """Erase a rectangle with this probability."""
+    mixup: float = 0.0
+    """Mix pairs of images by shares from Beta(a, a)."""
+    cutmix: float = 0.0
+    """Paste pieces of other images, of sizes from Beta(a, a)."""
+
+    def make(self, num_classes: int) -> data.augment.Augment | None:
+        """The chosen transforms and mixing, in one chain; None if there are none."""
+        if self.mixup and self.cutmix:
+            raise ValueError("choose one of mixup and cutmix")
+        augment = data.augment
+        chosen: list[data.augment.Augment] = []
+        if self.flip:
+            chosen.append(augment.random_flip())
+        if self.crop_padding:
+            chosen.append(augment.random_crop(padding=self.crop_padding))
+        if self.rotation:
+            chosen.append(augment.random_rotation(self.rotation))
+        if self.translation:
+            chosen.append(augment.random_translation(self.translation, self.translation))
+        if self.scale:
+            chosen.append(augment.random_scale((1 - self.scale, 1 + self.scale)))
+        if self.shear:
+            chosen.append(augment.random_shear(self.shear))
+        if self.color_jitter:
+            chosen.append(augment.color_jitter(*[self.color_jitter] * 3))
+        if self.rand_augment:
+            chosen.append(augment.rand_augment(num_ops=self.rand_augment))
+        if self.erasing:
+            chosen.append(augment.random_erasing(self.erasing))
+        if self.mixup:
+            chosen.append(augment.mixup(self.mixup, num_classes=num_classes))
+        if self.cutmix:
+            chosen.append(augment.cutmix(self.cutmix, num_classes=num_classes))
+        return augment.chain(*chosen) if chosen else None

@@ -1,0 +1,166 @@
+"""Data sets and folders as settings."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from common import script
+from jaxvision import data, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Which images to learn from, and which to evaluate on."""
+
+    dataset: str = "digits"
+    """A data set of TensorFlow Datasets; or a path with a slash in it (./pets) to a folder that
+    holds a folder of images per class, or such a folder per split."""
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its files."""
+    train_split: str = "train"
+    """The split to train on."""
+    eval_split: str = "test"
+    """The split to evaluate on while training, and at the end."""
+    validation: float | None = None
+    """Evaluate on this share of the training split instead (0.2 is a fifth), of every class alike,
+    drawn by the seed and held out of training; for data without a split to evaluate on."""
+    classes: tuple[str, ...] | None = None
+    """Names of the classes to tell apart, of those that there are; None takes all."""
+    per_class: int | None = None
+    """Train on so many images of each class, drawn by the seed; None takes all."""
+    image_size: int | tuple[int, int] | None = 32
+    """Resize and crop images to this height and width; None if they have one size, or the model
+    that a run starts from has one."""
+    channels: Literal[1, 3, 4] | None = None
+    """Channels of a folder's images: gray, RGB or RGBA; None takes those of the model that a run
+    starts from, or RGB."""
+    corrupt: Literal["stop", "skip"] = "stop"
+    """What to do with images that cannot be decoded."""
+    num_workers: int = 0
+    """Processes that read images which do not fit in memory; 0 reads by threads."""
+
+    def located(self) -> "Data":
+        """The same with the absolute path of a folder, so that a run can be evaluated anywhere.
+
+        A name without a slash is never a folder: one that happens to lie here would hide the data
+        set.
+        """
+        folder = pathlib.Path(self.dataset).expanduser()
+        named = self.dataset.startswith((".", "~", "/"))
+        if not (named or ("/" in self.dataset and folder.is_dir())):
+            return self
+        if not folder.is_dir():
+            raise SystemExit(f"there is no folder {self.dataset} (here, {pathlib.Path.cwd()})")
+        return dataclasses.replace(self, dataset=str(folder.resolve()))
+
+    def load(
+        self,
+        split: str,
+        class_names: Sequence[str] | None = None,
+        preprocessing: data.Preprocessing | None = None,
+    ) -> data.Dataset:
+        """Loads a split.
+
+        Its classes have to be `class_names`, if they are given; where `preprocessing` is, images
+        are resized and cut by it rather than to `image_size`.
+        """
+        dataset = self.located().dataset
+        image_size = self.image_size if preprocessing is None else None
+        if dataset.startswith("/"):
+            loaded = data.load_folder(
+                dataset,
+                split=split,
+                class_names=class_names if self.classes is None else None,
+                image_size=image_size,
+                preprocessing=preprocessing,
+                channels=self.channels or 3,
+                corrupt=self.corrupt,
+            )
+        else:
+            loaded = data.load(
+                dataset,
+                split,
+                self.data_dir,
+                image_size=image_size,
+                preprocessing=preprocessing,
+                corrupt=self.corrupt,
+            )
+        if self.classes is not None:
+            with script.checking():
+                loaded = data.subset(loaded, classes=self.classes)
+        if class_names is not None and loaded.class_names != tuple(class_names):
+            raise SystemExit(
+                f"{dataset}/{split} has the classes {', '.join(loaded.class_names)}, and the model "
+                f"tells {', '.join(class_names)} apart"
+            )
+        return loaded
+
+    def load_splits(
+        self, seed: int, preprocessing: data.Preprocessing | None = None
+    ) -> tuple[data.Dataset, data.Dataset]:
+        """Loads what to train on and what to evaluate on."""
+        train_data = self.load(self.train_split, preprocessing=preprocessing)
+        if self.validation is not None:
+            train_data, eval_data = self.hold_out(train_data, seed)
+        else:
+            try:
+                eval_data = self.load(self.eval_split, train_data.class_names, preprocessing)
+            except data.SplitError as error:
+                raise SystemExit(
+                    f"{error}\nName a split to evaluate on with --eval-split, or hold a fifth of "
+                    f"{self.train_split} out with --validation 0.2"
+                ) from None
+        if self.per_class is not None:
+            with script.checking():
+                train_data = data.subset(train_data, per_class=self.per_class, seed=seed)
+        return train_data, eval_data
+
+    def hold_out(self, train_data: data.Dataset, seed: int) -> tuple[data.Dataset, data.Dataset]:
+        """Parts the training split into what to train on and what to evaluate on."""
+        assert self.validation is not None
+        try:
+            return data.split(train_data, self.validation, seed=seed)
+        except ValueError as error:
+            raise SystemExit(f"--validation: {error}") from error
+
+
+def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data.Dataset:
+    """Loads images as they were in the training of a run, whoever made it.
+
+    `split` None takes what the run was evaluated on; `given` are settings of `Data` that replace
+    those of the run, where they are not None.
+    """
+    record, folder = trained.record, trained.run.folder
+    saved = record.settings.get("data")
+    known: dict[str, Any] = dict(saved) if isinstance(saved, Mapping) else {}
+    names = {field.name for field in dataclasses.fields(Data)} - {"image_size", "num_workers"}
+    known = {name: value for name, value in known.items() if name in names}
+    known |= {name: value for name, value in given.items() if value is not None}
+    shape = record.data.get("image_shape")
+    if shape is None:
+        raise SystemExit(f"{folder} is not a run on images: read it with train.restore in Python")
+    fixed = {"dataset": record.data.get("name", ""), "channels": shape[2]}
+    chosen = Data(**{**fixed, **known})
+    held_out = chosen.validation is not None and not split and given.get("dataset") is None
+    wanted = chosen.train_split if held_out else split or chosen.eval_split
+    class_names = trained.run.names("label") or None
+    try:
+        dataset = chosen.load(wanted, class_names, trained.preprocessing)
+    except data.DatasetError as error:
+        if "dataset" in known:
+            raise
+        raise SystemExit(
+            f"{folder} was trained on data called {chosen.dataset!r}, which cannot be loaded by "
+            f"that name ({error}); name the data with --dataset"
+        ) from None
+    if held_out:
+        learned, dataset = chosen.hold_out(dataset, record.settings["run"]["seed"])
+        count = record.data["num_examples"]
+        if chosen.per_class is None and len(learned) != count:
+            raise SystemExit(
+                f"{folder} was trained on {count} images, and without those held out "
+                f"{learned.name}/{wanted} has {len(learned)} now: it has changed, so that some "
+                "held out now may have been trained on; name a --split or a --dataset"
+            )
+    return dataset

@@ -1,0 +1,122 @@
+"""One run of a classifier of images: what it keeps where, and the training itself."""
+
+import dataclasses
+from typing import Annotated, Any
+
+import jax
+import optax
+
+from common import script
+from common.data import Data
+from common.learning import Devices, Inputs, Loss, Model, Optimization
+from common.script import FLAT
+from jaxvision import data, models, plots, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run keeps, and how often."""
+
+    run_dir: str = "runs/classify"
+    """Where everything goes; a run that is there already is continued."""
+    seed: int = 0
+    """Chooses initial parameters, the order of the images, and every other random draw."""
+    log_every: int | None = None
+    """Steps between lines of training metrics; None makes a hundred."""
+    eval_every: int | None = None
+    """Steps between evaluations; None makes ten."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints; None saves when it evaluates."""
+    figures: bool = True
+    """Draw learning curves, confusion matrix, mistakes and a reliability diagram at the end (with
+    several processes, experiments/evaluate.py draws them)."""
+
+    def begin(self, devices: Devices) -> None:
+        """Starts JAX, and makes sure that what a run needs at its end is there."""
+        train.start(distributed=devices.distributed)
+        if self.draws:
+            with script.checking():
+                plots.require_matplotlib()
+
+    @property
+    def draws(self) -> bool:
+        """Whether figures are drawn at the end."""
+        return self.figures and jax.process_count() == 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the training of a classifier."""
+
+    run: Annotated[Run, FLAT] = dataclasses.field(default_factory=Run)
+    data: Annotated[Data, FLAT] = dataclasses.field(default_factory=Data)
+    model: Annotated[Model, FLAT] = dataclasses.field(default_factory=Model)
+    inputs: Annotated[Inputs, FLAT] = dataclasses.field(default_factory=Inputs)
+    loss: Annotated[Loss, FLAT] = dataclasses.field(default_factory=Loss)
+    optimization: Annotated[Optimization, FLAT] = dataclasses.field(default_factory=Optimization)
+    devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
+
+
+MAY_DIFFER = (
+    "run.run_dir",
+    "run.log_every",
+    "run.eval_every",
+    "run.checkpoint_every",
+    "run.figures",
+    "data.data_dir",
+    "data.num_workers",
+    "devices.fsdp",
+    "devices.distributed",
+)
+"""Settings that a run may be continued with another value of."""
+
+
+def train_classifier(
+    settings: Settings,
+    model: models.Model,
+    optimizer: optax.GradientTransformation,
+    train_data: data.Dataset,
+    eval_data: data.Dataset,
+    variables: dict[str, Any] | None = None,
+) -> train.FitResult:
+    """Trains, evaluates, and leaves a run folder."""
+    run, devices = settings.run, settings.devices
+    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes))
+    step = settings.optimization.make_step(loss_fn, optimizer, devices.axis_name)
+    parallel = devices.parallelize(step)
+    with script.checking():
+        state = train.init_state(
+            jax.random.key(run.seed),
+            model,
+            optimizer,
+            train_data.sample_batch(),
+            variables=variables,
+            mesh=parallel.mesh,
+            shard=parallel.shard,
+        )
+        state = parallel.prepare(state)
+    result = train.fit(
+        parallel,
+        state,
+        train_data.batches(
+            settings.optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
+        ),
+        num_steps=settings.optimization.num_steps,
+        evaluate=train.make_eval_fn(loss_fn),
+        eval_data=eval_data,
+        eval_every=run.eval_every,
+        checkpoint_every=run.checkpoint_every,
+        log_every=run.log_every,
+        run_dir=run.run_dir,
+        settings=settings,
+        settings_may_differ=MAY_DIFFER,
+    )
+    if jax.process_index() == 0:
+        measured = [f"{eval_data.split} {name} {x:.4f}" for name, x in result.metrics.items()]
+        print(f"{run.run_dir}: {', '.join(measured)}")
+    if run.draws:
+        predictions = train.classification.predict(
+            model, train.evaluation_variables(result.state), eval_data, inputs=loss_fn.inputs
+        )
+        train.classification.draw(run.run_dir, predictions, eval_data)
+    return result

@@ -1,0 +1,82 @@
+"""Experiments over seeds: a table with intervals, and a summary that is kept."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvision import metrics
+from jaxvision._files import write_json
+
+PACKAGES = ("jaxvision", "jax", "flax", "optax", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What the seeds of an experiment came to.
+
+    Attributes:
+        seeds: The seeds.
+        scores: The value of each seed, by the name of the score.
+        seconds: How long each seed took; those of runs that were finished before are short.
+    """
+
+    seeds: tuple[int, ...]
+    scores: Mapping[str, Sequence[float]]
+    seconds: Sequence[float]
+
+    def mean(self, name: str) -> float:
+        """The mean of a score over the seeds."""
+        return float(np.mean(self.scores[name]))
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """Its 95% t interval over the seeds; NaN for one seed."""
+        values = np.asarray(self.scores[name])
+        low, high = metrics.t_interval(values) if len(values) > 1 else (np.nan, np.nan)
+        return low, high
+
+    def save(self, run_dir: str | pathlib.Path, experiment: str, settings: Any) -> None:
+        """Writes `summary.json`, with hardware, versions and date."""
+        folder = pathlib.Path(run_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        devices = jax.devices()
+        content = {
+            "experiment": experiment,
+            "settings": dataclasses.asdict(settings),
+            "seeds": list(self.seeds),
+            "scores": {
+                name: {
+                    "values": list(values),
+                    "mean": self.mean(name),
+                    "interval": list(self.interval(name)),
+                }
+                for name, values in self.scores.items()
+            },
+            "seconds": [round(each, 1) for each in self.seconds],
+            "hardware": f"{len(devices)} {devices[0].device_kind}, {os.cpu_count()} CPU cores",
+            "versions": {
+                "python": platform.python_version(),
+                **{package: importlib.metadata.version(package) for package in PACKAGES},
+            },
+            "date": datetime.date.today().isoformat(),
+        }
+        write_json(folder / "summary.json", content)
+
+
+def over_seeds(seeds: Sequence[int], train_one: Callable[[int], Mapping[str, float]]) -> Summary:
+    """Trains every seed, and puts the scores of all together."""
+    rows, seconds = [], []
+    for seed in seeds:
+        began = time.perf_counter()
+        rows.append(dict(train_one(seed)))
+        seconds.append(time.perf_counter() - began)
+    scores = {name: [float(row[name]) for row in rows] for name in rows[0]}
+    return Summary(tuple(seeds), scores, seconds)

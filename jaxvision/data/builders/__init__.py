@@ -1,0 +1,35 @@
+"""Data sets that are prepared without TensorFlow by builders of our own."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+BUILDERS: Mapping[str, str] = {
+    "cifar10": "cifar:Cifar10",
+    "cifar100": "cifar:Cifar100",
+    "digits": "digits:Digits",
+    "emnist": "mnist:EMNIST",
+    "fashion_mnist": "mnist:FashionMNIST",
+    "kmnist": "mnist:KMNIST",
+    "mnist": "mnist:MNIST",
+}
+"""The module and class of each builder by the name of its data set."""
+
+
+def own_builder(name: str) -> type[Any] | None:
+    """Finds the builder of a data set.
+
+    Args:
+        name: The name of the data set, without configuration and version.
+
+    Returns:
+        The builder's class; None for a data set that TFDS itself prepares.
+
+    >>> own_builder("mnist").__name__, own_builder("imagenet2012")
+    ('MNIST', None)
+    """
+    if name not in BUILDERS:
+        return None
+    module, _, attribute = BUILDERS[name].partition(":")
+    found: type[Any] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    return found

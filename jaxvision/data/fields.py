@@ -1,0 +1,215 @@
+"""What the fields of examples and batches are: images, labels, masks, boxes and so on."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from jaxvision._suggest import unknown
+from jaxvision.data.checks import different_names
+from jaxvision.data.errors import DatasetError
+
+Kind = Literal[
+    "image",
+    "volume",
+    "mask",
+    "instances",
+    "boxes",
+    "points",
+    "label",
+    "number",
+    "tokens",
+    "caption",
+]
+"""The kinds of fields. Those of the first six have a place in the image and move with it.
+
+- `image`: pixels, (height, width, channels).
+- `volume`: slices or frames that move alike, (depth, height, width, channels).
+- `mask`: a class per pixel, (height, width) or (height, width, masks); 255 is none.
+- `instances`: one mask per object, (objects, height, width).
+- `boxes`: corners in pixels, (..., 4), as `x_min, y_min, x_max, y_max`; see `ops.boxes`.
+- `points`: places in pixels, (..., 2), as `x, y`; the center of the first pixel is 0, 0.
+- `label`: classes; -1 is none.
+- `number`: whatever has no place in the image.
+- `tokens`: indices in a vocabulary.
+- `caption`: text, which batches leave out.
+"""
+
+KINDS: tuple[str, ...] = get_args(Kind)
+_BY_NAME: Mapping[str, Kind] = {
+    "image": "image",
+    "volume": "volume",
+    "video": "volume",
+    "mask": "mask",
+    "segmentation_mask": "mask",
+    "segmentation_label": "mask",
+    "instances": "instances",
+    "masks": "instances",
+    "bbox": "boxes",
+    "bboxes": "boxes",
+    "box": "boxes",
+    "boxes": "boxes",
+    "points": "points",
+    "keypoint": "points",
+    "keypoints": "points",
+    "landmarks": "points",
+    "label": "label",
+    "labels": "label",
+    "tokens": "tokens",
+    "caption": "caption",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """What one field is.
+
+    Attributes:
+        kind: See `Kind`.
+        names: The names of the classes of a label or mask, or the vocabulary of tokens; empty where
+            they are not known.
+
+    Raises:
+        ValueError: The kind is unknown, or a name is there twice.
+    """
+
+    kind: Kind
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(unknown("kind of field", self.kind, KINDS))
+        object.__setattr__(self, "names", different_names(self.names))
+
+
+Fields = Mapping[str, Field]
+
+
+def kind_of(name: str) -> Kind | None:
+    """The kind of a field by its name, where nothing else says what it is.
+
+    Args:
+        name: The name, whose last part after a `/` counts.
+
+    Returns:
+        The kind; None for a name that says nothing.
+
+    >>> kind_of("objects/bbox"), kind_of("temperature")
+    ('boxes', None)
+    """
+    return _BY_NAME.get(name.rpartition("/")[2].lower())
+
+
+def known_fields(
+    names: Sequence[str], declared: Mapping[str, Field | Kind] | None = None
+) -> Fields:
+    """The fields of which something is known: by a declaration, or else by their names.
+
+    Args:
+        names: The names of all fields.
+        declared: Fields or kinds by name.
+
+    Returns:
+        The fields by name, in the order of the names.
+
+    Raises:
+        DatasetError: A declared field does not exist.
+        ValueError: A kind is unknown.
+
+    >>> {name: field.kind for name, field in known_fields(["image", "a"], {"a": "mask"}).items()}
+    {'image': 'image', 'a': 'mask'}
+    """
+    given = declared or {}
+    for name in given:
+        if name not in names:
+            raise DatasetError(unknown("field", name, list(names)))
+    fields: dict[str, Field] = {}
+    for name in names:
+        known: Any = given.get(name) or kind_of(name)
+        if known is not None:
+            fields[name] = known if isinstance(known, Field) else Field(known)
+    return fields
+
+
+def with_class_names(fields: Fields, class_names: Sequence[str]) -> Fields:
+    """Names the classes of `label`.
+
+    Args:
+        fields: Fields by name.
+        class_names: The names of the classes; none changes nothing.
+
+    Returns:
+        The fields, with these names where there is a `label`.
+    """
+    if not class_names or "label" not in fields:
+        return fields
+    named = dataclasses.replace(fields["label"], names=tuple(class_names))
+    return {**fields, "label": named}
+
+
+def valid_name(name: str) -> str:
+    """The name of the field that says which rows of a padded field are real.
+
+    The parts of one object share it: `objects/bbox` and `objects/label` have `objects/valid`.
+
+    Args:
+        name: The name of the padded field.
+
+    Returns:
+        The name.
+
+    >>> valid_name("objects/bbox"), valid_name("boxes")
+    ('objects/valid', 'boxes_valid')
+    """
+    parent, slash, _ = name.rpartition("/")
+    return f"{parent}/valid" if slash else f"{name}_valid"
+
+
+def pad_rows(
+    example: Mapping[str, Any], lengths: Mapping[str, int], fields: Fields | None = None
+) -> dict[str, Any]:
+    """Brings fields of as many rows as there are objects to a fixed length.
+
+    Args:
+        example: The fields of one example.
+        lengths: The number of rows by the name of a field, or of a group of fields such as
+            `objects`.
+        fields: What fields are whose name does not say it.
+
+    Returns:
+        The example with rows of zeros (-1 for labels) added, and with truth values that say which
+        rows are real: `objects/valid` of a group, `boxes_valid` of a field of its own.
+
+    Raises:
+        DatasetError: A name is unknown, or an example has more rows.
+
+    >>> padded = pad_rows({"boxes": np.ones((1, 4))}, {"boxes": 3})
+    >>> padded["boxes"].shape, padded["boxes_valid"].tolist()
+    ((3, 4), [True, False, False])
+    """
+    padded = dict(example)
+    for name, length in lengths.items():
+        members = [key for key in example if key == name or key.startswith(f"{name}/")]
+        if not members:
+            raise DatasetError(unknown("field or group of fields", name, list(example)))
+        for key in members:
+            kind = fields[key].kind if fields and key in fields else kind_of(key)
+            empty = -1 if kind == "label" else 0
+            padded[key] = _lengthened(name, key, np.asarray(example[key]), length, empty)
+        for key in {valid_name(key) for key in members} - {*members}:
+            count = len(np.asarray(example[members[0]]))
+            known = np.asarray(example.get(key, np.ones(count, bool)))
+            padded[key] = _lengthened(name, key, known, length, False)
+    return padded
+
+
+def _lengthened(name: str, key: str, array: np.ndarray, length: int, empty: int) -> np.ndarray:
+    count = len(array)
+    if count > length:
+        raise DatasetError(
+            f"{key} has {count} rows in an example, and is padded to {length}: give "
+            f"pad={{{name!r}: {count}}} or more"
+        )
+    rows = np.full((length - count, *array.shape[1:]), empty, array.dtype)
+    return np.concatenate([array, rows])

@@ -1,0 +1,193 @@
+"""How the fields of an example move with its image: one way per kind, on host and device."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Shaped
+
+from jaxvision.data.errors import DatasetError
+from jaxvision.data.fields import Fields, valid_name
+
+Array = Any
+"""An array of NumPy on the host, of JAX on the device."""
+
+IGNORED = 255
+"""The class of mask pixels that come in from beyond the border."""
+
+
+@runtime_checkable
+class Motion(Protocol):
+    """A way to move the pixels of one image: a resize and cut, or a warp."""
+
+    @property
+    def old(self) -> tuple[int, int]:
+        """Height and width of the image before."""
+        ...
+
+    @property
+    def new(self) -> tuple[int, int]:
+        """Height and width of the image after."""
+        ...
+
+    def resample(
+        self, pixels: Shaped[Array, "height width channels"], *, nearest: bool, fill: int | float
+    ) -> Shaped[Array, "new_height new_width channels"]:
+        """Moves pixels.
+
+        Args:
+            pixels: Maps of the old size.
+            nearest: Whether to read the nearest pixel, as labels need it, or to interpolate.
+            fill: What lies beyond the border where pixels are read from the nearest.
+
+        Returns:
+            Maps of the new size, in their type.
+        """
+        ...
+
+    def points(self, points: Shaped[Array, "... 2"]) -> Shaped[Array, "... 2"]:
+        """Moves points.
+
+        Args:
+            points: Places `x, y` in the image before, where pixel centers are whole numbers.
+
+        Returns:
+            Their places in the image after.
+        """
+        ...
+
+
+def move(
+    example: Mapping[str, Any], fields: Fields, motion: Motion, *, mask_fill: int = IGNORED
+) -> dict[str, Any]:
+    """Moves all fields of one example that have a place in the image.
+
+    Boxes become the boxes around their moved corners, cut at the border. Boxes without an area
+    and points outside of the image are marked as invalid, in the field that `mark` names.
+
+    Args:
+        example: The fields of one example.
+        fields: What they are.
+        motion: How the image moves.
+        mask_fill: The class of mask pixels that come in from beyond the border.
+
+    Returns:
+        The example, moved.
+
+    Raises:
+        DatasetError: The shape of a field does not go with its kind and the image.
+    """
+    moved = dict(example)
+    for name, value in example.items():
+        kind = fields[name].kind if name in fields else "number"
+        if kind not in PLACED:
+            continue
+        if not _CHECKS[kind](value.shape, motion.old):
+            raise DatasetError(
+                f"the field {name!r} of shape {tuple(value.shape)} is no {kind} of an image of "
+                f"{motion.old[0]}x{motion.old[1]}: declare what it is by fields={{{name!r}: ...}}, "
+                "or move it by a transform of your own"
+            )
+        if kind == "boxes":
+            moved[name], inside = _boxes(value, motion)
+            _and(moved, mark(name, kind), inside)
+        elif kind == "points":
+            moved[name] = motion.points(value).astype(_floating(value))
+            _and(moved, mark(name, kind), _inside(moved[name], motion.new))
+        else:
+            moved[name] = _MAPS[kind](value, motion, mask_fill)
+    return moved
+
+
+def mark(name: str, kind: str) -> str:
+    """The field that says which boxes or points of another field are left in the image.
+
+    Args:
+        name: The name of the other field.
+        kind: Its kind.
+
+    Returns:
+        The name: of points their own, of boxes that of `valid_name`.
+
+    >>> mark("objects/bbox", "boxes"), mark("objects/keypoints", "points")
+    ('objects/valid', 'objects/keypoints_valid')
+    """
+    return valid_name(name) if kind == "boxes" else f"{name}_valid"
+
+
+def _image(value: Array, motion: Motion, mask_fill: int) -> Array:
+    del mask_fill
+    if value.ndim == 2:
+        return motion.resample(value[..., None], nearest=False, fill=0)[..., 0]
+    return motion.resample(value, nearest=False, fill=0)
+
+
+def _mask(value: Array, motion: Motion, mask_fill: int) -> Array:
+    fill = 0 if value.dtype == bool else mask_fill
+    if value.ndim == 2:
+        return motion.resample(value[..., None], nearest=True, fill=fill)[..., 0]
+    return motion.resample(value, nearest=True, fill=fill)
+
+
+def _instances(value: Array, motion: Motion, mask_fill: int) -> Array:
+    del mask_fill
+    xp = value.__array_namespace__()
+    if not value.shape[0]:
+        return xp.zeros((0, *motion.new), value.dtype)
+    last = motion.resample(xp.moveaxis(value, 0, -1), nearest=True, fill=0)
+    return xp.moveaxis(last, -1, 0)
+
+
+def _volume(value: Array, motion: Motion, mask_fill: int) -> Array:
+    del mask_fill
+    xp = value.__array_namespace__()
+    depth, height, width, channels = value.shape
+    flat = xp.moveaxis(value, 0, 2).reshape(height, width, depth * channels)
+    moved = motion.resample(flat, nearest=False, fill=0)
+    return xp.moveaxis(moved.reshape(*motion.new, depth, channels), 2, 0)
+
+
+def _boxes(value: Array, motion: Motion) -> tuple[Array, Array]:
+    """Boxes around the moved corners within the image, and whether any area is left."""
+    xp = value.__array_namespace__()
+    # Corners lie on the edges of pixels, half a pixel before their centers.
+    left, top, right, bottom = (value[..., index] for index in range(4))
+    corners = xp.stack(
+        [
+            xp.stack(corner, axis=-1)
+            for corner in ((left, top), (right, top), (left, bottom), (right, bottom))
+        ]
+    )
+    moved = motion.points(corners - 0.5) + 0.5
+    height, width = motion.new
+    limit = xp.asarray([width, height], dtype=moved.dtype)
+    least = xp.minimum(xp.maximum(moved.min(axis=0), 0), limit)
+    most = xp.minimum(xp.maximum(moved.max(axis=0), 0), limit)
+    boxes = xp.concatenate([least, most], axis=-1).astype(_floating(value))
+    return boxes, (most > least).all(axis=-1)
+
+
+def _floating(value: Array) -> Any:
+    return value.dtype if value.dtype.kind == "f" else np.float32
+
+
+def _inside(points: Array, size: tuple[int, int]) -> Array:
+    x, y = points[..., 0], points[..., 1]
+    return (x >= -0.5) & (x < size[1] - 0.5) & (y >= -0.5) & (y < size[0] - 0.5)
+
+
+def _and(moved: dict[str, Any], name: str, valid: Array) -> None:
+    moved[name] = moved[name] & valid if name in moved else valid
+
+
+_MAPS = {"image": _image, "mask": _mask, "instances": _instances, "volume": _volume}
+_CHECKS = {
+    "image": lambda shape, size: len(shape) in (2, 3) and shape[:2] == size,
+    "mask": lambda shape, size: len(shape) in (2, 3) and shape[:2] == size,
+    "instances": lambda shape, size: len(shape) == 3 and shape[1:] == size,
+    "volume": lambda shape, size: len(shape) == 4 and shape[1:3] == size,
+    "boxes": lambda shape, size: len(shape) >= 1 and shape[-1] == 4,
+    "points": lambda shape, size: len(shape) >= 1 and shape[-1] == 2,
+}
+PLACED = frozenset(_CHECKS)
+"""The kinds of fields that have a place in the image."""

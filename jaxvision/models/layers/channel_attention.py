@@ -1,0 +1,47 @@
+"""Attention over channels."""
+
+from functools import partial
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models.layers.activations import activation
+from jaxvision.models.layers.initializers import INITIALIZERS, Initializer
+from jaxvision.models.layers.pooling import global_average_pool
+
+
+class SqueezeExcite(nn.Module, kw_only=True):
+    """Scales every channel by what two dense layers make of the averages of all channels.
+
+    Attributes:
+        reduced: The channels between the two layers, `reduce` and `expand`.
+        activation: The nonlinearity between them; see `layers.activation`.
+        gate: What makes a factor of the result.
+        kernel_init: The kernels to start from.
+        dtype: What to compute in; None promotes types.
+
+    Reference: Hu et al., Squeeze-and-excitation networks, CVPR 2018, arXiv:1709.01507, figure 2.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = SqueezeExcite(reduced=4)
+    >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((2, 8, 8, 16)))[0].shape
+    (2, 8, 8, 16)
+    """
+
+    reduced: int
+    activation: str = "relu"
+    gate: str = "sigmoid"
+    kernel_init: Initializer = INITIALIZERS["torch"]
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width channels"]:
+        """Computes the factors and applies them."""
+        dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
+        y = global_average_pool(x)
+        y = activation(self.activation)(dense(self.reduced, name="reduce")(y))
+        y = activation(self.gate)(dense(x.shape[-1], name="expand")(y))
+        return x * y[:, None, None, :]

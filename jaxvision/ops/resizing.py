@@ -1,0 +1,134 @@
+"""Resizing of feature maps, images and masks inside a model."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from jaxvision._suggest import unknown
+
+ResizeMethod = Literal["nearest", "nearest_exact", "bilinear"]
+METHODS = ("nearest", "nearest_exact", "bilinear")
+
+
+def resize(
+    x: Shaped[Array, "*batch height width channels"],
+    size: int | tuple[int, int],
+    method: ResizeMethod = "bilinear",
+    *,
+    align_corners: bool = False,
+) -> Shaped[Array, "*batch new_height new_width channels"]:
+    """Resizes maps to a given height and width, with the values of torch's `interpolate`.
+
+    Shrinking samples the maps and does not average them; `data.resize_and_crop` averages.
+
+    Args:
+        x: Feature maps or images; for the two nearest methods, labels of any type as well.
+        size: The new height and width; one number is both.
+        method: `"nearest"` reads pixel `floor(i * old / new)`, as decoders expect it;
+            `"nearest_exact"` reads pixel `floor((i + 0.5) * old / new)`, which does not shift maps;
+            `"bilinear"` interpolates linearly along both axes.
+        align_corners: Whether bilinear interpolation puts the centers of the corner pixels on one
+            another, instead of the corners of the maps.
+
+    Returns:
+        Maps of the new size, in their type; bilinear interpolation computes in at least float32.
+
+    Raises:
+        TypeError: The maps are not floating point, and the method interpolates.
+        ValueError: The size is not positive, the method is unknown, or `align_corners` does not go
+            with it.
+
+    >>> resize(jnp.array([0.0, 1.0]).reshape(1, 1, 2, 1), (1, 4)).ravel().tolist()
+    [0.0, 0.25, 0.75, 1.0]
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"size must be a positive height and width, got {size}")
+    if method not in METHODS:
+        raise ValueError(unknown("method", method, METHODS))
+    if align_corners and method != "bilinear":
+        raise ValueError(f"align_corners goes with method='bilinear', and not with {method!r}")
+    if x.shape[-3:-1] == (height, width):
+        return x
+    if method != "bilinear":
+        return _nearest(_nearest(x, -3, height, method), -2, width, method)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(
+            f"bilinear interpolation needs floating-point maps, got {x.dtype}; labels are resized "
+            "by method='nearest'"
+        )
+    down, across = (
+        _linear_weights(old, new, align_corners)
+        for old, new in zip(x.shape[-3:-1], (height, width), strict=True)
+    )
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    # In full precision on a TPU too, where products are of bfloat16 otherwise.
+    resized = jnp.einsum(
+        "...hwc,ih,jw->...ijc",
+        x.astype(wide),
+        down.astype(wide),
+        across.astype(wide),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return resized.astype(x.dtype)
+
+
+def depth_to_space(
+    x: Shaped[Array, "*batch height width channels"], factor: int
+) -> Shaped[Array, "*batch new_height new_width fewer_channels"]:
+    """Moves channels into pixels: the sub-pixel convolution's last step, torch's `pixel_shuffle`.
+
+    Args:
+        x: Feature maps, whose channels are a multiple of `factor**2`.
+        factor: How many times larger the maps get.
+
+    Returns:
+        Maps with `channels / factor**2` channels. Channel `c * factor**2 + i * factor + j` becomes
+        row i and column j of the block of each pixel in channel c.
+
+    Raises:
+        ValueError: The channels are no multiple of `factor**2`.
+
+    Reference: Shi et al., Real-time single image and video super-resolution using an efficient
+    sub-pixel convolutional neural network, CVPR 2016, arXiv:1609.05158.
+
+    >>> depth_to_space(jnp.arange(4.0).reshape(1, 1, 1, 4), 2)[0, ..., 0].tolist()
+    [[0.0, 1.0], [2.0, 3.0]]
+    """
+    *batch, height, width, channels = x.shape
+    if factor < 1 or channels % factor**2:
+        raise ValueError(
+            f"the channels must be a multiple of factor**2 = {factor**2}, got {channels}"
+        )
+    blocks = x.reshape(*batch, height, width, channels // factor**2, factor, factor)
+    ordered = jnp.moveaxis(blocks, (-2, -1), (-4, -2))  # rows beside rows, columns beside columns
+    return ordered.reshape(*batch, height * factor, width * factor, channels // factor**2)
+
+
+def _nearest(x: Array, axis: int, new: int, method: ResizeMethod) -> Array:
+    old = x.shape[axis]
+    if new == old:
+        return x
+    if old and new % old == 0:
+        return jnp.repeat(x, new // old, axis)  # whose gradient is a sum, not a scatter
+    shift = 0.5 if method == "nearest_exact" else 0.0
+    index = np.floor((np.arange(new) + shift) * (old / new)).astype(np.int32)
+    return jnp.take(x, np.minimum(index, old - 1), axis, mode="clip")
+
+
+def _linear_weights(old: int, new: int, align_corners: bool) -> Float[np.ndarray, "new old"]:
+    """What each pixel of a side counts in each pixel of the resized side."""
+    if align_corners:
+        position = np.arange(new) * ((old - 1) / (new - 1) if new > 1 else 0.0)
+    else:
+        position = ((np.arange(new) + 0.5) * (old / new) - 0.5).clip(0, None)
+    left = np.minimum(np.floor(position).astype(np.int64), old - 1)
+    right = np.minimum(left + 1, old - 1)
+    share = position - left
+    weights = np.zeros((new, old))
+    np.add.at(weights, (np.arange(new), left), 1 - share)
+    np.add.at(weights, (np.arange(new), right), share)
+    return weights

@@ -1,0 +1,84 @@
+"""Images of one thing over time, as a film or side by side."""
+
+import pathlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from jaxvision._files import writing
+
+Frames = UInt8[np.ndarray, "time height width 3"]
+
+
+def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: float = 30.0) -> None:
+    """Writes a film.
+
+    Args:
+        frames: The images.
+        path: A name that ends in `.gif`; folders that do not exist are made.
+        frames_per_second: How fast it runs; viewers know hundredths of a second.
+
+    Raises:
+        ValueError: The name ends otherwise, or there are no images, or none in a second.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_gif(np.zeros((3, 8, 8, 3), np.uint8), f"{folder}/episode.gif")
+    ...     with Image.open(f"{folder}/episode.gif") as image:
+    ...         print(image.size)
+    (8, 8)
+    """
+    if not len(frames) or not frames_per_second > 0:
+        raise ValueError(
+            "a film needs images, and a positive number of them a second, got "
+            f"{len(frames)} and {frames_per_second}"
+        )
+    first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)
+    with _file(path, ".gif") as file:
+        first.save(
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=max(20, round(1000 / frames_per_second)),
+            loop=0,
+        )
+
+
+def save_strip(frames: Frames, path: str | pathlib.Path, *, count: int = 8) -> None:
+    """Writes some images of a film side by side, at equal distances in time.
+
+    Args:
+        frames: The images.
+        path: A name that ends in `.png`; folders that do not exist are made.
+        count: How many.
+
+    Raises:
+        ValueError: The name ends otherwise, or there are no images.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_strip(np.zeros((3, 8, 8, 3), np.uint8), f"{folder}/episode.png", count=2)
+    ...     with Image.open(f"{folder}/episode.png") as image:
+    ...         print(image.size)
+    (20, 8)
+    """
+    if not len(frames) or count < 1:
+        raise ValueError(f"a strip needs images, got {count} of {len(frames)}")
+    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+    gap = np.full((frames.shape[1], 4, 3), 255, np.uint8)
+    pieces: Sequence[np.ndarray] = [piece for index in chosen for piece in (frames[index], gap)]
+    with _file(path, ".png") as file:
+        Image.fromarray(np.concatenate(pieces[:-1], axis=1)).save(file, format="PNG")
+
+
+def _file(path: str | pathlib.Path, suffix: str) -> AbstractContextManager[BinaryIO]:
+    path = pathlib.Path(path)
+    if path.suffix.lower() != suffix:
+        raise ValueError(f"the name must end in {suffix}, got {path.name!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return writing(path)

@@ -1,0 +1,276 @@
+"""A trained agent, from its run folder."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from jaxvision import metrics, models, plots
+from jaxvision._suggest import unknown
+from jaxvision.metrics import Score
+from jaxvision.rl.actor_critic import A2C
+from jaxvision.rl.agent import ValueAgent
+from jaxvision.rl.describing import make_environments
+from jaxvision.rl.dqn import DQN
+from jaxvision.rl.evaluation import run_episodes
+from jaxvision.rl.learner import Learner
+from jaxvision.rl.ppo import PPO
+from jaxvision.rl.pqn import PQN
+from jaxvision.rl.reinforce import Reinforce
+from jaxvision.rl.rendering import Film, can_be_drawn, film
+from jaxvision.rl.tabular import MonteCarlo, TemporalDifference
+from jaxvision.rl.value_heads import Categorical, Expected, Quantile
+from jaxvision.rl.vector import VectorEnv
+from jaxvision.train.checkpoint import CheckpointError
+from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.tasks import Trained
+
+PyTree = Any
+
+_KINDS: dict[str, type[Learner]] = {
+    kind.__name__: kind for kind in (A2C, DQN, PPO, PQN, Reinforce, TemporalDifference, MonteCarlo)
+}
+_HEADS = {head.__name__: head for head in (Categorical, Expected, Quantile)}
+
+
+def register_agent(kind: type[Learner]) -> type[Learner]:
+    """Makes a kind of agent known to `train.restore`; a class decorator.
+
+    Args:
+        kind: A subclass of `Agent`.
+
+    Returns:
+        The class itself.
+
+    Raises:
+        ValueError: Another kind has the name.
+
+    >>> register_agent(PPO) is PPO
+    True
+    """
+    known = _KINDS.get(kind.__name__, kind)
+    if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ValueError(f"{known.__module__}.{known.__qualname__} is called {kind.__name__} too")
+    _KINDS[kind.__name__] = kind
+    return kind
+
+
+class Episodes(NamedTuple):
+    """Whole episodes that an agent played.
+
+    Attributes:
+        returns: The sum of the rewards of each.
+        lengths: The steps of each.
+    """
+
+    returns: Float[np.ndarray, " episodes"]
+    lengths: Int[np.ndarray, " episodes"]
+
+
+class TrainedAgent(Trained):
+    """An agent as its run left it; `train.restore` makes one.
+
+    Attributes:
+        run: The run, as its folder holds it.
+        num_seeds: How many seeds learned together; None if it was one. Of several, `seed` gives the
+            agent of each.
+        index: Which of the seeds this is.
+    """
+
+    needs_data = False
+
+    def __init__(self, run: SavedRun, *, index: int | None = None) -> None:
+        """Makes the agent again.
+
+        Args:
+            run: The run.
+            index: Which of the seeds that learned together.
+
+        Raises:
+            CheckpointError: The run is not that of an agent, or its record cannot be used.
+        """
+        super().__init__(run)
+        self._where = f"the record of the run in {run.folder}"
+        described = run.record.step
+        self.num_seeds: int | None = described.get("num_seeds")
+        self.index = index
+        environments = described.get("environments")
+        if not isinstance(environments, Mapping):
+            raise CheckpointError(
+                f"{self._where} does not say what its environments were: make them by name, with "
+                "rl.vectorize, rl.make_gymnasium or rl.make_atari"
+            )
+        self._environments: Mapping[str, Any] = environments
+        try:
+            self._agent = self._make(described)
+        except CheckpointError:
+            raise
+        except Exception as error:  # what is damaged fails in any way
+            raise CheckpointError(f"{self._where}: its agent cannot be made: {error}") from error
+        if not isinstance(run.state, Mapping) or "params" not in run.state:
+            raise CheckpointError(f"the checkpoint in {run.folder} holds no parameters of an agent")
+        self._params = run.state["params"]
+        if index is not None:
+            self._params = jax.tree.map(lambda leaf: leaf[index], self._params)
+
+    def seed(self, index: int) -> "TrainedAgent":
+        """The agent of one of the seeds that learned together.
+
+        Args:
+            index: Which one, from 0.
+
+        Returns:
+            The agent.
+
+        Raises:
+            ValueError: There is no such seed.
+        """
+        if self.num_seeds is None or not 0 <= index < self.num_seeds:
+            raise ValueError(
+                f"{self.run.folder} holds {self.num_seeds or 'no'} seeds that learned together, "
+                f"and none at index {index}"
+            )
+        return TrainedAgent(self.run, index=index)
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment."""
+        return str(self._environments["name"])
+
+    def make_environments(self, num_envs: int) -> VectorEnv:
+        """Makes environments as those that the agent learned in, with whole rewards.
+
+        Args:
+            num_envs: How many.
+
+        Returns:
+            The environments.
+        """
+        return make_environments(self._environments, num_envs, whole_rewards=True)
+
+    def act(
+        self, observations: Array | np.ndarray, key: Key[Array, ""] | None = None
+    ) -> Int[Array, "envs"]:
+        """Chooses actions.
+
+        Args:
+            observations: What the agent sees.
+            key: Draws from a policy; None takes the best action.
+
+        Returns:
+            One action for each.
+        """
+        self._check_one()
+        actions: Array = self._agent.act(self._params, jnp.asarray(observations), key)
+        return actions
+
+    def predict(self, data: None = None, *, batch_size: int = 100) -> Episodes:
+        """Plays whole episodes, the best action taken each time.
+
+        Args:
+            data: None: an agent makes its own experience.
+            batch_size: How many episodes.
+
+        Returns:
+            Their returns and lengths.
+        """
+        del data
+        self._check_one()
+        envs = self.make_environments(batch_size)
+        play = jax.jit(lambda key: run_episodes(envs, lambda seen, _: self.act(seen), key))
+        returns, lengths = jax.device_get(play(jax.random.key(0)))
+        return Episodes(returns, lengths)
+
+    def evaluate(self, predictions: Episodes, *, num_resamples: int = 0) -> dict[str, Score]:
+        """Scores episodes.
+
+        Args:
+            predictions: What `predict` gave.
+            num_resamples: Not used: the intervals are t intervals.
+
+        Returns:
+            The mean `return` and the mean `length`, each with its 95% interval.
+        """
+        del num_resamples
+        return {
+            name: Score(float(np.mean(values)), *metrics.t_interval(values))
+            for name, values in (("return", predictions.returns), ("length", predictions.lengths))
+        }
+
+    def film(self, *, seed: int = 0, max_steps: int = 4_000) -> Film | None:
+        """Plays an episode and draws every step of it.
+
+        Args:
+            seed: Of what is random in the episode.
+            max_steps: Stops after so many steps, if the episode has not ended.
+
+        Returns:
+            The film; None for environments that cannot be drawn.
+        """
+        self._check_one()
+        envs = self.make_environments(1)
+        if not can_be_drawn(envs):
+            return None
+        key = jax.random.key(seed)
+        return film(envs, lambda seen, _: self.act(seen), key, max_steps=max_steps)
+
+    def draw(self, predictions: Any = None, data: None = None) -> list[pathlib.Path]:
+        """Plays an episode, and writes it into the run's folder.
+
+        Args:
+            predictions: Not used.
+            data: Not used.
+
+        Returns:
+            `episode.gif` and `episode.png`; none for environments that cannot be drawn.
+        """
+        del predictions, data
+        played = self.film()
+        if played is None:
+            return []
+        paths = [self.run.folder / "episode.gif", self.run.folder / "episode.png"]
+        plots.save_gif(played.frames, paths[0])
+        plots.save_strip(played.frames, paths[1])
+        return paths
+
+    def _make(self, described: Mapping[str, Any]) -> Any:
+        """The agent, with an optimizer that does nothing."""
+        kind = described.get("kind")
+        if kind not in _KINDS:
+            raise CheckpointError(
+                f"{self._where} is of an {unknown('kind of agent', str(kind), _KINDS)}; if the "
+                "run's own code registers it, import that first"
+            )
+        cls: Any = _KINDS[str(kind)]
+        numbers = dict(described["numbers"])
+        envs: Any = make_environments(self._environments, described.get("num_envs", 1))
+        fields = {field.name for field in dataclasses.fields(cls)}
+        if "network" not in fields:
+            return cls(environment=envs.environment, params=envs.params, **numbers)
+        described_network = self.record.models.get("network")
+        if described_network is None:
+            raise CheckpointError(
+                f"{self._where} does not say how its network was made: register its class with "
+                "models.register_module"
+            )
+        options: dict[str, Any] = {"optimizer": optax.identity(), **numbers}
+        if issubclass(cls, ValueAgent):
+            head = dict(described["head"])
+            options["head"] = _HEADS[head.pop("kind")](**head)
+        network = models.from_description(
+            described_network, supply={"space": envs.observation_space}
+        )
+        return cls(envs=envs, network=network, **options)
+
+    def _check_one(self) -> None:
+        if self.num_seeds is not None and self.index is None:
+            raise ValueError(
+                f"{self.run.folder} holds {self.num_seeds} seeds that learned together: take one, "
+                "trained.seed(0)"
+            )

@@ -1,0 +1,105 @@
+"""Which of a run's states is best, by a metric of an evaluation."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """What makes a state better than another; made by `highest` and `lowest`.
+
+    Attributes:
+        metric: The name of the number.
+        of: The name of the evaluation; None takes every one that has such a number.
+        highest: Whether more is better.
+    """
+
+    metric: str
+    of: str | None
+    highest: bool
+
+    def step(self, history: Iterable[Mapping[str, Any]]) -> int | None:
+        """The step of the best state so far, the first of equal ones.
+
+        Args:
+            history: Lines of the log.
+
+        Returns:
+            The step; None if the metric was never measured, or was never a number.
+
+        >>> lines = [{"step": step, "split": "test", "loss": loss}
+        ...          for step, loss in ((1, 0.5), (2, 0.25), (3, math.nan))]
+        >>> lowest("loss").step(lines)
+        2
+        """
+        best: tuple[float, int] | None = None
+        for line in history:
+            if line["split"] == "train" or (self.of is not None and line["split"] != self.of):
+                continue
+            value = line.get(self.metric, math.nan)
+            if math.isnan(value):
+                continue
+            value = value if self.highest else -value
+            if best is None or value > best[0]:
+                best = value, line["step"]
+        return None if best is None else best[1]
+
+    def check(self, history: Iterable[Mapping[str, Any]]) -> None:
+        """Makes sure that the metric is measured.
+
+        Args:
+            history: Lines of the log, after an evaluation.
+
+        Raises:
+            ValueError: No evaluation has such a number.
+        """
+        measured: dict[str, list[str]] = {}
+        for line in history:
+            if line["split"] != "train" and self.of in (None, line["split"]):
+                names = [name for name in line if name not in ("step", "split")]
+                measured[line["split"]] = names
+        if measured and not any(self.metric in names for names in measured.values()):
+            known = "; ".join(f"{split} has {', '.join(n)}" for split, n in measured.items())
+            raise ValueError(f"keep_best names {self.metric!r}, which is not measured: {known}")
+
+    def describe(self) -> dict[str, Any]:
+        """What the record of a run keeps.
+
+        Returns:
+            A JSON-able dict: `Best(**best.describe()) == best`.
+        """
+        return dataclasses.asdict(self)
+
+
+def highest(metric: str, *, of: str | None = None) -> Best:
+    """Says that the state with the highest number is best, for `fit(..., keep_best=...)`.
+
+    Args:
+        metric: The name of the number, such as `"accuracy"`.
+        of: The name of the evaluation; None takes every one that has such a number.
+
+    Returns:
+        What `fit` takes.
+
+    >>> highest("mean_iou", of="validation").highest
+    True
+    """
+    return Best(metric, of, highest=True)
+
+
+def lowest(metric: str, *, of: str | None = None) -> Best:
+    """Says that the state with the lowest number is best, for `fit(..., keep_best=...)`.
+
+    Args:
+        metric: The name of the number, such as `"loss"`.
+        of: The name of the evaluation; None takes every one that has such a number.
+
+    Returns:
+        What `fit` takes.
+
+    >>> lowest("loss").highest
+    False
+    """
+    return Best(metric, of, highest=False)

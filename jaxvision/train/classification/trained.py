@@ -1,0 +1,133 @@
+"""A trained classifier, from its run folder."""
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+
+from jaxvision import metrics
+from jaxvision.data import Dataset
+from jaxvision.metrics import Score
+from jaxvision.train.checkpoint import CheckpointError
+from jaxvision.train.classification.figures import draw
+from jaxvision.train.classification.prediction import Predictions, predict
+from jaxvision.train.classification.scores import score
+from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.tasks import Trained
+
+PyTree = Any
+
+
+class TrainedClassifier(Trained):
+    """A classifier of images as its run left it; `train.restore` makes one.
+
+    Attributes:
+        run: The run, as its folder holds it.
+        model: The model.
+        variables: Its variables, with averaged parameters if there are any.
+        channels: The channels of its images.
+        class_names: What its logits mean; none if the data did not say.
+    """
+
+    def __init__(self, run: SavedRun) -> None:
+        """Reads the model and what its images need.
+
+        Args:
+            run: The run.
+
+        Raises:
+            CheckpointError: The run is not that of a classifier on images, or its record cannot be
+                used.
+        """
+        super().__init__(run)
+        if run.preprocessing is None:
+            raise CheckpointError(f"{run.folder} is not the run of a classifier on images")
+        self.model = run.model()
+        self.variables = run.variables()
+        self.channels: int = run.record.data["image_shape"][2]
+        self.class_names = run.names("label")
+        self.inputs = run.inputs
+
+    def predict(
+        self,
+        data: Dataset | Iterable[Mapping[str, Any]] | None = None,
+        *,
+        batch_size: int = 128,
+    ) -> Predictions:
+        """Applies the model to data, as `classification.predict` does.
+
+        Args:
+            data: Images of the size in `preprocessing`, not normalized yet.
+            batch_size: Rows of a batch, if `data` is a data set.
+
+        Returns:
+            Logits, labels and places in the data.
+
+        Raises:
+            ValueError: There is no example in the data.
+        """
+        if data is None:
+            raise ValueError("a classifier predicts on data: give a data set or batches")
+        return predict(self.model, self.variables, data, batch_size=batch_size, inputs=self.inputs)
+
+    def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
+        """Scores predictions, as `classification.score` does."""
+        return score(predictions, num_resamples=num_resamples)
+
+    def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
+        """Draws figures into the run's folder, as `classification.draw` does."""
+        return draw(self.run.folder, predictions, data)
+
+    def compare(
+        self, predictions: Predictions, others: Predictions, *, num_resamples: int = 1000
+    ) -> tuple[str, dict[str, Any]]:
+        """Tests whether another classifier is right on other images, by McNemar's test.
+
+        Args:
+            predictions: Of this classifier.
+            others: Of the other one, on the same images.
+            num_resamples: Bootstrap draws for the interval of the difference.
+
+        Returns:
+            The result in words, and as a JSON-able dict.
+
+        Raises:
+            ValueError: The labels differ, so that the images are others.
+        """
+        labels, own, other = predictions.labels, predictions.classes, others.classes
+        if not np.array_equal(labels, others.labels):
+            raise ValueError("the other model was evaluated on other images")
+        test = metrics.mcnemar(labels, own, other)
+        difference = metrics.paired_bootstrap(
+            lambda labels, outputs: float(np.mean(labels == outputs)),
+            labels,
+            own,
+            other,
+            seed=0,
+            num_resamples=num_resamples,
+        )
+        low, high = difference.interval
+        words = (
+            f"accuracy {np.mean(own == labels):.4f} against {np.mean(other == labels):.4f}: "
+            f"difference {difference.difference:+.4f} [{low:+.4f}, {high:+.4f}]\n"
+            f"right where the other is wrong: {test.b} against {test.c}\n"
+            f"McNemar's test: exact p = {test.exact_p_value:.4g}"
+        )
+        numbers = {"difference": difference.difference, "interval": [low, high], **vars(test)}
+        return words, numbers
+
+    def in_words(self, predictions: Predictions, *, top: int = 3) -> list[str]:
+        """Names the most probable classes of each example, with their probabilities."""
+        probabilities = predictions.probabilities
+        names = self.class_names or [str(index) for index in range(probabilities.shape[1])]
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        return [
+            ", ".join(f"{names[index]} {row[index]:.1%}" for index in best)
+            for row, best in zip(probabilities, order, strict=True)
+        ]
+
+    def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
+        """The model and its variables."""
+        return self.model, self.variables

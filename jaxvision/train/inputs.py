@@ -1,0 +1,98 @@
+"""How a batch is made ready for a model: said once, for training, evaluation and prediction."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from jaxvision._preprocessing import check_mean_and_std
+from jaxvision.data import kind_of, normalize, to_float
+from jaxvision.data.augment import Augment
+
+Batch = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class Inputs:
+    """What happens to the fields of a batch before a model sees them.
+
+    Integer images become floating point from 0 to 1; then, in training, the batch is augmented;
+    then `image` is normalized.
+
+    Attributes:
+        mean: Per-channel mean of images from 0 to 1, subtracted from `image`; one number or one per
+            channel.
+        std: Per-channel standard deviation, which divides it after that.
+        augment: `augment(key, batch) -> batch`, such as those of `data.augment`; None changes
+            nothing.
+
+    Raises:
+        ValueError: A mean is not finite, or a deviation is not finite and positive.
+
+    >>> inputs = Inputs(mean=[0.5], std=[0.25])
+    >>> inputs.evaluate({"image": jnp.full((1, 1, 1, 1), 255, jnp.uint8)})["image"].item()
+    2.0
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augment: Augment | None
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (0.0,),
+        std: Sequence[float] = (1.0,),
+        augment: Augment | None = None,
+    ) -> None:
+        check_mean_and_std(mean, std)
+        object.__setattr__(self, "mean", tuple(float(number) for number in mean))
+        object.__setattr__(self, "std", tuple(float(number) for number in std))
+        object.__setattr__(self, "augment", augment)
+
+    def train(self, key: Key[Array, ""], batch: Batch) -> dict[str, Any]:
+        """Makes a batch ready for a training step.
+
+        Args:
+            key: Draws what the augmentation draws.
+            batch: Fields by name.
+
+        Returns:
+            The batch, augmented and normalized.
+        """
+        changed = _floating(batch)
+        if self.augment is not None:
+            changed = self.augment(key, changed)
+        return self._normalized(changed)
+
+    def evaluate(self, batch: Batch) -> dict[str, Any]:
+        """Makes a batch ready for an evaluation or a prediction.
+
+        Args:
+            batch: Fields by name.
+
+        Returns:
+            The batch, normalized.
+        """
+        return self._normalized(_floating(batch))
+
+    def describe(self) -> dict[str, Any]:
+        """What the record of a run keeps.
+
+        Returns:
+            `mean` and `std`.
+        """
+        return {"mean": self.mean, "std": self.std}
+
+    def _normalized(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if "image" in batch:
+            batch["image"] = normalize(batch["image"], self.mean, self.std)
+        return batch
+
+
+def _floating(batch: Batch) -> dict[str, Any]:
+    return {
+        name: to_float(jnp.asarray(value)) if kind_of(name) in ("image", "volume") else value
+        for name, value in batch.items()
+    }

@@ -1,0 +1,122 @@
+"""A function of batches applied to all of some data."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from jaxvision.data import Dataset, Prefetch
+from jaxvision.train._evaluator import gather
+from jaxvision.train.evaluation import Rows
+from jaxvision.train.parallel import ParallelStep
+from jaxvision.train.sharding import data_mesh
+
+PyTree = Any
+Batch = Mapping[str, Any]
+
+
+class Mapped(NamedTuple):
+    """What a function gave for each example of some data.
+
+    Attributes:
+        rows: What the function gave, with the examples along the first axis: NumPy arrays, without
+            padding, in the order of the data.
+        indices: The place of each example in the data: those that could not be decoded are left
+            out.
+    """
+
+    rows: PyTree
+    indices: Int[np.ndarray, " examples"]
+
+
+def map_batches(
+    fn: Callable[[Any, Any], PyTree],
+    variables: PyTree,
+    data: Dataset | Iterable[Batch],
+    *,
+    batch_size: int = 128,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Mapped:
+    """Applies a function to data, batch by batch, on all devices.
+
+    Args:
+        fn: `fn(variables, batch) -> tree`, whose arrays have a row for each row of the batch, such
+            as the embeddings of images. It is compiled.
+        variables: What the function gets besides, such as the variables of a model.
+        data: A data set; or batches, dicts of arrays with a `weight` that is 0 for padding where
+            there is any. With several processes, each gives its own rows.
+        batch_size: Rows of a batch, if `data` is a data set; it is rounded up to a multiple of the
+            devices.
+        mesh: The devices; None takes all.
+
+    Returns:
+        What the function gave for each example.
+
+    Raises:
+        ValueError: There is no example in the data.
+
+    >>> from jaxvision import data
+    >>> images = np.arange(5.0).reshape(5, 1, 1, 1)
+    >>> sums = lambda factor, batch: factor * batch["image"].sum(axis=(1, 2, 3))
+    >>> map_batches(sums, 2.0, data.from_arrays({"image": images}), batch_size=2).rows.tolist()
+    [0.0, 2.0, 4.0, 6.0, 8.0]
+    """
+    if isinstance(data, Mapping):
+        raise ValueError("give a data set or several batches; put one batch in a list")
+    parallel = ParallelStep(step=_no_step, mesh=data_mesh() if mesh is None else mesh)
+    multiple = parallel.mesh.size
+    if isinstance(data, Dataset):
+        size = -(-min(batch_size, len(data)) // multiple) * multiple
+        data = data.batches(size, shuffle=False, epochs=1)
+
+    def rows_of(variables: PyTree, batch: Batch) -> Rows:
+        weight = batch["weight"]
+        made = fn(variables, {**batch, "weight": jnp.maximum(weight, 0)})
+        return Rows((made, weight), weight)  # with one array at least, to count examples by
+
+    compiled = jax.jit(
+        rows_of,
+        in_shardings=(parallel.shardings(variables), parallel.batch_sharding()),
+        out_shardings=jax.NamedSharding(parallel.mesh, jax.P()),
+    )
+    variables = parallel.place_state(variables)
+    weights: list[np.ndarray] = []
+
+    def place(batch: Batch) -> Any:
+        return parallel.place_batch(_filled(batch, multiple // jax.process_count()))
+
+    with Prefetch(_not_empty(data), place) as placed:
+
+        def measured() -> Iterator[Rows]:
+            for batch in placed:
+                rows = compiled(variables, batch)
+                weights.append(np.asarray(rows.weight))
+                yield rows
+
+        gathered = gather(measured())
+    if gathered is None or not len(gathered[1]):
+        raise ValueError("there is nothing to compute: the data hold no example")
+    places = np.concatenate(weights)
+    return Mapped(gathered[0], np.flatnonzero(places[places >= 0] > 0))
+
+
+def _no_step(state: Any, batch: Any) -> tuple[Any, dict[str, Any]]:
+    return state, {}
+
+
+def _not_empty(batches: Iterable[Batch]) -> Iterator[Batch]:
+    return (batch for batch in batches if len(next(iter(batch.values()))))
+
+
+def _filled(batch: Batch, multiple: int) -> dict[str, np.ndarray]:
+    """A batch with a weight, and as many rows more, of weight -1, as the devices need."""
+    arrays = {name: np.asarray(value) for name, value in batch.items()}
+    rows = len(next(iter(arrays.values())))
+    arrays.setdefault("weight", np.ones(rows, np.float32))
+    index = np.arange(rows + -rows % multiple) % rows
+    filled = {name: array[index] for name, array in arrays.items()}
+    filled["weight"] = np.where(np.arange(len(index)) < rows, filled["weight"], -1)
+    return filled

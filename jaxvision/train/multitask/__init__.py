@@ -1,0 +1,6 @@
+"""Several tasks on one backbone: weighted losses, fixed or learned."""
+
+from jaxvision.train.multitask.loss import MultiTaskLoss, Task, make_loss_fn
+from jaxvision.train.multitask.trained import Outputs, TrainedMultiTask
+
+__all__ = ["MultiTaskLoss", "Outputs", "Task", "TrainedMultiTask", "make_loss_fn"]

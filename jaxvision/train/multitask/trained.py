@@ -1,0 +1,175 @@
+"""A model of several tasks, from its run folder."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxvision import metrics
+from jaxvision.data import Dataset
+from jaxvision.metrics import Score
+from jaxvision.models import MultiHead
+from jaxvision.train.checkpoint import CheckpointError
+from jaxvision.train.mapping import map_batches
+from jaxvision.train.multitask.loss import Task
+from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.tasks import Trained
+
+PyTree = Any
+
+
+class Outputs(NamedTuple):
+    """What a model of several tasks said, one row per example that counts.
+
+    Attributes:
+        outputs: What each head gave, by task, (examples, outputs).
+        targets: What each head was to give, by task; only of tasks that the data have targets of.
+        present: Which examples have a target, by task.
+        indices: The places of the examples in the data.
+    """
+
+    outputs: dict[str, Float[np.ndarray, "examples outputs"]]
+    targets: dict[str, np.ndarray]
+    present: dict[str, np.ndarray]
+    indices: Int[np.ndarray, " examples"]
+
+
+class TrainedMultiTask(Trained):
+    """A model of several tasks as its run left it; `train.restore` makes one.
+
+    Attributes:
+        run: The run, as its folder holds it.
+        model: The model.
+        variables: Its variables, with averaged parameters if there are any.
+        tasks: What each head learned, by its name.
+    """
+
+    def __init__(self, run: SavedRun) -> None:
+        """Reads the model, its tasks and what its images need.
+
+        Args:
+            run: The run.
+
+        Raises:
+            CheckpointError: The run is not that of several tasks on images, or its record cannot be
+                used.
+        """
+        super().__init__(run)
+        model = run.model()
+        if run.preprocessing is None or not isinstance(model, MultiHead):
+            raise CheckpointError(f"{run.folder} is not the run of several tasks on images")
+        try:
+            described = run.record.step["loss"]["tasks"]
+            self.tasks = {name: Task(**options) for name, options in described.items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"the record of the run in {run.folder}: its tasks cannot be used: {error!r}"
+            ) from error
+        self.model = model
+        self.variables = run.variables()
+        self.inputs = run.inputs
+
+    def predict(
+        self,
+        data: Dataset | Iterable[Mapping[str, Any]] | None = None,
+        *,
+        batch_size: int = 128,
+    ) -> Outputs:
+        """Applies the model to data, on all devices.
+
+        Args:
+            data: Images of the size in `preprocessing`, not normalized yet.
+            batch_size: Rows of a batch, if `data` is a data set.
+
+        Returns:
+            What every head says.
+
+        Raises:
+            ValueError: There is no example in the data.
+        """
+        if data is None:
+            raise ValueError(
+                "a model of several tasks predicts on data: give a data set or batches"
+            )
+
+        def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+            images = self.inputs.evaluate(batch)["image"]
+            wanted = {task.label for task in self.tasks.values()}
+            wanted |= {task.present for task in self.tasks.values() if task.present is not None}
+            kept = {name: batch[name] for name in wanted if name in batch}
+            return self.model.apply(variables, images, train=False), kept
+
+        (outputs, kept), indices = map_batches(
+            of_batch, self.variables, data, batch_size=batch_size
+        )
+        known = {name: task for name, task in self.tasks.items() if task.label in kept}
+        present = {
+            name: np.ones(len(indices), bool) if task.present is None else kept[task.present] > 0
+            for name, task in known.items()
+        }
+        targets = {name: kept[task.label] for name, task in known.items()}
+        return Outputs(outputs, targets, present, indices)
+
+    def evaluate(self, predictions: Outputs, *, num_resamples: int = 1000) -> dict[str, Score]:
+        """Scores each task over the examples that have a target of it.
+
+        Args:
+            predictions: What `predict` gave.
+            num_resamples: Bootstrap draws for the intervals of mean errors; 0 leaves them out.
+
+        Returns:
+            `TASK_accuracy` of classifications, with Wilson's interval, and `TASK_absolute_error` of
+            regressions, with an interval of the bootstrap.
+        """
+        scores: dict[str, Score] = {}
+        for name, targets in predictions.targets.items():
+            present = predictions.present[name]
+            outputs, targets = predictions.outputs[name][present], targets[present]
+            count = len(targets)
+            if self.tasks[name].kind == "classification":
+                right = int((outputs.argmax(axis=1) == targets).sum())
+                interval = metrics.wilson_interval(right, count) if count else (np.nan, np.nan)
+                value = right / count if count else np.nan
+                scores[f"{name}_accuracy"] = Score(value, *interval)
+                continue
+            errors = np.abs(outputs - targets.reshape(outputs.shape)).mean(axis=1)
+            scores[f"{name}_absolute_error"] = _mean(errors.astype(np.float64), num_resamples)
+        return scores
+
+    def in_words(self, predictions: Outputs, *, top: int = 3) -> list[str]:
+        """Says of each example what every head gave."""
+        lines = []
+        for row in range(len(predictions.indices)):
+            words = []
+            for name, outputs in predictions.outputs.items():
+                if self.tasks[name].kind == "classification":
+                    names = self.run.names(self.tasks[name].label)
+                    best = np.argsort(-outputs[row], kind="stable")[:top]
+                    found = [names[i] if names else str(i) for i in best]
+                    words.append(f"{name} {' or '.join(found)}")
+                else:
+                    words.append(f"{name} {', '.join(f'{x:.4g}' for x in outputs[row])}")
+            lines.append("; ".join(words))
+        return lines
+
+    def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
+        """The model that the tasks share, without a head of its own."""
+        own = {
+            collection: tree["backbone"]
+            for collection, tree in self.variables.items()
+            if "backbone" in tree
+        }
+        return self.model.backbone, own
+
+
+def _mean(errors: Float[np.ndarray, " examples"], num_resamples: int) -> Score:
+    if not len(errors):
+        return Score(np.nan, note="no example has a target")
+    if not num_resamples:
+        return Score(float(errors.mean()))
+    interval = metrics.bootstrap_interval(
+        lambda errors: float(errors.mean()), errors, seed=0, num_resamples=num_resamples
+    )
+    return Score(float(errors.mean()), *interval)

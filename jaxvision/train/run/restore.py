@@ -1,0 +1,223 @@
+"""What a run folder holds, read with nothing but the folder."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from jaxvision import models
+from jaxvision._suggest import unknown
+from jaxvision.data import Preprocessing
+from jaxvision.train.best import Best
+from jaxvision.train.checkpoint import Checkpointer, CheckpointError
+from jaxvision.train.inputs import Inputs
+from jaxvision.train.run._fields import (
+    is_mapping,
+    is_name,
+    is_number,
+    is_whole,
+    list_of,
+    read_field,
+)
+from jaxvision.train.run.log import read_metrics
+from jaxvision.train.run.record import RunRecord, read_record
+from jaxvision.train.run.resume import CHECKPOINTS
+from jaxvision.train.state import evaluation_variables
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SavedRun:
+    """A run as its folder holds it; read by `open_run`.
+
+    Attributes:
+        folder: The run's folder.
+        step: The step of the checkpoint.
+        record: What the run was.
+        state: The state of the checkpoint, in nested dicts, without optimizer states.
+    """
+
+    folder: pathlib.Path
+    step: int
+    record: RunRecord
+    state: PyTree
+
+    def __repr__(self) -> str:
+        models = ", ".join(self.record.models) or "none"
+        return (
+            f"SavedRun({self.folder}, task {self.record.task}, step {self.step}, models {models})"
+        )
+
+    def model(self, name: str = "model") -> nn.Module:
+        """Makes a model of the run again.
+
+        Args:
+            name: What the task calls it; the one model of a task is `model`.
+
+        Returns:
+            The model.
+
+        Raises:
+            CheckpointError: The run has no such model, does not say how it was made, or the model
+                is not registered here.
+        """
+        if name not in self.record.models:
+            if not self.record.models:
+                raise CheckpointError(
+                    f"the run in {self.folder} does not say what its model was: make the loss with "
+                    "a task's make_loss_fn, or give it a method describe() that names `models`"
+                )
+            raise CheckpointError(f"{self.folder}: {unknown('model', name, self.record.models)}")
+        described = self.record.models[name]
+        if described is None:
+            raise CheckpointError(
+                f"the run in {self.folder} does not say how its {name} was made: make it with "
+                "models.create_model, or register its class with models.register"
+            )
+        try:
+            return models.from_description(described)
+        except Exception as error:  # an option of another type fails in any way
+            raise CheckpointError(
+                f"the {name} of the run in {self.folder} cannot be made here: {error}; if the "
+                "run's own code registers it, import that first"
+            ) from error
+
+    def variables(self, name: str = "model") -> dict[str, PyTree]:
+        """The variables of a model of the run, for evaluation.
+
+        Args:
+            name: What the task calls the model. Where the state holds several states of models, it
+                is the name of one of these.
+
+        Returns:
+            What `model.apply` takes: the averaged parameters, where there are any.
+
+        Raises:
+            CheckpointError: The state holds no such model.
+        """
+        state = self.state
+        if isinstance(state, Mapping) and not _is_train_state(state):
+            state = state.get(name)
+        if not isinstance(state, Mapping) or not _is_train_state(state):
+            parts = ", ".join(sorted(self.state)) if isinstance(self.state, Mapping) else "an array"
+            raise CheckpointError(
+                f"the run in {self.folder} keeps no state of a model called {name}, but {parts}: "
+                "read it from `SavedRun.state`"
+            )
+        return evaluation_variables(state)
+
+    @property
+    def inputs(self) -> Inputs:
+        """How batches were normalized.
+
+        Raises:
+            CheckpointError: The record cannot be used.
+        """
+        where, inputs = f"the record of the run in {self.folder}", self.record.inputs
+        numbers = list_of(is_number, least=1)
+        mean, std = (
+            read_field({name: usual, **inputs}, name, numbers, "a list of numbers", where)
+            for name, usual in (("mean", [0.0]), ("std", [1.0]))
+        )
+        try:
+            return Inputs([float(number) for number in mean], [float(number) for number in std])
+        except ValueError as error:
+            raise CheckpointError(f"{where}: its inputs cannot be used: {error}") from error
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What an image needs before a model of the run sees it; None without images.
+
+        Raises:
+            CheckpointError: The record cannot be used.
+        """
+        where, data = f"the record of the run in {self.folder}", self.record.data
+        if data.get("image_shape") is None:
+            return None
+        check = list_of(is_whole, least=3)
+        shape = read_field(data, "image_shape", check, "three whole numbers", where)
+        inputs = self.inputs
+        how = data.get("preprocessing") or {"size": shape[:2]}
+        try:
+            return Preprocessing(**{**how, "mean": inputs.mean, "std": inputs.std})
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{where}: its preprocessing cannot be used: {error}") from error
+
+    def names(self, field: str = "label") -> tuple[str, ...]:
+        """The names of the classes of a field, or of its words.
+
+        Args:
+            field: A field of the data.
+
+        Returns:
+            The names; none if the data did not say.
+
+        Raises:
+            CheckpointError: The record cannot be used.
+        """
+        where = f"the record of the run in {self.folder}"
+        fields = self.record.data.get("fields") or {}
+        if not is_mapping(fields):
+            raise CheckpointError(f"{where}: data.fields must be an object, and is {fields!r}")
+        if field not in fields:
+            return ()
+        names = read_field(fields[field], "names", list_of(is_name), "a list of names", where)
+        return tuple(names)
+
+
+def open_run(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> SavedRun:
+    """Reads a run with nothing but its folder.
+
+    Args:
+        run_dir: What `fit` was given.
+        step: Which checkpoint; `"best"` takes the one that `keep_best` kept, and None the newest
+            that is whole.
+
+    Returns:
+        The run; see `restore` for what its task makes of it.
+
+    Raises:
+        CheckpointError: There is no such folder or checkpoint, the checkpoint is damaged, or its
+            record cannot be read.
+
+    >>> import tempfile, jax, optax
+    >>> from jaxvision import data, train
+    >>> digits = data.load("digits", "test")
+    >>> model = models.create_model("linear_classifier", num_classes=10)
+    >>> state = train.init_state(jax.random.key(0), model, optax.sgd(0.1), digits.sample_batch())
+    >>> step = train.make_train_step(train.classification.make_loss_fn(model), optax.sgd(0.1))
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = train.fit(step, state, digits.batches(16), num_steps=1, run_dir=folder.name)
+    >>> run = open_run(folder.name)
+    >>> jax.jit(run.model().apply)(run.variables(), digits.sample_batch()["image"] / 255.0).shape
+    (1, 10)
+    >>> folder.cleanup()
+    """
+    folder = pathlib.Path(run_dir).expanduser()
+    if not (folder / CHECKPOINTS).is_dir():
+        raise CheckpointError(f"{folder} is not the folder of a run: it has no {CHECKPOINTS}/")
+    checkpointer = Checkpointer(folder / CHECKPOINTS)
+    where = f"the record of the run in {folder}"
+    newest = checkpointer.latest() if not isinstance(step, int) else step
+    if newest is None:
+        raise CheckpointError(f"{folder} has no checkpoint that is whole")
+    record = read_record(checkpointer.extra(newest).get("record"), where)
+    chosen = newest
+    if step == "best":
+        if record.best is None:
+            raise CheckpointError(f"{folder} keeps no best state: give fit keep_best=...")
+        best = Best(**record.best).step(read_metrics(folder))
+        if best is None:
+            raise CheckpointError(f"{folder} has not measured {record.best['metric']} yet")
+        chosen = best
+    elif step is not None and not isinstance(step, int):
+        raise CheckpointError(f"step must be a number, 'best' or None, got {step!r}")
+    state = checkpointer.load(chosen, leave_out=("opt_state",))
+    return SavedRun(folder, chosen, record, state)
+
+
+def _is_train_state(state: Mapping[str, Any]) -> bool:
+    return {"params", "model_state"} <= state.keys()

@@ -1,0 +1,106 @@
+"""Runs of the tasks of samples/, on data made here: `sample_runs.py NAME RUN_DIR [SECONDS]`.
+
+SECONDS slows every step down, so that a kill can come at any.
+"""
+
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from samples import captioner, gan, segmenter
+
+from jaxvision import data, models, train
+
+NUM_STEPS = {"segmenter": 60, "gan": 20, "captioner": 60}
+
+
+def squares(count: int, seed: int) -> data.Dataset:
+    """Bright squares on noise, and where they are."""
+    random = np.random.default_rng(seed)
+    masks = np.zeros((count, 16, 16), np.uint8)
+    for mask, (y, x) in zip(masks, random.integers(0, 8, (count, 2)), strict=True):
+        mask[y : y + 8, x : x + 8] = 1
+    noise = random.normal(size=(count, 16, 16, 1))
+    images = (64 + 96 * masks[..., None] + 24 * noise).clip(0, 255).astype(np.uint8)
+    return data.from_arrays({"image": images, "mask": masks}, name="squares")
+
+
+def pictures(count: int, seed: int) -> data.Dataset:
+    """Dark and bright images, and what is to be said of them."""
+    words = ("<pad>", "<start>", "<end>", "a", "dark", "bright", "picture")
+    bright = np.random.default_rng(seed).integers(0, 2, count)
+    images = np.broadcast_to(60 + 120 * bright[:, None, None, None], (count, 4, 4, 1))
+    tokens = np.array([[1, 3, 4, 6, 2, 0], [1, 3, 5, 6, 2, 0]])[bright]
+    arrays = {"image": images.astype(np.uint8), "tokens": tokens}
+    fields = {"tokens": data.Field("tokens", words)}
+    return data.from_arrays(arrays, name="pictures", fields=fields)
+
+
+def circle(count: int, seed: int) -> data.Dataset:
+    """Points on a circle."""
+    angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, count)
+    points = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    return data.from_arrays({"point": points}, name="circle")
+
+
+def make(name: str) -> tuple[Any, Any, data.Dataset, dict[str, Any]]:
+    """A step, a state, data, and what else `fit` takes."""
+    key = jax.random.key(0)
+    if name == "gan":
+        step = gan.Gan()
+        return step, step.init(key), circle(64, 0), {}
+    tx = optax.adam(1e-2)
+    if name == "segmenter":
+        backbone = models.create_model("lenet5", in_channels=1)
+        model = segmenter.TinySegmenter(backbone=backbone, num_classes=2)
+        augment = data.augment.random_flip()
+        loss = segmenter.SegmentationLoss(model, train.Inputs((0.4,), (0.2,), augment))
+        learned, held_out = squares(64, 0), squares(20, 1)
+    else:
+        model = captioner.TinyCaptioner(vocabulary=7)
+        loss = captioner.CaptionLoss(model)
+        learned, held_out = pictures(64, 0), pictures(20, 1)
+    batch = learned.sample_batch()
+    inputs = batch if name == "segmenter" else (batch["tokens"], train.image_input(batch))
+    state = train.init_state(key, model, tx, inputs)
+    step = train.make_train_step(loss, tx, ema_decay=0.9)
+    return step, state, learned, {"evaluate": loss, "eval_data": held_out}
+
+
+def fit(
+    name: str, run_dir: pathlib.Path | None, *, devices: int = 2, num_steps: int | None = None
+) -> train.FitResult:
+    step, state, dataset, options = make(name)
+    return train.fit(
+        train.parallelize(step, train.data_mesh(jax.devices()[:devices])),
+        state,
+        dataset.batches(24, seed=1),
+        num_steps=num_steps or NUM_STEPS[name],
+        log_every=5,
+        checkpoint_every=5,
+        eval_every=20,
+        run_dir=run_dir,
+        **options,
+    )
+
+
+def main(name: str, run_dir: str, seconds: float) -> None:
+    jax.config.update("jax_num_cpu_devices", 2)
+    train.start()
+    if seconds:
+        draw = data.Batches.__next__
+
+        def slow(batches: data.Batches) -> dict[str, np.ndarray]:
+            time.sleep(seconds)
+            return draw(batches)
+
+        data.Batches.__next__ = slow  # type: ignore[method-assign]
+    fit(name, pathlib.Path(run_dir))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 0.0)

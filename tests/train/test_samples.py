@@ -1,0 +1,97 @@
+"""Tasks that are built with the public API alone live through all that tasks live through.
+
+They are in samples/, each under 60 lines, and touch no file of the library.
+"""
+
+import pathlib
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import sample_runs
+from small_net import numbers
+
+from jaxvision import train
+
+SAMPLES = ("segmenter", "gan", "captioner")
+HERE = pathlib.Path(__file__).parent
+
+
+def measured(history: list[dict]) -> list[dict]:
+    return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in history]
+
+
+@pytest.fixture(scope="module", params=SAMPLES)
+def whole(request, tmp_path_factory) -> tuple[str, pathlib.Path, train.FitResult]:
+    """The run of a task, in one go."""
+    folder = tmp_path_factory.mktemp(request.param) / "whole"
+    return request.param, folder, sample_runs.fit(request.param, folder)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_are_short(name: str) -> None:
+    assert len((HERE / "samples" / f"{name}.py").read_text().splitlines()) < 60
+
+
+def test_it_learns_and_comes_back(whole) -> None:
+    name, folder, result = whole
+    trained = train.restore(folder)
+    assert trained.record.task.startswith("tiny_")
+    if name == "segmenter":
+        assert result.metrics["mean_iou"] > 0.8
+        test = sample_runs.squares(20, 1)
+        found = trained.predict(test)
+        assert (found == test.examples["mask"]).mean() > 0.9
+    elif name == "captioner":
+        assert result.metrics["whole_sentences"] == 1
+        said = trained.predict(sample_runs.pictures(3, 2))
+        bright = sample_runs.pictures(3, 2).examples["image"][:, 0, 0, 0] > 100
+        words = ["bright" if each else "dark" for each in bright]
+        assert [sentence.split()[1] for sentence in said] == words
+    else:
+        assert trained.predict(batch_size=5).shape == (5, 2)
+        loss = [line["critic_loss"] for line in result.history]
+        assert loss[-1] < loss[0]
+
+
+def test_pieces_equal_the_whole(whole, tmp_path) -> None:
+    name, _, result = whole
+    for end in (7, result.step):
+        pieces = sample_runs.fit(name, tmp_path, num_steps=end)
+    jax.tree.map(np.testing.assert_array_equal, numbers(result.state), numbers(pieces.state))
+
+
+def test_eight_devices_equal_one(whole) -> None:
+    name, _, _ = whole
+    one, eight = (
+        sample_runs.fit(name, None, devices=count, num_steps=5).history[0] for count in (1, 8)
+    )
+    for key in one.keys() - {"steps_per_second", "split"}:
+        assert one[key] == pytest.approx(eight[key], rel=1e-4), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLES)
+def test_killed_it_goes_on_bit_for_bit(name: str, tmp_path) -> None:
+    def start(folder: str, *seconds: str) -> subprocess.Popen:
+        # A kill may come between the last file of a checkpoint and its seal: a warning says so.
+        command = [sys.executable, HERE / "sample_runs.py", name, tmp_path / folder, *seconds]
+        return subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+
+    assert start("unbroken").wait(timeout=300) == 0
+    process = start("killed", "0.1")
+    while not list((tmp_path / "killed").glob("checkpoints/*/manifest.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert len(train.read_metrics(tmp_path / "killed")) < 10
+    assert start("killed").wait(timeout=300) == 0
+    runs = [tmp_path / "unbroken", tmp_path / "killed"]
+    first, second = (measured(train.read_metrics(run)) for run in runs)
+    assert first == second
+    states = [train.open_run(run).state for run in runs]
+    jax.tree.map(np.testing.assert_array_equal, *map(numbers, states))
