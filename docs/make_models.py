@@ -13,12 +13,15 @@ HEAD = """# Models
 
 Every model that `models.list_models()` knows, with the options it has by itself. Parameters are
 those that are trained, auxiliary heads included; multiply-adds are those of convolutions and matrix
-products in one forward pass over one image of the size that is given. Weights are those that
-`models.load_weights` reads and `models.save_weights` writes. `python docs/make_models.py` writes
-this page.
+products in one forward pass over one image of the size that is given. Maps are what
+`method="features"` gives, each with its stride and channels; a map with * is smaller than the image
+divided by its stride, because the convolutions are not padded. Where `output_stride` stands, the
+model has that option: coarser stages then keep their size and dilate instead. Weights are those
+that `models.load_weights` reads and `models.save_weights` writes. `python docs/make_models.py`
+writes this page.
 
-| model | parameters | multiply-adds | image | weights | paper |
-| --- | --- | --- | --- | --- | --- |
+| model | parameters | multiply-adds | image | maps: stride (channels) | weights | paper |
+| --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -30,7 +33,7 @@ def row(name: str) -> str:
     counted = models.summary(model, (size, size, channels), show=False)
     return (
         f"| `{name}` | {counted.num_parameters:,} | {_short(counted.multiply_adds)} | "
-        f"{size}x{size}x{channels} | {', '.join(sources) or '-'} | {paper(name)} |"
+        f"{size}x{size}x{channels} | {_maps(model)} | {', '.join(sources) or '-'} | {paper(name)} |"
     )
 
 
@@ -51,6 +54,16 @@ def paper(name: str) -> str:
 def page() -> str:
     """The whole page."""
     return HEAD + "\n".join(map(row, models.list_models())) + "\n"
+
+
+def _maps(model: models.Model) -> str:
+    """The strides and channels of a model's maps."""
+    maps = [
+        f"{stride} ({info.channels}){'' if info.is_padded else '*'}"
+        for stride, info in models.feature_info(model).items()
+    ]
+    option = ["`output_stride`"] if hasattr(model, "output_stride") else []
+    return ", ".join(maps + option) or "-"
 
 
 def _short(count: int) -> str:

@@ -54,14 +54,14 @@ def run(settings: Settings) -> float:
         return {"accuracy": score.value, "examples": len(predictions.labels)}
 
     summary = over_seeds(settings.seeds, train_one)
-    summary.save(settings.run_dir, "demo", settings)
+    summary.save(settings.run_dir, settings)
     print(f"\nLeNet-5 on the {summary.scores['examples'][0]:.0f} test digits\n")
     print("seed  test accuracy  95% interval       errors  seconds")
     for seed, row, seconds in zip(settings.seeds, rows, summary.seconds, strict=True):
         print(f"{seed:4d}  {row}  {seconds:7.1f}")
     mean = summary.mean("accuracy")
-    if len(settings.seeds) > 1:
-        low, high = summary.interval("accuracy")
+    if interval := summary.interval("accuracy"):
+        low, high = interval
         print(f"mean  {mean:13.2%}  [{max(low, 0):.2%}, {min(high, 1):.2%}]  over seeds")
     print("\nPictures:")
     for path in paths:

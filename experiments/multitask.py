@@ -118,7 +118,7 @@ def run(settings: Settings) -> dict[str, Summary]:
             return {score: result[score] for score in SCORES}
 
         summaries[name] = over_seeds(settings.seeds, train_one)
-        summaries[name].save(pathlib.Path(settings.run_dir) / name, f"multitask_{name}", settings)
+        summaries[name].save(pathlib.Path(settings.run_dir) / name, settings)
     test_data = load("test")
     spread = [
         np.std([test_data[i][name] for i in range(len(test_data))]) for name in ("slant", "ink")

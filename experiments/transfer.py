@@ -19,7 +19,7 @@ from common.data import Data
 from common.learning import Inputs, Optimization
 from common.run import Run
 from common.run import Settings as TrainSettings
-from common.seeds import over_seeds
+from common.seeds import Summary, over_seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,19 +111,20 @@ def accuracies(settings: Settings, seed: int) -> dict[str, float]:
     return {"from scratch": values[0], "fine-tuned": values[1], "gain": values[1] - values[0]}
 
 
-def run(settings: Settings) -> tuple[float, float]:
-    """Trains every seed, prints a table, and returns the interval of the gain."""
+def run(settings: Settings) -> Summary:
+    """Trains every seed, prints a table, and returns the accuracies."""
     summary = over_seeds(settings.seeds, lambda seed: accuracies(settings, seed))
-    summary.save(settings.run_dir, "transfer", settings)
+    summary.save(settings.run_dir, settings)
     print(f"\n{settings.per_class} images of each of {', '.join(settings.new)}: accuracy\n")
     print("seed  from scratch  fine-tuned    gain")
     for seed, *row in zip(settings.seeds, *summary.scores.values(), strict=True):
         print(f"{seed:4d}  {row[0]:12.2%}  {row[1]:10.2%}  {row[2]:+6.2%}")
     means = [summary.mean(name) for name in summary.scores]
     print(f"mean  {means[0]:12.2%}  {means[1]:10.2%}  {means[2]:+6.2%}")
-    low, high = summary.interval("gain")
-    print(f"\nThe gain lies in [{low:+.2%}, {high:+.2%}] (95%, over seeds)")
-    return low, high
+    if interval := summary.interval("gain"):
+        low, high = interval
+        print(f"\nThe gain lies in [{low:+.2%}, {high:+.2%}] (95%, over seeds)")
+    return summary
 
 
 if __name__ == "__main__":

@@ -225,7 +225,7 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
             return _last(histories[-1])
 
         summary = over_seeds(settings.seeds, train_one)
-    summary.save(folder, pathlib.Path(settings.run_dir).name, settings)
+    summary.save(folder, settings)
     _print(settings, summary)
     if settings.figures:
         figure = plots.learning_curves_by_seed(
@@ -284,8 +284,8 @@ def _print(settings: Settings, summary: Summary) -> None:
             f"seed {seed}: mean return {row[0]:.2f} of {settings.eval_episodes} episodes, "
             f"95% interval [{row[1]:.2f}, {row[2]:.2f}]"
         )
-    if len(summary.seeds) > 1:
-        low, high = summary.interval("return")
+    if interval := summary.interval("return"):
+        low, high = interval
         print(
             f"{settings.run_dir}: mean over {len(summary.seeds)} seeds "
             f"{summary.mean('return'):.2f}, 95% interval [{low:.2f}, {high:.2f}]"

@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import shlex
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -37,31 +39,29 @@ class Summary:
         """The mean of a score over the seeds."""
         return float(np.mean(self.scores[name]))
 
-    def interval(self, name: str) -> tuple[float, float]:
-        """Its 95% t interval over the seeds; NaN for one seed."""
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """Its 95% t interval over the seeds; None for one seed."""
         values = np.asarray(self.scores[name])
-        low, high = metrics.t_interval(values) if len(values) > 1 else (np.nan, np.nan)
-        return low, high
+        return metrics.t_interval(values) if len(values) > 1 else None
 
-    def save(self, run_dir: str | pathlib.Path, experiment: str, settings: Any) -> None:
-        """Writes `summary.json`, with hardware, versions and date."""
+    def save(self, run_dir: str | pathlib.Path, settings: Any) -> None:
+        """Writes `summary.json`, with the command, hardware, versions and date."""
         folder = pathlib.Path(run_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        devices = jax.devices()
         content = {
-            "experiment": experiment,
+            "command": shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]),
             "settings": dataclasses.asdict(settings),
             "seeds": list(self.seeds),
             "scores": {
                 name: {
                     "values": list(values),
                     "mean": self.mean(name),
-                    "interval": list(self.interval(name)),
+                    "interval": self.interval(name),
                 }
                 for name, values in self.scores.items()
             },
             "seconds": [round(each, 1) for each in self.seconds],
-            "hardware": f"{len(devices)} {devices[0].device_kind}, {os.cpu_count()} CPU cores",
+            "hardware": _hardware(),
             "versions": {
                 "python": platform.python_version(),
                 **{package: importlib.metadata.version(package) for package in PACKAGES},
@@ -80,3 +80,11 @@ def over_seeds(seeds: Sequence[int], train_one: Callable[[int], Mapping[str, flo
         seconds.append(time.perf_counter() - began)
     scores = {name: [float(row[name]) for row in rows] for name in rows[0]}
     return Summary(tuple(seeds), scores, seconds)
+
+
+def _hardware() -> str:
+    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    first, *others = jax.devices()
+    if first.platform == "cpu":
+        return cores
+    return f"{1 + len(others)} {first.device_kind}, {cores}"

@@ -8,14 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 from jaxvision._trees import path_name
 from jaxvision.train._accumulator import MetricAccumulator, NonFiniteLossError
 from jaxvision.train._diagnosis import diagnose
 from jaxvision.train._evaluator import Evaluator
-from jaxvision.train._feed import Chunk
+from jaxvision.train._feed import Chunk, feed
 from jaxvision.train._interrupts import Interrupts
 from jaxvision.train._intervals import Intervals
+from jaxvision.train._peekable import Peekable
 from jaxvision.train.parallel import ParallelStep
 from jaxvision.train.run.pictures import Picture
 from jaxvision.train.run.resume import Run
@@ -70,31 +72,49 @@ class Loop:
                 }
         return last
 
-    def run(self, chunks: Iterator[Chunk], bar: Any, *, fuse: int) -> None:
-        """Runs all chunks, of so many steps at most, and does what is due between them."""
-        if self.step > 0:  # the run may have been cut off in an evaluation
-            self._evaluate()
-        for chunk in chunks:
-            if fuse > 1:
-                self.state, metrics = self._parallel.many(
-                    self.state, chunk.batches, chunk.count, fuse
-                )
-            else:
-                self.state, metrics = self._parallel(self.state, chunk.batches)
-            with self._guard():
-                constant = self._parallel.constant is not None
-                batches = None if constant else chunk.batches
-                self._accumulator.add(self.step, chunk.count, metrics, batches)
-            self.step += chunk.count
-            self._position = chunk.position
-            if self.step % self._intervals.log_every == 0:
-                self._log()
-            if self.step % self._intervals.checkpoint_every == 0:
-                self.save()  # before the evaluation, which may fail
-            self._evaluate()
-            bar.update(chunk.count)
-            bar.set_postfix(self._shown, refresh=False)
-            self._leave_if_asked()
+    def run(self, iterator: Peekable | None, *, fuse: int, progress: bool | None) -> None:
+        """Runs all steps, so many in a program, and does what is due between programs.
+
+        Args:
+            iterator: Where batches come from; see `feed`.
+            fuse: The most steps of one program.
+            progress: Whether to draw a bar; None draws it on a terminal only.
+        """
+        with (
+            feed(
+                self._parallel,
+                iterator,
+                self._intervals,
+                start=self.step,
+                fuse=fuse,
+                while_waiting=self.while_waiting,
+            ) as chunks,
+            _progress_bar(progress, self.step, self._intervals.num_steps) as bar,
+        ):
+            if self.step > 0:  # the run may have been cut off in an evaluation
+                self._evaluate()
+            for chunk in chunks:
+                self._run_chunk(chunk, fuse)
+                bar.update(chunk.count)
+                bar.set_postfix(self._shown, refresh=False)
+                self._leave_if_asked()
+
+    def _run_chunk(self, chunk: Chunk, fuse: int) -> None:
+        if fuse > 1:
+            self.state, metrics = self._parallel.many(self.state, chunk.batches, chunk.count, fuse)
+        else:
+            self.state, metrics = self._parallel(self.state, chunk.batches)
+        with self._guard():
+            constant = self._parallel.constant is not None
+            batches = None if constant else chunk.batches
+            self._accumulator.add(self.step, chunk.count, metrics, batches)
+        self.step += chunk.count
+        self._position = chunk.position
+        if self.step % self._intervals.log_every == 0:
+            self._log()
+        if self.step % self._intervals.checkpoint_every == 0:
+            self.save()  # before the evaluation, which may fail
+        self._evaluate()
 
     def while_waiting(self) -> None:
         """Leaves if a signal came while the next batch is waited for."""
@@ -204,3 +224,10 @@ def _finite(state: PyTree) -> jax.Array:
     """Which floating-point leaves of a state hold no NaN or infinity, in their order."""
     finite = [jnp.isfinite(leaf).all() for _, leaf in _inexact(state)]
     return jnp.array(finite, dtype=bool)
+
+
+def _progress_bar(progress: bool | None, start: int, num_steps: int | None) -> Any:
+    hidden = None if progress is None else not progress
+    if jax.process_index() != 0:
+        hidden = True
+    return tqdm(total=num_steps, initial=start, unit="step", disable=hidden, dynamic_ncols=True)

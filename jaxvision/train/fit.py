@@ -6,13 +6,9 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
-from tqdm import tqdm
-
 from jaxvision.data import Batches, Dataset
 from jaxvision.train._accumulator import MetricAccumulator
 from jaxvision.train._evaluator import plan_evaluations
-from jaxvision.train._feed import feed
 from jaxvision.train._interrupts import listen
 from jaxvision.train._intervals import Intervals
 from jaxvision.train._loop import Loop, OnEvaluation
@@ -130,12 +126,9 @@ def fit(
     """
     _check(batches, num_steps, fuse_steps)
     parallel = step if isinstance(step, ParallelStep) else parallelize(step)
-    iterator = None
     if isinstance(batches, Constant):
         parallel = parallel.with_constant(batches)
-    elif batches is not None:
-        iterator = Peekable(batches)
-        _check_position(iterator, run_dir)
+    iterator = _iterator(batches, run_dir)
     intervals = Intervals.plan(
         num_steps, log_every=log_every, eval_every=eval_every, checkpoint_every=checkpoint_every
     )
@@ -153,9 +146,7 @@ def fit(
     )
     with run, listen(enabled=run.folder is not None) as interrupts:
         start, state, sums = run.resume(parallel.prepare(state), iterator)
-        is_over = num_steps is not None and start >= num_steps
         position = None if iterator is None else iterator.position()
-        accumulator = MetricAccumulator(sums)
         loop = Loop(
             parallel,
             run,
@@ -164,33 +155,20 @@ def fit(
             state,
             start,
             position,
-            accumulator,
+            MetricAccumulator(sums),
             interrupts,
             on_evaluation,
         )
-        first = parallel.constant and parallel.constant.batch
-        if iterator is not None:
-            first = iterator.peek()
-            if first is None and start == 0 and num_steps != 0:
-                raise ValueError("there is nothing to train on: batches is empty")
-        if iterator is None or first is not None:
+        first = _first_batch(parallel, iterator)
+        if first is None and iterator is not None and start == 0 and num_steps != 0:
+            raise ValueError("there is nothing to train on: batches is empty")
+        if first is not None or iterator is None:
             program = Program(parallel, state, first)
             run.check_program(program)
-            if not is_over:
+            if num_steps is None or start < num_steps:
                 fuse = fuse_steps or program.steps_to_fuse()
                 del state, program  # the first step donates the state
-                with (
-                    feed(
-                        parallel,
-                        iterator,
-                        intervals,
-                        start=start,
-                        fuse=fuse,
-                        while_waiting=loop.while_waiting,
-                    ) as chunks,
-                    _progress_bar(progress, start, num_steps) as bar,
-                ):
-                    loop.run(chunks, bar, fuse=fuse)
+                loop.run(iterator, fuse=fuse, progress=progress)
         if loop.step == start:
             run.say(f"{run.folder or 'the run'} is finished at step {start}: nothing was trained")
         loop.finish()
@@ -217,8 +195,11 @@ def _check(batches: Any, num_steps: int | None, fuse_steps: int | None) -> None:
         raise ValueError(f"fuse_steps must be at least 1, got {fuse_steps}")
 
 
-def _check_position(iterator: Peekable, run_dir: Any) -> None:
-    """Warns of a run that cannot be continued."""
+def _iterator(batches: Any, run_dir: Any) -> Peekable | None:
+    """The batches to draw; None where every step gets the same, or none."""
+    if batches is None or isinstance(batches, Constant):
+        return None
+    iterator = Peekable(batches)
     if run_dir is not None and not iterator.can_move:
         warnings.warn(
             "this run cannot be continued once it is cut off, because its batches cannot be put "
@@ -226,6 +207,14 @@ def _check_position(iterator: Peekable, run_dir: Any) -> None:
             "and set_state(state)",
             stacklevel=3,
         )
+    return iterator
+
+
+def _first_batch(parallel: ParallelStep, iterator: Peekable | None) -> PyTree:
+    """The batch of the next step; None if there is none."""
+    if iterator is not None:
+        return iterator.peek()
+    return None if parallel.constant is None else parallel.constant.batch
 
 
 def _by_name(
@@ -253,10 +242,3 @@ def _by_name(
             )
         named[name] = each
     return named
-
-
-def _progress_bar(progress: bool | None, start: int, num_steps: int | None) -> Any:
-    hidden = None if progress is None else not progress
-    if jax.process_index() != 0:
-        hidden = True
-    return tqdm(total=num_steps, initial=start, unit="step", disable=hidden, dynamic_ncols=True)

@@ -15,6 +15,17 @@ import small_net
 from jaxvision import data, train
 
 
+class Labels:
+    """An evaluation by rows, that keeps what it was given."""
+
+    def measure(self, state, batch):
+        return train.Rows(batch["label"], batch["weight"])
+
+    def summarize(self, rows):
+        self.rows = rows.tolist()
+        return {"mean_label": rows.mean()}
+
+
 def main(run_dir: str, num_steps: int, seconds: float) -> None:
     train.start(distributed=True)
     digits = data.load("digits", "train")
@@ -32,14 +43,16 @@ def main(run_dir: str, num_steps: int, seconds: float) -> None:
         return index, weight
 
     object.__setattr__(batches.plan, "rows", slowed)
+    validation, labels = data.load("digits", "validation"), Labels()
     result = train.fit(
         parallel,
         state,
         batches,
         num_steps=num_steps,
         evaluate=train.make_eval_fn(step.loss_fn),
-        eval_data=data.load("digits", "validation"),
+        eval_data=validation,
         eval_every=10,
+        evaluations={"labels": train.EvaluateOn(labels, validation)},
         checkpoint_every=5,
         log_every=1,
         run_dir=run_dir,
@@ -51,7 +64,8 @@ def main(run_dir: str, num_steps: int, seconds: float) -> None:
     )
     final = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(small_net.numbers(whole))]
     path = pathlib.Path(run_dir) / f"process{jax.process_index()}.json"
-    path.write_text(json.dumps({"rows": rows, "final": final, "metrics": result.metrics}))
+    content = {"rows": rows, "final": final, "metrics": result.metrics}
+    path.write_text(json.dumps(content | {"evaluated": getattr(labels, "rows", None)}))
 
 
 if __name__ == "__main__":

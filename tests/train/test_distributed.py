@@ -13,6 +13,8 @@ import jax
 import numpy as np
 import pytest
 
+from jaxvision import data
+
 SCRIPT = pathlib.Path(__file__).with_name("distributed_run.py")
 
 
@@ -72,11 +74,13 @@ def losses(run_dir: pathlib.Path) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in lines if line["split"] == "train"}
 
 
-def wait_for_step(run_dir: pathlib.Path, step: int) -> None:
+def wait_for_step(run_dir: pathlib.Path, step: int, started: list[subprocess.Popen]) -> None:
     deadline = time.monotonic() + 200
     path = run_dir / "metrics.jsonl"
     while not path.exists() or f'"step": {step},' not in path.read_text():
         assert time.monotonic() < deadline
+        for process in started:
+            assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
 
 
@@ -111,6 +115,12 @@ def test_two_processes_train_the_same_run(alone: pathlib.Path, tmp_path: pathlib
     halves = [json.loads((run_dir / f"process{i}.json").read_text())["rows"] for i in range(2)]
     assert all(len(part) == 24 for half in halves for part in half)
     assert [a + b for a, b in zip(*halves, strict=True)] == whole
+    # Every process has all rows of an evaluation, in their order and without the padding.
+    digits = data.load("digits", "validation")
+    labels = [int(digits[i]["label"]) for i in range(len(digits))]
+    for process in range(2):
+        evaluated = json.loads((run_dir / f"process{process}.json").read_text())["evaluated"]
+        assert evaluated == labels
     # The same command again finds nothing left to do, in both.
     finish(start(run_dir, 20, processes=2, devices=2))
     # One checkpoint, written by both.
@@ -135,7 +145,7 @@ def test_resumes_on_other_devices(
     """Cut off by SIGTERM on two processes with two devices each, it goes on elsewhere."""
     run_dir = tmp_path / "moved"
     started = start(run_dir, 20, processes=2, devices=2, seconds=0.1)
-    wait_for_step(run_dir, 7)
+    wait_for_step(run_dir, 7, started)
     for process in started:
         process.send_signal(signal.SIGTERM)
     assert any("saved step" in output for output in finish(started))

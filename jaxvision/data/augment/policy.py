@@ -13,8 +13,9 @@ from jaxvision.data.augment.geometry import (
     shear_matrix,
     translation_matrix,
 )
+from jaxvision.data.augment.link import Link
 from jaxvision.data.augment.tone import autocontrast, equalize, posterize, solarize
-from jaxvision.data.augment.transform import Link, Transform, chain
+from jaxvision.data.augment.transform import Transform, chain
 from jaxvision.data.augment.warp import NEAREST, Sampling, compose
 
 NUM_GEOMETRIC = 5

@@ -1,12 +1,10 @@
 """Transforms: keyed functions of batches that chain and move every field with its image.
 
-A transform is a sequence of links. A link moves pixels (its geometry, a 3x3 matrix), changes
-their values (its photometry), or does both. Consecutive geometries are multiplied together and
-the image is resampled once, by the product, so a chain of five does not blur five times.
+A transform is a sequence of links, which are carried out together; see `link`.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, overload, runtime_checkable
 
 import jax
@@ -21,40 +19,10 @@ from jaxvision.data.augment._common import (
     check_probability,
     widen,
 )
-from jaxvision.data.augment.warp import BILINEAR, Sampling, affine_warp, compose, warp_points
+from jaxvision.data.augment.link import Geometry, Link, Photometry, run_links
+from jaxvision.data.augment.warp import BILINEAR, Sampling, compose
 from jaxvision.data.fields import Field, Fields, Kind, kind_of, known_fields
-from jaxvision.data.movement import IGNORED, PLACED, mark, move
-
-Geometry = Callable[[RandomKey, int, int], Matrix]
-Photometry = Callable[[RandomKey, Image], Image]
-
-
-@dataclasses.dataclass(frozen=True)
-class Link:
-    """One link of a transform. Both functions get the same key; geometry acts first.
-
-    Attributes:
-        geometry: `(key, height, width) -> matrix`, from output pixels to input pixels.
-        photometry: `(key, image) -> image` of the same shape, in at least float32.
-        size: Height and width of what geometry gives; the input's when None.
-        sampling: How geometry is to be sampled; None leaves it to the neighbors in the chain,
-            for matrices that only ever copy pixels, like a flip's.
-    """
-
-    geometry: Geometry | None = None
-    photometry: Photometry | None = None
-    size: tuple[int, int] | None = None
-    sampling: Sampling | None = None
-
-    def with_key(self, derive: Callable[[RandomKey], RandomKey]) -> "Link":
-        """Gives this link under a key made from the one it is handed."""
-        geometry, photometry = self.geometry, self.photometry
-        return dataclasses.replace(
-            self,
-            geometry=geometry and (lambda key, *size: geometry(derive(key), *size)),
-            photometry=photometry and (lambda key, image: photometry(derive(key), image)),
-        )
-
+from jaxvision.data.movement import IGNORED, PLACED, mark
 
 Batch = Mapping[str, Any]
 
@@ -137,7 +105,7 @@ class Transform:
         return jax.vmap(self._one)(keys, wide).astype(batch.dtype)
 
     def _one(self, key: RandomKey, image: Image) -> Float[Array, "out_height out_width channels"]:
-        return _run(self.links, key, {"image": image}, {"image": Field("image")}, 0)["image"]
+        return run_links(self.links, key, {"image": image}, {"image": Field("image")}, 0)["image"]
 
     def _fields(self, key: RandomKey, batch: Batch) -> dict[str, Any]:
         if "image" not in batch:
@@ -163,7 +131,7 @@ class Transform:
         } | {name: given[name] for name in marks}
         keys = jax.random.split(key, images.shape[0])
         moved = jax.vmap(
-            lambda key, example: _run(self.links, key, example, placed, self.mask_fill)
+            lambda key, example: run_links(self.links, key, example, placed, self.mask_fill)
         )(keys, moving)
         for name, field in placed.items():
             if field.kind in ("image", "volume"):
@@ -389,71 +357,3 @@ def _check_masks(name: str, shape: tuple[int, ...], masks: Array, mask_fill: int
         raise TypeError(f"a mask must be integer or bool, and {name!r} is {masks.dtype}")
     if not least <= mask_fill <= most:
         raise ValueError(f"a {masks.dtype} mask cannot hold mask_fill={mask_fill}; try mask_fill=0")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pending:
-    """Geometry gathered so far and not yet carried out."""
-
-    matrix: Matrix
-    size: tuple[int, int]
-    sampling: Sampling | None
-
-    def joins(self, link: Link) -> bool:
-        """Whether one sampling serves this and the link."""
-        return None in (self.sampling, link.sampling) or self.sampling == link.sampling
-
-
-@dataclasses.dataclass(frozen=True)
-class _Warp:
-    """How a warp moves the pixels of one image; see `Motion`."""
-
-    matrix: Matrix
-    old: tuple[int, int]
-    new: tuple[int, int]
-    sampling: Sampling
-
-    def resample(self, pixels: Array, *, nearest: bool, fill: int | float) -> Array:
-        sampling = self.sampling
-        if nearest:
-            sampling = Sampling("nearest", sampling.boundary, fill)
-        return affine_warp(pixels, self.matrix, size=self.new, sampling=sampling)
-
-    def points(self, points: Array) -> Array:
-        return warp_points(points, self.matrix)
-
-
-def _run(
-    links: tuple[Link, ...],
-    key: RandomKey,
-    example: dict[str, Array],
-    fields: Fields,
-    mask_fill: int,
-) -> dict[str, Array]:
-    """Carries out the links on one image and what goes with it, runs of geometries at once."""
-    pending = None
-    for link in links:
-        if link.geometry is not None:
-            if pending is not None and not pending.joins(link):
-                example, pending = _move(pending, example, fields, mask_fill), None
-            if pending is None:
-                height, width, _ = example["image"].shape
-                pending = _Pending(jnp.eye(3), (height, width), None)
-            matrix = compose(pending.matrix, link.geometry(key, *pending.size))
-            sampling = pending.sampling or link.sampling
-            pending = _Pending(matrix, link.size or pending.size, sampling)
-        if link.photometry is not None:
-            example, pending = _move(pending, example, fields, mask_fill), None
-            example = {**example, "image": link.photometry(key, example["image"])}
-    return _move(pending, example, fields, mask_fill)
-
-
-def _move(
-    pending: _Pending | None, example: dict[str, Array], fields: Fields, mask_fill: int
-) -> dict[str, Array]:
-    """Carries out a warp on everything that has a place in the image."""
-    if pending is None:
-        return example
-    height, width, _ = example["image"].shape
-    warp = _Warp(pending.matrix, (height, width), pending.size, pending.sampling or BILINEAR)
-    return move(example, fields, warp, mask_fill=mask_fill)
