@@ -126,22 +126,22 @@ class Outcome:
     histories: list[list[dict[str, Any]]]
 
 
+LIBRARIES = {"": "jaxvision", "gym": "gymnasium", "ale": "atari"}
+"""Where environments come from, by what stands before the colon of their names."""
+
+
 def make_envs(settings: Settings, num_envs: int, *, evaluated: bool = False) -> rl.VectorEnv:
     """The environments that the settings name, with all their rewards where they are evaluated."""
-    options = {name: _literal(text) for name, text in settings.environment_options.items()}
     library, _, name = settings.environment.rpartition(":")
-    envs: rl.VectorEnv
-    if library == "gym":
-        envs = rl.make_gymnasium(name, num_envs, **options)
-    elif library == "ale":
-        if evaluated:
-            options["reward_clipping"] = False
-        envs = rl.make_atari(name, num_envs, **options)
-    elif library:
+    if library not in LIBRARIES:
         raise SystemExit(f"unknown kind of environment {library!r}; use NAME, gym:NAME or ale:NAME")
-    else:
-        envs = rl.vectorize(name, num_envs, **options)
-    return rl.FrameStack(envs, settings.frame_stack) if settings.frame_stack > 1 else envs
+    description = {
+        "library": LIBRARIES[library],
+        "name": name,
+        "options": {key: _literal(text) for key, text in settings.environment_options.items()},
+        "frame_stack": settings.frame_stack,
+    }
+    return rl.make_environments(description, num_envs, whole_rewards=evaluated)
 
 
 def num_actions(envs: rl.VectorEnv) -> int:

@@ -22,7 +22,7 @@ def describe_environments(envs: VectorEnv) -> dict[str, Any] | None:
 
     Args:
         envs: Environments that were made by their name (`vectorize`, `make_gymnasium`,
-            `make_atari`), with `FrameStack` around them or not.
+            `make_atari`), with one `FrameStack` around them or none.
 
     Returns:
         A dict fit for JSON, for `make_environments`; None for other environments.
@@ -32,7 +32,11 @@ def describe_environments(envs: VectorEnv) -> dict[str, Any] | None:
     """
     if isinstance(envs, FrameStack):
         inner = describe_environments(envs.environments)
-        return None if inner is None else {**inner, "frame_stack": envs.num_frames}
+        if inner is None or envs.num_frames == 1:
+            return inner
+        if "frame_stack" in inner:  # a stack of stacks, which shows frames twice
+            return None
+        return {**inner, "frame_stack": envs.num_frames}
     if isinstance(envs, GymnasiumEnvs):
         return dict(envs.made_by) if envs.made_by and _is_json(envs.made_by) else None
     if not isinstance(envs, Vectorized) or not isinstance(envs.environment, Environment):
@@ -40,8 +44,7 @@ def describe_environments(envs: VectorEnv) -> dict[str, Any] | None:
     options = envs.environment.options
     if options is None or vars(type(envs.environment)).get("registered_name") is None:
         return None
-    environment, usual = registry.make(envs.environment.name, **options)
-    del environment
+    _, usual = registry.make(envs.environment.name, **options)
     changed = {
         name: value for name, value in vars(envs.params).items() if value != getattr(usual, name)
     }
@@ -89,8 +92,7 @@ def make_environments(
     else:
         raise ValueError(unknown("library of environments", library, ["jaxvision", *_MAKERS]))
     frames = description.get("frame_stack", 1)
-    # Atari's frames are stacked where they are made.
-    return FrameStack(envs, frames) if frames > 1 and library != "atari" else envs
+    return FrameStack(envs, frames) if frames > 1 else envs
 
 
 def _is_json(value: Any) -> bool:

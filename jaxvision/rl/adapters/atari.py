@@ -52,9 +52,5 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
         )
     except TypeError as error:
         raise ValueError(f"ale-py cannot make {game}: {error}") from error
-    made_by = {
-        "library": "atari",
-        "name": game,
-        "options": {**options, "stack_num": stack_num},
-    }
+    made_by = {"library": "atari", "name": game, "options": {**options, "stack_num": 1}}
     return FrameStack(GymnasiumEnvs(environments, channels_first=True, made_by=made_by), stack_num)

@@ -149,6 +149,8 @@ def test_environments_as_data() -> None:
         "options": {"size": 32, "points": 5},
         "frame_stack": 3,
     }
+    assert rl.describe_environments(rl.FrameStack(stacked, 1)) == described
+    assert rl.describe_environments(rl.FrameStack(stacked, 2)) is None
     again = rl.make_environments(described, 4)
     assert again.observation_space.shape == stacked.observation_space.shape
     assert rl.describe_environments(again) == described
@@ -166,3 +168,15 @@ def test_environments_of_gymnasium_as_data() -> None:
     described = rl.describe_environments(rl.make_gymnasium("CartPole-v1", 2))
     assert described == {"library": "gymnasium", "name": "CartPole-v1", "options": {}}
     assert rl.make_environments(described, 3).num_envs == 3
+
+
+def test_environments_of_atari_as_data() -> None:
+    pytest.importorskip("ale_py")
+    envs = rl.make_atari("pong", 1, stack_num=3, num_threads=1, reward_clipping=True)
+    described = rl.describe_environments(envs)
+    assert described["frame_stack"] == 3
+    again = rl.make_environments(described, 2)
+    assert again.observation_space.shape == envs.observation_space.shape
+    assert rl.describe_environments(again) == described
+    whole = rl.make_environments(described, 2, whole_rewards=True)
+    assert rl.describe_environments(whole)["options"]["reward_clipping"] is False
