@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
 import os
 import pathlib
 import platform
@@ -17,8 +16,7 @@ import numpy as np
 
 from jaxvision import metrics
 from jaxvision._files import write_json
-
-PACKAGES = ("jaxvision", "jax", "flax", "optax", "numpy")
+from jaxvision.train.run.record import versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +60,7 @@ class Summary:
             },
             "seconds": [round(each, 1) for each in self.seconds],
             "hardware": _hardware(),
-            "versions": {
-                "python": platform.python_version(),
-                **{package: importlib.metadata.version(package) for package in PACKAGES},
-            },
+            "versions": versions(),
             "date": datetime.date.today().isoformat(),
         }
         write_json(folder / "summary.json", content)

@@ -117,16 +117,18 @@ def mark(name: str, kind: str) -> str:
 
 def _image(value: Array, motion: Motion, mask_fill: int) -> Array:
     del mask_fill
-    if value.ndim == 2:
-        return motion.resample(value[..., None], nearest=False, fill=0)[..., 0]
-    return motion.resample(value, nearest=False, fill=0)
+    return _map(value, motion, nearest=False, fill=0)
 
 
 def _mask(value: Array, motion: Motion, mask_fill: int) -> Array:
-    fill = 0 if value.dtype == bool else mask_fill
+    return _map(value, motion, nearest=True, fill=0 if value.dtype == bool else mask_fill)
+
+
+def _map(value: Array, motion: Motion, *, nearest: bool, fill: int) -> Array:
+    """Moves one map, or several along the last axis."""
     if value.ndim == 2:
-        return motion.resample(value[..., None], nearest=True, fill=fill)[..., 0]
-    return motion.resample(value, nearest=True, fill=fill)
+        return motion.resample(value[..., None], nearest=nearest, fill=fill)[..., 0]
+    return motion.resample(value, nearest=nearest, fill=fill)
 
 
 def _instances(value: Array, motion: Motion, mask_fill: int) -> Array:

@@ -35,7 +35,7 @@ class Mapped(NamedTuple):
 def map_batches(
     fn: Callable[[Any, Any], PyTree],
     variables: PyTree,
-    data: Dataset | Iterable[Batch],
+    data: Dataset | Iterable[Batch] | None,
     *,
     batch_size: int = 128,
     mesh: jax.sharding.Mesh | None = None,
@@ -56,7 +56,7 @@ def map_batches(
         What the function gave for each example.
 
     Raises:
-        ValueError: There is no example in the data.
+        ValueError: There is no example in the data, or no data.
 
     >>> from jaxvision import data
     >>> images = np.arange(5.0).reshape(5, 1, 1, 1)
@@ -64,6 +64,8 @@ def map_batches(
     >>> map_batches(sums, 2.0, data.from_arrays({"image": images}), batch_size=2).rows.tolist()
     [0.0, 2.0, 4.0, 6.0, 8.0]
     """
+    if data is None:
+        raise ValueError("there are no data to compute with: give a data set or batches")
     if isinstance(data, Mapping):
         raise ValueError("give a data set or several batches; put one batch in a list")
     parallel = ParallelStep(step=_no_step, mesh=data_mesh() if mesh is None else mesh)
@@ -77,11 +79,7 @@ def map_batches(
         made = fn(variables, {**batch, "weight": jnp.maximum(weight, 0)})
         return Rows((made, weight), weight)  # with one array at least, to count examples by
 
-    compiled = jax.jit(
-        rows_of,
-        in_shardings=(parallel.shardings(variables), parallel.batch_sharding()),
-        out_shardings=jax.NamedSharding(parallel.mesh, jax.P()),
-    )
+    compiled = parallel.compile_evaluation(rows_of, variables)
     variables = parallel.place_state(variables)
     weights: list[np.ndarray] = []
 

@@ -1,12 +1,12 @@
 """The 1,797 handwritten digits that scikit-learn carries, as a TFDS builder without a network."""
 
-import io
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int
-from PIL import Image
+
+from jaxvision.data.builders.archives import png
 
 _DESCRIPTION = """
 Handwritten digits of 8x8 pixels: the test part of the Optical Recognition of Handwritten Digits
@@ -67,7 +67,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         self, images: np.ndarray, labels: np.ndarray, index: np.ndarray
     ) -> Iterator[tuple[int, dict]]:
         for number in index.tolist():
-            yield number, {"image": _png(images[number]), "label": int(labels[number])}
+            yield number, {"image": png(images[number]), "label": int(labels[number])}
 
 
 def split_indices(labels: Int[np.ndarray, " examples"]) -> dict[str, Int[np.ndarray, " part"]]:
@@ -94,9 +94,3 @@ def split_indices(labels: Int[np.ndarray, " examples"]) -> dict[str, Int[np.ndar
         ):
             parts[part].append(chunk)
     return {name: np.sort(np.concatenate(chunks)) for name, chunks in parts.items()}
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    return file.getvalue()

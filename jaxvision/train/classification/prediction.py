@@ -44,7 +44,7 @@ class Predictions(NamedTuple):
 def predict(
     model: nn.Module,
     variables: PyTree,
-    data: Dataset | Iterable[Mapping[str, Any]],
+    data: Dataset | Iterable[Mapping[str, Any]] | None,
     *,
     batch_size: int = 128,
     inputs: Inputs | None = None,

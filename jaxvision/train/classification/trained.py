@@ -68,8 +68,6 @@ class TrainedClassifier(Trained):
         Raises:
             ValueError: There is no example in the data.
         """
-        if data is None:
-            raise ValueError("a classifier predicts on data: give a data set or batches")
         return predict(self.model, self.variables, data, batch_size=batch_size, inputs=self.inputs)
 
     def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:

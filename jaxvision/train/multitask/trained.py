@@ -89,10 +89,6 @@ class TrainedMultiTask(Trained):
         Raises:
             ValueError: There is no example in the data.
         """
-        if data is None:
-            raise ValueError(
-                "a model of several tasks predicts on data: give a data set or batches"
-            )
 
         def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> tuple[Any, Any]:
             images = self.inputs.evaluate(batch)["image"]

@@ -58,6 +58,16 @@ class RunRecord:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that numbers depend on.
+
+    Returns:
+        Versions by name.
+    """
+    packages = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), **packages}
+
+
 def make_record(
     settings: Any, step: Any, data: Any = None, *, best: Best | None = None
 ) -> RunRecord:
@@ -93,10 +103,7 @@ def make_record(
         step=described,
         data=data.describe() if hasattr(data, "describe") else {},
         settings=dict(settings or {}),
-        versions={
-            "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in PACKAGES},
-        },
+        versions=versions(),
         best=None if best is None else best.describe(),
     )
     try:
