@@ -112,15 +112,19 @@ class Checkpointer:
         self.wait()
         self._whole = None
         folder = self._folder(step)
+        writing = ocp.Context()
+        # Otherwise every copy of an array writes a slice of it, and every slice is a program.
+        writing.array.saving.use_replica_parallel = False
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._sweep()
-            response = ocp.save_checkpointables_async(
-                folder,
-                {"state": _without_empty(state)},
-                overwrite=True,
-                custom_metadata=extra,
-            )
+            with writing:
+                response = ocp.save_checkpointables_async(
+                    folder,
+                    {"state": _without_empty(state)},
+                    overwrite=True,
+                    custom_metadata=extra,
+                )
         except Exception as error:
             raise self._failure(step, error) from error
         self._saving = threading.Thread(

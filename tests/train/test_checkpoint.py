@@ -54,6 +54,21 @@ def test_round_trip(saved: train.Checkpointer) -> None:
     assert restored.state["half"].dtype == jnp.bfloat16
 
 
+def test_saving_copies_on_all_devices_compiles_nothing(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    everywhere = jax.NamedSharding(train.data_mesh(), jax.P())
+    state = jax.device_put(np.arange(24.0, dtype=np.float32).reshape(8, 3), everywhere)
+    checkpointer = train.Checkpointer(tmp_path)
+    with jax.log_compiles():
+        checkpointer.save(1, state)
+        assert "Compiling" not in caplog.text
+        jax.jit(lambda x: x + 31)(state)
+        assert "Compiling" in caplog.text
+    checkpointer.wait()
+    np.testing.assert_array_equal(checkpointer.load(1), state)
+
+
 def test_restores_without_a_template(saved: train.Checkpointer) -> None:
     state = saved.load(20)
     np.testing.assert_array_equal(state["kernel"], state_of(20)["kernel"])
