@@ -18,7 +18,7 @@ from common import script
 from common.data import load_for
 
 from jaxvision import data, plots, train
-from jaxvision._files import file_name, write_json
+from jaxvision.files import file_name, write_json
 from jaxvision.metrics import Score, score_table
 
 

@@ -19,7 +19,7 @@ import optax
 from common import agents, script
 
 from jaxvision import losses, plots, rl
-from jaxvision._files import write_json
+from jaxvision.files import write_json
 from jaxvision.rl.rollout import flat
 
 

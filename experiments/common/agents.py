@@ -13,8 +13,7 @@ import optax
 
 from common import script
 from common.seeds import Summary, over_seeds
-from jaxvision import plots, rl, train
-from jaxvision.rl import _checks
+from jaxvision import checks, plots, rl, train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,17 +87,17 @@ class Settings:
 
 def check_counts(settings: Any, *names: str) -> None:
     """Stops a script of which one of these settings is there and below 1."""
-    _check_each(_checks.check_count, settings, names)
+    _check_each(checks.check_count, settings, names)
 
 
 def check_positive(settings: Any, *names: str) -> None:
     """Stops a script of which one of these settings is there and not positive."""
-    _check_each(_checks.check_positive, settings, names)
+    _check_each(checks.check_positive, settings, names)
 
 
 def check_shares(settings: Any, *names: str) -> None:
     """Stops a script of which one of these settings is there and no probability."""
-    _check_each(_checks.check_share, settings, names)
+    _check_each(checks.check_share, settings, names)
 
 
 def _check_each(check: Callable[[str, Any], None], settings: Any, names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from jaxvision import metrics
-from jaxvision._files import write_json
+from jaxvision.files import write_json
 from jaxvision.train.run.record import versions
 
 

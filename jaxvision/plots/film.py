@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from jaxvision._files import writing
+from jaxvision.files import writing
 
 Frames = UInt8[np.ndarray, "time height width 3"]
 

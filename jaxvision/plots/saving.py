@@ -3,7 +3,7 @@
 import pathlib
 from typing import TYPE_CHECKING
 
-from jaxvision._files import writing
+from jaxvision.files import writing
 
 if TYPE_CHECKING:
     import matplotlib.figure

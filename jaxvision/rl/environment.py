@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
-from jaxvision.rl._checks import check_count, check_positive
+from jaxvision.checks import check_count, check_positive
 from jaxvision.rl.spaces import Discrete, Space
 
 PyTree = Any

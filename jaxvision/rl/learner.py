@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jaxvision.rl._checks import check_count, check_not_negative, check_share
+from jaxvision.checks import check_count, check_not_negative, check_share
 
 PyTree = Any
 Metrics = dict[str, tuple[Array, Array]]

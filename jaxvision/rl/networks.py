@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvision.checks import check_count
 from jaxvision.models import layers, register_module
 from jaxvision.ops import conv_in_loops
-from jaxvision.rl._checks import check_count
 from jaxvision.rl.spaces import Discrete, Space
 
 

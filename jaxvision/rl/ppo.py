@@ -5,8 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxvision.checks import check_positive
 from jaxvision.losses import reinforcement, weighted_mean
-from jaxvision.rl._checks import check_positive
 from jaxvision.rl.actor_critic import A2C
 from jaxvision.rl.rollout import Rows
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jaxvision.rl._checks import check_count
+from jaxvision.checks import check_count
 from jaxvision.rl.adapters import GymnasiumEnvs
 from jaxvision.rl.learner import Metrics
 from jaxvision.rl.wrappers import innermost

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Key
 
-from jaxvision.rl._checks import check_count
+from jaxvision.checks import check_count
 
 
 @dataclasses.dataclass(frozen=True)

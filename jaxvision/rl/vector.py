@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxvision.checks import check_count
 from jaxvision.rl import registry
-from jaxvision.rl._checks import check_count
 from jaxvision.rl.environment import Environment, EnvParams
 from jaxvision.rl.spaces import Space, as_space
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from jaxvision.rl._checks import check_count
+from jaxvision.checks import check_count
 from jaxvision.rl.spaces import Box, Space
 from jaxvision.rl.vector import StepResult, VectorEnv, check_vector_env, select
 

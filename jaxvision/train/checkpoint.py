@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxvision._files import write_json
 from jaxvision._logs import absl_level
 from jaxvision._trees import by_path
+from jaxvision.files import write_json
 from jaxvision.train.selection import combine
 
 PyTree = Any

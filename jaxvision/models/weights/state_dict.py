@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision._files import writing
+from jaxvision.files import writing
 from jaxvision.models.weights.errors import WeightsError
 from jaxvision.models.weights.pickles import Omitted
 from jaxvision.models.weights.tensors import StoredTensor

@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 from jaxvision._suggest import unknown
-from jaxvision.rl._checks import check_count
+from jaxvision.checks import check_count
 from jaxvision.rl.adapters.gymnasium import GymnasiumEnvs
 from jaxvision.rl.vector import VectorEnv
 from jaxvision.rl.wrappers import FrameStack

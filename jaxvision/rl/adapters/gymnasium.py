@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import io_callback
 from jaxtyping import Array, Int, Key
 
-from jaxvision.rl._checks import check_count
+from jaxvision.checks import check_count
 from jaxvision.rl.spaces import Box, Space, as_space
 from jaxvision.rl.vector import StepResult
 

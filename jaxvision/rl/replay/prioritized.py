@@ -7,7 +7,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxvision.rl._checks import check_share
+from jaxvision.checks import check_share
 from jaxvision.rl.exploration import Rate, rate_at
 from jaxvision.rl.replay.priorities import Priorities
 from jaxvision.rl.replay.stream import Event, Stream, Transitions

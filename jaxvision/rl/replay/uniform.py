@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxvision.rl._checks import check_count
+from jaxvision.checks import check_count
 from jaxvision.rl.replay.stream import Event, Stream, StreamState, Transitions
 
 PyTree = Any

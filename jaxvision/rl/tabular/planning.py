@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvision.rl._checks import check_count, check_not_negative, check_share
+from jaxvision.checks import check_count, check_not_negative, check_share
 from jaxvision.rl.tabular.mdp import MDP, check_policy
 
 Values = Float[Array, "states"]

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxvision import metrics, plots
-from jaxvision._files import file_name
 from jaxvision.data import Dataset
+from jaxvision.files import file_name
 from jaxvision.train.classification.prediction import Predictions
 from jaxvision.train.run.log import read_metrics
 

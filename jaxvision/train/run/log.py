@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxvision._files import to_json, write_text
+from jaxvision.files import to_json, write_text
 
 METRICS = "metrics.jsonl"
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from jaxvision._files import file_name, writing
+from jaxvision.files import file_name, writing
 
 if TYPE_CHECKING:
     import matplotlib.figure

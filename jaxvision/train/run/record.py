@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxvision import models
-from jaxvision._files import write_json
+from jaxvision.files import write_json
 from jaxvision.train.best import Best
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run._fields import is_mapping, is_name, read_field, shown

@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """Opens a file beside its place and moves it there at the end.
+    """Opens a temporary file beside `path`, and moves it there at the end.
 
-    A kill or an error leaves what was there before, also when two threads write at once.
+    After a kill or an error, `path` holds what it held before, also when two threads write at once.
 
     Args:
-        path: Where to; a file of that name is replaced.
+        path: The file to write; it is replaced if it exists.
 
     Yields:
         A file to write bytes to.
@@ -38,8 +38,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a text file, whole or not at all.
 
     Args:
-        path: Where to.
-        text: What.
+        path: The file to write.
+        text: Its content.
     """
     with writing(path) as file:
         file.write(text.encode())
@@ -49,17 +49,17 @@ def write_json(path: pathlib.Path, content: Any) -> None:
     """Writes a JSON file, whole or not at all.
 
     Args:
-        path: Where to.
-        content: What; JSON-able.
+        path: The file to write.
+        content: What `to_json` takes.
     """
     write_text(path, to_json(content, indent=2) + "\n")
 
 
 def to_json(content: Any, *, indent: int | None = None) -> str:
-    """Writes JSON that every reader takes: numbers that are not finite, which it lacks, are null.
+    """Formats JSON that every reader takes: NaN and infinities, which JSON lacks, become null.
 
     Args:
-        content: What; JSON-able but for NaN and infinities.
+        content: Anything that `json.dumps` takes.
         indent: As for `json.dumps`.
 
     Returns:
@@ -75,13 +75,13 @@ _IN_FILE_NAMES = str.maketrans({"/": "_", ":": "-", "[": "(", "]": ")", "%": "pc
 
 
 def file_name(text: str) -> str:
-    """A name for a file or folder that tells of a data set and its split.
+    """Makes a name for a file or folder of a data set's name and split.
 
     Args:
-        text: What to tell, such as `cifar10/test[:10%]`.
+        text: The name and split, such as `cifar10/test[:10%]`.
 
     Returns:
-        The same without characters that some file systems do not take.
+        The text, in which characters that some file systems do not take are replaced.
 
     >>> file_name("cifar10/test[:10%]")
     'cifar10_test(-10pct)'

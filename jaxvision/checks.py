@@ -1,4 +1,4 @@
-"""What options can be."""
+"""Checks of options: a value that is not allowed is one clear ValueError."""
 
 import math
 import numbers
@@ -8,16 +8,16 @@ import jax
 
 
 def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
-    """Makes sure that something is counted.
+    """Checks that an option is a count.
 
     Args:
-        name: Of the option.
-        value: What it is.
-        of: What is counted.
-        least: How many there must be.
+        name: The option's name.
+        value: The option's value.
+        of: The things that are counted, for the message.
+        least: The smallest count that is allowed.
 
     Raises:
-        ValueError: It is no whole number, or there are fewer.
+        ValueError: The value is no whole number, or is below `least`.
 
     >>> check_count("capacity", 0, of="transitions")
     Traceback (most recent call last):
@@ -29,16 +29,16 @@ def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
 
 
 def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
-    """Makes sure that something is a share or a probability.
+    """Checks that an option is a share or a probability.
 
     Args:
-        name: Of the option.
-        value: What it is.
-        schedule: Whether it may be a function of the step, too, of which only what it begins with
-            is looked at.
+        name: The option's name.
+        value: The option's value.
+        schedule: Whether the value may also be a function of the step; its value at step 0 is
+            checked then.
 
     Raises:
-        ValueError: It is no number from 0 to 1.
+        ValueError: The value is no number from 0 to 1.
 
     >>> check_share("discount", 1.1)
     Traceback (most recent call last):
@@ -56,14 +56,14 @@ def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
 
 
 def check_not_negative(name: str, value: Any) -> None:
-    """Makes sure that something is a weight, or the like.
+    """Checks that an option, such as a weight, is not negative.
 
     Args:
-        name: Of the option.
-        value: What it is.
+        name: The option's name.
+        value: The option's value.
 
     Raises:
-        ValueError: It is negative, infinite or no number.
+        ValueError: The value is negative, infinite, NaN or no number.
 
     >>> check_not_negative("value_weight", -0.5)
     Traceback (most recent call last):
@@ -74,14 +74,14 @@ def check_not_negative(name: str, value: Any) -> None:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Makes sure that something is a size, or the like.
+    """Checks that an option, such as a size, is positive.
 
     Args:
-        name: Of the option.
-        value: What it is.
+        name: The option's name.
+        value: The option's value.
 
     Raises:
-        ValueError: It is 0, negative or no number.
+        ValueError: The value is 0, negative, NaN or no number.
 
     >>> check_positive("clip", 0.0)
     Traceback (most recent call last):
