@@ -34,22 +34,27 @@ class Cifar10(tfds.image_classification.Cifar10, skip_registration=True):  # typ
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
         path = fetch(dl_manager, self.urls)["all"]
         how = self._cifar_info
-        for label, file in zip(how.label_keys, how.label_files, strict=True):
-            names = self._read(path, file).decode().splitlines()
-            self.info.features[label].names = [name for name in names if name]
-        return {split: self._generate_examples(path, split) for split in self.files}
-
-    def _generate_examples(self, path: Any, split: str) -> Examples:
-        labels = self._cifar_info.label_keys
-        size = len(labels) + int(np.prod(SHAPE))
-        index = 0
-        for file in self.files[split]:
-            content = np.frombuffer(self._read(path, file), np.uint8)
-            if content.size % size:
+        parts = [file for files in self.files.values() for file in files]
+        contents = self._read(path, [*how.label_files, *parts])
+        for file in parts:
+            if len(contents[file]) % self._record_size():
                 raise DatasetError(
-                    f"{file} of {path} has {content.size:,} bytes, which is no multiple of {size:,}"
+                    f"{file} of {path} has {len(contents[file]):,} bytes, which is no multiple of "
+                    f"{self._record_size():,}"
                 )
-            for record in content.reshape(-1, size):
+        for label, file in zip(how.label_keys, how.label_files, strict=True):
+            names = contents[file].decode().splitlines()
+            self.info.features[label].names = [name for name in names if name]
+        return {
+            split: self._generate_examples([contents[file] for file in files], split)
+            for split, files in self.files.items()
+        }
+
+    def _generate_examples(self, contents: Sequence[bytes], split: str) -> Examples:
+        labels = self._cifar_info.label_keys
+        index = 0
+        for content in contents:
+            for record in np.frombuffer(content, np.uint8).reshape(-1, self._record_size()):
                 pixels = record[len(labels) :].reshape(SHAPE).transpose(1, 2, 0)
                 yield (
                     index,
@@ -61,15 +66,21 @@ class Cifar10(tfds.image_classification.Cifar10, skip_registration=True):  # typ
                 )
                 index += 1
 
-    def _read(self, path: Any, file: str) -> bytes:
+    def _record_size(self) -> int:
+        return len(self._cifar_info.label_keys) + int(np.prod(SHAPE))
+
+    def _read(self, path: Any, files: Sequence[str]) -> dict[str, bytes]:
+        """The contents of files in the archive, which is unpacked once."""
+        wanted = {self._cifar_info.prefix + file: file for file in files}
+        contents = {}
         with reading(path), tarfile.open(path) as archive:
-            name = self._cifar_info.prefix + file
-            try:
-                part = archive.extractfile(name)
-            except KeyError as error:
-                raise DatasetError(f"{path} holds no {name}") from error
-            assert part is not None
-            return part.read()
+            for member in archive:
+                part = archive.extractfile(member) if member.name in wanted else None
+                if part is not None:
+                    contents[wanted[member.name]] = part.read()
+        if missing := [name for name, file in wanted.items() if file not in contents]:
+            raise DatasetError(f"{path} holds no {' and no '.join(missing)}")
+        return contents
 
 
 class Cifar100(Cifar10, skip_registration=True):  # type: ignore[call-arg]
