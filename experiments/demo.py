@@ -53,7 +53,7 @@ def run(settings: Settings) -> float:
         rows.append(f"{score.value:13.2%}  [{score.low:.2%}, {score.high:.2%}]  {errors:6d}")
         return {"accuracy": score.value, "examples": len(predictions.labels)}
 
-    summary = over_seeds(settings.seeds, train_one)
+    summary = over_seeds(settings.seeds, train_one, settings.run_dir)
     summary.save(settings.run_dir, settings)
     print(f"\nLeNet-5 on the {summary.scores['examples'][0]:.0f} test digits\n")
     print("seed  test accuracy  95% interval       errors  seconds")

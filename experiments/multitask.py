@@ -117,8 +117,9 @@ def run(settings: Settings) -> dict[str, Summary]:
             result = fit(settings, seed, learned_weights)
             return {score: result[score] for score in SCORES}
 
-        summaries[name] = over_seeds(settings.seeds, train_one)
-        summaries[name].save(pathlib.Path(settings.run_dir) / name, settings)
+        folder = pathlib.Path(settings.run_dir) / name
+        summaries[name] = over_seeds(settings.seeds, train_one, folder)
+        summaries[name].save(folder, settings)
     test_data = load("test")
     spread = [
         np.std([test_data[i][name] for i in range(len(test_data))]) for name in ("slant", "ink")

@@ -113,7 +113,7 @@ def accuracies(settings: Settings, seed: int) -> dict[str, float]:
 
 def run(settings: Settings) -> Summary:
     """Trains every seed, prints a table, and returns the accuracies."""
-    summary = over_seeds(settings.seeds, lambda seed: accuracies(settings, seed))
+    summary = over_seeds(settings.seeds, lambda seed: accuracies(settings, seed), settings.run_dir)
     summary.save(settings.run_dir, settings)
     print(f"\n{settings.per_class} images of each of {', '.join(settings.new)}: accuracy\n")
     print("seed  from scratch  fine-tuned    gain")

@@ -223,7 +223,7 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
             histories.append(_fit(settings, agent, state, evaluated, f"seed{seed}"))
             return _last(histories[-1])
 
-        summary = over_seeds(settings.seeds, train_one)
+        summary = over_seeds(settings.seeds, train_one, settings.run_dir)
     summary.save(folder, settings)
     _print(settings, summary)
     if settings.figures:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import json
 import os
 import pathlib
 import platform
@@ -26,7 +27,7 @@ class Summary:
     Attributes:
         seeds: The seeds.
         scores: The value of each seed, by the name of the score.
-        seconds: How long each seed took; those of runs that were finished before are short.
+        seconds: How long each seed took, of several attempts the longest.
     """
 
     seeds: tuple[int, ...]
@@ -66,13 +67,26 @@ class Summary:
         write_json(folder / "summary.json", content)
 
 
-def over_seeds(seeds: Sequence[int], train_one: Callable[[int], Mapping[str, float]]) -> Summary:
-    """Trains every seed, and puts the scores of all together."""
+def over_seeds(
+    seeds: Sequence[int],
+    train_one: Callable[[int], Mapping[str, float]],
+    run_dir: str | pathlib.Path,
+) -> Summary:
+    """Trains every seed and collects their scores.
+
+    How long a seed took is kept in `run_dir/seconds`. So commands with a few seeds each can share a
+    folder, and the command with all of them, which finds them trained, knows their times.
+    """
     rows, seconds = [], []
+    folder = pathlib.Path(run_dir) / "seconds"
+    folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
+        file = folder / f"{seed}.json"
+        before = json.loads(file.read_text()) if file.exists() else 0.0
         began = time.perf_counter()
         rows.append(dict(train_one(seed)))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(max(before, time.perf_counter() - began))
+        write_json(file, seconds[-1])
     scores = {name: [float(row[name]) for row in rows] for name in rows[0]}
     return Summary(tuple(seeds), scores, seconds)
 
