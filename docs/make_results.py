@@ -1,0 +1,138 @@
+"""Writes the tables of what was learned, from results/*.json:  python docs/make_results.py.
+
+Each file is the `summary.json` that an experiment left in its run folder, with a name of its own.
+The tables stand in the README and in agents.md, between `<!-- results: NAME -->` and
+`<!-- end of results -->`.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import sys
+from typing import Any
+
+DOCS = pathlib.Path(__file__).parent
+PAGES = (DOCS.parent / "README.md", DOCS / "agents.md")
+PLACE = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", flags=re.DOTALL)
+MOST_SEEDS = 5
+"""Of more seeds than this, a table has only the least and the largest value."""
+
+HEAD = """| what | command | each seed | mean, 95% interval | seconds a seed |
+| --- | --- | --- | --- | --- |
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of a table.
+
+    Attributes:
+        what: What was learned, and what the numbers are.
+        file: The summary, without `.json`.
+        score: The name of the score in the summary.
+        form: How a value is written, as for `format`.
+    """
+
+    what: str
+    file: str
+    score: str = "return"
+    form: str = ".1f"
+
+
+IMAGES = (
+    Row("LeNet-5 on `digits`: test accuracy", "demo", "accuracy", ".2%"),
+    Row(
+        "digit, slant and ink from one LeNet-5, plain sum of the losses: accuracy of the digit",
+        "multitask_sum",
+        "digit_accuracy",
+        ".2%",
+    ),
+    Row("the same: error of the slant, in degrees", "multitask_sum", "slant_absolute_error", ".2f"),
+    Row("the same: error of the ink, of the page", "multitask_sum", "ink_absolute_error", ".2%"),
+    Row(
+        "the same three with learned weights: accuracy of the digit",
+        "multitask_learned",
+        "digit_accuracy",
+        ".2%",
+    ),
+    Row(
+        "the same: error of the slant, in degrees",
+        "multitask_learned",
+        "slant_absolute_error",
+        ".2f",
+    ),
+    Row(
+        "the same: error of the ink, of the page", "multitask_learned", "ink_absolute_error", ".2%"
+    ),
+    Row(
+        "digits 5 to 9 from ten images of each, LeNet-5 from scratch: accuracy on 646 others",
+        "transfer",
+        "from scratch",
+        ".2%",
+    ),
+    Row("the same, fine-tuned from the digits 0 to 4", "transfer", "fine-tuned", ".2%"),
+    Row("the same: gain", "transfer", "gain", "+.2%"),
+    Row("the gain where the ten are augmented", "transfer_augmented", "gain", "+.2%"),
+)
+AGENTS = (
+    Row("CartPole-v1, DQN, from 500,000 steps", "dqn_cartpole"),
+    Row("CartPole-v1, PPO, from 496,640 steps", "ppo_cartpole"),
+    Row("CartPole-v1, REINFORCE with a learned baseline, from 1,600 episodes", "reinforce"),
+    Row("Acrobot-v1, PPO, from 496,640 steps", "ppo_acrobot"),
+    Row("Catch, DQN, from 200,000 steps", "dqn_catch"),
+    Row("Catch, PPO, from 120,000 steps", "ppo_catch"),
+)
+TABLES = {"images": IMAGES, "agents": AGENTS}
+
+
+def table(name: str) -> str:
+    """A table, and under it on what it was measured."""
+    rows = TABLES[name]
+    summaries = [read(row.file) for row in rows]
+    lines = [line(row, summary) for row, summary in zip(rows, summaries, strict=True)]
+    measured = sorted({_measured(summary) for summary in summaries})
+    return HEAD + "\n".join(lines) + "\n\nMeasured on " + "; and on ".join(measured) + ".\n"
+
+
+def read(file: str) -> dict[str, Any]:
+    """A summary."""
+    summary: dict[str, Any] = json.loads((DOCS / "results" / f"{file}.json").read_text())
+    return summary
+
+
+def page(path: pathlib.Path) -> str:
+    """The text of a page with its tables as they should be."""
+    return PLACE.sub(lambda place: place[1] + table(place[2]) + place[3], path.read_text())
+
+
+def line(row: Row, summary: dict[str, Any]) -> str:
+    """A row as it is written; the folder that the command wrote to is left out."""
+    score = summary["scores"][row.score]
+    each = ", ".join(format(value, row.form) for value in score["values"])
+    if len(score["values"]) > MOST_SEEDS:
+        least, most = (format(end(score["values"]), row.form) for end in (min, max))
+        each = f"{least} to {most}, {len(score['values'])} seeds"
+    mean, low, high = (format(value, row.form) for value in (score["mean"], *score["interval"]))
+    spread = mean if low == high else f"{mean} [{low}, {high}]"
+    command = re.sub(r" --run-dir \S+", "", summary["command"])
+    return f"| {row.what} | `{command}` | {each} | {spread} | {_seconds(summary['seconds'])} |"
+
+
+def _seconds(seconds: list[float]) -> str:
+    least, most = f"{min(seconds):,.0f}", f"{max(seconds):,.0f}"
+    return least if least == most else f"{least} to {most}"
+
+
+def _measured(summary: dict[str, Any]) -> str:
+    versions = summary["versions"]
+    return (
+        f"{summary['hardware']}, Python {versions['python']}, jax {versions['jax']}, "
+        f"flax {versions['flax']}, optax {versions['optax']}, {summary['date']}"
+    )
+
+
+if __name__ == "__main__":
+    for each in PAGES:
+        each.write_text(page(each))
+        print(each, file=sys.stderr)

@@ -1,0 +1,55 @@
+"""The tables of what was learned are those of the kept summaries."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+DOCS = pathlib.Path(__file__).parent.parent / "docs"
+
+
+@pytest.fixture(scope="module")
+def make_results():
+    """The script that writes the tables."""
+    spec = importlib.util.spec_from_file_location("make_results", DOCS / "make_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_have_the_tables_of_the_summaries(make_results) -> None:
+    """To be mended by  python docs/make_results.py."""
+    for path in make_results.PAGES:
+        assert make_results.PLACE.search(path.read_text()), path
+        assert path.read_text() == make_results.page(path), path
+
+
+def test_every_summary_has_a_row_and_says_where_it_was_measured(make_results) -> None:
+    rows = [row for table in make_results.TABLES.values() for row in table]
+    files = {path.stem for path in (DOCS / "results").glob("*.json")}
+    assert {row.file for row in rows} == files
+    for file in files:
+        summary = make_results.read(file)
+        assert summary["hardware"]
+        assert summary["date"]
+        assert {"jax", "flax", "optax", "python"} <= summary["versions"].keys()
+        assert len(summary["seeds"]) >= 3
+        for score in summary["scores"].values():
+            assert len(score["values"]) == len(summary["seeds"])
+
+
+def test_a_line_says_what_the_seeds_came_to(make_results) -> None:
+    score = {"values": [0.5, 0.25], "mean": 0.375, "interval": [0.1, 0.65]}
+    summary = {
+        "scores": {"accuracy": score},
+        "command": "demo.py --run-dir /some/where --seeds 0 1",
+        "seconds": [12.4, 9.6],
+    }
+    row = make_results.Row("accuracy", "demo", "accuracy", ".1%")
+    many = {**score, "values": [0.5, 0.25] * 3}
+    assert "| 25.0% to 50.0%, 6 seeds |" in make_results.line(
+        row, {**summary, "scores": {"accuracy": many}}
+    )
+    assert make_results.line(row, summary) == (
+        "| accuracy | `demo.py --seeds 0 1` | 50.0%, 25.0% | 37.5% [10.0%, 65.0%] | 10 to 12 |"
+    )
