@@ -83,8 +83,10 @@ def max_unpool(
 
     Reference: Badrinarayanan et al., SegNet, PAMI 2017, arXiv:1511.00561.
 
-    >>> x = jnp.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1)
-    >>> max_unpool(*max_pool_with_indices(x, 2), window=2)[0, :, :, 0].tolist()
+    >>> import jax
+    >>> x = jnp.array([[[[1.0], [2.0]], [[4.0], [3.0]]]])
+    >>> there_and_back = jax.jit(lambda x: max_unpool(*max_pool_with_indices(x, 2), window=2))
+    >>> there_and_back(x)[0, :, :, 0].tolist()
     [[0.0, 0.0], [4.0, 0.0]]
     """
     rows, columns = x.shape[1:3]

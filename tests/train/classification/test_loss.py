@@ -171,11 +171,11 @@ def test_no_row_that_counts() -> None:
 def test_another_loss(loss, name: str) -> None:
     loss_fn = classification.make_loss_fn(MODEL, loss=loss)
     assert loss_fn.describe()["loss"] == name
-    logits = MODEL.apply({"params": PARAMS}, jnp.asarray(IMAGES))
-    expected = float(loss(logits, jnp.asarray(LABELS)).mean())
+    plain = quick.jit(lambda images, labels: loss(MODEL.apply({"params": PARAMS}, images), labels))
+    expected = float(np.asarray(plain(IMAGES, LABELS)).mean())
     assert value(loss=loss)[0] == pytest.approx(expected, rel=1e-6)
     state = train.init_state(KEY, MODEL, optax.sgd(0.1), BATCH).replace(params=PARAMS)
-    measured = train.make_eval_fn(loss_fn)(state, BATCH)
+    measured = jax.device_get(quick.jit(train.make_eval_fn(loss_fn))(state, BATCH))
     assert metrics.compute(measured)["loss"] == pytest.approx(expected, rel=1e-6)
 
 
@@ -223,10 +223,10 @@ def test_model_sees_train_dropout_and_statistics() -> None:
 
 def test_augmentation_is_for_training_and_before_normalization() -> None:
     """It sees the whole batch, and may change all of it."""
-    calls = []
+    augmented: list = []
 
     def augment(key, batch):
-        calls.append({name: np.asarray(value) for name, value in batch.items()})
+        augmented.append(batch)
         labels = jax.nn.one_hot(batch["label"][::-1], 3)
         return {**batch, "image": batch["image"] / 2 + 1, "label": labels}
 
@@ -236,27 +236,36 @@ def test_augmentation_is_for_training_and_before_normalization() -> None:
     loss_fn = classification.make_loss_fn(model, inputs=inputs)
     weight = np.float32([1, 1, 1, 1, 1, 0])
     batch = BATCH | {"weight": weight}
-    params = {"scale": jnp.array([1.0, 2.0, 3.0])}
-    loss, _ = loss_fn(params, {}, batch, KEY)
-    (given,) = calls
+    params = {"scale": np.float32([1, 2, 3])}
+
+    @quick.jit
+    def learn(params, batch, key):
+        loss, _ = loss_fn(params, {}, batch, key)
+        ((trained, images),) = seen
+        assert trained
+        logits = images.reshape(6, -1).mean(1, keepdims=True) * params["scale"]
+        values = losses.cross_entropy(logits, batch["label"][::-1])
+        return loss, values[:5].mean(), augmented.pop(), images
+
+    loss, expected, given, images = jax.device_get(learn(params, batch, KEY))
     assert set(given) == set(batch)
     for name, value_ in batch.items():
         np.testing.assert_array_equal(given[name], value_)
-    trained, given = seen.pop()
-    assert trained
-    np.testing.assert_allclose(given, (IMAGES / 2 + 1 - 0.5) / 0.25, rtol=1e-5)
-    logits = model.apply({"params": params}, given)
-    values = losses.cross_entropy(logits, jnp.asarray(LABELS[::-1].copy()))
-    assert float(loss) == pytest.approx(float(values[:5].mean()), rel=1e-5)
+    np.testing.assert_allclose(images, (IMAGES / 2 + 1 - 0.5) / 0.25, rtol=1e-5)
+    assert loss == pytest.approx(expected, rel=1e-5)
     # Evaluation does not augment.
-    calls.clear()
     state = train.init_state(KEY, model, train.create_optimizer("sgd", 0.1), BATCH)
     seen.clear()
-    train.make_eval_fn(loss_fn)(state, batch)
-    assert calls == []
-    ((trained, given),) = seen
-    assert not trained
-    np.testing.assert_allclose(given, (IMAGES - 0.5) / 0.25, rtol=1e-5)
+
+    @quick.jit
+    def evaluate(state, batch):
+        train.make_eval_fn(loss_fn)(state, batch)
+        ((trained, images),) = seen
+        assert not trained
+        return images
+
+    np.testing.assert_allclose(evaluate(state, batch), (IMAGES - 0.5) / 0.25, rtol=1e-5)
+    assert augmented == []
 
 
 def test_mixing_leaves_padding_out() -> None:
