@@ -9,6 +9,7 @@ from jaxvision.data.fields import Field, Fields, Kind, kind_of
 from jaxvision.data.folder import load_folder
 from jaxvision.data.images import decode_image, preprocess, resize_and_crop
 from jaxvision.data.loading import load
+from jaxvision.data.mask_folder import load_masks, read_mask
 from jaxvision.data.normalization import normalize, to_float
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.prefetch import Prefetch
@@ -38,8 +39,10 @@ __all__ = [
     "kind_of",
     "load",
     "load_folder",
+    "load_masks",
     "normalize",
     "preprocess",
+    "read_mask",
     "resize_and_crop",
     "split",
     "subset",

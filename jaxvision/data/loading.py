@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.dataset import Dataset, from_source
@@ -15,6 +16,7 @@ def load(
     split: str,
     data_dir: str | pathlib.Path | None = None,
     *,
+    config: Any = None,
     fields: Mapping[str, Field | Kind] | None = None,
     pad: Mapping[str, int] | None = None,
     image_size: int | tuple[int, int] | None = None,
@@ -25,15 +27,17 @@ def load(
 ) -> Dataset:
     """Loads a split of a data set of TensorFlow Datasets, without TensorFlow.
 
-    `digits` is always there: 1,797 real handwritten digits. Any other name is looked for in
-    `data_dir`, and read as it lies there in its highest version; it is prepared there if it is
-    not there and can be.
+    `digits`, 1,797 real handwritten digits, and `shapes`, 5,000 rendered scenes, need no network.
+    Any other name is read from `data_dir`, in its newest prepared version; where none is prepared,
+    it is downloaded and prepared if possible.
 
     Args:
-        name: `digits`, `mnist`, `cifar10`, `imagenet2012`, ...; `NAME/CONFIG:VERSION` works too.
+        name: `digits`, `shapes`, `mnist`, `imagenet2012`, ...; `NAME/CONFIG:VERSION` works too.
         split: `train`, `test`, ...; slices such as `train[:80%]` work too.
         data_dir: Where prepared data sets lie; None is TFDS's default, `TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
+        config: A configuration that has no name yet, such as `ShapesConfig(size=(96, 96))` of
+            `data.builders.shapes`. Once prepared, the data set has that of `config.name`.
         fields: Fields or kinds by name, where neither TFDS nor the name says what they are; see
             `Kind`.
         pad: How many rows fields of objects are brought to, by the name of a field or of a group
@@ -64,10 +68,10 @@ def load(
     >>> digits
     Dataset(digits/test: 359 examples of 10 classes, image 8x8x1, in memory)
     """
-    source, known = open_tfds(name, split, data_dir)
+    source, known = open_tfds(name, split, data_dir, config)
     return from_source(
         source,
-        name=name,
+        name=name if config is None else f"{name}/{config.name}",
         split=split,
         fields={**known, **(fields or {})},
         pad=pad,

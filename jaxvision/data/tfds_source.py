@@ -20,7 +20,8 @@ from jaxvision.data.builders import BUILDERS, own_builder
 from jaxvision.data.errors import DatasetError, SplitError
 from jaxvision.data.fields import Field, Fields, kind_of
 from jaxvision.data.images import decode_image
-from jaxvision.data.source import Example
+from jaxvision.data.known_masks import relabeled
+from jaxvision.data.source import Example, Source
 from jaxvision.data.transformed import flatten
 
 _TOOLS = "pip install tensorflow tensorflow-datasets apache-beam mlcroissant"
@@ -34,6 +35,7 @@ class TfdsSource:
     Attributes:
         records: TFDS's own source, with images left encoded.
         images: The features that are images still to be decoded, with their channels.
+        masks: Those of the images that are masks of one channel, which they lose.
         boxes: The features that are boxes, by their names with those of the dicts around them.
         scalars: The types of the features that are single numbers, which TFDS gives as Python's.
         name: What to call the split in errors.
@@ -41,6 +43,7 @@ class TfdsSource:
 
     records: Any
     images: dict[str, int | None]
+    masks: tuple[str, ...]
     boxes: tuple[str, ...]
     scalars: dict[str, np.dtype]
     name: str
@@ -52,7 +55,8 @@ class TfdsSource:
         example: Example = flatten(self.records[index])
         for key, channels in self.images.items():
             where = f"{key} of record {index} of {self.name}"
-            example[key] = decode_image(example[key], channels=channels, name=where)
+            image = decode_image(example[key], channels=channels, name=where)
+            example[key] = image[..., 0] if key in self.masks else image
         for key, dtype in self.scalars.items():
             example[key] = np.asarray(example[key], dtype)
         for key in self.boxes:
@@ -61,14 +65,15 @@ class TfdsSource:
 
 
 def open_tfds(
-    name: str, split: str, data_dir: str | pathlib.Path | None
-) -> tuple[TfdsSource, Fields]:
+    name: str, split: str, data_dir: str | pathlib.Path | None, config: Any = None
+) -> tuple[Source, Fields]:
     """Opens a split, preparing the data set first where that is needed.
 
     Args:
         name: A TFDS name, such as `mnist` or `cityscapes/fine_annotations`; or `digits`.
         split: A split, or a slice of one such as `train[:80%]`.
         data_dir: Where prepared data sets lie; None is TFDS's own default.
+        config: A configuration of the data set; None takes the one in `name`, or its first.
 
     Returns:
         The examples, and what their fields are.
@@ -76,15 +81,17 @@ def open_tfds(
     Raises:
         DatasetError: It does not exist, or cannot be prepared, or not read without TensorFlow.
     """
-    builder = _builder(name, data_dir)
+    builder = _builder(name, data_dir, config)
     if not _is_prepared(builder):
         _prepare(builder, name)
-        builder = _builder(name, data_dir)  # afresh: it may be another process that prepared it
+        builder = _builder(
+            name, data_dir, config
+        )  # afresh: it may be another process that prepared it
     base = re.split(r"[\[+]", split)[0].strip()
     if base not in builder.info.splits and base != "all":
         raise SplitError(unknown(f"{name} split", split, builder.info.splits))
     fields = dict(_fields(builder.info.features))
-    return _source(builder, name, split, fields), fields
+    return relabeled(_source(builder, name, split, fields), fields, _base(name))
 
 
 def _fields(features: Any, prefix: str = "") -> Iterator[tuple[str, Field]]:
@@ -127,23 +134,25 @@ def _in_pixels(boxes: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
     return moved
 
 
-def _builder(name: str, data_dir: str | pathlib.Path | None) -> Any:
+def _builder(name: str, data_dir: str | pathlib.Path | None, config: Any = None) -> Any:
     import tensorflow_datasets as tfds
 
     directory = os.fspath(tfds.core.constants.DATA_DIR if data_dir is None else data_dir)
     if "://" not in directory:  # absolute, as `tfds convert_format` needs it
         directory = os.path.abspath(os.path.expanduser(directory))
-    own = own_builder(re.split("[/:]", name)[0])
+    own = own_builder(_base(name))
     # Asked for any version, TFDS takes what lies prepared, and needs the code of the data set, and
     # whatever that imports, only if nothing does.
-    version = {} if _is_carried(name) or ":" in name else {"version": "*.*.*"}
+    options = {} if config is None else {"config": config}
+    if ":" not in name:
+        options["version"] = "*.*.*"
     try:
         with _quiet():
-            builder = tfds.builder(name, data_dir=directory, **version)
+            builder = tfds.builder(name, data_dir=directory, **options)
             if own is None or isinstance(builder, own) or _is_prepared(builder):
                 return builder
-            config = builder.builder_config and builder.builder_config.name
-            return own(data_dir=directory, config=config, version=str(builder.version))
+            known = builder.builder_config and builder.builder_config.name
+            return own(data_dir=directory, config=known, version=str(builder.version))
     except tfds.core.DatasetNotFoundError:
         names = tfds.list_builders(with_community_datasets=False)
         message = unknown("data set", name, {*names, *BUILDERS})
@@ -156,8 +165,13 @@ def _builder(name: str, data_dir: str | pathlib.Path | None) -> Any:
 
 
 def _is_carried(name: str) -> bool:
-    """Whether an installed package holds the data, so that nothing is downloaded."""
-    return name.split(":")[0] == "digits"
+    """Whether the data are made here, or an installed package holds them."""
+    return _base(name) in ("digits", "shapes")
+
+
+def _base(name: str) -> str:
+    """The name of a data set without configuration and version."""
+    return re.split("[/:]", name)[0]
 
 
 def _is_prepared(builder: Any) -> bool:
@@ -308,7 +322,7 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
         ) from None
     except ValueError as error:
         raise SplitError(f"cannot read {split!r} of {name}: {error}") from error
-    boxes = tuple(path for path, field in fields.items() if field.kind == "boxes")
-    return TfdsSource(
-        records, images, boxes if "image" in images else (), scalars, f"{name}/{split}"
-    )
+    kinds = {path: field.kind for path, field in fields.items()}
+    masks = tuple(key for key in images if images[key] == 1 and kinds.get(key) == "mask")
+    boxes = tuple(path for path, kind in kinds.items() if kind == "boxes" and "image" in images)
+    return TfdsSource(records, images, masks, boxes, scalars, f"{name}/{split}")

@@ -106,7 +106,7 @@ def test_features_of_every_kind(scenes, in_memory):
     assert {key: (value.dtype, value.shape[1:]) for key, value in batch.items()} == {
         "image": (np.uint8, (4, 4, 3)),
         "gray": (np.uint8, (4, 4, 1)),
-        "mask": (np.uint8, (4, 4, 1)),
+        "mask": (np.uint8, (4, 4)),
         "label": (np.int64, ()),
         "exposure": (np.float32, ()),
         "level": (np.uint8, ()),

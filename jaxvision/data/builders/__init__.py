@@ -12,6 +12,7 @@ BUILDERS: Mapping[str, str] = {
     "fashion_mnist": "mnist:FashionMNIST",
     "kmnist": "mnist:KMNIST",
     "mnist": "mnist:MNIST",
+    "shapes": "shapes:Shapes",
 }
 """The module and class of each builder by the name of its data set."""
 

@@ -1,0 +1,353 @@
+"""Rendered scenes: shapes before a background, and what there is to know of them."""
+
+import colorsys
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+Plane = Float[np.ndarray, "height width"]
+T = TypeVar("T")
+
+SHAPES = ("circle", "square", "triangle")
+"""The classes of objects."""
+
+BACKGROUND = "background"
+"""The class of a mask where there is no object."""
+
+HUES = {"red": 0, "orange": 32, "yellow": 56, "green": 120, "cyan": 180, "blue": 226, "purple": 282}
+"""The hue of each color that objects have, in degrees."""
+
+_TRIES = 1_000
+"""The most arrangements of objects that are tried for one scene."""
+
+PATTERNS = ("plain", "striped", "checked", "cloudy")
+"""What backgrounds and objects are covered by."""
+
+
+class Draws:
+    """Random numbers from a generator's raw bits, which NumPy keeps the same for ever."""
+
+    def __init__(self, *key: int) -> None:
+        """Starts a stream.
+
+        Args:
+            *key: At most two whole numbers; streams of other numbers are independent.
+        """
+        self._bits = np.random.Philox(key=np.array(key, np.uint64))
+
+    def uniform(
+        self, low: int | float = 0, high: int | float = 1, shape: tuple[int, ...] = ()
+    ) -> Any:
+        """Draws numbers that are uniform between `low` and `high`."""
+        raw = self._bits.random_raw(int(np.prod(shape)))
+        unit = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        drawn = low + (high - low) * unit.reshape(shape)
+        return drawn if shape else float(drawn)
+
+    def normal(self, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+        """Draws numbers of mean 0 and deviation 1, nearly normal: sums of four uniform ones."""
+        sums: np.ndarray = self.uniform(-0.5, 0.5, (4, *shape)).sum(axis=0)
+        return sums * np.sqrt(12 / 4)
+
+    def between(self, low: int, high: int) -> int:
+        """Draws a whole number from `low` to `high`, both included."""
+        return low + int(self.uniform() * (high - low + 1))
+
+    def one_of(self, options: Sequence[T]) -> T:
+        """Draws one of several things."""
+        return options[self.between(0, len(options) - 1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """An object of a scene: one shape, or a crowd of small ones.
+
+    Attributes:
+        kind: The index of its class in `SHAPES`.
+        color: The name of its color.
+        parts: The center x, center y, radius and angle of each shape, in pixels and radians. The
+            radius is that of a circle of the same area.
+    """
+
+    kind: int
+    color: str
+    parts: tuple[tuple[float, float, float, float], ...]
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether there are several shapes."""
+        return len(self.parts) > 1
+
+    def distance(self, x: Plane, y: Plane) -> Plane:
+        """The distance of each pixel from the outline, negative within."""
+        distances = [_OUTLINES[self.kind](*_turned(x, y, part), part[2]) for part in self.parts]
+        return np.minimum.reduce(distances)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A rendered scene.
+
+    Attributes:
+        image: The pixels.
+        masks: The pixels of each object that are seen, in the order in which they were painted.
+        kinds: The class of each object, an index in `SHAPES`.
+        crowds: Which objects are crowds.
+        main: The class of the largest object.
+        caption: A description in words.
+    """
+
+    image: UInt8[np.ndarray, "height width 3"]
+    masks: Bool[np.ndarray, "objects height width"]
+    kinds: tuple[int, ...]
+    crowds: tuple[bool, ...]
+    main: int
+    caption: str
+
+    @property
+    def classes(self) -> UInt8[np.ndarray, "height width"]:
+        """The class of each pixel: 0 for the background, else 1 more than the index in `SHAPES`."""
+        kinds = np.array(self.kinds)[:, None, None] + 1
+        return (self.masks * kinds).sum(axis=0).astype(np.uint8)
+
+
+def render(
+    draws: Draws,
+    size: tuple[int, int],
+    *,
+    num_objects: tuple[int, int] = (2, 5),
+    crowd: int | float = 0.1,
+    noise: tuple[int | float, int | float] = (0.01, 0.06),
+) -> Scene:
+    """Draws a scene and paints it.
+
+    Objects lie over one another and beyond the border. Of each at least two fifths are seen, and
+    of the one with the largest area seen, `main`, at least a fifth more than of any other.
+
+    Args:
+        draws: Random numbers.
+        size: Height and width, in pixels.
+        num_objects: The least and the largest number of objects, crowds not counted.
+        crowd: The probability of a crowd: several small shapes that count as one object.
+        noise: The least and the largest deviation of the noise, of a range of 0 to 1.
+
+    Returns:
+        The scene.
+
+    Raises:
+        ValueError: So many objects do not find room.
+    """
+    things, distances = _laid_out(draws, size, num_objects, crowd)
+    masks, seen = _seen(things, distances)
+    pattern, color = _background(draws, size)
+    for thing, distance in zip(things, distances, strict=True):
+        cover = np.clip(0.5 - distance, 0, 1)[..., None]
+        color = cover * _surface(draws, size, thing.color) + (1 - cover) * color
+    lit = color * _light(draws, size)[..., None]
+    lit = lit + draws.uniform(*noise) * draws.normal((*size, 3))
+    kinds, crowds = (thing.kind for thing in things), (thing.is_crowd for thing in things)
+    return Scene(
+        image=np.round(np.clip(lit, 0, 1) * 255).astype(np.uint8),
+        masks=masks,
+        kinds=tuple(kinds),
+        crowds=tuple(crowds),
+        main=things[int(np.argmax(_areas_alone(things, masks)))].kind,
+        caption=_describe(things, masks, seen, pattern),
+    )
+
+
+def _laid_out(
+    draws: Draws, size: tuple[int, int], num_objects: tuple[int, int], crowd: int | float
+) -> tuple[list[Thing], list[Plane]]:
+    """Objects of which enough is seen, and the distance of each pixel from their outlines."""
+    y, x = _places(size)
+    for _ in range(_TRIES):
+        things = _arrange(draws, size, num_objects, crowd)
+        distances = [thing.distance(x, y) for thing in things]
+        masks, seen = _seen(things, distances)
+        *_, second, largest = np.sort([0, *_areas_alone(things, masks)])
+        if seen.min() >= 0.4 and masks.sum(axis=(1, 2)).min() >= 12 and largest >= 1.2 * second:
+            return things, distances
+    raise ValueError(
+        f"{num_objects[0]} to {num_objects[1]} objects find no room in {size[0]}x{size[1]} pixels: "
+        "give fewer objects, or more pixels"
+    )
+
+
+def _seen(
+    things: Sequence[Thing], distances: Sequence[Plane]
+) -> tuple[Bool[np.ndarray, "objects height width"], Float[np.ndarray, " objects"]]:
+    """The pixels of each object that no later one hides, and their share of its area."""
+    whole = np.stack([distance <= 0 for distance in distances])
+    hiding: np.ndarray = np.cumsum(whole[::-1], axis=0)[::-1] - whole
+    masks = whole & (hiding == 0)
+    areas = [sum(np.pi * radius**2 for _, _, radius, _ in thing.parts) for thing in things]
+    return masks, masks.sum(axis=(1, 2)) / areas
+
+
+def _areas_alone(
+    things: Sequence[Thing], masks: Bool[np.ndarray, "objects height width"]
+) -> Int[np.ndarray, " objects"]:
+    """The area of each object that is seen, and 0 for crowds."""
+    return np.where([thing.is_crowd for thing in things], 0, masks.sum(axis=(1, 2)))
+
+
+def _arrange(
+    draws: Draws, size: tuple[int, int], num_objects: tuple[int, int], crowd: int | float
+) -> list[Thing]:
+    """Objects somewhere, from the farthest to the nearest."""
+    short = min(size)
+    things = []
+    for _ in range(draws.between(*num_objects)):
+        radius = short * 0.08 * 3.0 ** draws.uniform()
+        center = draws.uniform(0.05, 0.95) * size[1], draws.uniform(0.05, 0.95) * size[0]
+        things.append(_thing(draws, [(*center, radius)]))
+    if draws.uniform() < crowd:
+        center = draws.uniform(0.2, 0.8) * size[1], draws.uniform(0.2, 0.8) * size[0]
+        apart = draws.uniform(-0.16, 0.16, (draws.between(5, 9), 2)) * short
+        radius = short * draws.uniform(0.04, 0.055)
+        parts = [(center[0] + dx, center[1] + dy, radius) for dx, dy in apart.tolist()]
+        things.insert(draws.between(0, len(things)), _thing(draws, parts))
+    return things
+
+
+def _thing(draws: Draws, circles: Sequence[tuple[float, float, float]]) -> Thing:
+    kind, color = draws.between(0, len(SHAPES) - 1), draws.one_of(tuple(HUES))
+    return Thing(kind, color, tuple((*each, draws.uniform(0, 2 * np.pi)) for each in circles))
+
+
+def _surface(
+    draws: Draws, size: tuple[int, int], color: str
+) -> Float[np.ndarray, "height width 3"]:
+    """Paint of a color, with a pattern of darker paint."""
+    hue = HUES[color] + draws.uniform(-8, 8)
+    paint = _rgb(hue, draws.uniform(0.5, 1), draws.uniform(0.5, 1))
+    _, pattern = _pattern(draws, size)
+    painted: np.ndarray = paint * (1 - draws.uniform(0.1, 0.45) * pattern)[..., None]
+    return painted
+
+
+def _background(
+    draws: Draws, size: tuple[int, int]
+) -> tuple[str, Float[np.ndarray, "height width 3"]]:
+    """The name of a pattern, and a background of it in two colors."""
+    one, two = (
+        _rgb(draws.uniform(0, 360), draws.uniform(0, 0.5), draws.uniform(0.2, 0.95))
+        for _ in range(2)
+    )
+    name, pattern = _pattern(draws, size)
+    grain = 0.15 * (_clouds(draws, size, 16) - 0.5)
+    share = pattern[..., None] * draws.uniform(0.3, 1)
+    return name, np.clip(one * (1 - share) + two * share + grain[..., None], 0, 1)
+
+
+def _pattern(draws: Draws, size: tuple[int, int]) -> tuple[str, Plane]:
+    """A name of `PATTERNS`, and the pattern from 0 to 1."""
+    name = draws.one_of(PATTERNS)
+    angle, period = draws.uniform(0, np.pi), draws.uniform(0.06, 0.2) * min(size)
+    y, x = _places(size)
+    along, across = _turned(x, y, (0.0, 0.0, 0.0, angle))
+    waves = np.sin(2 * np.pi * along / period)
+    if name == "striped":
+        return name, 0.5 + 0.5 * np.tanh(3 * waves)
+    if name == "checked":
+        return name, 0.5 + 0.5 * np.tanh(6 * waves * np.sin(2 * np.pi * across / period))
+    if name == "cloudy":
+        return name, _clouds(draws, size, draws.between(3, 8))
+    return name, np.zeros(size)
+
+
+def _clouds(draws: Draws, size: tuple[int, int], cells: int) -> Plane:
+    """Smooth noise from 0 to 1: random numbers on a grid of so many cells, and between them."""
+    grid = draws.uniform(0, 1, (cells + 2, cells + 2))
+    places = [np.arange(length) * (cells / length) for length in size]
+    (row, down), (column, right) = (np.divmod(place, 1) for place in places)
+    row, column = row.astype(int)[:, None], column.astype(int)
+    down, right = (part * part * (3 - 2 * part) for part in (down[:, None], right))
+    upper = grid[row, column] * (1 - right) + grid[row, column + 1] * right
+    lower = grid[row + 1, column] * (1 - right) + grid[row + 1, column + 1] * right
+    clouds: Plane = upper * (1 - down) + lower * down
+    return clouds
+
+
+def _light(draws: Draws, size: tuple[int, int]) -> Plane:
+    """How bright each pixel is lit: from one side more, and with soft shadows."""
+    angle = draws.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j]
+    slope = draws.uniform(0, 0.35) * (np.cos(angle) * x + np.sin(angle) * y)
+    shadows = draws.uniform(0, 0.4) * _clouds(draws, size, 2)
+    light: Plane = draws.uniform(0.8, 1.15) * (1 + slope - shadows)
+    return light
+
+
+def _places(size: tuple[int, int]) -> Float[np.ndarray, "2 height width"]:
+    """The y and x of each pixel's center."""
+    return np.mgrid[: size[0], : size[1]].astype(np.float64)
+
+
+def _turned(x: Plane, y: Plane, part: tuple[float, float, float, float]) -> tuple[Plane, Plane]:
+    """Coordinates from the center of a shape, along its axes."""
+    center_x, center_y, _, angle = part
+    right, down = x - center_x, y - center_y
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return cosine * right + sine * down, cosine * down - sine * right
+
+
+def _circle(x: Plane, y: Plane, radius: float) -> Plane:
+    distance: Plane = np.sqrt(x * x + y * y) - radius
+    return distance
+
+
+def _square(x: Plane, y: Plane, radius: float) -> Plane:
+    distance: Plane = np.maximum(np.abs(x), np.abs(y)) - radius * np.sqrt(np.pi) / 2
+    return distance
+
+
+def _triangle(x: Plane, y: Plane, radius: float) -> Plane:
+    sides = [x * np.cos(turn) + y * np.sin(turn) for turn in 2 * np.pi / 3 * np.arange(3)]
+    distance: Plane = np.maximum.reduce(sides) - radius * np.sqrt(np.pi / np.sqrt(27))
+    return distance
+
+
+_OUTLINES = (_circle, _square, _triangle)
+
+
+def _rgb(hue: float, saturation: float, value: float) -> Float[np.ndarray, " 3"]:
+    return np.array(colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value))
+
+
+def _describe(
+    things: Sequence[Thing],
+    masks: Bool[np.ndarray, "objects height width"],
+    seen: Float[np.ndarray, " objects"],
+    pattern: str,
+) -> str:
+    """Names the objects, from the largest to the smallest."""
+    areas = masks.mean(axis=(1, 2))
+    phrases = []
+    for index in np.argsort(-areas, kind="stable").tolist():
+        thing = things[index]
+        words = [thing.color, SHAPES[thing.kind]]
+        if thing.is_crowd:
+            words = ["crowd", "of", thing.color, f"{SHAPES[thing.kind]}s"]
+        elif seen[index] < 0.75:
+            words.insert(0, "hidden")
+        elif areas[index] > 0.08 or areas[index] < 0.03:
+            words.insert(0, "large" if areas[index] > 0.08 else "small")
+        article = "an" if words[0] == "orange" else "a"
+        phrases.append(" ".join([article, *words, _place(masks[index])]))
+    *most, last = phrases
+    listed = f"{', '.join(most)} and {last}" if most else last
+    return f"{listed}, before a {pattern} background"
+
+
+def _place(mask: Bool[np.ndarray, "height width"]) -> str:
+    """Where a mask lies, in words."""
+    rows, columns = np.nonzero(mask)
+    vertical = ("top", "", "bottom")[min(int(3 * (rows.mean() + 0.5) / mask.shape[0]), 2)]
+    horizontal = ("left", "", "right")[min(int(3 * (columns.mean() + 0.5) / mask.shape[1]), 2)]
+    place = " ".join(word for word in (vertical, horizontal) if word)
+    return f"at the {place}" if place else "in the center"

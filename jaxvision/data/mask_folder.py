@@ -1,0 +1,290 @@
+"""Folders of images, and folders of masks with a class per pixel."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+from PIL import Image
+
+from jaxvision._preprocessing import Preprocessing
+from jaxvision.data.checks import different_names
+from jaxvision.data.dataset import Dataset, from_source
+from jaxvision.data.errors import CorruptImageError, DatasetError
+from jaxvision.data.fields import Field
+from jaxvision.data.image_files import find
+from jaxvision.data.images import SixteenBit, decode_image
+from jaxvision.data.movement import IGNORED
+from jaxvision.data.source import Corrupt, Example
+from jaxvision.data.splits import read_slice
+
+Color = tuple[int, int, int]
+Classes = Mapping[int, int] | Mapping[Color, int]
+"""The class of each gray value or palette index, or of each color."""
+
+_LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskSource:
+    """Image files with the files of their masks.
+
+    Attributes:
+        root: The folder of the images.
+        files: Paths of images and of their masks.
+        channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
+        sixteen_bit: How 16 bits of an image become 8; see `decode_image`.
+        classes: The class of each value or color of a mask; None where the values are the classes.
+        num_classes: How many classes there are; None where it is not known.
+    """
+
+    root: str
+    files: tuple[tuple[str, str], ...]
+    channels: int
+    sixteen_bit: SixteenBit
+    classes: Classes | None
+    num_classes: int | None
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The names of the images' files, relative to the root."""
+        return tuple(os.path.relpath(image, self.root) for image, _ in self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Example:
+        image_path, mask_path = map(pathlib.Path, self.files[index])
+        image = decode_image(image_path, channels=self.channels, sixteen_bit=self.sixteen_bit)
+        mask = read_mask(mask_path, self.classes)
+        if mask.shape != image.shape[:2]:
+            raise DatasetError(
+                f"{mask_path} is {mask.shape[0]}x{mask.shape[1]} pixels (height x width), and its "
+                f"image {image_path} is {image.shape[0]}x{image.shape[1]}"
+            )
+        if self.num_classes is not None:
+            _check_classes(mask, self.num_classes, mask_path)
+        return {"image": image, "mask": mask}
+
+
+def load_masks(
+    images: str | pathlib.Path,
+    masks: str | pathlib.Path,
+    *,
+    class_names: Sequence[str] | None = None,
+    classes: Classes | None = None,
+    mask_of: Callable[[str], str] | None = None,
+    split: str = "all",
+    image_size: int | tuple[int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
+    channels: int = 3,
+    sixteen_bit: SixteenBit = "high",
+    transform: Callable[[Example], Example] | None = None,
+    in_memory: bool | None = None,
+    corrupt: Corrupt = "stop",
+) -> Dataset:
+    """Loads images and their masks from two folders: `images/a/1.jpg` goes with `masks/a/1.png`.
+
+    The value of a gray pixel, or the palette index of a paletted one, is its class; 255 is none.
+    `classes` translates other values, or colors.
+
+    Args:
+        images: The folder of the images, which may lie deeper inside.
+        masks: The folder of the masks: files without loss, such as PNG.
+        class_names: The names of the classes in their order. None leaves them, and their number,
+            unknown.
+        classes: The class of each gray value or palette index, `{0: 0, 128: 1}`, or of each color,
+            `{(128, 64, 128): 0}`. Class 255 is ignored. A value that is missing is an error.
+        mask_of: From the path of an image inside its folder, without suffix, to that of its mask;
+            None takes the same.
+        split: What to call the data. `all[:80%]` and `all[80%:]` take parts.
+        image_size: Height and width to bring the images to; see `load`. Masks follow by the nearest
+            pixel.
+        preprocessing: Resizes and crops as weights need it; see `load`.
+        channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
+        sixteen_bit: How 16 bits of an image become 8; see `decode_image`.
+        transform: Changes every example after that.
+        in_memory: Whether to decode all images now; None does if they fit in 2 GiB.
+        corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
+
+    Returns:
+        The data set, with the fields `image` and `mask`; its name is that of the images' folder.
+
+    Raises:
+        CorruptImageError: An image or mask is truncated or none; the message names the file.
+        DatasetError: A folder is missing, an image has no mask or a mask no image, their sizes
+            differ, or a mask has a value that is no class.
+        SplitError: The part is empty.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> root = pathlib.Path(folder.name)
+    >>> for name, mode in (("images", "RGB"), ("masks", "L")):
+    ...     (root / name).mkdir()
+    ...     Image.new(mode, (6, 4)).save(root / name / "1.png")
+    >>> roads = load_masks(root / "images", root / "masks", class_names=["road", "sky"])
+    >>> roads[0]["image"].shape, roads[0]["mask"].shape, roads.fields["mask"].names
+    ((4, 6, 3), (4, 6), ('road', 'sky'))
+    >>> folder.cleanup()
+    """
+    names = () if class_names is None else different_names(class_names)
+    root = pathlib.Path(images).expanduser()
+    pairs = _pairs(root, pathlib.Path(masks).expanduser(), mask_of)
+    part = read_slice(split)
+    if split != part.name:
+        pairs = [pairs[index] for index in part.of(np.zeros(len(pairs), np.int64))]
+    if classes is not None:
+        _check_table(classes, len(names) or None)
+    source = MaskSource(str(root), tuple(pairs), channels, sixteen_bit, classes, len(names) or None)
+    return from_source(
+        source,
+        name=root.resolve().name,
+        split=split,
+        fields={"mask": Field("mask", names)},
+        image_size=image_size,
+        preprocessing=preprocessing,
+        transform=transform,
+        in_memory=in_memory,
+        corrupt=corrupt,
+    )
+
+
+def read_mask(
+    path: pathlib.Path, classes: Classes | None = None
+) -> UInt8[np.ndarray, "height width"]:
+    """Reads a file with a class per pixel.
+
+    Args:
+        path: A file that Pillow reads without loss: of gray values, with a palette, or of colors.
+        classes: The class of each gray value or palette index, or of each color; None takes the
+            values themselves.
+
+    Returns:
+        Classes; 255 is none.
+
+    Raises:
+        CorruptImageError: The file is truncated, or none that Pillow reads.
+        DatasetError: The file is a JPEG, or has a value that is no class.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "mask.png")
+    ...     Image.new("RGB", (2, 1), (128, 64, 128)).save(path)
+    ...     read_mask(path, {(128, 64, 128): 3})
+    array([[3, 3]], dtype=uint8)
+    """
+    if path.suffix.lower() in _LOSSY:
+        raise DatasetError(f"{path} is a JPEG, which does not keep classes exactly: use PNG")
+    by_color = classes is not None and isinstance(next(iter(classes), 0), tuple)
+    values = _values(path, by_color=by_color)
+    if classes is None:
+        if values.max(initial=0) > IGNORED:
+            raise DatasetError(
+                f"{path} has the value {values.max()}, and classes go up to {IGNORED - 1}: give "
+                "classes={value: class, ...}"
+            )
+        return values.astype(np.uint8)
+    keys = np.array([*classes])
+    keys = _packed(keys) if by_color else keys
+    order = np.argsort(keys)
+    keys, targets = keys[order], np.array([*classes.values()])[order]
+    places = np.searchsorted(keys, values).clip(max=len(keys) - 1)
+    if (unknown := keys[places] != values).any():
+        row, column = np.argwhere(unknown)[0].tolist()
+        found = int(values[row, column])
+        shown = (found >> 16, found >> 8 & 255, found & 255) if by_color else found
+        raise DatasetError(
+            f"{path} has {shown} at row {row}, column {column}, which `classes` does not name"
+        )
+    return targets[places].astype(np.uint8)
+
+
+def _values(path: pathlib.Path, *, by_color: bool) -> np.ndarray:
+    """The gray values or palette indices of a file, or its colors as one number each."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if by_color:
+                return _packed(np.asarray(image.convert("RGB")))
+            mode, values = image.mode, np.asarray(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CorruptImageError(f"cannot decode {path}: {error}") from error
+    if values.ndim != 2:
+        raise DatasetError(
+            f"{path} has colors (Pillow's mode {mode}): give classes={{(red, green, blue): class}}"
+        )
+    return values.astype(np.int64)
+
+
+def _packed(colors: Integer[np.ndarray, "*shape 3"]) -> Integer[np.ndarray, "*shape"]:
+    """One number for each color."""
+    packed: np.ndarray = colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    return packed
+
+
+def _pairs(
+    images: pathlib.Path, masks: pathlib.Path, mask_of: Callable[[str], str] | None
+) -> list[tuple[str, str]]:
+    """The files of the images, sorted, each with that of its mask."""
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise DatasetError(f"{folder} is not a folder")
+    named = _by_name(masks)
+    pairs, missing = [], []
+    for name, path in _by_name(images).items():
+        wanted = name if mask_of is None else mask_of(name)
+        if wanted in named:
+            pairs.append((str(path), str(named.pop(wanted))))
+        else:
+            missing.append(f"{wanted} (of {path})")
+    if missing or not pairs:
+        raise DatasetError(
+            f"{masks} has no mask called {missing[0]}, and {len(missing) - 1} more are missing"
+            if missing
+            else f"{images} has no image"
+        )
+    if named:
+        raise DatasetError(
+            f"{images} has no image for {next(iter(named.values()))}, and for {len(named) - 1} "
+            f"more of {masks}"
+        )
+    return pairs
+
+
+def _by_name(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Image files by their path inside the folder, without suffix."""
+    files: dict[str, pathlib.Path] = {}
+    for path in find(folder, folder.parent).images:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            raise DatasetError(f"{files[name]} and {path} have one name: remove one of them")
+        files[name] = path
+    return files
+
+
+def _check_table(classes: Classes, num_classes: int | None) -> None:
+    if not classes or len({isinstance(key, tuple) for key in classes}) > 1:
+        raise ValueError("classes must have gray values or colors for keys, not both, and not none")
+    most = IGNORED if num_classes is None else num_classes
+    for key, number in classes.items():
+        if not (0 <= number < most or number == IGNORED):
+            raise ValueError(
+                f"classes gives {key} the class {number}, and classes are 0 to {most - 1}, or "
+                f"{IGNORED} for none"
+            )
+
+
+def _check_classes(mask: np.ndarray, num_classes: int, path: pathlib.Path) -> None:
+    wrong = (mask >= num_classes) & (mask != IGNORED)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
+        raise DatasetError(
+            f"{path} has the class {mask[row, column]} at row {row}, column {column}, and there "
+            f"are {num_classes}: give classes={{value: class, ...}}, with {IGNORED} for none"
+        )
