@@ -122,6 +122,12 @@ from jaxvision.models.resnext import (
     resnext50_32x4d,
     resnext101_32x8d,
 )
+from jaxvision.models.segmentation import (
+    Segmenter,
+    create_segmenter,
+    list_segmenters,
+    with_backbone,
+)
 from jaxvision.models.senet import (
     SENet,
     se_resnet50,
@@ -224,6 +230,7 @@ __all__ = [
     "Pretrained",
     "ResNet",
     "SENet",
+    "Segmenter",
     "ShuffleNetV1",
     "ShuffleNetV2",
     "SqueezeNet",
@@ -247,6 +254,7 @@ __all__ = [
     "convnext_small",
     "convnext_tiny",
     "create_model",
+    "create_segmenter",
     "densenet121",
     "densenet161",
     "densenet169",
@@ -272,6 +280,7 @@ __all__ = [
     "lenet5",
     "linear_classifier",
     "list_models",
+    "list_segmenters",
     "load_pretrained",
     "load_weights",
     "mixer_b_16",
@@ -329,6 +338,7 @@ __all__ = [
     "vit_ti_16",
     "wide_resnet50_2",
     "wide_resnet101_2",
+    "with_backbone",
     "wrn_28_2",
     "wrn_28_10",
     "xception",

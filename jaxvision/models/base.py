@@ -17,6 +17,7 @@ from jaxvision.models.weights.names import TorchNames
 # kind must reach `check_images`, which says what to do.
 Images = Array | np.ndarray
 FeatureMaps = dict[int, Float[Array, "batch _ _ _"]]
+Pyramid = list[tuple[int, Float[Array, "batch _ _ _"]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +121,14 @@ class Model(nn.Module, kw_only=True):
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the feature maps, by stride, finest first."""
         raise NotImplementedError(f"{type(self).__name__} must define features")
+
+    def pyramid(self, x: Images, train: bool = False) -> Pyramid:
+        """Computes the maps of all stages with their strides, finest first, for decoders.
+
+        They are those of `features`; where several stages have one stride (`output_stride`), it has
+        all of them, and `features` the last.
+        """
+        return [*self.features(x, train).items()]
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
         """Computes the vector that the head classifies: the average of the last feature map."""

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
+from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
 from jaxvision.models.registry import register
 from jaxvision.models.residual import ResidualModel
 
@@ -100,6 +100,8 @@ class CifarResNet(ResidualModel, kw_only=True):
         output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
             size and dilate their convolutions instead, with the same parameters, as dense
             predictions want it.
+        dilate_first: Whether all convolutions of such a stage have its dilation, as in
+            segmentation_models_pytorch, rather than all but the first, as in torchvision.
         norm: See `layers.norm`.
         activation: See `layers.activation`.
         axis_name: See `layers.norm`.
@@ -116,8 +118,8 @@ class CifarResNet(ResidualModel, kw_only=True):
         )
         self.define_stages(CifarBlock, channels=16)
 
-    def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Computes the map at each stride."""
+    def pyramid(self, x: Images, train: bool = False) -> Pyramid:
+        """Computes the maps of each stage."""
         return self.run_stages(self.stem(check_images(x, self.in_channels), train), train)
 
 
@@ -125,6 +127,7 @@ class CifarResNetOptions(ModelOptions, total=False):
     """The options of a CIFAR ResNet; see `CifarResNet`."""
 
     output_stride: int | None
+    dilate_first: bool
     norm: str
     activation: str
     axis_name: str | None

@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
+from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
 from jaxvision.models.registry import register
 from jaxvision.models.residual import KERNEL_INIT, ResidualModel
 from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
@@ -135,6 +135,8 @@ class PreActResNet(ResidualModel, kw_only=True):
         output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
             size and dilate their convolutions instead, with the same parameters, as dense
             predictions want it.
+        dilate_first: Whether all convolutions of such a stage have its dilation, as in
+            segmentation_models_pytorch, rather than all but the first, as in torchvision.
         small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
             and a max-pooling that leave a quarter of it: for images of about 32x32.
         zero_init_residual: Whether each block's last convolution starts at zero, so that each block
@@ -185,16 +187,15 @@ class PreActResNet(ResidualModel, kw_only=True):
         self.define_stages(block, channels=64)
         self.last_norm = layers.NormActivation(**self.shared())
 
-    def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Computes the map at each stride."""
+    def pyramid(self, x: Images, train: bool = False) -> Pyramid:
+        """Computes the maps of the stem and of each stage."""
         y = self.stem(check_images(x, self.in_channels))
         if self.small_images:
-            maps = self.run_stages(y, train)
+            *maps, (stride, last) = self.run_stages(y, train)
         else:
             pooled = layers.max_pool(y, 3, stride=2, padding=1)
-            maps = {2: y} | self.run_stages(pooled, train)
-        last = list(maps)[-1]
-        return maps | {last: self.last_norm(maps[last], train)}
+            *maps, (stride, last) = [(2, y), *self.run_stages(pooled, train)]
+        return [*maps, (stride, self.last_norm(last, train))]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
         """Only timm has it, as `resnetv2_18` and so on, with the usual stride."""
@@ -226,6 +227,7 @@ class PreActResNetOptions(ModelOptions, total=False):
     small_images: bool
     zero_init_residual: bool
     output_stride: int | None
+    dilate_first: bool
     norm: str
     activation: str
     axis_name: str | None

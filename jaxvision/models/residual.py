@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Model
+from jaxvision.models.base import FeatureMaps, Images, Model, Pyramid
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
 
@@ -39,7 +39,7 @@ class Stage(NamedTuple):
 class ResidualModel(Model, kw_only=True):
     """A stem, stages of blocks and a head: `stage1_block0`, `stage1_block1`, ..., `head`.
 
-    A subclass defines its stem in `setup`, and there calls `define_stages`; its `features` call
+    A subclass defines its stem in `setup`, and there calls `define_stages`; its `pyramid` calls
     `run_stages`. It says by `stem_stride` what the first stage takes.
 
     Attributes:
@@ -47,6 +47,8 @@ class ResidualModel(Model, kw_only=True):
         output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
             size and dilate their convolutions instead, with the same parameters, as dense
             predictions want it.
+        dilate_first: Whether all convolutions of such a stage have its dilation, as in
+            segmentation_models_pytorch, rather than all but the first, as in torchvision.
         norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
         activation: The nonlinearity; see `layers.activation`.
         axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
@@ -55,6 +57,7 @@ class ResidualModel(Model, kw_only=True):
 
     stage_sizes: tuple[int, ...]
     output_stride: int | None = None
+    dilate_first: bool = False
     norm: str = "batch"
     activation: str = "relu"
     axis_name: str | None = None
@@ -86,7 +89,8 @@ class ResidualModel(Model, kw_only=True):
                 dilation *= 2
             elif index > 0:
                 step, stride = 2, 2 * stride
-            stages.append(Stage(num_blocks, stride, step, before, dilation))
+            first = dilation if self.dilate_first else before
+            stages.append(Stage(num_blocks, stride, step, first, dilation))
         return stages
 
     def shared(self) -> dict[str, Any]:
@@ -124,23 +128,25 @@ class ResidualModel(Model, kw_only=True):
             self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
         )
 
-    def run_stages(
-        self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> FeatureMaps:
-        """Computes the last map at each stride.
+    def features(self, x: Images, train: bool = False) -> FeatureMaps:
+        """Computes the last map at each stride."""
+        return dict(self.pyramid(x, train))
+
+    def run_stages(self, x: Float[Array, "batch height width channels"], train: bool) -> Pyramid:
+        """Computes the last map of each stage.
 
         Args:
             x: What the first stage takes.
             train: Whether to normalize by the statistics of the batch.
 
         Returns:
-            Maps by stride, finest first.
+            Strides and maps, finest first.
         """
-        maps = {}
+        maps = []
         for index, stage in enumerate(self.stages, start=1):
             for i in range(stage.num_blocks):
                 x = getattr(self, f"stage{index}_block{i}")(x, train)
-            maps[stage.stride] = x
+            maps.append((stage.stride, x))
         return maps
 
 

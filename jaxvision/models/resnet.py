@@ -8,7 +8,7 @@ from functools import partial
 from typing import Unpack
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
+from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
 from jaxvision.models.registry import register
 from jaxvision.models.residual import KERNEL_INIT, BasicBlock, Bottleneck, ResidualModel
 from jaxvision.models.weights.names import Rule, TorchNames
@@ -26,6 +26,8 @@ class ResNet(ResidualModel, kw_only=True):
         output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
             size and dilate their convolutions instead, with the same parameters, as dense
             predictions want it.
+        dilate_first: Whether all convolutions of such a stage have its dilation, as in
+            segmentation_models_pytorch, rather than all but the first, as in torchvision.
         groups: See `Bottleneck`; other blocks have none.
         width_per_group: See `Bottleneck`.
         small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
@@ -80,13 +82,13 @@ class ResNet(ResidualModel, kw_only=True):
             block = partial(block, groups=self.groups, width_per_group=self.width_per_group)
         self.define_stages(block, channels=64)
 
-    def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Computes the map at each stride."""
+    def pyramid(self, x: Images, train: bool = False) -> Pyramid:
+        """Computes the maps of the stem and of each stage."""
         y = self.stem(check_images(x, self.in_channels), train)
         if self.small_images:
             return self.run_stages(y, train)
         pooled = layers.max_pool(y, 3, stride=2, padding=1)
-        return {2: y} | self.run_stages(pooled, train)
+        return [(2, y), *self.run_stages(pooled, train)]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision and timm use the same names."""
@@ -112,6 +114,7 @@ class ResNetOptions(ModelOptions, total=False):
     small_images: bool
     zero_init_residual: bool
     output_stride: int | None
+    dilate_first: bool
     norm: str
     activation: str
     axis_name: str | None

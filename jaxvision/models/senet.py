@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
+from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
 from jaxvision.models.registry import register
 from jaxvision.models.residual import KERNEL_INIT, Bottleneck, ResidualModel
 from jaxvision.models.resnet import BLOCKS
@@ -73,6 +73,8 @@ class SENet(ResidualModel, kw_only=True):
         output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
             size and dilate their convolutions instead, with the same parameters, as dense
             predictions want it.
+        dilate_first: Whether all convolutions of such a stage have its dilation, as in
+            segmentation_models_pytorch, rather than all but the first, as in torchvision.
         groups: See `Bottleneck`.
         width_per_group: See `Bottleneck`.
         deep: Whether the network has what the authors added for SENet-154: a stem of three 3x3
@@ -145,8 +147,8 @@ class SENet(ResidualModel, kw_only=True):
         logits: Float[Array, "batch classes"] = self.head(vector)
         return logits
 
-    def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Computes the map at each stride."""
+    def pyramid(self, x: Images, train: bool = False) -> Pyramid:
+        """Computes the maps of the stem and of each stage."""
         x = check_images(x, self.in_channels)
         if self.small_images:
             return self.run_stages(self.stem(x, train), train)
@@ -158,7 +160,7 @@ class SENet(ResidualModel, kw_only=True):
         y = self.stem(x, train)
         padding = {"ceil": True} if self.original else {"padding": 1}
         pooled = layers.max_pool(y, 3, stride=2, **padding)
-        return {2: y} | self.run_stages(pooled, train)
+        return [(2, y), *self.run_stages(pooled, train)]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
         """Only timm has it, and the authors' networks under other names."""
@@ -214,6 +216,7 @@ class SENetOptions(ModelOptions, total=False):
     small_images: bool
     zero_init_residual: bool
     output_stride: int | None
+    dilate_first: bool
     norm: str
     activation: str
     axis_name: str | None

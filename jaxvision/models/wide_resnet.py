@@ -7,7 +7,7 @@ from functools import partial
 from typing import ClassVar, Unpack
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
+from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
 from jaxvision.models.preact_resnet import PreActBlock
 from jaxvision.models.registry import register
 from jaxvision.models.residual import KERNEL_INIT, Bottleneck, ResidualModel
@@ -26,6 +26,8 @@ class WideResNet(ResidualModel, kw_only=True):
         output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
             size and dilate their convolutions instead, with the same parameters, as dense
             predictions want it.
+        dilate_first: Whether all convolutions of such a stage have its dilation, as in
+            segmentation_models_pytorch, rather than all but the first, as in torchvision.
         width: By how much it is wider: the paper's k.
         dropout: The share that training drops between the two convolutions of a block; where the
             paper drops any, 0.3 for CIFAR and 0.4 for SVHN.
@@ -57,11 +59,10 @@ class WideResNet(ResidualModel, kw_only=True):
         self.define_stages(partial(PreActBlock, dropout=self.dropout), channels=16 * self.width)
         self.last_norm = layers.NormActivation(**self.shared())
 
-    def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Computes the map at each stride."""
-        maps = self.run_stages(self.stem(check_images(x, self.in_channels)), train)
-        last = list(maps)[-1]
-        return maps | {last: self.last_norm(maps[last], train)}
+    def pyramid(self, x: Images, train: bool = False) -> Pyramid:
+        """Computes the maps of each stage."""
+        *maps, (stride, last) = self.run_stages(self.stem(check_images(x, self.in_channels)), train)
+        return [*maps, (stride, self.last_norm(last, train))]
 
 
 class WideResNetOptions(ModelOptions, total=False):
@@ -69,6 +70,7 @@ class WideResNetOptions(ModelOptions, total=False):
 
     dropout: float
     output_stride: int | None
+    dilate_first: bool
     norm: str
     activation: str
     axis_name: str | None

@@ -101,6 +101,7 @@ def test_description_has_every_option():
         "dtype": None,
         "small_images": True,
         "output_stride": None,
+        "dilate_first": False,
         "zero_init_residual": False,
         "norm": "batch",
         "activation": "relu",

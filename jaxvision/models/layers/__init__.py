@@ -55,6 +55,11 @@ from jaxvision.models.layers.transformer import (
     resize_grid,
     rising_rates,
 )
+from jaxvision.models.layers.upsampling import (
+    UPSAMPLING,
+    Upsample,
+    UpsamplingMethod,
+)
 from jaxvision.models.layers.windows import (
     far_apart,
     join_windows,
@@ -68,6 +73,7 @@ __all__ = [
     "NORMS",
     "NORM_EPSILON",
     "NORM_MOMENTUM",
+    "UPSAMPLING",
     "BranchItem",
     "Branches",
     "ConvNorm",
@@ -82,6 +88,8 @@ __all__ = [
     "Size",
     "SqueezeExcite",
     "StochasticDepth",
+    "Upsample",
+    "UpsamplingMethod",
     "activation",
     "adaptive_avg_pool",
     "avg_pool",

@@ -38,6 +38,11 @@ class Form(NamedTuple):
 
 SAME = Form(lambda theirs: theirs, lambda ours: ours)
 CONV = Form(lambda theirs: theirs.transpose(2, 3, 1, 0), lambda ours: ours.transpose(3, 2, 0, 1))
+TRANSPOSED_CONV = Form(
+    lambda theirs: theirs.transpose(2, 3, 0, 1)[::-1, ::-1],
+    lambda ours: ours[::-1, ::-1].transpose(2, 3, 0, 1),
+)
+"""A transposed convolution, whose kernel lies the other way round there."""
 DENSE = Form(lambda theirs: theirs.T, lambda ours: ours.T)
 DENSE_AS_CONV = Form(
     lambda theirs: theirs[:, :, 0, 0].T, lambda ours: ours.T[:, :, np.newaxis, np.newaxis]

@@ -1,0 +1,72 @@
+"""Ways to make maps larger, as a choice."""
+
+from typing import Literal, get_args
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision._suggest import unknown
+from jaxvision.models.layers.convolution import conv
+from jaxvision.models.layers.initializers import INITIALIZERS
+from jaxvision.ops import ConvTranspose, bed_of_nails, depth_to_space, resize
+
+UpsamplingMethod = Literal["nearest", "bilinear", "bed_of_nails", "transposed", "sub_pixel"]
+UPSAMPLING: tuple[str, ...] = get_args(UpsamplingMethod)
+
+
+class Upsample(nn.Module, kw_only=True):
+    """Makes maps about twice as large, of a size that is given.
+
+    Attributes:
+        method: "nearest" and "bilinear" resize; "bed_of_nails" puts each value into the corner of a
+            block of zeros; "transposed" is a learned 2x2 transposed convolution with stride 2;
+            "sub_pixel" is a learned 1x1 convolution whose channels become pixels (Shi et al., CVPR
+            2016, arXiv:1609.05158). SegNet's max-unpooling needs the places of its maxima; see
+            `ops.max_unpool`.
+        dtype: What to compute in; None promotes types.
+
+    Raises:
+        ValueError: The method is unknown.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = Upsample(method="sub_pixel")
+    >>> init = lambda key, x: layer.init_with_output(key, x, (7, 9))
+    >>> jax.eval_shape(init, jax.random.key(0), jnp.ones((2, 4, 5, 16)))[0].shape
+    (2, 7, 9, 16)
+    """
+
+    method: str = "nearest"
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in UPSAMPLING:
+            raise ValueError(unknown("upsampling", self.method, UPSAMPLING))
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], size: tuple[int, int]
+    ) -> Float[Array, "batch new_height new_width channels"]:
+        """Makes maps of the size; what doubles them is cut to it."""
+        if self.method == "bilinear":
+            return resize(x, size)
+        if self.method == "nearest":
+            return resize(x, size, "nearest")
+        channels = x.shape[-1]
+        if self.method == "bed_of_nails":
+            doubled = bed_of_nails(x, 2)
+        elif self.method == "transposed":
+            doubled = ConvTranspose(
+                channels,
+                (2, 2),
+                strides=(2, 2),
+                dtype=self.dtype,
+                kernel_init=INITIALIZERS["lecun_normal"],
+                name="transposed",
+            )(x)
+        else:
+            wide = conv(4 * channels, 1, dtype=self.dtype, name="sub_pixel")(x)
+            doubled = depth_to_space(wide, 2)
+        cut = doubled[:, : size[0], : size[1]]
+        return resize(cut, size, "nearest")

@@ -1,0 +1,207 @@
+"""PAN and MA-Net: decoders with attention.
+
+References: Li et al., Pyramid attention network for semantic segmentation, BMVC 2018,
+arXiv:1805.10180. Fan et al., MA-Net: a multi-scale attention network for liver and tumor
+segmentation, IEEE Access 8, 2020. Parameters are those of segmentation_models_pytorch.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxvision.models import layers
+from jaxvision.models.description import register_module
+from jaxvision.models.segmentation.decoder import (
+    Decoder,
+    Map,
+    Stages,
+    size_at,
+    size_of,
+    strides_below,
+)
+from jaxvision.models.segmentation.unet import widths
+from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
+from jaxvision.ops import resize
+
+
+@register_module
+class PANDecoder(Decoder, kw_only=True):
+    """Weighs the coarsest map by what a small pyramid sees in it, and finer maps by coarser ones.
+
+    The four last stages take part. Height and width of the coarsest map must be at least 8.
+
+    Attributes:
+        channels: The channels of all maps.
+        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int = 32
+
+    library_names: ClassVar[Mapping[str, TorchNames]] = {
+        "smp": TorchNames(
+            [
+                Rule("decoder/average/conv", "decoder.fpa.branch1.1.conv"),
+                Rule("decoder/average/norm", "decoder.fpa.branch1.1.bn"),
+                Rule("decoder/middle/conv", "decoder.fpa.mid.0.conv"),
+                Rule("decoder/middle/norm", "decoder.fpa.mid.0.bn"),
+                Rule(r"decoder/down3_(\d)/conv", r"decoder.fpa.down3.\1.conv"),
+                Rule(r"decoder/down3_(\d)/norm", r"decoder.fpa.down3.\1.bn"),
+                Rule(r"decoder/down(\d)/conv", r"decoder.fpa.down\1.1.conv"),
+                Rule(r"decoder/down(\d)/norm", r"decoder.fpa.down\1.1.bn"),
+                Rule(r"decoder/up(\d)/conv", r"decoder.fpa.conv\1.conv"),
+                Rule(r"decoder/up(\d)/norm", r"decoder.fpa.conv\1.bn"),
+                Rule(r"decoder/gate(\d)/conv", r"decoder.gau\1.conv1.1.conv"),
+                Rule(r"decoder/gate(\d)/norm", r"decoder.gau\1.conv1.1.bn"),
+                Rule(r"decoder/finer(\d)/conv", r"decoder.gau\1.conv2.conv"),
+                Rule(r"decoder/finer(\d)/norm", r"decoder.gau\1.conv2.bn"),
+                Rule("head", "segmentation_head.0"),
+            ]
+        )
+    }
+
+    @nn.compact
+    def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
+        """Computes a map of the size of the finest that takes part."""
+        *finer, coarsest = [each for _, each in stages[-4:]]
+        x = self._pyramid(coarsest, train)
+        for index, each in reversed([*enumerate(finer, start=1)]):
+            average = layers.adaptive_avg_pool(x, 1, 1)
+            gate = self._conv(self.channels, 1, f"gate{index}", activation="identity")
+            weighed = self._conv(self.channels, 3, f"finer{index}")(each, train)
+            weighed = weighed * nn.sigmoid(gate(average, train))
+            x = resize(x, size_of(each), align_corners=True) + weighed
+        return x
+
+    def _pyramid(self, x: Map, train: bool) -> Map:
+        """Feature pyramid attention: a U-shape of one channel weighs the pixels of the map."""
+        if min(size_of(x)) < 8:
+            raise ValueError(
+                f"the coarsest map must be at least 8x8, got {x.shape[1]}x{x.shape[2]}; give "
+                "larger images, or a backbone of a smaller output_stride"
+            )
+        size = size_of(x)
+        average = self._conv(self.channels, 1, "average")(layers.adaptive_avg_pool(x, 1, 1), train)
+        middle = self._conv(self.channels, 1, "middle")(x, train)
+        down1 = self._conv(1, 7, "down1")(layers.max_pool(x, 2), train)
+        down2 = self._conv(1, 5, "down2")(layers.max_pool(down1, 2), train)
+        down3 = self._conv(1, 3, "down3_1")(layers.max_pool(down2, 2), train)
+        down3 = self._conv(1, 3, "down3_2")(down3, train)
+        up = self._conv(1, 5, "up2")(down2, train)
+        up = up + resize(down3, size_of(down2), align_corners=True)
+        up = resize(up, size_of(down1), align_corners=True)
+        up = up + self._conv(1, 7, "up1")(down1, train)
+        return resize(up, size, align_corners=True) * middle + resize(average, size)
+
+    def _conv(
+        self, features: int, kernel_size: int, name: str, *, activation: str = "relu"
+    ) -> layers.ConvNorm:
+        options = {"use_bias": True, "activation": activation, "name": name}
+        return self.conv_norm(features, kernel_size, **options)
+
+
+@register_module
+class MANetDecoder(Decoder, kw_only=True):
+    """A U-Net with attention among the pixels of the coarsest map, and over channels elsewhere.
+
+    As in segmentation_models_pytorch, whose weights it takes, the attention among pixels is one
+    softmax over all pairs, and what it gives is laid out as if channels came first. Its memory
+    grows with the square of the pixels of the coarsest map.
+
+    Attributes:
+        channels: The channels after each doubling; None takes 16 times the stride.
+        attention_channels: The channels of the two maps whose products are the attention.
+        reduction: How many times fewer channels there are between the layers of channel attention.
+        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: tuple[int, ...] | None = None
+    attention_channels: int = 64
+    reduction: int = 16
+
+    library_names: ClassVar[Mapping[str, TorchNames]] = {
+        "smp": TorchNames(
+            [
+                Rule(r"decoder/(top|center|bottom|out)", r"decoder.center.\1_conv"),
+                Rule(r"decoder/block(\d)_coarse([01])/conv", r"decoder.blocks.\1.hl_conv.\2.0"),
+                Rule(r"decoder/block(\d)_coarse([01])/norm", r"decoder.blocks.\1.hl_conv.\2.1"),
+                Rule(
+                    r"decoder/block(\d)_gate_(hl|ll)_reduce",
+                    r"decoder.blocks.\1.SE_\2.1",
+                    DENSE_AS_CONV,
+                ),
+                Rule(
+                    r"decoder/block(\d)_gate_(hl|ll)_expand",
+                    r"decoder.blocks.\1.SE_\2.3",
+                    DENSE_AS_CONV,
+                ),
+                Rule(r"decoder/block(\d)_conv(\d)/conv", r"decoder.blocks.\1.conv\2.0"),
+                Rule(r"decoder/block(\d)_conv(\d)/norm", r"decoder.blocks.\1.conv\2.1"),
+                Rule("head", "segmentation_head.0"),
+            ]
+        )
+    }
+
+    @nn.compact
+    def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
+        """Computes a map of the size of the images."""
+        stride, x = stages[-1]
+        maps = dict(stages)
+        x = self._among_pixels(x)
+        targets = strides_below(stride)
+        for index, (target, width) in enumerate(
+            zip(targets, widths(self.channels, targets), strict=True)
+        ):
+            name, skip = f"block{index}", maps.get(target) if target > 1 else None
+            if skip is None:
+                x = resize(x, size_at(target, image_size), "nearest")
+            else:
+                x = self.conv_norm(x.shape[-1], 3, name=f"{name}_coarse0")(x, train)
+                x = self.conv_norm(skip.shape[-1], 1, name=f"{name}_coarse1")(x, train)
+                x = resize(x, size_of(skip), "nearest")
+                gate = self._gate(x, f"{name}_gate_hl") + self._gate(skip, f"{name}_gate_ll")
+                x = jnp.concatenate([x * gate, skip], axis=-1)
+            x = self.conv_norm(width, 3, name=f"{name}_conv1")(x, train)
+            x = self.conv_norm(width, 3, name=f"{name}_conv2")(x, train)
+        return x
+
+    def _among_pixels(self, x: Map) -> Map:
+        batch, height, width, channels = x.shape
+        top, center = (
+            self._plain(self.attention_channels, 1, name)(x).reshape(batch, height * width, -1)
+            for name in ("top", "center")
+        )
+        values = self._plain(channels, 3, "bottom")(x).reshape(batch, height * width, channels)
+        products = jnp.einsum("bqc,bkc->bqk", center, top)
+        weights = jax.nn.softmax(products.reshape(batch, -1)).reshape(products.shape)
+        seen = jnp.einsum("bqk,bkc->bqc", weights, values)
+        laid_out = jnp.moveaxis(seen.reshape(batch, channels, height, width), 1, -1)
+        return self._plain(channels, 3, "out")(x + laid_out)
+
+    def _gate(self, x: Map, name: str) -> Map:
+        """A factor for each channel."""
+        reduced = max(1, x.shape[-1] // self.reduction)
+        y = layers.global_average_pool(x)
+        for part, features in (("reduce", reduced), ("expand", x.shape[-1])):
+            y = nn.Dense(
+                features,
+                kernel_init=layers.initializer("he_uniform"),
+                dtype=self.dtype,
+                name=f"{name}_{part}",
+            )(y)
+            y = nn.relu(y) if part == "reduce" else nn.sigmoid(y)
+        return y[:, None, None, :]
+
+    def _plain(self, features: int, kernel_size: int, name: str) -> nn.Module:
+        kernel_init = layers.initializer("he_uniform")
+        return layers.conv(
+            features, kernel_size, kernel_init=kernel_init, dtype=self.dtype, name=name
+        )

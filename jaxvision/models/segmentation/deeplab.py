@@ -1,0 +1,234 @@
+"""DeepLabV3 and V3+: dilated convolutions of several rates side by side.
+
+References: Chen et al., Rethinking atrous convolution for semantic image segmentation, 2017,
+arXiv:1706.05587. Chen et al., Encoder-decoder with atrous separable convolution for semantic image
+segmentation, ECCV 2018, arXiv:1802.02611. Parameters are those of torchvision and of
+segmentation_models_pytorch.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxvision.models import layers
+from jaxvision.models.description import register_module
+from jaxvision.models.segmentation.decoder import Decoder, Map, Stages, size_of
+from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.ops import resize
+
+
+class SeparableConvNorm(Decoder, kw_only=True):
+    """A depthwise 3x3 convolution, a 1x1 convolution, a normalization and a ReLU.
+
+    Attributes:
+        channels: The output channels.
+        dilation: The step between the taps of the depthwise convolution.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int
+    dilation: int = 1
+
+    @nn.compact
+    def __call__(self, x: Map, train: bool) -> Map:
+        """Applies the four in turn."""
+        depthwise = layers.conv(
+            x.shape[-1],
+            3,
+            dilation=self.dilation,
+            groups=x.shape[-1],
+            use_bias=False,
+            kernel_init=layers.initializer("he_uniform"),
+            dtype=self.dtype,
+            name="depthwise",
+        )
+        return self.conv_norm(self.channels, 1, name="pointwise")(depthwise(x), train)
+
+
+class AtrousPyramid(Decoder, kw_only=True):
+    """Atrous spatial pyramid pooling: a 1x1 convolution, dilated 3x3 ones, and the average.
+
+    Attributes:
+        channels: The channels of each, and of the result.
+        rates: The dilations.
+        separable: Whether the dilated convolutions are separable.
+        dropout: The probability that a number of the result is dropped in training.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int
+    rates: tuple[int, ...]
+    separable: bool
+    dropout: float
+
+    @nn.compact
+    def __call__(self, x: Map, train: bool) -> Map:
+        """Computes all and projects them to `channels`."""
+        parts = [self.conv_norm(self.channels, 1, name="branch0")(x, train)]
+        for index, rate in enumerate(self.rates, start=1):
+            parts.append(self._dilated(rate, f"branch{index}")(x, train))
+        average = layers.adaptive_avg_pool(x, 1, 1)
+        average = self.conv_norm(self.channels, 1, name="average")(average, train)
+        parts.append(resize(average, size_of(x)))
+        y = self.conv_norm(self.channels, 1, name="project")(jnp.concatenate(parts, axis=-1), train)
+        return nn.Dropout(self.dropout, deterministic=not train)(y)
+
+    def _dilated(self, rate: int, name: str) -> nn.Module:
+        if self.separable:
+            channels, options = self.channels, self.options()
+            return SeparableConvNorm(channels=channels, dilation=rate, name=name, **options)
+        return self.conv_norm(self.channels, 3, dilation=rate, name=name)
+
+
+def _pyramid_rules(name: str, *, separable: bool) -> list[Rule]:
+    """Names of what a pyramid has, which is called `name` there."""
+    path, branch = "decoder/pyramid", rf"{name}.convs.\1"
+    dilated = [
+        Rule(rf"{path}/branch([1-9])/depthwise", rf"{branch}.0.0"),
+        Rule(rf"{path}/branch([1-9])/pointwise/conv", rf"{branch}.0.1"),
+        Rule(rf"{path}/branch([1-9])/pointwise/norm", rf"{branch}.1"),
+    ]
+    return [
+        *(dilated if separable else []),
+        Rule(rf"{path}/branch(\d)/conv", rf"{branch}.0"),
+        Rule(rf"{path}/branch(\d)/norm", rf"{branch}.1"),
+        Rule(rf"{path}/average/conv", f"{name}.convs.4.1"),
+        Rule(rf"{path}/average/norm", f"{name}.convs.4.2"),
+        Rule(rf"{path}/project/conv", f"{name}.project.0"),
+        Rule(rf"{path}/project/norm", f"{name}.project.1"),
+    ]
+
+
+@register_module
+class DeepLabV3Decoder(Decoder, kw_only=True):
+    """`AtrousPyramid` on the coarsest map, and a 3x3 convolution.
+
+    Torchvision's weights need `align_corners=False`; those of segmentation_models_pytorch a
+    backbone with `dilate_first=True`.
+
+    Attributes:
+        channels: The channels of the result.
+        rates: The dilations, for a backbone with `output_stride=8`.
+        separable: Whether the dilated convolutions are separable.
+        dropout: The probability that a number is dropped in training.
+        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int = 256
+    rates: tuple[int, ...] = (12, 24, 36)
+    separable: bool = False
+    dropout: float = 0.5
+
+    head_size: ClassVar[int] = 1
+    library_names: ClassVar[Mapping[str, TorchNames]] = {
+        "torchvision": TorchNames(
+            [
+                *_pyramid_rules("classifier.0", separable=False),
+                Rule("decoder/conv/conv", "classifier.1"),
+                Rule("decoder/conv/norm", "classifier.2"),
+                Rule("head", "classifier.4"),
+            ],
+            unused={r"aux_classifier\..*": "the auxiliary classifier"},
+            options={"decoder.align_corners": False},
+        ),
+        "smp": TorchNames(
+            [
+                *_pyramid_rules("decoder.aspp", separable=True),
+                Rule("decoder/conv/conv", "decoder.conv"),
+                Rule("decoder/conv/norm", "decoder.bn"),
+                Rule("head", "segmentation_head.0"),
+            ],
+            options={"decoder.align_corners": True},
+        ),
+    }
+
+    @nn.compact
+    def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
+        """Computes a map of the size of the coarsest."""
+        pyramid = AtrousPyramid(
+            channels=self.channels,
+            rates=self.rates,
+            separable=self.separable,
+            dropout=self.dropout,
+            name="pyramid",
+            **self.options(),
+        )
+        return self.conv_norm(self.channels, 3, name="conv")(pyramid(stages[-1][1], train), train)
+
+
+@register_module
+class DeepLabV3PlusDecoder(Decoder, kw_only=True):
+    """`AtrousPyramid` on the coarsest map, enlarged and convolved with a finer one.
+
+    Attributes:
+        channels: The channels of the result.
+        finer_channels: The channels that the finer map is brought to.
+        stride: The stride of the finer map.
+        rates: The dilations; the paper has (6, 12, 18) for a backbone with `output_stride=16`.
+        separable: Whether the 3x3 convolutions are separable.
+        dropout: The probability that a number is dropped in training.
+        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int = 256
+    finer_channels: int = 48
+    stride: int = 4
+    rates: tuple[int, ...] = (12, 24, 36)
+    separable: bool = True
+    dropout: float = 0.5
+
+    head_size: ClassVar[int] = 1
+    library_names: ClassVar[Mapping[str, TorchNames]] = {
+        "smp": TorchNames(
+            [
+                *_pyramid_rules("decoder.aspp.0", separable=True),
+                Rule("decoder/coarse/depthwise", "decoder.aspp.1.0"),
+                Rule("decoder/coarse/pointwise/conv", "decoder.aspp.1.1"),
+                Rule("decoder/coarse/pointwise/norm", "decoder.aspp.2"),
+                Rule("decoder/finer/conv", "decoder.block1.0"),
+                Rule("decoder/finer/norm", "decoder.block1.1"),
+                Rule("decoder/fuse/depthwise", "decoder.block2.0.0"),
+                Rule("decoder/fuse/pointwise/conv", "decoder.block2.0.1"),
+                Rule("decoder/fuse/pointwise/norm", "decoder.block2.1"),
+                Rule("head", "segmentation_head.0"),
+            ]
+        )
+    }
+
+    @nn.compact
+    def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
+        """Computes a map of the size of the finer one."""
+        maps = dict(stages)
+        finer = maps.get(self.stride)
+        if finer is None:
+            raise ValueError(
+                f"stride must be one of the backbone's, {', '.join(map(str, maps))}, got "
+                f"{self.stride}"
+            )
+        pyramid = AtrousPyramid(
+            channels=self.channels,
+            rates=self.rates,
+            separable=self.separable,
+            dropout=self.dropout,
+            name="pyramid",
+            **self.options(),
+        )
+        coarse = self._separable("coarse")(pyramid(stages[-1][1], train), train)
+        coarse = resize(coarse, size_of(finer), align_corners=True)
+        finer = self.conv_norm(self.finer_channels, 1, name="finer")(finer, train)
+        return self._separable("fuse")(jnp.concatenate([coarse, finer], axis=-1), train)
+
+    def _separable(self, name: str) -> SeparableConvNorm:
+        return SeparableConvNorm(channels=self.channels, name=name, **self.options())

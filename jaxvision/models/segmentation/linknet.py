@@ -1,0 +1,91 @@
+"""LinkNet over any backbone.
+
+Reference: Chaurasia & Culurciello, LinkNet: exploiting encoder representations for efficient
+semantic segmentation, VCIP 2017, arXiv:1707.03718. Parameters are those of
+segmentation_models_pytorch.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import flax.linen as nn
+
+from jaxvision.models import layers
+from jaxvision.models.description import register_module
+from jaxvision.models.segmentation.decoder import (
+    Decoder,
+    Map,
+    Stages,
+    size_at,
+    size_of,
+    strides_below,
+)
+from jaxvision.models.weights.names import TRANSPOSED_CONV, Rule, TorchNames
+from jaxvision.ops import ConvTranspose, resize
+
+
+@register_module
+class LinkNetDecoder(Decoder, kw_only=True):
+    """Doubles the coarsest map until it has the size of the images, and adds a map each time.
+
+    Attributes:
+        channels: The channels of the result.
+        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int = 32
+
+    head_size: ClassVar[int] = 1
+    library_names: ClassVar[Mapping[str, TorchNames]] = {
+        "smp": TorchNames(
+            [
+                Rule(r"decoder/narrow(\d)/conv", r"decoder.blocks.\1.block.0.0"),
+                Rule(r"decoder/narrow(\d)/norm", r"decoder.blocks.\1.block.0.1"),
+                Rule(r"decoder/double(\d)", r"decoder.blocks.\1.block.1.0", TRANSPOSED_CONV),
+                Rule(r"decoder/double_norm(\d)/norm", r"decoder.blocks.\1.block.1.1"),
+                Rule(r"decoder/widen(\d)/conv", r"decoder.blocks.\1.block.2.0"),
+                Rule(r"decoder/widen(\d)/norm", r"decoder.blocks.\1.block.2.1"),
+                Rule("head", "segmentation_head.0"),
+            ]
+        )
+    }
+
+    @nn.compact
+    def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
+        """Computes a map of the size of the images."""
+        maps = dict(stages)
+        stride, x = stages[-1]
+        for index, target in enumerate(strides_below(stride)):
+            skip = maps.get(target) if target > 1 else None
+            size = size_at(target, image_size) if skip is None else size_of(skip)
+            before = x.shape[-1]
+            x = self._double(x, index, size, train)
+            width = self.channels if target == 1 else (before if skip is None else skip.shape[-1])
+            x = self.conv_norm(width, 1, name=f"widen{index}")(x, train)
+            x = x if skip is None else x + skip
+        return x
+
+    def _double(self, x: Map, index: int, size: tuple[int, int], train: bool) -> Map:
+        """Makes a map of a quarter of the channels, twice as large, cut to the size."""
+        width = x.shape[-1] // 4
+        narrow = self.conv_norm(width, 1, name=f"narrow{index}")(x, train)
+        double = ConvTranspose(
+            width,
+            (4, 4),
+            strides=(2, 2),
+            kernel_init=layers.initializer("he_uniform"),
+            dtype=self.dtype,
+            name=f"double{index}",
+        )
+        cut = resize(double(narrow)[:, : size[0], : size[1]], size, "nearest")
+        norm = layers.NormActivation(
+            norm=self.norm,
+            activation="relu",
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            name=f"double_norm{index}",
+        )
+        return norm(cut, train)

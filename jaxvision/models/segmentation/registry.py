@@ -1,0 +1,177 @@
+"""Segmenters by name, and the weights of their backbones."""
+
+import dataclasses
+import fnmatch
+from collections.abc import Mapping
+from typing import Any
+
+from jax.typing import DTypeLike
+
+from jaxvision._suggest import unknown
+from jaxvision.models.base import Model
+from jaxvision.models.registry import create_model
+from jaxvision.models.segmentation.attention import MANetDecoder, PANDecoder
+from jaxvision.models.segmentation.decoder import Decoder
+from jaxvision.models.segmentation.deeplab import DeepLabV3Decoder, DeepLabV3PlusDecoder
+from jaxvision.models.segmentation.linknet import LinkNetDecoder
+from jaxvision.models.segmentation.pyramids import FPNDecoder, PSPDecoder
+from jaxvision.models.segmentation.segmenter import Segmenter
+from jaxvision.models.segmentation.unet import UNetDecoder, UNetPlusPlusDecoder
+
+DECODERS: Mapping[str, type[Decoder]] = {
+    "deeplabv3": DeepLabV3Decoder,
+    "deeplabv3_plus": DeepLabV3PlusDecoder,
+    "fpn": FPNDecoder,
+    "linknet": LinkNetDecoder,
+    "manet": MANetDecoder,
+    "pan": PANDecoder,
+    "pspnet": PSPDecoder,
+    "unet": UNetDecoder,
+    "unet_plus_plus": UNetPlusPlusDecoder,
+}
+"""The decoder of each segmenter by name."""
+
+_OUTPUT_STRIDES = {"deeplabv3": 8, "deeplabv3_plus": 16, "pan": 16}
+"""What the backbone's output stride is if it can have one and none is asked for."""
+
+
+def create_segmenter(
+    name: str,
+    *,
+    backbone: str | Model = "resnet34",
+    num_classes: int,
+    in_channels: int | None = None,
+    dtype: DTypeLike | None = None,
+    output_stride: int | None = None,
+    **options: Any,
+) -> Segmenter:
+    """Creates a decoder over a backbone.
+
+    Args:
+        name: One of `list_segmenters()`.
+        backbone: A name of `list_models()`, or a model of `create_model` with options of its own.
+        num_classes: The number of logits of each pixel.
+        in_channels: The number of channels images must have; None takes what the first image has.
+            A model that is given has its own.
+        dtype: What to compute in; see `create_model`. A model that is given has its own.
+        output_stride: The coarsest stride of the backbone's maps, for backbones that have this
+            option; None takes 8 for "deeplabv3", 16 for "deeplabv3_plus" and "pan", and no limit
+            for the others. A model that is given has its own.
+        **options: Fields of the decoder.
+
+    Returns:
+        The model: `model.apply(variables, images)` gives (batch, height, width, num_classes).
+
+    Raises:
+        TypeError: The decoder has no such option.
+        ValueError: There is no such segmenter or backbone, or a value is not allowed.
+
+    >>> model = create_segmenter("fpn", backbone="resnet18", num_classes=4, dropout=0.1)
+    >>> type(model.decoder).__name__, model.decoder.dropout
+    ('FPNDecoder', 0.1)
+    """
+    if name not in DECODERS:
+        raise ValueError(unknown("segmenter", name, DECODERS))
+    decoder = DECODERS[name]
+    known = [field.name for field in dataclasses.fields(decoder) if field.name not in _OF_FLAX]
+    for option in options:
+        if option not in known:
+            raise TypeError(unknown(f"{name} option", option, known))
+    if isinstance(backbone, Model):
+        if (in_channels, dtype, output_stride) != (None, None, None):
+            raise ValueError(
+                "in_channels, dtype and output_stride are those of the backbone that is given: "
+                "give them to create_model"
+            )
+    else:
+        backbone = _backbone(backbone, in_channels, dtype, output_stride, _OUTPUT_STRIDES.get(name))
+    return Segmenter(
+        backbone=backbone,
+        decoder=decoder(**{"dtype": backbone.dtype, **options}),
+        num_classes=num_classes,
+    )
+
+
+_OF_FLAX = ("parent", "name", "dtype")
+
+
+def _backbone(
+    name: str,
+    in_channels: int | None,
+    dtype: DTypeLike | None,
+    output_stride: int | None,
+    usual_stride: int | None,
+) -> Model:
+    plain = create_model(name, in_channels=in_channels, dtype=dtype)
+    stride = usual_stride if output_stride is None else output_stride
+    if stride is None or (output_stride is None and not hasattr(plain, "output_stride")):
+        return plain
+    return create_model(name, in_channels=in_channels, dtype=dtype, output_stride=stride)
+
+
+def list_segmenters(pattern: str = "*") -> list[str]:
+    """Lists the segmenters that `create_segmenter` makes.
+
+    Args:
+        pattern: A shell-style pattern: `*` any characters, `?` any one, `[...]` one of several.
+
+    Returns:
+        The matching names, sorted.
+
+    >>> list_segmenters("unet*")
+    ['unet', 'unet_plus_plus']
+    """
+    return sorted(fnmatch.filter(DECODERS, pattern))
+
+
+def with_backbone(
+    variables: Mapping[str, Any], backbone_variables: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Puts the variables of a classifier into a model that has it as its `backbone`.
+
+    Args:
+        variables: Variables of the model, whose other parts stay as they are.
+        backbone_variables: Variables of the classifier, such as `load_weights` and
+            `load_pretrained` give; its head is left out.
+
+    Returns:
+        Variables of the model.
+
+    Raises:
+        ValueError: The classifier is not the backbone: a leaf is missing or has another shape.
+
+    >>> import jax, jax.numpy as jnp
+    >>> classifier = create_model("lenet5", in_channels=1)
+    >>> model = create_segmenter("unet", backbone=classifier, num_classes=2)
+    >>> images, key = jnp.zeros((1, 32, 32, 1)), jax.random.key(0)
+    >>> variables, trained = (jax.jit(each.init)(key, images) for each in (model, classifier))
+    >>> tuned = with_backbone(variables, trained)
+    >>> tuned["params"]["backbone"]["c1"] is trained["params"]["c1"]
+    False
+    >>> tuned["params"]["backbone"]["c1"]["kernel"] is trained["params"]["c1"]["kernel"]
+    True
+    """
+    put = {**variables}
+    for collection, tree in variables.items():
+        if "backbone" in tree:
+            part = _matching(tree["backbone"], backbone_variables.get(collection, {}), collection)
+            put[collection] = {**tree, "backbone": part}
+    return put
+
+
+def _matching(wanted: Mapping[str, Any], given: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The part of a tree that another has too."""
+    part: dict[str, Any] = {}
+    for name, leaf in wanted.items():
+        if name not in given:
+            raise ValueError(f"the variables are not of this backbone: {path} has no {name}")
+        if isinstance(leaf, Mapping):
+            part[name] = _matching(leaf, given[name], f"{path}/{name}")
+        elif given[name].shape != leaf.shape:
+            raise ValueError(
+                f"the variables are not of this backbone: {path}/{name} has the shape "
+                f"{given[name].shape}, and the backbone's is {leaf.shape}"
+            )
+        else:
+            part[name] = given[name]
+    return part

@@ -1,0 +1,117 @@
+"""A decoder over a backbone: a class for every pixel."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import Images, Model, check_images
+from jaxvision.models.description import register_module
+from jaxvision.models.segmentation.decoder import Decoder
+from jaxvision.models.weights.names import TorchNames
+from jaxvision.ops import resize
+
+_ENCODERS = {
+    "smp": {"torchvision": "encoder", "timm": "encoder.model"},
+    "torchvision": {"torchvision": "backbone"},
+}
+"""What the backbone is called there: by the library of the decoder, and that of the backbone."""
+
+
+@register_module
+class Segmenter(nn.Module, kw_only=True):
+    """Logits for every pixel, from a decoder over the maps of a backbone.
+
+    Images may have any size that the backbone takes: maps are resized to one another, and the
+    logits to the images.
+
+    Attributes:
+        backbone: The model whose maps are decoded; its own head does not exist.
+        decoder: Makes one map of those.
+        num_classes: The number of logits of each pixel.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxvision import models
+    >>> model = models.create_segmenter("unet", backbone="resnet18", num_classes=3)
+    >>> images = jnp.zeros((2, 65, 50, 3))
+    >>> logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+    >>> logits.shape, sorted(variables["params"])
+    ((2, 65, 50, 3), ['backbone', 'decoder', 'head'])
+    """
+
+    backbone: Model
+    decoder: Decoder
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 1:
+            raise ValueError(f"num_classes must be 1 or more, got {self.num_classes}")
+        super().__post_init__()
+
+    @property
+    def in_channels(self) -> int | None:
+        """The number of channels images must have; None stands for any."""
+        return self.backbone.in_channels
+
+    @property
+    def default_image_size(self) -> int:
+        """Height and width of the images that the backbone was made for."""
+        return self.backbone.default_image_size
+
+    @property
+    def dtype(self) -> DTypeLike | None:
+        """What the model computes in: the type of the backbone."""
+        return self.backbone.dtype
+
+    def setup(self) -> None:
+        """Defines the head."""
+        self.head = layers.conv(
+            self.num_classes,
+            self.decoder.head_size,
+            kernel_init=layers.initializer("glorot_uniform"),
+            dtype=self.dtype,
+        )
+
+    def __call__(
+        self, x: Images, train: bool = False
+    ) -> Float[Array, "batch height width classes"]:
+        """Computes the logits of every pixel.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: Whether to apply dropout and to normalize by the statistics of the batch.
+
+        Returns:
+            Logits, (batch, height, width, num_classes).
+        """
+        images = check_images(x, self.in_channels)
+        size = images.shape[1], images.shape[2]
+        decoded = self.decoder(self.backbone.pyramid(images, train), size, train)
+        return resize(self.head(decoded), size, align_corners=self.decoder.align_corners)
+
+    def torch_names(self) -> Mapping[str, TorchNames]:
+        """The names of torchvision and of segmentation_models_pytorch ("smp").
+
+        Returns:
+            Names by library and, where that is another, the library of the backbone; none where no
+            library has this decoder over this backbone.
+        """
+        backbone = self.backbone.torch_names()
+        return {
+            library if part in (library, "torchvision") else f"{library}, {part}": (
+                backbone[part].within("backbone", name) + names
+            )
+            for library, names in self.decoder.library_names.items()
+            for part, name in _ENCODERS[library].items()
+            if part in backbone
+        }
+
+    def adapt_parameter(
+        self, path: str, value: np.ndarray, shape: tuple[int, ...]
+    ) -> np.ndarray | None:
+        """Fits a parameter of the backbone that was trained for images of another size."""
+        part, _, rest = path.partition("/")
+        return self.backbone.adapt_parameter(rest, value, shape) if part == "backbone" else None

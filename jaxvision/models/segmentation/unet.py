@@ -1,0 +1,235 @@
+"""U-Net and U-Net++ over any backbone.
+
+References: Ronneberger et al., U-Net: convolutional networks for biomedical image segmentation,
+MICCAI 2015, arXiv:1505.04597. Zhou et al., UNet++: a nested U-Net architecture for medical image
+segmentation, DLMIA 2018, arXiv:1807.10165. Parameters are those of segmentation_models_pytorch.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxvision.models import layers
+from jaxvision.models.description import register_module
+from jaxvision.models.segmentation.decoder import (
+    Decoder,
+    Map,
+    Stages,
+    size_at,
+    size_of,
+    strides_below,
+)
+from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
+
+
+class SpatialChannelAttention(nn.Module, kw_only=True):
+    """Scales maps by squeeze-and-excitation over channels, and over pixels, and adds the two.
+
+    Attributes:
+        reduction: How many times fewer channels there are between the two dense layers.
+        dtype: What to compute in; None promotes types.
+
+    Reference: Roy et al., Concurrent spatial and channel squeeze & excitation in fully
+    convolutional networks, MICCAI 2018, arXiv:1803.02579.
+    """
+
+    reduction: int = 16
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Map) -> Map:
+        """Computes the sum of both."""
+        channel = layers.SqueezeExcite(
+            reduced=x.shape[-1] // self.reduction, dtype=self.dtype, name="channel"
+        )
+        spatial = layers.conv(1, 1, dtype=self.dtype, name="spatial")
+        return channel(x) + x * nn.sigmoid(spatial(x))
+
+
+class UNetBlock(Decoder, kw_only=True):
+    """Enlarges a map, appends a map of the backbone, and convolves twice.
+
+    Attributes:
+        channels: The output channels.
+        attention: Whether `SpatialChannelAttention` follows the appending and the convolutions.
+        upsampling: How maps are enlarged; see `layers.Upsample`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int
+    attention: bool = False
+    upsampling: str = "nearest"
+
+    @nn.compact
+    def __call__(self, x: Map, skip: Map | None, size: tuple[int, int], train: bool) -> Map:
+        """Computes the map of that size."""
+        x = layers.Upsample(method=self.upsampling, dtype=self.dtype, name="upsample")(x, size)
+        if skip is not None:
+            x = jnp.concatenate([x, skip], axis=-1)
+            x = self._attend(x, "attention1")
+        x = self.conv_norm(self.channels, 3, name="conv1")(x, train)
+        x = self.conv_norm(self.channels, 3, name="conv2")(x, train)
+        return self._attend(x, "attention2")
+
+    def _attend(self, x: Map, name: str) -> Map:
+        return SpatialChannelAttention(dtype=self.dtype, name=name)(x) if self.attention else x
+
+
+def _rules(path: str, name: str) -> list[Rule]:
+    """Names of what a block has, for the path and the name of the block."""
+    attention = rf"{path}/attention(\d)"
+    return [
+        Rule(rf"{path}/conv(\d)/conv", rf"{name}.conv\2.0"),
+        Rule(rf"{path}/conv(\d)/norm", rf"{name}.conv\2.1"),
+        Rule(f"{attention}/channel/reduce", rf"{name}.attention\2.attention.cSE.1", DENSE_AS_CONV),
+        Rule(f"{attention}/channel/expand", rf"{name}.attention\2.attention.cSE.3", DENSE_AS_CONV),
+        Rule(f"{attention}/spatial", rf"{name}.attention\2.attention.sSE.0"),
+    ]
+
+
+_UNUSED = {r"decoder\.blocks\.\w+\.attention1\..*": "attention where no map is appended"}
+
+
+@register_module
+class UNetDecoder(Decoder, kw_only=True):
+    """Doubles the coarsest map until it has the size of the images, and appends a map each time.
+
+    Attributes:
+        channels: The channels after each doubling; None takes 16 times the stride: 256, 128, 64,
+            32 and 16 where the coarsest stride is 32.
+        center: Whether two convolutions come before the first doubling.
+        full_resolution: Whether the map of stride 1 is appended where the backbone has one, as VGG
+            has. (segmentation_models_pytorch leaves it out.)
+        attention: Whether blocks have `SpatialChannelAttention`.
+        upsampling: How maps are enlarged; see `layers.Upsample`.
+        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: tuple[int, ...] | None = None
+    center: bool = False
+    full_resolution: bool = True
+    attention: bool = False
+    upsampling: str = "nearest"
+
+    library_names: ClassVar[Mapping[str, TorchNames]] = {
+        "smp": TorchNames(
+            [
+                Rule(r"decoder/center1/conv", "decoder.center.0.0"),
+                Rule(r"decoder/center1/norm", "decoder.center.0.1"),
+                Rule(r"decoder/center2/conv", "decoder.center.1.0"),
+                Rule(r"decoder/center2/norm", "decoder.center.1.1"),
+                *_rules(r"decoder/block(\d+)", r"decoder.blocks.\1"),
+                Rule("head", "segmentation_head.0"),
+            ],
+            unused=_UNUSED,
+        )
+    }
+
+    @nn.compact
+    def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
+        """Computes a map of the size of the images."""
+        stride, x = stages[-1]
+        maps = dict(stages)
+        if self.center:
+            x = self.conv_norm(x.shape[-1], 3, name="center1")(x, train)
+            x = self.conv_norm(x.shape[-1], 3, name="center2")(x, train)
+        targets = strides_below(stride)
+        for index, (target, channels) in enumerate(
+            zip(targets, widths(self.channels, targets), strict=True)
+        ):
+            skip = maps.get(target) if target > 1 or self.full_resolution else None
+            size = size_at(target, image_size) if skip is None else size_of(skip)
+            block = UNetBlock(
+                channels=channels,
+                attention=self.attention,
+                upsampling=self.upsampling,
+                name=f"block{index}",
+                **self.options(),
+            )
+            x = block(x, skip, size, train)
+        return x
+
+
+@register_module
+class UNetPlusPlusDecoder(Decoder, kw_only=True):
+    """A U-Net whose maps of one size are all appended, the inner ones computed by U-Nets again.
+
+    Node `x_i_j` enlarges node `x_i_(j-1)`, where `x_i_(i-1)` is map i of the backbone, the coarsest
+    of which is map 0. It appends the nodes `x_(i+1)_j` to `x_j_j` and map j + 1.
+
+    Attributes:
+        channels: The channels of the nodes `x_0_j`; None takes 16 times the stride.
+        attention: Whether blocks have `SpatialChannelAttention`.
+        upsampling: How maps are enlarged; see `layers.Upsample`.
+        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: tuple[int, ...] | None = None
+    attention: bool = False
+    upsampling: str = "nearest"
+
+    library_names: ClassVar[Mapping[str, TorchNames]] = {
+        "smp": TorchNames(
+            [
+                *_rules(r"decoder/(x_\d_\d)", r"decoder.blocks.\1"),
+                Rule("head", "segmentation_head.0"),
+            ],
+            unused=_UNUSED,
+        )
+    }
+
+    @nn.compact
+    def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
+        """Computes a map of the size of the images."""
+        strides, maps = zip(*reversed(dict(stages).items()), strict=True)
+        targets = [*strides[1:], *strides_below(strides[-1])]
+        channels = widths(self.channels, targets)
+
+        def node(i: int, j: int, x: Map, beside: list[Map]) -> Map:
+            skip = jnp.concatenate(beside, axis=-1) if beside else None
+            size = size_at(targets[j], image_size) if skip is None else size_of(skip)
+            block = UNetBlock(
+                channels=channels[j] if i == 0 else maps[j + 1].shape[-1],
+                attention=self.attention,
+                upsampling=self.upsampling,
+                name=f"x_{i}_{j}",
+                **self.options(),
+            )
+            return block(x, skip, size, train)
+
+        nodes: dict[tuple[int, int], Map] = {(i, i - 1): each for i, each in enumerate(maps)}
+        for j in range(len(maps) - 1):
+            for i in reversed(range(j + 1)):
+                beside = [*(nodes[k, j] for k in range(i + 1, j + 1)), maps[j + 1]]
+                nodes[i, j] = node(i, j, nodes[i, j - 1], beside)
+        x = nodes[0, len(maps) - 2]
+        for j in range(len(maps) - 1, len(targets)):
+            x = node(0, j, x, [])
+        return x
+
+
+def widths(channels: tuple[int, ...] | None, strides: list[int]) -> tuple[int, ...]:
+    """The channels at each stride; None takes 16 times the stride.
+
+    >>> widths(None, [4, 2, 1])
+    (64, 32, 16)
+    """
+    if channels is None:
+        return tuple(16 * stride for stride in strides)
+    if len(channels) != len(strides):
+        raise ValueError(
+            f"channels must be one number for each of the strides {', '.join(map(str, strides))}, "
+            f"got {channels}"
+        )
+    return channels
