@@ -1,6 +1,7 @@
 """Loss functions: one value per example, so that the caller weighs and averages.
 
 `weighted_mean(cross_entropy(logits, labels), batch["weight"])` is the loss of a padded batch.
+Those of masks (`soft_dice` and the like) look at all pixels of an example together.
 Those of agents are in `reinforcement`.
 Losses are computed in float32 at least, whatever the type of the logits.
 """
@@ -16,6 +17,13 @@ from jaxvision.losses.classification import (
 from jaxvision.losses.reduction import weighted_mean
 from jaxvision.losses.regression import squared_error
 from jaxvision.losses.regularization import is_kernel, l1_regularization, l2_regularization
+from jaxvision.losses.segmentation import (
+    lovasz_hinge,
+    lovasz_softmax,
+    soft_dice,
+    soft_jaccard,
+    tversky,
+)
 
 __all__ = [
     "cross_entropy",
@@ -23,9 +31,14 @@ __all__ = [
     "is_kernel",
     "l1_regularization",
     "l2_regularization",
+    "lovasz_hinge",
+    "lovasz_softmax",
     "reinforcement",
     "sigmoid_focal",
+    "soft_dice",
+    "soft_jaccard",
     "squared_error",
+    "tversky",
     "weighted_mean",
     "weston_watkins_hinge",
     "weston_watkins_squared_hinge",
