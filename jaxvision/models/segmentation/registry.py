@@ -13,6 +13,7 @@ from jaxvision.models.registry import create_model
 from jaxvision.models.segmentation.attention import MANetDecoder, PANDecoder
 from jaxvision.models.segmentation.decoder import Decoder
 from jaxvision.models.segmentation.deeplab import DeepLabV3Decoder, DeepLabV3PlusDecoder
+from jaxvision.models.segmentation.fcn import FCNDecoder
 from jaxvision.models.segmentation.linknet import LinkNetDecoder
 from jaxvision.models.segmentation.pyramids import FPNDecoder, PSPDecoder
 from jaxvision.models.segmentation.segmenter import Segmenter
@@ -21,6 +22,7 @@ from jaxvision.models.segmentation.unet import UNetDecoder, UNetPlusPlusDecoder
 DECODERS: Mapping[str, type[Decoder]] = {
     "deeplabv3": DeepLabV3Decoder,
     "deeplabv3_plus": DeepLabV3PlusDecoder,
+    "fcn": FCNDecoder,
     "fpn": FPNDecoder,
     "linknet": LinkNetDecoder,
     "manet": MANetDecoder,
@@ -31,7 +33,7 @@ DECODERS: Mapping[str, type[Decoder]] = {
 }
 """The decoder of each segmenter by name."""
 
-_OUTPUT_STRIDES = {"deeplabv3": 8, "deeplabv3_plus": 16, "pan": 16}
+_OUTPUT_STRIDES = {"deeplabv3": 8, "fcn": 8, "deeplabv3_plus": 16, "pan": 16}
 """What the backbone's output stride is if it can have one and none is asked for."""
 
 
@@ -55,8 +57,8 @@ def create_segmenter(
             A model that is given has its own.
         dtype: What to compute in; see `create_model`. A model that is given has its own.
         output_stride: The coarsest stride of the backbone's maps, for backbones that have this
-            option; None takes 8 for "deeplabv3", 16 for "deeplabv3_plus" and "pan", and no limit
-            for the others. A model that is given has its own.
+            option; None takes 8 for "deeplabv3" and "fcn", 16 for "deeplabv3_plus" and "pan", and
+            no limit for the others. A model that is given has its own.
         **options: Fields of the decoder.
 
     Returns:

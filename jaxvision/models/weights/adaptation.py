@@ -1,6 +1,7 @@
 """Parameters that were trained for other classes, channels or sizes."""
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -236,7 +237,8 @@ def title(model: HasTorchNames) -> str:
 
 def is_head(path: str) -> bool:
     """Whether a leaf belongs to a classifier, auxiliary ones included."""
-    return path.rpartition("/")[0].rpartition("/")[2] == "head"
+    module = path.rpartition("/")[0].rpartition("/")[2]
+    return re.fullmatch(r"head\d*", module) is not None  # those of several strides are numbered
 
 
 def _fit(model: HasTorchNames, path: str, value: Leaf, shape: tuple[int, ...]) -> Leaf | None:

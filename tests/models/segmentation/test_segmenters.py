@@ -21,10 +21,11 @@ FOLDER = pathlib.Path(__file__).parents[2] / "fixtures" / "torch_segmenters"
 CASES = sorted(path.name.removesuffix(".json.gz") for path in FOLDER.glob("*.json.gz"))
 KEY = jax.random.key(0)
 
-# Over ResNet-34, one class: segmentation_models_pytorch 0.6.0.
+# Over ResNet-34, one class: segmentation_models_pytorch 0.6.0, which has no FCN.
 COUNTS = {
     "deeplabv3": 26_007_105,
     "deeplabv3_plus": 22_437_457,
+    "fcn": 21_284_672 + 512 * 128 * 9 + 256 + 129,
     "fpn": 23_155_393,
     "linknet": 21_771_937,
     "manet": 31_783_633,

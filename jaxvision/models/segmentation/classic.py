@@ -1,0 +1,215 @@
+"""U-Net and SegNet as they were published: networks without a backbone of another kind.
+
+References: Ronneberger et al., U-Net: convolutional networks for biomedical image segmentation,
+MICCAI 2015, arXiv:1505.04597. Badrinarayanan et al., SegNet: a deep convolutional encoder-decoder
+architecture for image segmentation, PAMI 2017, arXiv:1511.00561.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxvision.models import layers
+from jaxvision.models.base import Images, canonical_dtype, check_images
+from jaxvision.models.description import register_module
+from jaxvision.models.segmentation.decoder import Map, size_of
+from jaxvision.ops import ConvTranspose, max_pool_with_indices, max_unpool, resize
+
+Logits = Float[Array, "batch _ _ classes"]
+
+
+@register_module
+class ClassicUNet(nn.Module, kw_only=True):
+    """U-Net: two convolutions at each of five scales, down and up again.
+
+    Without padding, as published, the logits are smaller than the images: 388x388 for 572x572, and
+    the maps of the way down are cut to those of the way up. With padding they have the size of the
+    images, which may be any.
+
+    Attributes:
+        num_classes: The number of logits of each pixel.
+        in_channels: The number of channels images must have; None takes what the first image has.
+        channels: The channels at each scale.
+        padded: Whether convolutions keep the size.
+        norm: The normalization after each convolution, which the paper does not have; see
+            `layers.norm`. None leaves it out.
+        dropout: The probability that a number of the coarsest map is dropped in training.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax
+    >>> images = jnp.zeros((1, 572, 572, 1))
+    >>> model = ClassicUNet(num_classes=2)
+    >>> logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+    >>> logits.shape, sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    ((1, 388, 388, 2), 31030658)
+    """
+
+    num_classes: int
+    in_channels: int | None = None
+    channels: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    padded: bool = False
+    norm: str | None = None
+    dropout: float = 0.5
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        self.dtype = canonical_dtype(self.dtype)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Images, train: bool = False) -> Logits:
+        """Computes the logits.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: Whether to apply dropout and to normalize by the statistics of the batch.
+
+        Returns:
+            Logits, (batch, height, width, num_classes); without padding they are of the pixels in
+            the middle.
+        """
+        y = check_images(x, self.in_channels, min_size=2 ** (len(self.channels) - 1))
+        skips: list[Map] = []
+        for scale, features in enumerate(self.channels):
+            if scale > 0:
+                skips.append(y)
+                y = layers.max_pool(y, 2)
+            y = self._convolve(y, features, f"down{scale}", train)
+        y = nn.Dropout(self.dropout, deterministic=not train)(y)
+        for scale in reversed(range(len(skips))):
+            features, skip = self.channels[scale], skips[scale]
+            y = ConvTranspose(
+                features,
+                (2, 2),
+                strides=(2, 2),
+                kernel_init=layers.initializer("he_normal"),
+                dtype=self.dtype,
+                name=f"enlarge{scale}",
+            )(y)
+            if self.padded:
+                y = resize(y, size_of(skip), "nearest")
+            y = jnp.concatenate([_middle(skip, size_of(y)), y], axis=-1)
+            y = self._convolve(y, features, f"up{scale}", train)
+        head = layers.conv(
+            self.num_classes,
+            1,
+            kernel_init=layers.initializer("glorot_uniform"),
+            dtype=self.dtype,
+            name="head",
+        )
+        return head(y)
+
+    def _convolve(self, x: Map, features: int, name: str, train: bool) -> Map:
+        for index in (1, 2):
+            x = layers.ConvNorm(
+                features=features,
+                kernel_size=3,
+                padding=None if self.padded else 0,
+                norm=self.norm,
+                activation="relu",
+                kernel_init=layers.initializer("he_normal"),
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                name=f"{name}_{index}",
+            )(x, train)
+        return x
+
+
+@register_module
+class SegNet(nn.Module, kw_only=True):
+    """SegNet: what max-pooling takes is put back to where it was, and convolved.
+
+    The way down is that of VGG-16 with batch normalization, the way up its mirror.
+
+    Attributes:
+        num_classes: The number of logits of each pixel.
+        in_channels: The number of channels images must have; None takes what the first image has.
+        channels: The channels at each scale.
+        depths: The number of convolutions at each scale.
+        norm: The normalization after each convolution; see `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax
+    >>> model = SegNet(num_classes=12)
+    >>> images = jnp.zeros((1, 100, 77, 3))
+    >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
+    (1, 100, 77, 12)
+    """
+
+    num_classes: int
+    in_channels: int | None = None
+    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
+    depths: tuple[int, ...] = (2, 2, 3, 3, 3)
+    norm: str = "batch"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.channels) != len(self.depths):
+            raise ValueError(
+                f"channels and depths must have one number for each scale, got {self.channels} and "
+                f"{self.depths}"
+            )
+        self.dtype = canonical_dtype(self.dtype)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Images, train: bool = False) -> Logits:
+        """Computes the logits.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: Whether to normalize by the statistics of the batch.
+
+        Returns:
+            Logits, (batch, height, width, num_classes).
+        """
+        y = check_images(x, self.in_channels, min_size=2 ** len(self.channels))
+        places: list[tuple[Any, tuple[int, int]]] = []
+        for scale, (features, depth) in enumerate(zip(self.channels, self.depths, strict=True)):
+            for index in range(depth):
+                y = self._conv(features, f"down{scale}_{index}")(y, train)
+            size = size_of(y)
+            y, indices = max_pool_with_indices(y, 2)
+            places.append((indices, size))
+        for scale in reversed(range(len(self.channels))):
+            indices, size = places[scale]
+            y = max_unpool(y, indices, 2, size=size)
+            narrower = self.channels[max(scale - 1, 0)]
+            for index in reversed(range(self.depths[scale])):
+                features = narrower if index == 0 else self.channels[scale]
+                if scale == index == 0:
+                    break
+                y = self._conv(features, f"up{scale}_{index}")(y, train)
+        head = layers.conv(
+            self.num_classes,
+            3,
+            kernel_init=layers.initializer("glorot_uniform"),
+            dtype=self.dtype,
+            name="head",
+        )
+        return head(y)
+
+    def _conv(self, features: int, name: str) -> layers.ConvNorm:
+        return layers.ConvNorm(
+            features=features,
+            kernel_size=3,
+            norm=self.norm,
+            activation="relu",
+            kernel_init=layers.initializer("he_normal"),
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            name=name,
+        )
+
+
+def _middle(x: Map, size: tuple[int, int]) -> Map:
+    """The middle of a map."""
+    top, left = ((old - new) // 2 for old, new in zip(size_of(x), size, strict=True))
+    return x[:, top : top + size[0], left : left + size[1]]
