@@ -8,6 +8,7 @@ What a model gives as numbers (logits, probabilities, scores) comes before the l
 losses; what it gives as class indices comes after them, as in scikit-learn.
 """
 
+from jaxvision.metrics.boundaries import boundary_f1, hausdorff_distance
 from jaxvision.metrics.calibration import (
     ReliabilityCurve,
     brier_score,
@@ -60,6 +61,7 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "bootstrap_interval",
+    "boundary_f1",
     "brier_score",
     "classification_report",
     "clopper_pearson_interval",
@@ -68,6 +70,7 @@ __all__ = [
     "confusion_matrix",
     "expected_calibration_error",
     "f1_score",
+    "hausdorff_distance",
     "jaccard_index",
     "matthews_correlation",
     "mcnemar",
