@@ -50,6 +50,8 @@ def test_convolution_batch_norm_and_dropout() -> None:
     assert sum(leaf.kinks for leaf in report.leaves) <= 2
 
 
+MASK = jnp.asarray(LABELS)[None]
+FOREGROUND = np.array([[1, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 255]])
 LOSSES = {
     "cross_entropy": lambda p: losses.cross_entropy(p["logits"], jnp.asarray(LABELS)).mean(),
     "focal": lambda p: losses.focal(p["logits"], jnp.asarray(LABELS)).mean(),
@@ -66,6 +68,12 @@ LOSSES = {
     "weighted_mean": lambda p: losses.weighted_mean(
         jnp.sin(p["logits"]).sum(1), jnp.array([1.0, 0.0, 2.0, 0.5])
     ),
+    # Of masks: one example of four pixels.
+    "tversky": lambda p: losses.tversky(p["logits"][None], MASK, alpha=0.3, beta=0.7).mean(),
+    "soft_dice": lambda p: losses.soft_dice(p["logits"][None], MASK, smooth=1.0).mean(),
+    "soft_jaccard": lambda p: losses.soft_jaccard(p["logits"][None], MASK).mean(),
+    "lovasz_softmax": lambda p: losses.lovasz_softmax(p["logits"][None], MASK).mean(),
+    "lovasz_hinge": lambda p: losses.lovasz_hinge(p["logits"].T, jnp.asarray(FOREGROUND)).mean(),
 }
 
 
