@@ -43,7 +43,7 @@ class PANDecoder(Decoder, kw_only=True):
 
     channels: int = 32
 
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
                 Rule("decoder/average/conv", "decoder.fpa.branch1.1.conv"),
@@ -127,7 +127,7 @@ class MANetDecoder(Decoder, kw_only=True):
     attention_channels: int = 64
     reduction: int = 16
 
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
                 Rule(r"decoder/(top|center|bottom|out)", r"decoder.center.\1_conv"),

@@ -37,7 +37,7 @@ class Decoder(nn.Module, kw_only=True):
     head_size: ClassVar[int] = 3
     """The kernel of the convolution that makes logits of the map."""
 
-    library_names: ClassVar[Mapping[str, TorchNames]] = {}
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {}
     """The names of the decoder and the head, by the library that has them."""
 
     def conv_norm(self, features: int, kernel_size: int, **options: Any) -> layers.ConvNorm:

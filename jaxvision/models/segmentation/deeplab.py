@@ -129,7 +129,7 @@ class DeepLabV3Decoder(Decoder, kw_only=True):
     dropout: float = 0.5
 
     head_size: ClassVar[int] = 1
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "torchvision": TorchNames(
             [
                 *_pyramid_rules("classifier.0", separable=False),
@@ -190,7 +190,7 @@ class DeepLabV3PlusDecoder(Decoder, kw_only=True):
     dropout: float = 0.5
 
     head_size: ClassVar[int] = 1
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
                 *_pyramid_rules("decoder.aspp.0", separable=True),

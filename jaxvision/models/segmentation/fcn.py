@@ -47,7 +47,7 @@ class FCNDecoder(Decoder, kw_only=True):
     align_corners: bool = False
 
     head_size: ClassVar[int] = 1
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "torchvision": TorchNames(
             [
                 Rule("decoder/conv/conv", "classifier.0"),

@@ -39,7 +39,7 @@ class LinkNetDecoder(Decoder, kw_only=True):
     channels: int = 32
 
     head_size: ClassVar[int] = 1
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
                 Rule(r"decoder/narrow(\d)/conv", r"decoder.blocks.\1.block.0.0"),

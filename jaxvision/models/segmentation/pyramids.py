@@ -40,7 +40,7 @@ class FPNDecoder(Decoder, kw_only=True):
     norm: str = "group"
 
     head_size: ClassVar[int] = 1
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
                 Rule(r"decoder/lateral0", "decoder.p5"),
@@ -101,7 +101,7 @@ class PSPDecoder(Decoder, kw_only=True):
     grids: tuple[int, ...] = (1, 2, 3, 6)
     dropout: float = 0.2
 
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
                 Rule(r"decoder/grid(\d)/conv", r"decoder.psp.blocks.\1.pool.1.0"),

@@ -104,7 +104,7 @@ class Segmenter(nn.Module, kw_only=True):
             library if part in (library, "torchvision") else f"{library}, {part}": (
                 backbone[part].within("backbone", name) + names
             )
-            for library, names in self.decoder.library_names.items()
+            for library, names in self.decoder.names_in_torch.items()
             for part, name in _ENCODERS[library].items()
             if part in backbone
         }

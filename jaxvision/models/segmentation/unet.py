@@ -119,7 +119,7 @@ class UNetDecoder(Decoder, kw_only=True):
     attention: bool = False
     upsampling: str = "nearest"
 
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
                 Rule(r"decoder/center1/conv", "decoder.center.0.0"),
@@ -179,7 +179,7 @@ class UNetPlusPlusDecoder(Decoder, kw_only=True):
     attention: bool = False
     upsampling: str = "nearest"
 
-    library_names: ClassVar[Mapping[str, TorchNames]] = {
+    names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
                 *_rules(r"decoder/(x_\d_\d)", r"decoder.blocks.\1"),
