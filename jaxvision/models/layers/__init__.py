@@ -59,6 +59,7 @@ from jaxvision.models.layers.upsampling import (
     UPSAMPLING,
     Upsample,
     UpsamplingMethod,
+    cut_to,
 )
 from jaxvision.models.layers.windows import (
     far_apart,
@@ -97,6 +98,7 @@ __all__ = [
     "check_norm",
     "check_rates",
     "conv",
+    "cut_to",
     "far_apart",
     "flatten",
     "global_average_pool",

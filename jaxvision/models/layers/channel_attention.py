@@ -35,13 +35,19 @@ class SqueezeExcite(nn.Module, kw_only=True):
     kernel_init: Initializer = INITIALIZERS["torch"]
     dtype: DTypeLike | None = None
 
-    @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width channels"]:
         """Computes the factors and applies them."""
+        return x * self.factors(x)
+
+    @nn.compact
+    def factors(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch 1 1 channels"]:
+        """Computes the factors of the channels."""
         dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         y = global_average_pool(x)
         y = activation(self.activation)(dense(self.reduced, name="reduce")(y))
         y = activation(self.gate)(dense(x.shape[-1], name="expand")(y))
-        return x * y[:, None, None, :]
+        return y[:, None, None, :]

@@ -8,7 +8,6 @@ from jaxtyping import Array, Float
 
 from jaxvision._suggest import unknown
 from jaxvision.models.layers.convolution import conv
-from jaxvision.models.layers.initializers import INITIALIZERS
 from jaxvision.ops import ConvTranspose, bed_of_nails, depth_to_space, resize
 
 UpsamplingMethod = Literal["nearest", "bilinear", "bed_of_nails", "transposed", "sub_pixel"]
@@ -62,11 +61,28 @@ class Upsample(nn.Module, kw_only=True):
                 (2, 2),
                 strides=(2, 2),
                 dtype=self.dtype,
-                kernel_init=INITIALIZERS["lecun_normal"],
                 name="transposed",
             )(x)
         else:
             wide = conv(4 * channels, 1, dtype=self.dtype, name="sub_pixel")(x)
             doubled = depth_to_space(wide, 2)
-        cut = doubled[:, : size[0], : size[1]]
-        return resize(cut, size, "nearest")
+        return cut_to(doubled, size)
+
+
+def cut_to(
+    x: Float[Array, "batch height width channels"], size: tuple[int, int]
+) -> Float[Array, "batch new_height new_width channels"]:
+    """Cuts maps that were doubled to a size, from the upper left corner.
+
+    Args:
+        x: Maps.
+        size: Height and width; maps that are smaller are resized by the nearest pixel.
+
+    Returns:
+        Maps of that size.
+
+    >>> import jax.numpy as jnp
+    >>> cut_to(jnp.ones((1, 8, 8, 2)), (7, 8)).shape
+    (1, 7, 8, 2)
+    """
+    return resize(x[:, : size[0], : size[1]], size, "nearest")

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 from jaxvision.models import layers
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import (
+    KERNEL_INIT,
     Decoder,
     Map,
     Stages,
-    size_at,
+    doublings,
     size_of,
-    strides_below,
+    widths,
 )
-from jaxvision.models.segmentation.unet import widths
 from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
 from jaxvision.ops import resize
 
@@ -134,12 +134,12 @@ class MANetDecoder(Decoder, kw_only=True):
                 Rule(r"decoder/block(\d)_coarse([01])/conv", r"decoder.blocks.\1.hl_conv.\2.0"),
                 Rule(r"decoder/block(\d)_coarse([01])/norm", r"decoder.blocks.\1.hl_conv.\2.1"),
                 Rule(
-                    r"decoder/block(\d)_gate_(hl|ll)_reduce",
+                    r"decoder/block(\d)_gate_(hl|ll)/reduce",
                     r"decoder.blocks.\1.SE_\2.1",
                     DENSE_AS_CONV,
                 ),
                 Rule(
-                    r"decoder/block(\d)_gate_(hl|ll)_expand",
+                    r"decoder/block(\d)_gate_(hl|ll)/expand",
                     r"decoder.blocks.\1.SE_\2.3",
                     DENSE_AS_CONV,
                 ),
@@ -153,20 +153,17 @@ class MANetDecoder(Decoder, kw_only=True):
     @nn.compact
     def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
         """Computes a map of the size of the images."""
-        stride, x = stages[-1]
-        maps = dict(stages)
-        x = self._among_pixels(x)
-        targets = strides_below(stride)
-        for index, (target, width) in enumerate(
-            zip(targets, widths(self.channels, targets), strict=True)
-        ):
-            name, skip = f"block{index}", maps.get(target) if target > 1 else None
+        x = self._among_pixels(stages[-1][1])
+        steps = doublings(stages, image_size)
+        channels = widths(self.channels, [step.stride for step in steps])
+        for index, ((_, skip, size), width) in enumerate(zip(steps, channels, strict=True)):
+            name = f"block{index}"
             if skip is None:
-                x = resize(x, size_at(target, image_size), "nearest")
+                x = resize(x, size, "nearest")
             else:
                 x = self.conv_norm(x.shape[-1], 3, name=f"{name}_coarse0")(x, train)
                 x = self.conv_norm(skip.shape[-1], 1, name=f"{name}_coarse1")(x, train)
-                x = resize(x, size_of(skip), "nearest")
+                x = resize(x, size, "nearest")
                 gate = self._gate(x, f"{name}_gate_hl") + self._gate(skip, f"{name}_gate_ll")
                 x = jnp.concatenate([x * gate, skip], axis=-1)
             x = self.conv_norm(width, 3, name=f"{name}_conv1")(x, train)
@@ -176,32 +173,22 @@ class MANetDecoder(Decoder, kw_only=True):
     def _among_pixels(self, x: Map) -> Map:
         batch, height, width, channels = x.shape
         top, center = (
-            self._plain(self.attention_channels, 1, name)(x).reshape(batch, height * width, -1)
+            self.conv(self.attention_channels, 1, name=name)(x).reshape(batch, height * width, -1)
             for name in ("top", "center")
         )
-        values = self._plain(channels, 3, "bottom")(x).reshape(batch, height * width, channels)
+        values = self.conv(channels, 3, name="bottom")(x).reshape(batch, height * width, channels)
         products = jnp.einsum("bqc,bkc->bqk", center, top)
         weights = jax.nn.softmax(products.reshape(batch, -1)).reshape(products.shape)
         seen = jnp.einsum("bqk,bkc->bqc", weights, values)
         laid_out = jnp.moveaxis(seen.reshape(batch, channels, height, width), 1, -1)
-        return self._plain(channels, 3, "out")(x + laid_out)
+        return self.conv(channels, 3, name="out")(x + laid_out)
 
     def _gate(self, x: Map, name: str) -> Map:
         """A factor for each channel."""
-        reduced = max(1, x.shape[-1] // self.reduction)
-        y = layers.global_average_pool(x)
-        for part, features in (("reduce", reduced), ("expand", x.shape[-1])):
-            y = nn.Dense(
-                features,
-                kernel_init=layers.initializer("he_uniform"),
-                dtype=self.dtype,
-                name=f"{name}_{part}",
-            )(y)
-            y = nn.relu(y) if part == "reduce" else nn.sigmoid(y)
-        return y[:, None, None, :]
-
-    def _plain(self, features: int, kernel_size: int, name: str) -> nn.Module:
-        kernel_init = layers.initializer("he_uniform")
-        return layers.conv(
-            features, kernel_size, kernel_init=kernel_init, dtype=self.dtype, name=name
+        gate = layers.SqueezeExcite(
+            reduced=max(1, x.shape[-1] // self.reduction),
+            kernel_init=KERNEL_INIT,
+            dtype=self.dtype,
+            name=name,
         )
+        return gate.factors(x)

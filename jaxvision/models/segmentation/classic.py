@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxvision.models import layers
 from jaxvision.models.base import Images, canonical_dtype, check_images
 from jaxvision.models.description import register_module
-from jaxvision.models.segmentation.decoder import Map, size_of
+from jaxvision.models.segmentation.decoder import Map, make_head, size_of
 from jaxvision.ops import ConvTranspose, max_pool_with_indices, max_unpool, resize
 
 Logits = Float[Array, "batch _ _ classes"]
@@ -95,14 +95,7 @@ class ClassicUNet(nn.Module, kw_only=True):
                 y = resize(y, size_of(skip), "nearest")
             y = jnp.concatenate([_middle(skip, size_of(y)), y], axis=-1)
             y = self._convolve(y, features, f"up{scale}", train)
-        head = layers.conv(
-            self.num_classes,
-            1,
-            kernel_init=layers.initializer("glorot_uniform"),
-            dtype=self.dtype,
-            name="head",
-        )
-        return head(y)
+        return make_head(self.num_classes, 1, self.dtype, "head")(y)
 
     def _convolve(self, x: Map, features: int, name: str, train: bool) -> Map:
         for index in (1, 2):
@@ -181,20 +174,11 @@ class SegNet(nn.Module, kw_only=True):
         for scale in reversed(range(len(self.channels))):
             indices, size = places[scale]
             y = max_unpool(y, indices, 2, size=size)
-            narrower = self.channels[max(scale - 1, 0)]
-            for index in reversed(range(self.depths[scale])):
-                features = narrower if index == 0 else self.channels[scale]
-                if scale == index == 0:
-                    break
+            widths = [self.channels[scale]] * (self.depths[scale] - 1)
+            widths += self.channels[scale - 1 : scale]  # none at the finest scale: the head follows
+            for index, features in enumerate(widths):
                 y = self._conv(features, f"up{scale}_{index}")(y, train)
-        head = layers.conv(
-            self.num_classes,
-            3,
-            kernel_init=layers.initializer("glorot_uniform"),
-            dtype=self.dtype,
-            name="head",
-        )
-        return head(y)
+        return make_head(self.num_classes, 3, self.dtype, "head")(y)
 
     def _conv(self, features: int, name: str) -> layers.ConvNorm:
         return layers.ConvNorm(

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 
 from jaxvision.models import layers
 from jaxvision.models.description import register_module
-from jaxvision.models.segmentation.decoder import Decoder, Map, Stages, size_of
+from jaxvision.models.segmentation.decoder import Decoder, DecoderPart, Map, Stages, size_of
 from jaxvision.models.weights.names import Rule, TorchNames
 from jaxvision.ops import resize
 
 
-class SeparableConvNorm(Decoder, kw_only=True):
+class SeparableConvNorm(DecoderPart, kw_only=True):
     """A depthwise 3x3 convolution, a 1x1 convolution, a normalization and a ReLU.
 
     Attributes:
@@ -36,20 +36,14 @@ class SeparableConvNorm(Decoder, kw_only=True):
     @nn.compact
     def __call__(self, x: Map, train: bool) -> Map:
         """Applies the four in turn."""
-        depthwise = layers.conv(
-            x.shape[-1],
-            3,
-            dilation=self.dilation,
-            groups=x.shape[-1],
-            use_bias=False,
-            kernel_init=layers.initializer("he_uniform"),
-            dtype=self.dtype,
-            name="depthwise",
+        channels = x.shape[-1]
+        depthwise = self.conv(
+            channels, 3, dilation=self.dilation, groups=channels, use_bias=False, name="depthwise"
         )
         return self.conv_norm(self.channels, 1, name="pointwise")(depthwise(x), train)
 
 
-class AtrousPyramid(Decoder, kw_only=True):
+class AtrousPyramid(DecoderPart, kw_only=True):
     """Atrous spatial pyramid pooling: a 1x1 convolution, dilated 3x3 ones, and the average.
 
     Attributes:

@@ -138,8 +138,7 @@ class SkipFCN(nn.Module, kw_only=True):
                 dtype=self.dtype,
                 name=f"enlarge{stride}",
             )(scores)
-            size = size_of(maps[stride])
-            cut = resize(doubled[:, : size[0], : size[1]], size, "nearest")
+            cut = layers.cut_to(doubled, size_of(maps[stride]))
             scores = cut + self._score(maps[stride], stride)
         return resize(scores, size_of(images))
 

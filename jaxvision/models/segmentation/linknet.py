@@ -13,15 +13,14 @@ import flax.linen as nn
 from jaxvision.models import layers
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import (
+    KERNEL_INIT,
     Decoder,
     Map,
     Stages,
-    size_at,
-    size_of,
-    strides_below,
+    doublings,
 )
 from jaxvision.models.weights.names import TRANSPOSED_CONV, Rule, TorchNames
-from jaxvision.ops import ConvTranspose, resize
+from jaxvision.ops import ConvTranspose
 
 
 @register_module
@@ -56,14 +55,11 @@ class LinkNetDecoder(Decoder, kw_only=True):
     @nn.compact
     def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
         """Computes a map of the size of the images."""
-        maps = dict(stages)
-        stride, x = stages[-1]
-        for index, target in enumerate(strides_below(stride)):
-            skip = maps.get(target) if target > 1 else None
-            size = size_at(target, image_size) if skip is None else size_of(skip)
+        x = stages[-1][1]
+        for index, (stride, skip, size) in enumerate(doublings(stages, image_size)):
             before = x.shape[-1]
             x = self._double(x, index, size, train)
-            width = self.channels if target == 1 else (before if skip is None else skip.shape[-1])
+            width = self.channels if stride == 1 else (before if skip is None else skip.shape[-1])
             x = self.conv_norm(width, 1, name=f"widen{index}")(x, train)
             x = x if skip is None else x + skip
         return x
@@ -76,16 +72,11 @@ class LinkNetDecoder(Decoder, kw_only=True):
             width,
             (4, 4),
             strides=(2, 2),
-            kernel_init=layers.initializer("he_uniform"),
+            kernel_init=KERNEL_INIT,
             dtype=self.dtype,
             name=f"double{index}",
         )
-        cut = resize(double(narrow)[:, : size[0], : size[1]], size, "nearest")
         norm = layers.NormActivation(
-            norm=self.norm,
-            activation="relu",
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-            name=f"double_norm{index}",
+            activation="relu", name=f"double_norm{index}", **self.options()
         )
-        return norm(cut, train)
+        return norm(layers.cut_to(double(narrow), size), train)

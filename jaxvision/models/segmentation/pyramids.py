@@ -59,13 +59,7 @@ class FPNDecoder(Decoder, kw_only=True):
         sizes = [size_of(each) for each in maps]
         x, levels = None, []
         for index, each in enumerate(maps):
-            lateral = layers.conv(
-                self.pyramid_channels,
-                1,
-                kernel_init=layers.initializer("he_uniform"),
-                dtype=self.dtype,
-                name=f"lateral{index}",
-            )(each)
+            lateral = self.conv(self.pyramid_channels, 1, name=f"lateral{index}")(each)
             x = lateral if x is None else resize(x, sizes[index], "nearest") + lateral
             levels.append(x)
         refined = [self._refine(x, index, sizes, train) for index, x in enumerate(levels)]

@@ -7,10 +7,9 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxvision.models import layers
 from jaxvision.models.base import Images, Model, check_images
 from jaxvision.models.description import register_module
-from jaxvision.models.segmentation.decoder import Decoder
+from jaxvision.models.segmentation.decoder import Decoder, make_head
 from jaxvision.models.weights.names import TorchNames
 from jaxvision.ops import resize
 
@@ -68,12 +67,7 @@ class Segmenter(nn.Module, kw_only=True):
 
     def setup(self) -> None:
         """Defines the head."""
-        self.head = layers.conv(
-            self.num_classes,
-            self.decoder.head_size,
-            kernel_init=layers.initializer("glorot_uniform"),
-            dtype=self.dtype,
-        )
+        self.head = make_head(self.num_classes, self.decoder.head_size, self.dtype)
 
     def __call__(
         self, x: Images, train: bool = False

@@ -16,11 +16,14 @@ from jaxvision.models import layers
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import (
     Decoder,
+    DecoderPart,
     Map,
     Stages,
+    doublings,
     size_at,
     size_of,
     strides_below,
+    widths,
 )
 from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
 
@@ -49,7 +52,7 @@ class SpatialChannelAttention(nn.Module, kw_only=True):
         return channel(x) + x * nn.sigmoid(spatial(x))
 
 
-class UNetBlock(Decoder, kw_only=True):
+class UNetBlock(DecoderPart, kw_only=True):
     """Enlarges a map, appends a map of the backbone, and convolves twice.
 
     Attributes:
@@ -136,25 +139,21 @@ class UNetDecoder(Decoder, kw_only=True):
     @nn.compact
     def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
         """Computes a map of the size of the images."""
-        stride, x = stages[-1]
-        maps = dict(stages)
+        x = stages[-1][1]
         if self.center:
             x = self.conv_norm(x.shape[-1], 3, name="center1")(x, train)
             x = self.conv_norm(x.shape[-1], 3, name="center2")(x, train)
-        targets = strides_below(stride)
-        for index, (target, channels) in enumerate(
-            zip(targets, widths(self.channels, targets), strict=True)
-        ):
-            skip = maps.get(target) if target > 1 or self.full_resolution else None
-            size = size_at(target, image_size) if skip is None else size_of(skip)
+        steps = doublings(stages, image_size, full_resolution=self.full_resolution)
+        channels = widths(self.channels, [step.stride for step in steps])
+        for index, (step, features) in enumerate(zip(steps, channels, strict=True)):
             block = UNetBlock(
-                channels=channels,
+                channels=features,
                 attention=self.attention,
                 upsampling=self.upsampling,
                 name=f"block{index}",
                 **self.options(),
             )
-            x = block(x, skip, size, train)
+            x = block(x, step.skip, step.size, train)
         return x
 
 
@@ -217,19 +216,3 @@ class UNetPlusPlusDecoder(Decoder, kw_only=True):
         for j in range(len(maps) - 1, len(targets)):
             x = node(0, j, x, [])
         return x
-
-
-def widths(channels: tuple[int, ...] | None, strides: list[int]) -> tuple[int, ...]:
-    """The channels at each stride; None takes 16 times the stride.
-
-    >>> widths(None, [4, 2, 1])
-    (64, 32, 16)
-    """
-    if channels is None:
-        return tuple(16 * stride for stride in strides)
-    if len(channels) != len(strides):
-        raise ValueError(
-            f"channels must be one number for each of the strides {', '.join(map(str, strides))}, "
-            f"got {channels}"
-        )
-    return channels
