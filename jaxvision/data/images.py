@@ -1,10 +1,12 @@
 """Image files to arrays."""
 
+import contextlib
 import io
 import math
 import pathlib
 import re
 import warnings
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
@@ -66,21 +68,14 @@ def decode_image(
     if sixteen_bit not in get_args(SixteenBit):
         raise ValueError(f"sixteen_bit must be 'high' or 'range', got {sixteen_bit!r}")
     name = name or (str(encoded) if isinstance(encoded, pathlib.Path) else "an image in memory")
-    try:
-        source = encoded if isinstance(encoded, pathlib.Path) else io.BytesIO(encoded)
-        with Image.open(source) as image:
-            depth = _depth(image)
-            upright = _upright(image)
-            is_dark = sixteen_bit == "high" and depth != "8" and _is_dark(upright, depth)
-            upright = _in_8_bits(upright, depth, sixteen_bit)
-            mode = _MODES[channels or _channels_of(upright)]
-            pixels = np.array(upright if upright.mode == mode else upright.convert(mode))
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # it is the file system's, and says nothing about the image
-        raise CorruptImageError(f"cannot decode {name}: {error}") from error
+    source = encoded if isinstance(encoded, pathlib.Path) else io.BytesIO(encoded)
+    with decoding(name), Image.open(source) as image:
+        depth = _depth(image)
+        upright = _upright(image)
+        is_dark = sixteen_bit == "high" and depth != "8" and _is_dark(upright, depth)
+        upright = _in_8_bits(upright, depth, sixteen_bit)
+        mode = _MODES[channels or _channels_of(upright)]
+        pixels = np.array(upright if upright.mode == mode else upright.convert(mode))
     if is_dark:
         # Always in the same words, so that Python shows it once for a folder of such images.
         warnings.warn(
@@ -89,6 +84,27 @@ def decode_image(
             stacklevel=2,
         )
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+@contextlib.contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Names the image in the errors of whatever decodes it.
+
+    Args:
+        name: What to call the image.
+
+    Raises:
+        CorruptImageError: The image cannot be decoded.
+        OSError: The file cannot be read.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # it is the file system's, and says nothing about the image
+        raise CorruptImageError(f"cannot decode {name}: {error}") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:

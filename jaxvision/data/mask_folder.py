@@ -12,10 +12,10 @@ from PIL import Image
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.checks import different_names
 from jaxvision.data.dataset import Dataset, from_source
-from jaxvision.data.errors import CorruptImageError, DatasetError
+from jaxvision.data.errors import DatasetError
 from jaxvision.data.fields import Field
 from jaxvision.data.image_files import find
-from jaxvision.data.images import SixteenBit, decode_image
+from jaxvision.data.images import SixteenBit, decode_image, decoding
 from jaxvision.data.movement import IGNORED
 from jaxvision.data.source import Corrupt, Example
 from jaxvision.data.splits import read_slice
@@ -203,18 +203,11 @@ def read_mask(
 
 def _values(path: pathlib.Path, *, by_color: bool) -> np.ndarray:
     """The gray values or palette indices of a file, or its colors as one number each."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if by_color:
-                return _packed(np.asarray(image.convert("RGB")))
-            mode, values = image.mode, np.asarray(image)
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise CorruptImageError(f"cannot decode {path}: {error}") from error
+    with decoding(str(path)), Image.open(path) as image:
+        image.load()
+        if by_color:
+            return _packed(np.asarray(image.convert("RGB")))
+        mode, values = image.mode, np.asarray(image)
     if values.ndim != 2:
         raise DatasetError(
             f"{path} has colors (Pillow's mode {mode}): give classes={{(red, green, blue): class}}"

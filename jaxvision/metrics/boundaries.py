@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from numpy.typing import ArrayLike
+
+from jaxvision.metrics._checks import ArrayLike
 
 
 def hausdorff_distance(

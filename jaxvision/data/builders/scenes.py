@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 Plane = Float[np.ndarray, "height width"]
+Masks = Bool[np.ndarray, "objects height width"]
 T = TypeVar("T")
 
 SHAPES = ("circle", "square", "triangle")
@@ -101,7 +102,7 @@ class Scene:
     """
 
     image: UInt8[np.ndarray, "height width 3"]
-    masks: Bool[np.ndarray, "objects height width"]
+    masks: Masks
     kinds: tuple[int, ...]
     crowds: tuple[bool, ...]
     main: int
@@ -140,8 +141,7 @@ def render(
     Raises:
         ValueError: So many objects do not find room.
     """
-    things, distances = _laid_out(draws, size, num_objects, crowd)
-    masks, seen = _seen(things, distances)
+    things, distances, masks, seen = _laid_out(draws, size, num_objects, crowd)
     pattern, color = _background(draws, size)
     for thing, distance in zip(things, distances, strict=True):
         cover = np.clip(0.5 - distance, 0, 1)[..., None]
@@ -161,8 +161,8 @@ def render(
 
 def _laid_out(
     draws: Draws, size: tuple[int, int], num_objects: tuple[int, int], crowd: int | float
-) -> tuple[list[Thing], list[Plane]]:
-    """Objects of which enough is seen, and the distance of each pixel from their outlines."""
+) -> tuple[list[Thing], list[Plane], Masks, Float[np.ndarray, " objects"]]:
+    """Objects of which enough is seen, each pixel's distance from their outlines, and `_seen`."""
     y, x = _places(size)
     for _ in range(_TRIES):
         things = _arrange(draws, size, num_objects, crowd)
@@ -170,7 +170,7 @@ def _laid_out(
         masks, seen = _seen(things, distances)
         *_, second, largest = np.sort([0, *_areas_alone(things, masks)])
         if seen.min() >= 0.4 and masks.sum(axis=(1, 2)).min() >= 12 and largest >= 1.2 * second:
-            return things, distances
+            return things, distances, masks, seen
     raise ValueError(
         f"{num_objects[0]} to {num_objects[1]} objects find no room in {size[0]}x{size[1]} pixels: "
         "give fewer objects, or more pixels"
@@ -179,7 +179,7 @@ def _laid_out(
 
 def _seen(
     things: Sequence[Thing], distances: Sequence[Plane]
-) -> tuple[Bool[np.ndarray, "objects height width"], Float[np.ndarray, " objects"]]:
+) -> tuple[Masks, Float[np.ndarray, " objects"]]:
     """The pixels of each object that no later one hides, and their share of its area."""
     whole = np.stack([distance <= 0 for distance in distances])
     hiding: np.ndarray = np.cumsum(whole[::-1], axis=0)[::-1] - whole
@@ -188,9 +188,7 @@ def _seen(
     return masks, masks.sum(axis=(1, 2)) / areas
 
 
-def _areas_alone(
-    things: Sequence[Thing], masks: Bool[np.ndarray, "objects height width"]
-) -> Int[np.ndarray, " objects"]:
+def _areas_alone(things: Sequence[Thing], masks: Masks) -> Int[np.ndarray, " objects"]:
     """The area of each object that is seen, and 0 for crowds."""
     return np.where([thing.is_crowd for thing in things], 0, masks.sum(axis=(1, 2)))
 
@@ -321,7 +319,7 @@ def _rgb(hue: float, saturation: float, value: float) -> Float[np.ndarray, " 3"]
 
 def _describe(
     things: Sequence[Thing],
-    masks: Bool[np.ndarray, "objects height width"],
+    masks: Masks,
     seen: Float[np.ndarray, " objects"],
     pattern: str,
 ) -> str:
