@@ -6,7 +6,7 @@ Losses of single pixels are those of `losses.classification`, which take maps to
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,16 @@ Reduce = Literal["sample", "batch"]
 Absent = Literal["skip", "zero", "count"]
 IGNORED = 255
 """The label of pixels that count nowhere; negative labels do not count either."""
+
+
+class OverlapOptions(TypedDict, total=False):
+    """The options that the losses of overlap have in common; see `tversky`."""
+
+    smooth: float
+    reduce: Reduce
+    absent: Absent
+    classes: Sequence[int] | None
+    weight: Real[Array, " batch"] | Bool[Array, " batch"] | None
 
 
 def tversky(
@@ -86,12 +96,7 @@ def tversky(
 def soft_dice(
     logits: Float[Array, "batch *space classes"],
     labels: Integer[Array, "batch *space"],
-    *,
-    smooth: float = 0.0,
-    reduce: Reduce = "sample",
-    absent: Absent = "skip",
-    classes: Sequence[int] | None = None,
-    weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
+    **options: Unpack[OverlapOptions],
 ) -> Float[Array, "..."]:
     """The soft Dice loss, the mean over classes of `1 - (I + s) / ((P + T) / 2 + s)`.
 
@@ -99,14 +104,11 @@ def soft_dice(
     `alpha = beta = 1/2`.
 
     Args:
-        logits: See `tversky`; so are the others.
+        logits: Unnormalized log-probabilities of each pixel.
         labels: The class of each pixel.
-        smooth: The number s, added after halving as in optax and segmentation_models_pytorch; MONAI
-            adds it before, which is half as much here.
-        reduce: Whether sums are over each example or over the batch.
-        absent: What a class without a labelled pixel is.
-        classes: The classes that the mean is over.
-        weight: 0 for rows that pad the batch.
+        **options: Options of `tversky` but `alpha` and `beta`. The number s of `smooth` is added
+            after halving as in optax and segmentation_models_pytorch; MONAI adds it before, which
+            is half as much here.
 
     Returns:
         One value per example, or with `reduce="batch"` a single one.
@@ -122,39 +124,22 @@ def soft_dice(
     >>> print(f"{soft_dice(logits, labels)[0]:.6f}")
     0.170732
     """
-    return tversky(
-        logits,
-        labels,
-        smooth=smooth,
-        reduce=reduce,
-        absent=absent,
-        classes=classes,
-        weight=weight,
-    )
+    return tversky(logits, labels, alpha=0.5, beta=0.5, **options)
 
 
 def soft_jaccard(
     logits: Float[Array, "batch *space classes"],
     labels: Integer[Array, "batch *space"],
-    *,
-    smooth: float = 0.0,
-    reduce: Reduce = "sample",
-    absent: Absent = "skip",
-    classes: Sequence[int] | None = None,
-    weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
+    **options: Unpack[OverlapOptions],
 ) -> Float[Array, "..."]:
     """The soft Jaccard loss, the mean over classes of `1 - (I + s) / (P + T - I + s)`.
 
     It is `tversky` with `alpha = beta = 1`, and follows from Dice's index D as `D / (2 - D)`.
 
     Args:
-        logits: See `tversky`; so are the others.
+        logits: Unnormalized log-probabilities of each pixel.
         labels: The class of each pixel.
-        smooth: The number s.
-        reduce: Whether sums are over each example or over the batch.
-        absent: What a class without a labelled pixel is.
-        classes: The classes that the mean is over.
-        weight: 0 for rows that pad the batch.
+        **options: Options of `tversky` but `alpha` and `beta`.
 
     Returns:
         One value per example, or with `reduce="batch"` a single one.
@@ -167,17 +152,7 @@ def soft_jaccard(
     >>> print(f"{soft_jaccard(logits, labels)[0]:.6f}")
     0.291667
     """
-    return tversky(
-        logits,
-        labels,
-        alpha=1.0,
-        beta=1.0,
-        smooth=smooth,
-        reduce=reduce,
-        absent=absent,
-        classes=classes,
-        weight=weight,
-    )
+    return tversky(logits, labels, alpha=1.0, beta=1.0, **options)
 
 
 def lovasz_hinge(
