@@ -1,12 +1,14 @@
 """Loss functions: one value per example, so that the caller weighs and averages.
 
 `weighted_mean(cross_entropy(logits, labels), batch["weight"])` is the loss of a padded batch.
-Those of masks (`soft_dice` and the like) look at all pixels of an example together.
+Those of masks (`pixel_cross_entropy`, `soft_dice` and the like) look at all pixels of an example,
+or with `reduce="batch"` of the batch, together; `Sum` adds several of them.
 Those of agents are in `reinforcement`.
 Losses are computed in float32 at least, whatever the type of the logits.
 """
 
 from jaxvision.losses import reinforcement
+from jaxvision.losses._masks import MaskLoss
 from jaxvision.losses.classification import (
     cross_entropy,
     focal,
@@ -14,6 +16,7 @@ from jaxvision.losses.classification import (
     weston_watkins_hinge,
     weston_watkins_squared_hinge,
 )
+from jaxvision.losses.pixels import pixel_cross_entropy, pixel_focal
 from jaxvision.losses.reduction import weighted_mean
 from jaxvision.losses.regression import squared_error
 from jaxvision.losses.regularization import is_kernel, l1_regularization, l2_regularization
@@ -24,8 +27,11 @@ from jaxvision.losses.segmentation import (
     soft_jaccard,
     tversky,
 )
+from jaxvision.losses.sums import Sum
 
 __all__ = [
+    "MaskLoss",
+    "Sum",
     "cross_entropy",
     "focal",
     "is_kernel",
@@ -33,6 +39,8 @@ __all__ = [
     "l2_regularization",
     "lovasz_hinge",
     "lovasz_softmax",
+    "pixel_cross_entropy",
+    "pixel_focal",
     "reinforcement",
     "sigmoid_focal",
     "soft_dice",

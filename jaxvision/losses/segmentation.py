@@ -1,29 +1,25 @@
 """Losses for masks that look at all pixels of a class together: overlaps.
 
-Losses of single pixels are those of `losses.classification`, which take maps too:
-`cross_entropy(logits, labels)` has one value per pixel.
+Those that judge each pixel by itself are in `losses.pixels`.
 """
 
-import math
 from collections.abc import Sequence
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxvision._suggest import unknown
+from jaxvision.losses._masks import Reduce, check_choice, read_masks
 
-Reduce = Literal["sample", "batch"]
 Absent = Literal["skip", "zero", "count"]
-IGNORED = 255
-"""The label of pixels that count nowhere; negative labels do not count either."""
+_LEAST = 1e-15
 
 
 class OverlapOptions(TypedDict, total=False):
     """The options that the losses of overlap have in common; see `tversky`."""
 
-    smooth: float
+    smooth: int | float
     reduce: Reduce
     absent: Absent
     classes: Sequence[int] | None
@@ -32,11 +28,11 @@ class OverlapOptions(TypedDict, total=False):
 
 def tversky(
     logits: Float[Array, "batch *space classes"],
-    labels: Integer[Array, "batch *space"],
+    labels: Integer[Array, "batch *space"] | Bool[Array, "batch *space"],
     *,
-    alpha: float = 0.5,
-    beta: float = 0.5,
-    smooth: float = 0.0,
+    alpha: int | float = 0.5,
+    beta: int | float = 0.5,
+    smooth: int | float = 0.0,
     reduce: Reduce = "sample",
     absent: Absent = "skip",
     classes: Sequence[int] | None = None,
@@ -46,7 +42,7 @@ def tversky(
 
     TP is the sum over pixels of `p t`, FP of `p (1 - t)` and FN of `(1 - p) t`, where p is the
     softmax of the logits and t the label as one-hot vector. With a single logit per pixel, p is its
-    sigmoid and the label 1 is the foreground.
+    sigmoid and the label 1 is the foreground. A label beyond the classes gives NaN.
 
     Args:
         logits: Unnormalized log-probabilities of each pixel.
@@ -77,25 +73,22 @@ def tversky(
     >>> print(f"{tversky(logits, labels, alpha=0.3, beta=0.7)[0]:.6f}")
     0.162562
     """
-    p, t, counts = _pixels(logits, labels)
-    _check_choice("reduce", reduce, ("sample", "batch"))
-    _check_choice("absent", absent, ("skip", "zero", "count"))
-    if reduce == "batch" and weight is not None:
-        rows = weight.astype(p.dtype).reshape(-1, *(1,) * (p.ndim - 1))
-        counts = counts * rows
-    axes = tuple(range(0 if reduce == "batch" else 1, p.ndim - 1))
-    true_positive = jnp.sum(counts * p * t, axes)
-    false_positive = jnp.sum(counts * p * (1 - t), axes)
-    false_negative = jnp.sum(counts * (1 - p) * t, axes)
+    check_choice("absent", absent, get_args(Absent))
+    masks = read_masks(logits, labels, reduce, weight)
+    p, t, counts = masks.probabilities(), masks.truth(), masks.counts[..., None]
+    true_positive = jnp.sum(p * t, axis=1)
+    false_positive = jnp.sum(jnp.where(counts, p * (1 - t), 0), axis=1)
+    false_negative = jnp.sum((1 - p) * t, axis=1)
     above = true_positive + smooth
     below = true_positive + alpha * false_positive + beta * false_negative + smooth
-    loss = 1 - above / jnp.where(below > 0, below, 1)
-    return _over_classes(loss, jnp.sum(counts * t, axes) > 0, absent, classes)
+    # Of less than this, the derivative of a quotient is not finite.
+    loss = jnp.where(below > _LEAST, 1 - above / jnp.where(below > _LEAST, below, 1), 1)
+    return masks.result(_over_classes(loss, t.any(axis=1), absent, classes))
 
 
 def soft_dice(
     logits: Float[Array, "batch *space classes"],
-    labels: Integer[Array, "batch *space"],
+    labels: Integer[Array, "batch *space"] | Bool[Array, "batch *space"],
     **options: Unpack[OverlapOptions],
 ) -> Float[Array, "..."]:
     """The soft Dice loss, the mean over classes of `1 - (I + s) / ((P + T) / 2 + s)`.
@@ -129,7 +122,7 @@ def soft_dice(
 
 def soft_jaccard(
     logits: Float[Array, "batch *space classes"],
-    labels: Integer[Array, "batch *space"],
+    labels: Integer[Array, "batch *space"] | Bool[Array, "batch *space"],
     **options: Unpack[OverlapOptions],
 ) -> Float[Array, "..."]:
     """The soft Jaccard loss, the mean over classes of `1 - (I + s) / (P + T - I + s)`.
@@ -156,56 +149,72 @@ def soft_jaccard(
 
 
 def lovasz_hinge(
-    logits: Float[Array, "batch *space"], labels: Integer[Array, "batch *space"]
-) -> Float[Array, " batch"]:
+    logits: Float[Array, "batch *space 1"],
+    labels: Integer[Array, "batch *space"] | Bool[Array, "batch *space"],
+    *,
+    reduce: Reduce = "sample",
+    weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
+) -> Float[Array, "..."]:
     """The Lovasz hinge: a convex surrogate of the Jaccard loss of a foreground.
 
     Args:
         logits: Log-odds of the foreground.
-        labels: 1 for the foreground, 0 for the background; 255 and negative labels do not count.
+        labels: 1 for the foreground, 0 for the background; 255 and negative labels do not count,
+            and any other gives NaN.
+        reduce: `"sample"` takes each example by itself, `"batch"` all pixels of the batch together.
+        weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Returns:
-        One value per example, float32 at least; 0 for an example without a pixel that counts.
+        One value per example, or with `reduce="batch"` a single one; float32 at least. It is 0
+        where no pixel counts.
 
     Raises:
-        ValueError: The shapes differ.
+        ValueError: Shapes do not fit, or `reduce` is unknown.
 
     Reference: Berman et al., The Lovasz-softmax loss, CVPR 2018, arXiv:1705.08790.
 
     >>> p = jnp.array([[0.9, 0.8, 0.3, 0.1]])
-    >>> print(f"{lovasz_hinge(jnp.log(p / (1 - p)), jnp.array([[1, 1, 0, 0]]))[0]:.7f}")
+    >>> logits = jnp.log(p / (1 - p))[..., None]
+    >>> print(f"{lovasz_hinge(logits, jnp.array([[1, 1, 0, 0]]))[0]:.7f}")
     0.0509007
     """
-    if logits.shape != labels.shape:
+    masks = read_masks(logits, labels, reduce, weight)
+    if masks.num_classes != 1:
         raise ValueError(
-            f"logits and labels must have one shape, got {logits.shape} and {labels.shape}"
+            f"lovasz_hinge needs one logit per pixel, an axis of length 1, got {logits.shape}; of "
+            "several classes take lovasz_softmax"
         )
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    known = (labels >= 0) & (labels != IGNORED)
-    truth = (labels == 1).astype(wide.dtype)
-    errors = 1 - wide * (2 * truth - 1)
-    return _lovasz(errors, truth, known, cut=True)
+    truth = masks.truth()
+    errors = jax.nn.relu(1 - masks.logits * (2 * truth - 1))
+    return masks.result(_lovasz(errors, truth, masks.counts)[..., 0])
 
 
 def lovasz_softmax(
     logits: Float[Array, "batch *space classes"],
-    labels: Integer[Array, "batch *space"],
+    labels: Integer[Array, "batch *space"] | Bool[Array, "batch *space"],
     *,
+    reduce: Reduce = "sample",
     classes: Sequence[int] | None = None,
-) -> Float[Array, " batch"]:
-    """The Lovasz-softmax: a surrogate of the mean Jaccard loss over the classes of an example.
+    weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
+) -> Float[Array, "..."]:
+    """The Lovasz-softmax: a surrogate of the mean Jaccard loss over the classes.
 
     Args:
-        logits: Unnormalized log-probabilities of each pixel, of two classes or more.
-        labels: The class of each pixel; 255 and negative labels do not count.
+        logits: Unnormalized log-probabilities of each pixel; with a single one per pixel, its
+            sigmoid is that of the foreground.
+        labels: The class of each pixel; 255 and negative labels do not count, and one beyond the
+            classes gives NaN.
+        reduce: `"sample"` takes each example by itself, `"batch"` all pixels of the batch together.
         classes: The classes that the mean is over; None takes all. Classes without a labelled pixel
             are left out.
+        weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Returns:
-        One value per example, float32 at least; 0 for an example without a pixel that counts.
+        One value per example, or with `reduce="batch"` a single one; float32 at least. It is 0
+        where no pixel counts.
 
     Raises:
-        ValueError: Shapes do not fit.
+        ValueError: Shapes do not fit, or a value is not allowed.
 
     Reference: Berman et al., The Lovasz-softmax loss, CVPR 2018, arXiv:1705.08790.
 
@@ -213,57 +222,45 @@ def lovasz_softmax(
     >>> print(f"{jax.jit(lovasz_softmax)(logits, jnp.array([[0, 1]]))[0]:.4f}")
     0.2315
     """
-    p, t, counts = _pixels(logits, labels)
-    known = jnp.broadcast_to(counts > 0, p.shape)
-    errors = jnp.abs(t - p)
-    per_class = jnp.stack(
-        [
-            _lovasz(errors[..., index], t[..., index], known[..., index], cut=False)
-            for index in range(p.shape[-1])
-        ],
-        axis=-1,
-    )
-    present = jnp.sum(counts * t, axis=tuple(range(1, p.ndim - 1))) > 0
-    return _over_classes(per_class, present, "skip", classes)
+    masks = read_masks(logits, labels, reduce, weight)
+    truth = masks.truth()
+    errors = jnp.abs(truth - masks.probabilities())
+    per_class = _lovasz(errors, truth, masks.counts)
+    return masks.result(_over_classes(per_class, truth.any(axis=1), "skip", classes))
 
 
-def _lovasz(errors: Array, truth: Array, known: Array, *, cut: bool) -> Array:
-    """The Lovasz extension of the Jaccard loss at the errors of each example."""
-    rows, pixels = len(errors), math.prod(errors.shape[1:])
-    errors, truth, known = (x.reshape(rows, pixels) for x in (errors, truth, known))
+def _lovasz(
+    errors: Float[Array, "rows pixels classes"],
+    truth: Float[Array, "rows pixels classes"],
+    counts: Bool[Array, "rows pixels"],
+) -> Float[Array, "rows classes"]:
+    """The Lovasz extension of the Jaccard loss at the errors, which are not negative."""
+    known = jnp.broadcast_to(counts[..., None], errors.shape)
     # What does not count comes last, with an error of 0.
-    order = jnp.argsort(-jnp.where(known, errors, -jnp.inf), axis=1)
+    order = jnp.argsort(-jnp.where(known, errors, -1), axis=1)
     errors = jnp.where(known, errors, 0)
     errors, truth, known = (jnp.take_along_axis(x, order, 1) for x in (errors, truth, known))
-    truth = truth * known
     total = truth.sum(1, keepdims=True)
     intersection = total - jnp.cumsum(truth, 1)
     union = total + jnp.cumsum((1 - truth) * known, 1)
     jaccard = 1 - intersection / jnp.where(union > 0, union, 1)
     steps = jnp.diff(jaccard, axis=1, prepend=0) * known
-    return jnp.sum((jax.nn.relu(errors) if cut else errors) * jax.lax.stop_gradient(steps), 1)
-
-
-def _pixels(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
-    """Probabilities, one-hot labels, and 1 for pixels that count, with an axis for the classes."""
-    if logits.shape[:-1] != labels.shape:
-        raise ValueError(
-            f"logits must have the shape of the labels and one axis more, of the classes, got "
-            f"{logits.shape} and {labels.shape}"
-        )
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    counts = ((labels >= 0) & (labels != IGNORED)).astype(wide.dtype)[..., None]
-    if logits.shape[-1] == 1:
-        return jax.nn.sigmoid(wide), (labels == 1).astype(wide.dtype)[..., None], counts
-    targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=wide.dtype)
-    return jax.nn.softmax(wide, axis=-1), targets, counts
+    return jnp.sum(errors * jax.lax.stop_gradient(steps), 1)
 
 
 def _over_classes(
-    loss: Array, present: Array, absent: Absent, classes: Sequence[int] | None
-) -> Array:
+    loss: Float[Array, "rows classes"],
+    present: Bool[Array, "rows classes"],
+    absent: Absent,
+    classes: Sequence[int] | None,
+) -> Float[Array, " rows"]:
     """The mean over the classes that count."""
     if classes is not None:
+        number = loss.shape[-1]
+        if not classes or not all(0 <= index < number for index in classes):
+            raise ValueError(
+                f"classes must be some of 0 to {number - 1}, or None for all, got {classes}"
+            )
         chosen = jnp.asarray(classes)
         loss, present = loss[..., chosen], present[..., chosen]
     if absent == "count":
@@ -271,8 +268,3 @@ def _over_classes(
     total = jnp.sum(jnp.where(present, loss, 0), -1)
     count = present.sum(-1) if absent == "skip" else loss.shape[-1]
     return total / jnp.maximum(count, 1)
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(unknown(name, value, choices))

@@ -73,12 +73,23 @@ LOSSES = {
     "soft_dice": lambda p: losses.soft_dice(p["logits"][None], MASK, smooth=1.0).mean(),
     "soft_jaccard": lambda p: losses.soft_jaccard(p["logits"][None], MASK).mean(),
     "lovasz_softmax": lambda p: losses.lovasz_softmax(p["logits"][None], MASK).mean(),
-    "lovasz_hinge": lambda p: losses.lovasz_hinge(p["logits"].T, jnp.asarray(FOREGROUND)).mean(),
+    "lovasz_hinge": lambda p: losses.lovasz_hinge(
+        p["logits"].T[..., None], jnp.asarray(FOREGROUND)
+    ).mean(),
+    "pixel_cross_entropy": lambda p: losses.pixel_cross_entropy(
+        p["logits"][None], MASK, class_weights=(1.0, 2.0, 0.5), label_smoothing=0.1
+    ).mean(),
+    "pixel_focal": lambda p: losses.pixel_focal(
+        p["logits"].T[..., None], jnp.asarray(FOREGROUND), alpha=(0.3, 0.7)
+    ).mean(),
+    "Sum": lambda p: losses.Sum((losses.pixel_focal, 0.3), (losses.soft_dice, 2))(
+        p["logits"][None], MASK, reduce="batch", pixel_weight=jnp.array([[1.0, 2.0, 0.0, 0.5]])
+    ),
 }
 
 
 def test_every_loss_is_checked() -> None:
-    assert set(LOSSES) == set(losses.__all__) - {"is_kernel", "reinforcement"}
+    assert set(LOSSES) == set(losses.__all__) - {"MaskLoss", "is_kernel", "reinforcement"}
 
 
 @pytest.mark.parametrize("name", LOSSES)
