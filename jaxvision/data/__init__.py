@@ -9,7 +9,8 @@ from jaxvision.data.fields import Field, Fields, Kind, kind_of
 from jaxvision.data.folder import load_folder
 from jaxvision.data.images import decode_image, preprocess, resize_and_crop
 from jaxvision.data.loading import load
-from jaxvision.data.mask_folder import load_masks, read_mask
+from jaxvision.data.mask_files import mask_colors, read_mask, write_mask
+from jaxvision.data.mask_folder import load_masks
 from jaxvision.data.normalization import normalize, to_float
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.prefetch import Prefetch
@@ -40,6 +41,7 @@ __all__ = [
     "load",
     "load_folder",
     "load_masks",
+    "mask_colors",
     "normalize",
     "preprocess",
     "read_mask",
@@ -47,4 +49,5 @@ __all__ = [
     "split",
     "subset",
     "to_float",
+    "write_mask",
 ]

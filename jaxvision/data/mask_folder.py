@@ -3,11 +3,9 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Integer, UInt8
-from PIL import Image
 
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.checks import different_names
@@ -15,16 +13,11 @@ from jaxvision.data.dataset import Dataset, from_source
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.fields import Field
 from jaxvision.data.image_files import find
-from jaxvision.data.images import SixteenBit, decode_image, decoding
+from jaxvision.data.images import SixteenBit, decode_image
+from jaxvision.data.mask_files import Classes, read_mask
 from jaxvision.data.movement import IGNORED
 from jaxvision.data.source import Corrupt, Example
 from jaxvision.data.splits import read_slice
-
-Color = tuple[int, int, int]
-Classes = Mapping[int, int] | Mapping[Color, int]
-"""The class of each gray value or palette index, or of each color."""
-
-_LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +112,7 @@ def load_masks(
         SplitError: The part is empty.
 
     >>> import tempfile
+    >>> from PIL import Image
     >>> folder = tempfile.TemporaryDirectory()
     >>> root = pathlib.Path(folder.name)
     >>> for name, mode in (("images", "RGB"), ("masks", "L")):
@@ -149,76 +143,6 @@ def load_masks(
         in_memory=in_memory,
         corrupt=corrupt,
     )
-
-
-def read_mask(
-    path: pathlib.Path, classes: Classes | None = None
-) -> UInt8[np.ndarray, "height width"]:
-    """Reads a file with a class per pixel.
-
-    Args:
-        path: A file that Pillow reads without loss: of gray values, with a palette, or of colors.
-        classes: The class of each gray value or palette index, or of each color; None takes the
-            values themselves.
-
-    Returns:
-        Classes; 255 is none.
-
-    Raises:
-        CorruptImageError: The file is truncated, or none that Pillow reads.
-        DatasetError: The file is a JPEG, or has a value that is no class.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "mask.png")
-    ...     Image.new("RGB", (2, 1), (128, 64, 128)).save(path)
-    ...     read_mask(path, {(128, 64, 128): 3})
-    array([[3, 3]], dtype=uint8)
-    """
-    if path.suffix.lower() in _LOSSY:
-        raise DatasetError(f"{path} is a JPEG, which does not keep classes exactly: use PNG")
-    by_color = classes is not None and isinstance(next(iter(classes), 0), tuple)
-    values = _values(path, by_color=by_color)
-    if classes is None:
-        if values.max(initial=0) > IGNORED:
-            raise DatasetError(
-                f"{path} has the value {values.max()}, and classes go up to {IGNORED - 1}: give "
-                "classes={value: class, ...}"
-            )
-        return values.astype(np.uint8)
-    keys = np.array([*classes])
-    keys = _packed(keys) if by_color else keys
-    order = np.argsort(keys)
-    keys, targets = keys[order], np.array([*classes.values()])[order]
-    places = np.searchsorted(keys, values).clip(max=len(keys) - 1)
-    if (unknown := keys[places] != values).any():
-        row, column = np.argwhere(unknown)[0].tolist()
-        found = int(values[row, column])
-        shown = (found >> 16, found >> 8 & 255, found & 255) if by_color else found
-        raise DatasetError(
-            f"{path} has {shown} at row {row}, column {column}, which `classes` does not name"
-        )
-    return targets[places].astype(np.uint8)
-
-
-def _values(path: pathlib.Path, *, by_color: bool) -> np.ndarray:
-    """The gray values or palette indices of a file, or its colors as one number each."""
-    with decoding(str(path)), Image.open(path) as image:
-        image.load()
-        if by_color:
-            return _packed(np.asarray(image.convert("RGB")))
-        mode, values = image.mode, np.asarray(image)
-    if values.ndim != 2:
-        raise DatasetError(
-            f"{path} has colors (Pillow's mode {mode}): give classes={{(red, green, blue): class}}"
-        )
-    return values.astype(np.int64)
-
-
-def _packed(colors: Integer[np.ndarray, "*shape 3"]) -> Integer[np.ndarray, "*shape"]:
-    """One number for each color."""
-    packed: np.ndarray = colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    return packed
 
 
 def _pairs(
