@@ -17,6 +17,7 @@ from jaxvision.metrics.calibration import (
     reliability_curve,
 )
 from jaxvision.metrics.comparison import McNemar, PairedBootstrap, mcnemar, paired_bootstrap
+from jaxvision.metrics.components import areas
 from jaxvision.metrics.confusion import (
     balanced_accuracy,
     cohen_kappa,
@@ -58,6 +59,7 @@ __all__ = [
     "RocCurve",
     "Score",
     "accuracy",
+    "areas",
     "average_precision",
     "balanced_accuracy",
     "bootstrap_interval",

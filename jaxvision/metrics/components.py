@@ -1,0 +1,130 @@
+"""How large what a mask shows is, and where it lies."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from jaxvision.checks import check_count
+from jaxvision.metrics import _checks
+from jaxvision.metrics._checks import ArrayLike
+
+_NONE = 255
+"""What a mask says of pixels without a class."""
+
+
+def areas(
+    classes: ArrayLike,
+    class_names: Sequence[str] = (),
+    *,
+    min_pixels: int = 1,
+    most_listed: int = 100,
+) -> dict[str, Any]:
+    """The area of each class of a mask, and of each connected component.
+
+    A component is a set of pixels of one class that are neighbors, along a row, a column or a
+    diagonal (8-connectivity).
+
+    Args:
+        classes: A mask of shape (height, width): a class for every pixel, or 255 for none.
+        class_names: The names of the classes in order; all of them are listed then, also those that
+            the mask does not show. Without names, those that it shows are.
+        min_pixels: The smallest component to list.
+        most_listed: How many components of a class to list, at most.
+
+    Returns:
+        What JSON takes:
+
+        - `labelled`, the number of pixels that have a class, and `none`, of those that have not;
+        - `connectivity`, 8;
+        - `classes`, a list with, for each class, its number `class`, its `name` if there are names,
+          its number of `pixels`, their `share` of the labelled ones (None if there are none), the
+          number of all `components`, of those of at least `min_pixels` (`large_components`), and a
+          list of the largest of these, `listed`, the largest first and equal ones by their topmost
+          pixel, each with its `pixels` and its `box`, the list `x_min, y_min, x_max, y_max` of
+          pixels, whose maxima are exclusive.
+
+    Raises:
+        ValueError: The mask has not two axes or no pixels, a class is out of range, or an option is
+            not allowed.
+
+    >>> mask = np.array([[0, 1, 0, 0], [0, 0, 1, 255], [1, 0, 0, 255]])
+    >>> found = areas(mask, ["ground", "tree"])
+    >>> found["labelled"], found["none"], found["classes"][1]["share"]
+    (10, 2, 0.3)
+    >>> found["classes"][1]["listed"]
+    [{'pixels': 2, 'box': [1, 0, 3, 2]}, {'pixels': 1, 'box': [0, 2, 1, 3]}]
+    """
+    check_count("min_pixels", min_pixels, of="pixels")
+    check_count("most_listed", most_listed, of="components", least=0)
+    mask = _mask(classes, len(class_names))
+    counts = np.bincount(mask.ravel(), minlength=_NONE + 1)
+    labelled = int(counts[:_NONE].sum())
+    shown = range(len(class_names)) if class_names else np.flatnonzero(counts[:_NONE]).tolist()
+    return {
+        "labelled": labelled,
+        "none": int(counts[_NONE]),
+        "connectivity": 8,
+        "classes": [
+            {
+                "class": number,
+                **({"name": class_names[number]} if class_names else {}),
+                "pixels": int(counts[number]),
+                "share": int(counts[number]) / labelled if labelled else None,
+                **_components(mask, number, min_pixels, most_listed),
+            }
+            for number in shown
+        ],
+    }
+
+
+def _mask(classes: ArrayLike, num_names: int) -> np.ndarray:
+    mask = _checks.classes("classes", classes, _NONE + 1)
+    if mask.ndim != 2:
+        raise ValueError(f"classes must be of shape (height, width), got {mask.shape}")
+    if num_names > _NONE:
+        raise ValueError(f"a mask has at most {_NONE} classes, got {num_names} class_names")
+    largest = int(mask.max(initial=-1, where=mask != _NONE))
+    if num_names and largest >= num_names:
+        raise ValueError(
+            f"classes has the class {largest}, and there are {num_names} class_names: give a name "
+            f"for each class, and {_NONE} to pixels without one"
+        )
+    return mask.astype(np.uint8)
+
+
+def _components(
+    mask: UInt8[np.ndarray, "height width"], number: int, min_pixels: int, most_listed: int
+) -> dict[str, Any]:
+    from scipy import ndimage
+
+    pixels, top, left = _cropped(mask == number)
+    parts, count = ndimage.label(pixels, structure=np.ones((3, 3)))
+    sizes = np.bincount(parts[pixels], minlength=count + 1)[1:]
+    order = np.argsort(-sizes, kind="stable")  # equal ones stay in the order of their first pixel
+    large = order[sizes[order] >= min_pixels]
+    places = ndimage.find_objects(parts) if count else []
+    boxes = {index: places[index] for index in large[:most_listed].tolist()}
+    return {
+        "components": int(count),
+        "large_components": len(large),
+        "listed": [
+            {
+                "pixels": int(sizes[index]),
+                "box": [left + x.start, top + y.start, left + x.stop, top + y.stop],
+            }
+            for index, (y, x) in boxes.items()
+        ],
+    }
+
+
+def _cropped(
+    pixels: Bool[np.ndarray, "height width"],
+) -> tuple[Bool[np.ndarray, "_ _"], int, int]:
+    """The smallest part that holds all pixels, which is sooner labelled, and where it starts."""
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    if not len(rows):
+        return pixels[:0, :0], 0, 0
+    top, left = int(rows[0]), int(columns[0])
+    return pixels[top : rows[-1] + 1, left : columns[-1] + 1], top, left
