@@ -49,8 +49,9 @@ def predict_tiled(
     of a row or column is moved back to end at the border of the image, so there it may not.
 
     Tiles never leave the image. Where the image is smaller than a tile, the tile has the size of
-    the image: an image that fits into one tile gets exactly what `apply` gives for the whole.
-    Such sizes are compiled anew, all others once for each size of tile.
+    the image: an image that fits into one tile gets the probabilities that `apply` gives for the
+    whole. A program is compiled for each size of tile, and for each number of tiles that is less
+    than `batch_size`.
 
     Probabilities are kept for one row of tiles at a time, unless they are the output. Tiles are
     computed on all devices of this process.
