@@ -3,6 +3,7 @@
 from jaxvision._preprocessing import IMAGENET, Preprocessing
 from jaxvision.data import augment
 from jaxvision.data.batches import Batches
+from jaxvision.data.boundary_weights import boundary_weights, with_boundary_weights
 from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError, SplitError
 from jaxvision.data.fields import Field, Fields, Kind, kind_of
@@ -34,6 +35,7 @@ __all__ = [
     "Source",
     "SplitError",
     "augment",
+    "boundary_weights",
     "decode_image",
     "from_arrays",
     "from_source",
@@ -49,5 +51,6 @@ __all__ = [
     "split",
     "subset",
     "to_float",
+    "with_boundary_weights",
     "write_mask",
 ]

@@ -13,6 +13,7 @@ from jaxvision.data.errors import DatasetError
 Kind = Literal[
     "image",
     "volume",
+    "map",
     "mask",
     "instances",
     "boxes",
@@ -22,10 +23,12 @@ Kind = Literal[
     "tokens",
     "caption",
 ]
-"""The kinds of fields. Those of the first six have a place in the image and move with it.
+"""The kinds of fields. Those of the first seven have a place in the image and move with it.
 
 - `image`: pixels, (height, width, channels).
 - `volume`: slices or frames that move alike, (depth, height, width, channels).
+- `map`: a floating number per pixel, (height, width) or (height, width, maps), such as a depth or
+  a weight; 0 beyond the border.
 - `mask`: a class per pixel, (height, width) or (height, width, masks); 255 is none.
 - `instances`: one mask per object, (objects, height, width).
 - `boxes`: corners in pixels, (..., 4), as `x_min, y_min, x_max, y_max`; see `ops.boxes`.
@@ -41,6 +44,7 @@ _BY_NAME: Mapping[str, Kind] = {
     "image": "image",
     "volume": "volume",
     "video": "volume",
+    "pixel_weight": "map",
     "mask": "mask",
     "segmentation_mask": "mask",
     "segmentation_label": "mask",

@@ -31,14 +31,14 @@ class Motion(Protocol):
         ...
 
     def resample(
-        self, pixels: Shaped[Array, "height width channels"], *, nearest: bool, fill: int | float
+        self, pixels: Shaped[Array, "height width channels"], *, nearest: bool, fill: int | None
     ) -> Shaped[Array, "new_height new_width channels"]:
         """Moves pixels.
 
         Args:
             pixels: Maps of the old size.
             nearest: Whether to read the nearest pixel, as labels need it, or to interpolate.
-            fill: What lies beyond the border where pixels are read from the nearest.
+            fill: What lies beyond the border; None is what lies beyond that of the image.
 
         Returns:
             Maps of the new size, in their type.
@@ -117,6 +117,11 @@ def mark(name: str, kind: str) -> str:
 
 def _image(value: Array, motion: Motion, mask_fill: int) -> Array:
     del mask_fill
+    return _map(value, motion, nearest=False, fill=None)
+
+
+def _numbers(value: Array, motion: Motion, mask_fill: int) -> Array:
+    del mask_fill
     return _map(value, motion, nearest=False, fill=0)
 
 
@@ -124,7 +129,7 @@ def _mask(value: Array, motion: Motion, mask_fill: int) -> Array:
     return _map(value, motion, nearest=True, fill=0 if value.dtype == bool else mask_fill)
 
 
-def _map(value: Array, motion: Motion, *, nearest: bool, fill: int) -> Array:
+def _map(value: Array, motion: Motion, *, nearest: bool, fill: int | None) -> Array:
     """Moves one map, or several along the last axis."""
     if value.ndim == 2:
         return motion.resample(value[..., None], nearest=nearest, fill=fill)[..., 0]
@@ -145,7 +150,7 @@ def _volume(value: Array, motion: Motion, mask_fill: int) -> Array:
     xp = value.__array_namespace__()
     depth, height, width, channels = value.shape
     flat = xp.moveaxis(value, 0, 2).reshape(height, width, depth * channels)
-    moved = motion.resample(flat, nearest=False, fill=0)
+    moved = motion.resample(flat, nearest=False, fill=None)
     return xp.moveaxis(moved.reshape(*motion.new, depth, channels), 2, 0)
 
 
@@ -182,9 +187,16 @@ def _and(moved: dict[str, Any], name: str, valid: Array) -> None:
     moved[name] = moved[name] & valid if name in moved else valid
 
 
-_MAPS = {"image": _image, "mask": _mask, "instances": _instances, "volume": _volume}
+_MAPS = {
+    "image": _image,
+    "map": _numbers,
+    "mask": _mask,
+    "instances": _instances,
+    "volume": _volume,
+}
 _CHECKS = {
     "image": lambda shape, size: len(shape) in (2, 3) and shape[:2] == size,
+    "map": lambda shape, size: len(shape) in (2, 3) and shape[:2] == size,
     "mask": lambda shape, size: len(shape) in (2, 3) and shape[:2] == size,
     "instances": lambda shape, size: len(shape) == 3 and shape[1:] == size,
     "volume": lambda shape, size: len(shape) == 4 and shape[1:3] == size,

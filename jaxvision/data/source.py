@@ -91,7 +91,7 @@ def stack(examples: Sequence[Example], name: str) -> dict[str, np.ndarray]:
         shapes = sorted({np.shape(example[key]) for example in examples})
         if len(shapes) > 1:
             kind = kind_of(key) or ("image" if len(shapes[0]) == 3 else "number")
-            if kind in ("image", "mask", "instances", "volume"):
+            if kind in ("image", "map", "mask", "instances", "volume"):
                 remedy = "image_size=... to resize and crop them to one"
             else:
                 group = key.partition("/")[0]

@@ -98,7 +98,7 @@ class Resizing:
         return self.how.size
 
     def resample(
-        self, pixels: Shaped[np.ndarray, "..."], *, nearest: bool, fill: int | float
+        self, pixels: Shaped[np.ndarray, "..."], *, nearest: bool, fill: int | None
     ) -> Shaped[np.ndarray, "..."]:
         """Resizes maps; nothing comes in from beyond the border."""
         del fill

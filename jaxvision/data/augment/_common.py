@@ -32,6 +32,19 @@ def widen(image: Shaped[Array, "..."]) -> Float[Array, "..."]:
     return jnp.asarray(image, jnp.promote_types(image.dtype, jnp.float32))
 
 
+def has_size(shape: tuple[int, ...], images: tuple[int, ...]) -> bool:
+    """Tells whether a field has the size of the images of its batch, so that it may be a map.
+
+    Args:
+        shape: The shape of the field.
+        images: That of the images, (batch, height, width, channels).
+
+    Returns:
+        Whether it is (batch, height, width, ...) or (batch, objects, height, width, ...).
+    """
+    return len(shape) > 2 and images[1:3] in (shape[1:3], shape[2:4])
+
+
 def check_probability(probability: Number) -> None:
     """Raises ValueError unless the probability lies in [0, 1]."""
     if not 0 <= probability <= 1:

@@ -69,10 +69,12 @@ class _Warp:
     new: tuple[int, int]
     sampling: Sampling
 
-    def resample(self, pixels: Array, *, nearest: bool, fill: int | float) -> Array:
+    def resample(self, pixels: Array, *, nearest: bool, fill: int | None) -> Array:
         sampling = self.sampling
+        if fill is not None:
+            sampling = dataclasses.replace(sampling, fill=fill)
         if nearest:
-            sampling = Sampling("nearest", sampling.boundary, fill)
+            sampling = Sampling("nearest", sampling.boundary, sampling.fill)
         return affine_warp(pixels, self.matrix, size=self.new, sampling=sampling)
 
     def points(self, points: Array) -> Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, Shaped
 
-from jaxvision.data.augment._common import Number, RandomKey, check_amount, widen
+from jaxvision.data.augment._common import Number, RandomKey, check_amount, has_size, widen
 from jaxvision.data.augment.erasing import rectangle
 from jaxvision.data.fields import kind_of
 from jaxvision.data.movement import PLACED
@@ -23,6 +23,10 @@ class Mixing:
     does a row whose partner they would have been. The labels become distributions over the classes.
     A row whose index is no class stays unmixed; its distribution is NaN, and so is its loss, or
     zeros where its weight is 0.
+
+    CutMix pastes masks and maps such as `pixel_weight` too, by the same rectangle, so that every
+    pixel keeps its class; with a mask, the batch needs no `label`. MixUp cannot mix masks, for the
+    average of two classes is none. Whatever else has a place in the image neither of them can mix.
 
     Attributes:
         kind: `"mixup"` or `"cutmix"`.
@@ -44,35 +48,53 @@ class Mixing:
             batch: Fields by name, as above.
 
         Returns:
-            The batch, with `image`, `label` and, for CutMix, `mask` mixed.
+            The batch, with `image`, `label` and, for CutMix, masks and maps mixed.
 
         Raises:
-            KeyError: There is no `image` or `label`.
+            KeyError: There is no `image` or no `label`.
             TypeError: The images are not floating.
             ValueError: Labels and `num_classes` do not go together, or the batch has a field that
-                cannot be mixed, such as boxes.
+                cannot be mixed, such as boxes, or that has the size of the images and no known
+                kind.
         """
-        for name in ("image", "label"):
-            if name not in batch:
-                raise KeyError(
-                    f"{self.kind} needs 'image' and 'label', and not only {sorted(batch)}"
-                )
-        able = {"image", "mask"} if self.kind == "cutmix" else {"image"}
-        for name in batch:
-            if name not in able and kind_of(name) in PLACED:
-                raise ValueError(f"{self.kind} cannot mix {name!r}: take it out of the batch")
+        maps = self._maps(batch)
         images, weight = jnp.asarray(batch["image"]), batch.get("weight")
-        targets = _distributions(jnp.asarray(batch["label"]), self.num_classes, weight)
-        mix = self._average if self.kind == "mixup" else self._paste
-        return {**batch, **mix(key, images, targets, batch.get("mask"), weight)}
+        targets = None
+        if "label" in batch:
+            targets = _distributions(jnp.asarray(batch["label"]), self.num_classes, weight)
+        if targets is not None and self.kind == "mixup":
+            return {**batch, **self._average(key, images, targets, weight)}
+        return {**batch, **self._paste(key, images, targets, maps, weight)}
+
+    def _maps(self, batch: Mapping[str, Any]) -> dict[str, Array]:
+        """The masks and maps that are pasted; refuses what would silently stay unmixed."""
+        kinds = ("mask", "map") if self.kind == "cutmix" else ()
+        maps = {name: jnp.asarray(batch[name]) for name in batch if kind_of(name) in kinds}
+        masked = any(kind_of(name) == "mask" for name in maps)
+        if "image" not in batch or not ("label" in batch or masked):
+            needs = "'image' and 'label'" + (" or 'mask'" if self.kind == "cutmix" else "")
+            raise KeyError(f"{self.kind} needs {needs}, and not only {sorted(batch)}")
+        shape = jnp.shape(batch["image"])
+        for name in batch.keys() - maps.keys() - {"image"}:
+            nameless = kind_of(name) is None and has_size(jnp.shape(batch[name]), shape)
+            if nameless or kind_of(name) in PLACED:
+                remedy = "name it as what it is, or " if nameless else ""
+                raise ValueError(
+                    f"{self.kind} cannot mix {name!r}: {remedy}take it out of the batch"
+                )
+        for name, each in maps.items():
+            if each.ndim not in (3, 4) or each.shape[:3] != shape[:3]:
+                raise ValueError(
+                    f"{name!r} of shape {each.shape} does not go with images of shape {shape}"
+                )
+        return maps
 
     def _average(
-        self, key: RandomKey, images: Array, targets: Array, mask: None, weight: Array | None
+        self, key: RandomKey, images: Array, targets: Array, weight: Array | None
     ) -> dict[str, Array]:
-        del mask
         wide = widen(images)
         partner_key, share_key = jax.random.split(key)
-        partner, alone = _partners(partner_key, targets, weight)
+        partner, alone = _partners(partner_key, len(images), targets, weight)
         share = _shares(share_key, self.alpha, images.shape[0] if self.per_row else 1)
         share = jnp.where(alone, 1, share)
         image_share = share[:, None, None, None]
@@ -85,27 +107,30 @@ class Mixing:
         }
 
     def _paste(
-        self, key: RandomKey, images: Array, targets: Array, mask: Any, weight: Array | None
+        self,
+        key: RandomKey,
+        images: Array,
+        targets: Array | None,
+        maps: dict[str, Array],
+        weight: Array | None,
     ) -> dict[str, Array]:
         wide = widen(images)
         batch, height, width, _ = images.shape
         partner_key, share_key, box_key = jax.random.split(key, 3)
-        partner, alone = _partners(partner_key, targets, weight)
+        partner, alone = _partners(partner_key, batch, targets, weight)
         count = batch if self.per_row else 1
         shares = _shares(share_key, self.alpha, count)
         pasted = jax.vmap(lambda key, share: _cut(key, share, height, width))(
             jax.random.split(box_key, count), shares
         )
         pasted = pasted & ~alone[:, None, None, None]
-        kept = 1 - pasted.mean(axis=(1, 2, 3), dtype=targets.dtype)
-        mixed = {
-            "image": jnp.where(pasted, wide[partner], wide).astype(images.dtype),
-            "label": _mix_targets(targets, partner, kept),
-        }
-        if mask is not None:
-            mask = jnp.asarray(mask)
-            where = pasted if mask.ndim == 4 else pasted[..., 0]
-            mixed["mask"] = jnp.where(where, mask[partner], mask)
+        mixed = {"image": jnp.where(pasted, wide[partner], wide).astype(images.dtype)}
+        if targets is not None:
+            kept = 1 - pasted.mean(axis=(1, 2, 3), dtype=targets.dtype)
+            mixed["label"] = _mix_targets(targets, partner, kept)
+        for name, each in maps.items():
+            where = pasted if each.ndim == 4 else pasted[..., 0]
+            mixed[name] = jnp.where(where, each[partner], each)
         return mixed
 
 
@@ -142,7 +167,8 @@ def cutmix(alpha: Number = 1.0, *, num_classes: int | None = None, per_row: bool
 
     A share is drawn from Beta(alpha, alpha). The rectangle has the image's shape and 1 - share of
     its area, its center is uniform over the image, and what leaves the image is cut off; the
-    labels' share is then that of the pixels which remain. A `mask` is pasted with the image.
+    labels' share is then that of the pixels which remain. Masks are pasted with the image, and with
+    a mask the batch needs no `label`.
 
     Args:
         alpha: Parameter of the Beta distribution; 0 mixes nothing.
@@ -192,11 +218,14 @@ def _distributions(
 
 
 def _partners(
-    key: RandomKey, targets: Float[Array, "batch classes"], weight: Num[Array, " batch"] | None
+    key: RandomKey,
+    count: int,
+    targets: Float[Array, "batch classes"] | None,
+    weight: Num[Array, " batch"] | None,
 ) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
     """Who is mixed into each row, and which rows are to stay unmixed."""
-    partner = jax.random.permutation(key, len(targets))
-    kept_out = jnp.isnan(targets).any(axis=1)
+    partner = jax.random.permutation(key, count)
+    kept_out = jnp.zeros(count, bool) if targets is None else jnp.isnan(targets).any(axis=1)
     if weight is not None:
         kept_out |= weight == 0
     return partner, kept_out | kept_out[partner]

@@ -17,6 +17,7 @@ from jaxvision.data.augment._common import (
     Number,
     RandomKey,
     check_probability,
+    has_size,
     widen,
 )
 from jaxvision.data.augment.link import Geometry, Link, Photometry, run_links
@@ -25,6 +26,8 @@ from jaxvision.data.fields import Field, Fields, Kind, kind_of, known_fields
 from jaxvision.data.movement import IGNORED, PLACED, mark
 
 Batch = Mapping[str, Any]
+_NUMBERS = ("image", "volume", "map")
+"""The kinds of fields that are read between pixels."""
 
 
 @runtime_checkable
@@ -126,7 +129,7 @@ class Transform:
             placed = {"image": placed["image"]}
         marks = {mark(name, field.kind) for name, field in placed.items()} & given.keys()
         moving = {
-            name: widen(given[name]) if fields[name].kind in ("image", "volume") else given[name]
+            name: widen(given[name]) if fields[name].kind in _NUMBERS else given[name]
             for name in placed
         } | {name: given[name] for name in marks}
         keys = jax.random.split(key, images.shape[0])
@@ -134,7 +137,7 @@ class Transform:
             lambda key, example: run_links(self.links, key, example, placed, self.mask_fill)
         )(keys, moving)
         for name, field in placed.items():
-            if field.kind in ("image", "volume"):
+            if field.kind in _NUMBERS:
                 moved[name] = moved[name].astype(given[name].dtype)
         return {**batch, **moved}
 
@@ -334,13 +337,19 @@ def _check(
     for name, value in batch.items():
         if name in placed and placed[name].kind == "mask":
             _check_masks(name, shape, value, mask_fill)
+        if name in placed and placed[name].kind == "map" and not _is_floating(value):
+            raise TypeError(f"a map must be floating, and {name!r} is {value.dtype}")
         unknown = name not in placed and kind_of(name) is None
-        if unknown and value.ndim > 2 and shape[1:3] in (value.shape[1:3], value.shape[2:4]):
+        if unknown and has_size(value.shape, shape):
             raise ValueError(
                 f"{name!r} has the size of the images, and its name does not say whether it is an "
                 f"image, a mask or something else: give chain(..., fields={{{name!r}: 'mask'}}) or "
                 "another kind"
             )
+
+
+def _is_floating(value: Array) -> bool:
+    return bool(jnp.issubdtype(value.dtype, jnp.floating))
 
 
 def _check_masks(name: str, shape: tuple[int, ...], masks: Array, mask_fill: int) -> None:

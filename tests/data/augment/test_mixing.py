@@ -252,17 +252,53 @@ def test_refusals(mixer, images, labels, options, error, message):
         jax.eval_shape(functools.partial(mix, mixer, **options), jax.random.key(0), images, labels)
 
 
-def test_masks_are_pasted_with_their_images():
+def test_masks_and_maps_are_pasted_with_their_images():
+    """By the same rectangle, exactly, and without a label too."""
     _, images, labels = batch()
-    given = {"image": images, "label": labels, "mask": images[..., 0] * 16}
-    pasted = run(augment.cutmix(num_classes=16, per_row=True), jax.random.key(0), given)
-    assert (pasted["image"] != images).any()
-    np.testing.assert_array_equal(pasted["mask"], pasted["image"][..., 0] * 16)
+    images = images + np.linspace(0, 0.05, 64, dtype=np.float32).reshape(8, 8, 1)
+    classes = np.arange(16 * 64, dtype=np.int32).reshape(16, 8, 8)
+    classes[:, 2, 3] = 255
+    given = {
+        "image": images,
+        "label": labels,
+        "mask": classes,
+        "segmentation_mask": (classes % 7).astype(np.uint8)[..., None],
+        "pixel_weight": images[..., 0],
+    }
+    mixed = augment.cutmix(num_classes=16, per_row=True)
+    masked = {name: given[name] for name in given if name != "label"}
+    pasted, unlabelled = run(
+        lambda key, given, masked: (mixed(key, given), mixed(key, masked)),
+        jax.random.key(0),
+        given,
+        masked,
+    )
+    source = np.argmin(
+        np.abs(pasted["image"][:, None] - images).max(-1), axis=1
+    )  # which row each pixel is of
+    assert 0.1 < (source != np.arange(16)[:, None, None]).mean() < 0.6
+    rows, columns = np.mgrid[:8, :8]
+    for name in masked:
+        expected = given[name][source, rows, columns]
+        np.testing.assert_array_equal(pasted[name], expected, name)
+        np.testing.assert_array_equal(unlabelled[name], expected, name)
+        assert pasted[name].dtype == given[name].dtype
+    shares = (source[..., None] == np.arange(16)).mean((1, 2))
+    np.testing.assert_allclose(pasted["label"], shares, atol=1e-6)
+    assert "label" not in unlabelled
 
 
 @pytest.mark.parametrize(
     ("mixer", "field"),
-    [(augment.mixup, "mask"), (augment.mixup, "boxes"), (augment.cutmix, "boxes")],
+    [
+        (augment.mixup, "mask"),
+        (augment.mixup, "pixel_weight"),
+        (augment.mixup, "boxes"),
+        (augment.cutmix, "boxes"),
+        (augment.cutmix, "instances"),
+        (augment.mixup, "seg"),
+        (augment.cutmix, "seg"),
+    ],
 )
 def test_fields_that_cannot_be_mixed(mixer, field):
     given = {"image": IMAGES, "label": np.zeros((4, 2), np.float32), field: np.zeros((4, 2, 2))}
@@ -270,6 +306,12 @@ def test_fields_that_cannot_be_mixed(mixer, field):
         jax.eval_shape(mixer(1.0), jax.random.key(0), given)
     with pytest.raises(KeyError, match="needs 'image' and 'label'"):
         mixer(1.0)(jax.random.key(0), {"image": IMAGES})
+
+
+def test_masks_of_another_size_cannot_be_pasted():
+    given = {"image": IMAGES, "mask": np.zeros((4, 1, 2), np.int32)}
+    with pytest.raises(ValueError, match=r"\(4, 1, 2\) does not go with images of shape"):
+        jax.eval_shape(augment.cutmix(), jax.random.key(0), given)
 
 
 def test_mixing_joins_a_chain():
