@@ -61,13 +61,13 @@ class Transform:
         links: What is done, in this order.
         fields: Fields or kinds by name, for those whose name does not say what they are.
         mask_fill: The class of mask pixels that come in from beyond the border, where the boundary
-            is "constant": 255 is the customary class for "ignore"; 0 suits a mask whose class 0 is
-            the background.
+            is "constant"; 0 suits a mask whose class 0 is the background. None is 255, the
+            customary class for "ignore".
     """
 
     links: tuple[Link, ...]
     fields: Mapping[str, Field | Kind] = dataclasses.field(default_factory=dict)
-    mask_fill: int = IGNORED
+    mask_fill: int | None = None
 
     @overload
     def __call__(self, key: RandomKey, batch: Batch) -> dict[str, Any]: ...
@@ -123,8 +123,9 @@ class Transform:
             list(given), {name: each for name, each in self.fields.items() if name in given}
         )
         placed = {name: field for name, field in fields.items() if field.kind in PLACED}
+        mask_fill = IGNORED if self.mask_fill is None else self.mask_fill
         if self._moves_pixels():
-            _check(given, placed, images.shape, self.mask_fill)
+            _check(given, placed, images.shape, mask_fill)
         else:
             placed = {"image": placed["image"]}
         marks = {mark(name, field.kind) for name, field in placed.items()} & given.keys()
@@ -134,7 +135,7 @@ class Transform:
         } | {name: given[name] for name in marks}
         keys = jax.random.split(key, images.shape[0])
         moved = jax.vmap(
-            lambda key, example: run_links(self.links, key, example, placed, self.mask_fill)
+            lambda key, example: run_links(self.links, key, example, placed, mask_fill)
         )(keys, moving)
         for name, field in placed.items():
             if field.kind in _NUMBERS:
@@ -229,7 +230,7 @@ class Chain:
 def chain(
     *augments: Transform,
     fields: Mapping[str, Field | Kind] | None = None,
-    mask_fill: int = IGNORED,
+    mask_fill: int | None = None,
 ) -> Transform: ...
 
 
@@ -237,14 +238,14 @@ def chain(
 def chain(
     *augments: Augment,
     fields: Mapping[str, Field | Kind] | None = None,
-    mask_fill: int = IGNORED,
+    mask_fill: int | None = None,
 ) -> Transform | Chain: ...
 
 
 def chain(
     *augments: Augment,
     fields: Mapping[str, Field | Kind] | None = None,
-    mask_fill: int = IGNORED,
+    mask_fill: int | None = None,
 ) -> Transform | Chain:
     """Applies changes one after another, each with a key of its own.
 
@@ -255,23 +256,33 @@ def chain(
     Args:
         *augments: Transforms, `mixup`, `cutmix` or functions of your own, first to last; none at
             all gives the identity.
-        fields: Fields or kinds by name, for those whose name does not say what they are.
+        fields: Fields or kinds by name, for those whose name does not say what they are, besides
+            those that the transforms have.
         mask_fill: The class of mask pixels that come in from beyond the border; see `Transform`.
+            None is what the transforms have.
 
     Returns:
         One transform; where something else is among them, a function of batches.
+
+    Raises:
+        ValueError: `mask_fill` is None, and transforms have different ones.
 
     >>> from jaxvision.data import augment
     >>> augment_images = augment.chain(augment.random_flip(), augment.random_crop(padding=4))
     >>> jax.eval_shape(augment_images, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
     (16, 32, 32, 3)
     """
+    transforms = [augment for augment in augments if isinstance(augment, Transform)]
+    if mask_fill is None:
+        mask_fill = _common_fill(transforms)
+    known = {name: field for each in transforms for name, field in each.fields.items()}
+    known |= fields or {}
     parts: list[tuple[int | None, Augment]] = []
     links: list[Link] = []
 
     def close() -> None:
         if links:
-            parts.append((None, Transform(tuple(links), dict(fields or {}), mask_fill)))
+            parts.append((None, Transform(tuple(links), known, mask_fill)))
             links.clear()
 
     for index, augment in enumerate(augments):
@@ -285,9 +296,19 @@ def chain(
             close()
             parts.append((index, augment))
     if not parts:
-        return Transform(tuple(links), dict(fields or {}), mask_fill)
+        return Transform(tuple(links), known, mask_fill)
     close()
     return Chain(tuple(parts))
+
+
+def _common_fill(transforms: list[Transform]) -> int | None:
+    fills = {each.mask_fill for each in transforms if each.mask_fill is not None}
+    if len(fills) > 1:
+        raise ValueError(
+            f"the transforms of a chain have different mask_fill, {sorted(fills)}: give "
+            "chain(..., mask_fill=...)"
+        )
+    return fills.pop() if fills else None
 
 
 def sometimes(transform: Transform, probability: Number = 0.5) -> Transform:

@@ -252,6 +252,22 @@ def test_masks_are_read_from_the_nearest_pixel():
         np.testing.assert_array_equal(levels / 255, result["image"], boundary)
 
 
+def test_a_chain_keeps_what_its_parts_know_of_fields():
+    inner = augment.chain(shift(1.0), fields={"seg": "mask"}, mask_fill=3)
+    outer = augment.chain(augment.sometimes(inner, 1.0), augment.random_flip(1.0))
+    given = {"image": noise(1, 4, 4, 3), "seg": np.ones((1, 4, 4), np.int32)}
+    moved, filled = run(
+        lambda key, batch: (outer(key, batch), augment.chain(outer, mask_fill=0)(key, batch)),
+        jax.random.key(0),
+        given,
+    )
+    assert moved["seg"][0, 0].tolist() == [1, 1, 1, 3]
+    assert filled["seg"][0, 0].tolist() == [1, 1, 1, 0]
+    other = augment.chain(shift(1.0), mask_fill=0)
+    with pytest.raises(ValueError, match=r"different mask_fill, \[0, 3\]"):
+        augment.chain(inner, other)
+
+
 def test_values_leave_the_mask_alone_and_sizes_do_not():
     jitter = augment.chain(augment.color_jitter(0.4), augment.random_erasing(1.0))
     crop = augment.random_resized_crop((5, 6))
