@@ -11,6 +11,7 @@ from jaxvision.plots.confusion import confusion_matrix
 from jaxvision.plots.film import save_gif, save_strip
 from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
+from jaxvision.plots.masks import segmentations
 from jaxvision.plots.saving import save
 from jaxvision.plots.training import learning_curves, learning_curves_by_seed
 
@@ -26,4 +27,5 @@ __all__ = [
     "save",
     "save_gif",
     "save_strip",
+    "segmentations",
 ]

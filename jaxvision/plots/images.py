@@ -1,7 +1,7 @@
 """Pictures in rows and columns."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ _HEADER = 0.35
 _MAX_WIDTH = 2.0
 _LETTER = 0.58 * _style.SMALL_SIZE / 72
 _LINE = 1.35 * _style.SMALL_SIZE / 72
+_SWATCH = 0.4  # a color of the legend, and what lies between two names
 
 # Pixels a side, up to which they are shown as squares.
 _PIXELATED = 64
@@ -38,6 +39,7 @@ def image_grid(
     columns: int | None = None,
     *,
     title: str | None = None,
+    legend: Mapping[str, str] | None = None,
 ) -> "matplotlib.figure.Figure":
     """Draws images as a contact sheet, row by row.
 
@@ -50,6 +52,7 @@ def image_grid(
         titles: One above each image; lines that are too long are shortened in the middle.
         columns: Images in a row; None makes the sheet about square, and at most ten wide.
         title: Of the figure.
+        legend: What colors in the images mean, by name; it stands below them.
 
     Returns:
         The figure: one axes per image, in their order.
@@ -73,7 +76,7 @@ def image_grid(
         columns = min(math.ceil(math.sqrt(len(pixels))), 10)
     if columns < 1:
         raise ValueError(f"columns must be at least 1, got {columns}")
-    return _sheet(pixels, titles, min(columns, len(pixels)), title)
+    return _sheet(pixels, titles, min(columns, len(pixels)), title, legend or {})
 
 
 def mistakes(
@@ -155,7 +158,11 @@ def _pixels(image: ArrayLike, index: int) -> Pixels:
 
 
 def _sheet(
-    images: Sequence[Pixels], titles: Sequence[str] | None, columns: int, title: str | None
+    images: Sequence[Pixels],
+    titles: Sequence[str] | None,
+    columns: int,
+    title: str | None,
+    legend: Mapping[str, str],
 ) -> "matplotlib.figure.Figure":
     # Everything has a known size, so that no layout engine has to search for it.
     rows = math.ceil(len(images) / columns)
@@ -166,7 +173,9 @@ def _sheet(
     row_height = height + max(map(len, lines), default=0) * _LINE + _MARGIN
     sheet_width = columns * (width + _MARGIN) + _MARGIN
     figure_width = sheet_width if title is None else max(sheet_width, 4.0)
-    figure_height = rows * row_height + _MARGIN + (0.0 if title is None else _HEADER)
+    per_line, legend_height = _legend_size(legend, figure_width)
+    figure_height = rows * row_height + _MARGIN + legend_height
+    figure_height += 0.0 if title is None else _HEADER
     figure = _style.new_figure(figure_width, figure_height)
     figure.set_layout_engine("none")
     if title is not None:
@@ -174,7 +183,7 @@ def _sheet(
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
         left = (figure_width - sheet_width) / 2 + _MARGIN + column * (width + _MARGIN)
-        bottom = (rows - 1 - row) * row_height + _MARGIN
+        bottom = (rows - 1 - row) * row_height + _MARGIN + legend_height
         box = np.array([left, bottom, width, height])
         axes = figure.add_axes(tuple(box / np.array([figure_width, figure_height] * 2)))
         gray = image.shape[2] == 1
@@ -197,7 +206,44 @@ def _sheet(
                 pad=3,
                 linespacing=1.1,
             )
+    if legend:
+        _draw_legend(figure, legend, per_line)
     return figure
+
+
+def _legend_size(legend: Mapping[str, str], width: float) -> tuple[int, float]:
+    """How many names of a legend a line has room for, and the height of all lines, in inches."""
+    if not legend:
+        return 0, 0.0
+    longest = max(map(len, legend)) * _LETTER + _SWATCH
+    per_line = int(np.clip((width - 2 * _MARGIN) // longest, 1, len(legend)))
+    return per_line, math.ceil(len(legend) / per_line) * 1.25 * _LINE + _MARGIN
+
+
+def _draw_legend(
+    figure: "matplotlib.figure.Figure", legend: Mapping[str, str], per_line: int
+) -> None:
+    from matplotlib.patches import Patch
+
+    patches = [
+        Patch(facecolor=color, edgecolor=_style.QUIET, linewidth=0.5) for color in legend.values()
+    ]
+    drawn = figure.legend(
+        patches,
+        list(legend),
+        loc="lower center",
+        ncols=per_line,
+        fontsize=_style.SMALL_SIZE,
+        labelcolor=_style.INK,
+        frameon=False,
+        borderpad=0.2,
+        borderaxespad=0.2,
+        handlelength=1.0,
+        handleheight=1.0,
+        columnspacing=1.2,
+    )
+    for text in drawn.get_texts():
+        text.set_parse_math(False)
 
 
 def _words(text: str, title: str | None) -> "matplotlib.figure.Figure":

@@ -10,6 +10,7 @@ import quick
 from jaxvision import plots
 from jaxvision.plots import _style
 
+MASKS = np.array([[[0, 1], [255, 0]]], np.uint8)
 HISTORY = [{"step": step, "split": "test", "loss": 1 / step} for step in (1, 20)]
 FIGURES = {
     "learning_curves": lambda: plots.learning_curves(HISTORY, title="title"),
@@ -19,6 +20,9 @@ FIGURES = {
     "image_grid": lambda: plots.image_grid(np.zeros((2, 8, 8, 1)), ["a", "b"]),
     "mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [0], [1], [0.5]),
     "gridworld": lambda: plots.gridworld(np.zeros((2, 2)), np.full((2, 2, 4), 0.25)),
+    "segmentations": lambda: plots.segmentations(
+        np.zeros((1, 2, 2, 3), np.uint8), MASKS, MASKS[:, ::-1], [(0, 0, 0), (230, 159, 0)]
+    ),
     "no mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [1], [1], [0.5]),
 }
 SOME_FIGURES = (
@@ -27,6 +31,7 @@ SOME_FIGURES = (
     "reliability_diagram",
     "image_grid",
     "gridworld",
+    "segmentations",
 )
 
 

@@ -1,0 +1,127 @@
+"""Images with the classes of their pixels."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Integer, UInt8
+
+from jaxvision.plots import _style
+from jaxvision.plots._style import ArrayLike
+from jaxvision.plots.images import image_grid
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+Mask = Integer[np.ndarray, "height width"]
+Rgb = UInt8[np.ndarray, "height width 3"]
+
+_NONE = 255
+_OPACITY = 0.6
+_WRONG, _NO_LABEL = (213, 94, 0), (255, 255, 255)
+
+
+def segmentations(
+    images: ArrayLike,
+    truths: ArrayLike,
+    predictions: ArrayLike,
+    colors: ArrayLike,
+    class_names: Sequence[str] | None = None,
+    *,
+    captions: Sequence[str] | None = None,
+    title: str | None = None,
+) -> "matplotlib.figure.Figure":
+    """Draws a row for each image: the image, its true classes, the predicted ones, the errors.
+
+    Classes are laid over the image in gray. Pixels without a label (255) are white among the
+    errors, wrong ones are orange.
+
+    Args:
+        images: (height, width, channels) each; gray, RGB or RGBA; uint8, or floats from 0 to 1.
+        truths: The class of each pixel; 255 where there is none.
+        predictions: The predicted classes.
+        colors: One row of red, green and blue from 0 to 255 for each class.
+        class_names: One per class; None numbers them.
+        captions: What stands above each image; None numbers them.
+        title: Of the figure.
+
+    Returns:
+        The figure: four axes per image.
+
+    Raises:
+        ValueError: There are no images; a mask has another size than its image, or a class
+            without a color; or there are not as many of one thing as of the other.
+        ImportError: Matplotlib is not installed.
+
+    >>> images, masks = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), np.uint8)
+    >>> figure = segmentations(images, masks, masks, [(0, 0, 0), (230, 159, 0)])
+    >>> [axes.get_title() for axes in figure.axes[:4]]
+    ['image 0', 'truth', 'prediction', 'errors: 0%']
+    """
+    table = np.asarray(colors, np.uint8).reshape(-1, 3)
+    names = [str(index) for index in range(len(table))] if class_names is None else class_names
+    captions = [f"image {row}" for row in range(len(images))] if captions is None else captions
+    for what, given in (("truths", truths), ("predictions", predictions), ("captions", captions)):
+        if len(given) != len(images):
+            raise ValueError(f"{len(images)} images need as many {what}, got {len(given)}")
+    if len(names) != len(table):
+        raise ValueError(f"{len(table)} colors need as many class names, got {len(names)}")
+    panels: list[np.ndarray] = []
+    titles: list[str] = []
+    for row, caption in enumerate(captions):
+        image = np.asarray(images[row])
+        truth, guess = (
+            _mask(np.asarray(masks[row]), image, row, len(table)) for masks in (truths, predictions)
+        )
+        known = truth != _NONE
+        wrong = known & (truth != guess)
+        gray = _gray(image)
+        panels += [
+            image,
+            _overlay(gray, truth, table),
+            _overlay(gray, guess, table),
+            _errors(gray, wrong, known),
+        ]
+        share = _style.percent(wrong.sum() / max(known.sum(), 1))
+        titles += [caption, "truth", "prediction", f"errors: {share}"]
+    legend = {str(name): _hex(color) for name, color in zip(names, table, strict=True)}
+    legend |= {"wrong": _hex(np.array(_WRONG)), "no label": _hex(np.array(_NO_LABEL))}
+    return image_grid(panels, titles, 4, title=title, legend=legend)
+
+
+def _mask(mask: np.ndarray, image: np.ndarray, row: int, num_classes: int) -> Mask:
+    if mask.shape != image.shape[:2] or mask.dtype.kind not in "iu":
+        raise ValueError(
+            f"the masks of image {row} must be whole numbers of the shape {image.shape[:2]}, got "
+            f"{mask.dtype} of {mask.shape}"
+        )
+    outside = (mask != _NONE) & ((mask < 0) | (mask >= num_classes))
+    if outside.any():
+        raise ValueError(
+            f"a mask of image {row} has the class {mask[outside][0]}, and there are colors for 0 "
+            f"to {num_classes - 1}"
+        )
+    return mask
+
+
+def _gray(image: np.ndarray) -> Rgb:
+    """The brightness of an image, lightened, so that colors over it stay apart."""
+    values = image.astype(np.float64) / (255 if image.dtype == np.uint8 else 1)
+    brightness = values[..., :3].mean(axis=-1, keepdims=True).clip(0, 1)
+    return np.repeat((255 * (0.25 + 0.75 * brightness)).astype(np.uint8), 3, axis=-1)
+
+
+def _overlay(gray: Rgb, mask: Mask, colors: UInt8[np.ndarray, "classes 3"]) -> Rgb:
+    known = mask != _NONE
+    painted = colors[np.where(known, mask, 0)]
+    mixed = (1 - _OPACITY) * gray + _OPACITY * painted
+    return np.where(known[..., None], mixed, 255).astype(np.uint8)
+
+
+def _errors(gray: Rgb, wrong: Bool[np.ndarray, "height width"], known: np.ndarray) -> Rgb:
+    painted = np.where(wrong[..., None], np.array(_WRONG), gray)
+    return np.where(known[..., None], painted, np.array(_NO_LABEL)).astype(np.uint8)
+
+
+def _hex(color: np.ndarray) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color.tolist())
