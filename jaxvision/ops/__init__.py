@@ -15,7 +15,7 @@ from jaxvision.ops.boxes import (
 )
 from jaxvision.ops.convolution import conv_general_dilated, conv_in_loops, conv_transpose
 from jaxvision.ops.layers import Conv, ConvTranspose
-from jaxvision.ops.resizing import depth_to_space, resize
+from jaxvision.ops.resizing import depth_to_space, resize, space_to_depth
 from jaxvision.ops.unpool import Pooled, bed_of_nails, max_pool_with_indices, max_unpool
 
 __all__ = [
@@ -41,4 +41,5 @@ __all__ = [
     "max_unpool",
     "non_maximum_suppression",
     "resize",
+    "space_to_depth",
 ]

@@ -108,6 +108,34 @@ def depth_to_space(
     return ordered.reshape(*batch, height * factor, width * factor, channels // factor**2)
 
 
+def space_to_depth(
+    x: Shaped[Array, "*batch height width channels"], factor: int
+) -> Shaped[Array, "*batch new_height new_width more_channels"]:
+    """Moves pixels into channels: the inverse of `depth_to_space`, torch's `pixel_unshuffle`.
+
+    Args:
+        x: Feature maps, whose height and width are multiples of `factor`.
+        factor: How many times smaller the maps get.
+
+    Returns:
+        Maps with `channels * factor**2` channels, in the order that `depth_to_space` takes.
+
+    Raises:
+        ValueError: Height or width is no multiple of `factor`.
+
+    >>> space_to_depth(jnp.arange(4.0).reshape(1, 2, 2, 1), 2)[0, 0, 0].tolist()
+    [0.0, 1.0, 2.0, 3.0]
+    """
+    *batch, height, width, channels = x.shape
+    if factor < 1 or height % factor or width % factor:
+        raise ValueError(
+            f"height and width must be multiples of factor = {factor}, got {height} and {width}"
+        )
+    blocks = x.reshape(*batch, height // factor, factor, width // factor, factor, channels)
+    ordered = jnp.moveaxis(blocks, (-4, -2), (-2, -1))
+    return ordered.reshape(*batch, height // factor, width // factor, channels * factor**2)
+
+
 def _nearest(x: Array, axis: int, new: int, method: ResizeMethod) -> Array:
     old = x.shape[axis]
     if new == old:

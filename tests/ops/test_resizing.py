@@ -78,6 +78,15 @@ def test_labels_are_not_interpolated(unchecked):
         ops.resize(np.ones((1, 2, 2, 1), np.int32), 4)
 
 
+def test_space_to_depth_is_its_inverse():
+    x = np.random.default_rng(0).normal(size=(2, 6, 9, 5)).astype(np.float32)
+    moved = run(lambda x: ops.space_to_depth(x, 3), x)
+    assert moved.shape == (2, 2, 3, 45)
+    np.testing.assert_array_equal(run(lambda x: ops.depth_to_space(x, 3), moved), x)
+    with pytest.raises(ValueError, match="multiples of factor = 2, got 6 and 9"):
+        ops.space_to_depth(jnp.asarray(x), 2)
+
+
 def test_depth_to_space():
     x = draw_maps(3, 4, 18)
     np.testing.assert_array_equal(

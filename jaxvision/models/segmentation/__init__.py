@@ -1,9 +1,12 @@
 """Models that give a class to every pixel."""
 
-from jaxvision.models.segmentation.classic import ClassicUNet, SegNet
+from jaxvision.models.segmentation.classic import ClassicUNet, PixelClassifier, SegNet
 from jaxvision.models.segmentation.decoder import Decoder
 from jaxvision.models.segmentation.fcn import ContextModule, SkipFCN
+from jaxvision.models.segmentation.patched import PatchedSegmenter
 from jaxvision.models.segmentation.registry import (
+    DECODERS,
+    backbone_variables,
     create_segmenter,
     list_segmenters,
     with_backbone,
@@ -11,12 +14,16 @@ from jaxvision.models.segmentation.registry import (
 from jaxvision.models.segmentation.segmenter import Segmenter
 
 __all__ = [
+    "DECODERS",
     "ClassicUNet",
     "ContextModule",
     "Decoder",
+    "PatchedSegmenter",
+    "PixelClassifier",
     "SegNet",
     "Segmenter",
     "SkipFCN",
+    "backbone_variables",
     "create_segmenter",
     "list_segmenters",
     "with_backbone",

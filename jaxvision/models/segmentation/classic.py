@@ -193,6 +193,49 @@ class SegNet(nn.Module, kw_only=True):
         )
 
 
+@register_module
+class PixelClassifier(nn.Module, kw_only=True):
+    """Logits that are linear in the pixels around each pixel: what a network has to beat.
+
+    Attributes:
+        num_classes: The number of logits of each pixel.
+        in_channels: The number of channels images must have; None takes what the first image has.
+        kernel_size: Height and width of what is seen around a pixel; 1 is the pixel alone.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax
+    >>> model = PixelClassifier(num_classes=4, kernel_size=3)
+    >>> images = jnp.zeros((1, 20, 30, 3))
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    112
+    """
+
+    num_classes: int
+    in_channels: int | None = None
+    kernel_size: int = 1
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        self.dtype = canonical_dtype(self.dtype)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Images, train: bool = False) -> Logits:
+        """Computes the logits.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: Changes nothing.
+
+        Returns:
+            Logits, (batch, height, width, num_classes).
+        """
+        del train
+        images = check_images(x, self.in_channels)
+        return make_head(self.num_classes, self.kernel_size, self.dtype, "head")(images)
+
+
 def _middle(x: Map, size: tuple[int, int]) -> Map:
     """The middle of a map."""
     top, left = ((old - new) // 2 for old, new in zip(size_of(x), size, strict=True))

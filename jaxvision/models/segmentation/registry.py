@@ -161,6 +161,23 @@ def with_backbone(
     return put
 
 
+def backbone_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes the variables of the `backbone` out of those of a model that has one.
+
+    Args:
+        variables: Variables of a model such as `Segmenter` or `MultiHead`.
+
+    Returns:
+        Variables of the backbone, by collection; collections without any are left out.
+
+    >>> backbone_variables({"params": {"backbone": {"stem": 1}, "head": {"kernel": 2}}})
+    {'params': {'stem': 1}}
+    """
+    return {
+        collection: tree["backbone"] for collection, tree in variables.items() if "backbone" in tree
+    }
+
+
 def _matching(wanted: Mapping[str, Any], given: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The part of a tree that another has too."""
     part: dict[str, Any] = {}

@@ -7,7 +7,7 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxvision import metrics
+from jaxvision import metrics, models
 from jaxvision.data import Dataset
 from jaxvision.metrics import Score
 from jaxvision.models import MultiHead
@@ -152,12 +152,7 @@ class TrainedMultiTask(Trained):
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model that the tasks share, without a head of its own."""
-        own = {
-            collection: tree["backbone"]
-            for collection, tree in self.variables.items()
-            if "backbone" in tree
-        }
-        return self.model.backbone, own
+        return self.model.backbone, models.backbone_variables(self.variables)
 
 
 def _mean(errors: Float[np.ndarray, " examples"], num_resamples: int) -> Score:

@@ -1,0 +1,72 @@
+"""Segmenters that see several pixels as one."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxvision.models.base import Images
+from jaxvision.models.description import register_module
+from jaxvision.ops import depth_to_space, space_to_depth
+
+
+@register_module
+class PatchedSegmenter(nn.Module, kw_only=True):
+    """A segmenter that sees each patch of pixels as one pixel with more channels.
+
+    Its convolutions cost `patch_size**2` times less, and see as many times more of the image. The
+    pixels of a patch keep logits of their own. Images whose size is no multiple of the patch are
+    extended by their last rows and columns, whose logits are left out.
+
+    Attributes:
+        segmenter: Gives `patch_size**2` times as many logits as there are classes, of the size of
+            its images.
+        patch_size: Height and width of a patch.
+
+    Reference: Shi et al., Real-time single image and video super-resolution using an efficient
+    sub-pixel convolutional neural network, CVPR 2016, arXiv:1609.05158, for the way back.
+
+    >>> import jax
+    >>> from jaxvision import models
+    >>> inner = models.ClassicUNet(num_classes=12, channels=(8, 16), padded=True)
+    >>> model = PatchedSegmenter(segmenter=inner, patch_size=2)
+    >>> images = jnp.zeros((1, 21, 30, 3))
+    >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
+    (1, 21, 30, 3)
+    """
+
+    segmenter: nn.Module
+    patch_size: int
+
+    def __post_init__(self) -> None:
+        if self.patch_size < 1 or self._logits % self.patch_size**2:
+            raise ValueError(
+                f"patch_size must be 1 or more, and the segmenter have a multiple of patch_size**2 "
+                f"logits, got {self.patch_size} and {self._logits}"
+            )
+        super().__post_init__()
+
+    @property
+    def _logits(self) -> int:
+        count: int = self.segmenter.num_classes
+        return count
+
+    @property
+    def num_classes(self) -> int:
+        """The number of logits of each pixel."""
+        return self._logits // self.patch_size**2
+
+    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch _ _ classes"]:
+        """Computes the logits.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: What the segmenter takes it for.
+
+        Returns:
+            Logits, (batch, height, width, num_classes).
+        """
+        _, height, width, _ = x.shape
+        missing = [(0, -size % self.patch_size) for size in (height, width)]
+        filled = jnp.pad(x, [(0, 0), *missing, (0, 0)], mode="edge")
+        logits = self.segmenter(space_to_depth(filled, self.patch_size), train)
+        return depth_to_space(logits, self.patch_size)[:, :height, :width]
