@@ -29,12 +29,13 @@ from jaxvision.train.selection import combine, partition, select
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
 from jaxvision.train.state import TrainState, evaluation_variables, image_input, init_state
 from jaxvision.train.step import TrainStep, make_train_step
-from jaxvision.train.tasks import Trained, list_tasks, register_task, restore
+from jaxvision.train.tasks import Answer, Trained, list_tasks, register_task, restore
 
 if TYPE_CHECKING:
-    from jaxvision.train import agents, classification, multitask
+    from jaxvision.train import agents, classification, multitask, segmentation
 
 __all__ = [
+    "Answer",
     "Best",
     "CheckpointError",
     "Checkpointer",
@@ -89,13 +90,14 @@ __all__ = [
     "read_metrics",
     "register_task",
     "restore",
+    "segmentation",
     "select",
     "start",
     "state_shardings",
     "unfreezing",
 ]
 
-_TASKS = ("agents", "classification", "multitask")
+_TASKS = ("agents", "classification", "multitask", "segmentation")
 
 
 def __getattr__(name: str) -> Any:

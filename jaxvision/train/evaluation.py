@@ -78,19 +78,19 @@ class EvaluateOn:
     every: int | None = None
 
 
-def make_eval_fn(loss_fn: Any) -> EvalFn:
+def make_eval_fn(loss_fn: Any) -> Evaluation | EvalFn:
     """Makes what `fit` evaluates of the loss of a task.
 
     Args:
-        loss_fn: A loss function with a method `evaluate(state, batch) -> metrics`, as the tasks'
-            `make_loss_fn` make them.
+        loss_fn: A loss function as the tasks' `make_loss_fn` make them: an `Evaluation`, or one
+            with a method `evaluate(state, batch) -> metrics`.
 
     Returns:
-        That method. It prepares batches as the loss does, without augmentation, and uses the
-        averaged parameters where there are any.
+        The loss function itself, or that method. It prepares batches as the loss does, without
+        augmentation, and uses the averaged parameters where there are any.
 
     Raises:
-        TypeError: The loss has no such method.
+        TypeError: The loss is neither.
 
     >>> import jax, numpy as np
     >>> from jaxvision import metrics, models, train
@@ -102,6 +102,8 @@ def make_eval_fn(loss_fn: Any) -> EvalFn:
     >>> sorted(metrics.compute(jax.jit(evaluate)(state, batch)))
     ['accuracy', 'loss']
     """
+    if isinstance(loss_fn, Evaluation):
+        return loss_fn
     evaluate: EvalFn | None = getattr(loss_fn, "evaluate", None)
     if evaluate is None:
         raise TypeError(

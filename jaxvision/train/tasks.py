@@ -1,20 +1,25 @@
 """Tasks by name, and runs that come back as what they trained."""
 
+import dataclasses
 import importlib
+import itertools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
+import numpy as np
+from jaxtyping import Shaped, UInt8
 
 from jaxvision._suggest import unknown
-from jaxvision.data import Preprocessing
+from jaxvision.data import Preprocessing, from_arrays, resize_and_crop
 from jaxvision.metrics import Score
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.record import RunRecord
 from jaxvision.train.run.restore import SavedRun, open_run
 
 PyTree = Any
+_TOGETHER = 128
 RestoreTask = Callable[[SavedRun], "Trained"]
 """Makes of a run what it trained; a subclass of `Trained` is one."""
 
@@ -22,7 +27,23 @@ _TASKS: dict[str, str | RestoreTask] = {
     "classification": "jaxvision.train.classification:TrainedClassifier",
     "agent": "jaxvision.train.agents:TrainedAgent",
     "multitask": "jaxvision.train.multitask:TrainedMultiTask",
+    "segmentation": "jaxvision.train.segmentation:TrainedSegmenter",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a model says of one image.
+
+    Attributes:
+        words: It in a line.
+        content: It as a JSON-able dict.
+        mask: A class for each pixel, from models that segment; 255 is none.
+    """
+
+    words: str
+    content: Mapping[str, Any]
+    mask: UInt8[np.ndarray, "height width"] | None = None
 
 
 class Trained:
@@ -121,6 +142,32 @@ class Trained:
             A line per example.
         """
         raise self._cannot("describe predictions")
+
+    def answers(
+        self, images: Iterable[Shaped[np.ndarray, "_ _ _"]], *, top: int = 3, **options: Any
+    ) -> Iterator[Answer]:
+        """Says what the model makes of images of any size.
+
+        Unless a task has a way of its own, images are resized and cropped as those of the training
+        were, and predicted together, `_TOGETHER` at a time.
+
+        Args:
+            images: Pixels, (height, width, channels).
+            top: How many classes to name.
+            **options: What else a task can be told about its way.
+
+        Yields:
+            What it makes of each image.
+        """
+        preprocessing = self.preprocessing
+        if options or preprocessing is None:
+            raise self._cannot(f"take {', '.join(options)}" if options else "look at images")
+        left = iter(images)
+        while some := list(itertools.islice(left, _TOGETHER)):
+            pixels = np.stack([resize_and_crop(image, preprocessing) for image in some])
+            predictions = self.predict(from_arrays({"image": pixels}))
+            for words in self.in_words(predictions, top=top):
+                yield Answer(words, {"answer": words})
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model that another one can be fine-tuned from, and its variables.

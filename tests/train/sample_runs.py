@@ -1,6 +1,6 @@
-"""Runs of the tasks of samples/, on data made here: `sample_runs.py NAME RUN_DIR [SECONDS]`.
+"""Runs of the tasks of samples/, and of segmentation: `sample_runs.py NAME RUN_DIR [SECONDS]`.
 
-SECONDS slows every step down, so that a kill can come at any.
+Their data are made here. SECONDS slows every step down, so that a kill can come at any.
 """
 
 import pathlib
@@ -13,9 +13,9 @@ import numpy as np
 import optax
 from samples import captioner, gan, segmenter
 
-from jaxvision import data, models, train
+from jaxvision import data, losses, models, train
 
-NUM_STEPS = {"segmenter": 60, "gan": 20, "captioner": 60}
+NUM_STEPS = {"segmenter": 60, "gan": 20, "captioner": 60, "segmentation": 60}
 
 
 def squares(count: int, seed: int) -> data.Dataset:
@@ -54,7 +54,16 @@ def make(name: str) -> tuple[Any, Any, data.Dataset, dict[str, Any]]:
         step = gan.Gan()
         return step, step.init(key), circle(64, 0), {}
     tx = optax.adam(1e-2)
-    if name == "segmenter":
+    if name == "segmentation":
+        model = models.ClassicUNet(
+            num_classes=2, in_channels=1, channels=(4, 8), padded=True, norm="batch", dropout=0.1
+        )
+        augment = data.augment.chain(data.augment.random_flip(), data.augment.random_rotation(20))
+        both = losses.Sum((losses.pixel_cross_entropy, 1.0), (losses.soft_dice, 0.5))
+        inputs = train.Inputs((0.4,), (0.2,), augment)
+        loss = train.segmentation.make_loss_fn(model, loss=both, inputs=inputs)
+        learned, held_out = squares(64, 0), squares(20, 1)
+    elif name == "segmenter":
         backbone = models.create_model("lenet5", in_channels=1)
         model = segmenter.TinySegmenter(backbone=backbone, num_classes=2)
         augment = data.augment.random_flip()
@@ -65,7 +74,7 @@ def make(name: str) -> tuple[Any, Any, data.Dataset, dict[str, Any]]:
         loss = captioner.CaptionLoss(model)
         learned, held_out = pictures(64, 0), pictures(20, 1)
     batch = learned.sample_batch()
-    inputs = batch if name == "segmenter" else (batch["tokens"], train.image_input(batch))
+    inputs = batch if "mask" in batch else (batch["tokens"], train.image_input(batch))
     state = train.init_state(key, model, tx, inputs)
     step = train.make_train_step(loss, tx, ema_decay=0.9)
     return step, state, learned, {"evaluate": loss, "eval_data": held_out}

@@ -1,1 +1,21 @@
-"""Semantic segmentation: a class for every pixel."""
+"""Segmentation: a class for every pixel of images and volumes."""
+
+from jaxvision.train.segmentation.figures import draw
+from jaxvision.train.segmentation.loss import SegmentationLoss, make_loss_fn
+from jaxvision.train.segmentation.prediction import Predictions, predict
+from jaxvision.train.segmentation.scores import score
+from jaxvision.train.segmentation.tiling import predict_tiled
+from jaxvision.train.segmentation.trained import TrainedSegmenter
+from jaxvision.train.segmentation.views import with_views
+
+__all__ = [
+    "Predictions",
+    "SegmentationLoss",
+    "TrainedSegmenter",
+    "draw",
+    "make_loss_fn",
+    "predict",
+    "predict_tiled",
+    "score",
+    "with_views",
+]

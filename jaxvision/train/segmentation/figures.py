@@ -1,0 +1,126 @@
+"""The figures of a segmenter's run folder."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+from jaxvision import metrics, plots
+from jaxvision.data import Dataset, mask_colors
+from jaxvision.files import file_name
+from jaxvision.losses import IGNORED
+from jaxvision.train.run.log import read_metrics
+from jaxvision.train.segmentation.prediction import Predictions
+from jaxvision.train.segmentation.scores import count, mean_iou, names_of
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+def draw(
+    run_dir: str | pathlib.Path,
+    predictions: Predictions,
+    dataset: Dataset,
+    class_names: Sequence[str] = (),
+    *,
+    num_images: int = 8,
+) -> list[pathlib.Path]:
+    """Draws what one wants to see of a segmenter, into `figures/` of its run folder.
+
+    The learning curves lie there, the other figures in a folder named after the data set and the
+    split, as their titles are.
+
+    Args:
+        run_dir: The run's folder.
+        predictions: What `predict` gave for the data set.
+        dataset: Where the images come from. Of a volume, the plane with the most foreground (pixels
+            of a class above 0) is shown.
+        class_names: Names of the classes; classes without a name are numbered.
+        num_images: How many images to show at the most: the one of the lowest mean IoU, the one of
+            the highest, and what lies at equal distances between them.
+
+    Returns:
+        The files: learning curves (if the run logged anything), the confusion matrix of pixels and
+        the images with their masks (if there are labels).
+
+    Raises:
+        ImportError: Matplotlib is not installed.
+    """
+    folder = pathlib.Path(run_dir).expanduser()
+    title = f"{dataset.name}/{dataset.split}"
+    place = file_name(title)
+    drawn: dict[str, matplotlib.figure.Figure] = {}
+    if history := read_metrics(folder):
+        drawn["learning_curves"] = plots.learning_curves(history)
+    known = predictions.labels != IGNORED
+    if known.any():
+        names = names_of(predictions, class_names)
+        matrix = metrics.confusion_matrix(
+            predictions.labels[known], predictions.classes[known], predictions.num_classes
+        )
+        drawn[f"{place}/confusion_matrix"] = plots.confusion_matrix(
+            matrix, names, title=f"{title}: pixels"
+        )
+        drawn[f"{place}/masks"] = _masks(predictions, dataset, names, num_images, title)
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(folder / "figures" / f"{name}.png")
+        plots.save(figure, paths[-1])
+    return paths
+
+
+def _masks(
+    predictions: Predictions, dataset: Dataset, names: Sequence[str], num_images: int, title: str
+) -> "matplotlib.figure.Figure":
+    rows, scores = _from_worst_to_best(predictions, num_images)
+    shown = [_plane(predictions, dataset, int(row)) for row in rows]
+    images, truths, guesses = zip(*shown, strict=True)
+    indices = predictions.indices[rows]
+    return plots.segmentations(
+        images,
+        truths,
+        guesses,
+        mask_colors(predictions.num_classes),
+        names,
+        captions=[
+            f"image {index}, IoU {score:.2f}" for index, score in zip(indices, scores, strict=True)
+        ],
+        title=f"{title}: from the lowest mean IoU to the highest",
+    )
+
+
+def _from_worst_to_best(
+    predictions: Predictions, num_images: int
+) -> tuple[Int[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
+    """Some images by their mean IoU; those without a label are left out."""
+    scores = np.array([mean_iou(each[None]) for each in count(predictions)])
+    labelled = (predictions.labels != IGNORED).reshape(len(scores), -1).any(axis=1)
+    order = np.flatnonzero(labelled)[np.argsort(scores[labelled], kind="stable")]
+    chosen = order[np.linspace(0, len(order) - 1, min(num_images, len(order))).round().astype(int)]
+    return chosen, scores[chosen]
+
+
+def _plane(predictions: Predictions, dataset: Dataset, row: int) -> tuple[Any, Any, Any]:
+    """An image with both masks, or one plane of a volume, as far as the masks go."""
+    image: np.ndarray = dataset[int(predictions.indices[row])]["image"]
+    truth, guess = predictions.labels[row], predictions.classes[row]
+    starts = [(big - small) // 2 for big, small in zip(image.shape, truth.shape, strict=False)]
+    cut = [slice(start, start + size) for start, size in zip(starts, truth.shape, strict=True)]
+    image = _shown(image[(*cut,)])
+    if truth.ndim == 2:
+        return image, truth, guess
+    foreground = (truth > 0) & (truth != IGNORED)
+    plane = int(foreground.sum(axis=(1, 2)).argmax())
+    return image[plane], truth[plane], guess[plane]
+
+
+def _shown(image: np.ndarray) -> np.ndarray:
+    """An image that can be drawn: of other numbers of channels the first, scaled where it must."""
+    if image.shape[-1] not in (1, 3, 4):
+        image = image[..., :1]
+    low, high = float(image.min()), float(image.max())
+    if image.dtype == np.uint8 or (image.dtype.kind in "fV" and 0 <= low <= high <= 1):
+        return image
+    return ((image.astype(np.float32) - low) / max(high - low, 1e-12)).clip(0, 1)

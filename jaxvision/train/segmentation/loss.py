@@ -1,0 +1,257 @@
+"""From a segmenter to its loss and its evaluation."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, Key, Num
+
+from jaxvision import losses, metrics
+from jaxvision.losses import IGNORED
+from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
+from jaxvision.train.inputs import Inputs
+from jaxvision.train.protocols import Metrics
+from jaxvision.train.state import TrainState, evaluation_variables
+
+PyTree = Any
+Labels = Integer[Array, "batch *space"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SegmentationLoss:
+    """A loss function over batches with `image` and `mask`; it is an `Evaluation` too.
+
+    Made by `make_loss_fn`. A batch may have `weight`, 0 for rows that are padding, and
+    `pixel_weight`, what each pixel counts in the losses of single pixels. Images and masks may have
+    two axes of space, or three. Of a model whose logits are smaller than the images, such as U-Net
+    without padding, the middle of the masks counts.
+    """
+
+    model: nn.Module
+    loss: losses.Sum
+    reduce: Literal["sample", "batch"]
+    inputs: Inputs
+
+    def __call__(
+        self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
+        """Computes the loss of the rows that count, and `loss` and `pixel_accuracy`."""
+        augment_key, dropout_key = jax.random.split(key)
+        batch = self.inputs.train(augment_key, _checked(batch))
+        logits, model_state = self.model.apply(
+            {"params": params, **model_state},
+            batch["image"],
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=list(model_state),
+        )
+        total, count = self._loss(logits, batch)
+        labels, weight = labels_of(batch, logits), _row_weight(batch)
+        right = (labels == classes_of(logits)) & is_labelled(labels)
+        pixels = is_labelled(labels).sum(_space(labels))
+        measured = {
+            "loss": (total, count),
+            "pixel_accuracy": (
+                (weight * right.sum(_space(labels))).sum(),
+                (weight * pixels).sum(),
+            ),
+        }
+        return total / jnp.where(count == 0, 1, count), (model_state, measured)
+
+    def measure(
+        self, state: TrainState | Mapping[str, PyTree], batch: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Counts pixels by true and predicted class, and adds up the loss; see `Evaluation`."""
+        batch = self.inputs.evaluate(_checked(batch))
+        logits: Any = self.model.apply(evaluation_variables(state), batch["image"], train=False)
+        labels, num_classes = labels_of(batch, logits), num_classes_of(logits)
+        counted = is_labelled(labels) & _by_row(_row_weight(batch) > 0, labels)
+        cell = jnp.where(counted, labels * num_classes + classes_of(logits), num_classes**2)
+        counts = jnp.bincount(cell.ravel(), length=num_classes**2 + 1)[:-1]
+        return {
+            "matrix": counts.reshape(num_classes, num_classes),
+            "loss": self._loss(logits, batch),
+        }
+
+    def summarize(self, gathered: Mapping[str, Any]) -> dict[str, float]:
+        """Makes numbers of what was counted of all pixels; see `Evaluation`.
+
+        Args:
+            gathered: The sums of what `measure` gave.
+
+        Returns:
+            `loss`, `mean_iou` and `mean_dice` (over the classes that are there or predicted), and
+            `pixel_accuracy`. They are NaN where no pixel has a label.
+        """
+        total, count = gathered["loss"]
+        loss = float(total / count) if count else float("nan")
+        matrix = gathered["matrix"]
+        if not matrix.any():
+            return {"loss": loss, **dict.fromkeys(_SCORES, float("nan"))}
+        return {"loss": loss, **{name: score(matrix) for name, score in _SCORES.items()}}
+
+    def diagnose(self, batch: Mapping[str, Any]) -> str | None:
+        """Says why the loss of a batch is not finite: numbers in it, or labels that are no class.
+
+        Args:
+            batch: The batch, on the host.
+
+        Returns:
+            A sentence, or None if the batch does not show it.
+        """
+        mask = np.asarray(batch["mask"])
+        counted = _by_row(rows_that_count(batch, len(mask)), mask) & is_labelled(mask)
+        num_classes = getattr(self.model, "num_classes", None)
+        if num_classes == 1:
+            num_classes = 2
+        return numbers_not_finite(batch) or labels_outside("mask", mask, num_classes, counted)
+
+    def describe(self) -> dict[str, Any]:
+        """What the record of a run keeps of this loss.
+
+        Returns:
+            The task, the model, the inputs, and the terms of the loss.
+        """
+        return {
+            "task": "segmentation",
+            "models": {"model": self.model},
+            "inputs": self.inputs,
+            "terms": self.loss.describe(),
+            "reduce": self.reduce,
+        }
+
+    def _loss(self, logits: Array, batch: Mapping[str, Any]) -> metrics.Pair:
+        """The loss times the weight of the rows, and that weight."""
+        options = {}
+        if "pixel_weight" in batch:
+            options["pixel_weight"] = _middle(jnp.asarray(batch["pixel_weight"]), logits)
+        weight = _row_weight(batch)
+        values = self.loss(
+            logits, labels_of(batch, logits), reduce=self.reduce, weight=weight, **options
+        )
+        return metrics.mean(jnp.broadcast_to(values, weight.shape), weight)
+
+
+def make_loss_fn(
+    model: nn.Module,
+    *,
+    loss: losses.MaskLoss = losses.pixel_cross_entropy,
+    reduce: Literal["sample", "batch"] = "sample",
+    inputs: Inputs | None = None,
+) -> SegmentationLoss:
+    """Makes the loss of a segmenter, for `make_train_step`, and its evaluation, for `fit`.
+
+    Args:
+        model: A Flax module called as `model(images, train=...)` that gives logits for each pixel;
+            or one logit, whose sigmoid is the probability of class 1.
+        loss: `loss(logits, labels, reduce=..., weight=...)`, such as those of `losses`; set options
+            by `functools.partial`, and add several up by `losses.Sum`.
+        reduce: `"sample"` computes the loss of each example, and takes the mean; `"batch"` that of
+            the pixels of all examples together. Parts of a batch that are computed apart
+            (accumulation, devices under `pmap`) add up to the same only with `"sample"`.
+        inputs: How batches are augmented and normalized; None only makes images floating point.
+
+    Returns:
+        `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`, which
+        `fit(evaluate=...)` takes too.
+
+    Raises:
+        ValueError: `reduce` is something else.
+
+    >>> from jaxvision import models
+    >>> model = models.ClassicUNet(num_classes=3, channels=(2, 2), padded=True)
+    >>> loss = losses.Sum((losses.pixel_cross_entropy, 1.0), (losses.soft_dice, 0.5))
+    >>> loss_fn = make_loss_fn(model, loss=loss)
+    >>> batch = {"image": np.ones((2, 6, 8, 1)), "mask": np.zeros((2, 6, 8), np.uint8)}
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), batch["image"])
+    >>> key, params = jax.random.key(0), variables["params"]
+    >>> _, (_, measured) = jax.eval_shape(loss_fn, params, {}, batch, key)
+    >>> sorted(measured)
+    ['loss', 'pixel_accuracy']
+    """
+    if reduce not in ("sample", "batch"):
+        raise ValueError(f"reduce must be 'sample' or 'batch', got {reduce!r}")
+    return SegmentationLoss(
+        model=model,
+        loss=loss if isinstance(loss, losses.Sum) else losses.Sum((loss, 1.0)),
+        reduce=reduce,
+        inputs=Inputs() if inputs is None else inputs,
+    )
+
+
+def num_classes_of(logits: Num[Any, "..."]) -> int:
+    """How many classes logits tell apart: as many as there are, and of a single one two."""
+    return max(logits.shape[-1], 2)
+
+
+def classes_of(logits: Num[Any, "*pixels classes"]) -> Integer[Array, "*pixels"]:
+    """The most probable class of each pixel; of equal ones the first."""
+    if logits.shape[-1] == 1:
+        return (logits[..., 0] > 0).astype(jnp.int32)
+    return logits.argmax(-1)
+
+
+def labels_of(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> Labels:
+    """The masks of a batch as far as the logits go, as signed integers."""
+    mask = _middle(jnp.asarray(batch["mask"]), logits)
+    if not jnp.issubdtype(mask.dtype, jnp.integer) and mask.dtype != bool:
+        raise ValueError(f"a mask must have a whole number for each pixel, got {mask.dtype}")
+    return mask.astype(jnp.int32)
+
+
+def is_labelled(labels: Any) -> Any:
+    """Which pixels have a label."""
+    return (labels >= 0) & (labels != IGNORED)
+
+
+_SCORES = {
+    "mean_iou": lambda matrix: float(metrics.jaccard_index(matrix, "macro")),
+    "mean_dice": lambda matrix: float(metrics.f1_score(matrix, "macro")),
+    "pixel_accuracy": lambda matrix: float(metrics.sensitivity(matrix, "micro")),
+}
+
+
+def _checked(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in ("image", "mask"):
+        if name not in batch:
+            raise ValueError(
+                f"to segment, a batch needs 'image' and 'mask'; this one has {', '.join(batch)}"
+            )
+    images, masks = np.shape(batch["image"]), np.shape(batch["mask"])
+    if images[:-1] != masks:
+        raise ValueError(
+            f"a mask must have the axes of its image but the channels; images have the shape "
+            f"{images}, and masks {masks}"
+        )
+    return batch
+
+
+def _row_weight(batch: Mapping[str, Any]) -> Float[Array, " batch"]:
+    weight = jnp.asarray(batch.get("weight", np.ones(len(batch["image"]), np.float32)))
+    return weight.astype(jnp.promote_types(weight.dtype, jnp.float32))
+
+
+def _by_row(rows: Any, labels: Any) -> Any:
+    """One value per example with the axes of labels, to be broadcast."""
+    return rows.reshape(-1, *(1,) * (labels.ndim - 1))
+
+
+def _space(labels: Labels) -> tuple[int, ...]:
+    return tuple(range(1, labels.ndim))
+
+
+def _middle(maps: Array, logits: Num[Any, "..."]) -> Array:
+    """The middle of maps, of the size of the logits."""
+    old, new = maps.shape[1:], logits.shape[1:-1]
+    if len(old) != len(new) or any(big < small for big, small in zip(old, new, strict=True)):
+        raise ValueError(
+            f"the logits of the model are of {new} pixels, and the masks of {old}: logits must "
+            "have the size of the images, or be smaller"
+        )
+    starts = [(big - small) // 2 for big, small in zip(old, new, strict=True)]
+    cut = [slice(start, start + size) for start, size in zip(starts, new, strict=True)]
+    return maps[(slice(None), *cut)]
