@@ -11,7 +11,7 @@ holds settings.json, metrics.jsonl, TensorBoard files, checkpoints and figures.
 import dataclasses
 
 from common import script
-from common.run import Settings, train_classifier
+from common.run import Settings, train_model
 
 from jaxvision import train
 
@@ -22,8 +22,8 @@ def main(settings: Settings) -> train.FitResult:
     settings = dataclasses.replace(settings, data=settings.data.located())
     train_data, eval_data = settings.data.load_splits(settings.run.seed)
     model = settings.model.make(train_data, axis_name=settings.devices.axis_name)
-    optimizer = settings.optimization.make()
-    return train_classifier(settings, model, optimizer, train_data, eval_data)
+    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes))
+    return train_model(settings, model, loss_fn, train_data, eval_data)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import tyro
 from common import script
-from common.data import load_for
+from common.restored import load_for
 
 from jaxvision import data, plots, train
 from jaxvision.files import file_name, write_json
@@ -32,6 +32,8 @@ class Settings:
     """What to evaluate on; None takes what the run was evaluated on."""
     dataset: str | None = None
     """Another data set or folder than the run's own."""
+    masks: str | None = None
+    """The folder of the masks, where `dataset` is a folder of images to segment."""
     data_dir: str | None = None
     """Where TensorFlow Datasets keeps its files; None takes the run's."""
     step: int | None = None
@@ -64,7 +66,11 @@ def predict(settings: Settings, run_dir: str) -> tuple[train.Trained, Any, data.
     dataset = None
     if trained.needs_data:
         dataset = load_for(
-            trained, split=settings.split, dataset=settings.dataset, data_dir=settings.data_dir
+            trained,
+            split=settings.split,
+            dataset=settings.dataset,
+            masks=settings.masks,
+            data_dir=settings.data_dir,
         )
     with script.asking():
         return trained, trained.predict(dataset, batch_size=settings.batch_size), dataset

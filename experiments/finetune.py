@@ -20,7 +20,7 @@ import tyro
 from common import script
 from common.data import Data
 from common.learning import Model, Optimization
-from common.run import Run, train_classifier
+from common.run import Run, train_model
 from common.run import Settings as TrainSettings
 from common.script import FLAT
 
@@ -167,7 +167,8 @@ def main(settings: Settings) -> train.FitResult:
             train.layerwise_decay(phase.optimization.make(), layers, decay) for phase in phases
         ]
     for phase, optimizer in zip(phases, optimizers, strict=True):
-        result = train_classifier(phase, model, optimizer, train_data, eval_data, variables)
+        loss_fn = phase.loss.make(model, phase.inputs.make(model.num_classes))
+        result = train_model(phase, model, loss_fn, train_data, eval_data, variables, optimizer)
         variables = train.evaluation_variables(result.state)
     return result
 

@@ -11,6 +11,8 @@ class Augmentation:
 
     flip: bool = False
     """Mirror left and right, with probability one half."""
+    vertical_flip: bool = False
+    """Mirror top and bottom, with probability one half."""
     crop_padding: int = 0
     """Pad by so many pixels and crop back at random."""
     rotation: float = 0.0
@@ -40,6 +42,8 @@ class Augmentation:
         chosen: list[data.augment.Augment] = []
         if self.flip:
             chosen.append(augment.random_flip())
+        if self.vertical_flip:
+            chosen.append(augment.random_flip(direction="vertical"))
         if self.crop_padding:
             chosen.append(augment.random_crop(padding=self.crop_padding))
         if self.rotation:

@@ -2,11 +2,11 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from common import script
-from jaxvision import data, train
+from jaxvision import data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,44 +123,3 @@ class Data:
             return data.split(train_data, self.validation, seed=seed)
         except ValueError as error:
             raise SystemExit(f"--validation: {error}") from error
-
-
-def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data.Dataset:
-    """Loads images as they were in the training of a run, whoever made it.
-
-    `split` None takes what the run was evaluated on; `given` are settings of `Data` that replace
-    those of the run, where they are not None.
-    """
-    record, folder = trained.record, trained.run.folder
-    saved = record.settings.get("data")
-    known: dict[str, Any] = dict(saved) if isinstance(saved, Mapping) else {}
-    names = {field.name for field in dataclasses.fields(Data)} - {"image_size", "num_workers"}
-    known = {name: value for name, value in known.items() if name in names}
-    known |= {name: value for name, value in given.items() if value is not None}
-    shape = record.data.get("image_shape")
-    if shape is None:
-        raise SystemExit(f"{folder} is not a run on images: read it with train.restore in Python")
-    fixed = {"dataset": record.data.get("name", ""), "channels": shape[2]}
-    chosen = Data(**{**fixed, **known})
-    held_out = chosen.validation is not None and not split and given.get("dataset") is None
-    wanted = chosen.train_split if held_out else split or chosen.eval_split
-    class_names = trained.run.names("label") or None
-    try:
-        dataset = chosen.load(wanted, class_names, trained.preprocessing)
-    except data.DatasetError as error:
-        if "dataset" in known:
-            raise
-        raise SystemExit(
-            f"{folder} was trained on data called {chosen.dataset!r}, which cannot be loaded by "
-            f"that name ({error}); name the data with --dataset"
-        ) from None
-    if held_out:
-        learned, dataset = chosen.hold_out(dataset, record.settings["run"]["seed"])
-        count = record.data["num_examples"]
-        if chosen.per_class is None and len(learned) != count:
-            raise SystemExit(
-                f"{folder} was trained on {count} images, and without those held out "
-                f"{learned.name}/{wanted} has {len(learned)} now: it has changed, so that some "
-                "held out now may have been trained on; name a --split or a --dataset"
-            )
-    return dataset

@@ -1,8 +1,9 @@
-"""One run of a classifier of images: what it keeps where, and the training itself."""
+"""One run of a model of images: what it keeps where, and the training itself."""
 
 import dataclasses
 from typing import Annotated, Any
 
+import flax.linen as nn
 import jax
 import optax
 
@@ -10,7 +11,7 @@ from common import script
 from common.data import Data
 from common.learning import Devices, Inputs, Loss, Model, Optimization
 from common.script import FLAT
-from jaxvision import data, models, plots, train
+from jaxvision import data, plots, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Run:
     checkpoint_every: int | None = None
     """Steps between checkpoints; None saves when it evaluates."""
     figures: bool = True
-    """Draw learning curves, confusion matrix, mistakes and a reliability diagram at the end (with
-    several processes, experiments/evaluate.py draws them)."""
+    """Draw learning curves and what the task shows of its predictions at the end (with several
+    processes, experiments/evaluate.py draws them)."""
 
     def begin(self, devices: Devices) -> None:
         """Starts JAX, and makes sure that what a run needs at its end is there."""
@@ -71,18 +72,23 @@ MAY_DIFFER = (
 """Settings that a run may be continued with another value of."""
 
 
-def train_classifier(
-    settings: Settings,
-    model: models.Model,
-    optimizer: optax.GradientTransformation,
+def train_model(
+    settings: Any,
+    model: nn.Module,
+    loss_fn: Any,
     train_data: data.Dataset,
     eval_data: data.Dataset,
     variables: dict[str, Any] | None = None,
+    optimizer: optax.GradientTransformation | None = None,
 ) -> train.FitResult:
-    """Trains, evaluates, and leaves a run folder."""
-    run, devices = settings.run, settings.devices
-    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes))
-    step = settings.optimization.make_step(loss_fn, optimizer, devices.axis_name)
+    """Trains, evaluates, and leaves a run folder.
+
+    `settings` has the groups `run`, `data`, `optimization` and `devices` of `Settings`; an
+    `optimizer` takes the place of the one that they say.
+    """
+    run, devices, optimization = settings.run, settings.devices, settings.optimization
+    optimizer = optimization.make() if optimizer is None else optimizer
+    step = optimization.make_step(loss_fn, optimizer, devices.axis_name)
     parallel = devices.parallelize(step)
     with script.checking():
         state = train.init_state(
@@ -99,9 +105,9 @@ def train_classifier(
         parallel,
         state,
         train_data.batches(
-            settings.optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
+            optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
         ),
-        num_steps=settings.optimization.num_steps,
+        num_steps=optimization.num_steps,
         evaluate=train.make_eval_fn(loss_fn),
         eval_data=eval_data,
         eval_every=run.eval_every,
@@ -115,8 +121,6 @@ def train_classifier(
         measured = [f"{eval_data.split} {name} {x:.4f}" for name, x in result.metrics.items()]
         print(f"{run.run_dir}: {', '.join(measured)}")
     if run.draws:
-        predictions = train.classification.predict(
-            model, train.evaluation_variables(result.state), eval_data, inputs=loss_fn.inputs
-        )
-        train.classification.draw(run.run_dir, predictions, eval_data)
+        trained = train.restore(run.run_dir)
+        trained.draw(trained.predict(eval_data), eval_data)
     return result

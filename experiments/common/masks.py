@@ -1,0 +1,225 @@
+"""Segmentation as settings: images with masks, segmenters, losses of masks."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from common import script
+from common.data import Data
+from common.learning import parse_option
+from jaxvision import checks, data, losses, models, train
+
+FIELDS = ("image", "mask")
+LossName = Literal[
+    "pixel_cross_entropy", "pixel_focal", "soft_dice", "soft_jaccard", "tversky", "lovasz_softmax"
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskData:
+    """Which images with masks to learn from, and which to evaluate on."""
+
+    dataset: str = "shapes"
+    """A data set of TensorFlow Datasets with masks; or a path with a slash in it (./scans) to a
+    folder of images, whose masks are in --masks."""
+    masks: str | None = None
+    """The folder of the masks of the images in the folder `dataset`: PNG files of the same names
+    with a class per pixel, 255 for none."""
+    class_names: tuple[str, ...] | None = None
+    """Names of the classes in a folder of masks, in the order of their numbers."""
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its files."""
+    train_split: str = "train"
+    """The split to train on; of folders a part, such as all[:80%]."""
+    eval_split: str = "test"
+    """The split to evaluate on while training, and at the end; of folders such as all[80%:]."""
+    image_size: int | tuple[int, int] | None = None
+    """Resize and crop images and masks to this height and width; None if they have one size."""
+    channels: Literal[1, 3, 4] = 3
+    """Channels of a folder's images: gray, RGB or RGBA."""
+    corrupt: Literal["stop", "skip"] = "stop"
+    """What to do with images that cannot be decoded."""
+    num_workers: int = 0
+    """Processes that read images which do not fit in memory; 0 reads by threads."""
+
+    def located(self) -> "MaskData":
+        """The same with the absolute paths of folders, so that a run can be evaluated anywhere."""
+        dataset = Data(dataset=self.dataset).located().dataset
+        if self.masks is None:
+            if dataset.startswith("/"):
+                raise SystemExit(f"{dataset} is a folder of images: name that of --masks")
+            return self
+        if not dataset.startswith("/"):
+            raise SystemExit(f"--masks go with a folder of images, and {dataset!r} is a data set")
+        masks = pathlib.Path(self.masks).expanduser().resolve()
+        return dataclasses.replace(self, dataset=dataset, masks=str(masks))
+
+    def load(
+        self,
+        split: str,
+        class_names: Sequence[str] | None = None,
+        preprocessing: data.Preprocessing | None = None,
+    ) -> data.Dataset:
+        """Loads the images and masks of a split.
+
+        The classes have to be `class_names`, if they are given; where `preprocessing` is, images
+        are resized and cut by it rather than to `image_size`.
+        """
+        where = self.located()
+        options: dict[str, Any] = {
+            "image_size": self.image_size if preprocessing is None else None,
+            "preprocessing": preprocessing,
+            "corrupt": self.corrupt,
+            "transform": only_masks,
+        }
+        if where.masks is not None:
+            loaded = data.load_masks(
+                where.dataset,
+                where.masks,
+                split=split,
+                class_names=self.class_names,
+                channels=self.channels,
+                **options,
+            )
+        else:
+            loaded = data.load(where.dataset, split, self.data_dir, **options)
+        found = loaded.fields["mask"].names
+        if class_names is not None and found != tuple(class_names):
+            raise SystemExit(
+                f"{where.dataset}/{split} has the classes {', '.join(found)}, and the model tells "
+                f"{', '.join(class_names)} apart"
+            )
+        return loaded
+
+    def load_splits(self) -> tuple[data.Dataset, data.Dataset]:
+        """Loads what to train on and what to evaluate on."""
+        train_data = self.load(self.train_split)
+        return train_data, self.load(self.eval_split, train_data.fields["mask"].names)
+
+
+def only_masks(example: dict[str, Any]) -> dict[str, Any]:
+    """The image and the mask of an example, without the rest."""
+    if "mask" not in example:
+        raise SystemExit(f"these data have no masks, but {', '.join(example)}")
+    return {name: example[name] for name in FIELDS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmenter:
+    """Which model learns."""
+
+    model: str = "classic_unet"
+    """A segmenter over a backbone (models.list_segmenters()); or classic_unet, segnet, fcn32s,
+    fcn16s, fcn8s, linear (each pixel by itself) or linear3x3 (one convolution)."""
+    backbone: str = "resnet18"
+    """The registered model under a segmenter, or under an FCN."""
+    backbone_options: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The backbone's own options, as NAME VALUE pairs."""
+    model_options: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The segmenter's own options, as NAME VALUE pairs: upsampling bilinear channels 64,32,16,8."""
+    patch_size: int = 1
+    """Height and width of the patches that the model sees as one pixel; 2 is four times faster."""
+    num_classes: int | None = None
+    """How many classes there are; None takes those that the data name."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What to compute in; parameters are float32."""
+
+    def make(self, dataset: data.Dataset) -> Any:
+        """The model for the images and classes of a data set."""
+        num_classes = self.num_classes or len(dataset.fields["mask"].names)
+        if not num_classes:
+            raise SystemExit("the data do not name their classes: give --num-classes")
+        pixels = self.patch_size**2
+        with script.checking():
+            checks.check_count("patch_size", self.patch_size)
+            model = self._make(num_classes * pixels, dataset.image_shape[-1] * pixels)
+            if self.patch_size == 1:
+                return model
+            return models.PatchedSegmenter(segmenter=model, patch_size=self.patch_size)
+
+    def _make(self, num_classes: int, channels: int) -> Any:
+        dtype = None if self.dtype == "float32" else self.dtype
+        if self.model in ALONE:
+            module, usual = ALONE[self.model]
+            return module(
+                num_classes=num_classes,
+                in_channels=channels,
+                dtype=dtype,
+                **{**usual, **_options(module, self.model_options)},
+            )
+        backbone = self._backbone(channels, dtype)
+        if self.model in FCN:
+            return models.SkipFCN(
+                backbone=backbone,
+                num_classes=num_classes,
+                finest=FCN[self.model],
+                **_options(models.SkipFCN, self.model_options),
+            )
+        decoder = models.segmentation.DECODERS.get(self.model)
+        options = {} if decoder is None else _options(decoder, self.model_options)
+        return models.create_segmenter(
+            self.model, backbone=backbone, num_classes=num_classes, **options
+        )
+
+    def _backbone(self, channels: int, dtype: str | None) -> models.Model:
+        known = models.describe(models.create_model(self.backbone))
+        options = {
+            name: parse_option(name, text, known.get(name))
+            for name, text in self.backbone_options.items()
+        }
+        return models.create_model(self.backbone, in_channels=channels, dtype=dtype, **options)
+
+
+ALONE: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
+    "classic_unet": (models.ClassicUNet, {"padded": True, "norm": "batch", "dropout": 0.0}),
+    "segnet": (models.SegNet, {}),
+    "linear": (models.PixelClassifier, {}),
+    "linear3x3": (models.PixelClassifier, {"kernel_size": 3}),
+}
+"""Models without a backbone, and the options that they have here."""
+
+FCN = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8}
+"""The finest stride of FCNs with skips."""
+
+
+def _options(module: Any, given: Mapping[str, str]) -> dict[str, Any]:
+    """The options of a module as the command line gives them."""
+    known = {field.name: field.default for field in dataclasses.fields(module) if field.init}
+    return {
+        name: parse_option(name, text, _default(known.get(name))) for name, text in given.items()
+    }
+
+
+def _default(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskLoss:
+    """What a segmenter minimizes."""
+
+    loss: dict[LossName, float] = dataclasses.field(
+        default_factory=lambda: {"pixel_cross_entropy": 1.0, "soft_dice": 1.0}
+    )
+    """Losses and their factors, as NAME FACTOR pairs, which are added up."""
+    reduce: Literal["sample", "batch"] = "sample"
+    """Whether losses are computed of each image, or of the pixels of a batch together."""
+    class_weights: tuple[float, ...] | None = None
+    """One weight per class in the cross-entropy, for classes of few pixels."""
+
+    def make(self, model: Any, inputs: train.Inputs) -> Any:
+        """The loss function."""
+        terms = []
+        for name, factor in self.loss.items():
+            loss: Any = getattr(losses, name)
+            if name == "pixel_cross_entropy" and self.class_weights is not None:
+                loss = functools.partial(loss, class_weights=np.array(self.class_weights))
+            terms.append((loss, factor))
+        with script.checking():
+            return train.segmentation.make_loss_fn(
+                model, loss=losses.Sum(*terms), reduce=self.reduce, inputs=inputs
+            )

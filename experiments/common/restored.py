@@ -1,0 +1,54 @@
+"""The data of a run that is restored."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from common.data import Data
+from common.masks import MaskData
+from jaxvision import data, train
+
+
+def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data.Dataset:
+    """Loads images as they were in the training of a run, whoever made it.
+
+    `split` None takes what the run was evaluated on; `given` are settings of `Data` or `MaskData`
+    that replace those of the run, where they are not None.
+    """
+    record, folder = trained.record, trained.run.folder
+    with_masks = "mask" in (record.data.get("fields") or {})
+    settings = MaskData if with_masks else Data
+    given = {name: value for name, value in given.items() if value is not None}
+    saved = record.settings.get("data")
+    known: dict[str, Any] = dict(saved) if isinstance(saved, Mapping) else {}
+    names = {field.name for field in dataclasses.fields(settings)} - {"image_size", "num_workers"}
+    if "dataset" in given:
+        names -= {"masks"}  # they go with the images of the training
+    known = {name: value for name, value in known.items() if name in names} | given
+    shape = record.data.get("image_shape")
+    if shape is None:
+        raise SystemExit(f"{folder} is not a run on images: read it with train.restore in Python")
+    fixed = {"dataset": record.data.get("name", ""), "channels": shape[2]}
+    chosen: Any = settings(**{**fixed, **known})
+    held_out = known.get("validation") is not None and not split and "dataset" not in given
+    wanted = chosen.train_split if held_out else split or chosen.eval_split
+    class_names = trained.run.names("mask" if with_masks else "label") or None
+    try:
+        dataset: data.Dataset = chosen.load(wanted, class_names, trained.preprocessing)
+    except data.DatasetError as error:
+        if "dataset" in known:
+            raise
+        raise SystemExit(
+            f"{folder} was trained on data called {chosen.dataset!r}, which cannot be loaded by "
+            f"that name ({error}); name the data with --dataset"
+        ) from None
+    if held_out:
+        learned, dataset = chosen.hold_out(dataset, record.settings["run"]["seed"])
+        count = record.data["num_examples"]
+        if chosen.per_class is None and len(learned) != count:
+            raise SystemExit(
+                f"{folder} was trained on {count} images, and without those held out "
+                f"{learned.name}/{wanted} has {len(learned)} now: it has changed, so that some "
+                "held out now may have been trained on; name a --split or a --dataset"
+            )
+    return dataset
