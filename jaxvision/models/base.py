@@ -204,14 +204,15 @@ def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:
 
 
 def check_images(
-    x: Images, in_channels: int | None = None, min_size: int = 1
-) -> Float[Array, "batch height width channels"]:
-    """Checks that an input is a batch of images as models take them.
+    x: Images, in_channels: int | None = None, min_size: int = 1, *, axes: int = 2
+) -> Float[Array, "batch *space channels"]:
+    """Checks that an input is a batch of images, or of volumes, as models take them.
 
     Args:
         x: What a model was called with.
         in_channels: The number of channels the model was made for; None for any.
-        min_size: The least height and width of which the model leaves something.
+        min_size: The least size along each axis of space of which the model leaves something.
+        axes: The number of axes of space: 2 for images, 3 for volumes.
 
     Returns:
         The same images as a JAX array.
@@ -224,27 +225,36 @@ def check_images(
     >>> check_images(jnp.ones((2, 8, 8, 3))).shape
     (2, 8, 8, 3)
     """
-    if x.ndim != 4:
+    image, shape = _SHAPES[axes]
+    if x.ndim != axes + 2:
         raise ValueError(
-            f"images must have the shape (batch, height, width, channels), got {x.shape}; "
-            "add an axis for a single image (x[None]) or for gray images (x[..., None])"
+            f"{image}s must have the shape {shape}, got {x.shape}; "
+            f"add an axis for a single {image} (x[None]) or for gray {image}s (x[..., None])"
         )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
-            f"images must be floating point, got {x.dtype}; scale them first, "
+            f"{image}s must be floating point, got {x.dtype}; scale them first, "
             "for example x.astype(jnp.float32) / 255"
         )
     if 0 in x.shape[1:]:
-        raise ValueError(f"images must have pixels and channels, got the shape {x.shape}")
+        raise ValueError(f"{image}s must have pixels and channels, got the shape {x.shape}")
     if in_channels is not None and x.shape[-1] != in_channels:
         raise ValueError(
-            f"the model was made with in_channels={in_channels}, but the images have "
+            f"the model was made with in_channels={in_channels}, but the {image}s have "
             f"{x.shape[-1]} channels (shape {x.shape}, channels last); "
-            f"make the model with in_channels={x.shape[-1]}, or convert the images"
+            f"make the model with in_channels={x.shape[-1]}, or convert the {image}s"
         )
-    if min(x.shape[1:3]) < min_size:
+    if min(x.shape[1:-1]) < min_size:
+        least = "x".join([str(min_size)] * axes)
         raise ValueError(
-            f"the model needs images of at least {min_size}x{min_size}, got the shape {x.shape}; "
+            f"the model needs {image}s of at least {least}, got the shape {x.shape}; "
             "pad or resize them"
         )
     return jnp.asarray(x)
+
+
+_SHAPES = {
+    2: ("image", "(batch, height, width, channels)"),
+    3: ("volume", "(batch, depth, height, width, channels)"),
+}
+"""What models are called with, by its number of axes of space."""

@@ -91,7 +91,8 @@ def summary(
 
     Args:
         model: A Flax module that is called as `model(images)`.
-        input_shape: Of the images, (batch, height, width, channels), or without the batch.
+        input_shape: Of the images, (batch, height, width, channels), or without the batch; or of
+            volumes, (batch, depth, height, width, channels).
         depth: How many levels of modules in modules to tell apart; None takes all.
         show: Whether to print; False only returns.
 
@@ -99,7 +100,7 @@ def summary(
         The same as numbers.
 
     Raises:
-        ValueError: The shape has no 3 or 4 sizes.
+        ValueError: The shape has no 3 to 5 sizes.
 
     >>> from jaxvision import models
     >>> whole = models.summary(models.create_model("lenet5"), (32, 32, 1))
@@ -114,10 +115,10 @@ def summary(
     total                         61,706        416,520
     """
     shape = (1, *input_shape) if len(input_shape) == 3 else tuple(input_shape)
-    if len(shape) != 4:
+    if len(shape) not in (4, 5):
         raise ValueError(
-            f"input_shape must be (batch, height, width, channels) or without the batch, got "
-            f"{tuple(input_shape)}"
+            "input_shape must be (batch, height, width, channels), or without the batch, or "
+            f"(batch, depth, height, width, channels), got {tuple(input_shape)}"
         )
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)

@@ -20,6 +20,7 @@ from jaxvision.ops import lowerings
 from jaxvision.ops.windows import Window
 
 NHWC = ("NHWC", "HWIO", "NHWC")
+_LAYOUTS = {4: NHWC, 5: ("NDHWC", "DHWIO", "NDHWC")}
 Pads = str | Sequence[tuple[int, int]]
 
 
@@ -43,8 +44,10 @@ def conv_general_dilated(
     Forward and reverse mode, second derivatives and `vmap` work as for any JAX function.
 
     Args:
-        lhs: Maps. Other forms than XLA's are for (batch, height, width, channels).
-        rhs: The kernel; for those, (height, width, channels / groups, features).
+        lhs: Maps. Other forms than XLA's are for (batch, height, width, channels), and for volumes,
+            (batch, depth, height, width, channels).
+        rhs: The kernel; for those, (height, width, channels / groups, features), or with a depth
+            before.
         window_strides: The step between outputs.
         padding: Zeros before and after each spatial axis, or "SAME", "SAME_LOWER" or "VALID".
         lhs_dilation: The step between inputs; above 1, the convolution is a transposed one.
@@ -86,23 +89,25 @@ def conv_general_dilated(
     if jax.default_backend() != "cpu":
         return native(lhs, rhs)
     is_maps = (
-        lhs.ndim == rhs.ndim == 4
+        lhs.ndim == rhs.ndim
+        and lhs.ndim in _LAYOUTS
         and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-        == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
+        == lax.conv_dimension_numbers(lhs.shape, rhs.shape, _LAYOUTS[lhs.ndim])
         and lhs.dtype == rhs.dtype
         and jnp.issubdtype(lhs.dtype, jnp.floating)
-        and lhs.shape[3] == rhs.shape[2] * feature_group_count
-        and rhs.shape[3] % feature_group_count == 0
+        and lhs.shape[-1] == rhs.shape[-2] * feature_group_count
+        and rhs.shape[-1] % feature_group_count == 0
     )
     if not is_maps or batch_group_count != 1 or preferred_element_type is not None:
         return native(lhs, rhs)
+    ones = (1,) * (lhs.ndim - 2)
     window = _window(
         lhs.shape,
         rhs.shape,
         tuple(window_strides),
         padding,
-        tuple(lhs_dilation or (1, 1)),
-        tuple(rhs_dilation or (1, 1)),
+        tuple(lhs_dilation or ones),
+        tuple(rhs_dilation or ones),
         feature_group_count,
         precision,
     )
@@ -137,8 +142,8 @@ def conv_transpose(
     """Convolves with a fractional stride as `jax.lax.conv_transpose` does.
 
     Args:
-        lhs: Maps, (batch, height, width, channels).
-        rhs: The kernel, (height, width, channels, features).
+        lhs: Maps, (batch, height, width, channels), or volumes, with a depth before the height.
+        rhs: The kernel, (height, width, channels, features), for volumes with a depth before.
         strides: How many outputs lie between two inputs, plus one.
         padding: "SAME" gives `strides` times the size; "VALID" all that any input reaches; pairs
             are zeros before and after the spread inputs.
@@ -154,24 +159,25 @@ def conv_transpose(
     >>> conv_transpose(jnp.ones((1, 5, 5, 2)), jnp.ones((4, 4, 2, 3)), (2, 2), "SAME").shape
     (1, 10, 10, 3)
     """
-    dilation = tuple(rhs_dilation or (1, 1))
+    axes = rhs.ndim - 2
+    dilation = tuple(rhs_dilation or (1,) * axes)
     pads: Pads = padding
     if isinstance(padding, str):
-        taps = [_reach(k, d) for k, d in zip(rhs.shape[:2], dilation, strict=True)]
+        taps = [_reach(k, d) for k, d in zip(rhs.shape[:-2], dilation, strict=True)]
         pads = [
             _transposed_pads(reach, stride, padding)
             for reach, stride in zip(taps, strides, strict=True)
         ]
     if transpose_kernel:
-        rhs = rhs[::-1, ::-1].swapaxes(2, 3)
+        rhs = jnp.flip(rhs, range(axes)).swapaxes(-1, -2)
     return conv_general_dilated(
         lhs,
         rhs,
-        (1, 1),
+        (1,) * axes,
         pads,
         lhs_dilation=strides,
         rhs_dilation=dilation,
-        dimension_numbers=NHWC,
+        dimension_numbers=_LAYOUTS[lhs.ndim],
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
@@ -199,8 +205,8 @@ def _window(
     precision: lax.PrecisionLike,
 ) -> Window:
     if isinstance(padding, str):
-        inputs = [_reach(size, step) for size, step in zip(lhs[1:3], lhs_dilation, strict=True)]
-        taps = [_reach(size, step) for size, step in zip(rhs[:2], rhs_dilation, strict=True)]
+        inputs = [_reach(size, step) for size, step in zip(lhs[1:-1], lhs_dilation, strict=True)]
+        taps = [_reach(size, step) for size, step in zip(rhs[:-2], rhs_dilation, strict=True)]
         padding = lax.padtype_to_pads(inputs, taps, strides, padding)
     pads = tuple((int(low), int(high)) for low, high in padding)
     return Window(strides, pads, lhs_dilation, rhs_dilation, groups, precision)
@@ -211,7 +217,7 @@ def _fits(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
     return all(
         _reach(size, spread) + low + high >= _reach(taps, step)
         for size, spread, (low, high), taps, step in zip(
-            lhs[1:3], window.spread, window.pads, rhs[:2], window.dilation, strict=True
+            lhs[1:-1], window.spread, window.pads, rhs[:-2], window.dilation, strict=True
         )
     )
 

@@ -23,14 +23,14 @@ Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 
 
 class ConvTranspose(nn.Module):
-    """`flax.linen.ConvTranspose` of maps, with the same parameters and results, but faster.
+    """`flax.linen.ConvTranspose` of maps or volumes, with the same parameters, but faster.
 
     See `conv_transpose`.
 
     Attributes:
         features: The output channels.
-        kernel_size: Height and width of the kernel.
-        strides: How many times larger the maps get, down and across.
+        kernel_size: Height and width of the kernel; depth, height and width for volumes.
+        strides: How many times larger the maps get, one number for all axes or one per axis.
         padding: "SAME", "VALID", or zeros before and after the spread inputs: one number for all
             sides, one per axis, or a pair per axis.
         kernel_dilation: The step between the taps of the kernel.
@@ -49,10 +49,10 @@ class ConvTranspose(nn.Module):
     """
 
     features: int
-    kernel_size: tuple[int, int]
-    strides: int | tuple[int, int] | None = None
+    kernel_size: tuple[int, ...]
+    strides: int | tuple[int, ...] | None = None
     padding: str | int | Sequence[int | tuple[int, int]] = "SAME"
-    kernel_dilation: int | tuple[int, int] | None = None
+    kernel_dilation: int | tuple[int, ...] | None = None
     use_bias: bool = True
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
@@ -63,9 +63,10 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch out_height out_width features"]:
+        self, inputs: Float[Array, "batch *space channels"]
+    ) -> Float[Array, "batch *out_space features"]:
         """Applies the layer."""
+        axes = len(self.kernel_size)
         channels = (inputs.shape[-1], self.features)
         shape = (*self.kernel_size, *(channels[::-1] if self.transpose_kernel else channels))
         kernel: Any = self.param("kernel", self.kernel_init, shape, self.param_dtype)
@@ -77,21 +78,23 @@ class ConvTranspose(nn.Module):
         y = conv_transpose(
             maps,
             kernel,
-            _pair(self.strides),
-            _pads(self.padding),
-            rhs_dilation=_pair(self.kernel_dilation),
+            _per_axis(self.strides, axes),
+            _pads(self.padding, axes),
+            rhs_dilation=_per_axis(self.kernel_dilation, axes),
             transpose_kernel=self.transpose_kernel,
             precision=self.precision,
         )
         return y if bias is None else y + bias
 
 
-def _pair(steps: int | tuple[int, int] | None) -> tuple[int, int]:
-    return (steps or 1, steps or 1) if steps is None or isinstance(steps, int) else steps
+def _per_axis(steps: int | tuple[int, ...] | None, axes: int) -> tuple[int, ...]:
+    return (steps or 1,) * axes if steps is None or isinstance(steps, int) else steps
 
 
-def _pads(padding: str | int | Sequence[int | tuple[int, int]]) -> str | list[tuple[int, int]]:
+def _pads(
+    padding: str | int | Sequence[int | tuple[int, int]], axes: int
+) -> str | list[tuple[int, int]]:
     if isinstance(padding, str):
         return padding
-    sides = (padding, padding) if isinstance(padding, int) else padding
+    sides = (padding,) * axes if isinstance(padding, int) else padding
     return [(side, side) if isinstance(side, int) else side for side in sides]

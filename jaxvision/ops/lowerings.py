@@ -16,11 +16,13 @@ from jax import lax
 
 from jaxvision.ops import windows
 from jaxvision.ops.depthwise import depthwise
+from jaxvision.ops.slices import Convolve, sliced
 from jaxvision.ops.unfolded import unfolded
 from jaxvision.ops.windows import Window
 
 Array = jax.Array
 Form = Callable[..., Array]
+Choose = Callable[[tuple[int, ...], tuple[int, ...], Window], Form | None]
 
 BLOCK_CHANNELS = 32
 """How many channels of groups are joined into one block: less leaves vector units idle, more
@@ -33,13 +35,16 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
     """Chooses a form.
 
     Args:
-        lhs: The shape of the maps, (batch, height, width, channels).
-        rhs: The shape of the kernel, (height, width, channels / groups, features).
+        lhs: The shape of the maps, (batch, height, width, channels); volumes have a depth before.
+        rhs: The shape of the kernel, (height, width, channels / groups, features); for volumes with
+            a depth before.
         window: How it moves.
 
     Returns:
         `form(maps, kernel, window=...)`; None where XLA's own is best.
     """
+    if len(window.strides) == 3:
+        return _volumes(window, convolve)
     if window.spread != (1, 1):
         return None if window.strides != (1, 1) else transposed(rhs, window)
     if window.groups > 1:
@@ -53,31 +58,40 @@ def for_cpu_loops(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) ->
     """Chooses a form for use inside a loop.
 
     Args:
-        lhs: The shape of the maps, (batch, height, width, channels).
-        rhs: The shape of the kernel, (height, width, channels / groups, features).
+        lhs: See `for_cpu`.
+        rhs: See there too.
         window: How it moves.
 
     Returns:
         `form(maps, kernel, window=...)`; None where XLA's own is best.
     """
+    if len(window.strides) == 3:
+        return _volumes(window, functools.partial(convolve, choose=for_cpu_loops))
     plain = window.groups == 1 and window.spread == window.dilation == (1, 1)
     if plain and rhs[:2] != (1, 1):
         return unfolded
     return for_cpu(lhs, rhs, window)
 
 
-def convolve(x: Array, kernel: Array, window: Window) -> Array:
+def _volumes(window: Window, convolve: Convolve) -> Form | None:
+    if window.spread[0] > 1 and window.strides[0] > 1:
+        return None
+    return functools.partial(sliced, convolve=convolve)
+
+
+def convolve(x: Array, kernel: Array, window: Window, *, choose: Choose = for_cpu) -> Array:
     """Convolves by the form for a CPU, or by XLA's.
 
     Args:
         x: Maps, (batch, height, width, channels).
         kernel: (height, width, channels / groups, features).
         window: How it moves.
+        choose: Chooses the form.
 
     Returns:
         Maps, (batch, out_height, out_width, features).
     """
-    form = for_cpu(x.shape, kernel.shape, window) or _native
+    form = choose(x.shape, kernel.shape, window) or _native
     return form(x, kernel, window=window)
 
 
@@ -213,7 +227,7 @@ def transposed(rhs: tuple[int, ...], window: Window) -> Form:
 
 def overlapped(x: Array, kernel: Array, window: Window) -> Array:
     """Multiplies every input by all taps, and adds up what comes to lie on the same output."""
-    kernel = _spread_taps(kernel, window.dilation)[::-1, ::-1]
+    kernel = windows.spread_taps(kernel, window.dilation)[::-1, ::-1]
     pixels, taps_and_features = math.prod(x.shape[1:3]), kernel.size // kernel.shape[2]
     at_once = 4 * windows.CHUNK_BYTES // (pixels * taps_and_features * kernel.itemsize)
     return windows.by_chunks(lambda images: _overlap(images, kernel, window), x, at_once)
@@ -238,7 +252,7 @@ def _overlap(x: Array, kernel: Array, window: Window) -> Array:
     cuts = []
     for axis, taps in enumerate((rows, columns)):
         before = window.pads[axis][0] - taps + 1
-        size = _spread_size(x.shape[1 + axis], taps, window.pads[axis], window.spread[axis])
+        size = windows.spread_size(x.shape[1 + axis], taps, window.pads[axis], window.spread[axis])
         cuts.append((before, size - before - y.shape[1 + axis]))
     return windows.pad(y, Window(pads=tuple(cuts)))
 
@@ -255,9 +269,11 @@ def interleaved(x: Array, kernel: Array, window: Window) -> Array:
     to each other: they are a plain convolution with these taps (Shi et al., 2016,
     arXiv:1609.05158, who call it sub-pixel convolution).
     """
-    kernel = _spread_taps(kernel, window.dilation)
+    kernel = windows.spread_taps(kernel, window.dilation)
     (height, down), (width, across) = (
-        _phases(x.shape[1 + axis], kernel.shape[axis], window.pads[axis], window.spread[axis])
+        windows.phases(
+            x.shape[1 + axis], kernel.shape[axis], window.pads[axis], window.spread[axis]
+        )
         for axis in (0, 1)
     )
     plain = Window(groups=window.groups, precision=window.precision)
@@ -274,37 +290,9 @@ def interleaved(x: Array, kernel: Array, window: Window) -> Array:
     y = jnp.stack(outputs, axis=2).reshape(len(x), -1, *outputs[0].shape[2:])
     return y[
         :,
-        : _spread_size(x.shape[1], kernel.shape[0], window.pads[0], window.spread[0]),
-        : _spread_size(x.shape[2], kernel.shape[1], window.pads[1], window.spread[1]),
+        : windows.spread_size(x.shape[1], kernel.shape[0], window.pads[0], window.spread[0]),
+        : windows.spread_size(x.shape[2], kernel.shape[1], window.pads[1], window.spread[1]),
     ]
-
-
-def _spread_size(size: int, taps: int, pads: tuple[int, int], spread: int) -> int:
-    """How many outputs a transposed convolution has along an axis."""
-    return (size - 1) * spread + sum(pads) - taps + 2
-
-
-def _phases(
-    size: int, taps: int, pads: tuple[int, int], spread: int
-) -> tuple[int, list[tuple[int, tuple[int, int]]]]:
-    """Along one axis, how many outputs each phase has, and its first tap and padding."""
-    low, _ = pads
-    num_steps = -(-_spread_size(size, taps, pads, spread) // spread)
-    phases = []
-    for phase in range(spread):
-        first = (low - phase) % spread
-        num_taps = len(range(first, taps, spread))
-        start = (phase + first - low) // spread  # the input that the first output's first tap sees
-        phases.append((first, (-start, num_steps - 1 + start + num_taps - size)))
-    return num_steps, phases
-
-
-def _spread_taps(kernel: Array, dilation: tuple[int, ...]) -> Array:
-    """Writes the zeros between taps out."""
-    if dilation == (1, 1):
-        return kernel
-    edges = [(0, 0, step - 1) for step in dilation]
-    return lax.pad(kernel, jnp.zeros((), kernel.dtype), [*edges, (0, 0, 0), (0, 0, 0)])
 
 
 def _join_groups(kernel: Array, groups: int, joined: int) -> Array:

@@ -16,7 +16,7 @@ CHUNK_BYTES = 2**20
 
 
 class Window(NamedTuple):
-    """How a kernel moves over maps, down and across.
+    """How a kernel moves over maps, down and across, or over volumes, with the depth before.
 
     Attributes:
         strides: The step between outputs.
@@ -97,3 +97,41 @@ def by_chunks(function: Callable[[Array], Array], x: Array, at_once: int) -> Arr
     again = jax.checkpoint(function, prevent_cse=False)
     results = lax.map(again, x.reshape(-1, size, *x.shape[1:]))
     return results.reshape(-1, *results.shape[2:])
+
+
+def spread_size(size: int, taps: int, pads: tuple[int, int], spread: int) -> int:
+    """How many outputs a transposed convolution has along an axis."""
+    return (size - 1) * spread + sum(pads) - taps + 2
+
+
+def phases(
+    size: int, taps: int, pads: tuple[int, int], spread: int
+) -> tuple[int, list[tuple[int, tuple[int, int]]]]:
+    """The places that an output of a transposed convolution can have between inputs, on one axis.
+
+    Args:
+        size: The number of inputs.
+        taps: The number of taps of the kernel, without a step between them.
+        pads: Zeros before and after the spread inputs.
+        spread: The step between inputs, which is the number of places.
+
+    Returns:
+        How many outputs each place has, and of each its first tap and the padding of the inputs.
+    """
+    low, _ = pads
+    num_steps = -(-spread_size(size, taps, pads, spread) // spread)
+    phases = []
+    for phase in range(spread):
+        first = (low - phase) % spread
+        num_taps = len(range(first, taps, spread))
+        start = (phase + first - low) // spread  # the input that the first output's first tap sees
+        phases.append((first, (-start, num_steps - 1 + start + num_taps - size)))
+    return num_steps, phases
+
+
+def spread_taps(kernel: Array, dilation: tuple[int, ...]) -> Array:
+    """Writes the zeros between the taps of a kernel out."""
+    if max(dilation) == 1:
+        return kernel
+    edges = [(0, 0, step - 1) for step in dilation]
+    return lax.pad(kernel, jnp.zeros((), kernel.dtype), [*edges, (0, 0, 0), (0, 0, 0)])

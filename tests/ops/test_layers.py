@@ -32,7 +32,19 @@ def test_transposed_layer_is_that_of_flax(size, flipped):
         {"strides": strides, "padding": padding, "transpose_kernel": flipped}
         for strides, padding in itertools.product([None, (2, 2), (3, 1)], paddings)
     ]
-    x = draw_values((2, 4, 5, 6))
+    check_transposed(size, options, draw_values((2, 4, 5, 6)), flipped)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_transposed_layer_of_volumes_is_that_of_flax(flipped):
+    options = [
+        {"strides": (2, 2, 2), "padding": padding, "transpose_kernel": flipped}
+        for padding in ("SAME", "VALID", 1)
+    ]
+    check_transposed((2, 2, 3), options, draw_values((2, 3, 4, 2, 6)), flipped)
+
+
+def check_transposed(size, options, x, flipped):
     params = {"kernel": draw_values((*size, 3, 6) if flipped else (*size, 6, 3))}
     variables = {"params": params | {"bias": draw_values((3,), 1)}}
     kinds = (ops.ConvTranspose, nn.ConvTranspose)

@@ -10,8 +10,8 @@ from jaxvision.models.layers.initializers import INITIALIZERS, Initializer
 from jaxvision.models.layers.normalization import NORM_EPSILON, NORM_MOMENTUM, norm
 from jaxvision.ops import Conv
 
-Size = int | tuple[int, int]
-"""Height and width; one number is both."""
+Size = int | tuple[int, ...]
+"""Height and width, or depth, height and width; one number is all of them."""
 
 
 def conv(
@@ -27,16 +27,20 @@ def conv(
     dtype: DTypeLike | None = None,
     name: str | None = None,
 ) -> nn.Module:
-    """Makes a 2-d convolution layer (as everywhere in deep learning, a cross-correlation).
+    """Makes a convolution layer (as everywhere in deep learning, a cross-correlation).
+
+    It convolves images; where `kernel_size` is three numbers, volumes.
 
     Padding is the same on both sides. ("SAME" is not when the stride is 2: it pads an even image
     after its last row only, so that weights trained with symmetric padding see shifted images.)
 
     Args:
         features: The output channels.
-        kernel_size: The height and width of the kernel: one number, or two.
-        stride: The step between outputs, down and across.
-        padding: Zeros above and below, left and right; None takes what keeps the size at stride 1.
+        kernel_size: The height and width of the kernel, as one number or two; or its depth, height
+            and width.
+        stride: The step between outputs, one number for all axes or one for each.
+        padding: Zeros on both sides of all axes or of each; None takes what keeps the size at
+            stride 1.
         dilation: The step between the taps of the kernel.
         groups: In how many groups channels are convolved apart.
         use_bias: Whether to add a bias; a normalization that follows makes it redundant.
@@ -45,7 +49,8 @@ def conv(
         name: The layer's name, in a compact method.
 
     Returns:
-        The layer, with `kernel` (height, width, channels / groups, features) and `bias`.
+        The layer, with `kernel` (height, width, channels / groups, features), which has a depth
+        before for volumes, and `bias`.
 
     Raises:
         ValueError: No symmetric padding keeps the size, and none was given.
@@ -55,14 +60,14 @@ def conv(
     >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((2, 9, 9, 3)))[0].shape
     (2, 5, 5, 16)
     """
-    kernel = _pair(kernel_size)
+    kernel = _per_axis(kernel_size, 2)
     if padding is None:
         padding = _same(kernel, dilation)
     return Conv(
         features,
         kernel,
-        strides=_pair(stride),
-        padding=[(side, side) for side in _pair(padding)],
+        strides=_per_axis(stride, len(kernel)),
+        padding=[(side, side) for side in _per_axis(padding, len(kernel))],
         kernel_dilation=dilation,
         feature_group_count=groups,
         use_bias=use_bias,
@@ -118,8 +123,8 @@ class ConvNorm(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"], train: bool
-    ) -> Float[Array, "batch out_height out_width features"]:
+        self, x: Float[Array, "batch *space channels"], train: bool
+    ) -> Float[Array, "batch *out_space features"]:
         """Applies the three in turn."""
         x = conv(
             self.features,
@@ -148,11 +153,11 @@ class ConvNorm(nn.Module, kw_only=True):
         return activation(self.activation)(x)
 
 
-def _pair(size: Size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
+def _per_axis(size: Size, axes: int) -> tuple[int, ...]:
+    return (size,) * axes if isinstance(size, int) else size
 
 
-def _same(kernel: tuple[int, int], dilation: int) -> tuple[int, int]:
+def _same(kernel: tuple[int, ...], dilation: int) -> tuple[int, ...]:
     """The padding on each side that keeps the size at stride 1."""
     reach = [dilation * (taps - 1) for taps in kernel]
     if any(taps % 2 for taps in reach):
@@ -160,4 +165,4 @@ def _same(kernel: tuple[int, int], dilation: int) -> tuple[int, int]:
             f"a kernel of size {kernel} with dilation {dilation} needs different padding on its "
             "two sides to keep the size; use an odd size, or give the padding"
         )
-    return reach[0] // 2, reach[1] // 2
+    return tuple(taps // 2 for taps in reach)

@@ -10,18 +10,18 @@ from jaxtyping import Array, Float
 
 
 def max_pool(
-    x: Float[Array, "batch height width channels"],
+    x: Float[Array, "batch *space channels"],
     window: int,
     *,
     stride: int | None = None,
     padding: int = 0,
     ceil: bool = False,
-) -> Float[Array, "batch out_height out_width channels"]:
+) -> Float[Array, "batch *out_space channels"]:
     """Takes the maximum of each window. Where several are equal, the first gets the gradient.
 
     Args:
-        x: Feature maps.
-        window: The height and width of a window.
+        x: Feature maps, or volumes of features.
+        window: The size of a window along each axis of space.
         stride: The step between windows; None for windows side by side.
         padding: How far windows reach over each edge, at most half a window; what lies beyond is
             never the maximum.
@@ -39,24 +39,24 @@ def max_pool(
     """
     _check_pool(window, padding)
     stride = window if stride is None else stride
-    over = [_overhang(size, window, stride, padding) if ceil else 0 for size in x.shape[1:3]]
+    over = [_overhang(size, window, stride, padding) if ceil else 0 for size in x.shape[1:-1]]
     edges = [(padding, padding + beyond) for beyond in over]
-    return nn.max_pool(x, (window, window), (stride, stride), edges)
+    return nn.max_pool(x, (window,) * len(edges), (stride,) * len(edges), edges)
 
 
 def avg_pool(
-    x: Float[Array, "batch height width channels"],
+    x: Float[Array, "batch *space channels"],
     window: int,
     *,
     stride: int | None = None,
     padding: int = 0,
     count_include_pad: bool = True,
-) -> Float[Array, "batch out_height out_width channels"]:
+) -> Float[Array, "batch *out_space channels"]:
     """Takes the average of each window, summed in float32 or better.
 
     Args:
-        x: Feature maps.
-        window: The height and width of a window.
+        x: Feature maps, or volumes of features.
+        window: The size of a window along each axis of space.
         stride: The step between windows; None for windows side by side.
         padding: Zeros on each side, at most half a window. A window that does not fit is left out.
         count_include_pad: Whether those zeros count, as they do by default in PyTorch.
@@ -72,9 +72,10 @@ def avg_pool(
     """
     _check_pool(window, padding)
     stride = window if stride is None else stride
-    edges = ((padding, padding), (padding, padding))
+    axes = x.ndim - 2
+    edges = ((padding, padding),) * axes
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    averages = nn.avg_pool(wide, (window, window), (stride, stride), edges, count_include_pad)
+    averages = nn.avg_pool(wide, (window,) * axes, (stride,) * axes, edges, count_include_pad)
     return averages.astype(x.dtype)
 
 

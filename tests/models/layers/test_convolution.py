@@ -91,3 +91,32 @@ def test_conv_norm_has_a_bias_or_a_norm(norm, use_bias, leaves):
     )
     assert {name: set(part) for name, part in variables["params"].items()} == leaves
     assert ("batch_stats" in variables) == (norm is not None)
+
+
+def test_three_sizes_of_a_kernel_convolve_volumes():
+    def made(**options):
+        layer = layers.conv(6, (3, 1, 5), **options)
+        shape = jax.ShapeDtypeStruct((2, 7, 8, 9, 4), np.float32)
+        y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), shape)
+        assert variables["params"]["kernel"].shape == (3, 1, 5, 4 // options.get("groups", 1), 6)
+        return y.shape[1:]
+
+    assert made() == (7, 8, 9, 6)
+    assert made(padding=0, groups=2) == (5, 8, 5, 6)
+    assert made(stride=2) == (4, 4, 5, 6)
+    assert made(stride=(1, 2, 3), padding=(0, 0, 2)) == (5, 4, 3, 6)
+
+
+@pytest.mark.parametrize("norm", layers.NORMS)
+def test_norms_take_volumes(norm):
+    layer = layers.ConvNorm(features=4, kernel_size=(3, 3, 3), norm=norm)
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 2)).astype(np.float32)
+
+    @quick.jit
+    def normalized(x):
+        return layer.init_with_output(jax.random.key(0), x, train=True)[0]
+
+    axes = {"batch": (0, 1, 2, 3), "instance": (1, 2, 3), "layer": 4, "group": (1, 2, 3)}[norm]
+    y = np.asarray(normalized(x))
+    np.testing.assert_allclose(y.mean(axes), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std(axes), 1, atol=1e-2)

@@ -64,6 +64,21 @@ def test_avg_pool_padding(count_include_pad, corner):
     np.testing.assert_allclose(pooled[0, 1, 1, 0], 1.0, rtol=1e-6)
 
 
+def test_pools_of_volumes():
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6, 3)).astype(np.float32)
+    blocks = x[:, :, :4].reshape(2, 2, 2, 2, 2, 3, 2, 3)
+
+    @quick.jit
+    def pool_all(x):
+        return layers.max_pool(x, 2), layers.avg_pool(x, 2), layers.max_pool(x, 2, ceil=True)
+
+    largest, average, to_the_end = pool_all(x)
+    np.testing.assert_array_equal(largest, blocks.max((2, 4, 6)))
+    np.testing.assert_allclose(average, blocks.mean((2, 4, 6)), atol=1e-6)
+    assert to_the_end.shape == (2, 2, 3, 3, 3)
+    np.testing.assert_array_equal(to_the_end[:, :, :2], largest)
+
+
 def test_adaptive_avg_pool():
     sizes = [(6, 6), (7, 5), (13, 6), (1, 2), (4, 24)]
     draw = np.random.default_rng(0)
