@@ -1,4 +1,4 @@
-"""Models that give a class to every pixel."""
+"""Models that give a class to every pixel or voxel."""
 
 from jaxvision.models.segmentation.classic import ClassicUNet, PixelClassifier, SegNet
 from jaxvision.models.segmentation.decoder import Decoder
@@ -12,17 +12,20 @@ from jaxvision.models.segmentation.registry import (
     with_backbone,
 )
 from jaxvision.models.segmentation.segmenter import Segmenter
+from jaxvision.models.segmentation.volumes import DeepMedic, UNet3D
 
 __all__ = [
     "DECODERS",
     "ClassicUNet",
     "ContextModule",
     "Decoder",
+    "DeepMedic",
     "PatchedSegmenter",
     "PixelClassifier",
     "SegNet",
     "Segmenter",
     "SkipFCN",
+    "UNet3D",
     "backbone_variables",
     "create_segmenter",
     "list_segmenters",

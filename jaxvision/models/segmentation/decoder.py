@@ -70,7 +70,7 @@ class Decoder(DecoderPart, kw_only=True):
 
 
 def make_head(
-    num_classes: int, kernel_size: int, dtype: DTypeLike | None, name: str | None = None
+    num_classes: int, kernel_size: layers.Size, dtype: DTypeLike | None, name: str | None = None
 ) -> nn.Module:
     """Makes the convolution that gives the logits."""
     kernel_init = layers.initializer("glorot_uniform")
