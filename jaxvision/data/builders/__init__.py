@@ -13,6 +13,7 @@ BUILDERS: Mapping[str, str] = {
     "kmnist": "mnist:KMNIST",
     "mnist": "mnist:MNIST",
     "shapes": "shapes:Shapes",
+    "volumes": "volumes:Volumes",
 }
 """The module and class of each builder by the name of its data set."""
 

@@ -237,7 +237,7 @@ def _background(
         for _ in range(2)
     )
     name, pattern = _pattern(draws, size)
-    grain = 0.15 * (_clouds(draws, size, 16) - 0.5)
+    grain = 0.15 * (clouds(draws, size, 16) - 0.5)
     share = pattern[..., None] * draws.uniform(0.3, 1)
     return name, np.clip(one * (1 - share) + two * share + grain[..., None], 0, 1)
 
@@ -254,21 +254,31 @@ def _pattern(draws: Draws, size: tuple[int, int]) -> tuple[str, Plane]:
     if name == "checked":
         return name, 0.5 + 0.5 * np.tanh(6 * waves * np.sin(2 * np.pi * across / period))
     if name == "cloudy":
-        return name, _clouds(draws, size, draws.between(3, 8))
+        return name, clouds(draws, size, draws.between(3, 8))
     return name, np.zeros(size)
 
 
-def _clouds(draws: Draws, size: tuple[int, int], cells: int) -> Plane:
-    """Smooth noise from 0 to 1: random numbers on a grid of so many cells, and between them."""
-    grid = draws.uniform(0, 1, (cells + 2, cells + 2))
-    places = [np.arange(length) * (cells / length) for length in size]
-    (row, down), (column, right) = (np.divmod(place, 1) for place in places)
-    row, column = row.astype(int)[:, None], column.astype(int)
-    down, right = (part * part * (3 - 2 * part) for part in (down[:, None], right))
-    upper = grid[row, column] * (1 - right) + grid[row, column + 1] * right
-    lower = grid[row + 1, column] * (1 - right) + grid[row + 1, column + 1] * right
-    clouds: Plane = upper * (1 - down) + lower * down
-    return clouds
+def clouds(draws: Draws, size: tuple[int, ...], cells: int) -> Float[np.ndarray, "..."]:
+    """Makes smooth noise: random numbers on a grid, and between them.
+
+    Args:
+        draws: Random numbers.
+        size: The shape of the noise, of any number of axes.
+        cells: The number of cells of the grid along each axis.
+
+    Returns:
+        Numbers from 0 to 1.
+
+    >>> clouds(Draws(0, 0), (8, 12, 16), 2).shape
+    (8, 12, 16)
+    """
+    noise: np.ndarray = draws.uniform(0, 1, (cells + 2,) * len(size))
+    for axis in reversed(range(len(size))):
+        place, part = np.divmod(np.arange(size[axis]) * (cells / size[axis]), 1)
+        part = (part * part * (3 - 2 * part)).reshape(-1, *[1] * (len(size) - 1 - axis))
+        before = place.astype(int)
+        noise = noise.take(before, axis) * (1 - part) + noise.take(before + 1, axis) * part
+    return noise
 
 
 def _light(draws: Draws, size: tuple[int, int]) -> Plane:
@@ -276,7 +286,7 @@ def _light(draws: Draws, size: tuple[int, int]) -> Plane:
     angle = draws.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j]
     slope = draws.uniform(0, 0.35) * (np.cos(angle) * x + np.sin(angle) * y)
-    shadows = draws.uniform(0, 0.4) * _clouds(draws, size, 2)
+    shadows = draws.uniform(0, 0.4) * clouds(draws, size, 2)
     light: Plane = draws.uniform(0.8, 1.15) * (1 + slope - shadows)
     return light
 

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from jaxvision import checks
 from jaxvision.data.builders.archives import png
+from jaxvision.data.builders.configs import SPLITS, MadeConfig
 from jaxvision.data.builders.scenes import BACKGROUND, SHAPES, Draws, Scene, render
 
 _DESCRIPTION = """
@@ -24,11 +25,9 @@ crowd. The class of the scene is that of the object of which most is seen, crowd
 A scene is a function of the seed, the split and its index, the same on every machine.
 """
 
-SPLITS = ("train", "validation", "test")
-
 
 @dataclasses.dataclass(kw_only=True)
-class ShapesConfig(tfds.core.BuilderConfig):
+class ShapesConfig(MadeConfig):
     """Settings of the data set `shapes`.
 
     Attributes:
@@ -47,7 +46,6 @@ class ShapesConfig(tfds.core.BuilderConfig):
     'size96-128_seed3'
     """
 
-    name: str = dataclasses.field(init=False, default="standard")
     size: tuple[int, int] = (64, 64)
     num_scenes: tuple[int, int, int] = (4_000, 500, 500)
     num_objects: tuple[int, int] = (2, 5)
@@ -72,15 +70,7 @@ class ShapesConfig(tfds.core.BuilderConfig):
         for name, (low, high) in ranges.items():
             if low > high:
                 raise ValueError(f"{name} must be (least, largest), got ({low}, {high})")
-        self.name = "_".join(self._differences()) or self.name
-
-    def _differences(self) -> Iterator[str]:
-        known = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name not in known and value != field.default:
-                parts = value if isinstance(value, tuple) else (value,)
-                yield f"{field.name.removeprefix('num_')}{'-'.join(map(str, parts))}"
+        super().__post_init__()
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):
