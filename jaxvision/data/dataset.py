@@ -78,7 +78,10 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Height, width and channels of the images, read off the first."""
+        """Height, width and channels of the images, or of volumes with a depth before.
+
+        They are those of the first.
+        """
         return tuple(self.sample_batch()["image"].shape[1:])
 
     def __repr__(self) -> str:

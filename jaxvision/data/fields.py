@@ -29,7 +29,8 @@ Kind = Literal[
 - `volume`: slices or frames that move alike, (depth, height, width, channels).
 - `map`: a floating number per pixel, (height, width) or (height, width, maps), such as a depth or
   a weight; 0 beyond the border.
-- `mask`: a class per pixel, (height, width) or (height, width, masks); 255 is none.
+- `mask`: a class per pixel, (height, width) or (height, width, masks), or per voxel where `image`
+  is a volume, (depth, height, width); 255 is none.
 - `instances`: one mask per object, (objects, height, width).
 - `boxes`: corners in pixels, (..., 4), as `x_min, y_min, x_max, y_max`; see `ops.boxes`.
 - `points`: places in pixels, (..., 2), as `x, y`; the center of the first pixel is 0, 0.

@@ -27,17 +27,19 @@ def load(
 ) -> Dataset:
     """Loads a split of a data set of TensorFlow Datasets, without TensorFlow.
 
-    `digits`, 1,797 real handwritten digits, and `shapes`, 5,000 rendered scenes, need no network.
+    `digits`, 1,797 real handwritten digits, `shapes`, 5,000 rendered scenes, and `volumes`, 220
+    rendered volumes, need no network.
     Any other name is read from `data_dir`, in its newest prepared version; where none is prepared,
     it is downloaded and prepared if possible.
 
     Args:
-        name: `digits`, `shapes`, `mnist`, `imagenet2012`, ...; `NAME/CONFIG:VERSION` works too.
+        name: `digits`, `shapes`, `volumes`, `mnist`, ...; `NAME/CONFIG:VERSION` works too.
         split: `train`, `test`, ...; slices such as `train[:80%]` work too.
         data_dir: Where prepared data sets lie; None is TFDS's default, `TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
         config: A configuration that has no name yet, such as `ShapesConfig(size=(96, 96))` of
-            `data.builders.shapes`. Once prepared, the data set has that of `config.name`.
+            `data.builders.shapes` or a `VolumesConfig` of `data.builders.volumes`. Once prepared,
+            the data set has that of `config.name`.
         fields: Fields or kinds by name, where neither TFDS nor the name says what they are; see
             `Kind`.
         pad: How many rows fields of objects are brought to, by the name of a field or of a group

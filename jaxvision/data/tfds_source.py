@@ -35,7 +35,7 @@ class TfdsSource:
     Attributes:
         records: TFDS's own source, with images left encoded.
         images: The features that are images still to be decoded, with their channels.
-        masks: Those of the images that are masks of one channel, which they lose.
+        masks: The features of one channel that are masks, which they lose.
         boxes: The features that are boxes, by their names with those of the dicts around them.
         scalars: The types of the features that are single numbers, which TFDS gives as Python's.
         name: What to call the split in errors.
@@ -55,8 +55,9 @@ class TfdsSource:
         example: Example = flatten(self.records[index])
         for key, channels in self.images.items():
             where = f"{key} of record {index} of {self.name}"
-            image = decode_image(example[key], channels=channels, name=where)
-            example[key] = image[..., 0] if key in self.masks else image
+            example[key] = decode_image(example[key], channels=channels, name=where)
+        for key in self.masks:
+            example[key] = np.asarray(example[key])[..., 0]
         for key, dtype in self.scalars.items():
             example[key] = np.asarray(example[key], dtype)
         for key in self.boxes:
@@ -106,8 +107,8 @@ def _fields(features: Any, prefix: str = "") -> Iterator[tuple[str, Field]]:
             yield path, Field("label", _names(inner))
         elif isinstance(inner, tfds.features.LabeledImage):
             yield path, Field("mask", _names(inner))
-        elif isinstance(inner, tfds.features.Image) and inner is feature:
-            yield path, Field(kind_of(path) or "image")
+        elif isinstance(inner, tfds.features.Image):
+            yield path, Field((kind_of(path) or "image") if inner is feature else "volume")
         elif isinstance(inner, tfds.features.BBoxFeature):
             yield path, Field("boxes" if _is_relative(inner) else "number")
         elif isinstance(inner, tfds.features.Text):
@@ -323,6 +324,12 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
     except ValueError as error:
         raise SplitError(f"cannot read {split!r} of {name}: {error}") from error
     kinds = {path: field.kind for path, field in fields.items()}
-    masks = tuple(key for key in images if images[key] == 1 and kinds.get(key) == "mask")
+    masks = tuple(
+        key
+        for key, feature in features.items()
+        if kinds.get(key) == "mask"
+        and isinstance(getattr(feature, "feature", feature), tfds.features.Image)
+        and feature.shape[-1] == 1
+    )
     boxes = tuple(path for path, kind in kinds.items() if kind == "boxes" and "image" in images)
     return TfdsSource(records, images, masks, boxes, scalars, f"{name}/{split}")
