@@ -78,11 +78,15 @@ def move(
         DatasetError: The shape of a field does not go with its kind and the image.
     """
     moved = dict(example)
+    is_volume = "image" in fields and fields["image"].kind == "volume"
     for name, value in example.items():
         kind = fields[name].kind if name in fields else "number"
         if kind not in PLACED:
             continue
-        if not _CHECKS[kind](value.shape, motion.old):
+        # A mask of a volume moves as one of so many classes per pixel.
+        is_deep = kind == "mask" and is_volume
+        flat = value.__array_namespace__().moveaxis(value, 0, -1) if is_deep else value
+        if not _CHECKS[kind](flat.shape, motion.old):
             raise DatasetError(
                 f"the field {name!r} of shape {tuple(value.shape)} is no {kind} of an image of "
                 f"{motion.old[0]}x{motion.old[1]}: declare what it is by fields={{{name!r}: ...}}, "
@@ -95,7 +99,9 @@ def move(
             moved[name] = motion.points(value).astype(_floating(value))
             _and(moved, mark(name, kind), _inside(moved[name], motion.new))
         else:
-            moved[name] = _MAPS[kind](value, motion, mask_fill)
+            moved[name] = _MAPS[kind](flat, motion, mask_fill)
+        if is_deep:
+            moved[name] = value.__array_namespace__().moveaxis(moved[name], -1, 0)
     return moved
 
 

@@ -82,6 +82,33 @@ def test_on_the_device() -> None:
             check({name: values[row] for name, values in moved.items()})
 
 
+def test_slices_of_a_volume_move_alike_and_their_masks_with_them() -> None:
+    """As many slices as rows and columns: the sizes do not tell what is the depth."""
+    random = np.random.default_rng(0)
+    mask = random.integers(0, 3, (2, 6, 6, 6)).astype(np.uint8)
+    batch = {"image": mask[..., None] / np.float32(4), "mask": mask, "label": np.array([0, 1])}
+    turned = augment.geometric(lambda key, height, width: jnp.eye(3)[jnp.array([1, 0, 2])])
+    shifted = augment.geometric(lambda key, *size: augment.translation_matrix(2, 0), size=(6, 5))
+
+    def apply(key, batch):
+        flips = augment.random_flip(1.0), augment.random_flip(1.0, direction="vertical")
+        chained = [augment.chain(*flips), turned, augment.chain(shifted, mask_fill=9)]
+        return [transform(key, batch) for transform in chained]
+
+    turns = (
+        mask[:, :, ::-1, ::-1],
+        mask.swapaxes(2, 3),
+        np.pad(mask[..., :3], [(0, 0)] * 3 + [(2, 0)], constant_values=9),
+    )
+    for moved, wanted in zip(
+        jax.device_get(quick.jit(apply)(jax.random.key(0), batch)), turns, strict=True
+    ):
+        np.testing.assert_array_equal(moved["mask"], wanted)
+        seen = wanted != 9
+        np.testing.assert_allclose(moved["image"][..., 0][seen], wanted[seen] / 4, atol=1e-6)
+        assert moved["label"].tolist() == [0, 1]
+
+
 def test_what_leaves_the_image_is_not_valid() -> None:
     example = scene()
     example["boxes"] = np.array([[0, 0, 2, 20], [10, 5, 14, 9]], np.float32)

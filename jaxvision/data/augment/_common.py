@@ -37,12 +37,13 @@ def has_size(shape: tuple[int, ...], images: tuple[int, ...]) -> bool:
 
     Args:
         shape: The shape of the field.
-        images: That of the images, (batch, height, width, channels).
+        images: That of the images, (batch, height, width, channels), or of volumes, with a depth
+            before the height.
 
     Returns:
         Whether it is (batch, height, width, ...) or (batch, objects, height, width, ...).
     """
-    return len(shape) > 2 and images[1:3] in (shape[1:3], shape[2:4])
+    return len(shape) > 2 and images[-3:-1] in (shape[1:3], shape[2:4])
 
 
 def check_probability(probability: Number) -> None:

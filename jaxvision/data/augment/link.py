@@ -90,6 +90,8 @@ def run_links(
 ) -> dict[str, Array]:
     """Carries out links on one image and what goes with it, consecutive geometries at once.
 
+    Where the image is a volume, geometry moves all of its slices alike.
+
     Args:
         links: What is done, in this order.
         key: What all of them draw from.
@@ -106,7 +108,7 @@ def run_links(
             if pending is not None and not pending.joins(link):
                 example, pending = _move(pending, example, fields, mask_fill), None
             if pending is None:
-                height, width, _ = example["image"].shape
+                height, width = example["image"].shape[-3:-1]
                 pending = _Pending(jnp.eye(3), (height, width), None)
             matrix = compose(pending.matrix, link.geometry(key, *pending.size))
             sampling = pending.sampling or link.sampling
@@ -123,6 +125,6 @@ def _move(
     """Carries out a warp on everything that has a place in the image."""
     if pending is None:
         return example
-    height, width, _ = example["image"].shape
+    height, width = example["image"].shape[-3:-1]
     warp = _Warp(pending.matrix, (height, width), pending.size, pending.sampling or BILINEAR)
     return move(example, fields, warp, mask_fill=mask_fill)

@@ -54,11 +54,15 @@ class Mixing:
             KeyError: There is no `image` or no `label`.
             TypeError: The images are not floating.
             ValueError: Labels and `num_classes` do not go together, or the batch has a field that
-                cannot be mixed, such as boxes, or that has the size of the images and no known
-                kind.
+                cannot be mixed, such as boxes or volumes, or that has the size of the images
+                and no known kind.
         """
         maps = self._maps(batch)
         images, weight = jnp.asarray(batch["image"]), batch.get("weight")
+        if images.ndim != 4:
+            raise ValueError(
+                f"{self.kind} mixes images (batch, height, width, channels), not {images.shape}"
+            )
         targets = None
         if "label" in batch:
             targets = _distributions(jnp.asarray(batch["label"]), self.num_classes, weight)

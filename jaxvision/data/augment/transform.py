@@ -52,7 +52,9 @@ class Transform:
     """A random transform of images, and of all that has a place in them.
 
     `transform(key, batch)` transforms a batch of fields: what has a place in the image moves with
-    it (see `data.Kind`), changes of values act on `image` alone, and all else is passed on.
+    it (see `data.Kind`), changes of values act on `image` alone, and all else is passed on. Of
+    volumes, (batch, depth, height, width, channels), all slices move alike, and values cannot be
+    changed.
     `transform(key, images)` transforms an image of shape (height, width, channels), or a batch of
     them. Rows get the keys `jax.random.split(key, batch)`: what happens to a row depends on the key
     and on its index, not on the other rows nor on how a batch is sharded.
@@ -92,7 +94,8 @@ class Transform:
         Raises:
             KeyError: There is no `image` among the fields.
             TypeError: Images are not floating, or a mask is neither integer nor bool.
-            ValueError: Shapes do not go together, or a mask cannot hold `mask_fill`.
+            ValueError: Shapes do not go together, a mask cannot hold `mask_fill`, or values of
+                volumes would be changed.
         """
         if isinstance(batch, Mapping):
             return self._fields(key, batch)
@@ -114,14 +117,23 @@ class Transform:
         if "image" not in batch:
             raise KeyError(f"the batch has no 'image', only {sorted(batch)}")
         images = jnp.asarray(batch["image"])
-        if images.ndim != 4:
+        if images.ndim not in (4, 5):
             raise ValueError(
-                f"images of a batch must be (batch, height, width, channels), not {images.shape}"
+                "images of a batch must be (batch, height, width, channels), or volumes (batch, "
+                f"depth, height, width, channels), not {images.shape}"
+            )
+        if images.ndim == 5 and any(link.photometry is not None for link in self.links):
+            raise ValueError(
+                f"only what moves pixels, such as a flip, is for volumes, and those of shape "
+                f"{images.shape} would change their values: leave that out, or change them in a "
+                "function of your own"
             )
         given = {name: jnp.asarray(value) for name, value in batch.items()}
         fields = known_fields(
             list(given), {name: each for name, each in self.fields.items() if name in given}
         )
+        if images.ndim == 5:
+            fields = {**fields, "image": Field("volume")}
         placed = {name: field for name, field in fields.items() if field.kind in PLACED}
         mask_fill = IGNORED if self.mask_fill is None else self.mask_fill
         if self._moves_pixels():
@@ -374,7 +386,13 @@ def _is_floating(value: Array) -> bool:
 
 
 def _check_masks(name: str, shape: tuple[int, ...], masks: Array, mask_fill: int) -> None:
-    if masks.ndim not in (3, 4) or masks.shape[:3] != shape[:3]:
+    if len(shape) == 5:
+        if masks.shape != shape[:4]:
+            raise ValueError(
+                f"{name!r} of shape {masks.shape} does not go with volumes of shape {shape}; a "
+                "mask must be (batch, depth, height, width) as the volumes are"
+            )
+    elif masks.ndim not in (3, 4) or masks.shape[:3] != shape[:3]:
         raise ValueError(
             f"{name!r} of shape {masks.shape} does not go with images of shape {shape}; a mask "
             "must be (batch, height, width) or (batch, height, width, masks) as the images are"

@@ -131,6 +131,8 @@ class SavedRun:
     def preprocessing(self) -> Preprocessing | None:
         """What an image needs before a model of the run sees it; None without images.
 
+        Volumes are neither resized nor cut, so that it is None for them too.
+
         Raises:
             CheckpointError: The record cannot be used.
         """
@@ -139,6 +141,8 @@ class SavedRun:
             return None
         check = list_of(is_whole, least=3)
         shape = read_field(data, "image_shape", check, "three whole numbers", where)
+        if len(shape) > 3:
+            return None
         inputs = self.inputs
         how = data.get("preprocessing") or {"size": shape[:2]}
         try:

@@ -245,6 +245,7 @@ IMAGES = np.zeros((4, 2, 2, 1), np.float32)
         (IMAGES, np.zeros(4), {"num_classes": 2}, ValueError, "float32"),
         (IMAGES, np.zeros((4, 3)), {"num_classes": 2}, ValueError, "num_classes=2"),
         (IMAGES, np.zeros((4, 3)), {"alpha": -1.0}, ValueError, "alpha .* not -1"),
+        (IMAGES[:, None], np.zeros((4, 3)), {}, ValueError, "mixes images .batch, height"),
     ],
 )
 def test_refusals(mixer, images, labels, options, error, message):

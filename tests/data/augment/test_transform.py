@@ -305,6 +305,23 @@ def test_batches_that_cannot_be_moved(batch, error, message):
         EXACT(jax.random.key(0), batch)
 
 
+VOLUMES = np.zeros((2, 4, 5, 6, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("transform", "batch", "message"),
+    [
+        (EXACT, {"image": VOLUMES, "mask": np.zeros((2, 5, 6), int)}, "with volumes of shape"),
+        (EXACT, {"image": VOLUMES, "depth": np.zeros((2, 4, 5, 6))}, "'depth' has the size"),
+        (EXACT, {"image": VOLUMES[None]}, "or volumes"),
+        (augment.color_jitter(0.4), {"image": VOLUMES}, "only what moves pixels, such as a flip"),
+    ],
+)
+def test_volumes_that_cannot_be_moved(transform, batch, message):
+    with pytest.raises(ValueError, match=message):
+        transform(jax.random.key(0), batch)
+
+
 def test_boxes_pass_where_nothing_moves():
     given = {"image": IMAGE, "boxes": np.ones((2, 1, 4), np.float32)}
     result = run(augment.color_jitter(0.4), jax.random.key(0), given)

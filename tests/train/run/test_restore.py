@@ -12,6 +12,7 @@ import pytest
 import small_net
 
 from jaxvision import models, train
+from jaxvision.train.run.record import RunRecord
 
 IMAGES = small_net.batches(1, size=16)[0]["image"]
 
@@ -236,3 +237,14 @@ def test_steps_that_are_none(trained) -> None:
         train.open_run(trained[0], step="best")
     with pytest.raises(train.CheckpointError, match="must be a number, 'best' or None, got 'last'"):
         train.open_run(trained[0], step="last")
+
+
+def test_a_run_on_volumes_has_no_preprocessing(tmp_path: pathlib.Path) -> None:
+    def saved(image_shape: list[int] | None) -> train.SavedRun:
+        described = {"image_shape": image_shape}
+        record = RunRecord(None, {}, {}, {}, described, {}, {})
+        return train.SavedRun(tmp_path, 1, record, {})
+
+    assert saved([32, 32, 32, 1]).preprocessing is None
+    assert saved(None).preprocessing is None
+    assert saved([32, 48, 1]).preprocessing.size == (32, 48)
