@@ -34,15 +34,16 @@ class Case:
 
     Attributes:
         title: What to call it.
-        image: Height (and width) and channels of the maps.
+        image: Height (and width, and depth) and channels of the maps.
         features: The output channels.
-        kernel: Height and width of the kernel.
+        kernel: The size of the kernel along each axis.
         stride: The step; of a transposed convolution, between inputs.
         dilation: Between taps.
         groups: In how many groups channels are convolved apart.
         transposed: Whether the maps grow.
         bar: The least allowed ratio to plain Flax.
         batch: How many images.
+        axes: 2 for images, 3 for volumes.
     """
 
     title: str
@@ -55,6 +56,7 @@ class Case:
     transposed: bool = False
     bar: float = 0.95
     batch: int = 32
+    axes: int = 2
 
 
 CASES = [
@@ -82,6 +84,20 @@ CASES = [
     Case("dense 7x7 stride 2", (64, 3), 64, 7, 2),
     Case("dense 7x7", (16, 32), 32, 7),
     Case("dilated 3x3", (16, 64), 64, 3, dilation=2),
+    Case("volume 3x3x3, few channels", (32, 1), 8, 3, bar=3, batch=2, axes=3),
+    Case("volume 3x3x3", (16, 32), 64, 3, bar=2, batch=2, axes=3),
+    Case("volume 3x3x3 stride 2", (16, 32), 64, 3, 2, bar=10, batch=2, axes=3),
+    Case(
+        "volume transposed 2x2x2 stride 2",
+        (8, 64),
+        64,
+        2,
+        2,
+        transposed=True,
+        bar=10,
+        batch=2,
+        axes=3,
+    ),
 ]
 
 
@@ -126,8 +142,8 @@ def main(settings: Settings) -> None:
 
 def jax_runs(case: Case, package: Any) -> tuple[Callable[[], Any], Callable[[], Any], float]:
     """The output, output and gradients, and the seconds that compiling these took."""
-    size = (case.kernel, case.kernel)
-    steps = (case.stride, case.stride)
+    size = (case.kernel,) * case.axes
+    steps = (case.stride,) * case.axes
     if case.transposed:
         layer = package.ConvTranspose(case.features, size, strides=steps, use_bias=False)
     else:
@@ -142,7 +158,7 @@ def jax_runs(case: Case, package: Any) -> tuple[Callable[[], Any], Callable[[], 
         )
     random = np.random.default_rng(0)
     height, channels = case.image
-    shape = (case.batch, height, height, channels)
+    shape = (case.batch, *[height] * case.axes, channels)
     images = jnp.asarray(random.standard_normal(shape, dtype=np.float32))
     variables = layer.init(jax.random.key(0), images)
     forward = jax.jit(layer.apply)
@@ -164,7 +180,8 @@ def jax_runs(case: Case, package: Any) -> tuple[Callable[[], Any], Callable[[], 
 
 def torch_runs(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """The same of torch, with channels last."""
-    kind = torch.nn.ConvTranspose2d if case.transposed else torch.nn.Conv2d
+    kind = getattr(torch.nn, f"Conv{'Transpose' if case.transposed else ''}{case.axes}d")
+    layout = torch.channels_last if case.axes == 2 else torch.channels_last_3d
     padding = (case.kernel - 1) // 2 if case.transposed else case.dilation * (case.kernel - 1) // 2
     height, channels = case.image
     layer = kind(
@@ -176,9 +193,9 @@ def torch_runs(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
         dilation=case.dilation,
         groups=case.groups,
         bias=False,
-    ).to(memory_format=torch.channels_last)
-    images = torch.randn(case.batch, channels, height, height)
-    images = images.to(memory_format=torch.channels_last).requires_grad_()
+    ).to(memory_format=layout)
+    images = torch.randn(case.batch, channels, *[height] * case.axes)
+    images = images.to(memory_format=layout).requires_grad_()
     gradient = torch.randn_like(layer(images))
 
     def both() -> None:

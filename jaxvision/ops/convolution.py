@@ -1,10 +1,10 @@
 """Convolutions as `jax.lax` has them, by the form that is fastest where they run.
 
 XLA's CPU backend convolves well with many channels per group. Its depthwise and grouped
-convolutions, the gradient of its 1x1 convolutions and that of its transposed ones are 3 to 400
-times slower than need be (`benchmarks/convolutions.py` measures how much), and have other forms
-with the same result: see `lowerings`. On other platforms, which `jax.default_backend` tells, XLA's
-own stays.
+convolutions, those of volumes, the gradient of its 1x1 convolutions and that of its transposed ones
+are 3 to 400 times slower than need be (`benchmarks/convolutions.py` measures how much), and have
+other forms with the same result: see `lowerings`. On other platforms, which `jax.default_backend`
+tells, XLA's own stays.
 """
 
 import functools

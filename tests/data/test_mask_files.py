@@ -124,7 +124,7 @@ def test_colors_are_different_and_stay_the_same() -> None:
     assert len(set(map(tuple, colors.tolist()))) == 256
     for count in (1, 7, 21, 255):
         np.testing.assert_array_equal(data.mask_colors(count), colors[:count])
-    for count, least in ((21, 65), (64, 50), (256, 35)):
+    for count, least in ((21, 65), (64, 60), (256, 32)):
         pairs = itertools.combinations(colors[:count], 2)
         assert min(np.linalg.norm(one - other) for one, other in pairs) >= least
 
