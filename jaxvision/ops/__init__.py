@@ -15,6 +15,7 @@ from jaxvision.ops.boxes import (
 )
 from jaxvision.ops.convolution import conv_general_dilated, conv_in_loops, conv_transpose
 from jaxvision.ops.layers import Conv, ConvTranspose
+from jaxvision.ops.pooling import max_pool
 from jaxvision.ops.resizing import depth_to_space, resize, space_to_depth
 from jaxvision.ops.unpool import Pooled, bed_of_nails, max_pool_with_indices, max_unpool
 
@@ -37,6 +38,7 @@ __all__ = [
     "distance_box_iou",
     "encode_boxes",
     "generalized_box_iou",
+    "max_pool",
     "max_pool_with_indices",
     "max_unpool",
     "non_maximum_suppression",

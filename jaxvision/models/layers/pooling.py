@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxvision import ops
+
 
 def max_pool(
     x: Float[Array, "batch *space channels"],
@@ -41,7 +43,7 @@ def max_pool(
     stride = window if stride is None else stride
     over = [_overhang(size, window, stride, padding) if ceil else 0 for size in x.shape[1:-1]]
     edges = [(padding, padding + beyond) for beyond in over]
-    return nn.max_pool(x, (window,) * len(edges), (stride,) * len(edges), edges)
+    return ops.max_pool(x, window, stride, edges)
 
 
 def avg_pool(
