@@ -114,7 +114,8 @@ class Segmenter:
 
     model: str = "classic_unet"
     """A segmenter over a backbone (models.list_segmenters()); or classic_unet, segnet, fcn32s,
-    fcn16s, fcn8s, linear (each pixel by itself) or linear3x3 (one convolution)."""
+    fcn16s, fcn8s, linear (each pixel by itself), linear3x3 (one convolution); for volumes, unet3d
+    or deepmedic."""
     backbone: str = "resnet18"
     """The registered model under a segmenter, or under an FCN."""
     backbone_options: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -179,6 +180,8 @@ ALONE: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
     "segnet": (models.SegNet, {}),
     "linear": (models.PixelClassifier, {}),
     "linear3x3": (models.PixelClassifier, {"kernel_size": 3}),
+    "unet3d": (models.UNet3D, {}),
+    "deepmedic": (models.DeepMedic, {}),
 }
 """Models without a backbone, and the options that they have here."""
 

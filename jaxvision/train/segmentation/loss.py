@@ -128,7 +128,7 @@ class SegmentationLoss:
         """The loss times the weight of the rows, and that weight."""
         options = {}
         if "pixel_weight" in batch:
-            options["pixel_weight"] = _middle(jnp.asarray(batch["pixel_weight"]), logits)
+            options["pixel_weight"] = middle(jnp.asarray(batch["pixel_weight"]), logits)
         weight = _row_weight(batch)
         values = self.loss(
             logits, labels_of(batch, logits), reduce=self.reduce, weight=weight, **options
@@ -197,7 +197,7 @@ def classes_of(logits: Num[Any, "*pixels classes"]) -> Integer[Array, "*pixels"]
 
 def labels_of(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> Labels:
     """The masks of a batch as far as the logits go, as signed integers."""
-    mask = _middle(jnp.asarray(batch["mask"]), logits)
+    mask = middle(jnp.asarray(batch["mask"]), logits)
     if not jnp.issubdtype(mask.dtype, jnp.integer) and mask.dtype != bool:
         raise ValueError(f"a mask must have a whole number for each pixel, got {mask.dtype}")
     return mask.astype(jnp.int32)
@@ -206,6 +206,20 @@ def labels_of(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> Labels:
 def is_labelled(labels: Any) -> Any:
     """Which pixels have a label."""
     return (labels >= 0) & (labels != IGNORED)
+
+
+def middle(maps: Array, logits: Num[Any, "..."]) -> Array:
+    """The middle of maps, (batch, *space) or with channels behind, of the size of the logits."""
+    new = logits.shape[1:-1]
+    old = maps.shape[1 : logits.ndim - 1]
+    if len(old) != len(new) or any(big < small for big, small in zip(old, new, strict=True)):
+        raise ValueError(
+            f"the logits of the model are of {new} pixels, and the masks of {old}: logits must "
+            "have the size of the images, or be smaller"
+        )
+    starts = [(big - small) // 2 for big, small in zip(old, new, strict=True)]
+    cut = [slice(start, start + size) for start, size in zip(starts, new, strict=True)]
+    return maps[(slice(None), *cut)]
 
 
 _SCORES = {
@@ -242,16 +256,3 @@ def _by_row(rows: Any, labels: Any) -> Any:
 
 def _space(labels: Labels) -> tuple[int, ...]:
     return tuple(range(1, labels.ndim))
-
-
-def _middle(maps: Array, logits: Num[Any, "..."]) -> Array:
-    """The middle of maps, of the size of the logits."""
-    old, new = maps.shape[1:], logits.shape[1:-1]
-    if len(old) != len(new) or any(big < small for big, small in zip(old, new, strict=True)):
-        raise ValueError(
-            f"the logits of the model are of {new} pixels, and the masks of {old}: logits must "
-            "have the size of the images, or be smaller"
-        )
-    starts = [(big - small) // 2 for big, small in zip(old, new, strict=True)]
-    cut = [slice(start, start + size) for start, size in zip(starts, new, strict=True)]
-    return maps[(slice(None), *cut)]

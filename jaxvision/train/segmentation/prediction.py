@@ -1,20 +1,21 @@
 """What a segmenter says of data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Array, Int, UInt8
 
-from jaxvision.data import Dataset
+from jaxvision.data import Dataset, to_float
 from jaxvision.losses import IGNORED
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.mapping import map_batches
-from jaxvision.train.segmentation.loss import classes_of, labels_of, num_classes_of
+from jaxvision.train.segmentation.loss import classes_of, labels_of, middle, num_classes_of
 
 PyTree = Any
+Refine = Callable[[Array, Array], Array]
 
 
 class Predictions(NamedTuple):
@@ -40,6 +41,7 @@ def predict(
     *,
     batch_size: int = 32,
     inputs: Inputs | None = None,
+    refine: Refine | None = None,
 ) -> Predictions:
     """Applies a model to data whose images have one size, on all devices.
 
@@ -49,6 +51,8 @@ def predict(
         data: A data set, or batches with `image` and perhaps `mask` and `weight`.
         batch_size: Rows of a batch, if `data` is a data set.
         inputs: How images are normalized, as in training; None only makes them floating point.
+        refine: `refine(logits, images) -> logits` changes the logits by what the images show, such
+            as `functools.partial(ops.dense_crf, kernels=...)`. Images are from 0 to 1.
 
     Returns:
         Classes and labels of the pixels, without padding. Of a model whose logits are smaller than
@@ -72,6 +76,8 @@ def predict(
     def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> tuple[Any, Any]:
         nonlocal num_classes
         logits: Any = model.apply(variables, prepared.evaluate(batch)["image"], train=False)
+        if refine is not None:
+            logits = refine(logits, middle(to_float(jnp.asarray(batch["image"])), logits))
         num_classes = num_classes_of(logits)
         if num_classes > IGNORED:
             raise ValueError(f"masks hold up to {IGNORED} classes, and the model has {num_classes}")

@@ -16,7 +16,7 @@ from jaxvision.data.images import placement
 from jaxvision.metrics import Score
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.segmentation.figures import draw
-from jaxvision.train.segmentation.prediction import Predictions, predict
+from jaxvision.train.segmentation.prediction import Predictions, Refine, predict
 from jaxvision.train.segmentation.scores import count, mean_iou, names_of, score
 from jaxvision.train.segmentation.tiling import predict_tiled
 from jaxvision.train.tasks import Answer, Trained
@@ -53,13 +53,18 @@ class TrainedSegmenter(Trained):
         self.inputs = run.inputs
 
     def predict(
-        self, data: Dataset | Iterable[Mapping[str, Any]] | None = None, *, batch_size: int = 32
+        self,
+        data: Dataset | Iterable[Mapping[str, Any]] | None = None,
+        *,
+        batch_size: int = 32,
+        refine: Refine | None = None,
     ) -> Predictions:
         """Applies the model to data, as `segmentation.predict` does.
 
         Args:
             data: Images of one size, not normalized yet.
             batch_size: Rows of a batch, if `data` is a data set.
+            refine: Changes the logits by what the images show; see `segmentation.predict`.
 
         Returns:
             Classes and labels of the pixels, and places in the data.
@@ -67,7 +72,14 @@ class TrainedSegmenter(Trained):
         Raises:
             ValueError: There is no example in the data.
         """
-        return predict(self.model, self.variables, data, batch_size=batch_size, inputs=self.inputs)
+        return predict(
+            self.model,
+            self.variables,
+            data,
+            batch_size=batch_size,
+            inputs=self.inputs,
+            refine=refine,
+        )
 
     def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
         """Scores predictions, as `segmentation.score` does; outlines of small images too.

@@ -1,0 +1,73 @@
+"""Trains segmenters over seeds at equal steps, and tabulates what they reach on the test split.
+
+    python experiments/segmenters.py
+    python experiments/segmenters.py --models linear linear3x3 --num-steps 500 --run-dir runs/linear
+    python experiments/segmenters.py --models fcn8s unet fpn deeplabv3_plus --patch-size 1 \
+        --backbone mobilenet_v3_small --run-dir runs/decoders
+
+Every run is trained as by segment.py, restored from its folder alone, evaluated as by evaluate.py,
+and drawn. Run again, it finds the runs finished and only evaluates them. Each model has a folder
+with a summary of its seeds.
+"""
+
+import dataclasses
+import pathlib
+
+import evaluate
+import segment
+from common import script
+from common.seeds import Summary, over_seeds
+
+SCORES = ("mean_iou", "mean_dice", "pixel_accuracy", "boundary_f1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(segment.Settings):
+    """Settings of the comparison; those of segment.py, of every run."""
+
+    models: tuple[str, ...] = ("classic_unet",)
+    """Which models to train, as --model of segment.py names them."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Which seeds to train each with."""
+
+
+def run(settings: Settings) -> dict[str, Summary]:
+    """Trains and evaluates every model with every seed, prints a table, and keeps summaries."""
+    folder = pathlib.Path(settings.run.run_dir)
+    summaries = {}
+    for model in settings.models:
+
+        def train_one(seed: int, model: str = model) -> dict[str, float]:
+            chosen = train_settings(settings, model, seed)
+            segment.main(chosen)
+            evaluated = evaluate.main(evaluate.Settings(run_dir=chosen.run.run_dir))
+            scores = {name: score.value for name, score in evaluated.scores.items()}
+            of_classes = [name for name in scores if name.startswith("iou/")]
+            return {name: scores[name] for name in (*SCORES, *of_classes)}
+
+        summaries[model] = over_seeds(settings.seeds, train_one, folder / model)
+        summaries[model].save(folder / model, settings)
+    print(f"\n{'model':16}  {'each seed':24}  mean IoU  95% interval      boundary F1  seconds")
+    for model, summary in summaries.items():
+        each = ", ".join(f"{value:.4f}" for value in summary.scores["mean_iou"])
+        low, high = summary.interval("mean_iou") or (float("nan"),) * 2
+        print(
+            f"{model:16}  {each:24}  {summary.mean('mean_iou'):8.4f}  [{low:.4f}, {high:.4f}]  "
+            f"{summary.mean('boundary_f1'):11.4f}  {max(summary.seconds):7.0f}"
+        )
+    return summaries
+
+
+def train_settings(settings: Settings, model: str, seed: int) -> segment.Settings:
+    """The settings of one run."""
+    folder = pathlib.Path(settings.run.run_dir) / model / f"seed{seed}"
+    fields = {
+        field.name: getattr(settings, field.name) for field in dataclasses.fields(segment.Settings)
+    }
+    fields["run"] = dataclasses.replace(settings.run, run_dir=str(folder), seed=seed)
+    fields["model"] = dataclasses.replace(settings.model, model=model)
+    return segment.Settings(**fields)
+
+
+if __name__ == "__main__":
+    script.start(run, Settings, __doc__)
