@@ -1,4 +1,4 @@
-"""Array functions under the models: convolutions that are fast everywhere, resizing, boxes."""
+"""Array functions under the models: fast convolutions, resizing, boxes, refinement of masks."""
 
 from jaxvision.ops.boxes import (
     Kept,
@@ -14,14 +14,17 @@ from jaxvision.ops.boxes import (
     non_maximum_suppression,
 )
 from jaxvision.ops.convolution import conv_general_dilated, conv_in_loops, conv_transpose
+from jaxvision.ops.crf import BilateralKernel, GaussianKernel, dense_crf
 from jaxvision.ops.layers import Conv, ConvTranspose
 from jaxvision.ops.pooling import max_pool
 from jaxvision.ops.resizing import depth_to_space, resize, space_to_depth
 from jaxvision.ops.unpool import Pooled, bed_of_nails, max_pool_with_indices, max_unpool
 
 __all__ = [
+    "BilateralKernel",
     "Conv",
     "ConvTranspose",
+    "GaussianKernel",
     "Kept",
     "Pooled",
     "bed_of_nails",
@@ -34,6 +37,7 @@ __all__ = [
     "conv_transpose",
     "convert_boxes",
     "decode_boxes",
+    "dense_crf",
     "depth_to_space",
     "distance_box_iou",
     "encode_boxes",
