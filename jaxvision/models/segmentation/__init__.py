@@ -1,6 +1,7 @@
 """Models that give a class to every pixel or voxel."""
 
 from jaxvision.models.segmentation.classic import ClassicUNet, PixelClassifier, SegNet
+from jaxvision.models.segmentation.crf import DenseCRF
 from jaxvision.models.segmentation.decoder import Decoder
 from jaxvision.models.segmentation.fcn import ContextModule, SkipFCN
 from jaxvision.models.segmentation.patched import PatchedSegmenter
@@ -20,6 +21,7 @@ __all__ = [
     "ContextModule",
     "Decoder",
     "DeepMedic",
+    "DenseCRF",
     "PatchedSegmenter",
     "PixelClassifier",
     "SegNet",
