@@ -38,9 +38,9 @@ class Appearance:
 
     spatial: float = 6.0
     """Their distance, as the standard deviation of a Gaussian in pixels."""
-    color: float = 20.0
+    color: float = 18.0
     """The difference of their colors, as a standard deviation in levels of 255."""
-    weight: float = 4.0
+    weight: float = 10.0
     """How much their votes count; 0 leaves them out."""
 
 

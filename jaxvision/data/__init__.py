@@ -3,7 +3,6 @@
 from jaxvision._preprocessing import IMAGENET, Preprocessing
 from jaxvision.data import augment
 from jaxvision.data.batches import Batches
-from jaxvision.data.boundary_weights import boundary_weights, with_boundary_weights
 from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError, SplitError
 from jaxvision.data.fields import Field, Fields, Kind, kind_of
@@ -13,6 +12,7 @@ from jaxvision.data.loading import load
 from jaxvision.data.mask_files import mask_colors, read_mask, write_mask
 from jaxvision.data.mask_folder import load_masks
 from jaxvision.data.normalization import normalize, to_float
+from jaxvision.data.pixel_weights import boundary_weights, with_boundary_weights
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.prefetch import Prefetch
 from jaxvision.data.source import Example, Source
