@@ -77,3 +77,13 @@ def test_volumes_in_bfloat16_and_second_derivatives():
     hessian = quick.jit(jax.hessian(lambda x: (pool(x) ** 3).sum()))(values)
     diagonal = np.asarray(hessian).reshape(48, 48).diagonal()
     assert np.count_nonzero(diagonal) == 6
+
+
+def test_other_platforms_keep_the_native_maxima(monkeypatch):
+    def traced():
+        pool = lambda x: ops.max_pool(x, 2, 2, [(0, 0)] * 2)  # noqa: E731
+        return str(jax.make_jaxpr(pool)(np.zeros((1, 4, 4, 1))))
+
+    assert "reduce_window" not in traced()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "reduce_window_max" in traced()
