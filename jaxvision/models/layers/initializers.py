@@ -1,7 +1,11 @@
 """What parameters start from, by name."""
 
-from collections.abc import Callable, Mapping
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import jax.numpy as jnp
 from jax.nn import initializers
 from jaxtyping import Array
 
@@ -9,19 +13,43 @@ from jaxvision._suggest import unknown
 
 Initializer = Callable[..., Array]  # of key, shape and dtype
 
+
+def _draw(
+    initializer: Initializer, axes: int, key: Any, shape: Sequence[int], dtype: Any = jnp.float32
+) -> Array:
+    """The numbers of an initializer, drawn with so many axes at most.
+
+    XLA's CPU backend needs seconds to compile a draw of four short axes, and a tenth of that for
+    the same numbers in two.
+    """
+    joined = max(len(shape) - axes + 1, 1)
+    flat = math.prod(shape[:joined]), *shape[joined:]
+    return initializer(key, flat, dtype).reshape(shape)
+
+
+def _by_fan_in(initializer: Initializer) -> Initializer:
+    """Rows and columns have the fan-in of a kernel, the product of all axes but the last."""
+    return functools.partial(_draw, initializer, 2)
+
+
+def _by_fans(initializer: Initializer) -> Initializer:
+    """The fan-out needs the size of the window apart, as a first axis."""
+    return functools.partial(_draw, initializer, 3)
+
+
 INITIALIZERS: Mapping[str, Initializer] = {
-    "glorot_normal": initializers.glorot_normal(),
-    "glorot_uniform": initializers.glorot_uniform(),
-    "he_normal": initializers.he_normal(),
+    "glorot_normal": _by_fans(initializers.glorot_normal()),
+    "glorot_uniform": _by_fans(initializers.glorot_uniform()),
+    "he_normal": _by_fan_in(initializers.he_normal()),
     # Keeps the variance of gradients rather than of activations; not truncated, as in PyTorch.
-    "he_normal_fan_out": initializers.variance_scaling(2.0, "fan_out", "normal"),
-    "he_uniform": initializers.he_uniform(),
-    "lecun_normal": initializers.lecun_normal(),
-    "normal_0.01": initializers.normal(0.01),
-    "normal_0.02": initializers.normal(0.02),
+    "he_normal_fan_out": _by_fans(initializers.variance_scaling(2.0, "fan_out", "normal")),
+    "he_uniform": _by_fan_in(initializers.he_uniform()),
+    "lecun_normal": _by_fan_in(initializers.lecun_normal()),
+    "normal_0.01": _by_fan_in(initializers.normal(0.01)),
+    "normal_0.02": _by_fan_in(initializers.normal(0.02)),
     "orthogonal": initializers.orthogonal(),
     # Uniform within 1 / sqrt(fan_in): what torch.nn.Linear and torch.nn.Conv2d start from.
-    "torch": initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+    "torch": _by_fan_in(initializers.variance_scaling(1 / 3, "fan_in", "uniform")),
 }
 
 

@@ -52,3 +52,21 @@ def test_orthogonal_columns():
 def test_unknown_initializer():
     with pytest.raises(ValueError, match=r"unknown initializer 'xavier'"):
         layers.initializer("xavier")
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 6), (2, 3, 3, 4, 6), (5, 6), (2, 4, 6)])
+def test_numbers_are_those_of_jax(shape):
+    """However few axes they are drawn with."""
+    plain = {
+        "glorot_uniform": jax.nn.initializers.glorot_uniform(),
+        "he_normal": jax.nn.initializers.he_normal(),
+        "he_normal_fan_out": jax.nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        "lecun_normal": jax.nn.initializers.lecun_normal(),
+        "normal_0.02": jax.nn.initializers.normal(0.02),
+    }
+    key = jax.random.key(0)
+    both = quick.jit(
+        lambda: [(layers.initializer(n)(key, shape), f(key, shape)) for n, f in plain.items()]
+    )
+    for ours, theirs in both():
+        np.testing.assert_array_equal(ours, theirs)
