@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxvision._trees import by_path
-from jaxvision.ops import ConvTranspose
+from jaxvision.ops import ConvTranspose, DoubledConv
 
 Path = tuple[str, ...]
+_CONVOLUTIONS = (nn.Conv, nn.ConvTranspose, ConvTranspose, DoubledConv)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +134,9 @@ def summary(
         outputs[path] = (type(context.module).__name__, None)  # keeps the order of calls
         result = call(*args, **kwargs)
         outputs[path] = (outputs[path][0], result)
-        if isinstance(context.module, nn.Conv | nn.ConvTranspose | ConvTranspose):
+        if isinstance(context.module, _CONVOLUTIONS):
             convolutions.add(path)
-            products[path] += _of_layer(context.module, args[0].shape, result.shape)
+            products[path] += _of_layer(context.module, args, result.shape)
         return result
 
     with nn.intercept_methods(note):
@@ -218,10 +219,14 @@ def _of_convolution(equation: Any) -> int:
     return math.prod(equation.outvars[0].aval.shape) * (math.prod(kernel) // features)
 
 
-def _of_layer(layer: Any, images: tuple[int, ...], result: tuple[int, ...]) -> int:
+def _of_layer(layer: Any, arguments: Sequence[Any], result: tuple[int, ...]) -> int:
     """Those of a convolution layer, whatever it is computed by; a tap on padding counts too."""
     size = layer.kernel_size
     taps = size if isinstance(size, int) else math.prod(size)
     if isinstance(layer, nn.Conv):
-        return math.prod(result) * taps * (images[-1] // layer.feature_group_count)
-    return math.prod(images) * taps * layer.features
+        return math.prod(result) * taps * (arguments[0].shape[-1] // layer.feature_group_count)
+    if isinstance(layer, DoubledConv):
+        return (
+            math.prod(result) * taps * sum(maps.shape[-1] for maps in arguments if maps is not None)
+        )
+    return math.prod(arguments[0].shape) * taps * layer.features

@@ -13,9 +13,14 @@ from jaxvision.ops.boxes import (
     generalized_box_iou,
     non_maximum_suppression,
 )
-from jaxvision.ops.convolution import conv_general_dilated, conv_in_loops, conv_transpose
+from jaxvision.ops.convolution import (
+    conv_doubled,
+    conv_general_dilated,
+    conv_in_loops,
+    conv_transpose,
+)
 from jaxvision.ops.crf import BilateralKernel, GaussianKernel, dense_crf
-from jaxvision.ops.layers import Conv, ConvTranspose
+from jaxvision.ops.layers import Conv, ConvTranspose, DoubledConv
 from jaxvision.ops.pooling import max_pool
 from jaxvision.ops.resizing import depth_to_space, resize, space_to_depth
 from jaxvision.ops.unpool import Pooled, bed_of_nails, max_pool_with_indices, max_unpool
@@ -24,6 +29,7 @@ __all__ = [
     "BilateralKernel",
     "Conv",
     "ConvTranspose",
+    "DoubledConv",
     "GaussianKernel",
     "Kept",
     "Pooled",
@@ -32,6 +38,7 @@ __all__ = [
     "box_iou",
     "clip_boxes",
     "complete_box_iou",
+    "conv_doubled",
     "conv_general_dilated",
     "conv_in_loops",
     "conv_transpose",

@@ -11,7 +11,7 @@ from jax.nn import initializers
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxvision.ops.convolution import conv_general_dilated, conv_transpose
+from jaxvision.ops.convolution import conv_doubled, conv_general_dilated, conv_transpose
 
 Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 """`flax.linen.Conv` by the fastest form there is; see `conv_general_dilated`.
@@ -84,6 +84,59 @@ class ConvTranspose(nn.Module):
             transpose_kernel=self.transpose_kernel,
             precision=self.precision,
         )
+        return y if bias is None else y + bias
+
+
+class DoubledConv(nn.Module):
+    """A convolution of maps that are doubled by the nearest pixel, and of others beside them.
+
+    It has the parameters and results of `flax.linen.Conv` on the doubled maps with the others
+    appended; see `conv_doubled`.
+
+    Attributes:
+        features: The output channels.
+        kernel_size: Height and width of the kernel, odd numbers.
+        use_bias: Whether to add a bias.
+        dtype: What to compute in; None promotes types.
+        param_dtype: Of the parameters.
+        precision: Of products.
+        kernel_init: The kernel to start from.
+        bias_init: The bias to start from.
+
+    >>> import jax
+    >>> coarse, beside = jnp.ones((2, 5, 5, 16)), jnp.ones((2, 10, 10, 4))
+    >>> init = DoubledConv(8, (3, 3)).init_with_output
+    >>> jax.eval_shape(init, jax.random.key(0), coarse, beside)[0].shape
+    (2, 10, 10, 8)
+    """
+
+    features: int
+    kernel_size: tuple[int, ...]
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    precision: lax.PrecisionLike = None
+    kernel_init: Callable[..., Any] = initializers.lecun_normal()
+    bias_init: Callable[..., Any] = initializers.zeros
+
+    @nn.compact
+    def __call__(
+        self,
+        coarse: Float[Array, "batch height width channels"],
+        beside: Float[Array, "batch 2*height 2*width others"] | None = None,
+    ) -> Float[Array, "batch 2*height 2*width features"]:
+        """Applies the layer."""
+        channels = coarse.shape[-1] + (0 if beside is None else beside.shape[-1])
+        shape = (*self.kernel_size, channels, self.features)
+        kernel: Any = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias: Any = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        # Of the kernel, sums are taken before it is rounded to this type.
+        dtype = nn.dtypes.canonicalize_dtype(coarse, beside, kernel, bias, dtype=self.dtype)
+        maps: Any
+        maps, others, bias = nn.dtypes.promote_dtype(coarse, beside, bias, dtype=dtype)
+        y = conv_doubled(maps, kernel, others, precision=self.precision)
         return y if bias is None else y + bias
 
 

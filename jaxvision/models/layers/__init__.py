@@ -17,6 +17,7 @@ from jaxvision.models.layers.channels import (
 )
 from jaxvision.models.layers.convolution import (
     ConvNorm,
+    DoubledConvNorm,
     Size,
     conv,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Branches",
     "ConvNorm",
     "ConvStep",
+    "DoubledConvNorm",
     "EncoderBlock",
     "Initializer",
     "LayerScale",

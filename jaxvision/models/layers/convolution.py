@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from jaxvision.models.layers.activations import activation
 from jaxvision.models.layers.initializers import INITIALIZERS, Initializer
 from jaxvision.models.layers.normalization import NORM_EPSILON, NORM_MOMENTUM, norm
-from jaxvision.ops import Conv
+from jaxvision.ops import Conv, DoubledConv
 
 Size = int | tuple[int, ...]
 """Height and width, or depth, height and width; one number is all of them."""
@@ -138,6 +138,9 @@ class ConvNorm(nn.Module, kw_only=True):
             dtype=self.dtype,
             name="conv",
         )(x)
+        return self._finish(x, train)
+
+    def _finish(self, x: Array, train: bool) -> Array:
         if self.norm is not None:
             x = norm(
                 self.norm,
@@ -151,6 +154,39 @@ class ConvNorm(nn.Module, kw_only=True):
                 name="norm",
             )(x)
         return activation(self.activation)(x)
+
+
+class DoubledConvNorm(ConvNorm, kw_only=True):
+    """The same with maps doubled by the nearest pixel, and others appended to them.
+
+    It has the parameters of a `ConvNorm` on the doubled maps with the others; see
+    `ops.conv_doubled`. The stride and the dilation are 1, and the size is that of the doubled maps.
+
+    >>> import functools, jax, jax.numpy as jnp
+    >>> layer = DoubledConvNorm(features=8, kernel_size=3)
+    >>> init = functools.partial(layer.init_with_output, train=False)
+    >>> coarse, beside = jnp.ones((2, 5, 5, 3)), jnp.ones((2, 10, 10, 4))
+    >>> jax.eval_shape(init, jax.random.key(0), coarse, beside=beside)[0].shape
+    (2, 10, 10, 8)
+    """
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch height width channels"],
+        train: bool,
+        beside: Float[Array, "batch 2*height 2*width others"] | None = None,
+    ) -> Float[Array, "batch 2*height 2*width features"]:
+        """Applies the three in turn to maps that are doubled, and to those beside them."""
+        y = DoubledConv(
+            self.features,
+            _per_axis(self.kernel_size, 2),
+            use_bias=self.norm is None if self.use_bias is None else self.use_bias,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="conv",
+        )(x, beside)
+        return self._finish(y, train)
 
 
 def _per_axis(size: Size, axes: int) -> tuple[int, ...]:

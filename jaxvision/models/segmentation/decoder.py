@@ -43,8 +43,17 @@ class DecoderPart(nn.Module, kw_only=True):
 
     def conv_norm(self, features: int, kernel_size: int, **options: Any) -> layers.ConvNorm:
         """Makes a convolution with normalization and ReLU."""
-        usual = {"activation": "relu", "kernel_init": KERNEL_INIT, **self.options()}
-        return layers.ConvNorm(features=features, kernel_size=kernel_size, **{**usual, **options})
+        return layers.ConvNorm(**self._usual(features, kernel_size, options))
+
+    def doubled_conv_norm(
+        self, features: int, kernel_size: int, **options: Any
+    ) -> layers.DoubledConvNorm:
+        """Makes the same of doubled maps, and of others that are appended to them."""
+        return layers.DoubledConvNorm(**self._usual(features, kernel_size, options))
+
+    def _usual(self, features: int, kernel_size: int, options: dict[str, Any]) -> dict[str, Any]:
+        usual = {"activation": "relu", "kernel_init": KERNEL_INIT, **self.options(), **options}
+        return {"features": features, "kernel_size": kernel_size, **usual}
 
 
 class Decoder(DecoderPart, kw_only=True):

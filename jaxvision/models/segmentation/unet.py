@@ -71,11 +71,15 @@ class UNetBlock(DecoderPart, kw_only=True):
     @nn.compact
     def __call__(self, x: Map, skip: Map | None, size: tuple[int, int], train: bool) -> Map:
         """Computes the map of that size."""
-        x = layers.Upsample(method=self.upsampling, dtype=self.dtype, name="upsample")(x, size)
-        if skip is not None:
-            x = jnp.concatenate([x, skip], axis=-1)
-            x = self._attend(x, "attention1")
-        x = self.conv_norm(self.channels, 3, name="conv1")(x, train)
+        doubles = self.upsampling == "nearest" and size == tuple(2 * side for side in size_of(x))
+        if doubles and not (self.attention and skip is not None):
+            x = self.doubled_conv_norm(self.channels, 3, name="conv1")(x, train, skip)
+        else:
+            x = layers.Upsample(method=self.upsampling, dtype=self.dtype, name="upsample")(x, size)
+            if skip is not None:
+                x = jnp.concatenate([x, skip], axis=-1)
+                x = self._attend(x, "attention1")
+            x = self.conv_norm(self.channels, 3, name="conv1")(x, train)
         x = self.conv_norm(self.channels, 3, name="conv2")(x, train)
         return self._attend(x, "attention2")
 

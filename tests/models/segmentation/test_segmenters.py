@@ -162,3 +162,23 @@ def test_images_that_are_too_small_for_attention() -> None:
     model = models.create_segmenter("pan", backbone="resnet18", num_classes=2)
     with pytest.raises(ValueError, match="the coarsest map must be at least 8x8, got 4x6"):
         traced(model, images(64, 96))
+
+
+def test_multiply_adds_are_those_of_maps_that_are_written_out() -> None:
+    """Maps that are doubled by the nearest pixel are not; those that are interpolated are."""
+    doubled, written = (
+        models.summary(
+            models.create_segmenter(
+                "unet", backbone="lenet5", num_classes=2, upsampling=method, in_channels=1
+            ),
+            (32, 32, 1),
+            show=False,
+        )
+        for method in ("nearest", "bilinear")
+    )
+    convolutions = [
+        {layer.path: layer.multiply_adds for layer in each.layers if "conv" in layer.path}
+        for each in (doubled, written)
+    ]
+    assert len(convolutions[0]) > 4
+    assert convolutions[0] == convolutions[1]
