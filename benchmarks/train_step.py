@@ -14,15 +14,14 @@ import math
 import pathlib
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import flax.linen as nn
-import jax
 import numpy as np
 import tyro
+from steps import compiled_step
 from turns import least_seconds
 
 from jaxvision import models, train
@@ -112,7 +111,6 @@ def main(settings: Settings) -> None:
 
 def jax_step(case: Case) -> tuple[Callable[[], Any], float]:
     """A function that runs a step, and the seconds that tracing and compiling it took."""
-    jax.clear_caches()
     random = np.random.default_rng(0)
     channels = 1 if case.name == "lenet5" else 3
     shape = (case.batch, case.size, case.size, channels)
@@ -121,20 +119,8 @@ def jax_step(case: Case) -> tuple[Callable[[], Any], float]:
         "label": random.integers(0, 10, case.batch),
     }
     model = models.create_model(case.name, num_classes=10, **case.options)
-    tx = train.create_optimizer("momentum", 0.01)
-    step = train.make_train_step(train.classification.make_loss_fn(model), tx)
-    state = step.prepare(train.init_state(jax.random.key(0), model, tx, batch))
-    batch = jax.device_put(batch)
-    start = time.perf_counter()
-    compiled = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
-    seconds = time.perf_counter() - start
-    latest = [state]
-
-    def run() -> None:
-        latest[0], _ = compiled(latest[0], batch)
-        jax.block_until_ready(latest[0])
-
-    return run, seconds
+    loss_fn = train.classification.make_loss_fn(model)
+    return compiled_step(model, train.create_optimizer("momentum", 0.01), loss_fn, batch)
 
 
 def torch_step(case: Case) -> Callable[[], Any]:
