@@ -1,7 +1,7 @@
-"""Convolutions as products of unfolded maps (im2col), for programs that convolve in a loop.
+"""Convolutions as products of unfolded maps (im2col), for loops and for small maps.
 
 XLA's CPU backend runs its own convolutions inside a loop on one thread, and their gradients up to
-fifteen times slower than this form. Outside of loops its own are faster.
+fifteen times slower than this form. Outside of loops its own are faster, but for small maps.
 """
 
 import jax

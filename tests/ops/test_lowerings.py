@@ -31,10 +31,19 @@ FORMS = {
     "transposed far": {"channels": 4, "features": 5, "spread": (2, 3), "kernel": (5, 2)},
     "transposed groups": {"channels": 4, "features": 6, "spread": (2, 2), "groups": 2},
     "dense": {"channels": 4, "features": 5},
+    "small maps": {
+        "channels": 17,
+        "features": 5,
+        "kernel": (3, 3),
+        "strides": (1, 1),
+        "dilation": (1, 1),
+    },
     "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "in_loops": True},
     "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "in_loops": True},
 }
-SOME_FORMS = quick.only(FORMS, "pointwise", "depthwise", "grouped", "transposed", "in a loop")
+SOME_FORMS = quick.only(
+    FORMS, "pointwise", "depthwise", "grouped", "transposed", "small maps", "in a loop"
+)
 
 
 def lay_out(x, case):
@@ -163,7 +172,7 @@ def test_outputs_and_derivatives(form):
         case["shape"] = (2, 8, 9, fixed["channels"])
         case["kernel"] = (*fixed.get("kernel", taps), *case["kernel"][2:])
         case["dilation"] = fixed.get("dilation", dilation)
-        case["strides"] = (1, 1) if "spread" in fixed else strides
+        case["strides"] = fixed.get("strides", (1, 1) if "spread" in fixed else strides)
         cases.append(case)
     check_derivatives(*cases)
 
