@@ -35,13 +35,15 @@ class Settings:
     model: Annotated[Segmenter, FLAT] = dataclasses.field(default_factory=Segmenter)
     inputs: Annotated[Inputs, FLAT] = dataclasses.field(
         default_factory=lambda: Inputs(
-            mean=(0.5,), std=(0.25,), augmentation=Augmentation(flip=True, vertical_flip=True)
+            mean=(0.5,),
+            std=(0.25,),
+            augmentation=Augmentation(flip=True, vertical_flip=True, diagonal_flip=True),
         )
     )
     loss: Annotated[MaskLoss, FLAT] = dataclasses.field(default_factory=MaskLoss)
     optimization: Annotated[Optimization, FLAT] = dataclasses.field(
         default_factory=lambda: Optimization(
-            batch_size=16, num_steps=2_000, learning_rate=3e-3, ema_decay=0.99
+            batch_size=16, num_steps=4_000, learning_rate=3e-3, ema_decay=0.99
         )
     )
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)

@@ -13,6 +13,9 @@ class Augmentation:
     """Mirror left and right, with probability one half."""
     vertical_flip: bool = False
     """Mirror top and bottom, with probability one half."""
+    diagonal_flip: bool = False
+    """Swap rows and columns of square images, with probability one half; with both other flips, this
+    turns images by quarters too."""
     crop_padding: int = 0
     """Pad by so many pixels and crop back at random."""
     rotation: float = 0.0
@@ -44,6 +47,8 @@ class Augmentation:
             chosen.append(augment.random_flip())
         if self.vertical_flip:
             chosen.append(augment.random_flip(direction="vertical"))
+        if self.diagonal_flip:
+            chosen.append(augment.random_flip(direction="diagonal"))
         if self.crop_padding:
             chosen.append(augment.random_crop(padding=self.crop_padding))
         if self.rotation:

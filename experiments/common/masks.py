@@ -122,8 +122,9 @@ class Segmenter:
     """The backbone's own options, as NAME VALUE pairs."""
     model_options: dict[str, str] = dataclasses.field(default_factory=dict)
     """The segmenter's own options, as NAME VALUE pairs: upsampling bilinear channels 64,32,16,8."""
-    patch_size: int = 1
-    """Height and width of the patches that the model sees as one pixel; 2 is four times faster."""
+    patch_size: int | None = None
+    """Height and width of the patches that the model sees as one pixel, which makes it faster; None
+    takes 2 for classic_unet, and 1 for others."""
     num_classes: int | None = None
     """How many classes there are; None takes those that the data name."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -134,13 +135,16 @@ class Segmenter:
         num_classes = self.num_classes or len(dataset.fields["mask"].names)
         if not num_classes:
             raise SystemExit("the data do not name their classes: give --num-classes")
-        pixels = self.patch_size**2
+        patch_size = self.patch_size
+        if patch_size is None:
+            patch_size = 2 if self.model == "classic_unet" else 1
         with script.checking():
-            checks.check_count("patch_size", self.patch_size)
+            checks.check_count("patch_size", patch_size)
+            pixels = patch_size**2
             model = self._make(num_classes * pixels, dataset.image_shape[-1] * pixels)
-            if self.patch_size == 1:
+            if patch_size == 1:
                 return model
-            return models.PatchedSegmenter(segmenter=model, patch_size=self.patch_size)
+            return models.PatchedSegmenter(segmenter=model, patch_size=patch_size)
 
     def _make(self, num_classes: int, channels: int) -> Any:
         dtype = None if self.dtype == "float32" else self.dtype
@@ -176,7 +180,16 @@ class Segmenter:
 
 
 ALONE: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
-    "classic_unet": (models.ClassicUNet, {"padded": True, "norm": "batch", "dropout": 0.0}),
+    "classic_unet": (
+        models.ClassicUNet,
+        {
+            "channels": (16, 32, 96, 192, 192),
+            "padded": True,
+            "norm": "batch",
+            "dropout": 0.0,
+            "auxiliary": True,
+        },
+    ),
     "segnet": (models.SegNet, {}),
     "linear": (models.PixelClassifier, {}),
     "linear3x3": (models.PixelClassifier, {"kernel_size": 3}),

@@ -18,7 +18,7 @@ Rgb = UInt8[np.ndarray, "height width 3"]
 
 _NONE = 255
 _OPACITY = 0.6
-_WRONG, _NO_LABEL = (213, 94, 0), (255, 255, 255)
+_WRONG, _NO_LABEL = (226, 0, 122), (255, 255, 255)
 
 
 def segmentations(
@@ -34,7 +34,7 @@ def segmentations(
     """Draws a row for each image: the image, its true classes, the predicted ones, the errors.
 
     Classes are laid over the image in gray. Pixels without a label (255) are white among the
-    errors, wrong ones are orange.
+    errors, wrong ones are magenta.
 
     Args:
         images: (height, width, channels) each; gray, RGB or RGBA; uint8, or floats from 0 to 1.

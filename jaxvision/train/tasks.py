@@ -149,7 +149,7 @@ class Trained:
         """Says what the model makes of images of any size.
 
         Unless a task has a way of its own, images are resized and cropped as those of the training
-        were, and predicted together, `_TOGETHER` at a time.
+        were, and predicted 128 at a time.
 
         Args:
             images: Pixels, (height, width, channels).

@@ -12,7 +12,7 @@ from jaxvision import data
 
 pytestmark = pytest.mark.slow
 STEPS = ("--num-steps", 60, "--batch-size", 8, "--ema-decay", "None", "--learning-rate", 3e-2)
-TINY = ("--model-options", "channels", "8,16", "norm", "group", *STEPS)
+TINY = ("--model-options", "channels", "8,16", "norm", "group", "--patch-size", 1, *STEPS)
 
 
 @pytest.fixture(scope="module")

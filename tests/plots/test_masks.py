@@ -28,7 +28,7 @@ def test_a_row_shows_image_truth_prediction_and_errors():
         expected = np.round(0.4 * gray + 0.6 * COLORS[np.minimum(mask, 2)].astype(float))
         expected[mask == 255] = 255
         np.testing.assert_allclose(panel, expected, atol=1)
-    assert errors[0, 2].tolist() == [213, 94, 0]
+    assert errors[0, 2].tolist() == [226, 0, 122]
     assert errors[1, 0].tolist() == [255, 255, 255]
     assert errors[0, 0].tolist() == [gray] * 3
     (legend,) = figure.legends

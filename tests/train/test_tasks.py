@@ -49,6 +49,7 @@ def test_a_run_comes_back_by_its_task(place, tmp_path, monkeypatch) -> None:
         (lambda: trained.draw(None), "draw"),
         (lambda: trained.compare(None, None), "compare"),
         (lambda: trained.in_words(None), "describe predictions"),
+        (lambda: next(trained.answers([])), "look at images"),
         (trained.backbone, "be fine-tuned"),
     ):
         with pytest.raises(NotImplementedError, match=f"runs of the task 'counting' cannot {what}"):
@@ -75,4 +76,4 @@ def test_names_that_are_taken() -> None:
         ValueError, match=r"a place to import from is 'package.module:name', not 'x"
     ):
         train.register_task("x", "x.y")
-    assert {"agent", "classification", "multitask"} <= {*train.list_tasks()}
+    assert {"agent", "classification", "multitask", "segmentation"} <= {*train.list_tasks()}

@@ -157,27 +157,33 @@ def random_flip(probability: Number = 0.5, *, direction: str = "horizontal") -> 
 
     Args:
         probability: How often.
-        direction: "horizontal" swaps left and right, "vertical" top and bottom.
+        direction: "horizontal" swaps left and right, "vertical" top and bottom, and "diagonal" rows
+            and columns of square images. All three together turn by quarters too.
 
     Returns:
         The transform; pixels are copied exactly.
 
     Raises:
-        ValueError: If the probability lies outside [0, 1] or the direction is unknown.
+        ValueError: If the probability lies outside [0, 1] or the direction is unknown; and, when it
+            is applied, if the direction is "diagonal" and an image is not square.
 
     >>> jax.jit(random_flip(1.0))(jax.random.key(0), jnp.arange(3.0).reshape(1, 3, 1))[..., 0]
     Array([[2., 1., 0.]], dtype=float32)
     """
     check_probability(probability)
-    directions = ("horizontal", "vertical")
+    directions = ("horizontal", "vertical", "diagonal")
     if direction not in directions:
         raise ValueError(unknown("direction", direction, directions))
 
     def geometry(key: RandomKey, height: int, width: int) -> Matrix:
         if direction == "horizontal":
             mirror = _affine(-1.0, 0.0, width - 1.0, 0.0, 1.0, 0.0)
-        else:
+        elif direction == "vertical":
             mirror = _affine(1.0, 0.0, 0.0, 0.0, -1.0, height - 1.0)
+        elif height == width:
+            mirror = _affine(0.0, 1.0, 0.0, 1.0, 0.0, 0.0)
+        else:
+            raise ValueError(f"a diagonal flip needs square images, got {height}x{width}")
         return jnp.where(jax.random.bernoulli(key, probability), mirror, jnp.eye(3))
 
     return geometric(geometry, sampling=None)

@@ -37,8 +37,14 @@ class ClassicUNet(nn.Module, kw_only=True):
         norm: The normalization after each convolution, which the paper does not have; see
             `layers.norm`. None leaves it out.
         dropout: The probability that a number of the coarsest map is dropped in training.
+        auxiliary: Whether each coarser scale has logits of its own in training, so that the coarse
+            maps learn the classes sooner (Lee et al., Deeply-supervised nets, AISTATS 2015,
+            arXiv:1409.5185); needs padding.
         axis_name: See `layers.norm`.
         dtype: What to compute in; None promotes types.
+
+    Raises:
+        ValueError: There are auxiliary logits without padding.
 
     >>> import jax
     >>> images = jnp.zeros((1, 572, 572, 1))
@@ -54,14 +60,16 @@ class ClassicUNet(nn.Module, kw_only=True):
     padded: bool = False
     norm: str | None = None
     dropout: float = 0.5
+    auxiliary: bool = False
     axis_name: str | None = None
     dtype: DTypeLike | None = None
 
     def __post_init__(self) -> None:
+        if self.auxiliary and not self.padded:
+            raise ValueError("auxiliary=True needs padded=True: without, scales see other pixels")
         self.dtype = canonical_dtype(self.dtype)
         super().__post_init__()
 
-    @nn.compact
     def __call__(self, x: Images, train: bool = False) -> Logits:
         """Computes the logits.
 
@@ -73,6 +81,21 @@ class ClassicUNet(nn.Module, kw_only=True):
             Logits, (batch, height, width, num_classes); without padding they are of the pixels in
             the middle.
         """
+        return self.with_auxiliary(x, train)[0]
+
+    @nn.compact
+    def with_auxiliary(self, x: Images, train: bool = False) -> tuple[Logits, tuple[Logits, ...]]:
+        """Computes the logits, and those of the coarser scales.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: Whether to apply dropout and to normalize by the statistics of the batch.
+
+        Returns:
+            The logits; and with `auxiliary` those of each coarser scale, the coarsest first, else
+            none.
+        """
+        coarse: list[Logits] = []
         y = check_images(x, self.in_channels, min_size=2 ** (len(self.channels) - 1))
         skips: list[Map] = []
         for scale, features in enumerate(self.channels):
@@ -83,6 +106,8 @@ class ClassicUNet(nn.Module, kw_only=True):
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
         for scale in reversed(range(len(skips))):
             features, skip = self.channels[scale], skips[scale]
+            if self.auxiliary:
+                coarse.append(make_head(self.num_classes, 1, self.dtype, f"head{scale + 1}")(y))
             y = ConvTranspose(
                 features,
                 (2, 2),
@@ -95,7 +120,7 @@ class ClassicUNet(nn.Module, kw_only=True):
                 y = resize(y, size_of(skip), "nearest")
             y = jnp.concatenate([_middle(skip, size_of(y)), y], axis=-1)
             y = self._convolve(y, features, f"up{scale}", train)
-        return make_head(self.num_classes, 1, self.dtype, "head")(y)
+        return make_head(self.num_classes, 1, self.dtype, "head")(y), tuple(coarse)
 
     def _convolve(self, x: Map, features: int, name: str, train: bool) -> Map:
         for index in (1, 2):

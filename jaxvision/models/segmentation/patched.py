@@ -8,6 +8,8 @@ from jaxvision.models.base import Images
 from jaxvision.models.description import register_module
 from jaxvision.ops import depth_to_space, space_to_depth
 
+Logits = Float[Array, "batch _ _ _"]
+
 
 @register_module
 class PatchedSegmenter(nn.Module, kw_only=True):
@@ -55,7 +57,7 @@ class PatchedSegmenter(nn.Module, kw_only=True):
         """The number of logits of each pixel."""
         return self._logits // self.patch_size**2
 
-    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch _ _ classes"]:
+    def __call__(self, x: Images, train: bool = False) -> Logits:
         """Computes the logits.
 
         Args:
@@ -65,8 +67,29 @@ class PatchedSegmenter(nn.Module, kw_only=True):
         Returns:
             Logits, (batch, height, width, num_classes).
         """
-        _, height, width, _ = x.shape
-        missing = [(0, -size % self.patch_size) for size in (height, width)]
+        logits = self.segmenter(self._patches(x), train)
+        return self._pixels(logits, (x.shape[1], x.shape[2]))
+
+    def with_auxiliary(self, x: Images, train: bool = False) -> tuple[Logits, tuple[Logits, ...]]:
+        """Computes the logits, and those of the segmenter's auxiliary heads.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: What the segmenter takes it for.
+
+        Returns:
+            The logits, and coarser ones; none where the segmenter has no auxiliary heads.
+        """
+        if not hasattr(self.segmenter, "with_auxiliary"):
+            return self(x, train), ()
+        logits, coarse = self.segmenter.with_auxiliary(self._patches(x), train)
+        pixels = self._pixels(logits, (x.shape[1], x.shape[2]))
+        return pixels, tuple(depth_to_space(each, self.patch_size) for each in coarse)
+
+    def _patches(self, x: Images) -> Images:
+        missing = [(0, -size % self.patch_size) for size in x.shape[1:3]]
         filled = jnp.pad(x, [(0, 0), *missing, (0, 0)], mode="edge")
-        logits = self.segmenter(space_to_depth(filled, self.patch_size), train)
-        return depth_to_space(logits, self.patch_size)[:, :height, :width]
+        return space_to_depth(filled, self.patch_size)
+
+    def _pixels(self, logits: Logits, size: tuple[int, int]) -> Logits:
+        return depth_to_space(logits, self.patch_size)[:, : size[0], : size[1]]

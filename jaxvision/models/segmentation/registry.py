@@ -45,6 +45,7 @@ def create_segmenter(
     in_channels: int | None = None,
     dtype: DTypeLike | None = None,
     output_stride: int | None = None,
+    auxiliary: bool = False,
     **options: Any,
 ) -> Segmenter:
     """Creates a decoder over a backbone.
@@ -59,6 +60,7 @@ def create_segmenter(
         output_stride: The coarsest stride of the backbone's maps, for backbones that have this
             option; None takes 8 for "deeplabv3" and "fcn", 16 for "deeplabv3_plus" and "pan", and
             no limit for the others. A model that is given has its own.
+        auxiliary: Whether there is an auxiliary classifier in training; see `Segmenter`.
         **options: Fields of the decoder.
 
     Returns:
@@ -91,6 +93,7 @@ def create_segmenter(
         backbone=backbone,
         decoder=decoder(**{"dtype": backbone.dtype, **options}),
         num_classes=num_classes,
+        auxiliary=auxiliary,
     )
 
 

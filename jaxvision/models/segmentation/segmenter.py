@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 from jaxvision.models.base import Images, Model, check_images
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import Decoder, make_head
-from jaxvision.models.weights.names import TorchNames
+from jaxvision.models.segmentation.fcn import FCNDecoder
+from jaxvision.models.weights.names import Rule, TorchNames
 from jaxvision.ops import resize
 
 _ENCODERS = {
@@ -18,6 +19,15 @@ _ENCODERS = {
     "torchvision": {"torchvision": "backbone"},
 }
 """What the backbone is called there: by the library of the decoder, and that of the backbone."""
+
+_AUXILIARY = TorchNames(
+    [
+        Rule("auxiliary_decoder/conv/conv", "aux_classifier.0"),
+        Rule("auxiliary_decoder/conv/norm", "aux_classifier.1"),
+        Rule("auxiliary_head", "aux_classifier.4"),
+    ]
+)
+Logits = Float[Array, "batch _ _ classes"]
 
 
 @register_module
@@ -31,6 +41,8 @@ class Segmenter(nn.Module, kw_only=True):
         backbone: The model whose maps are decoded; its own head does not exist.
         decoder: Makes one map of those.
         num_classes: The number of logits of each pixel.
+        auxiliary: Whether the backbone's map before the coarsest has logits of its own in training:
+            torchvision's auxiliary classifier.
 
     >>> import jax, jax.numpy as jnp
     >>> from jaxvision import models
@@ -44,6 +56,7 @@ class Segmenter(nn.Module, kw_only=True):
     backbone: Model
     decoder: Decoder
     num_classes: int
+    auxiliary: bool = False
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
@@ -66,12 +79,13 @@ class Segmenter(nn.Module, kw_only=True):
         return self.backbone.dtype
 
     def setup(self) -> None:
-        """Defines the head."""
+        """Defines the heads."""
         self.head = make_head(self.num_classes, self.decoder.head_size, self.dtype)
+        if self.auxiliary:
+            self.auxiliary_decoder = FCNDecoder(**self.decoder.options())
+            self.auxiliary_head = make_head(self.num_classes, 1, self.dtype)
 
-    def __call__(
-        self, x: Images, train: bool = False
-    ) -> Float[Array, "batch height width classes"]:
+    def __call__(self, x: Images, train: bool = False) -> Logits:
         """Computes the logits of every pixel.
 
         Args:
@@ -81,10 +95,32 @@ class Segmenter(nn.Module, kw_only=True):
         Returns:
             Logits, (batch, height, width, num_classes).
         """
+        return self.with_auxiliary(x, train)[0]
+
+    def with_auxiliary(self, x: Images, train: bool = False) -> tuple[Logits, tuple[Logits, ...]]:
+        """Computes the logits of every pixel, and those of the auxiliary head.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: Whether to apply dropout and to normalize by the statistics of the batch.
+
+        Returns:
+            The logits; and with `auxiliary` those of the map before the coarsest, of its size.
+
+        Raises:
+            ValueError: There are auxiliary logits, and the backbone has a single map.
+        """
         images = check_images(x, self.in_channels)
         size = images.shape[1], images.shape[2]
-        decoded = self.decoder(self.backbone.pyramid(images, train), size, train)
-        return resize(self.head(decoded), size, align_corners=self.decoder.align_corners)
+        stages = self.backbone.pyramid(images, train)
+        decoded = self.decoder(stages, size, train)
+        logits = resize(self.head(decoded), size, align_corners=self.decoder.align_corners)
+        if not self.auxiliary:
+            return logits, ()
+        if len(stages) < 2:
+            raise ValueError("auxiliary=True needs a backbone of two maps or more, and it has one")
+        early = self.auxiliary_decoder(stages[:-1], size, train)
+        return logits, (self.auxiliary_head(early),)
 
     def torch_names(self) -> Mapping[str, TorchNames]:
         """The names of torchvision and of segmentation_models_pytorch ("smp").
@@ -94,9 +130,10 @@ class Segmenter(nn.Module, kw_only=True):
             library has this decoder over this backbone.
         """
         backbone = self.backbone.torch_names()
+        auxiliary = _AUXILIARY if self.auxiliary else TorchNames([])
         return {
             library if part in (library, "torchvision") else f"{library}, {part}": (
-                backbone[part].within("backbone", name) + names
+                backbone[part].within("backbone", name) + names + auxiliary
             )
             for library, names in self.decoder.names_in_torch.items()
             for part, name in _ENCODERS[library].items()

@@ -34,6 +34,7 @@ class SegmentationLoss:
     model: nn.Module
     loss: losses.Sum
     reduce: Literal["sample", "batch"]
+    auxiliary_weight: float
     inputs: Inputs
 
     def __call__(
@@ -42,14 +43,19 @@ class SegmentationLoss:
         """Computes the loss of the rows that count, and `loss` and `pixel_accuracy`."""
         augment_key, dropout_key = jax.random.split(key)
         batch = self.inputs.train(augment_key, _checked(batch))
-        logits, model_state = self.model.apply(
+        has_auxiliary = hasattr(self.model, "with_auxiliary")
+        outputs, model_state = self.model.apply(
             {"params": params, **model_state},
             batch["image"],
             train=True,
             rngs={"dropout": dropout_key},
             mutable=list(model_state),
+            method="with_auxiliary" if has_auxiliary else None,
         )
+        logits, auxiliary = outputs if has_auxiliary else (outputs, ())
         total, count = self._loss(logits, batch)
+        for coarse in auxiliary:
+            total += self.auxiliary_weight * self._loss(coarse, shrunk(batch, coarse))[0]
         labels, weight = labels_of(batch, logits), _row_weight(batch)
         right = (labels == classes_of(logits)) & is_labelled(labels)
         pixels = is_labelled(labels).sum(_space(labels))
@@ -122,6 +128,7 @@ class SegmentationLoss:
             "inputs": self.inputs,
             "terms": self.loss.describe(),
             "reduce": self.reduce,
+            "auxiliary_weight": self.auxiliary_weight,
         }
 
     def _loss(self, logits: Array, batch: Mapping[str, Any]) -> metrics.Pair:
@@ -141,6 +148,7 @@ def make_loss_fn(
     *,
     loss: losses.MaskLoss = losses.pixel_cross_entropy,
     reduce: Literal["sample", "batch"] = "sample",
+    auxiliary_weight: int | float = 0.5,
     inputs: Inputs | None = None,
 ) -> SegmentationLoss:
     """Makes the loss of a segmenter, for `make_train_step`, and its evaluation, for `fit`.
@@ -153,6 +161,8 @@ def make_loss_fn(
         reduce: `"sample"` computes the loss of each example, and takes the mean; `"batch"` that of
             the pixels of all examples together. Parts of a batch that are computed apart
             (accumulation, devices under `pmap`) add up to the same only with `"sample"`.
+        auxiliary_weight: What the loss of each auxiliary head counts in training, where the model
+            has any; labels are taken at the nearest pixel.
         inputs: How batches are augmented and normalized; None only makes images floating point.
 
     Returns:
@@ -160,7 +170,7 @@ def make_loss_fn(
         `fit(evaluate=...)` takes too.
 
     Raises:
-        ValueError: `reduce` is something else.
+        ValueError: `reduce` is something else, or the weight is negative.
 
     >>> from jaxvision import models
     >>> model = models.ClassicUNet(num_classes=3, channels=(2, 2), padded=True)
@@ -175,10 +185,13 @@ def make_loss_fn(
     """
     if reduce not in ("sample", "batch"):
         raise ValueError(f"reduce must be 'sample' or 'batch', got {reduce!r}")
+    if not auxiliary_weight >= 0:
+        raise ValueError(f"auxiliary_weight must not be negative, got {auxiliary_weight}")
     return SegmentationLoss(
         model=model,
         loss=loss if isinstance(loss, losses.Sum) else losses.Sum((loss, 1.0)),
         reduce=reduce,
+        auxiliary_weight=float(auxiliary_weight),
         inputs=Inputs() if inputs is None else inputs,
     )
 
@@ -220,6 +233,19 @@ def middle(maps: Array, logits: Num[Any, "..."]) -> Array:
     starts = [(big - small) // 2 for big, small in zip(old, new, strict=True)]
     cut = [slice(start, start + size) for start, size in zip(starts, new, strict=True)]
     return maps[(slice(None), *cut)]
+
+
+def shrunk(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> dict[str, Any]:
+    """A batch whose masks and weights of pixels have the size of coarser logits."""
+    changed = dict(batch)
+    for name in ("mask", "pixel_weight"):
+        if name in batch:
+            maps = jnp.asarray(batch[name])
+            for axis, size in enumerate(logits.shape[1:-1], start=1):
+                places = ((np.arange(size) + 0.5) * maps.shape[axis] / size).astype(np.int32)
+                maps = jnp.take(maps, places, axis, mode="clip")
+            changed[name] = maps
+    return changed
 
 
 _SCORES = {

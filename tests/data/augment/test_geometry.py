@@ -101,6 +101,15 @@ def test_flip_is_exact():
     np.testing.assert_array_equal(down, image[::-1])
 
 
+def test_a_diagonal_flip_swaps_rows_and_columns():
+    image = noise(6, 6)
+    flip = augment.random_flip(1.0, direction="diagonal")
+    swapped = run(lambda key, image: flip(key, image), jax.random.key(0), image)
+    np.testing.assert_array_equal(swapped, image.swapaxes(0, 1))
+    with pytest.raises(ValueError, match="a diagonal flip needs square images, got 5x8"):
+        flip(jax.random.key(0), noise(5, 8))
+
+
 def test_crop_offsets_are_uniform_over_the_grid():
     offsets = matrices(augment.random_crop(padding=2))[:, :2, 2]
     assert (offsets == offsets.round()).all()

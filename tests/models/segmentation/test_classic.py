@@ -37,6 +37,27 @@ def test_unet_has_the_parameters_and_sizes_of_the_paper() -> None:
     assert count(more) == 31_030_658
 
 
+def test_every_scale_of_a_unet_may_have_logits() -> None:
+    model = models.ClassicUNet(num_classes=3, channels=(4, 8, 8), padded=True, auxiliary=True)
+    images = shape(37, 50)
+    variables = jax.eval_shape(model.init, KEY, images)
+    logits, coarse = jax.eval_shape(
+        lambda v, x: model.apply(v, x, method="with_auxiliary"), variables, images
+    )
+    assert logits.shape == (2, 37, 50, 3)
+    assert [each.shape for each in coarse] == [(2, 9, 12, 3), (2, 18, 25, 3)]
+    assert {name for name in variables["params"] if "head" in name} == {"head", "head1", "head2"}
+    patched = models.PatchedSegmenter(segmenter=model.clone(num_classes=12), patch_size=2)
+    variables = jax.eval_shape(patched.init, KEY, images)
+    logits, coarse = jax.eval_shape(
+        lambda v, x: patched.apply(v, x, method="with_auxiliary"), variables, images
+    )
+    assert logits.shape == (2, 37, 50, 3)
+    assert [each.shape for each in coarse] == [(2, 8, 12, 3), (2, 18, 24, 3)]
+    with pytest.raises(ValueError, match="auxiliary=True needs padded=True"):
+        models.ClassicUNet(num_classes=3, auxiliary=True)
+
+
 def test_unet_without_padding_sees_the_middle() -> None:
     """Each logit is that of the pixel in its place: 8 pixels and more from each border."""
     model = models.ClassicUNet(num_classes=1, channels=(2, 3), dropout=0.0)

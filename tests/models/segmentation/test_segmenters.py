@@ -14,7 +14,7 @@ import pytest
 import quick
 from safetensors.numpy import load_file
 
-from jaxvision import models
+from jaxvision import models, ops
 from jaxvision._trees import by_path
 
 FOLDER = pathlib.Path(__file__).parents[2] / "fixtures" / "torch_segmenters"
@@ -59,6 +59,22 @@ def test_counts_of_parameters(name: str) -> None:
     assert count == COUNTS[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("fcn", 35_322_218), ("deeplabv3", 39_638_869 + 2_365_205)]
+)
+def test_counts_with_torchvisions_auxiliary_classifier(name: str, expected: int) -> None:
+    model = models.create_segmenter(name, backbone="resnet50", num_classes=21, auxiliary=True)
+    _, variables = traced(model, images(64, 64))
+    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"])) == expected
+
+
+def test_auxiliary_logits_need_two_maps() -> None:
+    backbone = models.create_model("vit_ti_16")
+    model = models.create_segmenter("fcn", backbone=backbone, num_classes=3, auxiliary=True)
+    with pytest.raises(ValueError, match="a backbone of two maps or more"):
+        traced(model, images(224, 224))
+
+
 @pytest.mark.parametrize("name", COUNTS)
 def test_sizes_that_are_no_multiple_of_the_stride(name: str) -> None:
     model = models.create_segmenter(name, backbone="resnet18", num_classes=3, dtype="bfloat16")
@@ -86,8 +102,17 @@ def test_logits_are_torchs(name: str, tmp_path: pathlib.Path) -> None:
     model = models.create_segmenter(case["name"], backbone=backbone, num_classes=3, **case["ours"])
     with warnings.catch_warnings(record=True, action="always") as said:
         variables = models.load_weights(model, state)
-    logits = quick.jit(model.apply)(variables, zoo.draw_images(tuple(case["size"])))
+
+    @quick.jit
+    def apply(variables, images):
+        logits, coarse = model.apply(variables, images, method="with_auxiliary")
+        return logits, [ops.resize(each, logits.shape[1:3]) for each in coarse]
+
+    logits, coarse = apply(variables, zoo.draw_images(tuple(case["size"])))
     np.testing.assert_allclose(logits[:, ::8, ::8], case["logits"], atol=1e-4)
+    for each in coarse:
+        np.testing.assert_allclose(each[:, ::8, ::8], case["auxiliary"], atol=1e-4)
+    assert len(coarse) == ("auxiliary" in case)
 
     models.save_weights(model, variables, tmp_path / "again.safetensors", library=case["package"])
     again = load_file(tmp_path / "again.safetensors")

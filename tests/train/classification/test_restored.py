@@ -100,6 +100,22 @@ def test_scores_figures_and_words(trained) -> None:
         classifier.predict()
 
 
+def test_images_of_any_size_are_answered(trained, monkeypatch) -> None:
+    """Resized as those of the training, however many are predicted together."""
+    monkeypatch.setattr("jaxvision.train.tasks._TOGETHER", 3)
+    classifier = train.restore(trained[0])
+    large = IMAGES.repeat(2, axis=1).repeat(2, axis=2)
+    answers = [*classifier.answers(iter(large), top=1)]
+    pixels = [data.resize_and_crop(image, classifier.preprocessing) for image in large]
+    expected = classifier.predict(data.from_arrays({"image": np.stack(pixels)}))
+    assert [answer.words for answer in answers] == classifier.in_words(expected, top=1)
+    assert answers[0].content == {"answer": answers[0].words}
+    assert answers[0].mask is None
+    assert [*classifier.answers([])] == []
+    with pytest.raises(NotImplementedError, match="'classification' cannot take tile"):
+        next(classifier.answers(large, tile=3))
+
+
 def test_two_classifiers_are_compared(trained) -> None:
     first, last = (train.restore(trained[0], step=step) for step in (1, 2))
     own, other = (classifier.predict(arrays()) for classifier in (first, last))

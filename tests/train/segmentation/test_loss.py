@@ -149,6 +149,41 @@ def test_pixels_weigh_what_the_batch_says() -> None:
         jax.eval_shape(dice, params, {}, batch, key)
 
 
+class WithCoarse(nn.Module):
+    """Logits of pixels, and those of every third pixel."""
+
+    num_classes: int = 3
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        return self.with_auxiliary(x)[0]
+
+    @nn.compact
+    def with_auxiliary(self, x: jax.Array, train: bool = False) -> Any:
+        logits = nn.Dense(self.num_classes, name="head")(x)
+        return logits, (logits[:, 1::3, 1::3],)
+
+
+def test_auxiliary_logits_learn_labels_of_nearest_pixels() -> None:
+    batch = make_batch((6, 9))
+    batch["pixel_weight"] = np.ones((6, 6, 9), np.float32)
+    model, key = WithCoarse(), jax.random.key(0)
+    params = params_of(model, batch)
+    whole, part = (
+        segmentation.make_loss_fn(each, auxiliary_weight=0.25) for each in (model, Voxels())
+    )
+    found, _ = quick.jit(whole)(params, {}, batch, key)
+    coarse = {
+        name: array[:, 1::3, 1::3] if array.ndim > 2 else array for name, array in batch.items()
+    }
+    losses_of = [float(quick.jit(part)(params, {}, each, key)[0]) for each in (batch, coarse)]
+    assert float(found) == pytest.approx(losses_of[0] + 0.25 * losses_of[1], rel=1e-6)
+    state = {"params": params, "model_state": {}}
+    evaluated = whole.summarize(jax.device_get(quick.jit(whole.measure)(state, batch)))
+    assert evaluated["loss"] == pytest.approx(losses_of[0], rel=1e-6)
+    with pytest.raises(ValueError, match="auxiliary_weight must not be negative, got -1"):
+        segmentation.make_loss_fn(model, auxiliary_weight=-1)
+
+
 def test_its_record_says_what_was_minimized() -> None:
     dice = functools.partial(losses.soft_dice, smooth=1.0)
     loss_fn = segmentation.make_loss_fn(MODEL, loss=losses.Sum((dice, 2.0)), reduce="batch")
