@@ -35,9 +35,7 @@ class Settings:
     model: Annotated[Segmenter, FLAT] = dataclasses.field(default_factory=Segmenter)
     inputs: Annotated[Inputs, FLAT] = dataclasses.field(
         default_factory=lambda: Inputs(
-            mean=(0.5,),
-            std=(0.25,),
-            augmentation=Augmentation(flip=True, vertical_flip=True, diagonal_flip=True),
+            mean=(0.5,), std=(0.25,), augmentation=Augmentation(flip=True, vertical_flip=True)
         )
     )
     loss: Annotated[MaskLoss, FLAT] = dataclasses.field(default_factory=MaskLoss)

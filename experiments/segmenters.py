@@ -12,10 +12,14 @@ with a summary of its seeds.
 
 import dataclasses
 import pathlib
+from typing import Annotated
 
 import evaluate
 import segment
 from common import script
+from common.augmentation import Augmentation
+from common.learning import Inputs
+from common.script import FLAT
 from common.seeds import Summary, over_seeds
 
 SCORES = ("mean_iou", "mean_dice", "pixel_accuracy", "boundary_f1")
@@ -25,6 +29,13 @@ SCORES = ("mean_iou", "mean_dice", "pixel_accuracy", "boundary_f1")
 class Settings(segment.Settings):
     """Settings of the comparison; those of segment.py, of every run."""
 
+    inputs: Annotated[Inputs, FLAT] = dataclasses.field(
+        default_factory=lambda: Inputs(
+            mean=(0.5,),
+            std=(0.25,),
+            augmentation=Augmentation(flip=True, vertical_flip=True, diagonal_flip=True),
+        )
+    )
     models: tuple[str, ...] = ("classic_unet",)
     """Which models to train, as --model of segment.py names them."""
     seeds: tuple[int, ...] = (0, 1, 2)

@@ -14,8 +14,8 @@ class Augmentation:
     vertical_flip: bool = False
     """Mirror top and bottom, with probability one half."""
     diagonal_flip: bool = False
-    """Swap rows and columns of square images, with probability one half; with both other flips, this
-    turns images by quarters too."""
+    """Swap rows and columns of square images, with probability one half; with both other flips, it
+    turns them by quarters too."""
     crop_padding: int = 0
     """Pad by so many pixels and crop back at random."""
     rotation: float = 0.0

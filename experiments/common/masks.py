@@ -37,6 +37,8 @@ class MaskData:
     """The split to train on; of folders a part, such as all[:80%]."""
     eval_split: str = "test"
     """The split to evaluate on while training, and at the end; of folders such as all[80%:]."""
+    boundary_weights: bool = False
+    """Weigh the pixels in the cross-entropy as U-Net's paper does: more between near objects."""
     image_size: int | tuple[int, int] | None = None
     """Resize and crop images and masks to this height and width; None if they have one size."""
     channels: Literal[1, 3, 4] = 3
@@ -74,7 +76,7 @@ class MaskData:
             "image_size": self.image_size if preprocessing is None else None,
             "preprocessing": preprocessing,
             "corrupt": self.corrupt,
-            "transform": only_masks,
+            "transform": weighted_masks if self.boundary_weights else only_masks,
         }
         if where.masks is not None:
             loaded = data.load_masks(
@@ -106,6 +108,14 @@ def only_masks(example: dict[str, Any]) -> dict[str, Any]:
     if "mask" not in example:
         raise SystemExit(f"these data have no masks, but {', '.join(example)}")
     return {name: example[name] for name in FIELDS}
+
+
+_weighted = data.with_boundary_weights()
+
+
+def weighted_masks(example: dict[str, Any]) -> dict[str, Any]:
+    """The image and the mask of an example, and the weights of its pixels."""
+    return _weighted(only_masks(example))
 
 
 @dataclasses.dataclass(frozen=True)

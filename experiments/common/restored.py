@@ -21,7 +21,8 @@ def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data
     given = {name: value for name, value in given.items() if value is not None}
     saved = record.settings.get("data")
     known: dict[str, Any] = dict(saved) if isinstance(saved, Mapping) else {}
-    names = {field.name for field in dataclasses.fields(settings)} - {"image_size", "num_workers"}
+    names = {field.name for field in dataclasses.fields(settings)}
+    names -= {"image_size", "num_workers", "boundary_weights"}
     if "dataset" in given:
         names -= {"masks"}  # they go with the images of the training
     known = {name: value for name, value in known.items() if name in names} | given
