@@ -193,7 +193,7 @@ ALONE: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
     "classic_unet": (
         models.ClassicUNet,
         {
-            "channels": (16, 32, 96, 192, 192),
+            "channels": (24, 48, 96, 192, 192),
             "padded": True,
             "norm": "batch",
             "dropout": 0.0,

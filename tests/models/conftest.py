@@ -4,8 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvision.ops import lowerings
-
 
 @pytest.fixture(scope="session")
 def fill():
@@ -35,7 +33,7 @@ def receptive_field(monkeypatch):
     It follows the jaxpr: a window of k taps, d apart, over values s inputs apart widens the field
     by (k - 1) * d * s. Where branches meet, the widest counts.
     """
-    monkeypatch.setattr(lowerings, "for_cpu", lambda *shapes: None)  # XLA's convolutions only
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")  # XLA's convolutions and windows
 
     def measure(function, image):
         closed = jax.make_jaxpr(function)(image)

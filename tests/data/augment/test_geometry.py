@@ -107,7 +107,7 @@ def test_a_diagonal_flip_swaps_rows_and_columns():
     swapped = run(lambda key, image: flip(key, image), jax.random.key(0), image)
     np.testing.assert_array_equal(swapped, image.swapaxes(0, 1))
     with pytest.raises(ValueError, match="a diagonal flip needs square images, got 5x8"):
-        flip(jax.random.key(0), noise(5, 8))
+        jax.eval_shape(flip, jax.random.key(0), noise(5, 8))
 
 
 def test_crop_offsets_are_uniform_over_the_grid():
