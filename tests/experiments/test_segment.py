@@ -98,7 +98,7 @@ def test_segmenters_are_compared_over_seeds(folder: pathlib.Path, tmp_path) -> N
         *("--class-names", "sky", "square", "--models", "linear", "linear3x3"),
         *("--train-split", "all[:80%]", "--eval-split", "all[80%:]", *STEPS),
         *("--seeds", 0, 1, "--patch-size", 2, "--no-figures"),
-        "--no-augmentation.diagonal-flip",
+        "--augmentation.no-diagonal-flip",
     )
     for model in ("linear", "linear3x3"):
         summary = json.loads((tmp_path / model / "summary.json").read_text())
