@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from jaxvision._suggest import unknown
-from jaxvision.data import Preprocessing, from_arrays, resize_and_crop
+from jaxvision.data import Preprocessing, resize_and_crop
 from jaxvision.metrics import Score
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.record import RunRecord
@@ -162,12 +162,14 @@ class Trained:
         preprocessing = self.preprocessing
         if options or preprocessing is None:
             raise self._cannot(f"take {', '.join(options)}" if options else "look at images")
-        left = iter(images)
-        while some := list(itertools.islice(left, _TOGETHER)):
-            pixels = np.stack([resize_and_crop(image, preprocessing) for image in some])
-            predictions = self.predict(from_arrays({"image": pixels}))
-            for words in self.in_words(predictions, top=top):
-                yield Answer(words, {"answer": words})
+        resized = (resize_and_crop(image, preprocessing) for image in images)
+        batches = _stacked(resized)
+        first = next(batches, None)
+        if first is None:
+            return
+        predictions = self.predict(itertools.chain([first], batches))
+        for words in self.in_words(predictions, top=top):
+            yield Answer(words, {"answer": words})
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model that another one can be fine-tuned from, and its variables.
@@ -267,6 +269,13 @@ def restore(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> Tr
     assert callable(make)
     trained: Trained = make(run)
     return trained
+
+
+def _stacked(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of images of one size, `_TOGETHER` at most."""
+    left = iter(images)
+    while some := list(itertools.islice(left, _TOGETHER)):
+        yield {"image": np.stack(some)}
 
 
 def _place(restore: str | RestoreTask) -> str:
