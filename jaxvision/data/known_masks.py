@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from jaxvision._labels import IGNORED
 from jaxvision.data.fields import Field, Fields
-from jaxvision.data.movement import IGNORED
 from jaxvision.data.source import Example, Source
 
 

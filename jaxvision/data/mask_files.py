@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float64, Integer, UInt8
 from PIL import Image
 
+from jaxvision._labels import IGNORED
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.images import decoding
-from jaxvision.data.movement import IGNORED
 from jaxvision.files import writing
 
 Color = tuple[int, int, int]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jaxvision._labels import IGNORED
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.checks import different_names
 from jaxvision.data.dataset import Dataset, from_source
@@ -15,7 +16,6 @@ from jaxvision.data.fields import Field
 from jaxvision.data.image_files import find
 from jaxvision.data.images import SixteenBit, decode_image
 from jaxvision.data.mask_files import Classes, read_mask
-from jaxvision.data.movement import IGNORED
 from jaxvision.data.source import Corrupt, Example
 from jaxvision.data.splits import read_slice
 

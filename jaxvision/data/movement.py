@@ -6,14 +6,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxvision._labels import IGNORED
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.fields import Fields, valid_name
 
 Array = Any
 """An array of NumPy on the host, of JAX on the device."""
-
-IGNORED = 255
-"""The class of mask pixels that come in from beyond the border."""
 
 
 @runtime_checkable

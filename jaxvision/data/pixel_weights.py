@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Bool, Float32, Integer
 
+from jaxvision._labels import IGNORED
 from jaxvision._suggest import unknown
 from jaxvision.data.errors import DatasetError
-from jaxvision.data.movement import IGNORED
 from jaxvision.data.source import Example
 
 Mask = Integer[np.ndarray, "height width"] | Bool[np.ndarray, "height width"]

@@ -8,7 +8,7 @@ Losses are computed in float32 at least, whatever the type of the logits.
 """
 
 from jaxvision.losses import reinforcement
-from jaxvision.losses._masks import IGNORED, MaskLoss
+from jaxvision.losses._masks import MaskLoss
 from jaxvision.losses.classification import (
     cross_entropy,
     focal,
@@ -30,7 +30,6 @@ from jaxvision.losses.segmentation import (
 from jaxvision.losses.sums import Sum
 
 __all__ = [
-    "IGNORED",
     "MaskLoss",
     "Sum",
     "cross_entropy",

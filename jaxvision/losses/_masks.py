@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
+from jaxvision._labels import IGNORED
 from jaxvision._suggest import unknown
 
 Reduce = Literal["sample", "batch"]
@@ -18,9 +19,6 @@ It takes logits `batch *space classes` and labels `batch *space`. With `reduce="
 one value per example, with `reduce="batch"` a single one, as if all examples were one example; then
 rows whose `weight` is 0 are left out.
 """
-
-IGNORED = 255
-"""The label of pixels that count nowhere; negative labels do not count either."""
 
 
 @dataclasses.dataclass(frozen=True)

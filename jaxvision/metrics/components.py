@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from jaxvision._labels import IGNORED
 from jaxvision.checks import check_count
 from jaxvision.metrics import _checks
 from jaxvision.metrics._checks import ArrayLike
-
-_NONE = 255
-"""What a mask says of pixels without a class."""
 
 
 def areas(
@@ -59,12 +57,12 @@ def areas(
     check_count("min_pixels", min_pixels, of="pixels")
     check_count("most_listed", most_listed, of="components", least=0)
     mask = _mask(classes, len(class_names))
-    counts = np.bincount(mask.ravel(), minlength=_NONE + 1)
-    labelled = int(counts[:_NONE].sum())
-    shown = range(len(class_names)) if class_names else np.flatnonzero(counts[:_NONE]).tolist()
+    counts = np.bincount(mask.ravel(), minlength=IGNORED + 1)
+    labelled = int(counts[:IGNORED].sum())
+    shown = range(len(class_names)) if class_names else np.flatnonzero(counts[:IGNORED]).tolist()
     return {
         "labelled": labelled,
-        "none": int(counts[_NONE]),
+        "none": int(counts[IGNORED]),
         "connectivity": 8,
         "classes": [
             {
@@ -80,16 +78,16 @@ def areas(
 
 
 def _mask(classes: ArrayLike, num_names: int) -> np.ndarray:
-    mask = _checks.classes("classes", classes, _NONE + 1)
+    mask = _checks.classes("classes", classes, IGNORED + 1)
     if mask.ndim != 2:
         raise ValueError(f"classes must be of shape (height, width), got {mask.shape}")
-    if num_names > _NONE:
-        raise ValueError(f"a mask has at most {_NONE} classes, got {num_names} class_names")
-    largest = int(mask.max(initial=-1, where=mask != _NONE))
+    if num_names > IGNORED:
+        raise ValueError(f"a mask has at most {IGNORED} classes, got {num_names} class_names")
+    largest = int(mask.max(initial=-1, where=mask != IGNORED))
     if num_names and largest >= num_names:
         raise ValueError(
             f"classes has the class {largest}, and there are {num_names} class_names: give a name "
-            f"for each class, and {_NONE} to pixels without one"
+            f"for each class, and {IGNORED} to pixels without one"
         )
     return mask.astype(np.uint8)
 

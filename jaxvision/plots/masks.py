@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
+from jaxvision._labels import IGNORED
 from jaxvision.plots import _style
 from jaxvision.plots._style import ArrayLike
 from jaxvision.plots.images import image_grid
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 Mask = Integer[np.ndarray, "height width"]
 Rgb = UInt8[np.ndarray, "height width 3"]
 
-_NONE = 255
 _OPACITY = 0.6
 _WRONG, _NO_LABEL = (226, 0, 122), (255, 255, 255)
 
@@ -73,7 +73,7 @@ def segmentations(
         truth, guess = (
             _mask(np.asarray(masks[row]), image, row, len(table)) for masks in (truths, predictions)
         )
-        known = truth != _NONE
+        known = truth != IGNORED
         wrong = known & (truth != guess)
         gray = _gray(image)
         panels += [
@@ -95,7 +95,7 @@ def _mask(mask: np.ndarray, image: np.ndarray, row: int, num_classes: int) -> Ma
             f"the masks of image {row} must be whole numbers of the shape {image.shape[:2]}, got "
             f"{mask.dtype} of {mask.shape}"
         )
-    outside = (mask != _NONE) & ((mask < 0) | (mask >= num_classes))
+    outside = (mask != IGNORED) & ((mask < 0) | (mask >= num_classes))
     if outside.any():
         raise ValueError(
             f"a mask of image {row} has the class {mask[outside][0]}, and there are colors for 0 "
@@ -112,7 +112,7 @@ def _gray(image: np.ndarray) -> Rgb:
 
 
 def _overlay(gray: Rgb, mask: Mask, colors: UInt8[np.ndarray, "classes 3"]) -> Rgb:
-    known = mask != _NONE
+    known = mask != IGNORED
     painted = colors[np.where(known, mask, 0)]
     mixed = (1 - _OPACITY) * gray + _OPACITY * painted
     return np.where(known[..., None], mixed, 255).astype(np.uint8)

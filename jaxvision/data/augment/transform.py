@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from jaxvision._labels import IGNORED
 from jaxvision.data.augment._common import (
     Image,
     Matrix,
@@ -23,7 +24,7 @@ from jaxvision.data.augment._common import (
 from jaxvision.data.augment.link import Geometry, Link, Photometry, run_links
 from jaxvision.data.augment.warp import BILINEAR, Sampling, compose
 from jaxvision.data.fields import Field, Fields, Kind, kind_of, known_fields
-from jaxvision.data.movement import IGNORED, PLACED, mark
+from jaxvision.data.movement import PLACED, mark
 
 Batch = Mapping[str, Any]
 _NUMBERS = ("image", "volume", "map")

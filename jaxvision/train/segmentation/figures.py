@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from jaxvision import metrics, plots
+from jaxvision._labels import IGNORED
 from jaxvision.data import Dataset, mask_colors
 from jaxvision.files import file_name
-from jaxvision.losses import IGNORED
 from jaxvision.train.run.log import read_metrics
 from jaxvision.train.segmentation.prediction import Predictions
 from jaxvision.train.segmentation.scores import count, mean_iou, names_of

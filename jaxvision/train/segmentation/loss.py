@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Key, Num
 
 from jaxvision import losses, metrics
-from jaxvision.losses import IGNORED
+from jaxvision._labels import IGNORED
 from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics

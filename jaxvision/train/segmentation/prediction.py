@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, UInt8
 
+from jaxvision._labels import IGNORED
 from jaxvision.data import Dataset, to_float
-from jaxvision.losses import IGNORED
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.segmentation.loss import classes_of, labels_of, middle, num_classes_of

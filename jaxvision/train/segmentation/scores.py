@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int64, Num
 
 from jaxvision import metrics
-from jaxvision.losses import IGNORED
+from jaxvision._labels import IGNORED
 from jaxvision.metrics import Score
 from jaxvision.train.segmentation.prediction import Predictions
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Num, UInt8
 
+from jaxvision._labels import IGNORED
 from jaxvision._suggest import unknown
 from jaxvision.checks import check_count
 from jaxvision.data import to_float
@@ -20,9 +21,6 @@ PyTree = Any
 Output = Literal["classes", "probabilities"]
 Pixels = int | tuple[int, int]
 """A number of pixels, or one for height and one for width."""
-
-_MAX_CLASSES = 255
-"""Classes are 0 to 254 in a mask of uint8, in which 255 is none."""
 
 
 def predict_tiled(
@@ -142,10 +140,10 @@ class _Band:
         self.sums = np.zeros((rows.length, width, num_classes), np.float32)
         if output == "probabilities":
             self.result = np.empty((height, width, num_classes), np.float32)
-        elif num_classes > _MAX_CLASSES:
+        elif num_classes > IGNORED:
             raise ValueError(
                 f"apply gave logits of {num_classes} classes, and a mask of uint8 holds "
-                f'{_MAX_CLASSES}: ask for output="probabilities"'
+                f'{IGNORED}: ask for output="probabilities"'
             )
         else:
             self.result = np.empty((height, width), np.uint8)
