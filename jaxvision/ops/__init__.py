@@ -22,7 +22,13 @@ from jaxvision.ops.convolution import (
 from jaxvision.ops.crf import BilateralKernel, GaussianKernel, dense_crf
 from jaxvision.ops.layers import Conv, ConvTranspose, DoubledConv
 from jaxvision.ops.pooling import max_pool
-from jaxvision.ops.resizing import depth_to_space, resize, space_to_depth
+from jaxvision.ops.resizing import (
+    center_crop,
+    depth_to_space,
+    nearest_along,
+    resize,
+    space_to_depth,
+)
 from jaxvision.ops.unpool import Pooled, bed_of_nails, max_pool_with_indices, max_unpool
 
 __all__ = [
@@ -36,6 +42,7 @@ __all__ = [
     "bed_of_nails",
     "box_area",
     "box_iou",
+    "center_crop",
     "clip_boxes",
     "complete_box_iou",
     "conv_doubled",
@@ -52,6 +59,7 @@ __all__ = [
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
+    "nearest_along",
     "non_maximum_suppression",
     "resize",
     "space_to_depth",

@@ -1,6 +1,7 @@
 """Resizing of feature maps, images and masks inside a model."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ def resize(
     if x.shape[-3:-1] == (height, width):
         return x
     if method != "bilinear":
-        return _nearest(_nearest(x, -3, height, method), -2, width, method)
+        return nearest_along(nearest_along(x, -3, height, method), -2, width, method)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
             f"bilinear interpolation needs floating-point maps, got {x.dtype}; labels are resized "
@@ -108,6 +109,29 @@ def depth_to_space(
     return ordered.reshape(*batch, height * factor, width * factor, channels // factor**2)
 
 
+def center_crop(
+    x: Shaped[Any, "..."], size: Sequence[int], *, first_axis: int = 1
+) -> Shaped[Any, "..."]:
+    """Cuts the middle out of maps or volumes, of NumPy or of JAX.
+
+    Args:
+        x: Maps, of any number of axes.
+        size: The new length of each axis from `first_axis` on; at most the old one.
+        first_axis: The first axis that is cut; axes after those of `size` stay whole.
+
+    Returns:
+        The middle. Where an odd number of pixels is cut off, one more goes at the end.
+
+    >>> center_crop(np.arange(7), [2], first_axis=0).tolist()
+    [2, 3]
+    """
+    cut = [slice(None)] * first_axis
+    for old, new in zip(x.shape[first_axis:], size, strict=False):
+        start = (old - new) // 2
+        cut.append(slice(start, start + new))
+    return x[tuple(cut)]
+
+
 def space_to_depth(
     x: Shaped[Array, "*batch height width channels"], factor: int
 ) -> Shaped[Array, "*batch new_height new_width more_channels"]:
@@ -136,7 +160,23 @@ def space_to_depth(
     return ordered.reshape(*batch, height // factor, width // factor, channels * factor**2)
 
 
-def _nearest(x: Array, axis: int, new: int, method: ResizeMethod) -> Array:
+def nearest_along(
+    x: Shaped[Array, "..."], axis: int, new: int, method: ResizeMethod
+) -> Shaped[Array, "..."]:
+    """Resizes one axis of maps of any number of axes by reading the nearest pixels.
+
+    Args:
+        x: Maps or labels.
+        axis: Which axis.
+        new: Its new length.
+        method: `"nearest"` or `"nearest_exact"`; see `resize`.
+
+    Returns:
+        Maps with that length along the axis.
+
+    >>> nearest_along(jnp.arange(6), 0, 2, "nearest_exact").tolist()
+    [1, 4]
+    """
     old = x.shape[axis]
     if new == old:
         return x

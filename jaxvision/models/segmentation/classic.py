@@ -16,7 +16,7 @@ from jaxvision.models import layers
 from jaxvision.models.base import Images, canonical_dtype, check_images
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import Map, make_head, size_of
-from jaxvision.ops import ConvTranspose, max_pool_with_indices, max_unpool, resize
+from jaxvision.ops import ConvTranspose, center_crop, max_pool_with_indices, max_unpool, resize
 
 Logits = Float[Array, "batch _ _ classes"]
 
@@ -118,7 +118,7 @@ class ClassicUNet(nn.Module, kw_only=True):
             )(y)
             if self.padded:
                 y = resize(y, size_of(skip), "nearest")
-            y = jnp.concatenate([_middle(skip, size_of(y)), y], axis=-1)
+            y = jnp.concatenate([center_crop(skip, size_of(y)), y], axis=-1)
             y = self._convolve(y, features, f"up{scale}", train)
         return make_head(self.num_classes, 1, self.dtype, "head")(y), tuple(coarse)
 
@@ -259,9 +259,3 @@ class PixelClassifier(nn.Module, kw_only=True):
         del train
         images = check_images(x, self.in_channels)
         return make_head(self.num_classes, self.kernel_size, self.dtype, "head")(images)
-
-
-def _middle(x: Map, size: tuple[int, int]) -> Map:
-    """The middle of a map."""
-    top, left = ((old - new) // 2 for old, new in zip(size_of(x), size, strict=True))
-    return x[:, top : top + size[0], left : left + size[1]]

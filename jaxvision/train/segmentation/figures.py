@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64, Int
 
-from jaxvision import metrics, plots
+from jaxvision import metrics, ops, plots
 from jaxvision._labels import IGNORED
 from jaxvision.data import Dataset, mask_colors
 from jaxvision.files import file_name
@@ -106,9 +106,7 @@ def _plane(predictions: Predictions, dataset: Dataset, row: int) -> tuple[Any, A
     """An image with both masks, or one plane of a volume, as far as the masks go."""
     image: np.ndarray = dataset[int(predictions.indices[row])]["image"]
     truth, guess = predictions.labels[row], predictions.classes[row]
-    starts = [(big - small) // 2 for big, small in zip(image.shape, truth.shape, strict=False)]
-    cut = [slice(start, start + size) for start, size in zip(starts, truth.shape, strict=True)]
-    image = _shown(image[(*cut,)])
+    image = _shown(ops.center_crop(image, truth.shape, first_axis=0))
     if truth.ndim == 2:
         return image, truth, guess
     foreground = (truth > 0) & (truth != IGNORED)

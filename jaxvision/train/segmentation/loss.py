@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, Key, Num
 
-from jaxvision import losses, metrics
+from jaxvision import losses, metrics, ops
 from jaxvision._labels import IGNORED
 from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.inputs import Inputs
@@ -57,14 +57,12 @@ class SegmentationLoss:
         for coarse in auxiliary:
             total += self.auxiliary_weight * self._loss(coarse, shrunk(batch, coarse))[0]
         labels, weight = labels_of(batch, logits), _row_weight(batch)
-        right = (labels == classes_of(logits)) & is_labelled(labels)
-        pixels = is_labelled(labels).sum(_space(labels))
+        known = is_labelled(labels)
+        right = known & (labels == classes_of(logits))
+        right, pixels = (each.sum(range(1, labels.ndim)) for each in (right, known))
         measured = {
             "loss": (total, count),
-            "pixel_accuracy": (
-                (weight * right.sum(_space(labels))).sum(),
-                (weight * pixels).sum(),
-            ),
+            "pixel_accuracy": ((weight * right).sum(), (weight * pixels).sum()),
         }
         return total / jnp.where(count == 0, 1, count), (model_state, measured)
 
@@ -230,9 +228,7 @@ def middle(maps: Array, logits: Num[Any, "..."]) -> Array:
             f"the logits of the model are of {new} pixels, and the masks of {old}: logits must "
             "have the size of the images, or be smaller"
         )
-    starts = [(big - small) // 2 for big, small in zip(old, new, strict=True)]
-    cut = [slice(start, start + size) for start, size in zip(starts, new, strict=True)]
-    return maps[(slice(None), *cut)]
+    return ops.center_crop(maps, new)
 
 
 def shrunk(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> dict[str, Any]:
@@ -242,8 +238,7 @@ def shrunk(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> dict[str, Any]:
         if name in batch:
             maps = jnp.asarray(batch[name])
             for axis, size in enumerate(logits.shape[1:-1], start=1):
-                places = ((np.arange(size) + 0.5) * maps.shape[axis] / size).astype(np.int32)
-                maps = jnp.take(maps, places, axis, mode="clip")
+                maps = ops.nearest_along(maps, axis, size, "nearest_exact")
             changed[name] = maps
     return changed
 
@@ -278,7 +273,3 @@ def _row_weight(batch: Mapping[str, Any]) -> Float[Array, " batch"]:
 def _by_row(rows: Any, labels: Any) -> Any:
     """One value per example with the axes of labels, to be broadcast."""
     return rows.reshape(-1, *(1,) * (labels.ndim - 1))
-
-
-def _space(labels: Labels) -> tuple[int, ...]:
-    return tuple(range(1, labels.ndim))
