@@ -1,7 +1,8 @@
 """Settings of data sets that are made here, and the names that they give."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -36,3 +37,21 @@ class MadeConfig(tfds.core.BuilderConfig):
             if field.name not in known and value != field.default:
                 parts = value if isinstance(value, tuple) else (value,)
                 yield f"{field.name.removeprefix('num_')}{'-'.join(map(str, parts))}"
+
+
+def split_generators(
+    counts: Sequence[int], generate: Callable[[int, int], Iterator[Any]]
+) -> dict[str, Iterator[Any]]:
+    """What `_split_generators` of a builder returns.
+
+    Args:
+        counts: How many examples each of `SPLITS` has.
+        generate: `generate(number, count)` gives the examples of the split of that number.
+
+    Returns:
+        The examples of each split, by its name.
+    """
+    return {
+        split: generate(number, count)
+        for number, (split, count) in enumerate(zip(SPLITS, counts, strict=True))
+    }

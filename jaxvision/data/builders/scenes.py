@@ -39,6 +39,11 @@ class Draws:
         """
         self._bits = np.random.Philox(key=np.array(key, np.uint64))
 
+    @classmethod
+    def of_example(cls, seed: int, split: int, index: int) -> "Draws":
+        """Starts the stream of an example: of its own for each seed, split and index."""
+        return cls(seed, split << 48 | index)
+
     def uniform(
         self, low: int | float = 0, high: int | float = 1, shape: tuple[int, ...] = ()
     ) -> Any:

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from jaxvision import checks
 from jaxvision.data.builders.archives import png
-from jaxvision.data.builders.configs import SPLITS, MadeConfig
+from jaxvision.data.builders.configs import MadeConfig, split_generators
 from jaxvision.data.builders.scenes import BACKGROUND, SHAPES, Draws, Scene, render
 
 _DESCRIPTION = """
@@ -114,16 +114,12 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         del dl_manager
-        counts = self.builder_config.num_scenes
-        return {
-            split: self._generate_examples(number, count)
-            for number, (split, count) in enumerate(zip(SPLITS, counts, strict=True))
-        }
+        return split_generators(self.builder_config.num_scenes, self._generate_examples)
 
     def _generate_examples(self, split: int, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
         how = self.builder_config
         for index in range(count):
-            draws = Draws(how.seed, split << 48 | index)
+            draws = Draws.of_example(how.seed, split, index)
             scene = render(
                 draws, how.size, num_objects=how.num_objects, crowd=how.crowd, noise=how.noise
             )

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from jaxvision import checks
 from jaxvision.data.builders.archives import png
-from jaxvision.data.builders.configs import SPLITS, MadeConfig
+from jaxvision.data.builders.configs import MadeConfig, split_generators
 from jaxvision.data.builders.scenes import BACKGROUND, Draws
 from jaxvision.data.builders.solids import SOLIDS, render_solids
 
@@ -103,17 +103,13 @@ class Volumes(tfds.core.GeneratorBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         del dl_manager
-        counts = self.builder_config.num_volumes
-        return {
-            split: self._generate_examples(number, count)
-            for number, (split, count) in enumerate(zip(SPLITS, counts, strict=True))
-        }
+        return split_generators(self.builder_config.num_volumes, self._generate_examples)
 
     def _generate_examples(self, split: int, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
         how = self.builder_config
         for index in range(count):
             solids = render_solids(
-                Draws(how.seed, split << 48 | index),
+                Draws.of_example(how.seed, split, index),
                 how.size,
                 num_balls=how.num_balls,
                 num_tubes=how.num_tubes,
