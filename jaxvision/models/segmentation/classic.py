@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxvision.models import layers
 from jaxvision.models.base import Images, canonical_dtype, check_images
 from jaxvision.models.description import register_module
-from jaxvision.models.segmentation.decoder import Map, make_head, size_of
+from jaxvision.models.segmentation.decoder import Map, make_head, plain_conv, size_of
 from jaxvision.ops import ConvTranspose, center_crop, max_pool_with_indices, max_unpool, resize
 
 Logits = Float[Array, "batch _ _ classes"]
@@ -124,17 +124,8 @@ class ClassicUNet(nn.Module, kw_only=True):
 
     def _convolve(self, x: Map, features: int, name: str, train: bool) -> Map:
         for index in (1, 2):
-            x = layers.ConvNorm(
-                features=features,
-                kernel_size=3,
-                padding=None if self.padded else 0,
-                norm=self.norm,
-                activation="relu",
-                kernel_init=layers.initializer("he_normal"),
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-                name=f"{name}_{index}",
-            )(x, train)
+            padding = None if self.padded else 0
+            x = plain_conv(self, features, 3, f"{name}_{index}", padding=padding)(x, train)
         return x
 
 
@@ -192,7 +183,7 @@ class SegNet(nn.Module, kw_only=True):
         places: list[tuple[Any, tuple[int, int]]] = []
         for scale, (features, depth) in enumerate(zip(self.channels, self.depths, strict=True)):
             for index in range(depth):
-                y = self._conv(features, f"down{scale}_{index}")(y, train)
+                y = plain_conv(self, features, 3, f"down{scale}_{index}")(y, train)
             size = size_of(y)
             y, indices = max_pool_with_indices(y, 2)
             places.append((indices, size))
@@ -202,20 +193,8 @@ class SegNet(nn.Module, kw_only=True):
             widths = [self.channels[scale]] * (self.depths[scale] - 1)
             widths += self.channels[scale - 1 : scale]  # none at the finest scale: the head follows
             for index, features in enumerate(widths):
-                y = self._conv(features, f"up{scale}_{index}")(y, train)
+                y = plain_conv(self, features, 3, f"up{scale}_{index}")(y, train)
         return make_head(self.num_classes, 3, self.dtype, "head")(y)
-
-    def _conv(self, features: int, name: str) -> layers.ConvNorm:
-        return layers.ConvNorm(
-            features=features,
-            kernel_size=3,
-            norm=self.norm,
-            activation="relu",
-            kernel_init=layers.initializer("he_normal"),
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-            name=name,
-        )
 
 
 @register_module

@@ -78,6 +78,28 @@ class Decoder(DecoderPart, kw_only=True):
     """The names of the decoder and the head, by the library that has them."""
 
 
+def plain_conv(
+    network: Any, features: int, kernel_size: layers.Size, name: str, **options: Any
+) -> layers.ConvNorm:
+    """Makes a convolution with the normalization of a network without a backbone, and ReLU.
+
+    Args:
+        network: It has the fields `norm`, `axis_name` and `dtype`.
+        features: The output channels.
+        kernel_size: The size of the kernel.
+        name: The layer's name.
+        **options: Other fields of `ConvNorm`.
+
+    Returns:
+        The layer.
+    """
+    usual = {"activation": "relu", "kernel_init": layers.initializer("he_normal")}
+    shared = {field: getattr(network, field) for field in ("norm", "axis_name", "dtype")}
+    return layers.ConvNorm(
+        features=features, kernel_size=kernel_size, name=name, **{**usual, **shared, **options}
+    )
+
+
 def make_head(
     num_classes: int, kernel_size: layers.Size, dtype: DTypeLike | None, name: str | None = None
 ) -> nn.Module:

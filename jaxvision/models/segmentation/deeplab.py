@@ -99,8 +99,43 @@ def _pyramid_rules(name: str, *, separable: bool) -> list[Rule]:
     ]
 
 
+class AtrousDecoder(Decoder, kw_only=True):
+    """A decoder that begins with an `AtrousPyramid` on the coarsest map.
+
+    Attributes:
+        channels: The channels of the result.
+        rates: The dilations.
+        separable: Whether the dilated convolutions are separable.
+        dropout: The probability that a number is dropped in training.
+        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
+        norm: See `layers.norm`.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    channels: int = 256
+    rates: tuple[int, ...] = (12, 24, 36)
+    separable: bool = False
+    dropout: float = 0.5
+
+    head_size: ClassVar[int] = 1
+
+    def pyramid(self, stages: Stages, train: bool) -> Map:
+        """Computes the pyramid, inside the compact method of a subclass."""
+        pyramid = AtrousPyramid(
+            channels=self.channels,
+            rates=self.rates,
+            separable=self.separable,
+            dropout=self.dropout,
+            name="pyramid",
+            **self.options(),
+        )
+        result: Map = pyramid(stages[-1][1], train)
+        return result
+
+
 @register_module
-class DeepLabV3Decoder(Decoder, kw_only=True):
+class DeepLabV3Decoder(AtrousDecoder, kw_only=True):
     """`AtrousPyramid` on the coarsest map, and a 3x3 convolution.
 
     Torchvision's weights need `align_corners=False`; those of segmentation_models_pytorch a
@@ -117,12 +152,6 @@ class DeepLabV3Decoder(Decoder, kw_only=True):
         dtype: What to compute in; None promotes types.
     """
 
-    channels: int = 256
-    rates: tuple[int, ...] = (12, 24, 36)
-    separable: bool = False
-    dropout: float = 0.5
-
-    head_size: ClassVar[int] = 1
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "torchvision": TorchNames(
             [
@@ -148,19 +177,11 @@ class DeepLabV3Decoder(Decoder, kw_only=True):
     @nn.compact
     def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
         """Computes a map of the size of the coarsest."""
-        pyramid = AtrousPyramid(
-            channels=self.channels,
-            rates=self.rates,
-            separable=self.separable,
-            dropout=self.dropout,
-            name="pyramid",
-            **self.options(),
-        )
-        return self.conv_norm(self.channels, 3, name="conv")(pyramid(stages[-1][1], train), train)
+        return self.conv_norm(self.channels, 3, name="conv")(self.pyramid(stages, train), train)
 
 
 @register_module
-class DeepLabV3PlusDecoder(Decoder, kw_only=True):
+class DeepLabV3PlusDecoder(AtrousDecoder, kw_only=True):
     """`AtrousPyramid` on the coarsest map, enlarged and convolved with a finer one.
 
     Attributes:
@@ -176,14 +197,10 @@ class DeepLabV3PlusDecoder(Decoder, kw_only=True):
         dtype: What to compute in; None promotes types.
     """
 
-    channels: int = 256
     finer_channels: int = 48
     stride: int = 4
-    rates: tuple[int, ...] = (12, 24, 36)
     separable: bool = True
-    dropout: float = 0.5
 
-    head_size: ClassVar[int] = 1
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
@@ -211,15 +228,7 @@ class DeepLabV3PlusDecoder(Decoder, kw_only=True):
                 f"stride must be one of the backbone's, {', '.join(map(str, maps))}, got "
                 f"{self.stride}"
             )
-        pyramid = AtrousPyramid(
-            channels=self.channels,
-            rates=self.rates,
-            separable=self.separable,
-            dropout=self.dropout,
-            name="pyramid",
-            **self.options(),
-        )
-        coarse = self._separable("coarse")(pyramid(stages[-1][1], train), train)
+        coarse = self._separable("coarse")(self.pyramid(stages, train), train)
         coarse = resize(coarse, size_of(finer), align_corners=True)
         finer = self.conv_norm(self.finer_channels, 1, name="finer")(finer, train)
         return self._separable("fuse")(jnp.concatenate([coarse, finer], axis=-1), train)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from jaxvision.models import layers
 from jaxvision.models.base import Images, canonical_dtype, check_images
 from jaxvision.models.description import register_module
-from jaxvision.models.segmentation.decoder import make_head
+from jaxvision.models.segmentation.decoder import make_head, plain_conv
 from jaxvision.ops import ConvTranspose
 
 Volume = Float[Array, "batch _ _ _ _"]
@@ -108,17 +108,8 @@ class UNet3D(nn.Module, kw_only=True):
 
     def _convolve(self, x: Volume, features: tuple[int, int], name: str, train: bool) -> Volume:
         for index, channels in enumerate(features, 1):
-            x = layers.ConvNorm(
-                features=channels,
-                kernel_size=CUBE,
-                padding=None if self.padded else 0,
-                norm=self.norm,
-                activation="relu",
-                kernel_init=layers.initializer("he_normal"),
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-                name=f"{name}_{index}",
-            )(x, train)
+            padding = None if self.padded else 0
+            x = plain_conv(self, channels, CUBE, f"{name}_{index}", padding=padding)(x, train)
         return x
 
 
@@ -211,16 +202,9 @@ class DeepMedic(nn.Module, kw_only=True):
     def _layer(
         self, x: Volume, features: int, kernel_size: tuple[int, int, int], name: str, train: bool
     ) -> Volume:
-        y = layers.ConvNorm(
-            features=features,
-            kernel_size=kernel_size,
-            padding=0,
-            norm=self.norm,
-            kernel_init=layers.initializer("he_normal"),
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-            name=name,
-        )(x, train)
+        y = plain_conv(self, features, kernel_size, name, padding=0, activation="identity")(
+            x, train
+        )
         slopes = self.param(f"{name}_slopes", nn.initializers.constant(0.01), (features,))
         relu = layers.activation("relu")
         return relu(y) - slopes.astype(y.dtype) * relu(-y)
