@@ -26,6 +26,7 @@ Coordinates: pixel centers lie at the integers, x to the right and y downwards; 
 (16, 32, 32, 3)
 """
 
+from jaxvision.data.augment.chaining import Chain, chain
 from jaxvision.data.augment.color import (
     adjust_brightness,
     adjust_contrast,
@@ -63,9 +64,7 @@ from jaxvision.data.augment.policy import rand_augment
 from jaxvision.data.augment.tone import autocontrast, equalize, invert, posterize, solarize
 from jaxvision.data.augment.transform import (
     Augment,
-    Chain,
     Transform,
-    chain,
     geometric,
     photometric,
     sometimes,

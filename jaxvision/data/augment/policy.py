@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxvision.data.augment._common import Image, Matrix, RandomKey
+from jaxvision.data.augment.chaining import chain
 from jaxvision.data.augment.color import adjust_brightness, adjust_contrast, adjust_saturation
 from jaxvision.data.augment.filters import adjust_sharpness
 from jaxvision.data.augment.geometry import (
@@ -15,7 +16,7 @@ from jaxvision.data.augment.geometry import (
 )
 from jaxvision.data.augment.link import Link
 from jaxvision.data.augment.tone import autocontrast, equalize, posterize, solarize
-from jaxvision.data.augment.transform import Transform, chain
+from jaxvision.data.augment.transform import Transform
 from jaxvision.data.augment.warp import NEAREST, Sampling, compose
 
 NUM_GEOMETRIC = 5
