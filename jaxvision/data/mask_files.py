@@ -9,6 +9,7 @@ from jaxtyping import Float64, Integer, UInt8
 from PIL import Image
 
 from jaxvision._labels import IGNORED
+from jaxvision._palette import OKABE_ITO
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.images import decoding
 from jaxvision.files import writing
@@ -22,15 +23,7 @@ Classes = Mapping[int, int] | Mapping[Color, int]
 _LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
-_OKABE_ITO = (
-    (0, 114, 178),
-    (213, 94, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (230, 159, 0),
-    (86, 180, 233),
-)
-"""Their yellow, which is lost on white, left out, as in the figures."""
+_DISTINCT = tuple(tuple(bytes.fromhex(color[1:])) for color in OKABE_ITO)
 
 
 def read_mask(
@@ -164,7 +157,7 @@ def mask_colors(num_classes: int) -> UInt8[np.ndarray, "classes 3"]:
         return mask_colors(IGNORED + 1)[:num_classes]
     levels = np.linspace(0, 255, 8).round()
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
-    chosen = [np.array(color, np.float64) for color in (_WHITE, _BLACK, *_OKABE_ITO)]
+    chosen = [np.array(color, np.float64) for color in (_WHITE, _BLACK, *_DISTINCT)]
     nearest = np.min([_distances(candidates, color) for color in chosen], axis=0)
     while len(chosen) <= IGNORED:
         chosen.append(candidates[nearest.argmax()])

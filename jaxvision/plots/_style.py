@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Float64
 
+from jaxvision._palette import OKABE_ITO
+
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.colors
@@ -19,16 +21,7 @@ if TYPE_CHECKING:
 ArrayLike = np.ndarray | jax.Array | Sequence[Any]
 """What the figures are drawn from: NumPy and JAX arrays, lists, tuples."""
 
-BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)
-"""Distinguishable without the sense for red and green (Okabe and Ito, 2008); yellow, which is lost
-on white, left out."""
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = PALETTE = OKABE_ITO
 
 INK, QUIET, RULE = "#333333", "#999999", "#E4E4E4"
 """Text; what is there for comparison; lines that only guide the eye."""
