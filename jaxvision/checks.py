@@ -2,9 +2,12 @@
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import jax
+
+from jaxvision._suggest import unknown
 
 
 def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
@@ -89,3 +92,23 @@ def check_positive(name: str, value: Any) -> None:
     """
     if not isinstance(value, numbers.Real) or not float(value) > 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def check_name(kind: str, name: str, known: Iterable[str]) -> None:
+    """Checks that an option is one of several names.
+
+    Args:
+        kind: What the name is of, for the message.
+        name: The option's value.
+        known: The names that are allowed.
+
+    Raises:
+        ValueError: The name is none of them; the message has the nearest.
+
+    >>> check_name("loss", "focall", ["cross_entropy", "focal"])
+    Traceback (most recent call last):
+    ValueError: unknown loss 'focall'; did you mean 'focal'? (known: cross_entropy, focal)
+    """
+    names = tuple(known)
+    if name not in names:
+        raise ValueError(unknown(kind, name, names))

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.data.checks import different_names
 from jaxvision.data.errors import DatasetError
 
@@ -83,8 +84,7 @@ class Field:
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(unknown("kind of field", self.kind, KINDS))
+        check_name("kind of field", self.kind, KINDS)
         object.__setattr__(self, "names", different_names(self.names))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.data.checks import seed_of, whole
 from jaxvision.data.dataset import Dataset
 from jaxvision.data.errors import CorruptImageError, DatasetError
@@ -75,8 +75,7 @@ def subset(
     if isinstance(classes, str) or not names or len(set(names)) < len(names):
         raise ValueError(f"classes must be different names of classes, got {classes!r}")
     for name in names:
-        if name not in dataset.class_names:
-            raise ValueError(unknown("class", name, dataset.class_names))
+        check_name("class", name, dataset.class_names)
     if per_class is not None and whole("per_class", per_class) < 1:
         raise ValueError(f"per_class must be at least 1, got {per_class}")
     new_labels = np.full(len(dataset.class_names), -1)

@@ -1,7 +1,7 @@
 """What the losses of masks share: which pixels count, and what is one example."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
 from jaxvision._labels import IGNORED
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 
 Reduce = Literal["sample", "batch"]
 MaskLoss = Callable[..., Float[Array, "..."]]
@@ -109,7 +109,7 @@ def read_masks(
     Raises:
         ValueError: Shapes do not fit, or `reduce` is unknown.
     """
-    check_choice("reduce", reduce, get_args(Reduce))
+    check_name("reduce", reduce, get_args(Reduce))
     if labels.ndim == 0 or logits.shape[:-1] != labels.shape or logits.shape[-1] == 0:
         raise ValueError(
             f"logits must have the shape of the labels and one axis more, of the classes, got "
@@ -136,9 +136,3 @@ def read_masks(
         reduce,
         labels.shape,
     )
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raises ValueError unless the value is one of the choices."""
-    if value not in choices:
-        raise ValueError(unknown(name, value, choices))

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxvision.losses._masks import Reduce, check_choice, read_masks
+from jaxvision.checks import check_name
+from jaxvision.losses._masks import Reduce, read_masks
 
 Absent = Literal["skip", "zero", "count"]
 _LEAST = 1e-15
@@ -73,7 +74,7 @@ def tversky(
     >>> print(f"{tversky(logits, labels, alpha=0.3, beta=0.7)[0]:.6f}")
     0.162562
     """
-    check_choice("absent", absent, get_args(Absent))
+    check_name("absent", absent, get_args(Absent))
     masks = read_masks(logits, labels, reduce, weight)
     p, t, counts = masks.probabilities(), masks.truth(), masks.counts[..., None]
     true_positive = jnp.sum(p * t, axis=1)

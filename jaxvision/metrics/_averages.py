@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 
 Average = Literal["none", "macro", "micro", "weighted"]
 """One value per class; their mean; the value of all classes pooled; their mean by support."""
@@ -15,8 +15,7 @@ _AVERAGES = ("none", "macro", "micro", "weighted")
 
 def check_average(average: str) -> None:
     """Raises ValueError, with the nearest name, unless this is an average."""
-    if average not in _AVERAGES:
-        raise ValueError(unknown("average", average, _AVERAGES))
+    check_name("average", average, _AVERAGES)
 
 
 def over_classes(

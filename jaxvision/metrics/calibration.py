@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.metrics import _checks
 from jaxvision.metrics._checks import ArrayLike
 
@@ -102,8 +102,7 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0.25, 0.25, 0.55, 0.75, 0.75], [0, 0, 1, 1, 1], 2), 6)
     0.29
     """
-    if norm not in ("l1", "l2", "max"):
-        raise ValueError(unknown("norm", norm, ["l1", "l2", "max"]))
+    check_name("norm", norm, ["l1", "l2", "max"])
     curve = reliability_curve(probabilities, labels, num_bins)
     filled = curve.count > 0
     gap = np.abs(curve.accuracy - curve.confidence)[filled]

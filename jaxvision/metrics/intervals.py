@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple, SupportsFloat
 
 import numpy as np
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.metrics import _bootstrap, _checks
 from jaxvision.metrics._checks import ArrayLike
 
@@ -168,8 +168,7 @@ def bootstrap_interval(
     >>> bootstrap_interval(np.mean, right, seed=0)
     Interval(low=0.84, high=0.96)
     """
-    if method not in ("percentile", "bca"):
-        raise ValueError(unknown("method", method, ["percentile", "bca"]))
+    check_name("method", method, ["percentile", "bca"])
     _checks.confidence_level(confidence)
     if not arrays:
         raise ValueError("at least one array is needed")

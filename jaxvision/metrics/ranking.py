@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.metrics import _checks
 from jaxvision.metrics._averages import Average, check_average, over_classes
 from jaxvision.metrics._checks import ArrayLike
@@ -104,8 +104,7 @@ def roc_auc(
     array([ 1.,  1., nan])
     """
     check_average(average)
-    if scheme not in ("one-vs-rest", "one-vs-one"):
-        raise ValueError(unknown("scheme", scheme, ["one-vs-rest", "one-vs-one"]))
+    check_name("scheme", scheme, ["one-vs-rest", "one-vs-one"])
     if np.ndim(scores) == 1:
         return _area(*_binary(scores, labels, weight))
     columns = _multiclass(scores, labels, weight)

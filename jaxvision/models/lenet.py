@@ -15,7 +15,7 @@ from jax.nn import initializers
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, check_images
 from jaxvision.models.registry import register
@@ -136,8 +136,7 @@ class LeNet5(Model, kw_only=True):
 
     def __post_init__(self) -> None:
         layers.activation(self.activation)
-        if self.pooling not in POOLINGS:
-            raise ValueError(unknown("pooling", self.pooling, POOLINGS))
+        check_name("pooling", self.pooling, POOLINGS)
         if self.original and (self.activation, self.pooling) != ("relu", "max"):
             raise ValueError(
                 "original=True has the paper's own activation and pooling; leave out "

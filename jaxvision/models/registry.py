@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.models.base import Model, ModelSpec, canonical_dtype
 
 Builder = TypeVar("Builder", bound=Callable[..., Model])
@@ -98,8 +99,7 @@ def create_model(
     >>> type(model).__name__, model.num_classes
     ('ResNet', 10)
     """
-    if name not in _BUILDERS:
-        raise ValueError(unknown("model", name, _BUILDERS))
+    check_name("model", name, _BUILDERS)
     builder = _BUILDERS[name]
     defaults = _options(builder)
     given = {**options, "in_channels": in_channels, "dtype": dtype}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Integer
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 
 BoxFormat = Literal["xyxy", "yxyx", "xywh", "cxcywh"]
 Boxes = Float[Array, "*#shape 4"]
@@ -42,8 +42,7 @@ def convert_boxes(
     [1.0, 2.0, 5.0, 10.0]
     """
     for name, value in (("source", source), ("target", target)):
-        if value not in ("xyxy", "yxyx", "xywh", "cxcywh"):
-            raise ValueError(unknown(name, value, ["xyxy", "yxyx", "xywh", "cxcywh"]))
+        check_name(name, value, ["xyxy", "yxyx", "xywh", "cxcywh"])
     a, b, c, d = (boxes[..., index] for index in range(4))
     match source:
         case "yxyx":

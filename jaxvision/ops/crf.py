@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.ops.permutohedral import filter_on_lattice, make_lattice
 
 Width = int | float | tuple[int | float, ...]
@@ -334,5 +334,4 @@ def _check(
         )
     if num_steps < 0:
         raise ValueError(f"num_steps must not be negative, got {num_steps}")
-    if method not in METHODS:
-        raise ValueError(unknown("method", method, METHODS))
+    check_name("method", method, METHODS)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 
 ResizeMethod = Literal["nearest", "nearest_exact", "bilinear"]
 METHODS = ("nearest", "nearest_exact", "bilinear")
@@ -48,8 +48,7 @@ def resize(
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
         raise ValueError(f"size must be a positive height and width, got {size}")
-    if method not in METHODS:
-        raise ValueError(unknown("method", method, METHODS))
+    check_name("method", method, METHODS)
     if align_corners and method != "bilinear":
         raise ValueError(f"align_corners goes with method='bilinear', and not with {method!r}")
     if x.shape[-3:-1] == (height, width):

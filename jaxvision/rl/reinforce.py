@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvision.checks import check_name
 from jaxvision.losses import reinforcement, weighted_mean
 from jaxvision.rl.agent import PolicyAgent
 from jaxvision.rl.learner import Metrics, one
@@ -117,10 +118,7 @@ class Reinforce(PolicyAgent):
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
         super().__post_init__()
-        if self.baseline not in get_args(Baseline):
-            raise ValueError(
-                f"baseline must be one of {', '.join(get_args(Baseline))}, got {self.baseline!r}"
-            )
+        check_name("baseline", self.baseline, get_args(Baseline))
         if self.baseline == "learned" and not self.reward_to_go:
             raise ValueError(
                 "the critic learns what follows a state: use reward_to_go=True with the baseline "

@@ -10,6 +10,7 @@ import optax
 
 from jaxvision._suggest import unknown
 from jaxvision._trees import path_name
+from jaxvision.checks import check_name
 from jaxvision.losses import is_kernel
 
 PyTree = Any
@@ -127,8 +128,7 @@ def create_optimizer(
     >>> np.asarray(10 * updates["w"]).round(2).tolist()  # Adam's first step is the gradient's sign
     [-1.0, 1.0]
     """
-    if name not in _OPTIMIZERS:
-        raise ValueError(unknown("optimizer", name, _OPTIMIZERS))
+    check_name("optimizer", name, _OPTIMIZERS)
     build = _OPTIMIZERS[name]
     allowed = set(inspect.signature(build).parameters) - {"learning_rate"}
     for option in options:

@@ -284,7 +284,11 @@ class Continuous(Clock):
         ("reinforce", {"value_weight": -1.0}, "value_weight must be a number, not negative"),
         ("dqn", {"optimizer": None}, r"optimizer must be one of optax, as optax.adam\(1e-3\)"),
         ("pqn", {"head": rl.Quantile()}, "Quantile learns distributions: use lambda_=0"),
-        ("reinforce", {"baseline": "mean"}, "baseline must be one of none, constant, learned"),
+        (
+            "reinforce",
+            {"baseline": "mean"},
+            "unknown baseline .mean. .known: constant, learned, none",
+        ),
         ("reinforce", {"reward_to_go": False}, "the critic learns what follows a state"),
         (
             "ppo",

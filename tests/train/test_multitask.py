@@ -207,7 +207,7 @@ def test_tasks_that_do_not_go_with_the_heads(tasks, options, message):
 @pytest.mark.parametrize(
     ("kind", "weight", "message"),
     [
-        ("ranking", 1.0, "kind must be one of classification, regression, got 'ranking'"),
+        ("ranking", 1.0, "unknown kind 'ranking' .known: classification, regression"),
         ("regression", -1.0, "weight must not be negative, got -1"),
         ("regression", float("nan"), "weight must not be negative, got nan"),
     ],

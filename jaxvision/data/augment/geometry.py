@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ScalarLike, Shaped
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.data.augment._common import (
     Matrix,
     Number,
@@ -172,8 +172,7 @@ def random_flip(probability: Number = 0.5, *, direction: str = "horizontal") -> 
     """
     check_probability(probability)
     directions = ("horizontal", "vertical", "diagonal")
-    if direction not in directions:
-        raise ValueError(unknown("direction", direction, directions))
+    check_name("direction", direction, directions)
 
     def geometry(key: RandomKey, height: int, width: int) -> Matrix:
         if direction == "horizontal":

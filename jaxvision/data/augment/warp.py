@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.data.augment._common import Matrix, Number, as_size
 
 INTERPOLATIONS = ("bilinear", "nearest")
@@ -49,10 +49,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Checks the names and their combination."""
-        if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(unknown("interpolation", self.interpolation, INTERPOLATIONS))
-        if self.boundary not in BOUNDARIES:
-            raise ValueError(unknown("boundary", self.boundary, BOUNDARIES))
+        check_name("interpolation", self.interpolation, INTERPOLATIONS)
+        check_name("boundary", self.boundary, BOUNDARIES)
         if self.antialias and (self.interpolation, self.boundary) != ("bilinear", "edge"):
             raise ValueError(
                 "antialias needs interpolation='bilinear' and boundary='edge', not "

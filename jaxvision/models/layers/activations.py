@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "elu": jax.nn.elu,
@@ -41,8 +41,7 @@ def activation(name: str) -> Callable[[Array], Array]:
     >>> activation("relu")(jnp.array([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    if name not in ACTIVATIONS:
-        raise ValueError(unknown("activation", name, ACTIVATIONS))
+    check_name("activation", name, ACTIVATIONS)
     return functools.partial(_alone_in_bfloat16, ACTIVATIONS[name])
 
 

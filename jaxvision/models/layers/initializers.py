@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.nn import initializers
 from jaxtyping import Array
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 
 Initializer = Callable[..., Array]  # of key, shape and dtype
 
@@ -76,6 +76,5 @@ def initializer(name: str) -> Initializer:
     >>> initializer("he_normal")(jax.random.key(0), (3, 3, 16, 32)).shape
     (3, 3, 16, 32)
     """
-    if name not in INITIALIZERS:
-        raise ValueError(unknown("initializer", name, INITIALIZERS))
+    check_name("initializer", name, INITIALIZERS)
     return INITIALIZERS[name]

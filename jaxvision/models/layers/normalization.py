@@ -9,7 +9,7 @@ from jax.nn import initializers
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.models.layers.activations import activation
 from jaxvision.models.layers.initializers import Initializer
 
@@ -31,8 +31,7 @@ def check_norm(name: str) -> None:
 
     >>> check_norm("batch")
     """
-    if name not in NORMS:
-        raise ValueError(unknown("norm", name, NORMS))
+    check_name("norm", name, NORMS)
 
 
 def norm(

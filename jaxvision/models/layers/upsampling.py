@@ -6,7 +6,7 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.models.layers.convolution import conv
 from jaxvision.ops import ConvTranspose, bed_of_nails, depth_to_space, resize
 
@@ -39,8 +39,7 @@ class Upsample(nn.Module, kw_only=True):
     dtype: DTypeLike | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in UPSAMPLING:
-            raise ValueError(unknown("upsampling", self.method, UPSAMPLING))
+        check_name("upsampling", self.method, UPSAMPLING)
         super().__post_init__()
 
     @nn.compact

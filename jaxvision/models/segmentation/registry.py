@@ -8,6 +8,7 @@ from typing import Any
 from jax.typing import DTypeLike
 
 from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 from jaxvision.models.base import Model
 from jaxvision.models.registry import create_model
 from jaxvision.models.segmentation.attention import MANetDecoder, PANDecoder
@@ -74,8 +75,7 @@ def create_segmenter(
     >>> type(model.decoder).__name__, model.decoder.dropout
     ('FPNDecoder', 0.1)
     """
-    if name not in DECODERS:
-        raise ValueError(unknown("segmenter", name, DECODERS))
+    check_name("segmenter", name, DECODERS)
     decoder = DECODERS[name]
     known = [field.name for field in dataclasses.fields(decoder) if field.name not in _OF_FLAX]
     for option in options:

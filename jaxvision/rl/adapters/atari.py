@@ -3,8 +3,7 @@
 import importlib
 from typing import Any
 
-from jaxvision._suggest import unknown
-from jaxvision.checks import check_count
+from jaxvision.checks import check_count, check_name
 from jaxvision.rl.adapters.gymnasium import GymnasiumEnvs
 from jaxvision.rl.vector import VectorEnv
 from jaxvision.rl.wrappers import FrameStack
@@ -43,8 +42,7 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
         games = importlib.import_module("ale_py.roms").get_all_rom_ids()
     except ModuleNotFoundError:
         raise ImportError("Atari games need ale-py: pip install ale-py gymnasium") from None
-    if game not in games:
-        raise ValueError(unknown("game of Atari", game, games))
+    check_name("game of Atari", game, games)
     try:
         # Stacked here, a memory holds each frame once.
         environments = vector_env.AtariVectorEnv(

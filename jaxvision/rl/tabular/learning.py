@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxvision.checks import check_name
 from jaxvision.losses import reinforcement
 from jaxvision.rl.describing import describe_environments
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
@@ -181,10 +182,7 @@ class TemporalDifference(_Tabular):
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
         super().__post_init__()
-        if self.method not in get_args(Method):
-            raise ValueError(
-                f"method must be one of {', '.join(get_args(Method))}, got {self.method!r}"
-            )
+        check_name("method", self.method, get_args(Method))
 
     def _update(self, state: TabularState) -> tuple[TabularState, Metrics]:
         env_key, final_key, act_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxvision import losses, metrics
+from jaxvision.checks import check_name
 from jaxvision.models import MultiHead
 from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.inputs import Inputs
@@ -47,8 +48,7 @@ class Task:
     present: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        check_name("kind", self.kind, get_args(Kind))
         if not self.weight >= 0:
             raise ValueError(f"weight must not be negative, got {self.weight}")
 

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Num, UInt8
 
 from jaxvision._labels import IGNORED
-from jaxvision._suggest import unknown
-from jaxvision.checks import check_count
+from jaxvision.checks import check_count, check_name
 from jaxvision.data import to_float
 from jaxvision.train.segmentation.views import Apply, Views, with_views
 from jaxvision.train.sharding import BATCH_AXIS, data_mesh
@@ -87,8 +86,7 @@ def predict_tiled(
     >>> classes.shape, int(classes.sum())
     ((1, 50), 25)
     """
-    if output not in ("classes", "probabilities"):
-        raise ValueError(unknown("output", output, ("classes", "probabilities")))
+    check_name("output", output, ("classes", "probabilities"))
     check_count("batch_size", batch_size, of="tiles")
     height, width = _size(image)
     sizes, overlaps = _pair("tile", tile, least=1), _pair("overlap", overlap, least=0)
