@@ -41,7 +41,11 @@ class ClassificationLoss:
     def __call__(
         self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """Computes the mean loss of the rows that count, and `loss` and `accuracy`."""
+        """Computes the mean loss of the rows that count, and what is measured besides.
+
+        That is `loss`, of the logits alone as in an evaluation, `accuracy`, and of a model with
+        auxiliary heads `auxiliary_loss`, which is added to `loss` for the gradient.
+        """
         augment_key, _, dropout_key = jax.random.split(key, 3)
         images, labels, weight = _unpack(self.inputs.train(augment_key, batch))
         has_auxiliary = isinstance(self.model, models.Model)
@@ -60,8 +64,6 @@ class ClassificationLoss:
         if self.loss is losses.cross_entropy:
             options = {"label_smoothing": self.label_smoothing, "class_weights": class_weights}
         values = self.loss(logits, labels, **options)
-        for early in auxiliary:
-            values += self.model.auxiliary_weight * self.loss(early, labels, **options)
         share = jnp.ones(()) if class_weights is None else _class_weight(labels, class_weights)
         count = (weight * share).sum()
         total, _ = metrics.mean(values, weight)
@@ -74,6 +76,11 @@ class ClassificationLoss:
             "loss": (loss * count, count),
             "accuracy": metrics.accuracy(logits, labels, weight),
         }
+        if auxiliary:
+            early = sum(self.loss(each, labels, **options) for each in auxiliary)
+            added, _ = metrics.mean(self.model.auxiliary_weight * early, weight)
+            measured["auxiliary_loss"] = (added, count)
+            loss += added / jnp.where(count == 0, 1, count)
         return loss, (model_state, measured)
 
     def evaluate(

@@ -6,12 +6,13 @@ from jaxvision.train.segmentation.prediction import Predictions, predict
 from jaxvision.train.segmentation.scores import score
 from jaxvision.train.segmentation.tiling import predict_tiled
 from jaxvision.train.segmentation.trained import TrainedSegmenter
-from jaxvision.train.segmentation.views import with_views
+from jaxvision.train.segmentation.views import Views, with_views
 
 __all__ = [
     "Predictions",
     "SegmentationLoss",
     "TrainedSegmenter",
+    "Views",
     "draw",
     "make_loss_fn",
     "predict",

@@ -40,7 +40,11 @@ class SegmentationLoss:
     def __call__(
         self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """Computes the loss of the rows that count, and `loss` and `pixel_accuracy`."""
+        """Computes the loss of the rows that count, and what is measured besides.
+
+        That is `loss`, of the logits alone as in an evaluation, `pixel_accuracy`, and of a model
+        with auxiliary heads `auxiliary_loss`, which is added to `loss` for the gradient.
+        """
         augment_key, dropout_key = jax.random.split(key)
         batch = self.inputs.train(augment_key, _checked(batch))
         has_auxiliary = hasattr(self.model, "with_auxiliary")
@@ -54,8 +58,6 @@ class SegmentationLoss:
         )
         logits, auxiliary = outputs if has_auxiliary else (outputs, ())
         total, count = self._loss(logits, batch)
-        for coarse in auxiliary:
-            total += self.auxiliary_weight * self._loss(coarse, shrunk(batch, coarse))[0]
         labels, weight = labels_of(batch, logits), _row_weight(batch)
         known = is_labelled(labels)
         right = known & (labels == classes_of(logits))
@@ -64,6 +66,11 @@ class SegmentationLoss:
             "loss": (total, count),
             "pixel_accuracy": ((weight * right).sum(), (weight * pixels).sum()),
         }
+        if auxiliary:
+            heads = [self._loss(coarse, shrunk(batch, coarse))[0] for coarse in auxiliary]
+            added = self.auxiliary_weight * sum(heads)
+            measured["auxiliary_loss"] = (added, count)
+            total += added
         return total / jnp.where(count == 0, 1, count), (model_state, measured)
 
     def measure(
@@ -204,6 +211,13 @@ def classes_of(logits: Num[Any, "*pixels classes"]) -> Integer[Array, "*pixels"]
     if logits.shape[-1] == 1:
         return (logits[..., 0] > 0).astype(jnp.int32)
     return logits.argmax(-1)
+
+
+def of_two_classes(logits: Num[Array, "*pixels classes"]) -> Num[Array, "*pixels _"]:
+    """Logits of which a softmax can be taken: beside a single logit, a zero for class 0."""
+    if logits.shape[-1] > 1:
+        return logits
+    return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
 
 
 def labels_of(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> Labels:

@@ -12,7 +12,14 @@ from jaxvision._labels import IGNORED
 from jaxvision.data import Dataset, to_float
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.mapping import map_batches
-from jaxvision.train.segmentation.loss import classes_of, labels_of, middle, num_classes_of
+from jaxvision.train.segmentation.loss import (
+    classes_of,
+    labels_of,
+    middle,
+    num_classes_of,
+    of_two_classes,
+)
+from jaxvision.train.segmentation.views import Views, with_views
 
 PyTree = Any
 Refine = Callable[[Array, Array], Array]
@@ -41,6 +48,7 @@ def predict(
     *,
     batch_size: int = 32,
     inputs: Inputs | None = None,
+    views: Views = "none",
     refine: Refine | None = None,
 ) -> Predictions:
     """Applies a model to data whose images have one size, on all devices.
@@ -51,6 +59,7 @@ def predict(
         data: A data set, or batches with `image` and perhaps `mask` and `weight`.
         batch_size: Rows of a batch, if `data` is a data set.
         inputs: How images are normalized, as in training; None only makes them floating point.
+        views: Flips and rotations of images to average over; see `with_views`.
         refine: `refine(logits, images) -> logits` changes the logits by what the images show, such
             as `functools.partial(ops.dense_crf, kernels=...)`. Images are from 0 to 1.
 
@@ -59,7 +68,8 @@ def predict(
         the images, they are those in the middle.
 
     Raises:
-        ValueError: There is no example in the data, or there are more than 255 classes.
+        ValueError: There is no example in the data, there are more than 255 classes, or `views` are
+            asked of volumes, or of a model whose logits are smaller than the images.
 
     >>> import jax
     >>> from jaxvision import data, models
@@ -73,9 +83,15 @@ def predict(
     prepared = Inputs() if inputs is None else inputs
     num_classes = 0
 
+    def apply(variables: PyTree, images: Any) -> Any:
+        logits: Any = model.apply(variables, images, train=False)
+        return logits if views == "none" else of_two_classes(logits)
+
+    seen = apply if views == "none" else with_views(apply, views)
+
     def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> tuple[Any, Any]:
         nonlocal num_classes
-        logits: Any = model.apply(variables, prepared.evaluate(batch)["image"], train=False)
+        logits: Any = seen(variables, prepared.evaluate(batch)["image"])
         if refine is not None:
             logits = refine(logits, middle(to_float(jnp.asarray(batch["image"])), logits))
         num_classes = num_classes_of(logits)

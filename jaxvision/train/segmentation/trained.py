@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
@@ -16,9 +15,11 @@ from jaxvision.data.images import placement
 from jaxvision.metrics import Score
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.segmentation.figures import draw
+from jaxvision.train.segmentation.loss import of_two_classes
 from jaxvision.train.segmentation.prediction import Predictions, Refine, predict
 from jaxvision.train.segmentation.scores import count, mean_iou, names_of, score
 from jaxvision.train.segmentation.tiling import predict_tiled
+from jaxvision.train.segmentation.views import Views
 from jaxvision.train.tasks import Answer, Trained
 
 PyTree = Any
@@ -57,6 +58,7 @@ class TrainedSegmenter(Trained):
         data: Dataset | Iterable[Mapping[str, Any]] | None = None,
         *,
         batch_size: int = 32,
+        views: Views = "none",
         refine: Refine | None = None,
     ) -> Predictions:
         """Applies the model to data, as `segmentation.predict` does.
@@ -64,13 +66,14 @@ class TrainedSegmenter(Trained):
         Args:
             data: Images of one size, not normalized yet.
             batch_size: Rows of a batch, if `data` is a data set.
+            views: Flips and rotations of images to average over; see `with_views`.
             refine: Changes the logits by what the images show; see `segmentation.predict`.
 
         Returns:
             Classes and labels of the pixels, and places in the data.
 
         Raises:
-            ValueError: There is no example in the data.
+            ValueError: There is no example in the data, or `views` are asked of volumes.
         """
         return predict(
             self.model,
@@ -78,6 +81,7 @@ class TrainedSegmenter(Trained):
             data,
             batch_size=batch_size,
             inputs=self.inputs,
+            views=views,
             refine=refine,
         )
 
@@ -178,9 +182,7 @@ class TrainedSegmenter(Trained):
         def apply(variables: PyTree, images: Any) -> Any:
             prepared = self.inputs.evaluate({"image": images})["image"]
             logits: Any = self.model.apply(variables, prepared, train=False)
-            if logits.shape[-1] > 1:
-                return logits
-            return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+            return of_two_classes(logits)
 
         return apply
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxvision._suggest import unknown
+from jaxvision.checks import check_name
 
 PyTree = Any
 Apply = Callable[
@@ -58,8 +58,7 @@ def with_views(apply: Apply, views: Views = "none") -> Apply:
     >>> np.exp(logits[0, 0, 1]).round(4).tolist()  # brightness is the same from every side
     [0.8808000087738037, 0.11919999867677689]
     """
-    if views not in _VIEWS:
-        raise ValueError(unknown("views", views, _VIEWS))
+    check_name("views", views, _VIEWS)
 
     def averaged(
         variables: PyTree, images: Float[Array, "batch height width channels"]

@@ -171,12 +171,15 @@ def test_auxiliary_logits_learn_labels_of_nearest_pixels() -> None:
     whole, part = (
         segmentation.make_loss_fn(each, auxiliary_weight=0.25) for each in (model, Voxels())
     )
-    found, _ = quick.jit(whole)(params, {}, batch, key)
+    found, (_, measured) = quick.jit(whole)(params, {}, batch, key)
     coarse = {
         name: array[:, 1::3, 1::3] if array.ndim > 2 else array for name, array in batch.items()
     }
     losses_of = [float(quick.jit(part)(params, {}, each, key)[0]) for each in (batch, coarse)]
     assert float(found) == pytest.approx(losses_of[0] + 0.25 * losses_of[1], rel=1e-6)
+    apart = metrics.compute(measured)
+    assert apart["loss"] == pytest.approx(losses_of[0], rel=1e-6)
+    assert apart["auxiliary_loss"] == pytest.approx(0.25 * losses_of[1], rel=1e-6)
     state = {"params": params, "model_state": {}}
     evaluated = whole.summarize(jax.device_get(quick.jit(whole.measure)(state, batch)))
     assert evaluated["loss"] == pytest.approx(losses_of[0], rel=1e-6)

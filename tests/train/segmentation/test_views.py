@@ -6,6 +6,8 @@ import quick
 from jax import lax, nn
 from jax import numpy as jnp
 
+from jaxvision import models
+from jaxvision.train.segmentation import predict
 from jaxvision.train.segmentation.views import with_views
 
 RNG = np.random.default_rng(0)
@@ -116,3 +118,20 @@ def test_logits_of_another_shape(unchecked, views, apply, message) -> None:
 def test_views_that_there_are_not(unchecked) -> None:
     with pytest.raises(ValueError, match="unknown views 'flip'; did you mean 'flips'"):
         with_views(convolve, "flip")
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_predictions_are_averaged_over_views(num_classes: int) -> None:
+    model = models.PixelClassifier(num_classes=num_classes, kernel_size=3)
+    head = {"kernel": KERNEL[..., :num_classes], "bias": np.zeros(num_classes, np.float32)}
+    variables = {"params": {"head": head}}
+    kernel = head["kernel"]
+    if num_classes == 1:
+        kernel = np.concatenate([0 * kernel, kernel], axis=-1)
+    expected = probabilities("dihedral", kernel, SQUARE).argmax(-1)
+    seen = predict(model, variables, [{"image": SQUARE}], views="dihedral")
+    np.testing.assert_array_equal(seen.classes, expected)
+    plain = predict(model, variables, [{"image": SQUARE}])
+    assert (plain.classes != seen.classes).any()
+    with pytest.raises(ValueError, match="apply must keep the batch, height and width"):
+        predict(model, variables, [{"image": SQUARE[None]}], views="flips")
