@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import tyro
 
+from common.large_pages import use_large_pages
 from jaxvision import data, models, train
 
 UNUSABLE = (
@@ -34,7 +35,9 @@ def start(
     says what to do; every other error shows where it comes from.
     """
     try:
-        return main(tyro.cli(settings, description=about))
+        chosen = tyro.cli(settings, description=about)
+        use_large_pages()
+        return main(chosen)
     except UNUSABLE as error:
         raise SystemExit(str(error)) from error
 
