@@ -1,8 +1,8 @@
 """Writes the tables of what was learned, from results/*.json:  python docs/make_results.py.
 
 Each file is the `summary.json` that an experiment left in its run folder, with a name of its own.
-The tables stand in the README and in agents.md, between `<!-- results: NAME -->` and
-`<!-- end of results -->`.
+The tables stand in the README and in the pages of their tasks, between `<!-- results: NAME -->`
+and `<!-- end of results -->`.
 """
 
 import dataclasses
@@ -36,8 +36,8 @@ class Row:
 
     what: str
     file: str
-    score: str = "return"
-    form: str = ".1f"
+    score: str
+    form: str = ".4f"
 
 
 IMAGES = (
@@ -75,15 +75,34 @@ IMAGES = (
     Row("the same: gain", "transfer", "gain", "+.2%"),
     Row("the gain where the ten are augmented", "transfer_augmented", "gain", "+.2%"),
 )
-AGENTS = (
-    Row("CartPole-v1, DQN, from 500,000 steps", "dqn_cartpole"),
-    Row("CartPole-v1, PPO, from 496,640 steps", "ppo_cartpole"),
-    Row("CartPole-v1, REINFORCE with a learned baseline, from 1,600 episodes", "reinforce"),
-    Row("Acrobot-v1, PPO, from 496,640 steps", "ppo_acrobot"),
-    Row("Catch, DQN, from 200,000 steps", "dqn_catch"),
-    Row("Catch, PPO, from 120,000 steps", "ppo_catch"),
+MASKS = (
+    Row("small U-Net: mean IoU of background, circles, squares, triangles", "unet", "mean_iou"),
+    Row("the same, averaged over eight flips and rotations", "unet", "dihedral/mean_iou"),
+    Row("the same, as it is: IoU of circles", "unet", "iou/circle"),
+    Row("the same: IoU of squares", "unet", "iou/square"),
+    Row("the same: IoU of triangles", "unet", "iou/triangle"),
+    Row("the same: F1 of outlines, within a pixel", "unet", "boundary_f1"),
+    Row("a linear model of each pixel: mean IoU", "pixel_linear", "mean_iou"),
+    Row("a single 3x3 convolution: mean IoU", "pixel_linear3x3", "mean_iou"),
 )
-TABLES = {"images": IMAGES, "agents": AGENTS}
+AGENTS = (
+    Row("CartPole-v1, DQN, from 500,000 steps", "dqn_cartpole", "return", ".1f"),
+    Row("CartPole-v1, PPO, from 496,640 steps", "ppo_cartpole", "return", ".1f"),
+    Row(
+        "CartPole-v1, REINFORCE with a learned baseline, from 1,600 episodes",
+        "reinforce",
+        "return",
+        ".1f",
+    ),
+    Row("Acrobot-v1, PPO, from 496,640 steps", "ppo_acrobot", "return", ".1f"),
+    Row("Catch, DQN, from 200,000 steps", "dqn_catch", "return", ".1f"),
+    Row("Catch, PPO, from 120,000 steps", "ppo_catch", "return", ".1f"),
+)
+TABLES = {
+    "images": IMAGES,
+    "masks": MASKS,
+    "agents": AGENTS,
+}
 
 
 def table(name: str) -> str:

@@ -11,11 +11,14 @@ go to evaluations/DATA-refined.json in the run's folder, pictures to refined/.
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Annotated, Any
 
+import jax
 import tyro
 from common import script
 from common.restored import load_for
+from common.script import FLAT
 
 from jaxvision import ops, plots, train
 from jaxvision.files import file_name, write_json
@@ -45,6 +48,30 @@ class Appearance:
 
 
 @dataclasses.dataclass(frozen=True)
+class Crf:
+    """A dense CRF over pixels; colors of images lie between 0 and 1."""
+
+    smoothness: Smoothness = dataclasses.field(default_factory=Smoothness)
+    """Votes of near pixels."""
+    appearance: Appearance = dataclasses.field(default_factory=Appearance)
+    """Votes of near pixels of a similar color."""
+    num_steps: int = 5
+    """Steps of the mean-field approximation."""
+
+    def make(self) -> Callable[..., jax.Array]:
+        """The refinement: a function of logits and images."""
+        near, similar = self.smoothness, self.appearance
+        chosen: list[Any] = []
+        with script.checking():
+            if near.weight:
+                chosen.append(ops.GaussianKernel(near.spatial, near.weight))
+            if similar.weight:
+                color = similar.color / 255
+                chosen.append(ops.BilateralKernel(similar.spatial, color, similar.weight))
+        return functools.partial(ops.dense_crf, kernels=tuple(chosen), num_steps=self.num_steps)
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Settings of a refinement."""
 
@@ -52,31 +79,13 @@ class Settings:
     """The folder that the training left."""
     split: str | None = None
     """What to evaluate on; None takes what the run was evaluated on."""
-    smoothness: Smoothness = dataclasses.field(default_factory=Smoothness)
-    """Votes of near pixels."""
-    appearance: Appearance = dataclasses.field(default_factory=Appearance)
-    """Votes of near pixels of a similar color."""
-    num_steps: int = 5
-    """Steps of the mean-field approximation."""
+    crf: Annotated[Crf, FLAT] = dataclasses.field(default_factory=Crf)
     batch_size: int = 16
     """Images at once."""
     num_resamples: int = 1000
     """Bootstrap draws for the intervals."""
     figures: bool = True
     """Whether to draw figures."""
-
-
-def kernels(settings: Settings) -> tuple[Any, ...]:
-    """The kernels between pixels, for images from 0 to 1."""
-    near, similar = settings.smoothness, settings.appearance
-    with script.checking():
-        chosen: list[Any] = []
-        if near.weight:
-            chosen.append(ops.GaussianKernel(near.spatial, near.weight))
-        if similar.weight:
-            color = similar.color / 255
-            chosen.append(ops.BilateralKernel(similar.spatial, color, similar.weight))
-        return tuple(chosen)
 
 
 def main(settings: Settings) -> dict[str, Any]:
@@ -88,9 +97,7 @@ def main(settings: Settings) -> dict[str, Any]:
     trained = train.restore(run_dir)
     if not isinstance(trained, train.segmentation.TrainedSegmenter):
         raise SystemExit(f"{run_dir} is not the run of a segmenter")
-    refine = functools.partial(
-        ops.dense_crf, kernels=kernels(settings), num_steps=settings.num_steps
-    )
+    refine = settings.crf.make()
     dataset = load_for(trained, split=settings.split)
     plain, refined = (
         trained.predict(dataset, batch_size=settings.batch_size, refine=each)

@@ -41,7 +41,7 @@ class Settings:
     loss: Annotated[MaskLoss, FLAT] = dataclasses.field(default_factory=MaskLoss)
     optimization: Annotated[Optimization, FLAT] = dataclasses.field(
         default_factory=lambda: Optimization(
-            batch_size=16, num_steps=3_000, learning_rate=6e-3, ema_decay=0.99
+            batch_size=8, num_steps=6_500, learning_rate=4e-3, ema_decay=0.99
         )
     )
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)

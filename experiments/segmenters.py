@@ -15,12 +15,16 @@ import pathlib
 from typing import Annotated
 
 import evaluate
+import refine
 import segment
 from common import script
 from common.augmentation import Augmentation
 from common.learning import Inputs
+from common.restored import load_for
 from common.script import FLAT
 from common.seeds import Summary, over_seeds
+
+from jaxvision import train
 
 SCORES = ("mean_iou", "mean_dice", "pixel_accuracy", "boundary_f1")
 
@@ -40,6 +44,12 @@ class Settings(segment.Settings):
     """Which models to train, as --model of segment.py names them."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Which seeds to train each with."""
+    views: train.segmentation.Views = "none"
+    """Also score masks averaged over these flips and rotations of the test images."""
+    refined: bool = False
+    """Also score the masks refined by a dense CRF, as refine.py does."""
+    crf: refine.Crf = dataclasses.field(default_factory=refine.Crf)
+    """The dense CRF."""
 
 
 def run(settings: Settings) -> dict[str, Summary]:
@@ -51,10 +61,7 @@ def run(settings: Settings) -> dict[str, Summary]:
         def train_one(seed: int, model: str = model) -> dict[str, float]:
             chosen = train_settings(settings, model, seed)
             segment.main(chosen)
-            evaluated = evaluate.main(evaluate.Settings(run_dir=chosen.run.run_dir))
-            scores = {name: score.value for name, score in evaluated.scores.items()}
-            of_classes = [name for name in scores if name.startswith("iou/")]
-            return {name: scores[name] for name in (*SCORES, *of_classes)}
+            return score(settings, chosen.run.run_dir)
 
         summaries[model] = over_seeds(settings.seeds, train_one, folder / model)
         summaries[model].save(folder / model, settings)
@@ -67,6 +74,24 @@ def run(settings: Settings) -> dict[str, Summary]:
             f"{summary.mean('boundary_f1'):11.4f}  {max(summary.seconds):7.0f}"
         )
     return summaries
+
+
+def score(settings: Settings, run_dir: str) -> dict[str, float]:
+    """The scores of a run, and those of its refined masks, if they are asked for."""
+    evaluated = evaluate.main(evaluate.Settings(run_dir=run_dir))
+    scores = {name: score.value for name, score in evaluated.scores.items()}
+    of_classes = [name for name in scores if name.startswith("iou/")]
+    chosen = {name: scores[name] for name in (*SCORES, *of_classes)}
+    if settings.views != "none":
+        trained = train.restore(run_dir)
+        assert isinstance(trained, train.segmentation.TrainedSegmenter)
+        predictions = trained.predict(load_for(trained, split=None), views=settings.views)
+        seen = trained.evaluate(predictions, num_resamples=0)
+        chosen |= {f"{settings.views}/{name}": seen[name].value for name in SCORES}
+    if settings.refined:
+        refined = refine.main(refine.Settings(run_dir=run_dir, crf=settings.crf))["refined"]
+        chosen |= {f"refined/{name}": refined[name]["value"] for name in SCORES}
+    return chosen
 
 
 def train_settings(settings: Settings, model: str, seed: int) -> segment.Settings:

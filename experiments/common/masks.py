@@ -224,28 +224,37 @@ def _default(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+USUAL_LOSS: Mapping[LossName, float] = {"pixel_cross_entropy": 1.0, "soft_dice": 1.0}
+"""What is minimized where nothing else is said."""
+
+
 @dataclasses.dataclass(frozen=True)
 class MaskLoss:
     """What a segmenter minimizes."""
 
-    loss: dict[LossName, float] = dataclasses.field(
-        default_factory=lambda: {"pixel_cross_entropy": 1.0, "soft_dice": 1.0}
-    )
-    """Losses and their factors, as NAME FACTOR pairs, which are added up."""
+    loss: dict[LossName, float] = dataclasses.field(default_factory=dict)
+    """Losses and their factors, as NAME FACTOR pairs, which are added up; none takes
+    pixel_cross_entropy 1 soft_dice 1."""
     reduce: Literal["sample", "batch"] = "sample"
     """Whether losses are computed of each image, or of the pixels of a batch together."""
     class_weights: tuple[float, ...] | None = None
     """One weight per class in the cross-entropy, for classes of few pixels."""
+    auxiliary_weight: float = 0.5
+    """What the loss of each auxiliary head counts, in models that have any."""
 
     def make(self, model: Any, inputs: train.Inputs) -> Any:
         """The loss function."""
         terms = []
-        for name, factor in self.loss.items():
+        for name, factor in (self.loss or USUAL_LOSS).items():
             loss: Any = getattr(losses, name)
             if name == "pixel_cross_entropy" and self.class_weights is not None:
                 loss = functools.partial(loss, class_weights=np.array(self.class_weights))
             terms.append((loss, factor))
         with script.checking():
             return train.segmentation.make_loss_fn(
-                model, loss=losses.Sum(*terms), reduce=self.reduce, inputs=inputs
+                model,
+                loss=losses.Sum(*terms),
+                reduce=self.reduce,
+                auxiliary_weight=self.auxiliary_weight,
+                inputs=inputs,
             )

@@ -40,7 +40,7 @@ def trained(folder: pathlib.Path) -> pathlib.Path:
         *("--run-dir", folder / "run", "--dataset", folder / "images", "--masks", folder / "masks"),
         *("--class-names", "sky", "square"),
         *("--train-split", "all[:80%]", "--eval-split", "all[80%:]", *TINY),
-        "--boundary-weights",
+        *("--boundary-weights", "--loss", "pixel_cross_entropy", 1, "lovasz_softmax", 0.5),
     )
     assert "all[80%:] mean_iou" in done.stdout
     return folder / "run"
@@ -98,11 +98,12 @@ def test_segmenters_are_compared_over_seeds(folder: pathlib.Path, tmp_path) -> N
         *("--class-names", "sky", "square", "--models", "linear", "linear3x3"),
         *("--train-split", "all[:80%]", "--eval-split", "all[80%:]", *STEPS),
         *("--seeds", 0, 1, "--patch-size", 2, "--no-figures"),
-        "--augmentation.no-diagonal-flip",
+        *("--augmentation.no-diagonal-flip", "--refined", "--crf.num-steps", 2),
     )
     for model in ("linear", "linear3x3"):
         summary = json.loads((tmp_path / model / "summary.json").read_text())
         assert len(summary["scores"]["mean_iou"]["values"]) == 2
+        assert len(summary["scores"]["refined/mean_iou"]["values"]) == 2
         assert f"{model:16}" in done.stdout
 
 

@@ -47,7 +47,7 @@ class ShapesConfig(MadeConfig):
     """
 
     size: tuple[int, int] = (64, 64)
-    num_scenes: tuple[int, int, int] = (4_000, 500, 500)
+    num_scenes: tuple[int, int, int] = (8_000, 500, 500)
     num_objects: tuple[int, int] = (2, 5)
     crowd: int | float = 0.1
     noise: tuple[int | float, int | float] = (0.01, 0.06)
