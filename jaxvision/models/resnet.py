@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Unpack
 
+from jaxvision.checks import check_count
 from jaxvision.models import layers
 from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
 from jaxvision.models.registry import register
@@ -30,6 +31,8 @@ class ResNet(ResidualModel, kw_only=True):
             segmentation_models_pytorch, rather than all but the first, as in torchvision.
         groups: See `Bottleneck`; other blocks have none.
         width_per_group: See `Bottleneck`.
+        channels: How many channels the stem and the blocks of the first stage have; later stages
+            have twice those of the stage before. The published networks have 64.
         small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
             and a max-pooling that leave a quarter of it: for images of about 32x32.
         zero_init_residual: Whether the scale of each block's last normalization starts at zero, so
@@ -49,6 +52,7 @@ class ResNet(ResidualModel, kw_only=True):
     block: type[BasicBlock]
     groups: int = 1
     width_per_group: int = 64
+    channels: int = 64
     small_images: bool = False
     zero_init_residual: bool = False
 
@@ -61,6 +65,7 @@ class ResNet(ResidualModel, kw_only=True):
                 f"groups={self.groups} and width_per_group={self.width_per_group} are for "
                 f"bottlenecks; a {self.block.__name__} takes 1 and 64"
             )
+        check_count("channels", self.channels)
         super().__post_init__()
 
     @property
@@ -71,7 +76,7 @@ class ResNet(ResidualModel, kw_only=True):
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""
         self.stem = layers.ConvNorm(
-            features=64,
+            features=self.channels,
             kernel_size=3 if self.small_images else 7,
             stride=1 if self.small_images else 2,
             kernel_init=KERNEL_INIT,
@@ -80,7 +85,7 @@ class ResNet(ResidualModel, kw_only=True):
         block = partial(self.block, zero_init_residual=self.zero_init_residual)
         if issubclass(self.block, Bottleneck):
             block = partial(block, groups=self.groups, width_per_group=self.width_per_group)
-        self.define_stages(block, channels=64)
+        self.define_stages(block, channels=self.channels)
 
     def pyramid(self, x: Images, train: bool = False) -> Pyramid:
         """Computes the maps of the stem and of each stage."""
@@ -111,6 +116,7 @@ NAMES = TorchNames(
 class ResNetOptions(ModelOptions, total=False):
     """The options of a ResNet; see `ResNet`."""
 
+    channels: int
     small_images: bool
     zero_init_residual: bool
     output_stride: int | None

@@ -201,6 +201,19 @@ def test_channels_of_the_maps(small_images, expected):
     assert maps[8][:2] == (4, 4)
 
 
+def test_a_narrow_network_has_a_square_of_the_parameters():
+    """Each number of channels goes into a kernel twice, and once where the other end is fixed."""
+    narrow = shapes_of(models.create_model("resnet18", channels=16, num_classes=10), 64, 64)
+    assert {stride: shape[-1] for stride, shape in narrow.maps.items()} == {
+        2: 16, 4: 16, 8: 32, 16: 64, 32: 128
+    }  # fmt: skip
+    kernels = 16**2 * (9 * (4 + (2 + 3 * 4) + (8 + 3 * 16) + (32 + 3 * 64)) + 2 + 8 + 32)
+    norms = 2 * 16 * (5 + (4 + 1) * (2 + 4 + 8))
+    assert narrow.num_parameters == 49 * 3 * 16 + kernels + norms + 128 * 10 + 10
+    with pytest.raises(ValueError, match="channels must be a whole number, at least 1, got 0"):
+        models.create_model("resnet18", channels=0)
+
+
 def test_names_of_the_parameters():
     params = shapes_of(models.create_model("resnet50"), 32, 32).variables["params"]
     paths = [
