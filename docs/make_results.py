@@ -85,24 +85,18 @@ MASKS = (
     Row("a linear model of each pixel: mean IoU", "pixel_linear", "mean_iou"),
     Row("a single 3x3 convolution: mean IoU", "pixel_linear3x3", "mean_iou"),
 )
-AGENTS = (
-    Row("CartPole-v1, DQN, from 500,000 steps", "dqn_cartpole", "return", ".1f"),
-    Row("CartPole-v1, PPO, from 496,640 steps", "ppo_cartpole", "return", ".1f"),
-    Row(
-        "CartPole-v1, REINFORCE with a learned baseline, from 1,600 episodes",
-        "reinforce",
-        "return",
-        ".1f",
-    ),
-    Row("Acrobot-v1, PPO, from 496,640 steps", "ppo_acrobot", "return", ".1f"),
-    Row("Catch, DQN, from 200,000 steps", "dqn_catch", "return", ".1f"),
-    Row("Catch, PPO, from 120,000 steps", "ppo_catch", "return", ".1f"),
+AGENTS = tuple(
+    Row(what, file, "return", ".1f")
+    for what, file in (
+        ("CartPole-v1, DQN, from 500,000 steps", "dqn_cartpole"),
+        ("CartPole-v1, PPO, from 496,640 steps", "ppo_cartpole"),
+        ("CartPole-v1, REINFORCE with a learned baseline, from 1,600 episodes", "reinforce"),
+        ("Acrobot-v1, PPO, from 496,640 steps", "ppo_acrobot"),
+        ("Catch, DQN, from 200,000 steps", "dqn_catch"),
+        ("Catch, PPO, from 120,000 steps", "ppo_catch"),
+    )
 )
-TABLES = {
-    "images": IMAGES,
-    "masks": MASKS,
-    "agents": AGENTS,
-}
+TABLES = {"images": IMAGES, "masks": MASKS, "agents": AGENTS}
 
 
 def table(name: str) -> str:

@@ -315,7 +315,7 @@ def test_seeds_of_a_table_differ_and_each_learns_what_it_would_alone():
 
 @pytest.mark.usefixtures("unchecked")
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match=r"unknown method .td. "):
+    with pytest.raises(ValueError, match=r"unknown method 'td' .known: expected_sarsa, q_learning"):
         tabular.TemporalDifference(environment=WORLD, method="td")
     with pytest.raises(ValueError, match="a table needs discrete observations and actions"):
         tabular.MonteCarlo(environment=rl.make("CartPole-v1")[0])
