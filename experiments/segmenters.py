@@ -20,7 +20,6 @@ import segment
 from common import script
 from common.augmentation import Augmentation
 from common.learning import Inputs
-from common.restored import load_for
 from common.script import FLAT
 from common.seeds import Summary, over_seeds
 
@@ -77,7 +76,7 @@ def run(settings: Settings) -> dict[str, Summary]:
 
 
 def score(settings: Settings, run_dir: str) -> dict[str, float]:
-    """The scores of a run, and those of its refined masks, if they are asked for."""
+    """The scores of a run, and those over views and of refined masks, if they are asked for."""
     evaluated = evaluate.main(evaluate.Settings(run_dir=run_dir))
     scores = {name: score.value for name, score in evaluated.scores.items()}
     of_classes = [name for name in scores if name.startswith("iou/")]
@@ -85,7 +84,7 @@ def score(settings: Settings, run_dir: str) -> dict[str, float]:
     if settings.views != "none":
         trained = train.restore(run_dir)
         assert isinstance(trained, train.segmentation.TrainedSegmenter)
-        predictions = trained.predict(load_for(trained, split=None), views=settings.views)
+        predictions = trained.predict(evaluated.dataset, views=settings.views)
         seen = trained.evaluate(predictions, num_resamples=0)
         chosen |= {f"{settings.views}/{name}": seen[name].value for name in SCORES}
     if settings.refined:

@@ -99,11 +99,13 @@ def test_segmenters_are_compared_over_seeds(folder: pathlib.Path, tmp_path) -> N
         *("--train-split", "all[:80%]", "--eval-split", "all[80%:]", *STEPS),
         *("--seeds", 0, 1, "--patch-size", 2, "--no-figures"),
         *("--augmentation.no-diagonal-flip", "--refined", "--crf.num-steps", 2),
+        *("--views", "flips"),
     )
     for model in ("linear", "linear3x3"):
         summary = json.loads((tmp_path / model / "summary.json").read_text())
         assert len(summary["scores"]["mean_iou"]["values"]) == 2
         assert len(summary["scores"]["refined/mean_iou"]["values"]) == 2
+        assert len(summary["scores"]["flips/mean_iou"]["values"]) == 2
         assert f"{model:16}" in done.stdout
 
 

@@ -84,10 +84,11 @@ def predict(
     num_classes = 0
 
     def apply(variables: PyTree, images: Any) -> Any:
-        logits: Any = model.apply(variables, images, train=False)
-        return logits if views == "none" else of_two_classes(logits)
+        return model.apply(variables, images, train=False)
 
-    seen = apply if views == "none" else with_views(apply, views)
+    seen: Callable[..., Any] = apply
+    if views != "none":
+        seen = with_views(lambda *inputs: of_two_classes(apply(*inputs)), views)
 
     def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> tuple[Any, Any]:
         nonlocal num_classes
