@@ -103,6 +103,7 @@ def test_description_has_every_option():
         "output_stride": None,
         "dilate_first": False,
         "zero_init_residual": False,
+        "channels": 64,
         "norm": "batch",
         "activation": "relu",
         "axis_name": None,
