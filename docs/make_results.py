@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 DOCS = pathlib.Path(__file__).parent
-PAGES = (DOCS.parent / "README.md", DOCS / "agents.md")
+PAGES = (DOCS.parent / "README.md", DOCS / "agents.md", DOCS / "guide_segmentation.md")
 PLACE = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", flags=re.DOTALL)
 MOST_SEEDS = 5
 """Of more seeds than this, a table has only the least and the largest value."""
@@ -85,6 +85,30 @@ MASKS = (
     Row("a linear model of each pixel: mean IoU", "pixel_linear", "mean_iou"),
     Row("a single 3x3 convolution: mean IoU", "pixel_linear3x3", "mean_iou"),
 )
+DECODERS = tuple(
+    row
+    for what, file in (
+        ("FCN-8s", "decoder_fcn8s"),
+        ("SegNet", "decoder_segnet"),
+        ("U-Net", "decoder_unet"),
+        ("FPN", "decoder_fpn"),
+        ("DeepLabV3+", "decoder_deeplabv3_plus"),
+    )
+    for row in (
+        Row(f"{what}: mean IoU", file, "mean_iou"),
+        Row("the same, refined by a dense CRF", file, "refined/mean_iou"),
+    )
+)
+VOLUMES = tuple(
+    row
+    for what, file in (("3D U-Net", "volumes_unet3d"), ("DeepMedic", "volumes_deepmedic"))
+    for row in (
+        Row(f"{what}: mean IoU", file, "mean_iou"),
+        Row("the same: IoU of balls", file, "iou/ball"),
+        Row("the same: IoU of tubes", file, "iou/tube"),
+        Row("the same, refined by a dense CRF: mean IoU", file, "refined/mean_iou"),
+    )
+)
 AGENTS = tuple(
     Row(what, file, "return", ".1f")
     for what, file in (
@@ -96,7 +120,13 @@ AGENTS = tuple(
         ("Catch, PPO, from 120,000 steps", "ppo_catch"),
     )
 )
-TABLES = {"images": IMAGES, "masks": MASKS, "agents": AGENTS}
+TABLES = {
+    "images": IMAGES,
+    "masks": MASKS,
+    "decoders": DECODERS,
+    "volumes": VOLUMES,
+    "agents": AGENTS,
+}
 
 
 def table(name: str) -> str:

@@ -2,8 +2,8 @@
 
     python experiments/segmenters.py
     python experiments/segmenters.py --models linear linear3x3 --num-steps 500 --run-dir runs/linear
-    python experiments/segmenters.py --models fcn8s unet fpn deeplabv3_plus --patch-size 1 \
-        --backbone mobilenet_v3_small --run-dir runs/decoders
+    python experiments/segmenters.py --models unet fpn deeplabv3_plus --num-steps 2200 \
+        --backbone resnet18 --backbone-options channels 16 --model-options auxiliary True
 
 Every run is trained as by segment.py, restored from its folder alone, evaluated as by evaluate.py,
 and drawn. Run again, it finds the runs finished and only evaluates them. Each model has a folder

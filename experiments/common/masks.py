@@ -166,10 +166,10 @@ class Segmenter:
                 dtype=dtype,
                 **{**usual, **_options(module, self.model_options)},
             )
-        backbone = self._backbone(channels, dtype)
+        backbone = {"in_channels": channels, "dtype": dtype, **self._backbone_options()}
         if self.model in FCN:
             return models.SkipFCN(
-                backbone=backbone,
+                backbone=models.create_model(self.backbone, **backbone),
                 num_classes=num_classes,
                 finest=FCN[self.model],
                 **_options(models.SkipFCN, self.model_options),
@@ -177,16 +177,19 @@ class Segmenter:
         decoder = models.segmentation.DECODERS.get(self.model)
         options = {} if decoder is None else _options(decoder, self.model_options)
         return models.create_segmenter(
-            self.model, backbone=backbone, num_classes=num_classes, **options
+            self.model,
+            backbone=self.backbone,
+            num_classes=num_classes,
+            backbone_options=backbone,
+            **options,
         )
 
-    def _backbone(self, channels: int, dtype: str | None) -> models.Model:
+    def _backbone_options(self) -> dict[str, Any]:
         known = models.describe(models.create_model(self.backbone))
-        options = {
+        return {
             name: parse_option(name, text, known.get(name))
             for name, text in self.backbone_options.items()
         }
-        return models.create_model(self.backbone, in_channels=channels, dtype=dtype, **options)
 
 
 ALONE: Mapping[str, tuple[Any, Mapping[str, Any]]] = {

@@ -8,7 +8,7 @@ Losses are computed in float32 at least, whatever the type of the logits.
 """
 
 from jaxvision.losses import reinforcement
-from jaxvision.losses._masks import MaskLoss
+from jaxvision.losses._masks import MaskLoss, Reduce
 from jaxvision.losses.classification import (
     cross_entropy,
     focal,
@@ -31,6 +31,7 @@ from jaxvision.losses.sums import Sum
 
 __all__ = [
     "MaskLoss",
+    "Reduce",
     "Sum",
     "cross_entropy",
     "focal",

@@ -46,6 +46,7 @@ def create_segmenter(
     in_channels: int | None = None,
     dtype: DTypeLike | None = None,
     output_stride: int | None = None,
+    backbone_options: Mapping[str, Any] | None = None,
     auxiliary: bool = False,
     **options: Any,
 ) -> Segmenter:
@@ -61,6 +62,7 @@ def create_segmenter(
         output_stride: The coarsest stride of the backbone's maps, for backbones that have this
             option; None takes 8 for "deeplabv3" and "fcn", 16 for "deeplabv3_plus" and "pan", and
             no limit for the others. A model that is given has its own.
+        backbone_options: Further options of a backbone that is named, as `create_model` takes them.
         auxiliary: Whether there is an auxiliary classifier in training; see `Segmenter`.
         **options: Fields of the decoder.
 
@@ -68,12 +70,15 @@ def create_segmenter(
         The model: `model.apply(variables, images)` gives (batch, height, width, num_classes).
 
     Raises:
-        TypeError: The decoder has no such option.
+        TypeError: The decoder or the backbone has no such option, or one is given twice.
         ValueError: There is no such segmenter or backbone, or a value is not allowed.
 
     >>> model = create_segmenter("fpn", backbone="resnet18", num_classes=4, dropout=0.1)
     >>> type(model.decoder).__name__, model.decoder.dropout
     ('FPNDecoder', 0.1)
+    >>> narrow = create_segmenter("deeplabv3", num_classes=4, backbone_options={"channels": 16})
+    >>> narrow.backbone.channels, narrow.backbone.output_stride
+    (16, 8)
     """
     check_name("segmenter", name, DECODERS)
     decoder = DECODERS[name]
@@ -81,14 +86,19 @@ def create_segmenter(
     for option in options:
         if option not in known:
             raise TypeError(unknown(f"{name} option", option, known))
+    given = {"in_channels": in_channels, "dtype": dtype, "output_stride": output_stride}
+    given = {option: value for option, value in given.items() if value is not None}
     if isinstance(backbone, Model):
-        if (in_channels, dtype, output_stride) != (None, None, None):
+        if given or backbone_options:
             raise ValueError(
-                "in_channels, dtype and output_stride are those of the backbone that is given: "
-                "give them to create_model"
+                "in_channels, dtype, output_stride and other options are those of the backbone "
+                "that is given: give them to create_model"
             )
     else:
-        backbone = _backbone(backbone, in_channels, dtype, output_stride, _OUTPUT_STRIDES.get(name))
+        backbone_options = backbone_options or {}
+        for option in given.keys() & backbone_options.keys():
+            raise TypeError(f"{option} is given twice, as an argument and in backbone_options")
+        backbone = _backbone(backbone, {**given, **backbone_options}, _OUTPUT_STRIDES.get(name))
     return Segmenter(
         backbone=backbone,
         decoder=decoder(**{"dtype": backbone.dtype, **options}),
@@ -100,18 +110,12 @@ def create_segmenter(
 _OF_FLAX = ("parent", "name", "dtype")
 
 
-def _backbone(
-    name: str,
-    in_channels: int | None,
-    dtype: DTypeLike | None,
-    output_stride: int | None,
-    usual_stride: int | None,
-) -> Model:
-    plain = create_model(name, in_channels=in_channels, dtype=dtype)
-    stride = usual_stride if output_stride is None else output_stride
-    if stride is None or (output_stride is None and not hasattr(plain, "output_stride")):
+def _backbone(name: str, options: Mapping[str, Any], usual_stride: int | None) -> Model:
+    """The model of a name, with the usual stride if it can have one and none is asked for."""
+    plain = create_model(name, **options)
+    if usual_stride is None or "output_stride" in options or not hasattr(plain, "output_stride"):
         return plain
-    return create_model(name, in_channels=in_channels, dtype=dtype, output_stride=stride)
+    return create_model(name, output_stride=usual_stride, **options)
 
 
 def list_segmenters(pattern: str = "*") -> list[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, get_args
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Integer, Key, Num
 
 from jaxvision import losses, metrics, ops
 from jaxvision._labels import IGNORED
+from jaxvision.checks import check_name
 from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -33,7 +34,7 @@ class SegmentationLoss:
 
     model: nn.Module
     loss: losses.Sum
-    reduce: Literal["sample", "batch"]
+    reduce: losses.Reduce
     auxiliary_weight: float
     inputs: Inputs
 
@@ -152,7 +153,7 @@ def make_loss_fn(
     model: nn.Module,
     *,
     loss: losses.MaskLoss = losses.pixel_cross_entropy,
-    reduce: Literal["sample", "batch"] = "sample",
+    reduce: losses.Reduce = "sample",
     auxiliary_weight: int | float = 0.5,
     inputs: Inputs | None = None,
 ) -> SegmentationLoss:
@@ -188,8 +189,7 @@ def make_loss_fn(
     >>> sorted(measured)
     ['loss', 'pixel_accuracy']
     """
-    if reduce not in ("sample", "batch"):
-        raise ValueError(f"reduce must be 'sample' or 'batch', got {reduce!r}")
+    check_name("reduce", reduce, get_args(losses.Reduce))
     if not auxiliary_weight >= 0:
         raise ValueError(f"auxiliary_weight must not be negative, got {auxiliary_weight}")
     return SegmentationLoss(

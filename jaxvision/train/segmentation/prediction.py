@@ -93,8 +93,6 @@ def predict(
     def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> tuple[Any, Any]:
         nonlocal num_classes
         images = prepared.evaluate(batch)["image"]
-        if views != "none" and images.ndim != 4:
-            raise ValueError(f"views are flips of images, and volumes have none: {images.shape}")
         logits: Any = seen(variables, images)
         if refine is not None:
             logits = refine(logits, middle(to_float(jnp.asarray(batch["image"])), logits))

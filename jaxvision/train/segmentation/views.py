@@ -46,8 +46,8 @@ def with_views(apply: Apply, views: Views = "none") -> Apply:
         softmax is the mean probability itself.
 
     Raises:
-        ValueError: `views` is unknown. What is returned raises it where the logits have not the
-            height and width of the images, or are of fewer than 2 classes.
+        ValueError: `views` is unknown. What is returned raises it for volumes, and where the logits
+            have not the height and width of the images, or are of fewer than 2 classes.
 
     Reference: Krizhevsky et al., ImageNet classification with deep convolutional neural networks,
     NeurIPS 2012, averages over views of an image at test time.
@@ -61,8 +61,10 @@ def with_views(apply: Apply, views: Views = "none") -> Apply:
     check_name("views", views, _VIEWS)
 
     def averaged(
-        variables: PyTree, images: Float[Array, "batch height width channels"]
+        variables: PyTree, images: Float[Array, "batch *space channels"]
     ) -> Float[Array, "batch height width classes"]:
+        if images.ndim != 4:
+            raise ValueError(f"views are flips of images, and volumes have none: {images.shape}")
         square = images.shape[1] == images.shape[2]
         chosen = _VIEWS["flips" if views == "dihedral" and not square else views]
         if len(chosen) == 1:

@@ -183,6 +183,21 @@ def test_a_backbone_that_is_given_keeps_its_options() -> None:
         models.create_segmenter("unet", backbone=backbone, num_classes=2, in_channels=1)
 
 
+@pytest.mark.parametrize(("stride", "asked"), [(8, {}), (16, {"output_stride": 16})])
+def test_options_of_a_named_backbone_leave_the_usual_stride(stride, asked) -> None:
+    backbone_options = {"channels": 16, "dtype": "bfloat16", **asked}
+    model = models.create_segmenter("deeplabv3", num_classes=2, backbone_options=backbone_options)
+    assert (model.backbone.output_stride, model.backbone.channels) == (stride, 16)
+    assert model.decoder.dtype == model.dtype == jnp.bfloat16
+
+
+def test_an_option_of_the_backbone_that_is_given_twice() -> None:
+    with pytest.raises(TypeError, match="dtype is given twice, as an argument and in backbone_opt"):
+        models.create_segmenter(
+            "unet", num_classes=2, dtype="float32", backbone_options={"dtype": "float32"}
+        )
+
+
 def test_images_that_are_too_small_for_attention() -> None:
     model = models.create_segmenter("pan", backbone="resnet18", num_classes=2)
     with pytest.raises(ValueError, match="the coarsest map must be at least 8x8, got 4x6"):
