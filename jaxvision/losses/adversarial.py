@@ -1,0 +1,216 @@
+"""Losses of adversarial networks: what a critic and a generator minimize.
+
+A critic gives one number per example, and a higher one the more it takes the example for a real
+one. For `minimax` and `non_saturating` this number is the log-odds that the example is real, and
+the critic is called a discriminator.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+Scores = Float[Array, " batch"]
+Critic = Callable[[Float[Array, "batch *shape"]], Scores]
+
+
+class AdversarialLoss(NamedTuple):
+    """What either network minimizes, one value per example.
+
+    Attributes:
+        critic: `critic(real, fake)`, of the critic's numbers for real and for generated examples.
+        generator: `generator(fake)`, of its numbers for generated examples.
+    """
+
+    critic: Callable[[Scores, Scores], Scores]
+    generator: Callable[[Scores], Scores]
+
+
+def minimax() -> AdversarialLoss:
+    """The game of the original paper: the generator maximizes what the critic minimizes.
+
+    With D the sigmoid of the critic's number, the critic minimizes
+    `-log D(real) - log(1 - D(fake))` and the generator `log(1 - D(fake))`, whose gradient vanishes
+    where the critic is sure that the example is generated. Where both distributions are equal, the
+    best D is 1/2: the critic's loss is log 4 = 1.386294 and the generator's -log 2.
+
+    Returns:
+        Both losses.
+
+    Reference: Goodfellow et al., Generative adversarial nets, NeurIPS 2014, arXiv:1406.2661.
+
+    >>> loss, undecided = minimax(), jnp.zeros(1)
+    >>> print(f"{loss.critic(undecided, undecided)[0]:.6f} {loss.generator(undecided)[0]:.6f}")
+    1.386294 -0.693147
+    """
+    return AdversarialLoss(_cross_entropy, lambda fake: -_softplus(fake))
+
+
+def non_saturating() -> AdversarialLoss:
+    """The game that is played in practice: the generator minimizes `-log D(fake)`.
+
+    The critic's loss is that of `minimax`. The generator's gradient is largest where the critic is
+    sure that the example is generated.
+
+    Returns:
+        Both losses.
+
+    Reference: Goodfellow et al., Generative adversarial nets, NeurIPS 2014, arXiv:1406.2661,
+    section 3.
+
+    >>> print(f"{non_saturating().generator(jnp.zeros(1))[0]:.6f}")
+    0.693147
+    """
+    return AdversarialLoss(_cross_entropy, lambda fake: _softplus(-fake))
+
+
+def least_squares() -> AdversarialLoss:
+    """Least squares: the critic aims at 1 for real examples and at 0 for others.
+
+    The critic minimizes `(real - 1)^2 / 2 + fake^2 / 2`, and the generator `(fake - 1)^2 / 2`.
+    Where both distributions are equal, the best critic gives 1/2: its loss is 1/4, the generator's
+    1/8.
+
+    Returns:
+        Both losses.
+
+    Reference: Mao et al., Least squares generative adversarial networks, ICCV 2017,
+    arXiv:1611.04076.
+
+    >>> half = jnp.full(1, 0.5)
+    >>> print(least_squares().critic(half, half)[0], least_squares().generator(half)[0])
+    0.25 0.125
+    """
+    return AdversarialLoss(
+        lambda real, fake: (jnp.square(_wide(real) - 1) + jnp.square(_wide(fake))) / 2,
+        lambda fake: jnp.square(_wide(fake) - 1) / 2,
+    )
+
+
+def hinge() -> AdversarialLoss:
+    """The hinge: the critic wants real examples above 1 and others below -1, and no further.
+
+    The critic minimizes `max(0, 1 - real) + max(0, 1 + fake)`, and the generator `-fake`. Where
+    both distributions are equal, the best critic has a loss of 2.
+
+    Returns:
+        Both losses.
+
+    Reference: Lim and Ye, Geometric GAN, 2017, arXiv:1705.02894.
+
+    >>> print(hinge().critic(jnp.array([3.0]), jnp.array([-0.5]))[0])
+    0.5
+    """
+    return AdversarialLoss(
+        lambda real, fake: jax.nn.relu(1 - _wide(real)) + jax.nn.relu(1 + _wide(fake)),
+        lambda fake: -_wide(fake),
+    )
+
+
+def wasserstein() -> AdversarialLoss:
+    """The Wasserstein distance: the critic minimizes `fake - real`, and the generator `-fake`.
+
+    Of all critics whose slope is at most 1, the best has minus the Wasserstein-1 distance of the
+    two distributions for its mean loss. The slope is bounded by clipping the parameters
+    (`train.gan.clip_parameters`), or by a `gradient_penalty`.
+
+    Returns:
+        Both losses.
+
+    Reference: Arjovsky et al., Wasserstein generative adversarial networks, ICML 2017,
+    arXiv:1701.07875.
+
+    >>> print(wasserstein().critic(jnp.array([3.0]), jnp.array([1.0]))[0])
+    -2.0
+    """
+    return AdversarialLoss(lambda real, fake: _wide(fake) - _wide(real), lambda fake: -_wide(fake))
+
+
+def gradient_penalty(
+    critic: Critic,
+    real: Float[Array, "batch *shape"],
+    fake: Float[Array, "batch *shape"],
+    key: Key[Array, ""],
+    *,
+    slope: int | float = 1.0,
+) -> Float[Array, " batch"]:
+    """How far the slope of a critic is from 1 between real and generated examples, squared.
+
+    The slope is the Euclidean norm of the critic's gradient, at a point that is drawn uniformly
+    from the line between a real and a generated example. WGAN-GP adds 10 times this to the critic's
+    loss.
+
+    Args:
+        critic: `critic(examples)` gives one number per example, each of its own example alone (so
+            there is no BatchNorm in it).
+        real: Real examples.
+        fake: As many generated ones.
+        key: Draws the points.
+        slope: The slope that costs nothing.
+
+    Returns:
+        One value per pair.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    Reference: Gulrajani et al., Improved training of Wasserstein GANs, NeurIPS 2017,
+    arXiv:1704.00028.
+
+    >>> real, fake = jnp.ones((2, 3)), jnp.zeros((2, 3))
+    >>> critic = lambda x: x @ jnp.array([0.0, 3.0, 4.0])  # its slope is 5
+    >>> print(gradient_penalty(critic, real, fake, jax.random.key(0)))
+    [16. 16.]
+    """
+    if real.shape != fake.shape:
+        raise ValueError(
+            f"there must be as many generated examples as real ones, of the same shape, got "
+            f"{real.shape} and {fake.shape}"
+        )
+    share = jax.random.uniform(key, (len(real), *(1,) * (real.ndim - 1)), real.dtype)
+    squares = _squared_slope(critic, fake + share * (real - fake))
+    # The derivative of a square root is not finite at 0.
+    norms = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+    return jnp.square(norms - slope)
+
+
+def r1(critic: Critic, real: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:
+    """Half the squared slope of a critic at real examples.
+
+    With it the gradient of a critic becomes 0 where the generator has found the distribution, and
+    the game converges there. The paper adds 10 times this to the critic's loss.
+
+    Args:
+        critic: `critic(examples)` gives one number per example, each of its own example alone.
+        real: Real examples.
+
+    Returns:
+        One value per example.
+
+    Reference: Mescheder et al., Which training methods for GANs do actually converge?, ICML 2018,
+    arXiv:1801.04406.
+
+    >>> print(r1(lambda x: x @ jnp.array([3.0, 4.0]), jnp.zeros((1, 2))))
+    [12.5]
+    """
+    return _squared_slope(critic, real) / 2
+
+
+def _squared_slope(critic: Critic, examples: Array) -> Array:
+    """The squared norm of the gradient of each example's number."""
+    gradient = jax.grad(lambda x: critic(x).astype(jnp.float32).sum())(examples)
+    return jnp.square(_wide(gradient)).sum(axis=range(1, examples.ndim))
+
+
+def _cross_entropy(real: Scores, fake: Scores) -> Scores:
+    return _softplus(-real) + _softplus(fake)
+
+
+def _softplus(x: Scores) -> Scores:
+    return jax.nn.softplus(_wide(x))
+
+
+def _wide(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

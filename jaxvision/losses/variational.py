@@ -1,0 +1,176 @@
+"""The evidence lower bound of a variational autoencoder, in units that cannot be mistaken."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Real
+
+from jaxvision.losses.likelihoods import Images, Likelihood, Outputs
+
+
+class Elbo(NamedTuple):
+    """The evidence lower bound of each image, and what it is made of.
+
+    Attributes:
+        log_likelihood: The log-probability of the image given its code, in nats, summed over the
+            image.
+        kl: The Kullback-Leibler divergence of each number of the code from the prior, in nats.
+        dimensions: How many values an image has.
+    """
+
+    log_likelihood: Float[Array, " batch"]
+    kl: Float[Array, "batch latents"]
+    dimensions: int
+
+    @property
+    def nats(self) -> Float[Array, " batch"]:
+        """The bound of each image, in nats: at most its log-probability."""
+        return self.log_likelihood - self.kl.sum(axis=-1)
+
+    @property
+    def bits_per_dimension(self) -> Float[Array, " batch"]:
+        """Minus the bound, in bits for each value of the image: what a code of it costs at most."""
+        return bits_per_dimension(self.nats, self.dimensions)
+
+
+def elbo(
+    likelihood: Likelihood,
+    outputs: Outputs,
+    images: Images,
+    mean: Float[Array, "batch latents"],
+    log_variance: Float[Array, "batch latents"],
+) -> Elbo:
+    """The evidence lower bound `E_q[log p(x | z)] - KL(q(z | x) || p(z))`, with one code per image.
+
+    Both terms are sums, over the values of the image and over the numbers of the code. An average
+    over the image in place of the sum would weigh the divergence hundreds of times too much, and
+    the codes of all images would become equal.
+
+    Args:
+        likelihood: The distribution of images that `outputs` stand for.
+        outputs: What the decoder gives for a code that is drawn from the encoder's distribution.
+        images: The images, of values from 0 to 1.
+        mean: The means of the encoder's distribution.
+        log_variance: The logarithms of its variances.
+
+    Returns:
+        The bound and its parts.
+
+    Reference: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114.
+
+    >>> from jaxvision import losses
+    >>> images, code = jnp.ones((1, 28, 28, 1)), jnp.zeros((1, 2))
+    >>> bound = elbo(losses.Bernoulli(), jnp.zeros_like(images), images, code, code)
+    >>> print(f"{bound.nats[0]:.2f} nats, {bound.bits_per_dimension[0]:.3f} bits per dimension")
+    -543.43 nats, 1.000 bits per dimension
+    """
+    return Elbo(
+        likelihood.log_prob(outputs, images),
+        gaussian_kl(mean, log_variance),
+        math.prod(images.shape[1:]),
+    )
+
+
+def gaussian_kl(
+    mean: Float[Array, "*shape"], log_variance: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """The divergence KL(q || p) of N(mean, variance) from N(0, 1), for each number, in nats.
+
+    It is `(mean^2 + variance - log variance - 1) / 2`. (Some course slides call this KL(p || q),
+    which at a mean of 0.5 and a variance of 0.25 would be 1.306853.)
+
+    Args:
+        mean: The means of q.
+        log_variance: The logarithms of its variances.
+
+    Returns:
+        One value for each number; not negative.
+
+    >>> print(f"{gaussian_kl(jnp.array(0.5), jnp.log(jnp.array(0.25))):.6f}")
+    0.443147
+    """
+    wide = jnp.promote_types(mean.dtype, jnp.float32)
+    mean, log_variance = mean.astype(wide), log_variance.astype(wide)
+    # expm1(v) - v is v^2 / 2 near 0, without the rounding of exp(v) - v - 1.
+    return (jnp.square(mean) + jnp.expm1(log_variance) - log_variance) / 2
+
+
+def free_nats(
+    kl: Float[Array, "batch latents"],
+    least: int | float,
+    weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
+) -> Float[Array, ""]:
+    """What the divergence costs where every number of a code may have some for free.
+
+    Args:
+        kl: The divergences of `Elbo`.
+        least: How many nats of each number cost no more than that, on average over the batch; with
+            0 this is the mean of the sum of the divergences.
+        weight: 0 for rows that pad the batch.
+
+    Returns:
+        The sum over the numbers of the code of `max(least, mean over the batch)`, in nats per
+        image.
+
+    Raises:
+        ValueError: `least` is negative.
+
+    Reference: Kingma et al., Improving variational inference with inverse autoregressive flow,
+    NeurIPS 2016, arXiv:1606.04934, appendix C.8, where groups are single numbers.
+
+    >>> kl = jnp.array([[0.0, 3.0], [0.2, 1.0]])
+    >>> print(free_nats(kl, 0.5))  # max(0.5, 0.1) + max(0.5, 2)
+    2.5
+    """
+    if not least >= 0:
+        raise ValueError(f"least must not be negative, got {least}")
+    counts = jnp.ones(len(kl)) if weight is None else weight.astype(jnp.float32)
+    total = counts.sum()
+    means = jnp.where(counts[:, None] == 0, 0, kl * counts[:, None]).sum(axis=0)
+    return jnp.maximum(means / jnp.where(total == 0, 1, total), least).sum()
+
+
+def importance_weighted_bound(
+    log_weights: Float[Array, "samples batch"],
+) -> Float[Array, " batch"]:
+    """The bound `log (1/k) sum_k p(x, z_k) / q(z_k | x)` of k codes of each image, in nats.
+
+    On average it is at least the evidence lower bound, does not fall as k grows, and tends to the
+    log-probability of the image.
+
+    Args:
+        log_weights: `log p(x | z) + log p(z) - log q(z | x)` for codes z that are drawn from q.
+
+    Returns:
+        One value per image.
+
+    Raises:
+        ValueError: There are no samples.
+
+    Reference: Burda et al., Importance weighted autoencoders, ICLR 2016, arXiv:1509.00519.
+
+    >>> bound = importance_weighted_bound(jnp.log(jnp.array([[0.1], [0.3]])))
+    >>> print(f"{bound[0]:.4f}")  # log 0.2
+    -1.6094
+    """
+    if not len(log_weights):
+        raise ValueError("a bound needs one sample or more of each image")
+    return jax.nn.logsumexp(log_weights, axis=0) - math.log(len(log_weights))
+
+
+def bits_per_dimension(nats: Float[Array, "*shape"], dimensions: int) -> Float[Array, "*shape"]:
+    """A log-probability of images as bits for each of their values.
+
+    Args:
+        nats: Log-probabilities of images, in nats.
+        dimensions: How many values an image has.
+
+    Returns:
+        Minus the log-probability to the base 2, divided by the number of values.
+
+    >>> print(bits_per_dimension(jnp.array(-math.log(256.0) * 12), 12))
+    8.0
+    """
+    return -nats / (dimensions * math.log(2))
