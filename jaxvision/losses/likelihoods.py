@@ -30,8 +30,12 @@ class Likelihood(Protocol):
         """How many numbers a decoder gives for each value of an image."""
         ...
 
+    def observe(self, key: Key[Array, ""], images: Images) -> Images:
+        """Draws what is observed of images with values from 0 to 1, where that is random."""
+        ...
+
     def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
-        """The log-probability (or log-density) of each image, in nats."""
+        """The log-probability (or log-density) of each observed image, in nats."""
         ...
 
     def mean(self, outputs: Outputs) -> Images:
@@ -47,18 +51,28 @@ class Likelihood(Protocol):
 class Bernoulli:
     """Values that are 0 or 1, of which a decoder gives the log-odds.
 
-    Of a gray value g between them, the log-probability is the mean over values that are 1 with
-    probability g.
+    Attributes:
+        binarize: Whether a gray value g is observed as 1 with probability g, and else as 0. Without,
+            gray values are taken as they are, and the log-probability is the mean over what would
+            be drawn, which is none of a gray image.
 
     >>> logits, images = jnp.zeros((1, 28, 28, 1)), jnp.ones((1, 28, 28, 1))
     >>> print(f"{-Bernoulli().log_prob(logits, images)[0]:.2f}")  # 784 log 2
     543.43
     """
 
+    binarize: bool = False
+
     @property
     def numbers(self) -> int:
         """The log-odds."""
         return 1
+
+    def observe(self, key: Key[Array, ""], images: Images) -> Images:
+        """Draws 0 and 1 with `binarize`, and else changes nothing."""
+        if not self.binarize:
+            return images
+        return jax.random.bernoulli(key, _wide(images)).astype(images.dtype)
 
     def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
         """The log-probability of each image, in nats."""
@@ -78,11 +92,14 @@ class Bernoulli:
 class Gaussian:
     """Values with a normal distribution, of which a decoder gives the mean.
 
-    Of data that have few levels, such as bytes, a density is unbounded, for it can be narrow around
-    each level; add noise as wide as a level to them (`dequantize`).
+    Of data with few levels, such as bytes, a density has no bound, as it can be narrow around each
+    level. With `levels`, noise as wide as a level is added to them (`dequantize`), and densities
+    are those of steps between levels: then the mean log-density of an image is at most the
+    log-probability of its levels.
 
     Attributes:
         scale: The standard deviation; None lets the decoder give its logarithm too, of each value.
+        levels: How many levels the images have; None takes them as they are.
         least_scale: The smallest standard deviation that a decoder can give.
 
     Raises:
@@ -94,9 +111,12 @@ class Gaussian:
     """
 
     scale: int | float | None = None
+    levels: int | None = None
     least_scale: int | float = 1e-3
 
     def __post_init__(self) -> None:
+        if self.levels is not None:
+            check_count("levels", self.levels, least=2)
         for name in ("scale", "least_scale"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -107,11 +127,16 @@ class Gaussian:
         """The mean, and if no scale is given the logarithm of the standard deviation."""
         return 2 if self.scale is None else 1
 
+    def observe(self, key: Key[Array, ""], images: Images) -> Images:
+        """Adds noise as wide as a level, where there are levels."""
+        return images if self.levels is None else dequantize(key, images, self.levels)
+
     def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
         """The log-density of each image, in nats."""
         mean, log_scale = self._both(outputs)
         error = (_wide(images) - mean) * jnp.exp(-log_scale)
-        return -_total(jnp.square(error) / 2 + log_scale + math.log(2 * math.pi) / 2)
+        constant = math.log(2 * math.pi) / 2 + math.log(self.levels or 1)
+        return -_total(jnp.square(error) / 2 + log_scale + constant)
 
     def mean(self, outputs: Outputs) -> Images:
         """The expected image."""
@@ -166,6 +191,11 @@ class DiscretizedLogistic:
     def numbers(self) -> int:
         """The mean, and the logarithm of the scale."""
         return 2
+
+    def observe(self, key: Key[Array, ""], images: Images) -> Images:
+        """Changes nothing."""
+        del key
+        return images
 
     def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
         """The log-probability of each image, in nats."""

@@ -1,0 +1,204 @@
+"""How near an image is to another, pixel by pixel: pure functions of batches, inside `jit` too."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvision.checks import check_name
+
+Images = Float[Array, "batch height width channels"]
+Padding = Literal["valid", "reflect"]
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""The weights of the scales in the paper, finest first."""
+
+_WINDOW, _SIGMA = 11, 1.5
+_K1, _K2 = 0.01, 0.03
+
+
+def psnr(
+    images: Float[Array, "batch *shape"],
+    references: Float[Array, "batch *shape"],
+    *,
+    max_value: int | float = 1.0,
+) -> Float[Array, " batch"]:
+    """The peak signal-to-noise ratio, `10 log10(max_value^2 / mean squared error)`.
+
+    Args:
+        images: Images.
+        references: What they should be.
+        max_value: The largest value that a pixel can have.
+
+    Returns:
+        Decibels; infinity for equal images.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    >>> print(psnr(jnp.full((1, 2, 2, 1), 0.1), jnp.zeros((1, 2, 2, 1))).round(3))
+    [20.]
+    """
+    first, second = _pair(images, references)
+    error = jnp.square(first - second).mean(axis=range(1, first.ndim))
+    return 20 * math.log10(max_value) - 10 * jnp.log10(error)
+
+
+def ssim(
+    images: Images,
+    references: Images,
+    *,
+    max_value: int | float = 1.0,
+    padding: Padding = "valid",
+) -> Float[Array, " batch"]:
+    """The structural similarity of images, with the settings of its authors.
+
+    Means, variances and covariances are those under a Gaussian window of 11x11 pixels with a
+    standard deviation of 1.5, the constants are 0.01 and 0.03. Libraries disagree in the second
+    digit, as they choose other windows or paddings, or shrink large images first.
+
+    Args:
+        images: Images.
+        references: What they should be.
+        max_value: The largest value that a pixel can have.
+        padding: `"valid"` takes the windows that lie within the image, as the authors do;
+            `"reflect"` mirrors the image at its border, and so takes images of any size.
+
+    Returns:
+        The mean over windows and channels: 1 for equal images, and -1 at the least.
+
+    Raises:
+        ValueError: The shapes differ, the images are smaller than a window that has to lie within
+            them, or the padding is unknown.
+
+    Reference: Wang et al., Image quality assessment: from error visibility to structural
+    similarity, IEEE Transactions on Image Processing 13, 2004.
+
+    >>> image = jnp.linspace(0, 1, 144).reshape(1, 12, 12, 1)
+    >>> print(f"{ssim(image, image)[0]:.4f} {ssim(image, 1 - image)[0]:.4f}")
+    1.0000 -0.9317
+    """
+    luminance, contrast = _ssim_parts(*_pair(images, references), max_value, padding)
+    return (luminance * contrast).mean(axis=(1, 2, 3))
+
+
+def ms_ssim(
+    images: Images,
+    references: Images,
+    *,
+    max_value: int | float = 1.0,
+    padding: Padding = "valid",
+    weights: Sequence[float] = MS_SSIM_WEIGHTS,
+) -> Float[Array, " batch"]:
+    """The structural similarity at several scales: a product of powers.
+
+    Contrast and structure are compared at every scale, each half as large as the one before (the
+    mean of 2x2 pixels), and luminance at the coarsest.
+
+    Args:
+        images: Images.
+        references: What they should be.
+        max_value: The largest value that a pixel can have.
+        padding: As for `ssim`; with `"valid"`, five scales need sides of more than 160 pixels.
+        weights: The power of each scale, finest first.
+
+    Returns:
+        From 0 to 1; where the mean contrast of a scale is negative, it is 0.
+
+    Raises:
+        ValueError: The shapes differ, the images are too small for so many scales, or the padding
+            is unknown.
+
+    Reference: Wang et al., Multiscale structural similarity for image quality assessment, Asilomar
+    2003.
+
+    >>> image = jnp.linspace(0, 1, 576).reshape(1, 24, 24, 1)
+    >>> print(f"{ms_ssim(image, image, weights=(0.5, 0.5))[0]:.4f}")
+    1.0000
+    """
+    first, second = _pair(images, references)
+    product: Any = 1.0
+    for scale, weight in enumerate(weights):
+        if scale > 0:
+            first, second = _halved(first), _halved(second)
+        luminance, contrast = _ssim_parts(first, second, max_value, padding)
+        if scale == len(weights) - 1:
+            contrast = luminance * contrast
+        by_channel = jnp.maximum(contrast.mean(axis=(1, 2)), 0)
+        # The derivative of a power is not finite at 0.
+        safe = jnp.where(by_channel > 0, by_channel, 1) ** weight
+        product *= jnp.where(by_channel > 0, safe, 0)
+    return product.mean(axis=-1)
+
+
+def total_variation(images: Images) -> Float[Array, " batch"]:
+    """The sum of the absolute differences of neighboring pixels, along both axes.
+
+    Args:
+        images: Images.
+
+    Returns:
+        One value per image, of the unit of a pixel; 0 for a constant image.
+
+    >>> print(total_variation(jnp.array([0.0, 1.0, 1.0, 0.0]).reshape(1, 1, 4, 1)))
+    [2.]
+    """
+    wide = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    return sum(jnp.abs(jnp.diff(wide, axis=axis)).sum(axis=(1, 2, 3)) for axis in (1, 2))
+
+
+def _pair(images: Array, references: Array) -> tuple[Array, Array]:
+    if images.shape != references.shape:
+        raise ValueError(
+            f"images and references must have one shape, got {images.shape} and {references.shape}"
+        )
+    wide = jnp.result_type(images, references, jnp.float32)
+    return images.astype(wide), references.astype(wide)
+
+
+def _ssim_parts(
+    first: Images, second: Images, max_value: int | float, padding: Padding
+) -> tuple[Array, Array]:
+    """The comparison of luminance, and that of contrast and structure, of each window."""
+    check_name("padding", padding, get_args(Padding))
+    if padding == "valid" and min(first.shape[1:3]) < _WINDOW:
+        raise ValueError(
+            f"images must be {_WINDOW}x{_WINDOW} pixels or more at every scale, got "
+            f"{first.shape[1]}x{first.shape[2]}; take fewer scales, or padding='reflect'"
+        )
+    mean1, mean2, square1, square2, product = (
+        _smooth(each, padding) for each in (first, second, first**2, second**2, first * second)
+    )
+    c1, c2 = (_K1 * max_value) ** 2, (_K2 * max_value) ** 2
+    variances = square1 - mean1**2 + square2 - mean2**2
+    luminance = (2 * mean1 * mean2 + c1) / (mean1**2 + mean2**2 + c1)
+    contrast = (2 * (product - mean1 * mean2) + c2) / (variances + c2)
+    return luminance, contrast
+
+
+def _smooth(images: Images, padding: Padding) -> Float[Array, "batch _ _ channels"]:
+    """The mean under the window around each pixel, one axis after the other."""
+    offsets = np.arange(_WINDOW) - _WINDOW // 2
+    taps = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    taps /= taps.sum()
+    for axis in (1, 2):
+        if padding == "reflect":
+            border = [(0, 0)] * 4
+            border[axis] = (_WINDOW // 2, _WINDOW // 2)
+            images = jnp.pad(images, border, mode="symmetric")
+        length = images.shape[axis] - _WINDOW + 1
+        parts = (
+            float(tap) * jnp.take(images, np.arange(length) + start, axis)
+            for start, tap in enumerate(taps)
+        )
+        images = sum(parts)
+    return images
+
+
+def _halved(images: Images) -> Float[Array, "batch _ _ channels"]:
+    """The mean of each 2x2 pixels; a row or column that is left over is dropped."""
+    height, width = images.shape[1] // 2, images.shape[2] // 2
+    cut = images[:, : 2 * height, : 2 * width]
+    return cut.reshape(len(cut), height, 2, width, 2, -1).mean(axis=(2, 4))

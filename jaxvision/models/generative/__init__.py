@@ -1,0 +1,29 @@
+"""Networks that make images: autoencoders, plain and variational, and adversarial networks."""
+
+from jaxvision.models.generative.autoencoders import Autoencoder, VariationalAutoencoder
+from jaxvision.models.generative.coders import (
+    Coder,
+    ConvDecoder,
+    ConvEncoder,
+    DenseDecoder,
+    DenseEncoder,
+)
+from jaxvision.models.generative.dcgan import DCGANCritic, DCGANGenerator
+from jaxvision.models.generative.networks import Critic, Generator
+from jaxvision.models.generative.residual import ResidualCritic, ResidualGenerator
+
+__all__ = [
+    "Autoencoder",
+    "Coder",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Critic",
+    "DCGANCritic",
+    "DCGANGenerator",
+    "DenseDecoder",
+    "DenseEncoder",
+    "Generator",
+    "ResidualCritic",
+    "ResidualGenerator",
+    "VariationalAutoencoder",
+]

@@ -1,0 +1,164 @@
+"""Autoencoders: an encoder, a code between, and a decoder; plain and variational."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
+
+from jaxvision.models import layers
+from jaxvision.models.base import Images
+from jaxvision.models.description import register_module
+from jaxvision.models.generative.coders import Coder
+
+Codes = Float[Array, "batch latents"]
+Labels = Integer[Array, " batch"]
+
+LEAST_LOG_VARIANCE, LARGEST_LOG_VARIANCE = -20.0, 20.0
+"""The range that log-variances are cut to, in which their exponentials are harmless."""
+
+
+@register_module
+class Autoencoder(nn.Module, kw_only=True):
+    """Encodes an image as a few numbers, and decodes these.
+
+    Attributes:
+        encoder: `encoder(images, train)` gives a vector of each image.
+        decoder: `decoder(codes, train)` gives an image of each code.
+        latent_size: How many numbers a code has.
+        code_activation: What a code goes through; see `layers.activation`. "sigmoid" gives numbers
+            from 0 to 1, as the sparsity of `train.autoencoding` needs them that compares with a
+            target.
+
+    Reference: Hinton and Salakhutdinov, Reducing the dimensionality of data with neural networks,
+    Science 313, 2006.
+
+    >>> from jaxvision import models
+    >>> encoder = models.DenseEncoder(hidden_sizes=(32,))
+    >>> decoder = models.DenseDecoder(shape=(8, 8, 1), hidden_sizes=(32,))
+    >>> model = Autoencoder(encoder=encoder, decoder=decoder, latent_size=2)
+    >>> images = jnp.zeros((5, 8, 8, 1))
+    >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
+    (5, 8, 8, 1)
+    """
+
+    encoder: Coder
+    decoder: Coder
+    latent_size: int
+    code_activation: str = "identity"
+
+    def __post_init__(self) -> None:
+        layers.activation(self.code_activation)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Defines the layer of the code."""
+        self.code = nn.Dense(self.latent_size, dtype=self.encoder.dtype)
+
+    def __call__(self, x: Images, train: bool = False) -> Images:
+        """Encodes and decodes images.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            train: Whether normalizations take the statistics of the batch.
+
+        Returns:
+            What the decoder gives, of the shape of the images.
+        """
+        return self.decode(self.encode(x, train), train)
+
+    def encode(self, x: Images, train: bool = False) -> Codes:
+        """Computes the codes of images."""
+        return layers.activation(self.code_activation)(self.code(self.encoder(x, train)))
+
+    def decode(self, codes: Codes, train: bool = False) -> Images:
+        """Computes images of codes."""
+        images: Images = self.decoder(codes, train)
+        return images
+
+
+@register_module
+class VariationalAutoencoder(nn.Module, kw_only=True):
+    """Encodes an image as a normal distribution of codes, and decodes codes that are drawn from it.
+
+    With `num_classes`, encoder and decoder are told the class of the image: the decoder makes
+    images of a class, and the code need not say which.
+
+    Attributes:
+        encoder: `encoder(images, train)` gives a vector of each image.
+        decoder: `decoder(codes, train)` gives the numbers that a likelihood of `losses` takes: as
+            many channels as the images have, for each.
+        latent_size: How many numbers a code has.
+        num_classes: How many classes there are; None for images without a class.
+
+    References: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114.
+    Sohn et al., Learning structured output representation using deep conditional generative models,
+    NeurIPS 2015, for classes.
+
+    >>> from jaxvision import models
+    >>> encoder = models.DenseEncoder(hidden_sizes=(32,))
+    >>> decoder = models.DenseDecoder(shape=(8, 8, 1), hidden_sizes=(32,))
+    >>> model = VariationalAutoencoder(encoder=encoder, decoder=decoder, latent_size=2)
+    >>> images = jnp.zeros((5, 8, 8, 1))
+    >>> outputs, mean, log_variance = jax.eval_shape(
+    ...     model.init_with_output, jax.random.key(0), images
+    ... )[0]
+    >>> outputs.shape, mean.shape, log_variance.shape
+    ((5, 8, 8, 1), (5, 2), (5, 2))
+    """
+
+    encoder: Coder
+    decoder: Coder
+    latent_size: int
+    num_classes: int | None = None
+
+    def setup(self) -> None:
+        """Defines the layer of the means and the log-variances."""
+        self.code = nn.Dense(2 * self.latent_size, dtype=self.encoder.dtype)
+
+    def __call__(
+        self, x: Images, labels: Labels | None = None, train: bool = False
+    ) -> tuple[Images, Codes, Codes]:
+        """Encodes images, and decodes the means of their codes.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            labels: Their classes, for a model with classes.
+            train: Whether normalizations take the statistics of the batch.
+
+        Returns:
+            What the decoder gives, and the means and log-variances of the codes.
+        """
+        mean, log_variance = self.encode(x, labels, train)
+        return self.decode(mean, labels, train), mean, log_variance
+
+    def encode(
+        self, x: Images, labels: Labels | None = None, train: bool = False
+    ) -> tuple[Codes, Codes]:
+        """Computes the means and the log-variances of the codes of images, in float32 at least."""
+        one_hot = self._one_hot(labels, len(x))
+        if one_hot is not None:
+            maps = jnp.broadcast_to(one_hot[:, None, None, :], (*x.shape[:3], self.num_classes))
+            x = jnp.concatenate([x, maps.astype(x.dtype)], axis=-1)
+        numbers = self.code(self.encoder(x, train))
+        wide = numbers.astype(jnp.promote_types(numbers.dtype, jnp.float32))
+        mean, log_variance = jnp.split(wide, 2, axis=-1)
+        return mean, jnp.clip(log_variance, LEAST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
+
+    def decode(self, codes: Codes, labels: Labels | None = None, train: bool = False) -> Images:
+        """Computes what the decoder gives for codes."""
+        one_hot = self._one_hot(labels, len(codes))
+        if one_hot is not None:
+            codes = jnp.concatenate([codes, one_hot.astype(codes.dtype)], axis=-1)
+        outputs: Images = self.decoder(codes, train)
+        return outputs
+
+    def _one_hot(self, labels: Labels | None, rows: int) -> Array | None:
+        if self.num_classes is None:
+            if labels is not None:
+                raise ValueError("this model was made without num_classes, and takes no labels")
+            return None
+        if labels is None:
+            if not self.is_initializing():
+                raise ValueError(f"labels are missing: this model has {self.num_classes} classes")
+            labels = jnp.zeros(rows, jnp.int32)
+        return jax.nn.one_hot(labels, self.num_classes)

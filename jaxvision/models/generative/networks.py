@@ -1,0 +1,123 @@
+"""What generators have in common, and what critics have in common."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Integer
+
+from jaxvision.models import layers
+from jaxvision.models.base import canonical_dtype
+
+Labels = Integer[Array, " batch"]
+
+
+class AdversarialNetwork(nn.Module, kw_only=True):
+    """A network with classes or without, and with a normalization or without.
+
+    Attributes:
+        num_classes: How many classes there are; None for images without a class.
+        norm: See `layers.norm`; None leaves it out.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    num_classes: int | None = None
+    norm: str | None = None
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.norm is not None:
+            layers.check_norm(self.norm)
+        self.dtype = canonical_dtype(self.dtype)
+        super().__post_init__()
+
+    def normalize(self, x: Array, name: str, train: bool) -> Array:
+        """Normalizes the outputs of a layer."""
+        if self.norm is None:
+            return x
+        options: dict[str, Any] = {"dtype": self.dtype, "axis_name": self.axis_name, "name": name}
+        return layers.norm(self.norm, x.shape[-1], train=train, **options)(x)
+
+    def one_hot(self, labels: Labels | None, rows: int) -> Float[Array, "batch classes"] | None:
+        """The classes as vectors; None without classes.
+
+        Args:
+            labels: The classes; they may be missing while parameters are drawn.
+            rows: How many there are to be.
+
+        Returns:
+            The vectors.
+
+        Raises:
+            ValueError: Labels are missing, or there are some and no classes.
+        """
+        if self.num_classes is None:
+            if labels is not None:
+                raise ValueError("this model was made without num_classes, and takes no labels")
+            return None
+        if labels is None:
+            if not self.is_initializing():
+                raise ValueError(f"labels are missing: this model has {self.num_classes} classes")
+            labels = jnp.zeros(rows, jnp.int32)
+        return jax.nn.one_hot(labels, self.num_classes)
+
+
+class Generator(AdversarialNetwork, kw_only=True):
+    """Makes images of noise: `generator(noise, labels, train)`.
+
+    Attributes:
+        shape: Height, width and channels of the images.
+        noise_size: How many numbers an image is made of.
+        num_classes: How many classes there are; None for images without a class.
+        norm: The normalization after each layer but the last; None leaves it out.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    shape: tuple[int, int, int]
+    noise_size: int
+    norm: str | None = "batch"
+
+
+class Critic(AdversarialNetwork, kw_only=True):
+    """Gives each image a number: `critic(images, labels, train)`.
+
+    With classes, the number is that of an image without one, plus the product of the last vector
+    with a vector of its class (Miyato and Koyama, cGANs with projection discriminator, ICLR 2018,
+    arXiv:1802.05637).
+
+    Attributes:
+        num_classes: How many classes there are; None for images without a class.
+        norm: See `layers.norm`; None leaves it out.
+        spectral: Whether kernels are divided by their spectral norm, so that no layer is steeper
+            than 1 (Miyato et al., Spectral normalization for generative adversarial networks, ICLR
+            2018, arXiv:1802.05957). The norm is estimated by one step of power iteration for each
+            training step.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+    """
+
+    spectral: bool = False
+
+    def bounded(self, layer: nn.Module, x: Array, train: bool) -> Array:
+        """Applies a layer, with its kernel divided by its spectral norm where that is asked for."""
+        if not self.spectral:
+            return layer(x)
+        return nn.SpectralNorm(layer, name=f"{layer.name}_spectral")(x, update_stats=train)
+
+    def judge(
+        self, vectors: Float[Array, "batch features"], labels: Labels | None, train: bool
+    ) -> Float[Array, " batch"]:
+        """Computes the number of each image of its last vector and its class."""
+        score = self.bounded(nn.Dense(1, dtype=self.dtype, name="head"), vectors, train)[:, 0]
+        one_hot = self.one_hot(labels, len(vectors))
+        if one_hot is not None:
+            embed = nn.Dense(
+                vectors.shape[-1], use_bias=False, dtype=self.dtype, name="class_vectors"
+            )
+            score += (self.bounded(embed, one_hot.astype(vectors.dtype), train) * vectors).sum(-1)
+        return score.astype(jnp.promote_types(score.dtype, jnp.float32))
