@@ -23,6 +23,8 @@ from jaxvision.losses.likelihoods import (
     Gaussian,
     Likelihood,
     dequantize,
+    describe_likelihood,
+    likelihood_from_description,
 )
 from jaxvision.losses.pixels import pixel_cross_entropy, pixel_focal
 from jaxvision.losses.reduction import weighted_mean
@@ -58,6 +60,7 @@ __all__ = [
     "bits_per_dimension",
     "cross_entropy",
     "dequantize",
+    "describe_likelihood",
     "elbo",
     "focal",
     "free_nats",
@@ -66,6 +69,7 @@ __all__ = [
     "is_kernel",
     "l1_regularization",
     "l2_regularization",
+    "likelihood_from_description",
     "lovasz_hinge",
     "lovasz_softmax",
     "pixel_cross_entropy",

@@ -7,14 +7,15 @@ Kullback-Leibler divergence of its code; see `losses.elbo`.
 
 import dataclasses
 import math
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from jaxvision.checks import check_count
+from jaxvision.checks import check_count, check_name
 
 Images = Float[Array, "batch *shape"]
 Outputs = Float[Array, "batch *places _"]
@@ -53,8 +54,8 @@ class Bernoulli:
 
     Attributes:
         binarize: Whether a gray value g is observed as 1 with probability g, and else as 0. Without,
-            gray values are taken as they are, and the log-probability is the mean over what would
-            be drawn, which is none of a gray image.
+            gray values are taken as they are: then the log-probability is the mean over what would
+            be drawn, and says nothing of gray images.
 
     >>> logits, images = jnp.zeros((1, 28, 28, 1)), jnp.ones((1, 28, 28, 1))
     >>> print(f"{-Bernoulli().log_prob(logits, images)[0]:.2f}")  # 784 log 2
@@ -76,6 +77,7 @@ class Bernoulli:
 
     def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
         """The log-probability of each image, in nats."""
+        _check_outputs(self, outputs, images)
         logits, values = _wide(outputs), _wide(images)
         return -_total(optax.sigmoid_binary_cross_entropy(logits, values))
 
@@ -133,6 +135,7 @@ class Gaussian:
 
     def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
         """The log-density of each image, in nats."""
+        _check_outputs(self, outputs, images)
         mean, log_scale = self._both(outputs)
         error = (_wide(images) - mean) * jnp.exp(-log_scale)
         constant = math.log(2 * math.pi) / 2 + math.log(self.levels or 1)
@@ -199,6 +202,7 @@ class DiscretizedLogistic:
 
     def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
         """The log-probability of each image, in nats."""
+        _check_outputs(self, outputs, images)
         mean, log_scale = self._both(outputs)
         values, half = _wide(images), self._step / 2
         inverse = jnp.exp(-log_scale)
@@ -230,6 +234,47 @@ class DiscretizedLogistic:
         return mean, _bounded(log_scale, math.log(self.least_scale * self._step))
 
 
+_LIKELIHOODS = {each.__name__: each for each in (Bernoulli, Gaussian, DiscretizedLogistic)}
+
+
+def describe_likelihood(likelihood: Likelihood) -> dict[str, Any]:
+    """What the record of a run keeps of a likelihood.
+
+    Args:
+        likelihood: The likelihood.
+
+    Returns:
+        Its name, and its options.
+
+    >>> describe_likelihood(Bernoulli())
+    {'name': 'Bernoulli', 'binarize': False}
+    """
+    options = dataclasses.asdict(likelihood) if dataclasses.is_dataclass(likelihood) else {}
+    return {"name": type(likelihood).__name__, **options}
+
+
+def likelihood_from_description(description: Mapping[str, Any]) -> Likelihood:
+    """Makes a likelihood again.
+
+    Args:
+        description: What `describe_likelihood` gave.
+
+    Returns:
+        The likelihood.
+
+    Raises:
+        TypeError: An option is unknown.
+        ValueError: The likelihood is unknown, or a value is not allowed.
+
+    >>> likelihood_from_description({"name": "Gaussian", "scale": 0.5})
+    Gaussian(scale=0.5, levels=None, least_scale=0.001)
+    """
+    options = dict(description)
+    name = options.pop("name", None)
+    check_name("likelihood", name, _LIKELIHOODS)
+    return _LIKELIHOODS[name](**options)
+
+
 def dequantize(
     key: Key[Array, ""], images: Float[Array, "batch *shape"], levels: int
 ) -> Float[Array, "batch *shape"]:
@@ -255,6 +300,15 @@ def dequantize(
     check_count("levels", levels, least=2)
     values = jnp.round(_wide(images) * (levels - 1))
     return (values + jax.random.uniform(key, images.shape, values.dtype)) / levels
+
+
+def _check_outputs(likelihood: Likelihood, outputs: Outputs, images: Images) -> None:
+    wanted = (*images.shape[:-1], likelihood.numbers * images.shape[-1])
+    if outputs.shape != wanted:
+        raise ValueError(
+            f"a decoder for {likelihood} of images of shape {images.shape} must give the shape "
+            f"{wanted}, and gives {outputs.shape}"
+        )
 
 
 def _bounded(log_scale: Array, least: float) -> Array:

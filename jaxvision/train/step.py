@@ -236,7 +236,8 @@ def make_train_step(
             state: `lambda state: state.ema_params` for a mean teacher. Whatever it is, it is whole
             in every part of a batch, and no gradient flows into it. What is not in the state (a
             teacher, the other network of a GAN) is given at each call:
-            `step(state, batch, context=...)`.
+            `step(state, batch, context=...)`. None takes the method `context(state)` of the loss,
+            if it has one.
 
     Returns:
         The step, a pure function `(state, batch) -> (state, metrics)`.
@@ -274,7 +275,7 @@ def make_train_step(
         ema_decay=ema_decay,
         accumulate_steps=accumulate_steps,
         axis_name=axis_name,
-        context=context,
+        context=getattr(loss_fn, "context", None) if context is None else context,
     )
 
 

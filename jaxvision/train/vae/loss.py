@@ -1,0 +1,244 @@
+"""From a variational autoencoder to its loss and its evaluation."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, Key
+
+from jaxvision import losses, metrics, models
+from jaxvision.checks import check_count
+from jaxvision.data import normalize
+from jaxvision.train._diagnosis import numbers_not_finite
+from jaxvision.train.inputs import Inputs
+from jaxvision.train.protocols import Metrics
+from jaxvision.train.state import TrainState, evaluation_variables
+
+PyTree = Any
+ACTIVE_VARIANCE = 0.01
+"""A number of the code is active if its mean varies by more than this over the images."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VAELoss:
+    """A loss function over batches with `image`, of a model with classes also `label`.
+
+    Made by `make_loss_fn`; it is an `Evaluation` too. A batch may have `weight`, 0 for rows that
+    are padding.
+    """
+
+    model: models.VariationalAutoencoder
+    likelihood: losses.Likelihood
+    beta: float
+    free_nats: float
+    warmup_steps: int
+    inputs: Inputs
+
+    def __call__(
+        self,
+        params: PyTree,
+        model_state: PyTree,
+        batch: Mapping[str, Any],
+        key: Key[Array, ""],
+        *,
+        context: Integer[Array, ""],
+    ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
+        """Computes the loss, and the evidence lower bound in nats per image and its two parts."""
+        augment_key, observe_key, code_key = jax.random.split(key, 3)
+        observed = self.observe(self._prepared(batch, augment_key), observe_key)
+        (outputs, mean, log_variance), model_state = self.model.apply(
+            {"params": params, **model_state},
+            observed,
+            code_key,
+            method=self._coded,
+            train=True,
+            mutable=list(model_state),
+        )
+        bound = losses.elbo(self.likelihood, outputs, observed["image"], mean, log_variance)
+        weight = observed["weight"]
+        share = 1.0
+        if self.warmup_steps:
+            share = jnp.minimum((context + 1) / self.warmup_steps, 1)
+        total, count = metrics.mean(-bound.log_likelihood, weight)
+        cost = losses.free_nats(bound.kl, self.free_nats, weight)
+        loss = total / jnp.where(count == 0, 1, count) + share * self.beta * cost
+        return loss, (model_state, {"loss": (loss * count, count), **_measured(bound, weight)})
+
+    def context(self, state: TrainState) -> Integer[Array, ""]:
+        """What the loss sees besides: the number of the step, for the warm-up."""
+        step: Integer[Array, ""] = state.step
+        return step
+
+    def measure(
+        self, state: TrainState | Mapping[str, PyTree], batch: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Adds up the bound over a batch, with one code per image; see `Evaluation`."""
+        observe_key, code_key = jax.random.split(jax.random.key(0))
+        observed = self.observe(self._prepared(batch), observe_key)
+        outputs, mean, log_variance = self.model.apply(
+            evaluation_variables(state), observed, code_key, method=self._coded, train=False
+        )
+        bound = losses.elbo(self.likelihood, outputs, observed["image"], mean, log_variance)
+        weight = observed["weight"]
+        rows = jnp.where(weight[:, None] == 0, 0, mean * weight[:, None])
+        return {
+            **_measured(bound, weight),
+            "bits_per_dimension": metrics.mean(bound.bits_per_dimension, weight),
+            "means": (rows.sum(0), (rows * mean).sum(0), weight.sum()),
+        }
+
+    def summarize(self, gathered: Mapping[str, Any]) -> dict[str, float]:
+        """Makes numbers of what was added up; see `Evaluation`.
+
+        Args:
+            gathered: The sums of what `measure` gave.
+
+        Returns:
+            `loss`, minus the bound in nats per image, `bits_per_dimension`, the two parts of the
+            bound, and how many numbers of the code are active.
+        """
+        numbers = dict(gathered)
+        total, squares, count = numbers.pop("means")
+        summary = metrics.compute(numbers)
+        variance = squares / max(count, 1) - np.square(total / max(count, 1))
+        return {
+            "loss": -summary.pop("elbo"),
+            **summary,
+            "active_units": float((variance > ACTIVE_VARIANCE).sum()),
+        }
+
+    def observe(self, batch: Mapping[str, Any], key: Key[Array, ""]) -> dict[str, Any]:
+        """Draws what the likelihood observes of the images of a batch, and normalizes it.
+
+        Args:
+            batch: A batch whose images have values from 0 to 1.
+            key: Draws binary values or noise, where the likelihood has any.
+
+        Returns:
+            The batch with the observed `image`, and as `seen` the same as the encoder sees it.
+        """
+        image = self.likelihood.observe(key, batch["image"])
+        seen = normalize(image, self.inputs.mean, self.inputs.std)
+        return {**batch, "image": image, "seen": seen}
+
+    def diagnose(self, batch: Mapping[str, Any]) -> str | None:
+        """Says why the loss of a batch is not finite, as far as the batch shows it."""
+        return numbers_not_finite(batch)
+
+    def describe(self) -> dict[str, Any]:
+        """What the record of a run keeps of this loss.
+
+        Returns:
+            The task, the model, the inputs, the likelihood and the other options.
+        """
+        return {
+            "task": "vae",
+            "models": {"model": self.model},
+            "inputs": self.inputs,
+            "likelihood": losses.describe_likelihood(self.likelihood),
+            "beta": self.beta,
+            "free_nats": self.free_nats,
+            "warmup_steps": self.warmup_steps,
+        }
+
+    def _prepared(
+        self, batch: Mapping[str, Any], augment_key: Key[Array, ""] | None = None
+    ) -> dict[str, Any]:
+        """The batch with images from 0 to 1, and a weight."""
+        if "image" not in batch:
+            raise ValueError(f"a batch needs 'image'; this one has {', '.join(batch)}")
+        if self.model.num_classes is not None and "label" not in batch:
+            raise ValueError(
+                f"a model with classes needs 'label' in a batch; this one has {', '.join(batch)}"
+            )
+        plain = Inputs(augment=self.inputs.augment)
+        prepared = plain.evaluate(batch) if augment_key is None else plain.train(augment_key, batch)
+        prepared.setdefault("weight", jnp.ones(len(prepared["image"])))
+        return prepared
+
+    @staticmethod
+    def _coded(
+        model: models.VariationalAutoencoder,
+        observed: Mapping[str, Any],
+        key: Key[Array, ""],
+        *,
+        train: bool,
+    ) -> tuple[Array, Array, Array]:
+        """Encodes images, draws a code of each, and decodes it."""
+        labels = observed["label"] if model.num_classes is not None else None
+        mean, log_variance = model.encode(observed["seen"], labels, train)
+        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        codes = mean + jnp.exp(log_variance / 2) * noise
+        return model.decode(codes, labels, train), mean, log_variance
+
+
+def make_loss_fn(
+    model: models.VariationalAutoencoder,
+    *,
+    likelihood: losses.Likelihood,
+    beta: int | float = 1.0,
+    free_nats: int | float = 0.0,
+    warmup_steps: int = 0,
+    inputs: Inputs | None = None,
+) -> VAELoss:
+    """Makes the loss of a variational autoencoder, for `make_train_step`, and its evaluation.
+
+    It is minus the evidence lower bound in nats per image, whose divergence may be weighed.
+
+    Args:
+        model: The model.
+        likelihood: The distribution of images around what the decoder gives, such as
+            `losses.Bernoulli()`.
+        beta: What the divergence counts; above 1, codes say less, and each number of them more of
+            one thing (Higgins et al., beta-VAE, ICLR 2017).
+        free_nats: How much divergence each number of the code has for free; see
+            `losses.free_nats`.
+        warmup_steps: In so many steps what the divergence counts rises from 0, so that codes say
+            something before they cost something (Bowman et al., arXiv:1511.06349).
+        inputs: How images are augmented, and normalized for the encoder; None only makes them
+            floating point. The likelihood is that of images from 0 to 1.
+
+    Returns:
+        `loss_fn(params, model_state, batch, key, context=step) -> (loss, (model_state, metrics))`,
+        which `fit(evaluate=...)` takes too.
+
+    Raises:
+        ValueError: A value is not allowed, or the decoder gives another number of channels than the
+            likelihood takes.
+
+    >>> model = models.VariationalAutoencoder(
+    ...     encoder=models.DenseEncoder(hidden_sizes=(16,)),
+    ...     decoder=models.DenseDecoder(shape=(8, 8, 1), hidden_sizes=(16,)),
+    ...     latent_size=2,
+    ... )
+    >>> loss_fn = make_loss_fn(model, likelihood=losses.Bernoulli())
+    >>> batch = {"image": np.zeros((3, 8, 8, 1), np.uint8)}
+    >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    >>> measured = jax.eval_shape(loss_fn.measure, {**variables, "model_state": {}}, batch)
+    >>> sorted(measured)
+    ['bits_per_dimension', 'elbo', 'kl', 'log_likelihood', 'means']
+    """
+    for name, value in (("beta", beta), ("free_nats", free_nats)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be finite and not negative, got {value}")
+    check_count("warmup_steps", warmup_steps, of="steps", least=0)
+    return VAELoss(
+        model=model,
+        likelihood=likelihood,
+        beta=float(beta),
+        free_nats=float(free_nats),
+        warmup_steps=warmup_steps,
+        inputs=Inputs() if inputs is None else inputs,
+    )
+
+
+def _measured(bound: losses.Elbo, weight: Array) -> dict[str, metrics.Pair]:
+    return {
+        "elbo": metrics.mean(bound.nats, weight),
+        "log_likelihood": metrics.mean(bound.log_likelihood, weight),
+        "kl": metrics.mean(bound.kl.sum(axis=-1), weight),
+    }
