@@ -13,11 +13,12 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from jaxvision.checks import check_count, check_name
 
 Images = Float[Array, "batch *shape"]
+Known = Bool[Array, "batch *shape"]
 Outputs = Float[Array, "batch *places _"]
 """What a decoder gives: as many channels as the images have, for each number in turn."""
 
@@ -35,8 +36,13 @@ class Likelihood(Protocol):
         """Draws what is observed of images with values from 0 to 1, where that is random."""
         ...
 
-    def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
-        """The log-probability (or log-density) of each observed image, in nats."""
+    def log_prob(
+        self, outputs: Outputs, images: Images, where: Known | None = None
+    ) -> Float[Array, " batch"]:
+        """The log-probability (or log-density) of each observed image, in nats.
+
+        With `where`, that of the values that are marked, whatever the others are.
+        """
         ...
 
     def mean(self, outputs: Outputs) -> Images:
@@ -50,10 +56,10 @@ class Likelihood(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Bernoulli:
-    """Values that are 0 or 1, of which a decoder gives the log-odds.
+    """Values of 0 or 1, of which a decoder gives the log-odds.
 
     Attributes:
-        binarize: Whether a gray value g is observed as 1 with probability g, and else as 0. Without,
+        binarize: Whether a gray value g is observed as 1 with probability g, else as 0. Without,
             gray values are taken as they are: then the log-probability is the mean over what would
             be drawn, and says nothing of gray images.
 
@@ -75,11 +81,13 @@ class Bernoulli:
             return images
         return jax.random.bernoulli(key, _wide(images)).astype(images.dtype)
 
-    def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
-        """The log-probability of each image, in nats."""
+    def log_prob(
+        self, outputs: Outputs, images: Images, where: Known | None = None
+    ) -> Float[Array, " batch"]:
+        """The log-probability of each image, or of the marked values, in nats."""
         _check_outputs(self, outputs, images)
         logits, values = _wide(outputs), _wide(images)
-        return -_total(optax.sigmoid_binary_cross_entropy(logits, values))
+        return -_total(optax.sigmoid_binary_cross_entropy(logits, values), where)
 
     def mean(self, outputs: Outputs) -> Images:
         """The probability that a value is 1."""
@@ -133,13 +141,15 @@ class Gaussian:
         """Adds noise as wide as a level, where there are levels."""
         return images if self.levels is None else dequantize(key, images, self.levels)
 
-    def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
-        """The log-density of each image, in nats."""
+    def log_prob(
+        self, outputs: Outputs, images: Images, where: Known | None = None
+    ) -> Float[Array, " batch"]:
+        """The log-density of each image, or of the marked values, in nats."""
         _check_outputs(self, outputs, images)
         mean, log_scale = self._both(outputs)
         error = (_wide(images) - mean) * jnp.exp(-log_scale)
         constant = math.log(2 * math.pi) / 2 + math.log(self.levels or 1)
-        return -_total(jnp.square(error) / 2 + log_scale + constant)
+        return -_total(jnp.square(error) / 2 + log_scale + constant, where)
 
     def mean(self, outputs: Outputs) -> Images:
         """The expected image."""
@@ -200,8 +210,10 @@ class DiscretizedLogistic:
         del key
         return images
 
-    def log_prob(self, outputs: Outputs, images: Images) -> Float[Array, " batch"]:
-        """The log-probability of each image, in nats."""
+    def log_prob(
+        self, outputs: Outputs, images: Images, where: Known | None = None
+    ) -> Float[Array, " batch"]:
+        """The log-probability of each image, or of the marked values, in nats."""
         _check_outputs(self, outputs, images)
         mean, log_scale = self._both(outputs)
         values, half = _wide(images), self._step / 2
@@ -212,7 +224,7 @@ class DiscretizedLogistic:
         inside += jax.nn.log_sigmoid(above) + jax.nn.log_sigmoid(-below)
         of_lowest, of_highest = jax.nn.log_sigmoid(above), jax.nn.log_sigmoid(-below)
         highest = jnp.where(values > 1 - half, of_highest, inside)
-        return _total(jnp.where(values < half, of_lowest, highest))
+        return _total(jnp.where(values < half, of_lowest, highest), where)
 
     def mean(self, outputs: Outputs) -> Images:
         """The center of the distribution, from 0 to 1."""
@@ -249,7 +261,9 @@ def describe_likelihood(likelihood: Likelihood) -> dict[str, Any]:
     >>> describe_likelihood(Bernoulli())
     {'name': 'Bernoulli', 'binarize': False}
     """
-    options = dataclasses.asdict(likelihood) if dataclasses.is_dataclass(likelihood) else {}
+    options: dict[str, Any] = {}
+    if dataclasses.is_dataclass(likelihood) and not isinstance(likelihood, type):
+        options = dataclasses.asdict(likelihood)
     return {"name": type(likelihood).__name__, **options}
 
 
@@ -316,8 +330,9 @@ def _bounded(log_scale: Array, least: float) -> Array:
     return jnp.clip(log_scale, least, 30.0)
 
 
-def _total(values: Array) -> Array:
-    return values.sum(axis=range(1, values.ndim))
+def _total(values: Array, where: Known | None) -> Array:
+    marked = values if where is None else jnp.where(where, values, 0)
+    return marked.sum(axis=range(1, values.ndim))
 
 
 def _wide(x: Array) -> Array:

@@ -1,5 +1,6 @@
 """How near an image is to another, pixel by pixel: pure functions of batches, inside `jit` too."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -146,7 +147,8 @@ def total_variation(images: Images) -> Float[Array, " batch"]:
     [2.]
     """
     wide = images.astype(jnp.promote_types(images.dtype, jnp.float32))
-    return sum(jnp.abs(jnp.diff(wide, axis=axis)).sum(axis=(1, 2, 3)) for axis in (1, 2))
+    down, across = (jnp.abs(jnp.diff(wide, axis=axis)).sum(axis=(1, 2, 3)) for axis in (1, 2))
+    return down + across
 
 
 def _pair(images: Array, references: Array) -> tuple[Array, Array]:
@@ -189,11 +191,11 @@ def _smooth(images: Images, padding: Padding) -> Float[Array, "batch _ _ channel
             border[axis] = (_WINDOW // 2, _WINDOW // 2)
             images = jnp.pad(images, border, mode="symmetric")
         length = images.shape[axis] - _WINDOW + 1
-        parts = (
+        parts = [
             float(tap) * jnp.take(images, np.arange(length) + start, axis)
             for start, tap in enumerate(taps)
-        )
-        images = sum(parts)
+        ]
+        images = functools.reduce(jnp.add, parts)
     return images
 
 

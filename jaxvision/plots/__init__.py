@@ -13,6 +13,7 @@ from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
 from jaxvision.plots.masks import segmentations
 from jaxvision.plots.saving import save
+from jaxvision.plots.scatter import scatter
 from jaxvision.plots.training import learning_curves, learning_curves_by_seed
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "save",
     "save_gif",
     "save_strip",
+    "scatter",
     "segmentations",
 ]

@@ -32,7 +32,7 @@ from jaxvision.train.step import TrainStep, make_train_step
 from jaxvision.train.tasks import Answer, Trained, list_tasks, register_task, restore
 
 if TYPE_CHECKING:
-    from jaxvision.train import agents, classification, multitask, segmentation
+    from jaxvision.train import agents, classification, multitask, segmentation, vae
 
 __all__ = [
     "Answer",
@@ -95,9 +95,10 @@ __all__ = [
     "start",
     "state_shardings",
     "unfreezing",
+    "vae",
 ]
 
-_TASKS = ("agents", "classification", "multitask", "segmentation")
+_TASKS = ("agents", "classification", "multitask", "segmentation", "vae")
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,7 @@ _TASKS: dict[str, str | RestoreTask] = {
     "agent": "jaxvision.train.agents:TrainedAgent",
     "multitask": "jaxvision.train.multitask:TrainedMultiTask",
     "segmentation": "jaxvision.train.segmentation:TrainedSegmenter",
+    "vae": "jaxvision.train.vae:TrainedVAE",
 }
 
 

@@ -1,6 +1,7 @@
 """Encoders of images into vectors, and decoders back, for autoencoders of any kind."""
 
 import math
+from typing import Any
 
 import flax.linen as nn
 from jax.typing import DTypeLike
@@ -38,7 +39,11 @@ class Coder(nn.Module, kw_only=True):
     def finish(self, x: Array, name: str, train: bool) -> Array:
         """Normalizes the outputs of a hidden layer and applies the nonlinearity."""
         if self.norm is not None:
-            options = {"dtype": self.dtype, "axis_name": self.axis_name, "name": name}
+            options: dict[str, Any] = {
+                "dtype": self.dtype,
+                "axis_name": self.axis_name,
+                "name": name,
+            }
             x = layers.norm(self.norm, x.shape[-1], train=train, **options)(x)
         return layers.activation(self.activation)(x)
 

@@ -49,18 +49,18 @@ class VAELoss:
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
         """Computes the loss, and the evidence lower bound in nats per image and its two parts."""
         augment_key, observe_key, code_key = jax.random.split(key, 3)
-        observed = self.observe(self._prepared(batch, augment_key), observe_key)
-        (outputs, mean, log_variance), model_state = self.model.apply(
+        observed = self.observe(self.prepared(batch, augment_key), observe_key)
+        coded, model_state = self.model.apply(
             {"params": params, **model_state},
-            observed,
+            observed["seen"],
+            self.labels(observed),
             code_key,
-            method=self._coded,
+            method=_code_and_decode,
             train=True,
             mutable=list(model_state),
         )
-        bound = losses.elbo(self.likelihood, outputs, observed["image"], mean, log_variance)
-        weight = observed["weight"]
-        share = 1.0
+        bound, weight = self._bound(coded, observed), observed["weight"]
+        share: Any = 1.0
         if self.warmup_steps:
             share = jnp.minimum((context + 1) / self.warmup_steps, 1)
         total, count = metrics.mean(-bound.log_likelihood, weight)
@@ -78,12 +78,16 @@ class VAELoss:
     ) -> dict[str, Any]:
         """Adds up the bound over a batch, with one code per image; see `Evaluation`."""
         observe_key, code_key = jax.random.split(jax.random.key(0))
-        observed = self.observe(self._prepared(batch), observe_key)
-        outputs, mean, log_variance = self.model.apply(
-            evaluation_variables(state), observed, code_key, method=self._coded, train=False
+        observed = self.observe(self.prepared(batch), observe_key)
+        coded: Any = self.model.apply(
+            evaluation_variables(state),
+            observed["seen"],
+            self.labels(observed),
+            code_key,
+            method=_code_and_decode,
+            train=False,
         )
-        bound = losses.elbo(self.likelihood, outputs, observed["image"], mean, log_variance)
-        weight = observed["weight"]
+        bound, weight, mean = self._bound(coded, observed), observed["weight"], coded[1]
         rows = jnp.where(weight[:, None] == 0, 0, mean * weight[:, None])
         return {
             **_measured(bound, weight),
@@ -110,6 +114,37 @@ class VAELoss:
             **summary,
             "active_units": float((variance > ACTIVE_VARIANCE).sum()),
         }
+
+    def prepared(
+        self, batch: Mapping[str, Any], augment_key: Key[Array, ""] | None = None
+    ) -> dict[str, Any]:
+        """Makes a batch ready, but for the normalization.
+
+        Args:
+            batch: A batch.
+            augment_key: Draws what the augmentation draws; None augments nothing.
+
+        Returns:
+            The batch with images from 0 to 1, and a `weight`.
+
+        Raises:
+            ValueError: There is no `image`, or of a model with classes no `label`.
+        """
+        wanted = ["image"] if self.model.num_classes is None else ["image", "label"]
+        for name in wanted:
+            if name not in batch:
+                raise ValueError(
+                    f"a batch needs {' and '.join(map(repr, wanted))}; this one has "
+                    f"{', '.join(batch)}"
+                )
+        plain = Inputs(augment=self.inputs.augment)
+        ready = plain.evaluate(batch) if augment_key is None else plain.train(augment_key, batch)
+        ready.setdefault("weight", jnp.ones(len(ready["image"])))
+        return ready
+
+    def labels(self, batch: Mapping[str, Any]) -> Integer[Array, " batch"] | None:
+        """The classes of a batch, as the model takes them: None for a model without classes."""
+        return None if self.model.num_classes is None else jnp.asarray(batch["label"])
 
     def observe(self, batch: Mapping[str, Any], key: Key[Array, ""]) -> dict[str, Any]:
         """Draws what the likelihood observes of the images of a batch, and normalizes it.
@@ -145,35 +180,9 @@ class VAELoss:
             "warmup_steps": self.warmup_steps,
         }
 
-    def _prepared(
-        self, batch: Mapping[str, Any], augment_key: Key[Array, ""] | None = None
-    ) -> dict[str, Any]:
-        """The batch with images from 0 to 1, and a weight."""
-        if "image" not in batch:
-            raise ValueError(f"a batch needs 'image'; this one has {', '.join(batch)}")
-        if self.model.num_classes is not None and "label" not in batch:
-            raise ValueError(
-                f"a model with classes needs 'label' in a batch; this one has {', '.join(batch)}"
-            )
-        plain = Inputs(augment=self.inputs.augment)
-        prepared = plain.evaluate(batch) if augment_key is None else plain.train(augment_key, batch)
-        prepared.setdefault("weight", jnp.ones(len(prepared["image"])))
-        return prepared
-
-    @staticmethod
-    def _coded(
-        model: models.VariationalAutoencoder,
-        observed: Mapping[str, Any],
-        key: Key[Array, ""],
-        *,
-        train: bool,
-    ) -> tuple[Array, Array, Array]:
-        """Encodes images, draws a code of each, and decodes it."""
-        labels = observed["label"] if model.num_classes is not None else None
-        mean, log_variance = model.encode(observed["seen"], labels, train)
-        noise = jax.random.normal(key, mean.shape, mean.dtype)
-        codes = mean + jnp.exp(log_variance / 2) * noise
-        return model.decode(codes, labels, train), mean, log_variance
+    def _bound(self, coded: tuple[Array, Array, Array], observed: Mapping[str, Any]) -> losses.Elbo:
+        outputs, mean, log_variance = coded
+        return losses.elbo(self.likelihood, outputs, observed["image"], mean, log_variance)
 
 
 def make_loss_fn(
@@ -242,3 +251,19 @@ def _measured(bound: losses.Elbo, weight: Array) -> dict[str, metrics.Pair]:
         "log_likelihood": metrics.mean(bound.log_likelihood, weight),
         "kl": metrics.mean(bound.kl.sum(axis=-1), weight),
     }
+
+
+def _code_and_decode(
+    model: models.VariationalAutoencoder,
+    images: Array,
+    labels: Array | None,
+    key: Key[Array, ""],
+    *,
+    train: bool,
+) -> tuple[Array, Array, Array]:
+    """Encodes images, draws a code of each, and decodes it."""
+    mean, log_variance = model.encode(images, labels, train)
+    noise: Any = jax.random.normal(key, mean.shape, mean.dtype)
+    codes: Array = mean + jnp.exp(log_variance / 2) * noise
+    outputs: Array = model.decode(codes, labels, train)
+    return outputs, mean, log_variance

@@ -1,0 +1,145 @@
+"""The figures of a variational autoencoder's run folder."""
+
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxvision import plots
+from jaxvision.data import Dataset
+from jaxvision.files import file_name
+from jaxvision.train.run.log import read_metrics
+from jaxvision.train.vae.prediction import Predictions
+from jaxvision.train.vae.queries import pca_of
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+    from jaxvision.train.vae.trained import TrainedVAE
+
+STEPS = 9
+"""Images in a row of an interpolation or a traversal."""
+
+
+def draw(
+    trained: "TrainedVAE", predictions: Predictions, dataset: Dataset, *, num_images: int = 10
+) -> list[pathlib.Path]:
+    """Draws what one wants to see of a variational autoencoder, into `figures/` of its run folder.
+
+    Learning curves and samples lie there; the other figures, which show the data, in a folder named
+    after the data set and the split.
+
+    Args:
+        trained: The restored run.
+        predictions: What it predicted of the data set.
+        dataset: Where the images come from.
+        num_images: How many images a figure shows.
+
+    Returns:
+        The files: learning curves (if the run logged anything), samples, reconstructions,
+        interpolations, traversals of the most active numbers of the code, images of which one half
+        is filled in, and the codes in a plane.
+
+    Raises:
+        ImportError: Matplotlib is not installed.
+    """
+    folder = trained.run.folder
+    title = f"{dataset.name}/{dataset.split}"
+    place = file_name(title)
+    chosen = np.linspace(0, len(predictions.indices) - 1, min(num_images, len(predictions.indices)))
+    rows = np.unique(chosen.round().astype(int))
+    images = np.stack([dataset[int(predictions.indices[row])]["image"] for row in rows])
+    labels = None if trained.model.num_classes is None else predictions.labels[rows]
+    drawn: dict[str, matplotlib.figure.Figure] = {}
+    if history := read_metrics(folder):
+        drawn["learning_curves"] = plots.learning_curves(history)
+    drawn["samples"] = _samples(trained)
+    drawn[f"{place}/reconstructions"] = plots.image_grid(
+        _beside(images, predictions.reconstructions[rows]),
+        ["image", "reconstruction"] * len(rows),
+        10,
+        title=f"{title}: reconstructions of mean codes",
+    )
+    drawn[f"{place}/interpolations"] = _interpolations(trained, images, labels, title)
+    drawn[f"{place}/traversals"] = _traversals(trained, predictions, images[:1], labels, title)
+    drawn[f"{place}/completed"] = _completed(trained, images, labels, title)
+    drawn[f"{place}/codes"] = _codes(trained, predictions, title)
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(folder / "figures" / f"{name}.png")
+        plots.save(figure, paths[-1])
+    return paths
+
+
+def _samples(trained: "TrainedVAE", count: int = 50) -> "matplotlib.figure.Figure":
+    classes = trained.model.num_classes
+    labels = None if classes is None else np.arange(count) % classes
+    images = trained.sample(jax.random.key(0), count, labels)
+    return plots.image_grid(images, None, 10, title="expected images of codes from the prior")
+
+
+def _beside(*kinds: Any) -> list[np.ndarray]:
+    """One image of each kind after another, as floats."""
+    return [image for row in zip(*map(_floats, kinds), strict=True) for image in row]
+
+
+def _interpolations(
+    trained: "TrainedVAE", images: np.ndarray, labels: Any, title: str
+) -> "matplotlib.figure.Figure":
+    pairs = len(images) // 2
+    first, second = images[:pairs], images[pairs : 2 * pairs]
+    of_first = None if labels is None else labels[:pairs]
+    between = np.asarray(trained.interpolate(first, second, STEPS, of_first))
+    grid = between.swapaxes(0, 1).reshape(-1, *between.shape[2:])
+    return plots.image_grid(
+        grid, None, STEPS, title=f"{title}: from one image (left) to another (right), on a sphere"
+    )
+
+
+def _traversals(
+    trained: "TrainedVAE", predictions: Predictions, image: np.ndarray, labels: Any, title: str
+) -> "matplotlib.figure.Figure":
+    order = np.argsort(-predictions.kl.mean(axis=0))[:6]
+    values = np.linspace(-3, 3, STEPS)
+    panels, titles = [], []
+    for index in order:
+        one = None if labels is None else labels[:1]
+        moved = np.asarray(trained.traverse(image, int(index), values, one))[:, 0]
+        panels += list(moved)
+        titles += [f"z{index} = {value:+.1f}" for value in values]
+    return plots.image_grid(
+        panels, titles, STEPS, title=f"{title}: one number of a code moves, the others stay"
+    )
+
+
+def _completed(
+    trained: "TrainedVAE", images: np.ndarray, labels: Any, title: str
+) -> "matplotlib.figure.Figure":
+    known = np.zeros(images.shape, bool)
+    known[:, : (images.shape[1] + 1) // 2] = True
+    found = np.asarray(trained.complete(images, known, labels, key=jax.random.key(0)))
+    hidden = np.where(known, _floats(images), 0.5)
+    return plots.image_grid(
+        _beside(images, hidden, found),
+        ["image", "what is known", "filled in"] * len(images),
+        9,
+        title=f"{title}: the lower half filled in by the most probable code",
+    )
+
+
+def _floats(images: np.ndarray) -> np.ndarray:
+    """Images from 0 to 1."""
+    return images / 255 if images.dtype == np.uint8 else images
+
+
+def _codes(
+    trained: "TrainedVAE", predictions: Predictions, title: str
+) -> "matplotlib.figure.Figure":
+    plane = predictions.means
+    axes = ("z0", "z1")
+    if plane.shape[1] != 2:
+        plane, axes = pca_of(plane), ("first principal axis", "second principal axis")
+    return plots.scatter(
+        plane, predictions.labels, trained.class_names, axes=axes, title=f"{title}: mean codes"
+    )
