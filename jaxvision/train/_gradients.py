@@ -80,7 +80,7 @@ def _accumulate(
     parts: int,
 ) -> tuple[PyTree, Float[Array, ""], PyTree, Metrics]:
     """Sums gradients, weights and metrics over the parts; the model state passes through them."""
-    stacked = jax.tree.map(lambda leaf: _interleave(leaf, parts), batch)
+    stacked = jax.tree.map(lambda leaf: interleave(leaf, parts), batch)
 
     def body(
         carry: tuple[PyTree, PyTree], part: tuple[Any, Array]
@@ -100,7 +100,7 @@ def _accumulate(
     return sums, weights.sum(), model_state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
 
 
-def _interleave(leaf: ArrayLike, parts: int) -> Array:
+def interleave(leaf: ArrayLike, parts: int) -> Array:
     """Row i of a batch becomes row `i // parts` of part `i % parts`."""
     leaf = jnp.asarray(leaf)
     if not leaf.shape:

@@ -264,6 +264,6 @@ def _code_and_decode(
     """Encodes images, draws a code of each, and decodes it."""
     mean, log_variance = model.encode(images, labels, train)
     noise: Any = jax.random.normal(key, mean.shape, mean.dtype)
-    codes: Array = mean + jnp.exp(log_variance / 2) * noise
-    outputs: Array = model.decode(codes, labels, train)
+    codes: Any = mean + jnp.exp(log_variance / 2) * noise
+    outputs: Any = model.decode(codes, labels, train)
     return outputs, mean, log_variance

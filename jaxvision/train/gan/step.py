@@ -1,0 +1,355 @@
+"""The step of two networks that play against each other."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from jaxvision import losses, metrics, models
+from jaxvision.checks import check_count, check_name
+from jaxvision.losses.adversarial import AdversarialLoss
+from jaxvision.train._diagnosis import numbers_not_finite
+from jaxvision.train._gradients import interleave
+from jaxvision.train.inputs import Inputs
+from jaxvision.train.protocols import Metrics
+from jaxvision.train.state import TrainState, init_state
+from jaxvision.train.step import TrainStep, make_train_step
+
+PyTree = Any
+
+
+class GANState(flax.struct.PyTreeNode):
+    """What two networks carry from one step to the next.
+
+    Attributes:
+        generator: The state of the generator.
+        critic: The state of the critic.
+    """
+
+    generator: Any
+    critic: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GANStep:
+    """A step of both networks: the critic several times, then the generator once.
+
+    Made by `make_step`. A batch has `image`, of networks with classes also `label`, and as many
+    rows for each step of the critic as there are in the batch divided by those steps.
+    """
+
+    generator: models.Generator
+    critic: models.Critic
+    game: str
+    loss: AdversarialLoss
+    generator_step: TrainStep
+    critic_step: TrainStep
+    critic_steps: int
+    gradient_penalty: float
+    r1: float
+    inputs: Inputs
+    axis_name: str | None
+
+    def __call__(self, state: GANState, batch: Mapping[str, Any]) -> tuple[GANState, Metrics]:
+        """Updates both networks by one batch.
+
+        Args:
+            state: A state of `init`.
+            batch: The batch.
+
+        Returns:
+            The new state; and `critic_loss` with its penalties, `generator_loss`, the critic's mean
+            numbers for real and generated images, and the penalties.
+        """
+        parts = jax.tree.map(lambda leaf: interleave(leaf, self.critic_steps), dict(batch))
+        critic, measured = state.critic, []
+        for index in range(self.critic_steps):
+            part = jax.tree.map(lambda leaf, index=index: leaf[index], parts)
+            critic, said = self.critic_step(critic, part, context=_variables(state.generator))
+            measured.append(said)
+        last = {name: leaf[-1] for name, leaf in parts.items()}
+        generator, made = self.generator_step(state.generator, last, context=_variables(critic))
+        summed = jax.tree.map(lambda *leaves: sum(leaves), *measured)
+        summed["critic_loss"] = summed.pop("loss")
+        return GANState(generator, critic), {**summed, "generator_loss": made["loss"]}
+
+    def init(
+        self,
+        key: Key[Array, ""],
+        *,
+        mesh: jax.sharding.Mesh | None = None,
+        shard: Any = None,
+    ) -> GANState:
+        """Builds the state at step 0.
+
+        Args:
+            key: Draws the parameters, and all that the run draws later.
+            mesh: The devices to create the state on; None leaves it to JAX.
+            shard: As in `parallelize`; None replicates.
+
+        Returns:
+            The state.
+        """
+        generator_key, critic_key = jax.random.split(key)
+        noise = jnp.zeros((1, self.generator.noise_size))
+        images = jnp.zeros((1, *self.generator.shape))
+        where = {"mesh": mesh, "shard": shard}
+        return GANState(
+            init_state(
+                generator_key, self.generator, self.generator_step.optimizer, noise, **where
+            ),
+            init_state(critic_key, self.critic, self.critic_step.optimizer, images, **where),
+        )
+
+    def prepare(self, state: GANState) -> GANState:
+        """Makes a state ready for this step: the moving average of the generator begins."""
+        return GANState(
+            self.generator_step.prepare(state.generator), self.critic_step.prepare(state.critic)
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What defines this step, for the record of a run."""
+        return {
+            "task": "gan",
+            "models": {"generator": self.generator, "critic": self.critic},
+            "inputs": self.inputs,
+            "loss": {
+                "game": self.game,
+                "gradient_penalty": self.gradient_penalty,
+                "r1": self.r1,
+                "critic_steps": self.critic_steps,
+            },
+            "ema_decay": self.generator_step.ema_decay,
+        }
+
+    def diagnose(self, batch: Any) -> str | None:
+        """Says why the loss of a batch is not finite, as far as the batch shows it."""
+        return numbers_not_finite(batch)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Players:
+    """The losses of both networks; each sees the other as its context."""
+
+    generator: models.Generator
+    critic: models.Critic
+    loss: AdversarialLoss
+    gradient_penalty: float
+    r1: float
+    inputs: Inputs
+
+    def critic_loss(
+        self,
+        params: PyTree,
+        model_state: PyTree,
+        batch: Mapping[str, Any],
+        key: Key[Array, ""],
+        *,
+        context: PyTree,
+    ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
+        """What the critic minimizes, of real images and as many generated ones."""
+        augment_key, noise_key, line_key = jax.random.split(key, 3)
+        batch = self.inputs.train(augment_key, batch)
+        real, labels, weight = batch["image"], self._labels(batch), _weight(batch)
+        fake, _ = self._generate(context, len(real), labels, noise_key)
+        of_real, model_state = self._judge(params, model_state, real, labels)
+        of_fake, model_state = self._judge(params, model_state, fake, labels)
+        values = self.loss.critic(of_real, of_fake)
+        measured = {
+            "real_score": metrics.mean(of_real, weight),
+            "fake_score": metrics.mean(of_fake, weight),
+        }
+
+        def judge(images: Array) -> Array:
+            return self._judge(params, model_state, images, labels)[0]
+
+        if self.gradient_penalty:
+            penalty = losses.adversarial.gradient_penalty(judge, real, fake, line_key)
+            measured["gradient_penalty"] = metrics.mean(penalty, weight)
+            values += self.gradient_penalty * penalty
+        if self.r1:
+            penalty = losses.adversarial.r1(judge, real)
+            measured["r1"] = metrics.mean(penalty, weight)
+            values += self.r1 * penalty
+        total, count = metrics.mean(values, weight)
+        loss = total / jnp.where(count == 0, 1, count)
+        return loss, (model_state, {"loss": (total, count), **measured})
+
+    def generator_loss(
+        self,
+        params: PyTree,
+        model_state: PyTree,
+        batch: Mapping[str, Any],
+        key: Key[Array, ""],
+        *,
+        context: PyTree,
+    ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
+        """What the generator minimizes, of as many images as the batch has."""
+        labels, weight = self._labels(batch), _weight(batch)
+        variables = {"params": params, **model_state}
+        fake, model_state = self._generate(variables, len(batch["image"]), labels, key)
+        of_fake, _ = self._judge(context["params"], _rest(context), fake, labels)
+        total, count = metrics.mean(self.loss.generator(of_fake), weight)
+        return total / jnp.where(count == 0, 1, count), (model_state, {"loss": (total, count)})
+
+    def _generate(
+        self, variables: PyTree, count: int, labels: Array | None, key: Key[Array, ""]
+    ) -> tuple[Array, PyTree]:
+        noise = jax.random.normal(key, (count, self.generator.noise_size))
+        made: Any = self.generator.apply(
+            variables, noise, labels, train=True, mutable=list(_rest(variables))
+        )
+        return made
+
+    def _judge(
+        self, params: PyTree, model_state: PyTree, images: Array, labels: Array | None
+    ) -> tuple[Array, PyTree]:
+        judged: Any = self.critic.apply(
+            {"params": params, **model_state},
+            images,
+            labels,
+            train=True,
+            mutable=list(model_state),
+        )
+        return judged
+
+    def _labels(self, batch: Mapping[str, Any]) -> Array | None:
+        if self.generator.num_classes is None:
+            return None
+        if "label" not in batch:
+            raise ValueError(
+                f"networks with classes need 'label' in a batch; this one has {', '.join(batch)}"
+            )
+        return jnp.asarray(batch["label"])
+
+
+GAMES: Mapping[str, Callable[[], AdversarialLoss]] = {
+    name: getattr(losses.adversarial, name)
+    for name in ("hinge", "least_squares", "minimax", "non_saturating", "wasserstein")
+}
+"""The games by name."""
+
+
+def make_step(
+    generator: models.Generator,
+    critic: models.Critic,
+    generator_optimizer: optax.GradientTransformation,
+    critic_optimizer: optax.GradientTransformation,
+    *,
+    game: str = "non_saturating",
+    critic_steps: int = 1,
+    gradient_penalty: int | float = 0.0,
+    r1: int | float = 0.0,
+    ema_decay: float | None = None,
+    inputs: Inputs | None = None,
+    axis_name: str | None = None,
+) -> GANStep:
+    """Makes the step of a generator and a critic, for `fit` and `parallelize`.
+
+    Args:
+        generator: The generator.
+        critic: The critic, with as many classes.
+        generator_optimizer: The generator's optimizer.
+        critic_optimizer: The critic's, often with a larger learning rate (two time scales: Heusel
+            et al., NeurIPS 2017). With `clip_parameters` at its end, a critic's slope is bounded as
+            in the first Wasserstein GAN.
+        game: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein": see
+            `losses.adversarial`.
+        critic_steps: How often the critic learns before the generator does once. A batch has the
+            rows of all of these steps.
+        gradient_penalty: The factor of `losses.adversarial.gradient_penalty`; 10 in WGAN-GP.
+        r1: The factor of `losses.adversarial.r1`; 10 in its paper.
+        ema_decay: If given, images are made by a moving average of the generator's parameters.
+        inputs: How images are augmented and normalized, to the range of the generator, -1 to 1;
+            None takes a mean and a deviation of 0.5.
+        axis_name: The `pmap` axis to average over; under `jit` leave it None.
+
+    Returns:
+        The step, `(state, batch) -> (state, metrics)`, whose state is that of `step.init(key)`.
+
+    Raises:
+        ValueError: A value is not allowed, or only one network has classes.
+
+    >>> generator = models.DCGANGenerator(shape=(8, 8, 1), noise_size=4, channels=(8,))
+    >>> critic = models.DCGANCritic(channels=(8,))
+    >>> step = make_step(generator, critic, optax.adam(2e-4, b1=0.5), optax.adam(2e-4, b1=0.5))
+    >>> state = jax.eval_shape(step.init, jax.random.key(0))
+    >>> _, measured = jax.eval_shape(step, state, {"image": jnp.zeros((4, 8, 8, 1))})
+    >>> sorted(measured)
+    ['critic_loss', 'fake_score', 'generator_loss', 'real_score']
+    """
+    check_name("game", game, GAMES)
+    check_count("critic_steps", critic_steps)
+    for name, factor in (("gradient_penalty", gradient_penalty), ("r1", r1)):
+        if not factor >= 0:
+            raise ValueError(f"{name} must not be negative, got {factor}")
+    if generator.num_classes != critic.num_classes:
+        raise ValueError(
+            "generator and critic must have the same num_classes, got "
+            f"{generator.num_classes} and {critic.num_classes}"
+        )
+    inputs = Inputs((0.5,), (0.5,)) if inputs is None else inputs
+    loss = GAMES[game]()
+    players = _Players(generator, critic, loss, float(gradient_penalty), float(r1), inputs)
+    return GANStep(
+        generator=generator,
+        critic=critic,
+        game=game,
+        loss=loss,
+        generator_step=make_train_step(
+            players.generator_loss, generator_optimizer, ema_decay=ema_decay, axis_name=axis_name
+        ),
+        critic_step=make_train_step(players.critic_loss, critic_optimizer, axis_name=axis_name),
+        critic_steps=critic_steps,
+        gradient_penalty=float(gradient_penalty),
+        r1=float(r1),
+        inputs=inputs,
+        axis_name=axis_name,
+    )
+
+
+def clip_parameters(limit: int | float) -> optax.GradientTransformation:
+    """Keeps every parameter between `-limit` and `limit`, at the end of an optimizer's chain.
+
+    Args:
+        limit: The largest absolute value; 0.01 in the paper of the Wasserstein GAN.
+
+    Returns:
+        The transformation, which needs the parameters.
+
+    Raises:
+        ValueError: The limit is not positive.
+
+    Reference: Arjovsky et al., Wasserstein generative adversarial networks, ICML 2017,
+    arXiv:1701.07875.
+
+    >>> tx = optax.chain(optax.sgd(1.0), clip_parameters(0.01))
+    >>> params = {"w": jnp.zeros(2)}
+    >>> updates, _ = tx.update({"w": jnp.array([5.0, 0.005])}, tx.init(params), params)
+    >>> print(optax.apply_updates(params, updates)["w"])
+    [-0.01  -0.005]
+    """
+    if not limit > 0:
+        raise ValueError(f"limit must be positive, got {limit}")
+
+    def update(updates: PyTree, params: PyTree) -> PyTree:
+        return jax.tree.map(lambda u, p: jnp.clip(p + u, -limit, limit) - p, updates, params)
+
+    return optax.stateless(update)
+
+
+def _variables(state: TrainState) -> dict[str, PyTree]:
+    return {"params": state.params, **state.model_state}
+
+
+def _rest(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    return {name: tree for name, tree in variables.items() if name != "params"}
+
+
+def _weight(batch: Mapping[str, Any]) -> Float[Array, " batch"]:
+    return jnp.asarray(batch.get("weight", jnp.ones(len(batch["image"])))).astype(jnp.float32)
