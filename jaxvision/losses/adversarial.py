@@ -131,7 +131,7 @@ def wasserstein() -> AdversarialLoss:
 def gradient_penalty(
     critic: Critic,
     real: Float[Array, "batch *shape"],
-    fake: Float[Array, "batch *shape"],
+    fake: Float[Array, "..."],
     key: Key[Array, ""],
     *,
     slope: int | float = 1.0,
