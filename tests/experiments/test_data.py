@@ -11,7 +11,7 @@ from jaxvision.data.builders.shapes import ShapesConfig
 
 
 def test_boxes_masks_and_captions_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = ShapesConfig(size=(16, 16), num_scenes=(3, 2, 2))
+    small = ShapesConfig(size=(32, 32), num_scenes=(3, 2, 2))
     monkeypatch.setattr(data, "load", functools.partial(data.load, config=small))
     monkeypatch.syspath_prepend(EXPERIMENTS)
     with modules_of_scripts():
