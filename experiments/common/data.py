@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from common import script
 from jaxvision import data
@@ -85,6 +85,7 @@ class Data:
                 image_size=image_size,
                 preprocessing=preprocessing,
                 corrupt=self.corrupt,
+                transform=image_and_label,
             )
         if self.classes is not None:
             with script.checking():
@@ -123,3 +124,8 @@ class Data:
             return data.split(train_data, self.validation, seed=seed)
         except ValueError as error:
             raise SystemExit(f"--validation: {error}") from error
+
+
+def image_and_label(example: dict[str, Any]) -> dict[str, Any]:
+    """What a classifier needs of an example, without boxes, masks and the like."""
+    return {name: example[name] for name in ("image", "label") if name in example}
