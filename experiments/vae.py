@@ -1,0 +1,114 @@
+"""Trains variational autoencoders over seeds, and says how probable test images are to them.
+
+    python experiments/vae.py
+    python experiments/vae.py --network dense --latent-size 2 --likelihood bernoulli
+    python experiments/vae.py --dataset shapes --image-size 32 --latent-size 64
+
+Each run is trained, restored from its folder alone, evaluated with many codes per image, and drawn:
+samples, reconstructions, ways between images, and images of which one half is filled in. The table
+has the evidence lower bound, the bound of many codes, and what pixels by themselves and one normal
+distribution of all pixels reach.
+"""
+
+import dataclasses
+import pathlib
+from typing import Annotated
+
+from common import script
+from common.data import Data
+from common.generative import Coder, ImageLikelihood, gaussian_bits, independent_bits, quantized
+from common.learning import Devices, Inputs, Optimization
+from common.run import Run, train_model
+from common.script import FLAT
+from common.seeds import Summary, over_seeds
+
+from jaxvision import data, models, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the training of variational autoencoders."""
+
+    run: Annotated[Run, FLAT] = dataclasses.field(default_factory=lambda: Run(run_dir="runs/vae"))
+    data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
+    model: Annotated[Coder, FLAT] = dataclasses.field(default_factory=Coder)
+    conditional: bool = False
+    """Tell encoder and decoder the class of the image."""
+    likelihood: Annotated[ImageLikelihood, FLAT] = dataclasses.field(
+        default_factory=ImageLikelihood
+    )
+    beta: float = 1.0
+    """What the divergence of the codes counts in the loss."""
+    free_nats: float = 0.0
+    """How much divergence each number of the code has for free."""
+    kl_warmup_steps: int = 1_000
+    """In so many steps what the divergence counts rises from 0."""
+    inputs: Annotated[Inputs, FLAT] = dataclasses.field(
+        default_factory=lambda: Inputs(mean=(0.3,), std=(0.35,))
+    )
+    optimization: Annotated[Optimization, FLAT] = dataclasses.field(
+        default_factory=lambda: Optimization(
+            batch_size=128, num_steps=6_000, learning_rate=2e-3, weight_decay=0.0, ema_decay=0.999
+        )
+    )
+    devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Which seeds to train."""
+    samples: int = 1_000
+    """How many codes of each test image are drawn for the bound."""
+
+
+def main(settings: Settings) -> Summary:
+    """Trains and evaluates every seed, prints a table, and keeps a summary."""
+    settings.run.begin(settings.devices)
+    settings = dataclasses.replace(settings, data=settings.data.located())
+    train_data, eval_data = settings.data.load_splits(settings.run.seed)
+    folder = pathlib.Path(settings.run.run_dir)
+
+    def train_one(seed: int) -> dict[str, float]:
+        run = dataclasses.replace(settings.run, run_dir=str(folder / f"seed{seed}"), seed=seed)
+        return fit(dataclasses.replace(settings, run=run), train_data, eval_data)
+
+    summary = over_seeds(settings.seeds, train_one, folder)
+    levels = settings.likelihood.levels_of(settings.data.dataset)
+    pixels = [quantized(each, levels) for each in (train_data, eval_data)]
+    print(
+        f"\n{eval_data.name}/{eval_data.split}      each seed                 mean      95% interval"
+    )
+    for name in ("elbo", "bound", "bits_per_dimension", "kl", "active_units"):
+        each = ", ".join(f"{value:.3f}" for value in summary.scores[name])
+        low, high = summary.interval(name) or (float("nan"),) * 2
+        print(f"{name:18}  {each:24}  {summary.mean(name):8.3f}  [{low:.3f}, {high:.3f}]")
+    print(f"bits per dimension of each pixel by itself: {independent_bits(*pixels, levels):.3f}")
+    print(f"bits per dimension of one normal distribution: {gaussian_bits(*pixels, levels):.3f}")
+    summary.save(folder, settings)
+    return summary
+
+
+def fit(settings: Settings, train_data: data.Dataset, eval_data: data.Dataset) -> dict[str, float]:
+    """Trains one model; returns its test scores."""
+    likelihood = settings.likelihood.make(settings.data.dataset)
+    height, width, channels = train_data.image_shape
+    with script.checking():
+        model = models.VariationalAutoencoder(
+            **settings.model.coders((height, width, channels), likelihood.numbers),
+            latent_size=settings.model.latent_size,
+            num_classes=train_data.num_classes if settings.conditional else None,
+        )
+        loss_fn = train.vae.make_loss_fn(
+            model,
+            likelihood=likelihood,
+            beta=settings.beta,
+            free_nats=settings.free_nats,
+            warmup_steps=settings.kl_warmup_steps,
+            inputs=settings.inputs.make(train_data.num_classes),
+        )
+    train_model(settings, model, loss_fn, train_data, eval_data)
+    trained = train.restore(settings.run.run_dir)
+    assert isinstance(trained, train.vae.TrainedVAE)
+    predictions = trained.predict(eval_data, samples=settings.samples)
+    return {name: score.value for name, score in trained.evaluate(predictions).items()}
+
+
+if __name__ == "__main__":
+    script.start(main, Settings, __doc__)
