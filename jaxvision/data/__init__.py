@@ -11,7 +11,7 @@ from jaxvision.data.images import decode_image, preprocess, resize_and_crop
 from jaxvision.data.loading import load
 from jaxvision.data.mask_files import mask_colors, read_mask, write_mask
 from jaxvision.data.mask_folder import load_masks
-from jaxvision.data.normalization import normalize, to_float
+from jaxvision.data.normalization import denormalize, normalize, to_float
 from jaxvision.data.pixel_weights import boundary_weights, with_boundary_weights
 from jaxvision.data.plan import BatchPlan
 from jaxvision.data.prefetch import Prefetch
@@ -37,6 +37,7 @@ __all__ = [
     "augment",
     "boundary_weights",
     "decode_image",
+    "denormalize",
     "from_arrays",
     "from_source",
     "kind_of",

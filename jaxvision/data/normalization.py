@@ -56,6 +56,36 @@ def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) 
     >>> normalize(jnp.ones((1, 1, 1)), mean=(0.5,), std=(0.25,)).item()
     2.0
     """
+    wide, shift, scale = _checked(images, mean, std)
+    return ((wide - shift) / scale).astype(images.dtype)
+
+
+def denormalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) -> FloatImages:
+    """Undoes `normalize`, as what a model makes needs it to be shown.
+
+    Args:
+        images: Normalized pixels.
+        mean: Added; one number, or one per channel.
+        std: Multiplied by, before that; one number, or one per channel.
+
+    Returns:
+        Pixels in the type of the given ones, from 0 to 1 where they were so before; worked out in
+        at least float32.
+
+    Raises:
+        ValueError: As for `normalize`.
+
+    >>> denormalize(jnp.full((1, 1, 1), 2.0), mean=(0.5,), std=(0.25,)).item()
+    1.0
+    """
+    wide, shift, scale = _checked(images, mean, std)
+    return (wide * scale + shift).astype(images.dtype)
+
+
+def _checked(
+    images: FloatImages, mean: Sequence[float], std: Sequence[float]
+) -> tuple[Array, Array, Array]:
+    """Images, mean and deviation in the type to compute in."""
     for name, numbers in (("mean", mean), ("std", std)):
         if len(numbers) not in (1, images.shape[-1]):
             raise ValueError(
@@ -63,5 +93,4 @@ def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) 
             )
     check_mean_and_std(mean, std)
     exact = jnp.promote_types(images.dtype, jnp.float32)
-    normalized = (images.astype(exact) - jnp.array(mean, exact)) / jnp.array(std, exact)
-    return normalized.astype(images.dtype)
+    return images.astype(exact), jnp.array(mean, exact), jnp.array(std, exact)

@@ -10,6 +10,7 @@ Losses are computed in float32 at least, whatever the type of the logits.
 
 from jaxvision.losses import adversarial, reinforcement
 from jaxvision.losses._masks import MaskLoss, Reduce
+from jaxvision.losses.autoencoding import activation_l1, jacobian_norm, sparsity_divergence
 from jaxvision.losses.classification import (
     cross_entropy,
     focal,
@@ -56,6 +57,7 @@ __all__ = [
     "MaskLoss",
     "Reduce",
     "Sum",
+    "activation_l1",
     "adversarial",
     "bits_per_dimension",
     "cross_entropy",
@@ -67,6 +69,7 @@ __all__ = [
     "gaussian_kl",
     "importance_weighted_bound",
     "is_kernel",
+    "jacobian_norm",
     "l1_regularization",
     "l2_regularization",
     "likelihood_from_description",
@@ -78,6 +81,7 @@ __all__ = [
     "sigmoid_focal",
     "soft_dice",
     "soft_jaccard",
+    "sparsity_divergence",
     "squared_error",
     "tversky",
     "weighted_mean",

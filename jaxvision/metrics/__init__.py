@@ -1,8 +1,9 @@
 """Evaluation metrics.
 
 Inside the step, under `jit`: `accuracy`, `top_k_accuracy` and `mean` return pairs of sums
-`(total, count)`, which `merge` adds and `compute` divides. After evaluation, on the host, in
-float64: everything else, from arrays or lists of the whole test set.
+`(total, count)`, which `merge` adds and `compute` divides; `psnr`, `ssim`, `ms_ssim` and
+`total_variation` give one number per image. After evaluation, on the host, in float64: everything
+else, from arrays or lists of the whole test set.
 
 What a model gives as numbers (logits, probabilities, scores) comes before the labels, as in the
 losses; what it gives as class indices comes after them, as in scikit-learn.
@@ -29,6 +30,16 @@ from jaxvision.metrics.confusion import (
     sensitivity,
     specificity,
 )
+from jaxvision.metrics.generative import (
+    ModeCoverage,
+    Support,
+    frechet_distance,
+    frechet_distance_of_moments,
+    inception_score,
+    kernel_distance,
+    mode_coverage,
+    support,
+)
 from jaxvision.metrics.intervals import (
     Interval,
     bootstrap_interval,
@@ -46,11 +57,13 @@ from jaxvision.metrics.ranking import (
     roc_curve,
 )
 from jaxvision.metrics.report import Report, classification_report
-from jaxvision.metrics.score import Score, score_table
+from jaxvision.metrics.score import Score, mean_score, score_table
+from jaxvision.metrics.similarity import ms_ssim, psnr, ssim, total_variation
 
 __all__ = [
     "Interval",
     "McNemar",
+    "ModeCoverage",
     "Pair",
     "PairedBootstrap",
     "PrecisionRecallCurve",
@@ -58,6 +71,7 @@ __all__ = [
     "Report",
     "RocCurve",
     "Score",
+    "Support",
     "accuracy",
     "areas",
     "average_precision",
@@ -72,23 +86,34 @@ __all__ = [
     "confusion_matrix",
     "expected_calibration_error",
     "f1_score",
+    "frechet_distance",
+    "frechet_distance_of_moments",
     "hausdorff_distance",
+    "inception_score",
     "jaccard_index",
+    "kernel_distance",
     "matthews_correlation",
     "mcnemar",
     "mean",
+    "mean_score",
     "merge",
+    "mode_coverage",
+    "ms_ssim",
     "negative_log_likelihood",
     "paired_bootstrap",
     "precision",
     "precision_recall_curve",
+    "psnr",
     "reliability_curve",
     "roc_auc",
     "roc_curve",
     "score_table",
     "sensitivity",
     "specificity",
+    "ssim",
+    "support",
     "t_interval",
     "top_k_accuracy",
+    "total_variation",
     "wilson_interval",
 ]

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxvision.metrics._checks import ArrayLike, floats
+from jaxvision.metrics.intervals import t_interval
+
 
 class Score(NamedTuple):
     """A number and its confidence interval.
@@ -20,6 +23,29 @@ class Score(NamedTuple):
     low: float = np.nan
     high: float = np.nan
     note: str = ""
+
+
+def mean_score(values: ArrayLike, confidence: float = 0.95) -> Score:
+    """The mean of one number per example, with its t interval.
+
+    Args:
+        values: The numbers.
+        confidence: The share of such intervals that hold the true mean.
+
+    Returns:
+        The mean; of a single example, or of numbers that are not all finite, without an interval.
+
+    Raises:
+        ValueError: There are no numbers, or a NaN is among them.
+
+    >>> mean_score([1.0, 2.0, 3.0]).value
+    2.0
+    """
+    numbers = floats("values", values)
+    value = float(numbers.mean())
+    if len(numbers) < 2 or not np.isfinite(numbers).all():
+        return Score(value)
+    return Score(value, *t_interval(numbers, confidence))
 
 
 def score_table(scores: Mapping[str, Score]) -> str:

@@ -32,7 +32,15 @@ from jaxvision.train.step import TrainStep, make_train_step
 from jaxvision.train.tasks import Answer, Trained, list_tasks, register_task, restore
 
 if TYPE_CHECKING:
-    from jaxvision.train import agents, classification, multitask, segmentation, vae
+    from jaxvision.train import (
+        agents,
+        autoencoding,
+        classification,
+        gan,
+        multitask,
+        segmentation,
+        vae,
+    )
 
 __all__ = [
     "Answer",
@@ -62,6 +70,7 @@ __all__ = [
     "TrainStep",
     "Trained",
     "agents",
+    "autoencoding",
     "classification",
     "combine",
     "constant",
@@ -72,6 +81,7 @@ __all__ = [
     "evaluation_variables",
     "fit",
     "fsdp",
+    "gan",
     "gradient_check",
     "highest",
     "image_input",
@@ -98,7 +108,7 @@ __all__ = [
     "vae",
 ]
 
-_TASKS = ("agents", "classification", "multitask", "segmentation", "vae")
+_TASKS = ("agents", "autoencoding", "classification", "gan", "multitask", "segmentation", "vae")
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,8 @@ _TASKS: dict[str, str | RestoreTask] = {
     "agent": "jaxvision.train.agents:TrainedAgent",
     "multitask": "jaxvision.train.multitask:TrainedMultiTask",
     "segmentation": "jaxvision.train.segmentation:TrainedSegmenter",
+    "autoencoding": "jaxvision.train.autoencoding:TrainedAutoencoder",
+    "gan": "jaxvision.train.gan:TrainedGAN",
     "vae": "jaxvision.train.vae:TrainedVAE",
 }
 

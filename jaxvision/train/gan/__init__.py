@@ -1,5 +1,18 @@
 """Adversarial networks: the step of both, samples, restored runs."""
 
-from jaxvision.train.gan.step import GANState, GANStep, clip_parameters, make_step
+from jaxvision.train.gan.figures import draw, nearest
+from jaxvision.train.gan.step import GAMES, GANState, GANStep, clip_parameters, make_step
+from jaxvision.train.gan.trained import Predictions, TrainedGAN, draw_noise
 
-__all__ = ["GANState", "GANStep", "clip_parameters", "make_step"]
+__all__ = [
+    "GAMES",
+    "GANState",
+    "GANStep",
+    "Predictions",
+    "TrainedGAN",
+    "clip_parameters",
+    "draw",
+    "draw_noise",
+    "make_step",
+    "nearest",
+]

@@ -9,9 +9,9 @@ import numpy as np
 from jaxvision import plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
+from jaxvision.train._pictures import beside, from_0_to_1, plane_of, some_images
 from jaxvision.train.run.log import read_metrics
 from jaxvision.train.vae.prediction import Predictions
-from jaxvision.train.vae.queries import pca_of
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -47,16 +47,14 @@ def draw(
     folder = trained.run.folder
     title = f"{dataset.name}/{dataset.split}"
     place = file_name(title)
-    chosen = np.linspace(0, len(predictions.indices) - 1, min(num_images, len(predictions.indices)))
-    rows = np.unique(chosen.round().astype(int))
-    images = np.stack([dataset[int(predictions.indices[row])]["image"] for row in rows])
+    rows, images = some_images(dataset, predictions.indices, num_images)
     labels = None if trained.model.num_classes is None else predictions.labels[rows]
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
         drawn["learning_curves"] = plots.learning_curves(history)
     drawn["samples"] = _samples(trained)
     drawn[f"{place}/reconstructions"] = plots.image_grid(
-        _beside(images, predictions.reconstructions[rows]),
+        beside(images, predictions.reconstructions[rows]),
         ["image", "reconstruction"] * len(rows),
         10,
         title=f"{title}: reconstructions of mean codes",
@@ -77,11 +75,6 @@ def _samples(trained: "TrainedVAE", count: int = 50) -> "matplotlib.figure.Figur
     labels = None if classes is None else np.arange(count) % classes
     images = trained.sample(jax.random.key(0), count, labels)
     return plots.image_grid(images, None, 10, title="expected images of codes from the prior")
-
-
-def _beside(*kinds: Any) -> list[np.ndarray]:
-    """One image of each kind after another, as floats."""
-    return [image for row in zip(*map(_floats, kinds), strict=True) for image in row]
 
 
 def _interpolations(
@@ -119,18 +112,13 @@ def _completed(
     known = np.zeros(images.shape, bool)
     known[:, : (images.shape[1] + 1) // 2] = True
     found = np.asarray(trained.complete(images, known, labels, key=jax.random.key(0)))
-    hidden = np.where(known, _floats(images), 0.5)
+    hidden = np.where(known, from_0_to_1(images), 0.5)
     return plots.image_grid(
-        _beside(images, hidden, found),
+        beside(images, hidden, found),
         ["image", "what is known", "filled in"] * len(images),
         9,
         title=f"{title}: the lower half filled in by the most probable code",
     )
-
-
-def _floats(images: np.ndarray) -> np.ndarray:
-    """Images from 0 to 1."""
-    return images / 255 if images.dtype == np.uint8 else images
 
 
 def _codes(
@@ -139,7 +127,7 @@ def _codes(
     plane = predictions.means
     axes = ("z0", "z1")
     if plane.shape[1] != 2:
-        plane, axes = pca_of(plane), ("first principal axis", "second principal axis")
+        plane, axes = plane_of(plane), ("first principal axis", "second principal axis")
     return plots.scatter(
         plane, predictions.labels, trained.class_names, axes=axes, title=f"{title}: mean codes"
     )

@@ -5,7 +5,6 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float
 
@@ -154,16 +153,3 @@ def complete(
 
     (found, _), _ = jax.lax.scan(step, (codes, optimizer.init(codes)), length=steps)
     return found
-
-
-def pca_of(codes: Float[np.ndarray, "examples latents"]) -> Float[np.ndarray, "examples 2"]:
-    """The two directions in which codes vary most, for a picture of more than two numbers.
-
-    >>> pca_of(np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 3.0, 0.0]])).shape
-    (3, 2)
-    """
-    centered = codes - codes.mean(axis=0)
-    _, _, directions = np.linalg.svd(centered, full_matrices=False)
-    if len(directions) < 2:
-        directions = np.concatenate([directions, np.zeros_like(directions)])
-    return centered @ directions[:2].T

@@ -111,10 +111,10 @@ class TrainedVAE(Trained):
         active = int((variance > ACTIVE_VARIANCE).sum())
         note = "" if active else "the posterior has collapsed: codes say nothing of the images"
         return {
-            "elbo": _mean(predictions.elbo),
-            "bound": _mean(predictions.bound),
-            "bits_per_dimension": _mean(bits),
-            "kl": _mean(predictions.kl.sum(axis=1)),
+            "elbo": metrics.mean_score(predictions.elbo),
+            "bound": metrics.mean_score(predictions.bound),
+            "bits_per_dimension": metrics.mean_score(bits),
+            "kl": metrics.mean_score(predictions.kl.sum(axis=1)),
             "active_units": Score(float(active), note=note),
         }
 
@@ -299,11 +299,3 @@ class TrainedVAE(Trained):
             return by_start[jnp.arange(len(best)), best]
 
         return search
-
-
-def _mean(values: Any) -> Score:
-    """The mean over images, with its t interval where there are two images or more."""
-    numbers = np.asarray(values, np.float64)
-    if len(numbers) < 2:
-        return Score(float(numbers.mean()))
-    return Score(float(numbers.mean()), *metrics.t_interval(numbers))

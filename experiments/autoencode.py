@@ -1,0 +1,132 @@
+"""Trains autoencoders of several kinds over seeds, and shows what their codes are good for.
+
+    python experiments/autoencode.py
+    python experiments/autoencode.py --kinds undercomplete denoising --network conv --latent-size 8
+    python experiments/autoencode.py --dataset shapes --image-size 32 --network conv
+
+The undercomplete one only has a small code; the denoising one makes clean images of noisy ones; the
+sparse one has a large code of which little is active; the code of the contractive one changes
+little where the image does. The table compares reconstructions of test images. Each run's folder
+has figures of reconstructions, filters and codes, and of images that are made of codes drawn at
+random: nothing in the training asks for these, and most are none.
+"""
+
+import dataclasses
+import pathlib
+from typing import Annotated, Any, Literal
+
+from common import script
+from common.data import Data
+from common.generative import Coder
+from common.learning import Devices, Inputs, Optimization
+from common.run import Run, train_model
+from common.script import FLAT
+from common.seeds import Summary, over_seeds
+
+from jaxvision import data, models, train
+
+Kind = Literal["undercomplete", "denoising", "sparse", "contractive"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Penalties:
+    """What the kinds of autoencoders differ in."""
+
+    noise: float = 1.0
+    """The deviation of the noise that the denoising one removes, in deviations of the images."""
+    masking: float = 0.0
+    """The share of values that it finds set to 0."""
+    sparse_size: int = 64
+    """How many numbers the code of the sparse one has."""
+    sparsity: float = 0.01
+    """The factor of the divergence of its mean activity from the target."""
+    activity: float = 0.05
+    """That target."""
+    l1: float = 0.0
+    """The factor of the absolute values of its codes."""
+    contraction: float = 0.01
+    """The factor of the derivative of the contractive one's code."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the training of autoencoders."""
+
+    run: Annotated[Run, FLAT] = dataclasses.field(
+        default_factory=lambda: Run(run_dir="runs/autoencode")
+    )
+    data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
+    kinds: tuple[Kind, ...] = ("undercomplete", "denoising", "sparse", "contractive")
+    """Which to train."""
+    model: Annotated[Coder, FLAT] = dataclasses.field(
+        default_factory=lambda: Coder(network="dense", latent_size=8)
+    )
+    penalties: Annotated[Penalties, FLAT] = dataclasses.field(default_factory=Penalties)
+    inputs: Annotated[Inputs, FLAT] = dataclasses.field(
+        default_factory=lambda: Inputs(mean=(0.3,), std=(0.35,))
+    )
+    optimization: Annotated[Optimization, FLAT] = dataclasses.field(
+        default_factory=lambda: Optimization(
+            batch_size=128, num_steps=3_000, learning_rate=2e-3, weight_decay=0.0
+        )
+    )
+    devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Which seeds to train each with."""
+
+
+def main(settings: Settings) -> dict[str, Summary]:
+    """Trains and evaluates every kind with every seed, prints a table, and keeps summaries."""
+    settings.run.begin(settings.devices)
+    settings = dataclasses.replace(settings, data=settings.data.located())
+    train_data, eval_data = settings.data.load_splits(settings.run.seed)
+    folder = pathlib.Path(settings.run.run_dir)
+    summaries = {}
+    for kind in settings.kinds:
+
+        def train_one(seed: int, kind: Kind = kind) -> dict[str, float]:
+            place = str(folder / kind / f"seed{seed}")
+            run = dataclasses.replace(settings.run, run_dir=place, seed=seed)
+            return fit(dataclasses.replace(settings, run=run), kind, train_data, eval_data)
+
+        summaries[kind] = over_seeds(settings.seeds, train_one, folder / kind)
+        summaries[kind].save(folder / kind, settings)
+    print(f"\n{'kind':14}  {'PSNR, each seed':22}  PSNR (dB)  SSIM    squared error  seconds")
+    for kind, summary in summaries.items():
+        each = ", ".join(f"{value:.2f}" for value in summary.scores["psnr"])
+        print(
+            f"{kind:14}  {each:22}  {summary.mean('psnr'):9.2f}  {summary.mean('ssim'):.4f}  "
+            f"{summary.mean('squared_error'):13.5f}  {max(summary.seconds):7.0f}"
+        )
+    return summaries
+
+
+def fit(
+    settings: Settings, kind: Kind, train_data: data.Dataset, eval_data: data.Dataset
+) -> dict[str, float]:
+    """Trains one autoencoder; returns its test scores."""
+    given, options, extra = settings.penalties, dict[str, Any](), dict[str, Any]()
+    latent_size = settings.model.latent_size
+    if kind == "denoising":
+        options = {"noise": given.noise, "masking": given.masking}
+    elif kind == "sparse":
+        latent_size = given.sparse_size
+        extra = {"code_activation": "sigmoid"}
+        options = {"sparsity": given.sparsity, "activity": given.activity, "l1": given.l1}
+    elif kind == "contractive":
+        options = {"contraction": given.contraction}
+    height, width, channels = train_data.image_shape
+    with script.checking():
+        model = models.Autoencoder(
+            **settings.model.coders((height, width, channels)), latent_size=latent_size, **extra
+        )
+        inputs = settings.inputs.make(train_data.num_classes)
+        loss_fn = train.autoencoding.make_loss_fn(model, inputs=inputs, **options)
+    train_model(settings, model, loss_fn, train_data, eval_data)
+    trained = train.restore(settings.run.run_dir)
+    scores = trained.evaluate(trained.predict(eval_data))
+    return {name: score.value for name, score in scores.items()}
+
+
+if __name__ == "__main__":
+    script.start(main, Settings, __doc__)

@@ -1,0 +1,103 @@
+"""What keeps the code of an autoencoder from being a copy: sparse and contractive penalties."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Real
+
+Codes = Float[Array, "batch latents"]
+
+
+def activation_l1(codes: Codes) -> Float[Array, " batch"]:
+    """The sum of the absolute values of each code.
+
+    Args:
+        codes: The codes.
+
+    Returns:
+        One value per example, in float32 at least.
+
+    >>> print(activation_l1(jnp.array([[1.0, -2.0, 0.0]])))
+    [3.]
+    """
+    return jnp.abs(_wide(codes)).sum(axis=1)
+
+
+def sparsity_divergence(
+    codes: Codes,
+    target: int | float,
+    weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
+) -> Float[Array, ""]:
+    """How far each number of the code is, on average over the batch, from a target activity.
+
+    It is the sum over the numbers j of the code of the divergence KL(target || mean activity of j)
+    of two Bernoulli distributions: `t log(t / a_j) + (1 - t) log((1 - t) / (1 - a_j))`.
+
+    Args:
+        codes: Activities from 0 to 1, such as a sigmoid gives.
+        target: The mean activity that costs nothing, between 0 and 1: 0.05 is usual.
+        weight: 0 for rows that pad the batch.
+
+    Returns:
+        The sum, in nats; not negative, and finite where a number is never or always active.
+
+    Raises:
+        ValueError: The target does not lie between 0 and 1.
+
+    Reference: Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011.
+
+    >>> codes = jnp.array([[0.1, 0.5], [0.0, 0.5]])
+    >>> print(f"{sparsity_divergence(codes, 0.05):.6f}")  # the first is at the target
+    0.494632
+    """
+    if not 0 < target < 1:
+        raise ValueError(f"target must lie between 0 and 1, got {target}")
+    wide = _wide(codes)
+    counts = jnp.ones(len(wide), wide.dtype) if weight is None else weight.astype(wide.dtype)
+    total = counts.sum()
+    rows = jnp.where(counts[:, None] == 0, 0, wide * counts[:, None])
+    activity = jnp.clip(rows.sum(axis=0) / jnp.where(total == 0, 1, total), _LEAST, 1 - _LEAST)
+    terms = target * jnp.log(target / activity)
+    terms += (1 - target) * jnp.log((1 - target) / (1 - activity))
+    return jnp.where(total == 0, 0, terms.sum())
+
+
+_LEAST = 1e-6
+
+
+def jacobian_norm(
+    encode: Callable[[Float[Array, "batch *shape"]], Codes], images: Float[Array, "batch *shape"]
+) -> Float[Array, " batch"]:
+    """The squared Frobenius norm of the derivative of each code by its image.
+
+    The derivative is computed for one number of the code after another, backwards. A contractive
+    autoencoder adds a tenth of this or so to its loss, so that codes change little where images do.
+
+    Args:
+        encode: `encode(images)` gives one code per image, each of its own image alone (so there is
+            no BatchNorm in it that takes the statistics of the batch).
+        images: The images.
+
+    Returns:
+        One value per image, in float32 at least.
+
+    Reference: Rifai et al., Contractive auto-encoders: explicit invariance during feature
+    extraction, ICML 2011.
+
+    >>> matrix = jnp.array([[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]])
+    >>> print(jacobian_norm(lambda x: x @ matrix, jnp.zeros((1, 3))))
+    [30.]
+    """
+    codes, pull_back = jax.vjp(encode, images)
+
+    def of_number(index: Array) -> Array:
+        chosen = jax.nn.one_hot(index, codes.shape[1], dtype=codes.dtype)
+        (gradient,) = pull_back(jnp.broadcast_to(chosen, codes.shape))
+        return jnp.square(_wide(gradient)).sum(axis=range(1, gradient.ndim))
+
+    return jax.vmap(of_number)(jnp.arange(codes.shape[1])).sum(axis=0)
+
+
+def _wide(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,62 @@
+"""Images of a data set as the figures of tasks show them."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from jaxvision.data import Dataset
+
+Images = Shaped[np.ndarray, "batch height width channels"]
+
+
+def some_images(
+    dataset: Dataset, indices: Int[np.ndarray, " examples"], count: int
+) -> tuple[Int[np.ndarray, " rows"], Images]:
+    """Images at equal distances in what was predicted.
+
+    Args:
+        dataset: Where they come from.
+        indices: The places in it of what was predicted.
+        count: How many, at the most.
+
+    Returns:
+        Rows of the predictions, and the images.
+    """
+    last = len(indices) - 1
+    rows = np.unique(np.linspace(0, last, min(count, len(indices))).round().astype(int))
+    return rows, np.stack([dataset[int(indices[row])]["image"] for row in rows])
+
+
+def from_0_to_1(images: Any) -> Float[np.ndarray, "batch height width channels"]:
+    """Images as floats, as they are drawn.
+
+    >>> from_0_to_1(np.full((1, 1, 1, 1), 255, np.uint8)).item()
+    1.0
+    """
+    array = np.asarray(images)
+    floats: np.ndarray = array / 255 if array.dtype == np.uint8 else array.astype(np.float32)
+    return floats.clip(0, 1)
+
+
+def beside(*kinds: Any) -> list[np.ndarray]:
+    """One image of each kind after another, for a sheet with a row for each.
+
+    >>> images = np.zeros((3, 2, 2, 1))
+    >>> len(beside(images, images + 1))
+    6
+    """
+    return [image for row in zip(*map(from_0_to_1, kinds), strict=True) for image in row]
+
+
+def plane_of(codes: Float[np.ndarray, "examples latents"]) -> Float[np.ndarray, "examples 2"]:
+    """Codes along the two directions in which they vary most, for a picture.
+
+    >>> plane_of(np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 3.0, 0.0]])).shape
+    (3, 2)
+    """
+    centered = codes - codes.mean(axis=0)
+    _, _, directions = np.linalg.svd(centered, full_matrices=False)
+    if len(directions) < 2:
+        directions = np.concatenate([directions, np.zeros_like(directions)])
+    return centered @ directions[:2].T

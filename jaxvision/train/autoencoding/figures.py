@@ -1,0 +1,106 @@
+"""The figures of an autoencoder's run folder."""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from jaxvision import plots
+from jaxvision.data import Dataset
+from jaxvision.files import file_name
+from jaxvision.train._pictures import beside, plane_of, some_images
+from jaxvision.train.run.log import read_metrics
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+    from jaxvision.train.autoencoding.trained import Predictions, TrainedAutoencoder
+
+
+def draw(
+    trained: "TrainedAutoencoder",
+    predictions: "Predictions",
+    dataset: Dataset,
+    *,
+    num_images: int = 10,
+) -> list[pathlib.Path]:
+    """Draws what one wants to see of an autoencoder, into `figures/` of its run folder.
+
+    Learning curves, filters and samples lie there; the other figures, which show the data, in a
+    folder named after the data set and the split.
+
+    Args:
+        trained: The restored run.
+        predictions: What it predicted of the data set.
+        dataset: Where the images come from.
+        num_images: How many images a figure shows.
+
+    Returns:
+        The files: learning curves (if the run logged anything), the filters of the first layer,
+        images of codes that are drawn at random, reconstructions beside the images, and the codes
+        in a plane.
+
+    Raises:
+        ImportError: Matplotlib is not installed.
+    """
+    folder = trained.run.folder
+    title = f"{dataset.name}/{dataset.split}"
+    place = file_name(title)
+    rows, _ = some_images(dataset, predictions.indices, num_images)
+    corrupted = bool(trained.loss.noise or trained.loss.masking)
+    kinds = [predictions.images, *([predictions.seen] if corrupted else [])]
+    names = ["image", *(["what the encoder sees"] if corrupted else []), "reconstruction"]
+    drawn: dict[str, matplotlib.figure.Figure] = {}
+    if history := read_metrics(folder):
+        drawn["learning_curves"] = plots.learning_curves(history)
+    if (filters := _filters(trained, dataset.image_shape)) is not None:
+        drawn["filters"] = filters
+    drawn["samples"] = plots.image_grid(
+        trained.sample(jax.random.key(0), 50, predictions.codes),
+        None,
+        10,
+        title="codes drawn from the normal distribution nearest to all codes",
+    )
+    drawn[f"{place}/reconstructions"] = plots.image_grid(
+        beside(*(each[rows] for each in (*kinds, predictions.reconstructions))),
+        names * len(rows),
+        len(names) * 4,
+        title=f"{title}: reconstructions",
+    )
+    plane, axes = predictions.codes, ("z0", "z1")
+    if plane.shape[1] != 2:
+        plane, axes = plane_of(plane), ("first principal axis", "second principal axis")
+    drawn[f"{place}/codes"] = plots.scatter(
+        plane, predictions.labels, trained.class_names, axes=axes, title=f"{title}: codes"
+    )
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(folder / "figures" / f"{name}.png")
+        plots.save(figure, paths[-1])
+    return paths
+
+
+def _filters(
+    trained: "TrainedAutoencoder", shape: tuple[int, ...], count: int = 64
+) -> "matplotlib.figure.Figure | None":
+    """The kernels of the encoder's first layer, each scaled by itself: gray is 0."""
+    layers = trained.variables["params"].get("encoder", {})
+    first = layers.get("conv0", layers.get("hidden0"))
+    if first is None:
+        first = trained.variables["params"]["code"]
+    kernels = np.asarray(first["kernel"])
+    if kernels.ndim == 2:
+        if kernels.shape[0] != np.prod(shape):
+            return None
+        kernels = kernels.reshape(*shape, -1)
+    if kernels.shape[2] not in (1, 3):
+        return None
+    images = np.moveaxis(kernels, -1, 0)[:count]
+    largest = np.abs(images).max(axis=(1, 2, 3), keepdims=True)
+    return plots.image_grid(
+        0.5 + 0.5 * images / np.where(largest == 0, 1, largest),
+        None,
+        8,
+        title="weights of the first layer, each scaled by itself; gray is 0",
+    )

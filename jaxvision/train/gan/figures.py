@@ -1,0 +1,96 @@
+"""The figures of a GAN's run folder."""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from jaxvision import plots
+from jaxvision.data import Dataset
+from jaxvision.files import file_name
+from jaxvision.train.run.log import read_metrics
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+    from jaxvision.train.gan.trained import Predictions, TrainedGAN
+
+STEPS = 9
+"""Images in a row of an interpolation."""
+
+
+def draw(
+    trained: "TrainedGAN", predictions: "Predictions", dataset: Dataset, *, num_images: int = 50
+) -> list[pathlib.Path]:
+    """Draws what one wants to see of a GAN, into `figures/` of its run folder.
+
+    Args:
+        trained: The restored run.
+        predictions: What it predicted of a data set.
+        dataset: That data set.
+        num_images: How many samples are shown.
+
+    Returns:
+        The files: learning curves (if the run logged anything), samples, ways between samples, and
+        in a folder named after the data set and the split each of some samples beside the real
+        image that is nearest to it.
+
+    Raises:
+        ImportError: Matplotlib is not installed.
+    """
+    folder = trained.run.folder
+    place = file_name(f"{dataset.name}/{dataset.split}")
+    drawn: dict[str, matplotlib.figure.Figure] = {}
+    if history := read_metrics(folder):
+        drawn["learning_curves"] = plots.learning_curves(history)
+    labels = _labels(trained, num_images)
+    samples = trained.sample(jax.random.key(0), num_images, labels)
+    drawn["samples"] = plots.image_grid(samples, None, 10, title=f"samples at step {trained.run.step}")
+    drawn["interpolations"] = _interpolations(trained)
+    drawn[f"{place}/nearest"] = nearest(
+        predictions.fake[:20],
+        predictions.real,
+        title=f"samples, and the nearest image of {dataset.name}/{dataset.split}",
+    )
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(folder / "figures" / f"{name}.png")
+        plots.save(figure, paths[-1])
+    return paths
+
+
+def nearest(
+    fake: np.ndarray, real: np.ndarray, *, title: str | None = None
+) -> "matplotlib.figure.Figure":
+    """Draws each generated image beside the real one that is nearest to it, by squared error.
+
+    Args:
+        fake: Generated images, from 0 to 1.
+        real: Real ones.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+    """
+    rows = [np.square(real - image).mean(axis=(1, 2, 3)) for image in fake]
+    chosen = [int(row.argmin()) for row in rows]
+    panels = [image for row, index in enumerate(chosen) for image in (fake[row], real[index])]
+    titles = [
+        text
+        for row, index in enumerate(chosen)
+        for text in ("sample", f"nearest: {np.sqrt(rows[row][index]):.2f}")
+    ]
+    return plots.image_grid(panels, titles, 10, title=title)
+
+
+def _labels(trained: "TrainedGAN", count: int) -> np.ndarray | None:
+    classes = trained.generator.num_classes
+    return None if classes is None else np.arange(count) % classes
+
+
+def _interpolations(trained: "TrainedGAN", rows: int = 5) -> "matplotlib.figure.Figure":
+    noise = jax.random.normal(jax.random.key(1), (2, rows, trained.generator.noise_size))
+    between = np.asarray(trained.interpolate(*noise, STEPS, _labels(trained, rows)))
+    grid = between.swapaxes(0, 1).reshape(-1, *between.shape[2:])
+    return plots.image_grid(grid, None, STEPS, title="from one sample (left) to another (right)")

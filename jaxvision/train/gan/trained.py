@@ -1,0 +1,261 @@
+"""A trained generator and its critic, from their run folder."""
+
+import functools
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Integer, Key
+
+from jaxvision import metrics, models
+from jaxvision.data import Dataset, denormalize
+from jaxvision.metrics import Score
+from jaxvision.ops import resize
+from jaxvision.train.checkpoint import CheckpointError
+from jaxvision.train.gan.figures import draw
+from jaxvision.train.mapping import map_batches
+from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.tasks import Trained
+from jaxvision.train.vae.queries import Path, interpolate
+
+PyTree = Any
+Labels = Integer[Array | np.ndarray, " batch"] | None
+Images = Float[Array, "batch height width channels"]
+
+
+class Predictions(NamedTuple):
+    """Real images, as many generated ones, and what the critic says of both.
+
+    Attributes:
+        real: The real images, from 0 to 1.
+        fake: The generated ones, of the same classes where there are any.
+        real_scores: The critic's number for each real image.
+        fake_scores: The critic's number for each generated one.
+        indices: The real images' places in the data.
+    """
+
+    real: Float32[np.ndarray, "examples height width channels"]
+    fake: Float32[np.ndarray, "examples height width channels"]
+    real_scores: Float32[np.ndarray, " examples"]
+    fake_scores: Float32[np.ndarray, " examples"]
+    indices: Int[np.ndarray, " examples"]
+
+
+class TrainedGAN(Trained):
+    """A generator and a critic as their run left them; `train.restore` makes one.
+
+    Attributes:
+        run: The run, as its folder holds it.
+        generator: The generator.
+        critic: The critic.
+        variables: The generator's variables, with averaged parameters if there are any.
+        critic_variables: The critic's.
+        class_names: What its classes are called; none if the data did not say.
+    """
+
+    def __init__(self, run: SavedRun) -> None:
+        """Reads both networks and how images were normalized.
+
+        Args:
+            run: The run.
+
+        Raises:
+            CheckpointError: The run is not that of a GAN, or its record cannot be used.
+        """
+        super().__init__(run)
+        generator, critic = run.model("generator"), run.model("critic")
+        if not isinstance(generator, models.Generator) or not isinstance(critic, models.Critic):
+            raise CheckpointError(f"the run in {run.folder} has no generator and critic of models")
+        self.generator, self.critic = generator, critic
+        self.variables = run.variables("generator")
+        self.critic_variables = run.variables("critic")
+        self.inputs = run.inputs
+        self.class_names = run.names("label")
+
+    def predict(
+        self,
+        data: Dataset | Iterable[Mapping[str, Any]] | None = None,
+        *,
+        batch_size: int = 128,
+        seed: int = 0,
+    ) -> Predictions:
+        """Generates as many images as there are in some data, and asks the critic about both.
+
+        Args:
+            data: Real images of the size of the training, not normalized yet.
+            batch_size: Rows of a batch, if `data` is a data set.
+            seed: Of the noise.
+
+        Returns:
+            Images and the critic's numbers.
+
+        Raises:
+            ValueError: There is no example in the data.
+        """
+        classes = self.generator.num_classes
+
+        def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> dict[str, Array]:
+            images = self.inputs.evaluate(batch)["image"]
+            labels = jnp.asarray(batch["label"]) if "label" in batch else jnp.full(len(images), -1)
+            scores: Any = self.critic.apply(variables, images, None if classes is None else labels)
+            return {"real": self._shown(images), "scores": scores, "labels": labels}
+
+        real, indices = map_batches(of_batch, self.critic_variables, data, batch_size=batch_size)
+        labels = None if classes is None else real["labels"]
+        fake = self.sample(jax.random.key(seed), len(indices), labels)
+        judged = [
+            self._judge(self.critic_variables, fake[rows], None if labels is None else labels[rows])
+            for rows in _parts(len(fake))
+        ]
+        return Predictions(
+            real["real"], np.asarray(fake), real["scores"], np.concatenate(judged), indices
+        )
+
+    def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
+        """Says how far the critic tells real and generated images apart, and how near they are.
+
+        How good images are is seen in the features of a classifier: see `experiments/gan.py`, and
+        the measures of `metrics` (`frechet_distance`, `support`, `mode_coverage`).
+
+        Args:
+            predictions: What `predict` gave.
+            num_resamples: Not used.
+
+        Returns:
+            `real_score` and `fake_score`, the critic's mean numbers, with t intervals; `critic_auc`,
+            the share of pairs of a real and a generated image that it puts in order, 0.5 if it
+            knows nothing; `pixel_frechet_distance`, between the pixels of both at 8x8.
+        """
+        del num_resamples
+        scores = np.concatenate([predictions.real_scores, predictions.fake_scores])
+        is_real = np.repeat([1, 0], [len(predictions.real), len(predictions.fake)])
+        result = {
+            "real_score": metrics.mean_score(predictions.real_scores),
+            "fake_score": metrics.mean_score(predictions.fake_scores),
+            "critic_auc": Score(metrics.roc_auc(scores, is_real)),
+        }
+        if len(predictions.real) > 1:
+            small = [_small(images) for images in (predictions.real, predictions.fake)]
+            result["pixel_frechet_distance"] = Score(metrics.frechet_distance(*small))
+        return result
+
+    def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
+        """Draws figures into the run's folder, as `gan.draw` does."""
+        return draw(self, predictions, data)
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        count: int,
+        labels: Labels = None,
+        *,
+        truncation: int | float | None = None,
+    ) -> Images:
+        """Draws images.
+
+        Args:
+            key: Draws the noise.
+            count: How many.
+            labels: The classes, for a generator with classes.
+            truncation: The largest absolute value of a number of the noise; smaller ones make
+                images that are more alike, and more of them good (Brock et al., arXiv:1809.11096).
+                None does not cut the normal distribution.
+
+        Returns:
+            Images from 0 to 1.
+
+        Raises:
+            ValueError: The truncation is not positive.
+        """
+        return self.generate(
+            draw_noise(key, (count, self.generator.noise_size), truncation), labels
+        )
+
+    def generate(self, noise: Float[Array, "batch numbers"], labels: Labels = None) -> Images:
+        """The images of some noise, from 0 to 1."""
+        parts = [
+            self._generate(self.variables, noise[rows], None if labels is None else labels[rows])
+            for rows in _parts(len(noise))
+        ]
+        return jnp.concatenate(parts)
+
+    def interpolate(
+        self,
+        first: Float[Array, "batch numbers"],
+        second: Float[Array, "batch numbers"],
+        steps: int = 9,
+        labels: Labels = None,
+        *,
+        path: Path = "spherical",
+    ) -> Float[Array, "steps batch height width channels"]:
+        """Images on the way from some noise to other; see `vae.interpolate`."""
+        noise = interpolate(first, second, steps, path=path)
+        flat = noise.reshape(-1, noise.shape[-1])
+        repeated = None if labels is None else jnp.tile(jnp.asarray(labels), steps)
+        images = self.generate(flat, repeated)
+        return images.reshape(*noise.shape[:2], *images.shape[1:])
+
+    @functools.cached_property
+    def _generate(self) -> Any:
+        def generate(variables: PyTree, noise: Array, labels: Any) -> Array:
+            return self._shown(self.generator.apply(variables, noise, labels))
+
+        return jax.jit(generate)
+
+    @functools.cached_property
+    def _judge(self) -> Any:
+        def judge(variables: PyTree, images: Array, labels: Any) -> Array:
+            seen = self.inputs.evaluate({"image": images})["image"]
+            scores: Any = self.critic.apply(variables, seen, labels)
+            return scores
+
+        return jax.jit(judge)
+
+    def _shown(self, images: Any) -> Array:
+        """Images as they are drawn: not normalized, and from 0 to 1."""
+        plain = denormalize(images.astype(jnp.float32), self.inputs.mean, self.inputs.std)
+        return jnp.clip(plain, 0, 1)
+
+
+def draw_noise(
+    key: Key[Array, ""], shape: tuple[int, ...], truncation: int | float | None = None
+) -> Float[Array, "..."]:
+    """Draws noise for a generator.
+
+    Args:
+        key: Draws it.
+        shape: Its shape.
+        truncation: The largest absolute value; None takes the whole normal distribution.
+
+    Returns:
+        Numbers with a standard normal distribution, those beyond drawn again.
+
+    Raises:
+        ValueError: The truncation is not positive.
+
+    >>> float(jnp.abs(draw_noise(jax.random.key(0), (1000,), truncation=0.5)).max()) <= 0.5
+    True
+    """
+    if truncation is None:
+        return jax.random.normal(key, shape)
+    if not truncation > 0:
+        raise ValueError(f"truncation must be positive, got {truncation}")
+    return jax.random.truncated_normal(key, -truncation, truncation, shape)
+
+
+_TOGETHER = 256
+
+
+def _parts(count: int) -> list[slice]:
+    """Rows that are computed at once."""
+    return [slice(start, start + _TOGETHER) for start in range(0, max(count, 1), _TOGETHER)]
+
+
+def _small(images: Float32[np.ndarray, "_ height width channels"]) -> Float[np.ndarray, "_ _"]:
+    """The pixels of images that are resized to 8x8."""
+    size = min(images.shape[1], 8), min(images.shape[2], 8)
+    small = resize(jnp.asarray(images), size, antialias=True)
+    return np.asarray(small).reshape(len(images), -1)
