@@ -72,9 +72,8 @@ def main(settings: Settings) -> Summary:
     summary = over_seeds(settings.seeds, train_one, folder)
     levels = settings.likelihood.levels_of(settings.data.dataset)
     pixels = [quantized(each, levels) for each in (train_data, eval_data)]
-    print(
-        f"\n{eval_data.name}/{eval_data.split}      each seed                 mean      95% interval"
-    )
+    what = f"{eval_data.name}/{eval_data.split}"
+    print(f"\n{what:18}  {'each seed':24}      mean  95% interval")
     for name in ("elbo", "bound", "bits_per_dimension", "kl", "active_units"):
         each = ", ".join(f"{value:.3f}" for value in summary.scores[name])
         low, high = summary.interval(name) or (float("nan"),) * 2

@@ -38,6 +38,7 @@ from jaxvision.metrics.generative import (
     inception_score,
     kernel_distance,
     mode_coverage,
+    nearest,
     support,
 )
 from jaxvision.metrics.intervals import (
@@ -99,6 +100,7 @@ __all__ = [
     "merge",
     "mode_coverage",
     "ms_ssim",
+    "nearest",
     "negative_log_likelihood",
     "paired_bootstrap",
     "precision",

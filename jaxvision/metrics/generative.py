@@ -193,6 +193,39 @@ def support(real: ArrayLike, fake: ArrayLike, *, neighbors: int = 5) -> Support:
     )
 
 
+def nearest(
+    queries: ArrayLike, references: ArrayLike, *, skip_self: bool = False
+) -> tuple[Int64[np.ndarray, " examples"], Float64[np.ndarray, " examples"]]:
+    """Finds the nearest reference of each query, by brute force.
+
+    Args:
+        queries: (examples, features).
+        references: (examples, features).
+        skip_self: Whether the i-th reference is no neighbor of the i-th query, where both are the
+            same.
+
+    Returns:
+        The index of the nearest reference, of equally near ones the first; and its distance.
+
+    Raises:
+        ValueError: Shapes do not fit, there are fewer than 2 of either, or a number is not finite.
+
+    >>> nearest([[0.0], [2.0]], [[1.9], [0.5]])[0].tolist()
+    [1, 0]
+    """
+    first, second = _pair(queries, references)
+    indices, distances, start = [], [], 0
+    for rows in _blocks(first, len(second)):
+        squares = _squared_distances(rows, second)
+        if skip_self:
+            here = np.arange(len(rows))
+            squares[here, here + start] = np.inf
+        indices.append(squares.argmin(axis=1))
+        distances.append(np.sqrt(squares.min(axis=1)))
+        start += len(rows)
+    return np.concatenate(indices), np.concatenate(distances)
+
+
 def inception_score(probabilities: ArrayLike) -> float:
     """How sure a classifier is of each generated example, and how many classes there are in all.
 

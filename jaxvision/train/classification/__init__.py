@@ -2,15 +2,17 @@
 
 from jaxvision.train.classification.figures import draw
 from jaxvision.train.classification.loss import ClassificationLoss, make_loss_fn
-from jaxvision.train.classification.prediction import Predictions, predict
+from jaxvision.train.classification.prediction import Embeddings, Predictions, embed, predict
 from jaxvision.train.classification.scores import score
 from jaxvision.train.classification.trained import TrainedClassifier
 
 __all__ = [
     "ClassificationLoss",
+    "Embeddings",
     "Predictions",
     "TrainedClassifier",
     "draw",
+    "embed",
     "make_loss_fn",
     "predict",
     "score",

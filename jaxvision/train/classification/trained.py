@@ -12,7 +12,7 @@ from jaxvision.data import Dataset
 from jaxvision.metrics import Score
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.classification.figures import draw
-from jaxvision.train.classification.prediction import Predictions, predict
+from jaxvision.train.classification.prediction import Embeddings, Predictions, embed, predict
 from jaxvision.train.classification.scores import score
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.tasks import Trained
@@ -69,6 +69,23 @@ class TrainedClassifier(Trained):
             ValueError: There is no example in the data.
         """
         return predict(self.model, self.variables, data, batch_size=batch_size, inputs=self.inputs)
+
+    def embed(
+        self, data: Dataset | Iterable[Mapping[str, Any]] | None, *, batch_size: int = 128
+    ) -> Embeddings:
+        """Computes the vectors that classes are told apart by, as `classification.embed` does.
+
+        Args:
+            data: Images of the size in `preprocessing`, not normalized yet.
+            batch_size: Rows of a batch, if `data` is a data set.
+
+        Returns:
+            Vectors, probabilities, labels and places in the data.
+
+        Raises:
+            ValueError: There is no example in the data.
+        """
+        return embed(self.model, self.variables, data, batch_size=batch_size, inputs=self.inputs)
 
     def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
         """Scores predictions, as `classification.score` does."""

@@ -46,7 +46,9 @@ def draw(
         drawn["learning_curves"] = plots.learning_curves(history)
     labels = _labels(trained, num_images)
     samples = trained.sample(jax.random.key(0), num_images, labels)
-    drawn["samples"] = plots.image_grid(samples, None, 10, title=f"samples at step {trained.run.step}")
+    drawn["samples"] = plots.image_grid(
+        samples, None, 10, title=f"samples at step {trained.run.step}"
+    )
     drawn["interpolations"] = _interpolations(trained)
     drawn[f"{place}/nearest"] = nearest(
         predictions.fake[:20],

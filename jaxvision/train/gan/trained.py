@@ -125,9 +125,9 @@ class TrainedGAN(Trained):
             num_resamples: Not used.
 
         Returns:
-            `real_score` and `fake_score`, the critic's mean numbers, with t intervals; `critic_auc`,
-            the share of pairs of a real and a generated image that it puts in order, 0.5 if it
-            knows nothing; `pixel_frechet_distance`, between the pixels of both at 8x8.
+            `real_score` and `fake_score`, the critic's mean numbers, with t intervals;
+            `critic_auc`, the share of pairs of a real and a generated image that it puts in order,
+            0.5 if it knows nothing; `pixel_frechet_distance`, between the pixels of both at 8x8.
         """
         del num_resamples
         scores = np.concatenate([predictions.real_scores, predictions.fake_scores])

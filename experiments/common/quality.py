@@ -1,0 +1,95 @@
+"""How good generated images are, in the features of a classifier of the same data."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from jaxvision import data, metrics, train
+
+Images = Float32[np.ndarray, "_ height width channels"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """A classifier, and what it says of the training images.
+
+    Attributes:
+        classifier: The classifier.
+        real: The training images, from 0 to 1.
+        features: Their last vectors before the logits.
+        halves: The Frechet distance between two halves of them.
+        shares: The share of each class among them.
+    """
+
+    classifier: Any
+    real: Images
+    features: Float[np.ndarray, "examples features"]
+    halves: float
+    shares: Float[np.ndarray, " classes"]
+
+    @classmethod
+    def make(cls, run_dir: str, dataset: data.Dataset) -> "Judge":
+        """Restores a classifier, and shows it the training images."""
+        classifier = train.restore(run_dir)
+        if not isinstance(classifier, train.classification.TrainedClassifier):
+            raise SystemExit(f"{run_dir} is not the run of a classifier")
+        images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
+        real = images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
+        features, _ = _seen(classifier, real)
+        order = np.random.default_rng(0).permutation(len(features))
+        first, second = features[order[::2]], features[order[1::2]]
+        labels = np.array([dataset[index]["label"] for index in range(len(dataset))])
+        shares = np.bincount(labels, minlength=dataset.num_classes) / len(labels)
+        return cls(classifier, real, features, metrics.frechet_distance(first, second), shares)
+
+    def scores(self, samples: Images, *, least_share: float = 0.05) -> dict[str, float]:
+        """Measures samples from 0 to 1.
+
+        `frechet_distance` to the training images, `frechet_ratio` of it to that between their
+        halves, `kernel_distance`, `precision`, `recall`, `density`, `coverage`, `inception_score`,
+        `modes` (the classes with at least a share), `rarest_share`, `divergence` of the shares from
+        those of the training images, `copies` (see `copied`).
+        """
+        features, probabilities = _seen(self.classifier, samples)
+        classes = probabilities.argmax(axis=1)
+        modes = metrics.mode_coverage(
+            classes, len(self.shares), least_share=least_share, expected=self.shares
+        )
+        distance = metrics.frechet_distance(self.features, features)
+        return {
+            "frechet_distance": distance,
+            "frechet_ratio": distance / self.halves,
+            "kernel_distance": metrics.kernel_distance(self.features, features),
+            **metrics.support(self.features, features)._asdict(),
+            "inception_score": metrics.inception_score(probabilities),
+            "modes": float(modes.modes),
+            "rarest_share": float(modes.shares.min()),
+            "divergence": modes.divergence,
+            "copies": self.copied(samples),
+        }
+
+    def copied(self, samples: Images) -> float:
+        """The share of samples nearer to a training image than nearly all other training images.
+
+        The distance that counts is the 1st percentile of those from a training image to the nearest
+        other one, so that a hundredth of real images would count too.
+        """
+        flat = self.real.reshape(len(self.real), -1)
+        _, among = metrics.nearest(flat, flat, skip_self=True)
+        _, found = metrics.nearest(samples.reshape(len(samples), -1), flat)
+        return float((found < np.percentile(among, 1)).mean())
+
+
+def _seen(classifier: Any, images: Images) -> tuple[Any, Any]:
+    """The features and the probabilities of images from 0 to 1."""
+    size = classifier.preprocessing.size
+    resized: Any = images
+    if images.shape[1:3] != size:
+        bytes_ = np.round(images * 255).astype(np.uint8)
+        resized = np.stack(
+            [data.resize_and_crop(each, classifier.preprocessing) for each in bytes_]
+        )
+    embedded = classifier.embed([{"image": resized}])
+    return embedded.vectors, embedded.probabilities
