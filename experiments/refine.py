@@ -49,8 +49,7 @@ class Appearance:
 
 @dataclasses.dataclass(frozen=True)
 class Crf:
-    """A dense CRF over pixels; what is usual was chosen for FCN-8s on the validation scenes of
-    `shapes`."""
+    """A dense CRF over pixels; chosen for FCN-8s on the validation scenes of `shapes`."""
 
     smoothness: Smoothness = dataclasses.field(default_factory=Smoothness)
     """Votes of near pixels."""
@@ -120,7 +119,11 @@ def main(settings: Settings) -> dict[str, Any]:
     )
     if settings.figures:
         for path in train.segmentation.draw(
-            run_dir / "refined", refined, dataset, trained.class_names
+            run_dir / "refined",
+            refined,
+            dataset,
+            trained.class_names,
+            remark="refined by a dense CRF",
         ):
             print(path)
     return content
