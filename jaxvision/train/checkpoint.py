@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxvision._logs import absl_level
 from jaxvision._trees import by_path
 from jaxvision.files import write_json
+from jaxvision.train._threads import wait_for_others
 from jaxvision.train.selection import combine
 
 PyTree = Any
@@ -115,6 +116,7 @@ class Checkpointer:
         writing = ocp.Context()
         # Otherwise every copy of an array writes a slice of it, and every slice is a program.
         writing.array.saving.use_replica_parallel = False
+        before = threading.enumerate()
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._sweep()
@@ -128,7 +130,7 @@ class Checkpointer:
         except Exception as error:
             raise self._failure(step, error) from error
         self._saving = threading.Thread(
-            target=self._finish, args=(step, folder, response.result), name="checkpoint"
+            target=self._finish, args=(step, folder, response.result, before), name="checkpoint"
         )
         self._saving.start()
 
@@ -279,11 +281,21 @@ class Checkpointer:
     def _folder(self, step: int) -> pathlib.Path:
         return self.directory / f"{step:09d}"
 
-    def _finish(self, step: int, folder: pathlib.Path, result: Callable[[], Any]) -> None:
+    def _finish(
+        self,
+        step: int,
+        folder: pathlib.Path,
+        result: Callable[[], Any],
+        before: list[threading.Thread],
+    ) -> None:
         """In a thread: waits for Orbax, seals, and only then deletes what is too old."""
         try:
             with absl_level(logging.CRITICAL):  # the error is ours to report
-                result()
+                try:
+                    result()
+                except BaseException:
+                    wait_for_others(before)  # before their folder goes
+                    raise
             if jax.process_index() == 0:
                 write_json(folder / MANIFEST, {"step": step, "files": _digests(folder)})
                 # A damaged one of a later step must not push this one out.

@@ -27,7 +27,7 @@ def measured(history: list[dict]) -> list[dict]:
     return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in history]
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=quick.only(TASKS, "gan", "captioner"))
 def whole(request, tmp_path_factory) -> tuple[str, pathlib.Path, train.FitResult]:
     """The run of a task, in one go."""
     folder = tmp_path_factory.mktemp(request.param) / "whole"

@@ -26,6 +26,7 @@ def draw(
     class_names: Sequence[str] = (),
     *,
     num_images: int = 8,
+    remark: str = "",
 ) -> list[pathlib.Path]:
     """Draws what one wants to see of a segmenter, into `figures/` of its run folder.
 
@@ -40,6 +41,7 @@ def draw(
         class_names: Names of the classes; classes without a name are numbered.
         num_images: How many images to show at the most: the one of the lowest mean IoU, the one of
             the highest, and what lies at equal distances between them.
+        remark: What titles say after the data, such as how the predictions were refined.
 
     Returns:
         The files: learning curves (if the run logged anything), the confusion matrix of pixels and
@@ -51,6 +53,7 @@ def draw(
     folder = pathlib.Path(run_dir).expanduser()
     title = f"{dataset.name}/{dataset.split}"
     place = file_name(title)
+    title += f", {remark}" if remark else ""
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
         drawn["learning_curves"] = plots.learning_curves(history)
