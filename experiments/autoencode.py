@@ -81,10 +81,10 @@ def main(settings: Settings) -> dict[str, Summary]:
     settings = dataclasses.replace(settings, data=settings.data.located())
     train_data, eval_data = settings.data.load_splits(settings.run.seed)
     folder = pathlib.Path(settings.run.run_dir)
-    summaries = {}
+    summaries: dict[str, Summary] = {}
     for kind in settings.kinds:
 
-        def train_one(seed: int, kind: Kind = kind) -> dict[str, float]:
+        def train_one(seed: int, kind: Any = kind) -> dict[str, float]:
             place = str(folder / kind / f"seed{seed}")
             run = dataclasses.replace(settings.run, run_dir=place, seed=seed)
             return fit(dataclasses.replace(settings, run=run), kind, train_data, eval_data)
@@ -92,10 +92,10 @@ def main(settings: Settings) -> dict[str, Summary]:
         summaries[kind] = over_seeds(settings.seeds, train_one, folder / kind)
         summaries[kind].save(folder / kind, settings)
     print(f"\n{'kind':14}  {'PSNR, each seed':22}  PSNR (dB)  SSIM    squared error  seconds")
-    for kind, summary in summaries.items():
+    for name, summary in summaries.items():
         each = ", ".join(f"{value:.2f}" for value in summary.scores["psnr"])
         print(
-            f"{kind:14}  {each:22}  {summary.mean('psnr'):9.2f}  {summary.mean('ssim'):.4f}  "
+            f"{name:14}  {each:22}  {summary.mean('psnr'):9.2f}  {summary.mean('ssim'):.4f}  "
             f"{summary.mean('squared_error'):13.5f}  {max(summary.seconds):7.0f}"
         )
     return summaries

@@ -67,7 +67,11 @@ class Networks:
         of_critic = self.critic_channels or of_generator[::-1]
         shared: dict[str, Any] = {"num_classes": num_classes}
         shape = (height, width, channels)
-        critic = {"spectral": self.spectral, "norm": self.critic_norm, "channels": of_critic}
+        critic: dict[str, Any] = {
+            "spectral": self.spectral,
+            "norm": self.critic_norm,
+            "channels": of_critic,
+        }
         with script.checking():
             if self.networks == "dcgan":
                 return (
@@ -138,10 +142,10 @@ def main(settings: Settings) -> dict[str, Summary]:
     train_data = settings.data.load(settings.data.train_split)
     folder = pathlib.Path(settings.run.run_dir)
     judge = Judge.make(classifier(settings), train_data)
-    summaries = {}
+    summaries: dict[str, Summary] = {}
     for game in settings.games:
 
-        def train_one(seed: int, game: Game = game) -> dict[str, float]:
+        def train_one(seed: int, game: Any = game) -> dict[str, float]:
             place = str(folder / game / f"seed{seed}")
             run = dataclasses.replace(settings.run, run_dir=place, seed=seed)
             return fit(dataclasses.replace(settings, run=run), game, train_data, judge)
@@ -150,10 +154,10 @@ def main(settings: Settings) -> dict[str, Summary]:
         summaries[game].save(folder / game, settings)
     print(f"\nFrechet distance between two halves of the training data: {judge.halves:.3f}")
     print(f"{'game':15}  {'ratio to that, each seed':26}  modes  rarest  recall  copies  seconds")
-    for game, summary in summaries.items():
+    for name, summary in summaries.items():
         each = ", ".join(f"{value:.3f}" for value in summary.scores["frechet_ratio"])
         print(
-            f"{game:15}  {each:26}  {summary.mean('modes'):5.1f}  "
+            f"{name:15}  {each:26}  {summary.mean('modes'):5.1f}  "
             f"{summary.mean('rarest_share'):6.1%}  {summary.mean('recall'):6.3f}  "
             f"{summary.mean('copies'):6.1%}  {max(summary.seconds):7.0f}"
         )

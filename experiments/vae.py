@@ -71,15 +71,15 @@ def main(settings: Settings) -> Summary:
 
     summary = over_seeds(settings.seeds, train_one, folder)
     levels = settings.likelihood.levels_of(settings.data.dataset)
-    pixels = [quantized(each, levels) for each in (train_data, eval_data)]
+    learned, held_out = (quantized(each, levels) for each in (train_data, eval_data))
     what = f"{eval_data.name}/{eval_data.split}"
     print(f"\n{what:18}  {'each seed':24}      mean  95% interval")
     for name in ("elbo", "bound", "bits_per_dimension", "kl", "active_units"):
         each = ", ".join(f"{value:.3f}" for value in summary.scores[name])
         low, high = summary.interval(name) or (float("nan"),) * 2
         print(f"{name:18}  {each:24}  {summary.mean(name):8.3f}  [{low:.3f}, {high:.3f}]")
-    print(f"bits per dimension of each pixel by itself: {independent_bits(*pixels, levels):.3f}")
-    print(f"bits per dimension of one normal distribution: {gaussian_bits(*pixels, levels):.3f}")
+    for name, bits in (("pixels by themselves", independent_bits), ("normal", gaussian_bits)):
+        print(f"bits per dimension, {name}: {bits(learned, held_out, levels):.3f}")
     summary.save(folder, settings)
     return summary
 

@@ -83,7 +83,7 @@ def quantized(dataset: data.Dataset, levels: int) -> UInt8[np.ndarray, "examples
 def independent_bits(
     train: UInt8[np.ndarray, "_ values"], test: UInt8[np.ndarray, "_ values"], levels: int
 ) -> float:
-    """Bits per dimension of a histogram of the levels of each pixel, with one count added to each."""
+    """Bits per dimension of a histogram of each pixel's levels, with one count added to each."""
     counts = np.ones((train.shape[1], levels))
     for level in range(levels):
         counts[:, level] += (train == level).sum(axis=0)

@@ -179,7 +179,7 @@ class Devices:
         """The name of the devices' axis, where a step sees it."""
         return "data" if self.strategy == "pmap" else None
 
-    def parallelize(self, step: train.TrainStep) -> train.ParallelStep:
+    def parallelize(self, step: train.Step) -> train.ParallelStep:
         """The step on all devices."""
         shard = train.fsdp() if self.fsdp else None
         with script.checking():

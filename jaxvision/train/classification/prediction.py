@@ -97,8 +97,9 @@ def embed(
         labels = batch.get("label", jnp.full(len(logits), -1))
         return vectors.astype(jnp.float32), nn.softmax(logits.astype(jnp.float32)), labels
 
-    rows, indices = map_batches(of_batch, variables, data, batch_size=batch_size)
-    return Embeddings(*rows, indices)
+    mapped = map_batches(of_batch, variables, data, batch_size=batch_size)
+    vectors, probabilities, labels = mapped.rows
+    return Embeddings(vectors, probabilities, labels, mapped.indices)
 
 
 def predict(

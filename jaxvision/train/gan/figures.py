@@ -93,6 +93,7 @@ def _labels(trained: "TrainedGAN", count: int) -> np.ndarray | None:
 
 def _interpolations(trained: "TrainedGAN", rows: int = 5) -> "matplotlib.figure.Figure":
     noise = jax.random.normal(jax.random.key(1), (2, rows, trained.generator.noise_size))
-    between = np.asarray(trained.interpolate(*noise, STEPS, _labels(trained, rows)))
+    labels = _labels(trained, rows)
+    between = np.asarray(trained.interpolate(noise[0], noise[1], STEPS, labels))
     grid = between.swapaxes(0, 1).reshape(-1, *between.shape[2:])
     return plots.image_grid(grid, None, STEPS, title="from one sample (left) to another (right)")

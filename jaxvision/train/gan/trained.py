@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, Float32, Int, Integer, Key
 from jaxvision import metrics, models
 from jaxvision.data import Dataset, denormalize
 from jaxvision.metrics import Score
-from jaxvision.ops import resize
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.gan.figures import draw
 from jaxvision.train.mapping import map_batches
@@ -135,7 +134,7 @@ class TrainedGAN(Trained):
         result = {
             "real_score": metrics.mean_score(predictions.real_scores),
             "fake_score": metrics.mean_score(predictions.fake_scores),
-            "critic_auc": Score(metrics.roc_auc(scores, is_real)),
+            "critic_auc": Score(float(metrics.roc_auc(scores, is_real))),
         }
         if len(predictions.real) > 1:
             small = [_small(images) for images in (predictions.real, predictions.fake)]
@@ -255,7 +254,7 @@ def _parts(count: int) -> list[slice]:
 
 
 def _small(images: Float32[np.ndarray, "_ height width channels"]) -> Float[np.ndarray, "_ _"]:
-    """The pixels of images that are resized to 8x8."""
-    size = min(images.shape[1], 8), min(images.shape[2], 8)
-    small = resize(jnp.asarray(images), size, antialias=True)
+    """The pixels of images that are shrunk to 8x8, by averages."""
+    height, width = min(images.shape[1], 8), min(images.shape[2], 8)
+    small = models.layers.adaptive_avg_pool(jnp.asarray(images), height, width)
     return np.asarray(small).reshape(len(images), -1)
