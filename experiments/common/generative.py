@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from common import script
-from jaxvision import data, losses, models
+from jaxvision import data, models
+from jaxvision.losses import variational
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +58,14 @@ class ImageLikelihood:
     levels: int | None = None
     """How many gray levels the images have; None takes 17 for digits, and 256 for others."""
 
-    def make(self, dataset: str) -> losses.Likelihood:
+    def make(self, dataset: str) -> variational.Likelihood:
         """The likelihood of the images of a data set."""
         with script.checking():
             if self.likelihood == "bernoulli":
-                return losses.Bernoulli(binarize=True)
+                return variational.Bernoulli(binarize=True)
             if self.likelihood == "gaussian":
-                return losses.Gaussian(levels=self.levels_of(dataset))
-            return losses.DiscretizedLogistic(levels=self.levels_of(dataset))
+                return variational.Gaussian(levels=self.levels_of(dataset))
+            return variational.DiscretizedLogistic(levels=self.levels_of(dataset))
 
     def levels_of(self, dataset: str) -> int:
         """How many levels the images of a data set have."""
@@ -100,8 +101,8 @@ def gaussian_bits(
     """Bits per dimension of one normal distribution of all pixels, of images with uniform noise.
 
     Its covariance is the maximum-likelihood estimate of the noisy training images. The noise is
-    that of `losses.dequantize`, so that the result bounds the bits of the levels as that of a
-    `losses.Gaussian` with levels does.
+    that of `variational.dequantize`, so that the result bounds the bits of the levels as that of a
+    `variational.Gaussian` with levels does.
     """
     random = np.random.default_rng(seed)
     noisy: list[Float[np.ndarray, "_ values"]] = [

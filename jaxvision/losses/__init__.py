@@ -3,12 +3,12 @@
 `weighted_mean(cross_entropy(logits, labels), batch["weight"])` is the loss of a padded batch.
 Those of masks (`pixel_cross_entropy`, `soft_dice` and the like) look at all pixels of an example,
 or with `reduce="batch"` of the batch, together; `Sum` adds several of them.
-Those of agents are in `reinforcement`, those of adversarial networks in `adversarial`. `elbo` is
-the bound of a variational autoencoder, for a likelihood such as `Bernoulli`.
+Those of agents are in `reinforcement`, those of adversarial networks in `adversarial`, and the
+evidence lower bound of variational autoencoders in `variational`.
 Losses are computed in float32 at least, whatever the type of the logits.
 """
 
-from jaxvision.losses import adversarial, reinforcement
+from jaxvision.losses import adversarial, reinforcement, variational
 from jaxvision.losses._masks import MaskLoss, Reduce
 from jaxvision.losses.autoencoding import activation_l1, jacobian_norm, sparsity_divergence
 from jaxvision.losses.classification import (
@@ -17,15 +17,6 @@ from jaxvision.losses.classification import (
     sigmoid_focal,
     weston_watkins_hinge,
     weston_watkins_squared_hinge,
-)
-from jaxvision.losses.likelihoods import (
-    Bernoulli,
-    DiscretizedLogistic,
-    Gaussian,
-    Likelihood,
-    dequantize,
-    describe_likelihood,
-    likelihood_from_description,
 )
 from jaxvision.losses.pixels import pixel_cross_entropy, pixel_focal
 from jaxvision.losses.reduction import weighted_mean
@@ -39,40 +30,19 @@ from jaxvision.losses.segmentation import (
     tversky,
 )
 from jaxvision.losses.sums import Sum
-from jaxvision.losses.variational import (
-    Elbo,
-    bits_per_dimension,
-    elbo,
-    free_nats,
-    gaussian_kl,
-    importance_weighted_bound,
-)
 
 __all__ = [
-    "Bernoulli",
-    "DiscretizedLogistic",
-    "Elbo",
-    "Gaussian",
-    "Likelihood",
     "MaskLoss",
     "Reduce",
     "Sum",
     "activation_l1",
     "adversarial",
-    "bits_per_dimension",
     "cross_entropy",
-    "dequantize",
-    "describe_likelihood",
-    "elbo",
     "focal",
-    "free_nats",
-    "gaussian_kl",
-    "importance_weighted_bound",
     "is_kernel",
     "jacobian_norm",
     "l1_regularization",
     "l2_regularization",
-    "likelihood_from_description",
     "lovasz_hinge",
     "lovasz_softmax",
     "pixel_cross_entropy",
@@ -84,6 +54,7 @@ __all__ = [
     "sparsity_divergence",
     "squared_error",
     "tversky",
+    "variational",
     "weighted_mean",
     "weston_watkins_hinge",
     "weston_watkins_squared_hinge",

@@ -2,6 +2,7 @@
 
 import math
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,6 +66,11 @@ LOSSES = {
     "squared_error": lambda p: losses.squared_error(p["logits"], jnp.ones((4, 3))).mean(),
     "l1_regularization": losses.l1_regularization,
     "l2_regularization": losses.l2_regularization,
+    "activation_l1": lambda p: losses.activation_l1(p["logits"]).mean(),
+    "sparsity_divergence": lambda p: losses.sparsity_divergence(nn.sigmoid(p["logits"]), 0.05),
+    "jacobian_norm": lambda p: losses.jacobian_norm(
+        lambda x: jnp.tanh(x @ p["logits"]), jnp.ones((2, 4)) / 4
+    ).mean(),
     "weighted_mean": lambda p: losses.weighted_mean(
         jnp.sin(p["logits"]).sum(1), jnp.array([1.0, 0.0, 2.0, 0.5])
     ),
@@ -92,8 +98,10 @@ def test_every_loss_is_checked() -> None:
     assert set(LOSSES) == set(losses.__all__) - {
         "MaskLoss",
         "Reduce",
+        "adversarial",
         "is_kernel",
         "reinforcement",
+        "variational",
     }
 
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
-from jaxvision import losses, metrics, models
+from jaxvision import metrics, models
 from jaxvision.checks import check_count
 from jaxvision.data import normalize
+from jaxvision.losses import variational
 from jaxvision.train._diagnosis import numbers_not_finite
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -32,7 +33,7 @@ class VAELoss:
     """
 
     model: models.VariationalAutoencoder
-    likelihood: losses.Likelihood
+    likelihood: variational.Likelihood
     beta: float
     free_nats: float
     warmup_steps: int
@@ -64,7 +65,7 @@ class VAELoss:
         if self.warmup_steps:
             share = jnp.minimum((context + 1) / self.warmup_steps, 1)
         total, count = metrics.mean(-bound.log_likelihood, weight)
-        cost = losses.free_nats(bound.kl, self.free_nats, weight)
+        cost = variational.free_nats(bound.kl, self.free_nats, weight)
         loss = total / jnp.where(count == 0, 1, count) + share * self.beta * cost
         return loss, (model_state, {"loss": (loss * count, count), **_measured(bound, weight)})
 
@@ -174,21 +175,23 @@ class VAELoss:
             "task": "vae",
             "models": {"model": self.model},
             "inputs": self.inputs,
-            "likelihood": losses.describe_likelihood(self.likelihood),
+            "likelihood": variational.describe_likelihood(self.likelihood),
             "beta": self.beta,
             "free_nats": self.free_nats,
             "warmup_steps": self.warmup_steps,
         }
 
-    def _bound(self, coded: tuple[Array, Array, Array], observed: Mapping[str, Any]) -> losses.Elbo:
+    def _bound(
+        self, coded: tuple[Array, Array, Array], observed: Mapping[str, Any]
+    ) -> variational.Elbo:
         outputs, mean, log_variance = coded
-        return losses.elbo(self.likelihood, outputs, observed["image"], mean, log_variance)
+        return variational.elbo(self.likelihood, outputs, observed["image"], mean, log_variance)
 
 
 def make_loss_fn(
     model: models.VariationalAutoencoder,
     *,
-    likelihood: losses.Likelihood,
+    likelihood: variational.Likelihood,
     beta: int | float = 1.0,
     free_nats: int | float = 0.0,
     warmup_steps: int = 0,
@@ -201,11 +204,11 @@ def make_loss_fn(
     Args:
         model: The model.
         likelihood: The distribution of images around what the decoder gives, such as
-            `losses.Bernoulli()`.
+            `variational.Bernoulli()`.
         beta: What the divergence counts; above 1, codes say less, and each number of them more of
             one thing (Higgins et al., beta-VAE, ICLR 2017).
         free_nats: How much divergence each number of the code has for free; see
-            `losses.free_nats`.
+            `variational.free_nats`.
         warmup_steps: In so many steps what the divergence counts rises from 0, so that codes say
             something before they cost something (Bowman et al., arXiv:1511.06349).
         inputs: How images are augmented, and normalized for the encoder; None only makes them
@@ -224,7 +227,7 @@ def make_loss_fn(
     ...     decoder=models.DenseDecoder(shape=(8, 8, 1), hidden_sizes=(16,)),
     ...     latent_size=2,
     ... )
-    >>> loss_fn = make_loss_fn(model, likelihood=losses.Bernoulli())
+    >>> loss_fn = make_loss_fn(model, likelihood=variational.Bernoulli())
     >>> batch = {"image": np.zeros((3, 8, 8, 1), np.uint8)}
     >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     >>> measured = jax.eval_shape(loss_fn.measure, {**variables, "model_state": {}}, batch)
@@ -245,7 +248,7 @@ def make_loss_fn(
     )
 
 
-def _measured(bound: losses.Elbo, weight: Array) -> dict[str, metrics.Pair]:
+def _measured(bound: variational.Elbo, weight: Array) -> dict[str, metrics.Pair]:
     return {
         "elbo": metrics.mean(bound.nats, weight),
         "log_likelihood": metrics.mean(bound.log_likelihood, weight),

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int, Integer
 
-from jaxvision import losses
 from jaxvision.checks import check_count
 from jaxvision.data import Dataset
+from jaxvision.losses import variational
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.vae.loss import VAELoss
 
@@ -83,7 +83,7 @@ def predict(
 
         coded: Any = model.apply(variables, observed["seen"], labels, method="encode")
         mean, log_variance = coded
-        kl = losses.gaussian_kl(mean, log_variance)
+        kl = variational.gaussian_kl(mean, log_variance)
         together = min(samples, max(1, _DECODED // len(images)))
 
         def log_weights(key: Array) -> tuple[Array, Array]:
@@ -102,7 +102,7 @@ def predict(
         )
         return {
             "elbo": likely.mean(0) - kl.sum(-1),
-            "bound": losses.importance_weighted_bound(weights),
+            "bound": variational.importance_weighted_bound(weights),
             "kl": kl,
             "means": mean,
             "reconstructions": likelihood.mean(decode(mean, labels)),

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jaxvision import losses
 from jaxvision.checks import check_count, check_name
+from jaxvision.losses import variational
 
 PyTree = Any
 Path = Literal["linear", "spherical"]
@@ -101,7 +101,7 @@ def traverse(
 
 def complete(
     decode: Decode,
-    likelihood: losses.Likelihood,
+    likelihood: variational.Likelihood,
     images: Float[Array, "batch *shape"],
     known: Bool[Array, "batch *shape"],
     codes: Float[Array, "batch latents"],
@@ -133,7 +133,7 @@ def complete(
     arXiv:1607.07539, for the search in the space of codes.
 
     >>> images, known = jnp.array([[1.0, 0.0]]), jnp.array([[True, False]])
-    >>> likelihood = losses.Gaussian(scale=0.1)
+    >>> likelihood = variational.Gaussian(scale=0.1)
     >>> both = lambda codes: jnp.tile(codes, 2)
     >>> code = complete(both, likelihood, images, known, jnp.zeros((1, 1)))[0, 0]
     >>> print(f"{code:.2f}")  # 100 / 101: the precisions are 100 for the value, 1 for the prior

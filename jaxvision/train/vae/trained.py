@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Key
 
-from jaxvision import losses, metrics, models
+from jaxvision import metrics, models
 from jaxvision.data import Dataset, to_float
+from jaxvision.losses import variational
 from jaxvision.metrics import Score
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.restore import SavedRun
@@ -58,7 +59,7 @@ class TrainedVAE(Trained):
         if not isinstance(model, models.VariationalAutoencoder):
             raise CheckpointError(f"{where}: its model is no VariationalAutoencoder")
         try:
-            likelihood = losses.likelihood_from_description(options.pop("likelihood"))
+            likelihood = variational.likelihood_from_description(options.pop("likelihood"))
             self.loss = make_loss_fn(model, likelihood=likelihood, inputs=run.inputs, **options)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{where}: its loss cannot be made here: {error}") from error
@@ -106,7 +107,7 @@ class TrainedVAE(Trained):
         """
         del num_resamples
         dimensions = int(np.prod(predictions.reconstructions.shape[1:]))
-        bits = losses.bits_per_dimension(jnp.asarray(predictions.bound), dimensions)
+        bits = variational.bits_per_dimension(jnp.asarray(predictions.bound), dimensions)
         variance = predictions.means.astype(np.float64).var(axis=0)
         active = int((variance > ACTIVE_VARIANCE).sum())
         note = "" if active else "the posterior has collapsed: codes say nothing of the images"

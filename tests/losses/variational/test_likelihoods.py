@@ -10,13 +10,13 @@ import pytest
 import quick
 import scipy.stats
 
-from jaxvision import losses
+from jaxvision.losses import variational
 
 LIKELIHOODS = [
-    losses.Bernoulli(),
-    losses.Gaussian(),
-    losses.Gaussian(scale=0.3),
-    losses.DiscretizedLogistic(levels=16),
+    variational.Bernoulli(),
+    variational.Gaussian(),
+    variational.Gaussian(scale=0.3),
+    variational.DiscretizedLogistic(levels=16),
 ]
 
 
@@ -28,14 +28,14 @@ def drawn(likelihood, shape=(3, 4, 2, 2), scale=1.0):
 
 
 def test_bernoulli_is_the_cross_entropy() -> None:
-    outputs, images = drawn(losses.Bernoulli())
+    outputs, images = drawn(variational.Bernoulli())
     p = 1 / (1 + np.exp(-np.asarray(outputs, np.float64)))
     values = np.asarray(images) * np.log(p) + (1 - np.asarray(images)) * np.log(1 - p)
-    found = losses.Bernoulli().log_prob(outputs, images)
+    found = variational.Bernoulli().log_prob(outputs, images)
     np.testing.assert_allclose(found, values.sum((1, 2, 3)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("likelihood", [losses.Gaussian(), losses.Gaussian(scale=0.3)])
+@pytest.mark.parametrize("likelihood", [variational.Gaussian(), variational.Gaussian(scale=0.3)])
 def test_gaussian_is_scipys(likelihood) -> None:
     outputs, images = drawn(likelihood)
     mean, scale = (
@@ -50,15 +50,15 @@ def test_gaussian_is_scipys(likelihood) -> None:
 
 
 def test_levels_of_a_gaussian_are_counted_in_steps() -> None:
-    outputs, images = drawn(losses.Gaussian())
+    outputs, images = drawn(variational.Gaussian())
     plain, counted = (
-        losses.Gaussian(levels=levels).log_prob(outputs, images) for levels in (None, 16)
+        variational.Gaussian(levels=levels).log_prob(outputs, images) for levels in (None, 16)
     )
     np.testing.assert_allclose(plain - counted, 16 * math.log(16), rtol=1e-5)
 
 
 def test_discretized_logistic_is_a_difference_of_sigmoids() -> None:
-    likelihood = losses.DiscretizedLogistic(levels=16)
+    likelihood = variational.DiscretizedLogistic(levels=16)
     outputs, images = drawn(likelihood)
     mean, scale = np.asarray(outputs[..., :2], np.float64), np.exp(np.asarray(outputs[..., 2:]))
     values = np.asarray(images, np.float64)
@@ -72,7 +72,7 @@ def test_discretized_logistic_is_a_difference_of_sigmoids() -> None:
 
 @pytest.mark.parametrize("levels", [2, 3, 5])
 def test_probabilities_of_all_images_sum_to_one(levels) -> None:
-    likelihood = losses.DiscretizedLogistic(levels=levels)
+    likelihood = variational.DiscretizedLogistic(levels=levels)
     images = np.array([*itertools.product(np.linspace(0, 1, levels), repeat=2)], np.float32)
     outputs = np.broadcast_to(np.float32([0.2, 1.3, -1.0, -3.0]), (len(images), 4))
     total = np.exp(likelihood.log_prob(jnp.asarray(outputs), jnp.asarray(images))).sum()
@@ -113,21 +113,21 @@ def test_samples_have_the_mean_that_is_said(likelihood) -> None:
     assert samples.shape == (4000, 1, 1, 1)
     expected = float(likelihood.mean(outputs)[0, 0, 0, 0])
     assert float(samples.mean()) == pytest.approx(expected, abs=0.03)
-    if isinstance(likelihood, losses.DiscretizedLogistic):
+    if isinstance(likelihood, variational.DiscretizedLogistic):
         np.testing.assert_allclose(samples * 15, jnp.round(samples * 15), atol=1e-5)
 
 
 def test_what_is_observed() -> None:
     key, images = jax.random.key(0), jnp.full((2000, 1), 0.25)
-    drawn = losses.Bernoulli(binarize=True).observe(key, images)
+    drawn = variational.Bernoulli(binarize=True).observe(key, images)
     assert set(np.unique(drawn)) == {0.0, 1.0}
     assert float(drawn.mean()) == pytest.approx(0.25, abs=0.03)
-    noisy = losses.Gaussian(levels=5).observe(key, images)
+    noisy = variational.Gaussian(levels=5).observe(key, images)
     assert 0.2 <= float(noisy.min()) < 0.22
     assert 0.38 < float(noisy.max()) < 0.4
-    for likelihood in (losses.Bernoulli(), losses.Gaussian()):
+    for likelihood in (variational.Bernoulli(), variational.Gaussian()):
         assert likelihood.observe(key, images) is images
-    near = losses.DiscretizedLogistic(levels=5).observe(key, images + 0.1)
+    near = variational.DiscretizedLogistic(levels=5).observe(key, images + 0.1)
     np.testing.assert_array_equal(near, images)
 
 
@@ -136,19 +136,19 @@ def test_decoders_of_another_shape_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"must give the shape \(2, 4, 4, 2\), and gives \(2, 4, 4, 1\)"
     ):
-        losses.DiscretizedLogistic().log_prob(images, images)
+        variational.DiscretizedLogistic().log_prob(images, images)
 
 
-@pytest.mark.parametrize("likelihood", [*LIKELIHOODS, losses.Gaussian(levels=8)])
+@pytest.mark.parametrize("likelihood", [*LIKELIHOODS, variational.Gaussian(levels=8)])
 def test_descriptions_come_back(likelihood) -> None:
-    described = losses.describe_likelihood(likelihood)
-    assert losses.likelihood_from_description(described) == likelihood
+    described = variational.describe_likelihood(likelihood)
+    assert variational.likelihood_from_description(described) == likelihood
 
 
 def test_values_that_are_not_allowed() -> None:
     with pytest.raises(ValueError, match="scale must be positive and finite, got 0"):
-        losses.Gaussian(scale=0)
+        variational.Gaussian(scale=0)
     with pytest.raises(ValueError, match="levels must be a whole number, at least 2, got 1"):
-        losses.DiscretizedLogistic(levels=1)
+        variational.DiscretizedLogistic(levels=1)
     with pytest.raises(ValueError, match="unknown likelihood 'gauss'"):
-        losses.likelihood_from_description({"name": "gauss"})
+        variational.likelihood_from_description({"name": "gauss"})

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxvision.losses.likelihoods import Images, Likelihood, Outputs
+from jaxvision.losses.variational.likelihoods import Images, Likelihood, Outputs
 
 
 class Elbo(NamedTuple):
@@ -60,9 +60,9 @@ def elbo(
 
     Reference: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114.
 
-    >>> from jaxvision import losses
+    >>> from jaxvision.losses import variational
     >>> images, code = jnp.ones((1, 28, 28, 1)), jnp.zeros((1, 2))
-    >>> bound = elbo(losses.Bernoulli(), jnp.zeros_like(images), images, code, code)
+    >>> bound = elbo(variational.Bernoulli(), jnp.zeros_like(images), images, code, code)
     >>> print(f"{bound.nats[0]:.2f} nats, {bound.bits_per_dimension[0]:.3f} bits per dimension")
     -543.43 nats, 1.000 bits per dimension
     """

@@ -2,7 +2,7 @@
 
 A likelihood says how many numbers a decoder gives for each value of an image, and what they mean.
 Log-probabilities are summed over an image, never averaged, so that they can be weighed against the
-Kullback-Leibler divergence of its code; see `losses.elbo`.
+Kullback-Leibler divergence of its code; see `variational.elbo`.
 """
 
 import dataclasses
