@@ -15,7 +15,15 @@ from samples import captioner, gan, segmenter
 
 from jaxvision import data, losses, models, train
 
-NUM_STEPS = {"segmenter": 60, "gan": 20, "captioner": 60, "segmentation": 60}
+NUM_STEPS = {
+    "segmenter": 60,
+    "gan": 20,
+    "captioner": 60,
+    "segmentation": 60,
+    "autoencoding": 60,
+    "vae": 60,
+    "dcgan": 20,
+}
 
 
 def squares(count: int, seed: int) -> data.Dataset:
@@ -54,6 +62,8 @@ def make(name: str) -> tuple[Any, Any, data.Dataset, dict[str, Any]]:
         step = gan.Gan()
         return step, step.init(key), circle(64, 0), {}
     tx = optax.adam(1e-2)
+    if name in ("autoencoding", "vae", "dcgan"):
+        return generative(name, key, tx)
     if name == "segmentation":
         model = models.ClassicUNet(
             num_classes=2, in_channels=1, channels=(4, 8), padded=True, norm="batch", dropout=0.1
@@ -78,6 +88,44 @@ def make(name: str) -> tuple[Any, Any, data.Dataset, dict[str, Any]]:
     state = train.init_state(key, model, tx, inputs)
     step = train.make_train_step(loss, tx, ema_decay=0.9)
     return step, state, learned, {"evaluate": loss, "eval_data": held_out}
+
+
+def generative(
+    name: str, key: jax.Array, tx: optax.GradientTransformation
+) -> tuple[Any, Any, data.Dataset, dict[str, Any]]:
+    """The same for models that make images."""
+    learned, held_out = squares(64, 0), squares(20, 1)
+    inputs = train.Inputs((0.5,), (0.5,), data.augment.random_flip())
+    if name == "dcgan":
+        generator = models.DCGANGenerator(shape=(16, 16, 1), noise_size=4, channels=(8, 4))
+        critic = models.DCGANCritic(channels=(4, 8), spectral=True)
+        options: dict[str, Any] = {"critic_steps": 2, "r1": 0.1, "ema_decay": 0.9}
+        step = train.gan.make_step(generator, critic, tx, tx, inputs=inputs, **options)
+        return step, step.init(key), learned, {}
+    loss: Any
+    if name == "vae":
+        model: Any = models.VariationalAutoencoder(
+            encoder=models.ConvEncoder(channels=(4, 8), norm="batch"),
+            decoder=models.ConvDecoder(shape=(16, 16, 2), channels=(8, 4)),
+            latent_size=3,
+        )
+        likelihood = losses.variational.DiscretizedLogistic()
+        loss = train.vae.make_loss_fn(
+            model, likelihood=likelihood, free_nats=0.1, warmup_steps=30, inputs=inputs
+        )
+    else:
+        model = models.Autoencoder(
+            encoder=models.ConvEncoder(channels=(4, 8)),
+            decoder=models.ConvDecoder(shape=(16, 16, 1), channels=(8, 4)),
+            latent_size=8,
+            code_activation="sigmoid",
+        )
+        loss = train.autoencoding.make_loss_fn(
+            model, noise=0.1, masking=0.1, sparsity=0.01, contraction=0.01, inputs=inputs
+        )
+    state = train.init_state(key, model, tx, learned.sample_batch())
+    step = train.make_train_step(loss, tx, ema_decay=0.9)
+    return step, state, learned, {"evaluate": train.make_eval_fn(loss), "eval_data": held_out}
 
 
 def fit(
