@@ -133,7 +133,11 @@ def table(name: str) -> str:
     """A table, and under it on what it was measured."""
     rows = TABLES[name]
     summaries = [read(row.file) for row in rows]
-    lines = [line(row, summary) for row, summary in zip(rows, summaries, strict=True)]
+    before = [None, *(summary["command"] for summary in summaries)]
+    lines = [
+        line(row, summary, with_command=summary["command"] != command)
+        for row, summary, command in zip(rows, summaries, before, strict=False)
+    ]
     measured = sorted({_measured(summary) for summary in summaries})
     return HEAD + "\n".join(lines) + "\n\nMeasured on " + "; and on ".join(measured) + ".\n"
 
@@ -149,8 +153,12 @@ def page(path: pathlib.Path) -> str:
     return PLACE.sub(lambda place: place[1] + table(place[2]) + place[3], path.read_text())
 
 
-def line(row: Row, summary: dict[str, Any]) -> str:
-    """A row as it is written; the folder that the command wrote to is left out."""
+def line(row: Row, summary: dict[str, Any], *, with_command: bool = True) -> str:
+    """A row as it is written.
+
+    The folder that the command wrote to is left out, and the command too where it is that of the
+    row above.
+    """
     score = summary["scores"][row.score]
     each = ", ".join(format(value, row.form) for value in score["values"])
     if len(score["values"]) > MOST_SEEDS:
@@ -159,7 +167,8 @@ def line(row: Row, summary: dict[str, Any]) -> str:
     mean, low, high = (format(value, row.form) for value in (score["mean"], *score["interval"]))
     spread = mean if low == high else f"{mean} [{low}, {high}]"
     command = re.sub(r" --run-dir \S+", "", summary["command"])
-    return f"| {row.what} | `{command}` | {each} | {spread} | {_seconds(summary['seconds'])} |"
+    shown = f"`{command}`" if with_command else "as above"
+    return f"| {row.what} | {shown} | {each} | {spread} | {_seconds(summary['seconds'])} |"
 
 
 def _seconds(seconds: list[float]) -> str:

@@ -69,9 +69,11 @@ def tversky(
     Reference: Salehi et al., Tversky loss function for image segmentation using 3D fully
     convolutional deep networks, MLMI 2017, arXiv:1706.05721.
 
-    >>> p = jnp.array([0.9, 0.8, 0.3, 0.1])
-    >>> logits, labels = jnp.log(p / (1 - p)).reshape(1, 2, 2, 1), jnp.array([[[1, 1], [0, 0]]])
-    >>> print(f"{tversky(logits, labels, alpha=0.3, beta=0.7)[0]:.6f}")
+    >>> import functools, numpy as np
+    >>> p = np.float32([0.9, 0.8, 0.3, 0.1])
+    >>> logits, labels = np.log(p / (1 - p)).reshape(1, 2, 2, 1), np.array([[[1, 1], [0, 0]]])
+    >>> loss = functools.partial(tversky, alpha=0.3, beta=0.7)
+    >>> print(f"{jax.jit(loss)(logits, labels)[0]:.6f}")
     0.162562
     """
     check_name("absent", absent, get_args(Absent))
@@ -113,9 +115,10 @@ def soft_dice(
     Reference: Milletari et al., V-Net: fully convolutional neural networks for volumetric medical
     image segmentation, 3DV 2016, arXiv:1606.04797.
 
-    >>> p = jnp.array([0.9, 0.8, 0.3, 0.1])
-    >>> logits, labels = jnp.log(p / (1 - p)).reshape(1, 2, 2, 1), jnp.array([[[1, 1], [0, 0]]])
-    >>> print(f"{soft_dice(logits, labels)[0]:.6f}")
+    >>> import numpy as np
+    >>> p = np.float32([0.9, 0.8, 0.3, 0.1])
+    >>> logits, labels = np.log(p / (1 - p)).reshape(1, 2, 2, 1), np.array([[[1, 1], [0, 0]]])
+    >>> print(f"{jax.jit(soft_dice)(logits, labels)[0]:.6f}")
     0.170732
     """
     return tversky(logits, labels, alpha=0.5, beta=0.5, **options)
@@ -141,9 +144,10 @@ def soft_jaccard(
     Raises:
         ValueError: Shapes do not fit, or a value is not allowed.
 
-    >>> p = jnp.array([0.9, 0.8, 0.3, 0.1])
-    >>> logits, labels = jnp.log(p / (1 - p)).reshape(1, 2, 2, 1), jnp.array([[[1, 1], [0, 0]]])
-    >>> print(f"{soft_jaccard(logits, labels)[0]:.6f}")
+    >>> import numpy as np
+    >>> p = np.float32([0.9, 0.8, 0.3, 0.1])
+    >>> logits, labels = np.log(p / (1 - p)).reshape(1, 2, 2, 1), np.array([[[1, 1], [0, 0]]])
+    >>> print(f"{jax.jit(soft_jaccard)(logits, labels)[0]:.6f}")
     0.291667
     """
     return tversky(logits, labels, alpha=1.0, beta=1.0, **options)
@@ -174,9 +178,10 @@ def lovasz_hinge(
 
     Reference: Berman et al., The Lovasz-softmax loss, CVPR 2018, arXiv:1705.08790.
 
-    >>> p = jnp.array([[0.9, 0.8, 0.3, 0.1]])
-    >>> logits = jnp.log(p / (1 - p))[..., None]
-    >>> print(f"{lovasz_hinge(logits, jnp.array([[1, 1, 0, 0]]))[0]:.7f}")
+    >>> import numpy as np
+    >>> p = np.float32([[0.9, 0.8, 0.3, 0.1]])
+    >>> logits = np.log(p / (1 - p))[..., None]
+    >>> print(f"{jax.jit(lovasz_hinge)(logits, np.array([[1, 1, 0, 0]]))[0]:.7f}")
     0.0509007
     """
     masks = read_masks(logits, labels, reduce, weight)
