@@ -104,9 +104,9 @@ class Playing:
     """Images for each step of the critic."""
     num_steps: int = 12_000
     """Steps of the generator."""
-    generator_rate: float = 2e-4
+    generator_rate: float = 1e-3
     """The generator's learning rate."""
-    critic_rate: float = 4e-4
+    critic_rate: float = 1e-3
     """The critic's."""
     b1: float = 0.5
     """What Adam keeps of its mean gradient per step."""

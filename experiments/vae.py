@@ -41,14 +41,14 @@ class Settings:
     """What the divergence of the codes counts in the loss."""
     free_nats: float = 0.0
     """How much divergence each number of the code has for free."""
-    kl_warmup_steps: int = 1_000
+    kl_warmup_steps: int = 500
     """In so many steps what the divergence counts rises from 0."""
     inputs: Annotated[Inputs, FLAT] = dataclasses.field(
         default_factory=lambda: Inputs(mean=(0.3,), std=(0.35,))
     )
     optimization: Annotated[Optimization, FLAT] = dataclasses.field(
         default_factory=lambda: Optimization(
-            batch_size=128, num_steps=6_000, learning_rate=2e-3, weight_decay=0.0, ema_decay=0.999
+            batch_size=128, num_steps=2_000, learning_rate=2e-3, weight_decay=0.1, ema_decay=0.999
         )
     )
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
