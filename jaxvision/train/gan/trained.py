@@ -13,12 +13,12 @@ from jaxtyping import Array, Float, Float32, Int, Integer, Key
 from jaxvision import metrics, models
 from jaxvision.data import Dataset, denormalize
 from jaxvision.metrics import Score
+from jaxvision.train._paths import Path, interpolate
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.gan.figures import draw
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.tasks import Trained
-from jaxvision.train.vae.queries import Path, interpolate
 
 PyTree = Any
 Labels = Integer[Array | np.ndarray, " batch"] | None

@@ -14,6 +14,7 @@ from jaxvision import metrics, models
 from jaxvision.data import Dataset, to_float
 from jaxvision.losses import variational
 from jaxvision.metrics import Score
+from jaxvision.train._paths import Path, interpolate
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.tasks import Trained
@@ -201,11 +202,11 @@ class TrainedVAE(Trained):
         steps: int = 9,
         labels: Labels = None,
         *,
-        path: queries.Path = "spherical",
+        path: Path = "spherical",
     ) -> Float[Array, "steps batch height width channels"]:
         """Images on the way from some images to others; see `vae.interpolate`."""
         start, end = (self.encode(images, labels)[0] for images in (first, second))
-        return self._decode_each(queries.interpolate(start, end, steps, path=path), labels)
+        return self._decode_each(interpolate(start, end, steps, path=path), labels)
 
     def traverse(
         self, images: Any, index: int, values: Any = (-3, -2, -1, 0, 1, 2, 3), labels: Labels = None

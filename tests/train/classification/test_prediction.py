@@ -84,3 +84,19 @@ def test_probabilities_and_classes() -> None:
     assert predictions.classes.tolist() == [1, 0, 0]
     large = classification.Predictions(np.float32([[1e4, -1e4]]), np.zeros(1, int), np.arange(1))
     assert large.probabilities.tolist() == [[1.0, 0.0]]
+
+
+def test_embeddings_are_the_vectors_before_the_logits() -> None:
+    model = models.create_model("mlp", num_classes=3, hidden_sizes=(7,))
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1)).astype(np.uint8)
+    rows = data.from_arrays({"image": images, "label": np.arange(5) % 3})
+    variables = jax.jit(model.init)(jax.random.key(0), images / np.float32(255))
+    inputs = train.Inputs((0.5,), (0.25,))
+    found = train.classification.embed(model, variables, rows, batch_size=2, inputs=inputs)
+    head = variables["params"]["head"]
+    logits = found.vectors @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
+    said = train.classification.predict(model, variables, rows, inputs=inputs)
+    np.testing.assert_allclose(logits, said.logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.probabilities, said.probabilities, rtol=1e-4)
+    np.testing.assert_array_equal(found.labels, said.labels)
+    np.testing.assert_array_equal(found.indices, np.arange(5))
