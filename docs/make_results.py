@@ -109,6 +109,14 @@ VOLUMES = tuple(
         Row("the same, refined by a dense CRF: mean IoU", file, "refined/mean_iou"),
     )
 )
+IMAGE_MODELS = (
+    Row("variational autoencoder: bits per dimension, by 1,000 codes", "vae", "bits_per_dimension"),
+    Row("the same: evidence lower bound, in nats per image", "vae", "elbo", ".2f"),
+    Row("GAN: Fréchet distance, of that between two halves of the digits", "gan", "frechet_ratio"),
+    Row("the same: classes of which there are 5% or more", "gan", "modes", ".0f"),
+    Row("the same: share of the rarest class", "gan", "rarest_share", ".1%"),
+    Row("the same: samples nearer to a digit than 99% of digits are", "gan", "copies", ".1%"),
+)
 AGENTS = tuple(
     Row(what, file, "return", ".1f")
     for what, file in (
@@ -125,6 +133,7 @@ TABLES = {
     "masks": MASKS,
     "decoders": DECODERS,
     "volumes": VOLUMES,
+    "generated": IMAGE_MODELS,
     "agents": AGENTS,
 }
 

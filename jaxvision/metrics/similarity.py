@@ -77,8 +77,10 @@ def ssim(
     Reference: Wang et al., Image quality assessment: from error visibility to structural
     similarity, IEEE Transactions on Image Processing 13, 2004.
 
-    >>> image = jnp.linspace(0, 1, 144).reshape(1, 12, 12, 1)
-    >>> print(f"{ssim(image, image)[0]:.4f} {ssim(image, 1 - image)[0]:.4f}")
+    >>> import jax
+    >>> image = np.linspace(0, 1, 144, dtype=np.float32).reshape(1, 12, 12, 1)
+    >>> measure = jax.jit(ssim)
+    >>> print(f"{measure(image, image)[0]:.4f} {measure(image, 1 - image)[0]:.4f}")
     1.0000 -0.9317
     """
     luminance, contrast = _ssim_parts(*_pair(images, references), max_value, padding)
@@ -115,8 +117,10 @@ def ms_ssim(
     Reference: Wang et al., Multiscale structural similarity for image quality assessment, Asilomar
     2003.
 
-    >>> image = jnp.linspace(0, 1, 576).reshape(1, 24, 24, 1)
-    >>> print(f"{ms_ssim(image, image, weights=(0.5, 0.5))[0]:.4f}")
+    >>> import functools, jax
+    >>> image = np.linspace(0, 1, 576, dtype=np.float32).reshape(1, 24, 24, 1)
+    >>> measure = jax.jit(functools.partial(ms_ssim, weights=(0.5, 0.5)))
+    >>> print(f"{measure(image, image)[0]:.4f}")
     1.0000
     """
     first, second = _pair(images, references)

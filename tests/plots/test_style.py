@@ -23,6 +23,7 @@ FIGURES = {
     "segmentations": lambda: plots.segmentations(
         np.zeros((1, 2, 2, 3), np.uint8), MASKS, MASKS[:, ::-1], [(0, 0, 0), (230, 159, 0)]
     ),
+    "scatter": lambda: plots.scatter([[0.0, 1.0], [1.0, 0.0]], [0, 1], title="title"),
     "no mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [1], [1], [0.5]),
 }
 SOME_FIGURES = (
