@@ -162,7 +162,8 @@ class TrainedVAE(Trained):
     def in_words(self, predictions: Predictions, *, top: int = 3) -> list[str]:
         """Says how probable each image is."""
         return [
-            f"log p >= {bound:.2f} nats ({predictions.samples} codes), code {np.round(code, 2)}"
+            f"log p >= {bound:.2f} nats ({predictions.samples} codes), code "
+            + " ".join(f"{number:.2f}" for number in code)
             for bound, code in zip(predictions.bound, predictions.means, strict=True)
         ]
 
