@@ -35,12 +35,13 @@ class Judge:
         classifier = train.restore(run_dir)
         if not isinstance(classifier, train.classification.TrainedClassifier):
             raise SystemExit(f"{run_dir} is not the run of a classifier")
-        images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
+        examples = [dataset[index] for index in range(len(dataset))]
+        images = np.stack([example["image"] for example in examples])
         real = images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
         features, _ = _seen(classifier, real)
         order = np.random.default_rng(0).permutation(len(features))
         first, second = features[order[::2]], features[order[1::2]]
-        labels = np.array([dataset[index]["label"] for index in range(len(dataset))])
+        labels = np.array([example["label"] for example in examples])
         shares = np.bincount(labels, minlength=dataset.num_classes) / len(labels)
         return cls(classifier, real, features, metrics.frechet_distance(first, second), shares)
 

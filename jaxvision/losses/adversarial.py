@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvision.losses._precision import at_least_float32
+
 Scores = Float[Array, " batch"]
 Critic = Callable[[Float[Array, "batch *shape"]], Scores]
 
@@ -84,8 +86,10 @@ def least_squares() -> AdversarialLoss:
     0.25 0.125
     """
     return AdversarialLoss(
-        lambda real, fake: (jnp.square(_wide(real) - 1) + jnp.square(_wide(fake))) / 2,
-        lambda fake: jnp.square(_wide(fake) - 1) / 2,
+        lambda real, fake: (
+            (jnp.square(at_least_float32(real) - 1) + jnp.square(at_least_float32(fake))) / 2
+        ),
+        lambda fake: jnp.square(at_least_float32(fake) - 1) / 2,
     )
 
 
@@ -104,8 +108,10 @@ def hinge() -> AdversarialLoss:
     0.5
     """
     return AdversarialLoss(
-        lambda real, fake: jax.nn.relu(1 - _wide(real)) + jax.nn.relu(1 + _wide(fake)),
-        lambda fake: -_wide(fake),
+        lambda real, fake: (
+            jax.nn.relu(1 - at_least_float32(real)) + jax.nn.relu(1 + at_least_float32(fake))
+        ),
+        lambda fake: -at_least_float32(fake),
     )
 
 
@@ -125,7 +131,10 @@ def wasserstein() -> AdversarialLoss:
     >>> print(wasserstein().critic(jnp.array([3.0]), jnp.array([1.0]))[0])
     -2.0
     """
-    return AdversarialLoss(lambda real, fake: _wide(fake) - _wide(real), lambda fake: -_wide(fake))
+    return AdversarialLoss(
+        lambda real, fake: at_least_float32(fake) - at_least_float32(real),
+        lambda fake: -at_least_float32(fake),
+    )
 
 
 def gradient_penalty(
@@ -201,7 +210,7 @@ def r1(critic: Critic, real: Float[Array, "batch *shape"]) -> Float[Array, " bat
 def _squared_slope(critic: Critic, examples: Array) -> Array:
     """The squared norm of the gradient of each example's number."""
     gradient = jax.grad(lambda x: critic(x).astype(jnp.float32).sum())(examples)
-    return jnp.square(_wide(gradient)).sum(axis=range(1, examples.ndim))
+    return jnp.square(at_least_float32(gradient)).sum(axis=range(1, examples.ndim))
 
 
 def _cross_entropy(real: Scores, fake: Scores) -> Scores:
@@ -209,8 +218,4 @@ def _cross_entropy(real: Scores, fake: Scores) -> Scores:
 
 
 def _softplus(x: Scores) -> Scores:
-    return jax.nn.softplus(_wide(x))
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return jax.nn.softplus(at_least_float32(x))

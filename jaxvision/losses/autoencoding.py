@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
+from jaxvision.losses._precision import at_least_float32
+
 Codes = Float[Array, "batch latents"]
 
 
@@ -21,7 +23,7 @@ def activation_l1(codes: Codes) -> Float[Array, " batch"]:
     >>> print(activation_l1(jnp.array([[1.0, -2.0, 0.0]])))
     [3.]
     """
-    return jnp.abs(_wide(codes)).sum(axis=1)
+    return jnp.abs(at_least_float32(codes)).sum(axis=1)
 
 
 def sparsity_divergence(
@@ -53,7 +55,7 @@ def sparsity_divergence(
     """
     if not 0 < target < 1:
         raise ValueError(f"target must lie between 0 and 1, got {target}")
-    wide = _wide(codes)
+    wide = at_least_float32(codes)
     counts = jnp.ones(len(wide), wide.dtype) if weight is None else weight.astype(wide.dtype)
     total = counts.sum()
     rows = jnp.where(counts[:, None] == 0, 0, wide * counts[:, None])
@@ -94,10 +96,6 @@ def jacobian_norm(
     def of_number(index: Array) -> Array:
         chosen = jax.nn.one_hot(index, codes.shape[1], dtype=codes.dtype)
         (gradient,) = pull_back(jnp.broadcast_to(chosen, codes.shape))
-        return jnp.square(_wide(gradient)).sum(axis=range(1, gradient.ndim))
+        return jnp.square(at_least_float32(gradient)).sum(axis=range(1, gradient.ndim))
 
     return jax.vmap(of_number)(jnp.arange(codes.shape[1])).sum(axis=0)
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

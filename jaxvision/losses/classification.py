@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Integer, Real
 
+from jaxvision.losses._precision import at_least_float32
+
 
 def cross_entropy(
     logits: Float[Array, "*batch classes"],
@@ -50,7 +52,7 @@ def cross_entropy(
     _check_class_weights("class_weights", class_weights, logits)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
-    logits = _at_least_float32(logits)
+    logits = at_least_float32(logits)
     targets, known = _targets(logits, labels)
     targets = (1 - label_smoothing) * targets + label_smoothing / logits.shape[-1]
     if class_weights is not None:
@@ -92,7 +94,7 @@ def focal(
     _check_shapes(logits, labels)
     _check_class_weights("alpha", alpha, logits)
     _check_gamma(gamma)
-    logits = _at_least_float32(logits)
+    logits = at_least_float32(logits)
     targets, known = _targets(logits, labels)
     if alpha is not None:
         targets = targets * alpha.astype(logits.dtype)
@@ -141,7 +143,7 @@ def sigmoid_focal(
     _check_gamma(gamma)
     if alpha is not None and not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be in [0, 1] or None, got {alpha}")
-    logits = _at_least_float32(logits)
+    logits = at_least_float32(logits)
     labels = labels.astype(logits.dtype)
     return optax.losses.sigmoid_focal_loss(logits, labels, alpha=alpha, gamma=gamma)
 
@@ -225,7 +227,7 @@ def _violations(
     _check_shapes(logits, labels)
     if not margin > 0:
         raise ValueError(f"margin must be positive, got {margin}")
-    logits = _at_least_float32(logits)
+    logits = at_least_float32(logits)
     targets, known = _targets(logits, labels)
     # Selected, not multiplied by the one-hot row: 0 * inf would be NaN.
     right = jnp.sum(jnp.where(targets == 1, logits, 0), axis=-1, keepdims=True)
@@ -251,10 +253,6 @@ def _log_softmax(
     """Log-probabilities; 0 in place of -inf where the target is 0, so that 0 * log 0 is 0."""
     log_p = jax.nn.log_softmax(logits)
     return jnp.where((targets == 0) & jnp.isneginf(log_p), 0, log_p)
-
-
-def _at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _check_shapes(logits: Float[Array, "..."], labels: Real[Array, "..."]) -> None:

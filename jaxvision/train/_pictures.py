@@ -1,10 +1,13 @@
 """Images of a data set as the figures of tasks show them."""
 
+import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from jaxvision import plots
 from jaxvision.data import Dataset
 
 Images = Shaped[np.ndarray, "batch height width channels"]
@@ -60,3 +63,20 @@ def plane_of(codes: Float[np.ndarray, "examples latents"]) -> Float[np.ndarray, 
     if len(directions) < 2:
         directions = np.concatenate([directions, np.zeros_like(directions)])
     return centered @ directions[:2].T
+
+
+def save_figures(folder: pathlib.Path, drawn: Mapping[str, Any]) -> list[pathlib.Path]:
+    """Writes figures into `figures/` of a run's folder.
+
+    Args:
+        folder: The run's folder.
+        drawn: The figures by name; a slash in a name makes a folder.
+
+    Returns:
+        The files.
+    """
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(folder / "figures" / f"{name}.png")
+        plots.save(figure, paths[-1])
+    return paths

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
+from jaxvision.losses._precision import at_least_float32
 from jaxvision.losses.variational.likelihoods import Images, Likelihood, Outputs
 
 
@@ -91,8 +92,7 @@ def gaussian_kl(
     >>> print(f"{gaussian_kl(jnp.array(0.5), jnp.log(jnp.array(0.25))):.6f}")
     0.443147
     """
-    wide = jnp.promote_types(mean.dtype, jnp.float32)
-    mean, log_variance = mean.astype(wide), log_variance.astype(wide)
+    mean, log_variance = at_least_float32(mean), at_least_float32(log_variance)
     # expm1(v) - v is v^2 / 2 near 0, without the rounding of exp(v) - v - 1.
     return (jnp.square(mean) + jnp.expm1(log_variance) - log_variance) / 2
 

@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Key
 
 from jaxvision.checks import check_count, check_name
+from jaxvision.losses._precision import at_least_float32
 
 Images = Float[Array, "batch *shape"]
 Known = Bool[Array, "batch *shape"]
@@ -79,19 +80,19 @@ class Bernoulli:
         """Draws 0 and 1 with `binarize`, and else changes nothing."""
         if not self.binarize:
             return images
-        return jax.random.bernoulli(key, _wide(images)).astype(images.dtype)
+        return jax.random.bernoulli(key, at_least_float32(images)).astype(images.dtype)
 
     def log_prob(
         self, outputs: Outputs, images: Images, where: Known | None = None
     ) -> Float[Array, " batch"]:
         """The log-probability of each image, or of the marked values, in nats."""
         _check_outputs(self, outputs, images)
-        logits, values = _wide(outputs), _wide(images)
+        logits, values = at_least_float32(outputs), at_least_float32(images)
         return -_total(optax.sigmoid_binary_cross_entropy(logits, values), where)
 
     def mean(self, outputs: Outputs) -> Images:
         """The probability that a value is 1."""
-        return jax.nn.sigmoid(_wide(outputs))
+        return jax.nn.sigmoid(at_least_float32(outputs))
 
     def sample(self, key: Key[Array, ""], outputs: Outputs) -> Images:
         """Draws images of 0 and 1."""
@@ -147,7 +148,7 @@ class Gaussian:
         """The log-density of each image, or of the marked values, in nats."""
         _check_outputs(self, outputs, images)
         mean, log_scale = self._both(outputs)
-        error = (_wide(images) - mean) * jnp.exp(-log_scale)
+        error = (at_least_float32(images) - mean) * jnp.exp(-log_scale)
         constant = math.log(2 * math.pi) / 2 + math.log(self.levels or 1)
         return -_total(jnp.square(error) / 2 + log_scale + constant, where)
 
@@ -161,7 +162,7 @@ class Gaussian:
         return mean + jnp.exp(log_scale) * jax.random.normal(key, mean.shape, mean.dtype)
 
     def _both(self, outputs: Outputs) -> tuple[Images, Array]:
-        numbers = _wide(outputs)
+        numbers = at_least_float32(outputs)
         if self.scale is not None:
             return numbers, jnp.asarray(math.log(self.scale), numbers.dtype)
         mean, log_scale = jnp.split(numbers, 2, axis=-1)
@@ -208,7 +209,7 @@ class DiscretizedLogistic:
     def observe(self, key: Key[Array, ""], images: Images) -> Images:
         """Takes the nearest level of each value."""
         del key
-        return jnp.round(_wide(images) * (self.levels - 1)) / (self.levels - 1)
+        return jnp.round(at_least_float32(images) * (self.levels - 1)) / (self.levels - 1)
 
     def log_prob(
         self, outputs: Outputs, images: Images, where: Known | None = None
@@ -216,7 +217,7 @@ class DiscretizedLogistic:
         """The log-probability of each image, or of the marked values, in nats."""
         _check_outputs(self, outputs, images)
         mean, log_scale = self._both(outputs)
-        values, half = _wide(images), self._step / 2
+        values, half = at_least_float32(images), self._step / 2
         inverse = jnp.exp(-log_scale)
         below, above = ((values - mean + shift) * inverse for shift in (-half, half))
         # With s the sigmoid, s(above) - s(below) = s(above) s(-below) (1 - exp(below - above)).
@@ -242,7 +243,7 @@ class DiscretizedLogistic:
         return 1 / (self.levels - 1)
 
     def _both(self, outputs: Outputs) -> tuple[Images, Array]:
-        mean, log_scale = jnp.split(_wide(outputs), 2, axis=-1)
+        mean, log_scale = jnp.split(at_least_float32(outputs), 2, axis=-1)
         return mean, _bounded(log_scale, math.log(self.least_scale * self._step))
 
 
@@ -312,7 +313,7 @@ def dequantize(
     True
     """
     check_count("levels", levels, least=2)
-    values = jnp.round(_wide(images) * (levels - 1))
+    values = jnp.round(at_least_float32(images) * (levels - 1))
     return (values + jax.random.uniform(key, images.shape, values.dtype)) / levels
 
 
@@ -333,7 +334,3 @@ def _bounded(log_scale: Array, least: float) -> Array:
 def _total(values: Array, where: Known | None) -> Array:
     marked = values if where is None else jnp.where(where, values, 0)
     return marked.sum(axis=range(1, values.ndim))
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,7 +1,6 @@
 """Autoencoders: an encoder, a code between, and a decoder; plain and variational."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
@@ -9,6 +8,7 @@ from jaxvision.models import layers
 from jaxvision.models.base import Images
 from jaxvision.models.description import register_module
 from jaxvision.models.generative.coders import Coder
+from jaxvision.models.generative.networks import one_hot_classes
 
 Codes = Float[Array, "batch latents"]
 Labels = Integer[Array, " batch"]
@@ -32,6 +32,7 @@ class Autoencoder(nn.Module, kw_only=True):
     Reference: Hinton and Salakhutdinov, Reducing the dimensionality of data with neural networks,
     Science 313, 2006.
 
+    >>> import jax
     >>> from jaxvision import models
     >>> encoder = models.DenseEncoder(hidden_sizes=(32,))
     >>> decoder = models.DenseDecoder(shape=(8, 8, 1), hidden_sizes=(32,))
@@ -94,6 +95,7 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
     Sohn et al., Learning structured output representation using deep conditional generative models,
     NeurIPS 2015, for classes.
 
+    >>> import jax
     >>> from jaxvision import models
     >>> encoder = models.DenseEncoder(hidden_sizes=(32,))
     >>> decoder = models.DenseDecoder(shape=(8, 8, 1), hidden_sizes=(32,))
@@ -135,7 +137,7 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
         self, x: Images, labels: Labels | None = None, train: bool = False
     ) -> tuple[Codes, Codes]:
         """Computes the means and the log-variances of the codes of images, in float32 at least."""
-        one_hot = self._one_hot(labels, len(x))
+        one_hot = one_hot_classes(self, labels, len(x))
         if one_hot is not None:
             maps = jnp.broadcast_to(one_hot[:, None, None, :], (*x.shape[:3], self.num_classes))
             x = jnp.concatenate([x, maps.astype(x.dtype)], axis=-1)
@@ -146,19 +148,8 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
 
     def decode(self, codes: Codes, labels: Labels | None = None, train: bool = False) -> Images:
         """Computes what the decoder gives for codes."""
-        one_hot = self._one_hot(labels, len(codes))
+        one_hot = one_hot_classes(self, labels, len(codes))
         if one_hot is not None:
             codes = jnp.concatenate([codes, one_hot.astype(codes.dtype)], axis=-1)
         outputs: Images = self.decoder(codes, train)
         return outputs
-
-    def _one_hot(self, labels: Labels | None, rows: int) -> Array | None:
-        if self.num_classes is None:
-            if labels is not None:
-                raise ValueError("this model was made without num_classes, and takes no labels")
-            return None
-        if labels is None:
-            if not self.is_initializing():
-                raise ValueError(f"labels are missing: this model has {self.num_classes} classes")
-            labels = jnp.zeros(rows, jnp.int32)
-        return jax.nn.one_hot(labels, self.num_classes)

@@ -14,6 +14,33 @@ from jaxvision.models.base import canonical_dtype
 Labels = Integer[Array, " batch"]
 
 
+def one_hot_classes(
+    model: Any, labels: Labels | None, rows: int
+) -> Float[Array, "batch classes"] | None:
+    """The classes as vectors; None without classes.
+
+    Args:
+        model: A module with `num_classes`.
+        labels: The classes; they may be missing while parameters are drawn.
+        rows: How many there are to be.
+
+    Returns:
+        The vectors.
+
+    Raises:
+        ValueError: Labels are missing, or there are some and no classes.
+    """
+    if model.num_classes is None:
+        if labels is not None:
+            raise ValueError("this model was made without num_classes, and takes no labels")
+        return None
+    if labels is None:
+        if not model.is_initializing():
+            raise ValueError(f"labels are missing: this model has {model.num_classes} classes")
+        labels = jnp.zeros(rows, jnp.int32)
+    return jax.nn.one_hot(labels, model.num_classes)
+
+
 class AdversarialNetwork(nn.Module, kw_only=True):
     """A network with classes or without, and with a normalization or without.
 
@@ -43,27 +70,8 @@ class AdversarialNetwork(nn.Module, kw_only=True):
         return layers.norm(self.norm, x.shape[-1], train=train, **options)(x)
 
     def one_hot(self, labels: Labels | None, rows: int) -> Float[Array, "batch classes"] | None:
-        """The classes as vectors; None without classes.
-
-        Args:
-            labels: The classes; they may be missing while parameters are drawn.
-            rows: How many there are to be.
-
-        Returns:
-            The vectors.
-
-        Raises:
-            ValueError: Labels are missing, or there are some and no classes.
-        """
-        if self.num_classes is None:
-            if labels is not None:
-                raise ValueError("this model was made without num_classes, and takes no labels")
-            return None
-        if labels is None:
-            if not self.is_initializing():
-                raise ValueError(f"labels are missing: this model has {self.num_classes} classes")
-            labels = jnp.zeros(rows, jnp.int32)
-        return jax.nn.one_hot(labels, self.num_classes)
+        """The classes as vectors; see `one_hot_classes`."""
+        return one_hot_classes(self, labels, rows)
 
 
 class Generator(AdversarialNetwork, kw_only=True):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxvision import plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
-from jaxvision.train._pictures import beside, plane_of, some_images
+from jaxvision.train._pictures import beside, plane_of, save_figures, some_images
 from jaxvision.train.run.log import read_metrics
 
 if TYPE_CHECKING:
@@ -74,11 +74,7 @@ def draw(
     drawn[f"{place}/codes"] = plots.scatter(
         plane, predictions.labels, trained.class_names, axes=axes, title=f"{title}: codes"
     )
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(folder / "figures" / f"{name}.png")
-        plots.save(figure, paths[-1])
-    return paths
+    return save_figures(folder, drawn)
 
 
 def _filters(

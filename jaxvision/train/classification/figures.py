@@ -10,6 +10,7 @@ from jaxtyping import Int
 from jaxvision import metrics, plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
+from jaxvision.train._pictures import save_figures
 from jaxvision.train.classification.prediction import Predictions
 from jaxvision.train.run.log import read_metrics
 
@@ -65,11 +66,7 @@ def draw(
     drawn[f"{place}/reliability"] = plots.reliability_diagram(
         predictions.probabilities, labels, title=title
     )
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(folder / "figures" / f"{name}.png")
-        plots.save(figure, paths[-1])
-    return paths
+    return save_figures(folder, drawn)
 
 
 class _Images(Sequence[np.ndarray]):

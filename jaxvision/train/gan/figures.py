@@ -9,6 +9,7 @@ import numpy as np
 from jaxvision import plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
+from jaxvision.train._pictures import save_figures
 from jaxvision.train.run.log import read_metrics
 
 if TYPE_CHECKING:
@@ -55,11 +56,7 @@ def draw(
         predictions.real,
         title=f"samples, and the nearest image of {dataset.name}/{dataset.split}",
     )
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(folder / "figures" / f"{name}.png")
-        plots.save(figure, paths[-1])
-    return paths
+    return save_figures(folder, drawn)
 
 
 def nearest(

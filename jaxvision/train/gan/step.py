@@ -46,7 +46,6 @@ class GANStep:
     generator: models.Generator
     critic: models.Critic
     game: str
-    loss: AdversarialLoss
     generator_step: TrainStep
     critic_step: TrainStep
     critic_steps: int
@@ -294,20 +293,19 @@ def make_step(
             f"{generator.num_classes} and {critic.num_classes}"
         )
     inputs = Inputs((0.5,), (0.5,)) if inputs is None else inputs
-    loss = GAMES[game]()
-    players = _Players(generator, critic, loss, float(gradient_penalty), float(r1), inputs)
+    penalties = float(gradient_penalty), float(r1)
+    players = _Players(generator, critic, GAMES[game](), *penalties, inputs)
     return GANStep(
         generator=generator,
         critic=critic,
         game=game,
-        loss=loss,
         generator_step=make_train_step(
             players.generator_loss, generator_optimizer, ema_decay=ema_decay, axis_name=axis_name
         ),
         critic_step=make_train_step(players.critic_loss, critic_optimizer, axis_name=axis_name),
         critic_steps=critic_steps,
-        gradient_penalty=float(gradient_penalty),
-        r1=float(r1),
+        gradient_penalty=players.gradient_penalty,
+        r1=players.r1,
         inputs=inputs,
         axis_name=axis_name,
     )

@@ -11,6 +11,7 @@ from jaxvision import metrics, ops, plots
 from jaxvision._labels import IGNORED
 from jaxvision.data import Dataset, mask_colors
 from jaxvision.files import file_name
+from jaxvision.train._pictures import save_figures
 from jaxvision.train.run.log import read_metrics
 from jaxvision.train.segmentation.prediction import Predictions
 from jaxvision.train.segmentation.scores import count, mean_iou, names_of
@@ -67,11 +68,7 @@ def draw(
             matrix, names, title=f"{title}: pixels"
         )
         drawn[f"{place}/masks"] = _masks(predictions, dataset, names, num_images, title)
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(folder / "figures" / f"{name}.png")
-        plots.save(figure, paths[-1])
-    return paths
+    return save_figures(folder, drawn)
 
 
 def _masks(

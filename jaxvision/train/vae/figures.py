@@ -9,7 +9,7 @@ import numpy as np
 from jaxvision import plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
-from jaxvision.train._pictures import beside, from_0_to_1, plane_of, some_images
+from jaxvision.train._pictures import beside, from_0_to_1, plane_of, save_figures, some_images
 from jaxvision.train.run.log import read_metrics
 from jaxvision.train.vae.prediction import Predictions
 
@@ -63,11 +63,7 @@ def draw(
     drawn[f"{place}/traversals"] = _traversals(trained, predictions, images[:1], labels, title)
     drawn[f"{place}/completed"] = _completed(trained, images, labels, title)
     drawn[f"{place}/codes"] = _codes(trained, predictions, title)
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(folder / "figures" / f"{name}.png")
-        plots.save(figure, paths[-1])
-    return paths
+    return save_figures(folder, drawn)
 
 
 def _samples(trained: "TrainedVAE", count: int = 50) -> "matplotlib.figure.Figure":

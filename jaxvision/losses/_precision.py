@@ -1,0 +1,13 @@
+"""The type that losses are computed in."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Widens half precision.
+
+    >>> at_least_float32(jnp.ones(1, jnp.bfloat16)).dtype
+    dtype('float32')
+    """
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
