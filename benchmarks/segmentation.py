@@ -20,7 +20,6 @@ import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -28,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from convolutions import Case, jax_runs, torch_runs
-from steps import compiled_step
+from steps import compiled_step, native
 from turns import least_seconds
 
 from jaxvision import losses, models, ops, train
@@ -124,11 +123,6 @@ def main(settings: Settings) -> None:
 def print_row(title: str, *values: float | str) -> None:
     texts = [value if isinstance(value, str) else f"{value:.2f}" for value in values]
     print(f"{title:24}" + "".join(f"{text:>14}" for text in texts), flush=True)
-
-
-def native() -> Any:
-    """While this is entered, what is traced has XLA's own convolutions and max-pooling."""
-    return mock.patch.object(jax, "default_backend", return_value="gpu")
 
 
 def jax_step(name: str, settings: Settings, dtype: Any = None) -> tuple[Run, float]:

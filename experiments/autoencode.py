@@ -12,7 +12,6 @@ random: nothing in the training asks for these, and most are none.
 """
 
 import dataclasses
-import pathlib
 from typing import Annotated, Any, Literal
 
 from common import script
@@ -21,7 +20,7 @@ from common.generative import Coder
 from common.learning import Devices, Inputs, Optimization
 from common.run import Run, train_model
 from common.script import FLAT
-from common.seeds import Summary, over_seeds
+from common.seeds import Summary, each_over_seeds
 
 from jaxvision import data, models, train
 
@@ -75,22 +74,14 @@ class Settings:
     """Which seeds to train each with."""
 
 
-def main(settings: Settings) -> dict[str, Summary]:
+def main(settings: Settings) -> dict[Kind, Summary]:
     """Trains and evaluates every kind with every seed, prints a table, and keeps summaries."""
     settings.run.begin(settings.devices)
     settings = dataclasses.replace(settings, data=settings.data.located())
     train_data, eval_data = settings.data.load_splits(settings.run.seed)
-    folder = pathlib.Path(settings.run.run_dir)
-    summaries: dict[str, Summary] = {}
-    for kind in settings.kinds:
-
-        def train_one(seed: int, kind: Any = kind) -> dict[str, float]:
-            place = str(folder / kind / f"seed{seed}")
-            run = dataclasses.replace(settings.run, run_dir=place, seed=seed)
-            return fit(dataclasses.replace(settings, run=run), kind, train_data, eval_data)
-
-        summaries[kind] = over_seeds(settings.seeds, train_one, folder / kind)
-        summaries[kind].save(folder / kind, settings)
+    summaries = each_over_seeds(
+        settings.kinds, settings, lambda kind, chosen: fit(chosen, kind, train_data, eval_data)
+    )
     print(f"\n{'kind':14}  {'PSNR, each seed':22}  PSNR (dB)  SSIM    squared error  seconds")
     for name, summary in summaries.items():
         each = ", ".join(f"{value:.2f}" for value in summary.scores["psnr"])

@@ -1,13 +1,17 @@
 """How good generated images are, in the features of a classifier of the same data."""
 
 import dataclasses
+import functools
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Float32
 
 from jaxvision import data, metrics, train
 
+TOGETHER = 500
+"""How many images are made at once."""
 Images = Float32[np.ndarray, "_ height width channels"]
 
 
@@ -17,13 +21,15 @@ class Judge:
 
     Attributes:
         classifier: The classifier.
-        real: The training images, from 0 to 1.
+        dataset: The training data.
+        real: Its images, from 0 to 1.
         features: Their last vectors before the logits.
         halves: The Frechet distance between two halves of them.
         shares: The share of each class among them.
     """
 
     classifier: Any
+    dataset: data.Dataset
     real: Images
     features: Float[np.ndarray, "examples features"]
     halves: float
@@ -35,15 +41,14 @@ class Judge:
         classifier = train.restore(run_dir)
         if not isinstance(classifier, train.classification.TrainedClassifier):
             raise SystemExit(f"{run_dir} is not the run of a classifier")
-        examples = [dataset[index] for index in range(len(dataset))]
-        images = np.stack([example["image"] for example in examples])
-        real = images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
+        real = pixels(dataset)
         features, _ = _seen(classifier, real)
         order = np.random.default_rng(0).permutation(len(features))
         first, second = features[order[::2]], features[order[1::2]]
-        labels = np.array([example["label"] for example in examples])
+        labels = np.array([dataset[index]["label"] for index in range(len(dataset))])
         shares = np.bincount(labels, minlength=dataset.num_classes) / len(labels)
-        return cls(classifier, real, features, metrics.frechet_distance(first, second), shares)
+        halves = metrics.frechet_distance(first, second)
+        return cls(classifier, dataset, real, features, halves, shares)
 
     def scores(self, samples: Images, *, least_share: float = 0.05) -> dict[str, float]:
         """Measures samples from 0 to 1.
@@ -71,6 +76,35 @@ class Judge:
             "copies": self.copied(samples),
         }
 
+    def samples_of(self, trained: train.Trained, count: int) -> Images:
+        """Samples of a restored run, with classes as frequent as among the training images.
+
+        Codes of an autoencoder are drawn from the normal distribution nearest to the codes of the
+        training images.
+        """
+        given: Any = np.random.default_rng(0).choice(len(self.shares), count, p=self.shares)
+        sample: Any
+        match trained:
+            case train.autoencoding.TrainedAutoencoder():
+                codes = trained.predict(self.dataset).codes
+                sample = functools.partial(trained.sample, codes=codes)
+                given = None
+            case train.vae.TrainedVAE():
+                sample = trained.sample
+                given = None if trained.model.num_classes is None else given
+            case train.gan.TrainedGAN():
+                sample = trained.sample
+                given = None if trained.generator.num_classes is None else given
+            case _:
+                raise SystemExit(f"the run in {trained.run.folder} makes no images")
+        parts = []
+        for start in range(0, count, TOGETHER):
+            rows = slice(start, min(start + TOGETHER, count))
+            options = {} if given is None else {"labels": given[rows]}
+            key = jax.random.fold_in(jax.random.key(1), start)
+            parts.append(np.asarray(sample(key, rows.stop - start, **options), np.float32))
+        return np.concatenate(parts)
+
     def copied(self, samples: Images) -> float:
         """The share of samples nearer to a training image than nearly all other training images.
 
@@ -81,6 +115,12 @@ class Judge:
         _, among = metrics.nearest(flat, flat, skip_self=True)
         _, found = metrics.nearest(samples.reshape(len(samples), -1), flat)
         return float((found < np.percentile(among, 1)).mean())
+
+
+def pixels(dataset: data.Dataset) -> Images:
+    """All images of a data set, from 0 to 1."""
+    images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
+    return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
 
 
 def _seen(classifier: Any, images: Images) -> tuple[Any, Any]:

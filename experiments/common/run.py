@@ -68,8 +68,14 @@ MAY_DIFFER = (
     "data.num_workers",
     "devices.fsdp",
     "devices.distributed",
+    "seeds",
+    "games",
+    "kinds",
+    "classifier",
+    "samples",
 )
-"""Settings that a run may be continued with another value of."""
+"""Settings that a run may be continued with another value of; among them is what it is compared
+with and how it is measured."""
 
 
 def train_model(

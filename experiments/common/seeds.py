@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +18,8 @@ import numpy as np
 from jaxvision import metrics
 from jaxvision.files import write_json
 from jaxvision.train.run.record import versions
+
+Name = TypeVar("Name", bound=str)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +91,35 @@ def over_seeds(
         write_json(file, seconds[-1])
     scores = {name: [float(row[name]) for row in rows] for name in rows[0]}
     return Summary(tuple(seeds), scores, seconds)
+
+
+def each_over_seeds(
+    names: Sequence[Name],
+    settings: Any,
+    train_one: Callable[[Name, Any], Mapping[str, float]],
+) -> dict[Name, Summary]:
+    """Trains every seed of several things to compare, and keeps a summary of each in its folder.
+
+    Args:
+        names: What is compared.
+        settings: The settings of all, with a group `run` and with `seeds`.
+        train_one: Trains one, whose folder and seed `settings.run` says, and returns its scores.
+
+    Returns:
+        The summaries by name.
+    """
+    folder = pathlib.Path(settings.run.run_dir)
+    summaries = {}
+    for name in names:
+
+        def of_seed(seed: int, name: Name = name) -> Mapping[str, float]:
+            place = str(folder / name / f"seed{seed}")
+            run = dataclasses.replace(settings.run, run_dir=place, seed=seed)
+            return train_one(name, dataclasses.replace(settings, run=run))
+
+        summaries[name] = over_seeds(settings.seeds, of_seed, folder / name)
+        summaries[name].save(folder / name, settings)
+    return summaries
 
 
 def _hardware() -> str:

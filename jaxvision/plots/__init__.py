@@ -8,6 +8,7 @@ they may be drawn in threads.
 from jaxvision.plots._style import require_matplotlib
 from jaxvision.plots.calibration import reliability_diagram
 from jaxvision.plots.confusion import confusion_matrix
+from jaxvision.plots.fields import fields
 from jaxvision.plots.film import save_gif, save_strip
 from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
@@ -18,6 +19,7 @@ from jaxvision.plots.training import learning_curves, learning_curves_by_seed
 
 __all__ = [
     "confusion_matrix",
+    "fields",
     "gridworld",
     "image_grid",
     "learning_curves",

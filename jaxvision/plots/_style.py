@@ -182,6 +182,26 @@ def ramp(light: str, dark: str) -> "matplotlib.colors.ListedColormap":
     return ListedColormap(_from_oklab(np.linspace(ends[0], ends[1], 256)))
 
 
+def diverging(low: str, high: str) -> "matplotlib.colors.ListedColormap":
+    """Makes a color map from one color by white to another, each half as `ramp` makes it.
+
+    Args:
+        low: The color of the smallest value.
+        high: The color of the largest.
+
+    Returns:
+        511 colors.
+
+    >>> from matplotlib.colors import to_hex
+    >>> [to_hex(color) for color in diverging("red", "blue")([0.0, 0.5, 1.0])]
+    ['#ff0000', '#ffffff', '#0000ff']
+    """
+    from matplotlib.colors import ListedColormap
+
+    halves = [np.asarray(ramp("white", color).colors) for color in (low, high)]
+    return ListedColormap(np.concatenate([halves[0][:0:-1], halves[1]]))
+
+
 def text_color(background: ArrayLike) -> str:
     """Black or white, whichever is read more easily on a color.
 

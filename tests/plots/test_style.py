@@ -24,6 +24,7 @@ FIGURES = {
         np.zeros((1, 2, 2, 3), np.uint8), MASKS, MASKS[:, ::-1], [(0, 0, 0), (230, 159, 0)]
     ),
     "scatter": lambda: plots.scatter([[0.0, 1.0], [1.0, 0.0]], [0, 1], title="title"),
+    "fields": lambda: plots.fields(np.eye(2)[None], ["title"], [[[0.5, 0.5]]], legend="value"),
     "no mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [1], [1], [0.5]),
 }
 SOME_FIGURES = (

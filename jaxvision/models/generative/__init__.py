@@ -9,6 +9,7 @@ from jaxvision.models.generative.coders import (
     DenseEncoder,
 )
 from jaxvision.models.generative.dcgan import DCGANCritic, DCGANGenerator
+from jaxvision.models.generative.dense import DenseCritic, DenseGenerator
 from jaxvision.models.generative.networks import Critic, Generator
 from jaxvision.models.generative.residual import ResidualCritic, ResidualGenerator
 
@@ -20,8 +21,10 @@ __all__ = [
     "Critic",
     "DCGANCritic",
     "DCGANGenerator",
+    "DenseCritic",
     "DenseDecoder",
     "DenseEncoder",
+    "DenseGenerator",
     "Generator",
     "ResidualCritic",
     "ResidualGenerator",

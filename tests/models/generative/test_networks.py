@@ -1,5 +1,7 @@
 """Generators, critics and coders: sizes, parameters, classes, spectral norms, descriptions."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,15 +13,18 @@ from jaxvision import models
 NETWORKS = {
     "dcgan generator": models.DCGANGenerator(shape=(9, 12, 3), noise_size=5, channels=(8, 4)),
     "residual generator": models.ResidualGenerator(shape=(9, 12, 3), noise_size=5, channels=(8, 4)),
+    "dense generator": models.DenseGenerator(shape=(9, 12, 3), noise_size=5, hidden_sizes=(6,)),
     "dcgan critic": models.DCGANCritic(channels=(4, 8), norm="batch"),
+    "dense critic": models.DenseCritic(hidden_sizes=(6, 5), norm="layer"),
     "residual critic": models.ResidualCritic(channels=(4, 8), spectral=True),
     "dense encoder": models.DenseEncoder(hidden_sizes=(6, 5), norm="layer"),
     "dense decoder": models.DenseDecoder(shape=(9, 12, 3), hidden_sizes=(6,)),
     "conv encoder": models.ConvEncoder(channels=(4, 8), norm="batch"),
     "conv decoder": models.ConvDecoder(shape=(9, 12, 3), channels=(8, 4), norm="batch"),
 }
+MADE = ("dcgan", "residual", "dense")
 IMAGES, VECTORS = (2, 9, 12, 3), (2, 5)
-SEES_IMAGES = ("dcgan critic", "residual critic", "dense encoder", "conv encoder")
+SEES_IMAGES = ("dcgan critic", "dense critic", "residual critic", "dense encoder", "conv encoder")
 
 
 def seen(name: str, dtype=jnp.float32) -> jax.Array:
@@ -69,10 +74,18 @@ def test_parameters_of_the_papers_networks() -> None:
     assert count(with_norm, jnp.zeros((1, 64, 64, 3))) == convs + 4 * 4 * 1024 + 1
 
 
-@pytest.mark.parametrize("make", [models.DCGANCritic, models.ResidualCritic])
+@pytest.mark.parametrize(
+    "make",
+    [
+        functools.partial(models.DCGANCritic, channels=(6, 8)),
+        functools.partial(models.ResidualCritic, channels=(6, 8)),
+        functools.partial(models.DenseCritic, hidden_sizes=(6, 8)),
+    ],
+    ids=MADE,
+)
 def test_spectral_norms_become_1(make) -> None:
     """By the singular values of what the layers apply, after some steps of power iteration."""
-    critic = make(channels=(6, 8), spectral=True)
+    critic = make(spectral=True)
     images = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
     plain = critic.clone(spectral=False)
 
@@ -100,7 +113,7 @@ def test_spectral_norms_become_1(make) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["dcgan generator", "residual generator", "dcgan critic", "residual critic"]
+    "name", [f"{kind} {role}" for kind in MADE for role in ("generator", "critic")]
 )
 def test_classes(name) -> None:
     """An example changes with its class, and with no other's."""

@@ -1,0 +1,127 @@
+"""The first generative adversarial networks: dense layers only.
+
+Reference: Goodfellow et al., Generative adversarial nets, NeurIPS 2014, arXiv:1406.2661.
+"""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
+
+from jaxvision.models import layers
+from jaxvision.models.base import Images, check_images
+from jaxvision.models.description import register_module
+from jaxvision.models.generative.networks import Critic, Generator
+
+
+@register_module
+class DenseGenerator(Generator, kw_only=True):
+    """Dense layers from noise to all values of an image.
+
+    Points in the plane are images of one pixel with two channels.
+
+    Attributes:
+        shape: Height, width and channels of the images.
+        noise_size: How many numbers an image is made of.
+        hidden_sizes: The widths of the layers before the last.
+        num_classes: How many classes there are; None for images without a class.
+        norm: The normalization after each of these layers; see `layers.norm`. None leaves it out.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax
+    >>> generator = DenseGenerator(shape=(1, 1, 2), noise_size=2, hidden_sizes=(16, 16))
+    >>> noise = jnp.zeros((5, 2))
+    >>> jax.eval_shape(generator.init_with_output, jax.random.key(0), noise)[0].shape
+    (5, 1, 1, 2)
+    """
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    norm: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        noise: Float[Array, "batch numbers"],
+        labels: Integer[Array, " batch"] | None = None,
+        train: bool = False,
+    ) -> Images:
+        """Makes images.
+
+        Args:
+            noise: Numbers with a standard normal distribution.
+            labels: The classes, for a model with classes.
+            train: Whether normalizations take the statistics of the batch.
+
+        Returns:
+            Images with values from -1 to 1.
+        """
+        one_hot = self.one_hot(labels, len(noise))
+        if one_hot is not None:
+            noise = jnp.concatenate([noise, one_hot.astype(noise.dtype)], axis=-1)
+        y = noise
+        for index, size in enumerate(self.hidden_sizes):
+            y = nn.Dense(
+                size,
+                use_bias=self.norm is None,
+                kernel_init=layers.initializer("he_normal"),
+                dtype=self.dtype,
+                name=f"hidden{index}",
+            )(y)
+            y = nn.relu(self.normalize(y, f"norm{index}", train))
+        y = nn.Dense(math.prod(self.shape), dtype=self.dtype, name="head")(y)
+        return jnp.tanh(y.reshape(-1, *self.shape))
+
+
+@register_module
+class DenseCritic(Critic, kw_only=True):
+    """Dense layers from all values of an image to one number.
+
+    Attributes:
+        hidden_sizes: The widths of the layers before the last.
+        num_classes: How many classes there are; see `Critic`.
+        norm: The normalization after each of these layers; None leaves it out.
+        spectral: Whether kernels are divided by their spectral norm.
+        axis_name: See `layers.norm`.
+        dtype: What to compute in; None promotes types.
+
+    >>> import jax
+    >>> critic = DenseCritic(hidden_sizes=(16, 16))
+    >>> points = jnp.zeros((5, 1, 1, 2))
+    >>> jax.eval_shape(critic.init_with_output, jax.random.key(0), points)[0].shape
+    (5,)
+    """
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Images,
+        labels: Integer[Array, " batch"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, " batch"]:
+        """Computes a number for each image, higher for real ones.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            labels: Their classes, for a model with classes.
+            train: Whether normalizations take the statistics of the batch, and estimates of
+                spectral norms move.
+
+        Returns:
+            One number per image, in float32 at least.
+        """
+        y = layers.flatten(check_images(x))
+        for index, size in enumerate(self.hidden_sizes):
+            layer = nn.Dense(
+                size,
+                use_bias=self.norm is None,
+                kernel_init=layers.initializer("he_normal"),
+                dtype=self.dtype,
+                name=f"hidden{index}",
+            )
+            y = self.normalize(self.bounded(layer, y, train), f"norm{index}", train)
+            y = nn.leaky_relu(y, 0.2)
+        return self.judge(y, labels, train)

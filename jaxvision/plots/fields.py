@@ -1,0 +1,92 @@
+"""Functions of the plane, as colors, with points over them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxvision.plots import _style
+from jaxvision.plots._style import ArrayLike
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+_SIDE = 2.4  # inches
+
+
+def fields(
+    values: Float[np.ndarray, "panels rows columns"],
+    titles: Sequence[str],
+    points: Sequence[ArrayLike | None] = (),
+    *,
+    extent: tuple[int | float, int | float, int | float, int | float] = (0.0, 1.0, 0.0, 1.0),
+    limits: tuple[int | float, int | float] = (0.0, 1.0),
+    columns: int = 3,
+    legend: str = "",
+    title: str | None = None,
+) -> "matplotlib.figure.Figure":
+    """Draws functions of the plane beside each other, in the same colors.
+
+    Args:
+        values: Of each function, at equal distances from the left to the right and, row after row,
+            from the bottom to the top; NaN is gray.
+        titles: Of the panels.
+        points: Points over each panel, (points, 2), or None for none.
+        extent: Where the plane is shown: left, right, bottom, top.
+        limits: The values that have the strongest colors; the middle between both is white.
+        columns: Panels in a row.
+        legend: What the colors mean.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: There is no panel, there are not as many titles, or points are not in the plane.
+        ImportError: Matplotlib is not installed.
+
+    >>> figure = fields(np.eye(3)[None], ["the diagonal"], [[[0.5, 0.5]]], legend="value")
+    >>> [axes.get_title() for axes in figure.axes if axes.get_title()]
+    ['the diagonal']
+    """
+    if not len(values) or len(titles) != len(values) or len(points) not in (0, len(values)):
+        raise ValueError(
+            f"{len(values)} panels need one or more, as many titles, got {len(titles)}, and points "
+            f"for each or none, got {len(points)}"
+        )
+    over = [np.empty((0, 2)) if each is None else np.asarray(each, np.float64) for each in points]
+    for each in over:
+        if each.ndim != 2 or each.shape[1] != 2:
+            raise ValueError(f"points must be (points, 2), got {each.shape}")
+    rows = -(-len(values) // columns)
+    across = min(columns, len(values))
+    figure = _style.new_figure(_SIDE * across + 0.9, (_SIDE + 0.25) * rows + 0.4, title)
+    grid = figure.subplots(rows, across, squeeze=False)
+    colors = _style.diverging(_style.VERMILLION, _style.BLUE).with_extremes(bad=_style.RULE)
+    shown = None
+    for index, axes in enumerate(grid.flat):
+        if index >= len(values):
+            axes.set_visible(False)
+            continue
+        _style.dress(axes, title=titles[index])
+        shown = axes.imshow(
+            np.ma.masked_invalid(values[index]),
+            cmap=colors,
+            vmin=limits[0],
+            vmax=limits[1],
+            origin="lower",
+            extent=extent,
+            interpolation="nearest",
+        )
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if over:
+            axes.scatter(*over[index].T, s=1.5, c=_style.INK, linewidths=0, alpha=0.6)
+        axes.set_xlim(*extent[:2])
+        axes.set_ylim(*extent[2:])
+    assert shown is not None
+    bar = figure.colorbar(shown, ax=grid, shrink=min(1.0, 2.0 / rows), aspect=25)
+    bar.set_label(legend, fontsize=_style.TEXT_SIZE, color=_style.INK)
+    bar.ax.tick_params(labelsize=_style.SMALL_SIZE, labelcolor=_style.INK)
+    return figure
