@@ -13,7 +13,12 @@ import sys
 from typing import Any
 
 DOCS = pathlib.Path(__file__).parent
-PAGES = (DOCS.parent / "README.md", DOCS / "agents.md", DOCS / "guide_segmentation.md")
+PAGES = (
+    DOCS.parent / "README.md",
+    DOCS / "agents.md",
+    DOCS / "guide_segmentation.md",
+    DOCS / "guide_generative.md",
+)
 PLACE = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", flags=re.DOTALL)
 MOST_SEEDS = 5
 """Of more seeds than this, a table has only the least and the largest value."""
@@ -38,6 +43,19 @@ class Row:
     file: str
     score: str
     form: str = ".4f"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A table with a line per summary, and several of its scores side by side.
+
+    Attributes:
+        lines: What was learned, and its summary without `.json`.
+        columns: What a score is called, its name in the summaries, and how a value is written.
+    """
+
+    lines: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str, str], ...]
 
 
 IMAGES = (
@@ -112,10 +130,82 @@ VOLUMES = tuple(
 IMAGE_MODELS = (
     Row("variational autoencoder: bits per dimension, by 1,000 codes", "vae", "bits_per_dimension"),
     Row("the same: evidence lower bound, in nats per image", "vae", "elbo", ".2f"),
-    Row("GAN: Fréchet distance, of that between two halves of the digits", "gan", "frechet_ratio"),
-    Row("the same: classes of which there are 5% or more", "gan", "modes", ".0f"),
-    Row("the same: share of the rarest class", "gan", "rarest_share", ".1%"),
-    Row("the same: samples nearer to a digit than 99% of digits are", "gan", "copies", ".1%"),
+    Row(
+        "GAN: Fréchet distance, of that between two halves of the digits",
+        "game_non_saturating_r1",
+        "frechet_ratio",
+    ),
+    Row(
+        "the same: classes of which there are 5% or more", "game_non_saturating_r1", "modes", ".0f"
+    ),
+    Row("the same: share of the rarest class", "game_non_saturating_r1", "rarest_share", ".1%"),
+    Row(
+        "the same: samples nearer to a digit than 99% of digits are",
+        "game_non_saturating_r1",
+        "copies",
+        ".1%",
+    ),
+)
+FRECHET = ("Fréchet distance, of that between halves", "frechet_ratio", ".3f")
+RAREST = ("share of the rarest digit", "rarest_share", ".1%")
+AUTOENCODERS = Comparison(
+    (
+        ("undercomplete, code of 8", "autoencoder_undercomplete"),
+        ("denoising, code of 8", "autoencoder_denoising"),
+        ("sparse, code of 64", "autoencoder_sparse"),
+        ("contractive, code of 8", "autoencoder_contractive"),
+    ),
+    (("PSNR in dB", "psnr", ".2f"), ("SSIM", "ssim", ".3f")),
+)
+VAES = Comparison(
+    (
+        ("beta 1", "vae"),
+        ("conditional", "vae_conditional"),
+        ("0.5 free nats per number", "vae_free_nats"),
+        ("beta 0.2", "vae_beta_low"),
+        ("beta 4", "vae_beta_high"),
+        ("beta 20", "vae_collapsed"),
+    ),
+    (
+        ("ELBO, nats per image", "elbo", ".2f"),
+        ("bits per dimension, by 1,000 codes", "bits_per_dimension", ".3f"),
+        ("divergence, nats per image", "kl", ".2f"),
+        ("active units of 16", "active_units", ".1f"),
+    ),
+)
+NAMES_OF_GAMES = {
+    "minimax": "minimax",
+    "non_saturating": "non-saturating",
+    "non_saturating_r1": "non-saturating with R1",
+    "least_squares": "least squares",
+    "hinge": "hinge",
+    "wgan": "WGAN",
+    "wgan_gp": "WGAN-GP",
+}
+GAMES = Comparison(
+    tuple((name, f"game_{game}") for game, name in NAMES_OF_GAMES.items()),
+    (FRECHET, ("digits of 5% or more", "modes", ".1f"), RAREST, ("recall", "recall", ".3f")),
+)
+PLANE = Comparison(
+    tuple((name, f"plane_{game}") for game, name in NAMES_OF_GAMES.items()),
+    (("centers found, of 8", "modes", ".1f"), ("samples near a center", "near", ".1%")),
+)
+SAMPLES = Comparison(
+    (
+        ("autoencoder", "samples_autoencoder"),
+        ("variational autoencoder", "samples_vae"),
+        ("GAN", "samples_gan"),
+    ),
+    (
+        FRECHET,
+        ("kernel distance", "kernel_distance", ".3f"),
+        ("precision", "precision", ".3f"),
+        ("recall", "recall", ".3f"),
+        ("density", "density", ".3f"),
+        ("coverage", "coverage", ".3f"),
+        RAREST,
+        ("copies", "copies", ".1%"),
+    ),
 )
 AGENTS = tuple(
     Row(what, file, "return", ".1f")
@@ -128,27 +218,57 @@ AGENTS = tuple(
         ("Catch, PPO, from 120,000 steps", "ppo_catch"),
     )
 )
-TABLES = {
+TABLES: dict[str, tuple[Row, ...] | Comparison] = {
     "images": IMAGES,
     "masks": MASKS,
     "decoders": DECODERS,
     "volumes": VOLUMES,
     "generated": IMAGE_MODELS,
+    "autoencoders": AUTOENCODERS,
+    "vaes": VAES,
+    "games": GAMES,
+    "plane": PLANE,
+    "samples": SAMPLES,
     "agents": AGENTS,
 }
 
 
 def table(name: str) -> str:
     """A table, and under it on what it was measured."""
-    rows = TABLES[name]
-    summaries = [read(row.file) for row in rows]
+    content = TABLES[name]
+    summaries = [read(file) for file in files(content)]
     before = [None, *(summary["command"] for summary in summaries)]
-    lines = [
-        line(row, summary, with_command=summary["command"] != command)
-        for row, summary, command in zip(rows, summaries, before, strict=False)
-    ]
+    new = [each["command"] != command for each, command in zip(summaries, before, strict=False)]
+    if isinstance(content, Comparison):
+        text = compared(content, summaries, new)
+    else:
+        lines = [
+            line(row, summary, with_command=fresh)
+            for row, summary, fresh in zip(content, summaries, new, strict=True)
+        ]
+        text = HEAD + "\n".join(lines) + "\n"
     measured = sorted({_measured(summary) for summary in summaries})
-    return HEAD + "\n".join(lines) + "\n\nMeasured on " + "; and on ".join(measured) + ".\n"
+    return text + "\nMeasured on " + "; and on ".join(measured) + ".\n"
+
+
+def files(content: tuple[Row, ...] | Comparison) -> list[str]:
+    """The summaries of a table, in its order."""
+    if isinstance(content, Comparison):
+        return [file for _, file in content.lines]
+    return [row.file for row in content]
+
+
+def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[bool]) -> str:
+    """A table with the mean and the interval of every score, and the commands."""
+    heads = ["", *(head for head, _, _ in content.columns), "seconds a seed", "command"]
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for (what, _), summary, fresh in zip(content.lines, summaries, new, strict=True):
+        cells = [_spread(summary["scores"][score], form) for _, score, form in content.columns]
+        cells += [_seconds(summary["seconds"]), _command(summary) if fresh else "as above"]
+        lines.append(f"| {' | '.join((what, *cells))} |")
+    seeds = {len(summary["seeds"]) for summary in summaries}
+    counts = " or ".join(map(str, sorted(seeds)))
+    return "\n".join(lines) + f"\n\nMeans of {counts} seeds, with 95% t intervals of these.\n"
 
 
 def read(file: str) -> dict[str, Any]:
@@ -173,11 +293,20 @@ def line(row: Row, summary: dict[str, Any], *, with_command: bool = True) -> str
     if len(score["values"]) > MOST_SEEDS:
         least, most = (format(end(score["values"]), row.form) for end in (min, max))
         each = f"{least} to {most}, {len(score['values'])} seeds"
-    mean, low, high = (format(value, row.form) for value in (score["mean"], *score["interval"]))
-    spread = mean if low == high else f"{mean} [{low}, {high}]"
-    command = re.sub(r" --run-dir \S+", "", summary["command"])
-    shown = f"`{command}`" if with_command else "as above"
+    spread, shown = _spread(score, row.form), _command(summary) if with_command else "as above"
     return f"| {row.what} | {shown} | {each} | {spread} | {_seconds(summary['seconds'])} |"
+
+
+def _spread(score: dict[str, Any], form: str) -> str:
+    """The mean, and its interval where the seeds differ."""
+    mean, low, high = (format(value, form) for value in (score["mean"], *score["interval"]))
+    return mean if low == high else f"{mean} [{low}, {high}]"
+
+
+def _command(summary: dict[str, Any]) -> str:
+    """The command, without the folder that it wrote to."""
+    without = re.sub(r" --run-dir \S+", "", summary["command"])
+    return f"`{without}`"
 
 
 def _seconds(seconds: list[float]) -> str:

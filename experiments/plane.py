@@ -116,14 +116,18 @@ def draw(settings: Settings) -> pathlib.Path:
         np.stack([*learned, *best]),
         [
             *(f"{game}: learned" for game in settings.games),
-            *["best possible"] * len(settings.games),
+            *(
+                "no best one in closed form"
+                if RULES[game].loss == "wasserstein"
+                else "best for these samples"
+                for game in settings.games
+            ),
         ],
         [*(each[:1_000] for each in made), *[RING.draw(1_000, 1)] * len(made)],
         extent=EXTENT,
         columns=len(made),
-        legend="taken for generated: 0, for real: 1",
-        title="what critics say of the plane; points are samples above, and data below, where gray is "
-        "far from both",
+        legend="0: generated, 1: real; gray: far from any",
+        title="what critics say of the plane; points are samples (above) and data (below)",
     )
     path = folder / "figures" / "fields.png"
     plots.save(figure, path)

@@ -25,9 +25,9 @@ def test_pages_have_the_tables_of_the_summaries(make_results) -> None:
 
 
 def test_every_summary_has_a_row_and_says_where_it_was_measured(make_results) -> None:
-    rows = [row for table in make_results.TABLES.values() for row in table]
+    shown = {file for each in make_results.TABLES.values() for file in make_results.files(each)}
     files = {path.stem for path in (DOCS / "results").glob("*.json")}
-    assert {row.file for row in rows} == files
+    assert shown == files
     for file in files:
         summary = make_results.read(file)
         assert summary["hardware"]
@@ -53,3 +53,25 @@ def test_a_line_says_what_the_seeds_came_to(make_results) -> None:
     assert make_results.line(row, summary) == (
         "| accuracy | `demo.py --seeds 0 1` | 50.0%, 25.0% | 37.5% [10.0%, 65.0%] | 10 to 12 |"
     )
+
+
+def test_a_comparison_has_a_line_per_summary(make_results) -> None:
+    summary = {
+        "command": "gan.py --run-dir x --games hinge wgan",
+        "seconds": [3.0],
+        "seeds": [0, 1],
+        "scores": {
+            "modes": {"values": [10, 10], "mean": 10, "interval": [10, 10]},
+            "recall": {"values": [0.5, 0.6], "mean": 0.55, "interval": [0.5, 0.6]},
+        },
+    }
+    content = make_results.Comparison(
+        (("hinge", "a"), ("WGAN", "b")), (("digits", "modes", ".0f"), ("recall", "recall", ".2f"))
+    )
+    text = make_results.compared(content, [summary, summary], [True, False])
+    assert text.splitlines()[2:] == [
+        "| hinge | 10 | 0.55 [0.50, 0.60] | 3 | `gan.py --games hinge wgan` |",
+        "| WGAN | 10 | 0.55 [0.50, 0.60] | 3 | as above |",
+        "",
+        "Means of 2 seeds, with 95% t intervals of these.",
+    ]

@@ -146,7 +146,7 @@ def fit(
 
 
 def main(name: str, run_dir: str, seconds: float) -> None:
-    jax.config.update("jax_num_cpu_devices", 2)
+    jax.config.update("jax_num_cpu_devices", 8)  # as in the tests, whose run is compared
     train.start()
     if seconds:
         draw = data.Batches.__next__

@@ -94,24 +94,24 @@ def test_eight_devices_equal_one(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TASKS)
-def test_killed_it_goes_on_bit_for_bit(name: str, tmp_path) -> None:
-    def start(folder: str, *seconds: str) -> subprocess.Popen:
+def test_killed_it_goes_on_bit_for_bit(whole, tmp_path) -> None:
+    name, unbroken, _ = whole
+    killed = tmp_path / "killed"
+
+    def start(*seconds: str) -> subprocess.Popen:
         # A kill may come between the last file of a checkpoint and its seal: a warning says so.
-        command = [sys.executable, HERE / "sample_runs.py", name, tmp_path / folder, *seconds]
+        command = [sys.executable, HERE / "sample_runs.py", name, killed, *seconds]
         return subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
 
-    assert start("unbroken").wait(timeout=300) == 0
-    process = start("killed", "0.1")
-    while not list((tmp_path / "killed").glob("checkpoints/*/manifest.json")):
+    process = start("0.1")
+    while not list(killed.glob("checkpoints/*/manifest.json")):
         assert process.poll() is None
         time.sleep(0.02)
     process.kill()
     process.wait()
-    assert len(train.read_metrics(tmp_path / "killed")) < 10
-    assert start("killed").wait(timeout=300) == 0
-    runs = [tmp_path / "unbroken", tmp_path / "killed"]
-    first, second = (measured(train.read_metrics(run)) for run in runs)
+    assert len(train.read_metrics(killed)) < 10
+    assert start().wait(timeout=300) == 0
+    first, second = (measured(train.read_metrics(run)) for run in (unbroken, killed))
     assert first == second
-    states = [train.open_run(run).state for run in runs]
+    states = [train.open_run(run).state for run in (unbroken, killed)]
     jax.tree.map(np.testing.assert_array_equal, *map(numbers, states))

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Float32, Int, Integer, Key
 from jaxvision import metrics, models
 from jaxvision.data import Dataset, denormalize
 from jaxvision.metrics import Score
+from jaxvision.train._comparison import compare_by_bootstrap
 from jaxvision.train.autoencoding.figures import draw
 from jaxvision.train.autoencoding.loss import make_loss_fn
 from jaxvision.train.checkpoint import CheckpointError
@@ -65,14 +66,12 @@ class TrainedAutoencoder(Trained):
             CheckpointError: The run is not that of an autoencoder, or its record cannot be used.
         """
         super().__init__(run)
-        where = f"the record of the run in {run.folder}"
         model = run.model()
         if not isinstance(model, models.Autoencoder):
-            raise CheckpointError(f"{where}: its model is no Autoencoder")
-        try:
-            self.loss = make_loss_fn(model, inputs=run.inputs, **run.record.step["loss"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{where}: its loss cannot be made here: {error}") from error
+            raise CheckpointError(
+                f"the record of the run in {run.folder}: its model is no Autoencoder"
+            )
+        self.loss = run.loss(lambda options: make_loss_fn(model, inputs=run.inputs, **options))
         self.model = model
         self.variables = run.variables()
         self.class_names = run.names("label")
@@ -139,6 +138,35 @@ class TrainedAutoencoder(Trained):
             scores[f"{kind}psnr"] = metrics.mean_score(metrics.psnr(*pair))
             scores[f"{kind}ssim"] = metrics.mean_score(ssim)
         return scores
+
+    def compare(
+        self, predictions: Predictions, others: Predictions, *, num_resamples: int = 1000
+    ) -> tuple[str, dict[str, Any]]:
+        """Tests whether the squared error of another autoencoder differs, on the same images.
+
+        Args:
+            predictions: Of this model.
+            others: Of the other one, on the same images.
+            num_resamples: Bootstrap draws.
+
+        Returns:
+            The result in words, and as a JSON-able dict.
+
+        Raises:
+            ValueError: The images are others.
+        """
+        if not np.array_equal(predictions.indices, others.indices):
+            raise ValueError("the other model was evaluated on other images")
+        return compare_by_bootstrap(
+            "squared error",
+            lambda errors: float(errors.mean()),
+            *(
+                np.square(each.reconstructions - each.images).mean(axis=(1, 2, 3))
+                for each in (predictions, others)
+            ),
+            form=".5f",
+            num_resamples=num_resamples,
+        )
 
     def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
         """Draws figures into the run's folder, as `autoencoding.draw` does."""

@@ -2,8 +2,8 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import flax.linen as nn
 
@@ -27,6 +27,7 @@ from jaxvision.train.run.resume import CHECKPOINTS
 from jaxvision.train.state import evaluation_variables
 
 PyTree = Any
+Loss = TypeVar("Loss")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -83,6 +84,25 @@ class SavedRun:
             raise CheckpointError(
                 f"the {name} of the run in {self.folder} cannot be made here: {error}; if the "
                 "run's own code registers it, import that first"
+            ) from error
+
+    def loss(self, make: Callable[[dict[str, Any]], Loss]) -> Loss:
+        """Makes the loss of the run again.
+
+        Args:
+            make: Makes it of the options that the record has.
+
+        Returns:
+            The loss.
+
+        Raises:
+            CheckpointError: The record has no options of a loss, or they are not allowed here.
+        """
+        try:
+            return make(dict(self.record.step["loss"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the record of the run in {self.folder}: its loss cannot be made here: {error}"
             ) from error
 
     def variables(self, name: str = "model") -> dict[str, PyTree]:

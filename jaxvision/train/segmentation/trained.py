@@ -13,6 +13,7 @@ from jaxvision import metrics, models
 from jaxvision.data import Dataset, Preprocessing, resize_and_crop
 from jaxvision.data.images import placement
 from jaxvision.metrics import Score
+from jaxvision.train._comparison import compare_by_bootstrap
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.segmentation.figures import draw
 from jaxvision.train.segmentation.loss import of_two_classes
@@ -121,22 +122,14 @@ class TrainedSegmenter(Trained):
         """
         if not np.array_equal(predictions.labels, others.labels):
             raise ValueError("the other model was evaluated on other images")
-        own, other = count(predictions), count(others)
-        test = metrics.paired_bootstrap(
-            lambda _, counts: mean_iou(counts),
-            np.zeros(len(own)),
-            own,
-            other,
-            seed=0,
+        return compare_by_bootstrap(
+            "mean IoU",
+            mean_iou,
+            count(predictions),
+            count(others),
+            form=".4f",
             num_resamples=num_resamples,
         )
-        low, high = test.interval
-        words = (
-            f"mean IoU {mean_iou(own):.4f} against {mean_iou(other):.4f}: difference "
-            f"{test.difference:+.4f} [{low:+.4f}, {high:+.4f}], p = {test.p_value:.4g} (bootstrap)"
-        )
-        numbers = {"difference": test.difference, "interval": [low, high], "p_value": test.p_value}
-        return words, numbers
 
     def in_words(self, predictions: Predictions, *, top: int = 3) -> list[str]:
         """Names the largest classes of each image, with their shares of the pixels."""

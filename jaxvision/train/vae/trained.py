@@ -14,13 +14,14 @@ from jaxvision import metrics, models
 from jaxvision.data import Dataset, to_float
 from jaxvision.losses import variational
 from jaxvision.metrics import Score
+from jaxvision.train._comparison import compare_by_bootstrap
 from jaxvision.train._paths import Path, interpolate
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.tasks import Trained
 from jaxvision.train.vae import queries
 from jaxvision.train.vae.figures import draw
-from jaxvision.train.vae.loss import ACTIVE_VARIANCE, make_loss_fn
+from jaxvision.train.vae.loss import ACTIVE_VARIANCE, VAELoss, make_loss_fn
 from jaxvision.train.vae.prediction import Predictions, predict
 
 PyTree = Any
@@ -55,15 +56,16 @@ class TrainedVAE(Trained):
         """
         super().__init__(run)
         model = run.model()
-        options = dict(run.record.step["loss"])
-        where = f"the record of the run in {run.folder}"
         if not isinstance(model, models.VariationalAutoencoder):
-            raise CheckpointError(f"{where}: its model is no VariationalAutoencoder")
-        try:
+            raise CheckpointError(
+                f"the record of the run in {run.folder}: its model is no VariationalAutoencoder"
+            )
+
+        def loss(options: dict[str, Any]) -> VAELoss:
             likelihood = variational.likelihood_from_description(options.pop("likelihood"))
-            self.loss = make_loss_fn(model, likelihood=likelihood, inputs=run.inputs, **options)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{where}: its loss cannot be made here: {error}") from error
+            return make_loss_fn(model, likelihood=likelihood, inputs=run.inputs, **options)
+
+        self.loss = run.loss(loss)
         self.model = model
         self.variables = run.variables()
         self.class_names = run.names("label")
@@ -142,22 +144,15 @@ class TrainedVAE(Trained):
         """
         if not np.array_equal(predictions.indices, others.indices):
             raise ValueError("the other model was evaluated on other images")
-        own, other = predictions.bound, others.bound
-        test = metrics.paired_bootstrap(
-            lambda _, values: float(values.mean()),
-            np.zeros(len(own)),
-            own,
-            other,
-            seed=0,
+        return compare_by_bootstrap(
+            "bound",
+            lambda bounds: float(bounds.mean()),
+            predictions.bound,
+            others.bound,
+            form=".3f",
+            unit=" nats per image",
             num_resamples=num_resamples,
         )
-        low, high = test.interval
-        words = (
-            f"bound {own.mean():.3f} against {other.mean():.3f} nats per image: difference "
-            f"{test.difference:+.3f} [{low:+.3f}, {high:+.3f}], p = {test.p_value:.4g} (bootstrap)"
-        )
-        numbers = {"difference": test.difference, "interval": [low, high], "p_value": test.p_value}
-        return words, numbers
 
     def in_words(self, predictions: Predictions, *, top: int = 3) -> list[str]:
         """Says how probable each image is."""

@@ -138,6 +138,12 @@ def test_a_run_comes_back_and_draws(tmp_path) -> None:
     error = np.square(predictions.reconstructions - images / 255).mean()
     assert scores["squared_error"].value == pytest.approx(error, rel=1e-5)
     assert {"psnr", "ssim", "seen_psnr", "seen_ssim"} <= scores.keys()
+    worse = predictions._replace(reconstructions=1 - predictions.images)
+    words, numbers = trained.compare(predictions, worse)
+    assert words.startswith(f"squared error {error:.5f} against")
+    assert numbers["interval"][1] < 0
+    with pytest.raises(ValueError, match="on other images"):
+        trained.compare(predictions, worse._replace(indices=worse.indices[::-1]))
     names = {path.name for path in trained.draw(predictions, dataset)}
     assert names == {
         "learning_curves.png",
