@@ -22,7 +22,7 @@ from common import script
 from common.adversarial import Game, Networks, Playing, images_at, play
 from common.data import Data
 from common.learning import Devices, Inputs
-from common.quality import Judge
+from common.quality import Judge, draw_rows
 from common.run import Run
 from common.run import Settings as ClassifierSettings
 from common.script import FLAT
@@ -59,6 +59,8 @@ def main(settings: Settings) -> dict[Game, Summary]:
     summaries = each_over_seeds(
         settings.games, settings, lambda game, chosen: fit(chosen, game, train_data, judge)
     )
+    if settings.run.draws:
+        draw(settings, judge)
     print(f"\nFrechet distance between two halves of the training data: {judge.halves:.3f}")
     print(f"{'game':18}  {'ratio to that, each seed':26}  modes  rarest  recall  copies  seconds")
     for name, summary in summaries.items():
@@ -92,6 +94,17 @@ def fit(settings: Settings, game: Game, train_data: data.Dataset, judge: Judge) 
     if settings.run.draws:
         trained.draw(trained.predict(train_data), train_data)
     return judge.scores(judge.samples_of(trained, settings.samples))
+
+
+def draw(settings: Settings, judge: Judge, count: int = 12) -> None:
+    """Draws samples of each game, of the first seed, into `figures/`."""
+    folder = pathlib.Path(settings.run.run_dir)
+    places = {game: folder / game / f"seed{settings.seeds[0]}" for game in settings.games}
+    shown: dict[str, Any] = {}
+    for game, place in places.items():
+        shown[game] = judge.samples_of(train.restore(place), count)
+    title = f"samples of {judge.dataset.name}, a row for each game"
+    draw_rows(shown, title, folder / "figures" / "games.png")
 
 
 def samples_at(

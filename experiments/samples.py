@@ -17,14 +17,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 from common import script
-from common.quality import Images, Judge, pixels
+from common.generative import pixels
+from common.quality import Images, Judge, draw_rows
 from common.restored import load_for
 from common.seeds import Summary, over_seeds
 
-from jaxvision import data, plots, train
+from jaxvision import plots, train
 
 SHOWN = 10
 """How many samples of each model are drawn."""
@@ -52,6 +52,8 @@ def main(settings: Settings) -> dict[str, Summary]:
     train.start()
     if settings.figures:
         plots.require_matplotlib()
+    if not settings.runs:
+        raise SystemExit("name the folders of one run or more")
     found = {pathlib.Path(run).name: seeds_in(pathlib.Path(run)) for run in settings.runs}
     if len(found) < len(settings.runs):
         raise SystemExit(f"two of the runs are called alike: {', '.join(settings.runs)}")
@@ -76,7 +78,7 @@ def main(settings: Settings) -> dict[str, Summary]:
         measure(name, seeds)
     print(table(judge.scores(held_out), summaries))
     if settings.figures:
-        draw(shown, train_data, folder / "figures" / "samples.png")
+        draw_rows(shown, f"samples of models of {train_data.name}", folder / "figures/samples.png")
     return summaries
 
 
@@ -119,22 +121,6 @@ def table(of_real: Mapping[str, float], summaries: Mapping[str, Summary]) -> str
         )
     lines.append("Frechet distances are multiples of that between two halves of the training data")
     return "\n".join(lines)
-
-
-def draw(shown: Mapping[str, Images], train_data: data.Dataset, path: pathlib.Path) -> None:
-    """Draws some samples of each model, a row each."""
-    titles = [
-        name.replace("_", " ") if index == 0 else ""
-        for name, images in shown.items()
-        for index in range(len(images))
-    ]
-    figure = plots.image_grid(
-        np.concatenate(list(shown.values())),
-        titles,
-        SHOWN,
-        title=f"samples of models of {train_data.name}",
-    )
-    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 from common import script
 from jaxvision import data, models
@@ -74,10 +74,15 @@ class ImageLikelihood:
         return 17 if dataset == "digits" else 256
 
 
+def pixels(dataset: data.Dataset) -> Float32[np.ndarray, "_ height width channels"]:
+    """All images of a data set, from 0 to 1."""
+    images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
+    return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
+
+
 def quantized(dataset: data.Dataset, levels: int) -> UInt8[np.ndarray, "examples values"]:
     """The level of each value of all images."""
-    images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
-    shares = images.reshape(len(images), -1) / (255 if images.dtype == np.uint8 else 1)
+    shares = pixels(dataset).reshape(len(dataset), -1)
     return np.round(shares * (levels - 1)).astype(np.uint8)
 
 

@@ -2,13 +2,16 @@
 
 import dataclasses
 import functools
+import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, Float32
 
-from jaxvision import data, metrics, train
+from common.generative import pixels
+from jaxvision import data, metrics, plots, train
 
 TOGETHER = 500
 """How many images are made at once."""
@@ -117,10 +120,14 @@ class Judge:
         return float((found < np.percentile(among, 1)).mean())
 
 
-def pixels(dataset: data.Dataset) -> Images:
-    """All images of a data set, from 0 to 1."""
-    images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
-    return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
+def draw_rows(shown: Mapping[str, Images], title: str, path: pathlib.Path) -> None:
+    """Draws as many images of each model in a row of its own, under the model's name."""
+    columns = min(map(len, shown.values()))
+    titles = [
+        name.replace("_", " ") if index == 0 else "" for name in shown for index in range(columns)
+    ]
+    images = np.concatenate([each[:columns] for each in shown.values()])
+    plots.save(plots.image_grid(images, titles, columns, title=title), path)
 
 
 def _seen(classifier: Any, images: Images) -> tuple[Any, Any]:

@@ -54,7 +54,7 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
         return depthwise if rhs[2] == 1 else grouped
     if rhs[:2] == (1, 1):
         return pointwise
-    if _is_small(lhs, rhs, window):
+    if _is_small(lhs, rhs, window) or _unfolds_little(rhs, window):
         return unfolded
     return None if _kept_pads(rhs, window) == window.pads else padded
 
@@ -73,6 +73,18 @@ def _is_small(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> boo
         and pixels <= _SMALL_MAP
         and lhs[0] * pixels * rhs[0] * rhs[1] * rhs[2] <= _MOST_UNFOLDED
     )
+
+
+def _unfolds_little(rhs: tuple[int, ...], window: Window) -> bool:
+    """Whether a kernel with a stride is cheap to unfold: it sees every input once, or few numbers.
+
+    Few are no more than it gives. That is so of patches of images, and of the first layers of many
+    networks; in training a product takes a third to nine tenths of the time of XLA's own.
+    """
+    taps = rhs[:2]
+    apart = all(size <= stride for size, stride in zip(taps, window.strides, strict=True))
+    few = math.prod(taps) * rhs[2] <= rhs[3]
+    return min(window.strides) > 1 and window.dilation == (1, 1) and (apart or few)
 
 
 def for_cpu_loops(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form | None:
