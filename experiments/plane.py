@@ -49,7 +49,7 @@ class Settings:
     )
     playing: Annotated[Playing, FLAT] = dataclasses.field(
         default_factory=lambda: Playing(
-            r1=0.02, gradient_penalty=0.1, batch_size=256, num_updates=20_000
+            r1=0.02, gradient_penalty=0.1, clip=0.1, batch_size=256, num_updates=20_000
         )
     )
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)

@@ -4,9 +4,11 @@ import pathlib
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
-from jaxvision import plots
+from jaxvision import metrics, plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
 from jaxvision.train._pictures import beside, plane_of, save_figures, some_images
@@ -50,6 +52,7 @@ def draw(
     rows, _ = some_images(dataset, predictions.indices, num_images)
     corrupted = bool(trained.loss.noise or trained.loss.masking)
     kinds = [predictions.images, *([predictions.seen] if corrupted else [])]
+    kinds.append(predictions.reconstructions)
     names = ["image", *(["what the encoder sees"] if corrupted else []), "reconstruction"]
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
@@ -63,9 +66,9 @@ def draw(
         title="codes drawn from the normal distribution nearest to all codes",
     )
     drawn[f"{place}/reconstructions"] = plots.image_grid(
-        beside(*(each[rows] for each in (*kinds, predictions.reconstructions))),
-        names * len(rows),
-        len(names) * 4,
+        beside(*(each[rows] for each in kinds)),
+        _titles(names, kinds, rows),
+        len(names) * (2 if corrupted else 4),
         title=f"{title}: reconstructions",
     )
     plane, axes = predictions.codes, ("z0", "z1")
@@ -75,6 +78,17 @@ def draw(
         plane, predictions.labels, trained.class_names, axes=axes, title=f"{title}: codes"
     )
     return save_figures(folder, drawn)
+
+
+def _titles(names: list[str], kinds: list[np.ndarray], rows: Int[np.ndarray, " rows"]) -> list[str]:
+    """The name of each panel, and below it how near it is to the image."""
+    images = jnp.asarray(kinds[0])
+    lines = [["image"] * len(rows)]
+    for name, each in zip(names[1:], kinds[1:], strict=True):
+        psnr = np.asarray(metrics.psnr(jnp.asarray(each), images))
+        ssim = np.asarray(metrics.ssim(jnp.asarray(each), images, padding="reflect"))
+        lines.append([f"{name}\n{psnr[row]:.1f} dB, SSIM {ssim[row]:.2f}" for row in rows])
+    return [title for row in zip(*lines, strict=True) for title in row]
 
 
 def _filters(
