@@ -38,11 +38,32 @@ FORMS = {
         "strides": (1, 1),
         "dilation": (1, 1),
     },
+    "patches": {
+        "channels": 4,
+        "features": 5,
+        "kernel": (3, 2),
+        "strides": (3, 2),
+        "dilation": (1, 1),
+    },
+    "few numbers": {
+        "channels": 1,
+        "features": 17,
+        "kernel": (4, 4),
+        "strides": (2, 2),
+        "dilation": (1, 1),
+    },
     "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "in_loops": True},
     "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "in_loops": True},
 }
 SOME_FORMS = quick.only(
-    FORMS, "pointwise", "depthwise", "grouped", "transposed", "small maps", "in a loop"
+    FORMS,
+    "pointwise",
+    "depthwise",
+    "grouped",
+    "transposed",
+    "small maps",
+    "few numbers",
+    "in a loop",
 )
 
 
