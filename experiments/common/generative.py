@@ -105,19 +105,17 @@ def gaussian_bits(
 ) -> float:
     """Bits per dimension of one normal distribution of all pixels, of images with uniform noise.
 
-    Its covariance is the maximum-likelihood estimate of the noisy training images. The noise is
-    that of `variational.dequantize`, so that the result bounds the bits of the levels as that of a
-    `variational.Gaussian` with levels does.
+    Its covariance is that of the training images, and the variance of the noise besides. The noise
+    is that of `variational.dequantize`, so that the result bounds the bits of the levels as that of
+    a `variational.Gaussian` with levels does.
     """
-    random = np.random.default_rng(seed)
-    noisy: list[Float[np.ndarray, "_ values"]] = [
-        (images + random.uniform(size=images.shape)) / levels for images in (train, test)
-    ]
-    mean = noisy[0].mean(axis=0)
-    covariance = np.cov(noisy[0], rowvar=False, bias=True)
-    factor = np.linalg.cholesky(covariance)
-    whitened = np.linalg.solve(factor, (noisy[1] - mean).T)
     dimensions = train.shape[1]
+    noise = np.random.default_rng(seed).uniform(size=test.shape)
+    noisy: Float[np.ndarray, "_ values"] = (test + noise) / levels
+    mean = (train.mean(axis=0) + 0.5) / levels
+    covariance = np.cov(train / levels, rowvar=False, bias=True)
+    factor = np.linalg.cholesky(covariance + np.eye(dimensions) / (12 * levels**2))
+    whitened = np.linalg.solve(factor, (noisy - mean).T)
     log_density = (
         -np.square(whitened).sum(axis=0) / 2
         - np.log(np.diag(factor)).sum()
