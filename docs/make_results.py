@@ -147,7 +147,6 @@ IMAGE_MODELS = (
     ),
 )
 FRECHET = ("Fréchet distance, of that between halves", "frechet_ratio", ".3f")
-RAREST = ("share of the rarest digit", "rarest_share", ".1%")
 AUTOENCODERS = Comparison(
     (
         ("undercomplete, code of 8", "autoencoder_undercomplete"),
@@ -184,28 +183,33 @@ NAMES_OF_GAMES = {
 }
 GAMES = Comparison(
     tuple((name, f"game_{game}") for game, name in NAMES_OF_GAMES.items()),
-    (FRECHET, ("digits of 5% or more", "modes", ".1f"), RAREST, ("recall", "recall", ".3f")),
+    (
+        FRECHET,
+        ("digits of 5% or more", "modes", ".1f"),
+        ("share of the rarest", "rarest_share", ".1%"),
+        ("recall", "recall", ".3f"),
+    ),
 )
 PLANE = Comparison(
     tuple((name, f"plane_{game}") for game, name in NAMES_OF_GAMES.items()),
     (("centers found, of 8", "modes", ".1f"), ("samples near a center", "near", ".1%")),
 )
+MEASURES = (
+    FRECHET,
+    ("kernel distance", "kernel_distance", ",.2f"),
+    ("precision", "precision", ".3f"),
+    ("recall", "recall", ".3f"),
+    ("density", "density", ".3f"),
+    ("coverage", "coverage", ".3f"),
+    ("share of the rarest class", "rarest_share", ".1%"),
+    ("copies", "copies", ".1%"),
+)
+NAMES_OF_MODELS = {"autoencoder": "autoencoder", "vae": "variational autoencoder", "gan": "GAN"}
 SAMPLES = Comparison(
-    (
-        ("autoencoder", "samples_autoencoder"),
-        ("variational autoencoder", "samples_vae"),
-        ("GAN", "samples_gan"),
-    ),
-    (
-        FRECHET,
-        ("kernel distance", "kernel_distance", ".3f"),
-        ("precision", "precision", ".3f"),
-        ("recall", "recall", ".3f"),
-        ("density", "density", ".3f"),
-        ("coverage", "coverage", ".3f"),
-        RAREST,
-        ("copies", "copies", ".1%"),
-    ),
+    tuple((name, f"samples_{model}") for model, name in NAMES_OF_MODELS.items()), MEASURES
+)
+SHAPES = Comparison(
+    tuple((name, f"samples_shapes_{model}") for model, name in NAMES_OF_MODELS.items()), MEASURES
 )
 AGENTS = tuple(
     Row(what, file, "return", ".1f")
@@ -229,6 +233,7 @@ TABLES: dict[str, tuple[Row, ...] | Comparison] = {
     "games": GAMES,
     "plane": PLANE,
     "samples": SAMPLES,
+    "shapes": SHAPES,
     "agents": AGENTS,
 }
 

@@ -15,7 +15,7 @@ it, and the table says how far that is from a model that was trained to be sampl
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from common import script
@@ -29,6 +29,18 @@ from jaxvision import plots, train
 SHOWN = 10
 """How many samples of each model are drawn."""
 HELD_OUT = "held_out_images"
+COLUMNS = (
+    ("Frechet", "frechet_ratio", ".3f"),
+    ("kernel", "kernel_distance", ",.2f"),
+    ("precision", "precision", ".3f"),
+    ("recall", "recall", ".3f"),
+    ("density", "density", ".3f"),
+    ("coverage", "coverage", ".3f"),
+    ("modes", "modes", ".1f"),
+    ("rarest", "rarest_share", ".1%"),
+    ("copies", "copies", ".1%"),
+)
+"""What the table has: the head of a column, the name of a score, and how it is written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,31 +106,13 @@ def seeds_in(folder: pathlib.Path) -> dict[int, pathlib.Path]:
 
 def table(of_real: Mapping[str, float], summaries: Mapping[str, Summary]) -> str:
     """The measures of all, means over seeds."""
-    columns = {
-        "frechet_ratio": "8.3f",
-        "kernel_distance": "8.4f",
-        "precision": "9.3f",
-        "recall": "7.3f",
-        "density": "7.3f",
-        "coverage": "8.3f",
-        "modes": "6.1f",
-        "rarest_share": "7.1%",
-        "copies": "7.1%",
-    }
-    heads = ("Frechet", "kernel", "precision", "recall", "density", "coverage", "modes", "rarest")
-    widths = [int(form.split(".")[0]) for form in columns.values()]
-    lines = [
-        "\nsamples of              "
-        + "".join(
-            f"{head:>{width + 2}}" for head, width in zip((*heads, "copies"), widths, strict=True)
-        )
-    ]
-    means: dict[str, Mapping[str, Any]] = {HELD_OUT: of_real}
-    means |= {name: {key: each.mean(key) for key in columns} for name, each in summaries.items()}
+    lines = [f"\n{'samples of':24}" + "".join(f"{head:>11}" for head, _, _ in COLUMNS)]
+    means: dict[str, Mapping[str, float]] = {HELD_OUT: of_real}
+    for name, summary in summaries.items():
+        means[name] = {score: summary.mean(score) for score in summary.scores}
     for name, scores in means.items():
-        lines.append(
-            f"{name:24}" + "".join(f"  {scores[key]:{form}}" for key, form in columns.items())
-        )
+        cells = (format(scores[score], form) for _, score, form in COLUMNS)
+        lines.append(f"{name:24}" + "".join(f"{cell:>11}" for cell in cells))
     lines.append("Frechet distances are multiples of that between two halves of the training data")
     return "\n".join(lines)
 

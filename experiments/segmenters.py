@@ -11,7 +11,6 @@ with a summary of its seeds.
 """
 
 import dataclasses
-import pathlib
 from typing import Annotated
 
 import evaluate
@@ -21,7 +20,7 @@ from common import script
 from common.augmentation import Augmentation
 from common.learning import Inputs
 from common.script import FLAT
-from common.seeds import Summary, over_seeds
+from common.seeds import Summary, each_over_seeds
 
 from jaxvision import train
 
@@ -53,17 +52,12 @@ class Settings(segment.Settings):
 
 def run(settings: Settings) -> dict[str, Summary]:
     """Trains and evaluates every model with every seed, prints a table, and keeps summaries."""
-    folder = pathlib.Path(settings.run.run_dir)
-    summaries = {}
-    for model in settings.models:
 
-        def train_one(seed: int, model: str = model) -> dict[str, float]:
-            chosen = train_settings(settings, model, seed)
-            segment.main(chosen)
-            return score(settings, chosen.run.run_dir)
+    def train_one(model: str, chosen: Settings) -> dict[str, float]:
+        segment.main(of_one_run(chosen, model))
+        return score(chosen, chosen.run.run_dir)
 
-        summaries[model] = over_seeds(settings.seeds, train_one, folder / model)
-        summaries[model].save(folder / model, settings)
+    summaries = each_over_seeds(settings.models, settings, train_one)
     print(f"\n{'model':16}  {'each seed':24}  mean IoU  95% interval      boundary F1  seconds")
     for model, summary in summaries.items():
         each = ", ".join(f"{value:.4f}" for value in summary.scores["mean_iou"])
@@ -93,13 +87,11 @@ def score(settings: Settings, run_dir: str) -> dict[str, float]:
     return chosen
 
 
-def train_settings(settings: Settings, model: str, seed: int) -> segment.Settings:
-    """The settings of one run."""
-    folder = pathlib.Path(settings.run.run_dir) / model / f"seed{seed}"
+def of_one_run(settings: Settings, model: str) -> segment.Settings:
+    """The settings of the run of one model."""
     fields = {
         field.name: getattr(settings, field.name) for field in dataclasses.fields(segment.Settings)
     }
-    fields["run"] = dataclasses.replace(settings.run, run_dir=str(folder), seed=seed)
     fields["model"] = dataclasses.replace(settings.model, model=model)
     return segment.Settings(**fields)
 

@@ -1,6 +1,8 @@
 """What experiments over seeds sum up."""
 
+import dataclasses
 import importlib
+import json
 import pathlib
 import time
 
@@ -27,3 +29,40 @@ def test_commands_that_share_a_folder_keep_how_long_each_seed_took(
     assert summary.mean("accuracy") == pytest.approx(0.2)
     low, high = summary.interval("accuracy")
     assert low < 0.2 < high
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    run_dir: str
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    run: Run
+    seeds: tuple[int, ...] = (4, 7)
+
+
+def test_what_is_compared_has_a_folder_each_and_one_per_seed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    told = []
+
+    def train_one(name: str, settings: Settings) -> dict[str, float]:
+        told.append((name, settings.run.seed, settings.run.run_dir))
+        return {"accuracy": settings.run.seed / 10}
+
+    with modules_of_scripts():
+        each_over_seeds = importlib.import_module("common.seeds").each_over_seeds
+        summaries = each_over_seeds(("a", "b"), Settings(Run(str(tmp_path))), train_one)
+    assert told == [
+        (name, seed, str(tmp_path / name / f"seed{seed}")) for name in "ab" for seed in (4, 7)
+    ]
+    assert {name: each.scores["accuracy"] for name, each in summaries.items()} == {
+        "a": [0.4, 0.7],
+        "b": [0.4, 0.7],
+    }
+    kept = json.loads((tmp_path / "b" / "summary.json").read_text())
+    assert kept["scores"]["accuracy"]["mean"] == pytest.approx(0.55)
+    assert kept["settings"]["seeds"] == [4, 7]
