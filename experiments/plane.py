@@ -12,7 +12,7 @@ says of every point, beside what the best critic would say of the points that th
 
 import dataclasses
 import pathlib
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import jax
 import numpy as np
@@ -53,15 +53,7 @@ class Settings:
         )
     )
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
-    games: tuple[Game, ...] = (
-        "minimax",
-        "non_saturating",
-        "non_saturating_r1",
-        "least_squares",
-        "hinge",
-        "wgan",
-        "wgan_gp",
-    )
+    games: tuple[Game, ...] = get_args(Game)
     """Which games to play."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Which seeds to train each with."""
@@ -154,7 +146,7 @@ def believed(game: Game, scores: Float[np.ndarray, " positions"]) -> Plane:
     numbers = np.asarray(scores, np.float64).reshape(len(AXIS), len(AXIS))
     match RULES[game].loss:
         case "minimax" | "non_saturating":
-            return 1 / (1 + np.exp(-numbers))
+            return np.asarray(jax.nn.sigmoid(numbers))
         case "least_squares":
             return numbers.clip(0, 1)
         case "hinge":

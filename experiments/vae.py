@@ -16,7 +16,14 @@ from typing import Annotated
 
 from common import script
 from common.data import Data
-from common.generative import Coder, ImageLikelihood, gaussian_bits, independent_bits, quantized
+from common.generative import (
+    Coder,
+    ImageLikelihood,
+    classes_of,
+    gaussian_bits,
+    independent_bits,
+    quantized,
+)
 from common.learning import Devices, Inputs, Optimization
 from common.run import Run, train_model
 from common.script import FLAT
@@ -92,7 +99,7 @@ def fit(settings: Settings, train_data: data.Dataset, eval_data: data.Dataset) -
         model = models.VariationalAutoencoder(
             **settings.model.coders((height, width, channels), likelihood.numbers),
             latent_size=settings.model.latent_size,
-            num_classes=train_data.num_classes if settings.conditional else None,
+            num_classes=classes_of(train_data) if settings.conditional else None,
         )
         loss_fn = train.vae.make_loss_fn(
             model,

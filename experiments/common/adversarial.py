@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from common import script
+from common.generative import classes_of
 from common.run import MAY_DIFFER
 from jaxvision import data, models, train
 
@@ -50,7 +51,7 @@ class Networks:
     def make(self, dataset: data.Dataset) -> tuple[models.Generator, models.Critic]:
         """Both, for the images and classes of a data set."""
         height, width, channels = dataset.image_shape
-        num_classes = dataset.num_classes if self.conditional else None
+        num_classes = classes_of(dataset) if self.conditional else None
         of_generator = self.generator_channels or self._usual(max(height, width))
         of_critic = self.critic_channels or of_generator[::-1]
         generator: dict[str, Any] = {

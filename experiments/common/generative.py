@@ -74,6 +74,13 @@ class ImageLikelihood:
         return 17 if dataset == "digits" else 256
 
 
+def classes_of(dataset: data.Dataset) -> int:
+    """How many classes the images of a conditional model have."""
+    if not dataset.num_classes:
+        raise SystemExit(f"{dataset.name} has no classes: leave --conditional out")
+    return dataset.num_classes
+
+
 def pixels(dataset: data.Dataset) -> Float32[np.ndarray, "_ height width channels"]:
     """All images of a data set, from 0 to 1."""
     images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
