@@ -145,6 +145,11 @@ IMAGE_MODELS = (
         "copies",
         ".1%",
     ),
+    Row(
+        "`shapes` at 32x32 in color, variational autoencoder: bits per dimension, by 100 codes",
+        "vae_shapes",
+        "bits_per_dimension",
+    ),
 )
 FRECHET = ("Fréchet distance, of that between halves", "frechet_ratio", ".3f")
 AUTOENCODERS = Comparison(
