@@ -115,9 +115,15 @@ class Judge:
         other one, so that a hundredth of real images would count too.
         """
         flat = self.real.reshape(len(self.real), -1)
-        _, among = metrics.nearest(flat, flat, skip_self=True)
         _, found = metrics.nearest(samples.reshape(len(samples), -1), flat)
-        return float((found < np.percentile(among, 1)).mean())
+        return float((found < self.near).mean())
+
+    @functools.cached_property
+    def near(self) -> float:
+        """The 1st percentile of the distances from a training image to the nearest other one."""
+        flat = self.real.reshape(len(self.real), -1)
+        _, among = metrics.nearest(flat, flat, skip_self=True)
+        return float(np.percentile(among, 1))
 
 
 def draw_rows(shown: Mapping[str, Images], title: str, path: pathlib.Path) -> None:
