@@ -11,11 +11,22 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxvision import data, losses, metrics, models, ops, plots, rl, train
+    from jaxvision import classical, data, losses, manifold, metrics, models, ops, plots, rl, train
 
 __version__ = version("jaxvision")
 
-__all__ = ["data", "losses", "metrics", "models", "ops", "plots", "rl", "train"]
+__all__ = [
+    "classical",
+    "data",
+    "losses",
+    "manifold",
+    "metrics",
+    "models",
+    "ops",
+    "plots",
+    "rl",
+    "train",
+]
 
 
 def __getattr__(name: str) -> ModuleType:
