@@ -69,7 +69,7 @@ def main(settings: Settings) -> dict[str, Summary]:
     found = {pathlib.Path(run).name: seeds_in(pathlib.Path(run)) for run in settings.runs}
     if len(found) < len(settings.runs):
         raise SystemExit(f"two of the runs are called alike: {', '.join(settings.runs)}")
-    first = train.restore(next(iter(found[pathlib.Path(settings.runs[0]).name].values())))
+    first = train.restore(next(iter(next(iter(found.values())).values())))
     train_data = load_for(first, split=first.record.data["split"])
     held_out = pixels(load_for(first, split=None))
     judge = Judge.make(settings.classifier, train_data)
@@ -96,11 +96,8 @@ def main(settings: Settings) -> dict[str, Summary]:
 
 def seeds_in(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     """The runs in a folder by seed; the folder itself if it is a run."""
-    found = {
-        int(path.name.removeprefix("seed")): path
-        for path in folder.glob("seed*")
-        if path.name.removeprefix("seed").isdecimal()
-    }
+    names = {path.name.removeprefix("seed"): path for path in folder.glob("seed*")}
+    found = {int(name): path for name, path in names.items() if name.isdecimal()}
     return dict(sorted(found.items())) or {0: folder}
 
 

@@ -5,7 +5,6 @@ fold has arrays of the same shapes, and folds, seeds and options are axes of one
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -136,7 +135,7 @@ def cross_validate(
     check_count("num_seeds", num_seeds)
     tests = _tests(folds)
     keys = jax.random.split(key, num_seeds)
-    found = _run(score, (keys,), (1 - tests, tests), how)
+    found = _run(score, keys, (1 - tests, tests), how)
     return _validated(found, tests)
 
 
@@ -177,21 +176,23 @@ def nested_cross_validate(
     outer, inner = np.nonzero(~np.eye(count, dtype=bool))
     rest = 1 - tests[outer] - tests[inner]
     num_choices = len(jax.tree.leaves(choices)[0])
-    every = jnp.arange(num_choices)
 
     def of_choice(index: Array, train_weight: Weights, test_weight: Weights) -> Mapping[str, Array]:
         chosen = jax.tree.map(lambda leaf: leaf[index], choices)
         return score(key, chosen, train_weight, test_weight)
 
-    found = _run(of_choice, (every,), (rest, tests[inner]), how)
+    found = _run(of_choice, jnp.arange(num_choices), (rest, tests[inner]), how)
     check_name("score", by, found)
     means = found[by].reshape(count, count - 1, num_choices).mean(axis=1)
     best = means.argmax(axis=1)
-    of_folds = {
-        name: np.asarray(values)[np.arange(count), best][:, None]
-        for name, values in _run(of_choice, (every,), (1 - tests, tests), how).items()
-    }
-    return _validated(of_folds, tests), best
+
+    def of_best(
+        index: Array, train_weight: Weights, test_weight: Weights, best: Array
+    ) -> Mapping[str, Array]:
+        return of_choice(best[index], train_weight, test_weight)
+
+    measured = _run(of_best, jnp.arange(1), (1 - tests, tests, best[:, None]), how)
+    return _validated(measured, tests), best
 
 
 def _tests(folds: np.ndarray, least: int = 2) -> np.ndarray:
@@ -207,23 +208,21 @@ def _tests(folds: np.ndarray, least: int = 2) -> np.ndarray:
 
 def _run(
     score: Callable[..., Mapping[str, Array]],
-    second: tuple[Array, ...],
-    weights: tuple[np.ndarray, np.ndarray],
+    second: Array,
+    of_folds: tuple[np.ndarray, ...],
     how: How,
 ) -> dict[str, np.ndarray]:
-    """Scores with the axes (folds, seeds or choices)."""
+    """Scores with the axes (folds, seeds or choices), of `score(second, *of_fold)`."""
     check_name("how", how, ("together", "in turn"))
 
-    def of_fold(weights: tuple[Array, Array]) -> Mapping[str, Array]:
-        one = functools.partial(_call, score, weights)
-        return jax.vmap(one)(*second) if how == "together" else jax.lax.map(one, *second)
+    def each(function: Callable[..., Any], rows: Any) -> Any:
+        return jax.vmap(function)(rows) if how == "together" else jax.lax.map(function, rows)
 
-    program = jax.vmap(of_fold) if how == "together" else functools.partial(jax.lax.map, of_fold)
-    return {name: np.asarray(each) for name, each in jax.jit(program)(weights).items()}
+    def of_fold(given: tuple[Array, ...]) -> Any:
+        return each(lambda one: dict(score(one, *given)), second)
 
-
-def _call(score: Any, weights: tuple[Array, Array], first: Any) -> dict[str, Array]:
-    return dict(score(first, *weights))
+    found = jax.jit(lambda rows: each(of_fold, rows))(of_folds)
+    return {name: np.asarray(values) for name, values in found.items()}
 
 
 def _validated(scores: Mapping[str, np.ndarray], tests: np.ndarray) -> Validated:

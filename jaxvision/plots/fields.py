@@ -10,7 +10,9 @@ from jaxvision.plots import _style
 from jaxvision.plots._style import ArrayLike
 
 if TYPE_CHECKING:
+    import matplotlib.axes
     import matplotlib.figure
+    import matplotlib.image
 
 _SIDE = 2.4  # inches
 
@@ -63,24 +65,13 @@ def fields(
     across = min(columns, len(values))
     figure = _style.new_figure(_SIDE * across + 0.9, (_SIDE + 0.25) * rows + 0.4, title)
     grid = figure.subplots(rows, across, squeeze=False)
-    colors = _style.diverging(_style.VERMILLION, _style.BLUE).with_extremes(bad=_style.RULE)
     shown = None
     for index, axes in enumerate(grid.flat):
         if index >= len(values):
             axes.set_visible(False)
             continue
         _style.dress(axes, title=titles[index])
-        shown = axes.imshow(
-            np.ma.masked_invalid(values[index]),
-            cmap=colors,
-            vmin=limits[0],
-            vmax=limits[1],
-            origin="lower",
-            extent=extent,
-            interpolation="nearest",
-        )
-        axes.set_xticks([])
-        axes.set_yticks([])
+        shown = _draw_field(axes, values[index], extent, limits)
         if over:
             axes.scatter(*over[index].T, s=1.5, c=_style.INK, linewidths=0, alpha=0.6)
         axes.set_xlim(*extent[:2])
@@ -90,3 +81,23 @@ def fields(
     bar.set_label(legend, fontsize=_style.TEXT_SIZE, color=_style.INK)
     bar.ax.tick_params(labelsize=_style.SMALL_SIZE, labelcolor=_style.INK)
     return figure
+
+
+def _draw_field(
+    axes: "matplotlib.axes.Axes",
+    values: Float[np.ndarray, "rows columns"],
+    extent: tuple[int | float, int | float, int | float, int | float],
+    limits: tuple[int | float, int | float],
+) -> "matplotlib.image.AxesImage":
+    """One function as colors, without ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return axes.imshow(
+        np.ma.masked_invalid(values),
+        cmap=_style.diverging(_style.VERMILLION, _style.BLUE).with_extremes(bad=_style.RULE),
+        vmin=limits[0],
+        vmax=limits[1],
+        origin="lower",
+        extent=extent,
+        interpolation="nearest",
+    )

@@ -16,6 +16,7 @@ def compare_by_bootstrap(
     statistic: Callable[[Rows], float],
     own: Rows,
     other: Rows,
+    images: tuple[np.ndarray, np.ndarray],
     *,
     form: str,
     unit: str = "",
@@ -28,6 +29,7 @@ def compare_by_bootstrap(
         statistic: Makes a number of the rows of some images.
         own: What one model did, with a row per image.
         other: What the other one did.
+        images: What says which images each of them saw: places in the data, or labels.
         form: How numbers are written, as for `format`.
         unit: Of the numbers, with a space before it.
         num_resamples: Bootstrap draws.
@@ -35,13 +37,19 @@ def compare_by_bootstrap(
     Returns:
         The result in words, and as a JSON-able dict.
 
+    Raises:
+        ValueError: The images are others.
+
     >>> errors = np.arange(8.0)
     >>> words, _ = compare_by_bootstrap(
-    ...     "error", lambda rows: float(rows.mean()), errors + 1, errors, form=".1f", unit=" dB"
+    ...     "error", lambda rows: float(rows.mean()), errors + 1, errors,
+    ...     (errors, errors), form=".1f", unit=" dB"
     ... )
     >>> words
     'error 4.5 against 3.5 dB: difference +1.0 [+1.0, +1.0], p = 0.001998 (bootstrap)'
     """
+    if not np.array_equal(*images):
+        raise ValueError("the other model was evaluated on other images")
     test = metrics.paired_bootstrap(
         lambda _, rows: statistic(rows),
         np.zeros(len(own)),

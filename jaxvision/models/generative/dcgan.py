@@ -65,9 +65,7 @@ class DCGANGenerator(Generator, kw_only=True):
         Returns:
             Images with values from -1 to 1.
         """
-        one_hot = self.one_hot(labels, len(noise))
-        if one_hot is not None:
-            noise = jnp.concatenate([noise, one_hot.astype(noise.dtype)], axis=-1)
+        noise = self.with_classes(noise, labels)
         height, width, last = self.shape
         coarsest, *larger = doubled_sizes((height, width), len(self.channels))
         y = nn.Dense(

@@ -57,10 +57,7 @@ class DenseGenerator(Generator, kw_only=True):
         Returns:
             Images with values from -1 to 1.
         """
-        one_hot = self.one_hot(labels, len(noise))
-        if one_hot is not None:
-            noise = jnp.concatenate([noise, one_hot.astype(noise.dtype)], axis=-1)
-        y = noise
+        y = self.with_classes(noise, labels)
         for index, size in enumerate(self.hidden_sizes):
             y = nn.Dense(
                 size,

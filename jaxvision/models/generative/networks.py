@@ -90,6 +90,15 @@ class Generator(AdversarialNetwork, kw_only=True):
     noise_size: int
     norm: str | None = "batch"
 
+    def with_classes(
+        self, noise: Float[Array, "batch numbers"], labels: Labels | None
+    ) -> Float[Array, "batch inputs"]:
+        """The noise, with the classes as vectors after it where there are any."""
+        one_hot = self.one_hot(labels, len(noise))
+        if one_hot is None:
+            return noise
+        return jnp.concatenate([noise, one_hot.astype(noise.dtype)], axis=-1)
+
 
 class Critic(AdversarialNetwork, kw_only=True):
     """Gives each image a number: `critic(images, labels, train)`.

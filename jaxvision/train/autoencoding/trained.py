@@ -155,15 +155,16 @@ class TrainedAutoencoder(Trained):
         Raises:
             ValueError: The images are others.
         """
-        if not np.array_equal(predictions.indices, others.indices):
-            raise ValueError("the other model was evaluated on other images")
+        own, other = (
+            np.square(each.reconstructions - each.images).mean(axis=(1, 2, 3))
+            for each in (predictions, others)
+        )
         return compare_by_bootstrap(
             "squared error",
             lambda errors: float(errors.mean()),
-            *(
-                np.square(each.reconstructions - each.images).mean(axis=(1, 2, 3))
-                for each in (predictions, others)
-            ),
+            own,
+            other,
+            (predictions.indices, others.indices),
             form=".5f",
             num_resamples=num_resamples,
         )

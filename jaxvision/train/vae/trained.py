@@ -142,13 +142,12 @@ class TrainedVAE(Trained):
         Raises:
             ValueError: The images are others.
         """
-        if not np.array_equal(predictions.indices, others.indices):
-            raise ValueError("the other model was evaluated on other images")
         return compare_by_bootstrap(
             "bound",
             lambda bounds: float(bounds.mean()),
             predictions.bound,
             others.bound,
+            (predictions.indices, others.indices),
             form=".3f",
             unit=" nats per image",
             num_resamples=num_resamples,
