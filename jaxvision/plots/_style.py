@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.colors
     import matplotlib.figure
+    import matplotlib.image
 
 ArrayLike = np.ndarray | jax.Array | Sequence[Any]
 """What the figures are drawn from: NumPy and JAX arrays, lists, tuples."""
@@ -126,6 +127,30 @@ def dress(
         axes.grid(visible=True, color=RULE, linewidth=0.8, linestyle="-")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
+
+
+def color_bar(
+    figure: "matplotlib.figure.Figure",
+    image: "matplotlib.image.AxesImage",
+    beside: Any,
+    what: str,
+    *,
+    shrink: int | float,
+    aspect: int | float,
+) -> None:
+    """Draws the scale that says what the colors of an image mean.
+
+    Args:
+        figure: The figure.
+        image: An image in it.
+        beside: The axes, or array of axes, that the scale stands beside.
+        what: The quantity and its unit.
+        shrink: The scale's length over that of the axes.
+        aspect: The scale's length over its width.
+    """
+    bar = figure.colorbar(image, ax=beside, shrink=shrink, aspect=aspect, pad=0.02)
+    bar.outline.set_visible(False)
+    dress(bar.ax, y=what)
 
 
 def elide(text: str, length: int) -> str:

@@ -90,10 +90,8 @@ def confusion_matrix(
         shares = percents if in_percent else None
         _write_numbers(axes, counts, shares, images, cell=72 * side / num_classes)
     for image, what in zip(images, ("right answers", "errors"), strict=True):
-        bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=30, pad=0.02)
-        bar.outline.set_visible(False)
         unit = "examples" if normalize is None else "% of true class"
-        _style.dress(bar.ax, y=f"{what}, {unit}")
+        _style.color_bar(figure, image, axes, f"{what}, {unit}", shrink=0.75, aspect=30)
     return figure
 
 

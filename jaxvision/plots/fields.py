@@ -77,9 +77,7 @@ def fields(
         axes.set_xlim(*extent[:2])
         axes.set_ylim(*extent[2:])
     assert shown is not None
-    bar = figure.colorbar(shown, ax=grid, shrink=min(1.0, 2.0 / rows), aspect=25)
-    bar.set_label(legend, fontsize=_style.TEXT_SIZE, color=_style.INK)
-    bar.ax.tick_params(labelsize=_style.SMALL_SIZE, labelcolor=_style.INK)
+    _style.color_bar(figure, shown, grid, legend, shrink=min(1.0, 2.0 / rows), aspect=25.0)
     return figure
 
 
