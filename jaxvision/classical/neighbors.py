@@ -80,7 +80,7 @@ def nearest_neighbors(
     dtype = jnp.promote_types(jnp.result_type(queries, references), jnp.float32)
     queries, references = (jnp.asarray(each, dtype) for each in (queries, references))
     if metric == "cosine":
-        queries, references = _unit(queries), _unit(references)
+        queries, references = unit(queries), unit(references)
     elif metric == "l2":
         center = references.mean(axis=0)
         queries, references = queries - center, references - center
@@ -136,8 +136,15 @@ def _by_blocks(
     return Neighbors(*(each.reshape(blocks * size, each.shape[-1])[:count] for each in found))
 
 
-def _unit(vectors: Array) -> Array:
-    """Vectors of length 1; a zero vector stays."""
+def unit(vectors: Float[Array, "rows features"]) -> Float[Array, "rows features"]:
+    """Makes vectors of length 1.
+
+    Args:
+        vectors: The vectors.
+
+    Returns:
+        Each divided by its length; one of length 0 stays.
+    """
     length = jnp.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / jnp.where(length == 0, 1, length)
 

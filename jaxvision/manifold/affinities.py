@@ -11,7 +11,7 @@ import scipy.sparse
 from jaxtyping import Array, Float, Int, Num
 
 from jaxvision.checks import check_count, check_positive
-from jaxvision.classical.neighbors import Metric, Neighbors, nearest_neighbors
+from jaxvision.classical.neighbors import Metric, Neighbors, nearest_neighbors, unit
 
 Points = Float[Array | np.ndarray, "points features"]
 _NEIGHBORS_PER_PERPLEXITY = 3
@@ -27,13 +27,20 @@ class Affinities(flax.struct.PyTreeNode):
         rows: The first point of each pair.
         columns: The second one.
         values: The probability.
+        row_entropy: The mean entropy of the points' own distributions over their neighbors, in
+            nats.
         num_points: How many points there are.
     """
 
-    rows: Int[Array, " pairs"]
-    columns: Int[Array, " pairs"]
+    rows: Int[Array | np.ndarray, " pairs"]
+    columns: Int[Array | np.ndarray, " pairs"]
     values: Float[Array, " pairs"]
+    row_entropy: Float[Array, ""]
     num_points: int = flax.struct.field(pytree_node=False)
+
+    def entropy(self) -> Float[Array, ""]:
+        """The entropy of all pairs, in nats."""
+        return _entropy(self.values)
 
     def dense(self) -> Float[Array, "points points"]:
         """All pairs as a matrix."""
@@ -43,7 +50,7 @@ class Affinities(flax.struct.PyTreeNode):
 
 def affinities(
     points: Points,
-    perplexity: int | float = 30.0,
+    perplexity: int | float | Num[Array, ""] = 30.0,
     *,
     metric: Metric = "l2",
     num_neighbors: int | None = None,
@@ -59,7 +66,8 @@ def affinities(
         perplexity: The exponential of the entropy of each point's distribution; more than 1.
         metric: The distance; see `classical.nearest_neighbors`.
         num_neighbors: How many nearest neighbors a point has; None takes three times the
-            perplexity, or all points where there are fewer.
+            perplexity, or all points where there are fewer. Where all points are neighbors, points
+            and perplexity may be traced, and gradients go through.
 
     Returns:
         The probabilities. Where a point has more equally near duplicates than the perplexity, its
@@ -77,24 +85,26 @@ def affinities(
     1.0000
     """
     check_points(points, least=3)
-    check_positive("perplexity", perplexity)
     most = len(points) - 1
-    count = min(most, math.ceil(_NEIGHBORS_PER_PERPLEXITY * perplexity))
+    count = most
     if num_neighbors is not None:
         check_count("num_neighbors", num_neighbors, of="neighbors")
         count = min(most, num_neighbors)
-    if not 1 < perplexity < count:
+    elif not isinstance(perplexity, jax.core.Tracer):
+        check_positive("perplexity", perplexity)
+        count = min(most, math.ceil(_NEIGHBORS_PER_PERPLEXITY * perplexity))
+    if not isinstance(perplexity, jax.core.Tracer) and not 1 < perplexity < count:
         raise ValueError(
             f"perplexity must be more than 1 and less than the number of neighbors, {count} of "
             f"{len(points)} points here; got {perplexity}"
         )
+    if count == most:
+        return _of_all_pairs(points, perplexity, metric)
     each = jnp.arange(len(points))
     found = nearest_neighbors(
         points, points, count, metric=metric, query_groups=each, reference_groups=each
     )
     return symmetric(found, conditional(jnp.square(found.distances), perplexity))
-
-
 def symmetric(neighbors: Neighbors, probabilities: Float[Array, "points neighbors"]) -> Affinities:
     """Makes probabilities of pairs of those that each point gives to its neighbors.
 
@@ -106,19 +116,56 @@ def symmetric(neighbors: Neighbors, probabilities: Float[Array, "points neighbor
         The mean of both directions, divided by the number of points.
     """
     count, width = neighbors.indices.shape
-    rows = np.repeat(np.arange(count), width)
-    entries = (np.asarray(probabilities).ravel(), (rows, np.asarray(neighbors.indices).ravel()))
+    indices = np.array(neighbors.indices, np.int32).ravel()
+    starts = np.arange(count + 1, dtype=np.int64) * width
+    entries = np.array(probabilities).ravel(), indices, starts
     directed = scipy.sparse.csr_array(entries, shape=(count, count))
-    both = (directed + directed.T).tocoo()
-    order = np.lexsort((both.col, both.row))
-    kept = order[both.data[order] > 0]
-    values = both.data[kept] / both.data[kept].sum(dtype=np.float64)
+    directed.sort_indices()
+    both = directed + directed.T.tocsr()  # of sorted matrices, and so sorted
+    rows = np.repeat(np.arange(count, dtype=np.int32), np.diff(both.indptr))
+    kept = both.data > 0
+    values = both.data[kept] / both.data.sum(dtype=np.float64)
     return Affinities(
-        jnp.asarray(both.row[kept], jnp.int32),
-        jnp.asarray(both.col[kept], jnp.int32),
+        rows[kept],
+        both.indices[kept].astype(np.int32),
         jnp.asarray(values, probabilities.dtype),
+        _entropy(probabilities) / count,
         count,
     )
+
+
+def _of_all_pairs(points: Points, perplexity: Any, metric: Metric) -> Affinities:
+    """The affinities where every point is a neighbor of every other, without a search."""
+    count = len(points)
+    rows = np.repeat(np.arange(count, dtype=np.int32), count - 1)
+    columns = np.tile(np.arange(count - 1, dtype=np.int32), count)
+    columns += columns >= rows
+    squares = _squares(jnp.asarray(points, jnp.promote_types(points.dtype, jnp.float32)), metric)
+    given = conditional(squares[rows, columns].reshape(count, count - 1), perplexity)
+    matrix = jnp.zeros_like(squares).at[rows, columns].set(given.ravel())
+    both = (matrix + matrix.T)[rows, columns]
+    return Affinities(rows, columns, both / both.sum(), _entropy(given) / count, count)
+
+
+def _squares(points: Array, metric: Metric) -> Array:
+    """The squared distances of all pairs, by differences."""
+    if metric == "cosine":
+        return jnp.square(1 - unit(points) @ unit(points).T)
+
+    @jax.checkpoint
+    def from_point(point: Array) -> Array:
+        away = point - points
+        if metric == "l1":
+            return jnp.square(jnp.abs(away).sum(axis=1))
+        return jnp.square(away).sum(axis=1)
+
+    return jax.lax.map(from_point, points)
+
+
+@jax.jit
+def _entropy(probabilities: Array) -> Array:
+    """Minus the sum of p log p."""
+    return -(probabilities * jnp.log(jnp.where(probabilities > 0, probabilities, 1))).sum()
 
 
 @jax.jit
@@ -140,28 +187,34 @@ def conditional(
     [[0.333 0.333 0.333 0.   ]]
     """
     away = squares - squares.min(axis=1, keepdims=True)
-    scale = jnp.where(jnp.isinf(away), 0, away).mean(axis=1, keepdims=True)
+    is_neighbor = jnp.isfinite(away)
+    away = jnp.where(is_neighbor, away, 0)
+    scale = jax.lax.stop_gradient(away.mean(axis=1, keepdims=True))
     away = away / jnp.where(scale > 0, scale, 1)
+    fixed = jax.lax.stop_gradient(away)
     wanted = jnp.log(perplexity)
 
-    def weights(beta: Array) -> Array:
-        return jnp.where(jnp.isinf(away), 0, jnp.exp(-beta * away))
+    def weights(beta: Array, away: Array) -> Array:
+        return jnp.where(is_neighbor, jnp.exp(-beta * away), 0)
 
-    def entropy(beta: Array) -> Array:
-        weight = weights(beta)
+    def entropy(beta: Array, away: Array) -> Array:
+        weight = weights(beta, away)
         total = weight.sum(axis=1, keepdims=True)
-        mean = (weight * jnp.where(jnp.isinf(away), 0, away)).sum(axis=1, keepdims=True) / total
-        return jnp.log(total) + beta * mean
+        return jnp.log(total) + beta * (weight * away).sum(axis=1, keepdims=True) / total
 
     def bisect(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         beta = jnp.where(jnp.isinf(high), jnp.maximum(2 * low, 1e-3), (low + high) / 2)
-        wide = entropy(beta) > wanted
+        wide = entropy(beta, fixed) > jax.lax.stop_gradient(wanted)
         return jnp.where(wide, beta, low), jnp.where(wide, high, beta)
 
     start = jnp.zeros_like(scale), jnp.full_like(scale, jnp.inf)
     low, high = jax.lax.fori_loop(0, _BISECTIONS, bisect, start)
-    weight = weights(jnp.where(jnp.isinf(high), low, (low + high) / 2))
+    root = jnp.where(jnp.isinf(high), low, (low + high) / 2)
+    # The derivative of the root is that of a Newton step from it.
+    slope = jax.jvp(lambda beta: entropy(beta, fixed), (root,), (jnp.ones_like(root),))[1]
+    move = (wanted - entropy(root, away)) / jnp.where(slope == 0, jnp.inf, slope)
+    weight = weights(root + move - jax.lax.stop_gradient(move), away)
     return weight / weight.sum(axis=1, keepdims=True)
 
 
@@ -180,6 +233,8 @@ def check_points(points: Points, *, least: int) -> None:
             f"there must be {least} points or more, with a feature or more, got the shape "
             f"{points.shape}"
         )
+    if isinstance(points, jax.core.Tracer):
+        return
     finite = np.isfinite(np.asarray(points)).all(axis=1)
     if not finite.all():
         raise ValueError(

@@ -1,0 +1,109 @@
+"""How similar two points of an embedding are, by the square of their distance."""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvision.checks import check_positive
+
+Squares = Float[Array | np.ndarray, "*pairs"]
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """A similarity that falls with the square s of a distance.
+
+    The gradient of an embedding's divergence is made of its similarity k(s), and of how steeply
+    that falls: -k'(s), and -k'(s) / k(s).
+    """
+
+    def similarity(self, squares: Squares) -> Squares:
+        """The similarity k, 1 at a distance of 0."""
+        ...
+
+    def descent(self, squares: Squares) -> Squares:
+        """How fast the similarity falls, -k'."""
+        ...
+
+    def pull(self, squares: Squares) -> Squares:
+        """How fast the logarithm of the similarity falls, -k'/k."""
+        ...
+
+    def cost(self, squares: Squares) -> Squares:
+        """Minus the logarithm of the similarity."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Student:
+    """Student's t distribution without its constant, as in t-SNE.
+
+    Attributes:
+        dof: The degrees of freedom. Fewer give heavier tails, which pull clusters apart.
+
+    Reference: van der Maaten, Learning a parametric embedding by preserving local structure,
+    AISTATS 2009; Kobak et al., Heavy-tailed kernels reveal a finer cluster structure in t-SNE
+    visualisations, ECML 2019, arXiv:1902.05804.
+
+    >>> float(Student().similarity(jnp.array(3.0)))
+    0.25
+    """
+
+    dof: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("dof", self.dof)
+
+    def similarity(self, squares: Squares) -> Squares:
+        """The similarity `(1 + s / dof) ** (-(dof + 1) / 2)`."""
+        return self._power(1 / (1 + squares / self.dof))
+
+    def descent(self, squares: Squares) -> Squares:
+        """How fast the similarity falls, -k'."""
+        inverse = 1 / (1 + squares / self.dof)
+        return self._slope * inverse * self._power(inverse)
+
+    def pull(self, squares: Squares) -> Squares:
+        """How fast the logarithm of the similarity falls, -k'/k."""
+        return self._slope / (1 + squares / self.dof)
+
+    def cost(self, squares: Squares) -> Squares:
+        """Minus the logarithm of the similarity."""
+        return (self.dof + 1) / 2 * jnp.log1p(squares / self.dof)
+
+    @property
+    def _slope(self) -> float:
+        return (self.dof + 1) / (2 * self.dof)
+
+    def _power(self, inverse: Squares) -> Squares:
+        return inverse if self.dof == 1 else inverse ** ((self.dof + 1) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """The normal distribution without its constant, as in SNE.
+
+    Reference: Hinton and Roweis, Stochastic neighbor embedding, NeurIPS 2002.
+
+    >>> float(Gaussian().cost(jnp.array(3.0)))
+    3.0
+    """
+
+    def similarity(self, squares: Squares) -> Squares:
+        """The similarity `exp(-s)`."""
+        return jnp.exp(-squares)
+
+    def descent(self, squares: Squares) -> Squares:
+        """How fast the similarity falls, -k'."""
+        return jnp.exp(-squares)
+
+    def pull(self, squares: Squares) -> Squares:
+        """How fast the logarithm of the similarity falls, 1."""
+        return jnp.ones_like(squares)
+
+    def cost(self, squares: Squares) -> Squares:
+        """Minus the logarithm of the similarity."""
+        return squares

@@ -1,0 +1,192 @@
+"""How a problem of embedding is set up: where points begin, how they move, how they push."""
+
+import functools
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from jaxvision.checks import check_count, check_name, check_not_negative, check_positive, check_share
+from jaxvision.classical.components import pca
+from jaxvision.manifold.affinities import Affinities, check_points
+from jaxvision.manifold.attraction import lay_out
+from jaxvision.manifold.kernels import Kernel, Student
+from jaxvision.manifold.mesh import make_meshes
+from jaxvision.manifold.step import EmbeddingState, Problem, Schedule
+
+Points = Float[Array | np.ndarray, "points features"]
+Embedding = Float[Array, "points components"]
+Init = Literal["pca", "random"]
+Method = Literal["auto", "exact", "mesh"]
+
+_SCALE, _NOISE = 1e-4, 0.01
+_EXACT_POINTS = {"cpu": 2500}
+_EXACT_POINTS_ELSEWHERE = 20_000
+
+
+def make_schedule(
+    num_points: int,
+    *,
+    learning_rate: int | float | None = None,
+    exaggeration: int | float = 12.0,
+    early_steps: int = 250,
+    early_momentum: int | float = 0.5,
+    momentum: int | float = 0.8,
+    jitter: int | float = 0.0,
+) -> Schedule:
+    """Says how an embedding is learned.
+
+    Args:
+        num_points: How many points it has.
+        learning_rate: Of the gradient without exaggeration; with it, the rate is divided by it.
+            None takes the number of points.
+        exaggeration: What the attraction is multiplied by in the early steps, in which clusters
+            form.
+        early_steps: How many steps are early.
+        early_momentum: The share of the last update that is added to an early one.
+        momentum: It afterwards.
+        jitter: The standard deviation of the noise added to the points in the first step; it falls
+            to 0 over the early steps.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        ValueError: A number is out of its range.
+
+    Reference: Belkina et al., Automated optimized parameters for t-distributed stochastic neighbor
+    embedding improve visualization and analysis of large datasets, Nature Communications 2019.
+
+    >>> float(make_schedule(600).learning_rate)
+    600.0
+    """
+    rate = float(num_points) if learning_rate is None else learning_rate
+    check_positive("learning_rate", rate)
+    check_positive("exaggeration", exaggeration)
+    check_count("early_steps", early_steps, of="steps", least=0)
+    check_share("early_momentum", early_momentum)
+    check_share("momentum", momentum)
+    check_not_negative("jitter", jitter)
+    return Schedule(
+        jnp.float32(rate),
+        jnp.float32(exaggeration),
+        jnp.int32(early_steps),
+        jnp.float32(early_momentum),
+        jnp.float32(momentum),
+        jnp.float32(jitter) if jitter else None,
+    )
+
+
+def make_problem(
+    affinities: Affinities,
+    schedule: Schedule | None = None,
+    *,
+    kernel: Kernel = Student(),
+    by_point: bool = False,
+    num_components: int = 2,
+    method: Method = "auto",
+) -> Problem:
+    """Sets up what all steps of an embedding share.
+
+    Args:
+        affinities: How near the points are to each other.
+        schedule: How the embedding is learned; None takes that of `make_schedule`.
+        kernel: The similarity of points of the embedding; that of the step.
+        by_point: Whether each point's similarities are normalized by themselves; as in the step.
+        num_components: The dimensions of the embedding.
+        method: "exact" computes the repulsion from all pairs of points. "mesh" computes it on a
+            grid, to a few percent, in time that is linear in the points; only in the plane, and
+            with similarities normalized together. "auto" takes the grid where it is faster.
+
+    Returns:
+        The problem.
+
+    Raises:
+        ValueError: The grid is asked for where it cannot be used, or the method is unknown.
+
+    >>> from jaxvision.manifold import affinities
+    >>> points = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    >>> problem = make_problem(affinities(points, 4))
+    >>> problem.meshes is None
+    True
+    """
+    check_name("method", method, get_args(Method))
+    check_count("num_components", num_components)
+    for_mesh = num_components == 2 and not by_point
+    if method == "mesh" and not for_mesh:
+        raise ValueError(
+            "the mesh is for embeddings of two components whose similarities are normalized "
+            f"together, got {num_components} components and by_point={by_point}: use 'exact'"
+        )
+    count = affinities.num_points
+    most = _EXACT_POINTS.get(jax.default_backend(), _EXACT_POINTS_ELSEWHERE)
+    on_mesh = method == "mesh" or (method == "auto" and for_mesh and count > most)
+    return Problem(
+        lay_out(affinities),
+        affinities.row_entropy if by_point else affinities.entropy(),
+        schedule or make_schedule(count),
+        make_meshes(count, kernel) if on_mesh else None,
+    )
+
+
+def init_embedding(
+    key: Key[Array, ""],
+    points: Points,
+    *,
+    init: Init | Embedding | np.ndarray = "pca",
+    num_components: int = 2,
+) -> EmbeddingState:
+    """Makes the state that an embedding begins with.
+
+    Args:
+        key: Draws what is random.
+        points: What is embedded.
+        init: "pca" takes the first principal components, scaled to a standard deviation of 1e-4
+            along the first, and 1 % of noise, without which equal points could never part; a
+            component that points do not have is noise alone. "random" draws from a normal
+            distribution of a standard deviation of 1e-4. An array is taken as it is.
+        num_components: The dimensions of the embedding.
+
+    Returns:
+        The state.
+
+    Raises:
+        ValueError: Points are not finite, the name is unknown, or the array has another shape.
+
+    >>> state = init_embedding(jax.random.key(0), np.eye(4, dtype=np.float32))
+    >>> state.embedding.shape, int(state.step)
+    ((4, 2), 0)
+    """
+    check_count("num_components", num_components)
+    if isinstance(init, str):
+        check_name("init", init, get_args(Init))
+        if init == "pca":
+            check_points(points, least=2)
+        embedding = _begin(key, points, num_components, init == "pca")
+    else:
+        embedding = jnp.asarray(init, jnp.promote_types(points.dtype, jnp.float32))
+        if embedding.shape != (len(points), num_components):
+            raise ValueError(
+                f"init must have the shape {(len(points), num_components)}, got {embedding.shape}"
+            )
+        check_points(embedding, least=1)
+    return EmbeddingState(
+        jnp.int32(0), embedding, jnp.zeros_like(embedding), jnp.ones_like(embedding), key
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _begin(key: Array, points: Points, num_components: int, principal: bool) -> Array:
+    """Noise; or the first principal components, scaled, with a little of it."""
+    dtype = jnp.promote_types(points.dtype, jnp.float32)
+    noise = _SCALE * jax.random.normal(key, (len(points), num_components), dtype)
+    if not principal:
+        return noise
+    count = min(num_components, *points.shape)
+    method: Literal["exact", "randomized"] = "randomized" if min(points.shape) > 500 else "exact"
+    found = pca(points, count, method=method, key=key)
+    spread = jnp.sqrt(found.explained_variance[0])
+    codes = found.transform(points) * (_SCALE / jnp.where(spread == 0, 1, spread))
+    return jnp.pad(codes, [(0, 0), (0, num_components - count)]) + _NOISE * noise
