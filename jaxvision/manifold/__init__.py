@@ -4,6 +4,7 @@ from jaxvision.manifold.affinities import Affinities, affinities, conditional, s
 from jaxvision.manifold.kernels import Gaussian, Kernel, Student
 from jaxvision.manifold.problem import init_embedding, make_problem, make_schedule
 from jaxvision.manifold.step import EmbeddingState, EmbeddingStep, Problem, Schedule
+from jaxvision.manifold.transform import transform
 from jaxvision.manifold.tsne import Embedded, embed, optimize, sne, tsne
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "optimize",
     "sne",
     "symmetric",
+    "transform",
     "tsne",
 ]

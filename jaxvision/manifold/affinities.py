@@ -105,6 +105,8 @@ def affinities(
         points, points, count, metric=metric, query_groups=each, reference_groups=each
     )
     return symmetric(found, conditional(jnp.square(found.distances), perplexity))
+
+
 def symmetric(neighbors: Neighbors, probabilities: Float[Array, "points neighbors"]) -> Affinities:
     """Makes probabilities of pairs of those that each point gives to its neighbors.
 

@@ -1,5 +1,8 @@
 """What pulls the points of an embedding together: a sum over the pairs of neighbors."""
 
+import functools
+import operator
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -108,7 +111,7 @@ def attraction(embedding: Embedding, edges: Edges, kernel: Kernel) -> Embedding:
     pulls = [jnp.zeros(own.shape[1:], embedding.dtype)] * len(axes)
     for level in range(_DEPTH):
         away = _away(own, axes, edges.neighbors[:, level])
-        weight = edges.values[:, level] * kernel.pull(sum(each * each for each in away))
+        weight = edges.values[:, level] * kernel.pull(_square_length(away))
         pulls = [pull + weight * each for pull, each in zip(pulls, away, strict=True)]
     sums = [
         jax.ops.segment_sum(pull, edges.owners, slices.shape[1], indices_are_sorted=True)
@@ -132,7 +135,7 @@ def cross_entropy(embedding: Embedding, edges: Edges, kernel: Kernel) -> Float[A
     axes = embedding[edges.order].T
     own = axes.reshape(len(axes), -1, _SLICE)[:, edges.owners]
     away = _away(own[:, :, None], axes, edges.neighbors)
-    return (edges.values * kernel.cost(sum(each * each for each in away))).sum()
+    return (edges.values * kernel.cost(_square_length(away))).sum()
 
 
 def _away(own: Array, axes: Array, neighbors: Array) -> list[Array]:
@@ -141,3 +144,7 @@ def _away(own: Array, axes: Array, neighbors: Array) -> list[Array]:
         mine - axis.at[neighbors].get(mode="promise_in_bounds")
         for mine, axis in zip(own, axes, strict=True)
     ]
+
+
+def _square_length(away: list[Array]) -> Array:
+    return functools.reduce(operator.add, [each * each for each in away])

@@ -8,13 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxvision.checks import check_count, check_name, check_not_negative, check_positive, check_share
+from jaxvision.checks import (
+    check_count,
+    check_name,
+    check_not_negative,
+    check_positive,
+    check_share,
+)
 from jaxvision.classical.components import pca
 from jaxvision.manifold.affinities import Affinities, check_points
 from jaxvision.manifold.attraction import lay_out
-from jaxvision.manifold.kernels import Kernel, Student
 from jaxvision.manifold.mesh import make_meshes
-from jaxvision.manifold.step import EmbeddingState, Problem, Schedule
+from jaxvision.manifold.step import EmbeddingState, EmbeddingStep, Problem, Schedule
 
 Points = Float[Array | np.ndarray, "points features"]
 Embedding = Float[Array, "points components"]
@@ -81,10 +86,9 @@ def make_schedule(
 
 def make_problem(
     affinities: Affinities,
-    schedule: Schedule | None = None,
+    step: EmbeddingStep | None = None,
     *,
-    kernel: Kernel = Student(),
-    by_point: bool = False,
+    schedule: Schedule | None = None,
     num_components: int = 2,
     method: Method = "auto",
 ) -> Problem:
@@ -92,9 +96,8 @@ def make_problem(
 
     Args:
         affinities: How near the points are to each other.
+        step: The step; None is that of t-SNE.
         schedule: How the embedding is learned; None takes that of `make_schedule`.
-        kernel: The similarity of points of the embedding; that of the step.
-        by_point: Whether each point's similarities are normalized by themselves; as in the step.
         num_components: The dimensions of the embedding.
         method: "exact" computes the repulsion from all pairs of points. "mesh" computes it on a
             grid, to a few percent, in time that is linear in the points; only in the plane, and
@@ -112,23 +115,44 @@ def make_problem(
     >>> problem.meshes is None
     True
     """
-    check_name("method", method, get_args(Method))
     check_count("num_components", num_components)
+    count = affinities.num_points
+    step = step or EmbeddingStep()
+    on_mesh = takes_mesh(method, count, num_components, by_point=step.by_point)
+    return Problem(
+        lay_out(affinities),
+        affinities.row_entropy if step.by_point else affinities.entropy(),
+        schedule or make_schedule(count),
+        make_meshes(count, step.kernel) if on_mesh else None,
+    )
+
+
+def takes_mesh(
+    method: Method, num_points: int, num_components: int, *, by_point: bool = False
+) -> bool:
+    """Says whether the repulsion of points is computed on a grid.
+
+    Args:
+        method: What the user chose.
+        num_points: How many points push.
+        num_components: The dimensions of the embedding.
+        by_point: Whether each point's similarities are normalized by themselves.
+
+    Returns:
+        Whether it is.
+
+    Raises:
+        ValueError: The grid is asked for where it cannot be used, or the method is unknown.
+    """
+    check_name("method", method, get_args(Method))
     for_mesh = num_components == 2 and not by_point
     if method == "mesh" and not for_mesh:
         raise ValueError(
             "the mesh is for embeddings of two components whose similarities are normalized "
             f"together, got {num_components} components and by_point={by_point}: use 'exact'"
         )
-    count = affinities.num_points
     most = _EXACT_POINTS.get(jax.default_backend(), _EXACT_POINTS_ELSEWHERE)
-    on_mesh = method == "mesh" or (method == "auto" and for_mesh and count > most)
-    return Problem(
-        lay_out(affinities),
-        affinities.row_entropy if by_point else affinities.entropy(),
-        schedule or make_schedule(count),
-        make_meshes(count, kernel) if on_mesh else None,
-    )
+    return method == "mesh" or (method == "auto" and for_mesh and num_points > most)
 
 
 def init_embedding(

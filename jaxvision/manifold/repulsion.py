@@ -1,5 +1,6 @@
 """What pushes the points of an embedding apart: a sum over all pairs, in linear memory."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ from jaxtyping import Array, Float
 from jaxvision.manifold.kernels import Kernel
 
 Embedding = Float[Array, "points components"]
+Sums = tuple[Float[Array, "points components"], Float[Array, " points"]]
 _UNROLLED = 8
 _BLOCK_PAIRS = 2**24
 
@@ -44,43 +46,66 @@ def exact_repulsion(embedding: Embedding, kernel: Kernel, *, by_point: bool = Fa
     [-0.25  0.25] 1.0
     """
     count = len(embedding)
-    force, totals = _sum_over_pairs(embedding, jnp.full(count, 0.5, embedding.dtype), kernel)
+    half = jnp.full(count, 0.5, embedding.dtype)
+    force, totals = sum_over_pairs(embedding, half, embedding, half, kernel)
     totals = totals - kernel.similarity(jnp.zeros((), embedding.dtype))  # a point is no neighbor
     if not by_point:
         return Repulsion(force / totals.sum(), jnp.log(totals.sum()))
-    force, _ = _sum_over_pairs(embedding, 1 / totals, kernel)
+    force, _ = sum_over_pairs(embedding, 1 / totals, embedding, 1 / totals, kernel)
     return Repulsion(force / (2 * count), jnp.log(totals).mean())
 
 
-def _sum_over_pairs(
-    embedding: Embedding, weights: Float[Array, " points"], kernel: Kernel
-) -> tuple[Embedding, Float[Array, " points"]]:
-    """For each point, the sums of `(w + w') descent(s) (y - y')` and of the similarities."""
-    force, totals = jax.lax.platform_dependent(
-        embedding.T,
-        weights,
-        cpu=lambda axes, weights: point_after_point(axes, weights, kernel),
-        default=lambda axes, weights: block_after_block(axes, weights, kernel),
-    )
-    return force.T, totals
-
-
-def point_after_point(
-    axes: Float[Array, "components points"], weights: Float[Array, " points"], kernel: Kernel
-) -> tuple[Float[Array, "components points"], Float[Array, " points"]]:
-    """Adds up pairs in the form that is fast on CPUs: all points at once, against one at a time.
+def sum_over_pairs(
+    points: Float[Array, "points components"],
+    weights: Float[Array, " points"],
+    others: Float[Array, "others components"],
+    other_weights: Float[Array, " others"],
+    kernel: Kernel,
+) -> Sums:
+    """Adds up how some points are pushed by others.
 
     Args:
-        axes: The points, each axis by itself.
-        weights: The weights of the points.
+        points: The points that are pushed.
+        weights: Their weights w.
+        others: The points that push.
+        other_weights: Their weights w'.
         kernel: The similarity.
 
     Returns:
         For each point, the sums of `(w + w') descent(s) (y - y')` and of the similarities.
     """
-    count = axes.shape[1]
+    return jax.lax.platform_dependent(
+        points,
+        weights,
+        others,
+        other_weights,
+        cpu=functools.partial(point_after_point, kernel=kernel),
+        default=functools.partial(block_after_block, kernel=kernel),
+    )
 
-    def add(sums: tuple[Array, ...], other: Array, weight: Array) -> tuple[Array, ...]:
+
+def point_after_point(
+    points: Float[Array, "points components"],
+    weights: Float[Array, " points"],
+    others: Float[Array, "others components"],
+    other_weights: Float[Array, " others"],
+    kernel: Kernel,
+) -> Sums:
+    """What `sum_over_pairs` does, as it is fast on CPUs: all points, and one other after the other.
+
+    Args:
+        points: The points that are pushed.
+        weights: Their weights w.
+        others: The points that push.
+        other_weights: Their weights w'.
+        kernel: The similarity.
+
+    Returns:
+        The sums.
+    """
+    axes, count = points.T, len(others)
+
+    def add(sums: tuple[Array, Array], other: Array, weight: Array) -> tuple[Array, Array]:
         force, totals = sums
         away = axes - other[:, None]
         squares = (away * away).sum(axis=0)
@@ -88,43 +113,48 @@ def point_after_point(
         return force + push * away, totals + kernel.similarity(squares)
 
     @jax.checkpoint
-    def add_some(index: Any, sums: tuple[Array, ...]) -> tuple[Array, ...]:
-        others = jax.lax.dynamic_slice_in_dim(axes, index * _UNROLLED, _UNROLLED, 1)
-        some = jax.lax.dynamic_slice_in_dim(weights, index * _UNROLLED, _UNROLLED)
-        for offset in range(_UNROLLED):
-            sums = add(sums, others[:, offset], some[offset])
+    def add_some(index: Any, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+        some = jax.lax.dynamic_slice_in_dim(others, index * _UNROLLED, _UNROLLED)
+        some_weights = jax.lax.dynamic_slice_in_dim(other_weights, index * _UNROLLED, _UNROLLED)
+        for other, weight in zip(some, some_weights, strict=True):
+            sums = add(sums, other, weight)
         return sums
 
     sums = jnp.zeros_like(axes), jnp.zeros_like(weights)
     if count >= _UNROLLED:
         sums = jax.lax.fori_loop(0, count // _UNROLLED, add_some, sums)
     for rest in range(count - count % _UNROLLED, count):
-        sums = add(sums, axes[:, rest], weights[rest])
-    return sums
+        sums = add(sums, others[rest], other_weights[rest])
+    return sums[0].T, sums[1]
 
 
 def block_after_block(
-    axes: Float[Array, "components points"], weights: Float[Array, " points"], kernel: Kernel
-) -> tuple[Float[Array, "components points"], Float[Array, " points"]]:
-    """Adds up pairs in the form that is fast on accelerators: many points against all others.
+    points: Float[Array, "points components"],
+    weights: Float[Array, " points"],
+    others: Float[Array, "others components"],
+    other_weights: Float[Array, " others"],
+    kernel: Kernel,
+) -> Sums:
+    """What `sum_over_pairs` does, as it is fast on accelerators: many points and all others.
 
     Args:
-        axes: The points, each axis by itself.
-        weights: The weights of the points.
+        points: The points that are pushed.
+        weights: Their weights w.
+        others: The points that push.
+        other_weights: Their weights w'.
         kernel: The similarity.
 
     Returns:
-        For each point, the sums of `(w + w') descent(s) (y - y')` and of the similarities.
+        The sums.
     """
 
     @jax.checkpoint
-    def of_point(point: tuple[Array, Array]) -> tuple[Array, Array]:
-        own, weight = point
-        away = own[:, None] - axes
+    def of_point(row: tuple[Array, Array]) -> tuple[Array, Array]:
+        point, weight = row
+        away = (point - others).T
         squares = (away * away).sum(axis=0)
-        push = (weight + weights) * kernel.descent(squares)
+        push = (weight + other_weights) * kernel.descent(squares)
         return (push * away).sum(axis=1), kernel.similarity(squares).sum()
 
-    size = max(1, _BLOCK_PAIRS // axes.shape[1])
-    force, totals = jax.lax.map(of_point, (axes.T, weights), batch_size=size)
-    return force.T, totals
+    size = max(1, _BLOCK_PAIRS // max(1, len(others)))
+    return jax.lax.map(of_point, (points, weights), batch_size=size)

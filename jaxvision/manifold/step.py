@@ -75,7 +75,7 @@ class EmbeddingState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingStep:
-    """A step of an embedding, `(state, problem) -> (state, metrics)`, for `train.fit` and for loops.
+    """A step of an embedding, `(state, problem) -> (state, metrics)`, for `train.fit` or any loop.
 
     Its metric is `kl`, the Kullback-Leibler divergence of the similarities in the embedding from
     the probabilities, in nats, without exaggeration, before the update.
@@ -86,7 +86,7 @@ class EmbeddingStep:
         measure_every: The divergence is computed in every so many steps.
     """
 
-    kernel: Kernel = Student()
+    kernel: Kernel = dataclasses.field(default_factory=Student)
     by_point: bool = False
     measure_every: int = 10
 

@@ -98,7 +98,7 @@ def tsne(
     state = init_embedding(key, points, init=init, num_components=num_components)
     step = EmbeddingStep(Student(float(dof)))
     problem = make_problem(
-        near, schedule, kernel=step.kernel, num_components=num_components, method=method
+        near, step, schedule=schedule, num_components=num_components, method=method
     )
     return optimize(step, state, problem, num_steps=num_steps, on_progress=on_progress)
 
@@ -157,9 +157,7 @@ def sne(
     schedule = schedule or make_schedule(
         len(points), learning_rate=len(points) / 4, exaggeration=1.0, jitter=_JITTER
     )
-    problem = make_problem(
-        near, schedule, kernel=step.kernel, by_point=step.by_point, num_components=num_components
-    )
+    problem = make_problem(near, step, schedule=schedule, num_components=num_components)
     return optimize(step, state, problem, num_steps=num_steps, on_progress=on_progress)
 
 
@@ -212,7 +210,7 @@ def embed(
     affinities: Affinities,
     state: EmbeddingState,
     *,
-    step: EmbeddingStep = EmbeddingStep(),
+    step: EmbeddingStep | None = None,
     schedule: Schedule | None = None,
     num_steps: int = 1000,
 ) -> Embedded:
@@ -224,7 +222,7 @@ def embed(
     Args:
         affinities: How near the points are to each other.
         state: Where the embedding begins.
-        step: The step.
+        step: The step; None is that of t-SNE.
         schedule: How the embedding is learned; None takes that of `make_schedule`.
         num_steps: How many steps to run.
 
@@ -243,9 +241,8 @@ def embed(
     (2, 20, 2)
     """
     check_count("num_steps", num_steps, of="steps", least=0)
-    problem = make_problem(
-        affinities, schedule, kernel=step.kernel, by_point=step.by_point, method="exact"
-    )
+    step = step or EmbeddingStep()
+    problem = make_problem(affinities, step, schedule=schedule, method="exact")
 
     @jax.checkpoint
     def one(state: EmbeddingState, _: None) -> tuple[EmbeddingState, None]:
