@@ -23,9 +23,9 @@ Embedding = Float[Array, "points 2"]
 Grid = Float[Array, "_side _side"]
 Spectrum = Float[Array, "_side _double"]
 
-SPACING = 0.5
-"""Between nodes; the scale of the similarities is 1."""
-
+_SPACING, _FEW_SPACING, _FIELD_SPACING = 0.5, 0.4, 0.33
+"""Between nodes, where the scale of the similarities is 1: of many points, of few, of a field."""
+_FEW = 8000
 _SIDES = (64, 128, 192, 256, 320, 384, 480, 576, 768, 960, 1280, 1536)
 """Nodes on a side, with small prime factors, for which transforms are fast.
 
@@ -50,9 +50,11 @@ class Meshes(flax.struct.PyTreeNode):
         spectra: For each grid, the Fourier transform of the similarity between nodes, divided by
             that of the splines, on twice the side, as the convolution is not to wrap. The highest
             frequency is left out.
+        spacing: The distance between nodes.
     """
 
     spectra: tuple[Spectrum, ...]
+    spacing: float = flax.struct.field(pytree_node=False)
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -68,11 +70,14 @@ def make_meshes(num_points: int, kernel: Kernel) -> Meshes:
         kernel: The similarity.
 
     Returns:
-        Grids for spans up to 285, 380 from 20,000 points, or 765 from 200,000 points.
+        Grids for spans up to 228, 285 from 8,000 points, 380 from 20,000, 765 from 200,000. What is
+        larger is held by grids whose nodes are farther apart.
     """
     largest = 576 if num_points < 20_000 else 768 if num_points < 200_000 else 1536
     sides = [side for side in _SIDES if side <= largest]
-    return Meshes(tuple(jnp.asarray(_exact_spectrum(side, kernel), jnp.float32) for side in sides))
+    spacing = _SPACING if num_points > _FEW else _FEW_SPACING
+    spectra = (_exact_spectrum(side, spacing, kernel) for side in sides)
+    return Meshes(tuple(jnp.asarray(each, jnp.float32) for each in spectra), spacing)
 
 
 def mesh_repulsion(embedding: Embedding, meshes: Meshes, kernel: Kernel) -> Repulsion:
@@ -101,23 +106,56 @@ def mesh_repulsion(embedding: Embedding, meshes: Meshes, kernel: Kernel) -> Repu
     sides = meshes.sides
     low, high = embedding.min(axis=0), embedding.max(axis=0)
     span = (high - low).max()
-    fitting = jnp.searchsorted(jnp.array(sides) - _MARGIN, span / SPACING)
-    spacing = jnp.maximum(SPACING, span / (sides[-1] - _MARGIN))
+    fitting = jnp.searchsorted(jnp.array(sides) - _MARGIN, span / meshes.spacing)
+    spacing = jnp.maximum(meshes.spacing, span / (sides[-1] - _MARGIN))
     stencil = _stencil((embedding - (low + high) / 2) / spacing, sides[-1])
     charges = _spread(stencil, sides[-1])
 
-    def on_grid(side: int, spectrum: Spectrum | None) -> Grid:
+    def on_grid(side: int, spectrum: Spectrum | None) -> tuple[Grid, Array]:
         middle = slice((sides[-1] - side) // 2, (sides[-1] + side) // 2)
         if spectrum is None:
             spectrum = _spectrum(side, spacing, kernel)
         grid = _convolve(charges[middle, middle], spectrum)
-        return jnp.pad(grid, [(middle.start, sides[-1] - middle.stop)] * 2)
+        padded = jnp.pad(grid, [(middle.start, sides[-1] - middle.stop)] * 2)
+        return padded, _self_terms(spectrum)
 
     grids = [*zip(sides, meshes.spectra, strict=True), (sides[-1], None)]
-    branches = [functools.partial(on_grid, *each) for each in grids]
-    potential, slope = _read(jax.lax.switch(fitting, branches), stencil)
-    total = potential.sum() - len(embedding) * kernel.similarity(jnp.zeros(()))
-    return Repulsion(slope / (-2 * spacing * total), jnp.log(total))
+    grid, terms = jax.lax.switch(fitting, [functools.partial(on_grid, *each) for each in grids])
+    potential, slope = _read(grid, stencil)
+    own_potential, own_slope = _of_itself(stencil, terms)
+    total = (potential - own_potential).sum()
+    return Repulsion((slope - own_slope) / (-2 * spacing * total), jnp.log(total))
+
+
+def _self_terms(spectrum: Spectrum) -> Float[Array, "2 2"]:
+    """The first terms of the potential that a charge has by itself, a cosine series in its offset.
+
+    Off the nodes, the spectrum of its splines overlaps with the same shifted by that of the nodes.
+    """
+    side, double = spectrum.shape
+    frequencies = np.arange(double) / double
+    transforms = [np.sinc(frequencies + shift) ** _ORDER for shift in range(-4, 6)]
+    overlaps = np.stack(
+        [
+            sum(one * other for one, other in zip(transforms, transforms[shift:], strict=False))
+            for shift in range(2)
+        ]
+    )
+    of_rows, of_columns = overlaps[:, :side] * np.where(np.arange(side), 2, 1), overlaps
+    series = np.array([1, 2])[:, None]
+    of_rows, of_columns = (series * each / double for each in (of_rows, of_columns))
+    product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    return product(product(of_rows.astype(np.float32), spectrum), of_columns.T.astype(np.float32))
+
+
+def _of_itself(stencil: "_Stencil", terms: Float[Array, "2 2"]) -> tuple[Array, Embedding]:
+    """The potential that each point has by itself, and its slopes, which push it off the nodes."""
+    turn = 2 * np.pi
+    cosine, sine = jnp.cos(turn * stencil.offset), jnp.sin(turn * stencil.offset)
+    along_x, along_y = terms[0, 1] + terms[1, 1] * cosine.T
+    potential = terms[0, 0] + terms[0, 1] * cosine[:, 1] + along_x * cosine[:, 0]
+    slopes = jnp.stack([along_y * sine[:, 0], along_x * sine[:, 1]], axis=1)
+    return potential, -turn / 2 * slopes
 
 
 class Field(flax.struct.PyTreeNode):
@@ -161,10 +199,10 @@ def make_field(embedding: Embedding, kernel: Kernel) -> Field:
     """
     low, high = np.min(embedding, axis=0), np.max(embedding, axis=0)
     span = 1.1 * float((high - low).max())
-    side = next((side for side in _SIDES if side >= span / SPACING + _MARGIN), _SIDES[-1])
-    spacing = max(SPACING, span / (side - _MARGIN))
+    side = next((side for side in _SIDES if side >= span / _FIELD_SPACING + _MARGIN), _SIDES[-1])
+    spacing = max(_FIELD_SPACING, span / (side - _MARGIN))
     center = jnp.asarray((low + high) / 2)
-    spectrum = jnp.asarray(_exact_spectrum(side, kernel, spacing), embedding.dtype)
+    spectrum = jnp.asarray(_exact_spectrum(side, spacing, kernel), embedding.dtype)
     charges = _spread(_stencil((embedding - center) / spacing, side), side)
     return Field(
         _convolve(charges, spectrum), center, jnp.asarray(span / 2, embedding.dtype), spacing
@@ -172,9 +210,17 @@ def make_field(embedding: Embedding, kernel: Kernel) -> Field:
 
 
 class _Stencil(NamedTuple):
-    """The four by four nodes around each point, and the splines there."""
+    """The four by four nodes around each point, and the splines there.
+
+    Attributes:
+        corner: The first node along both axes.
+        offset: How far the point is from the second one.
+        values: The splines at the four nodes, along x and along y.
+        slopes: Their slopes.
+    """
 
     corner: Int[Array, "points 2"]
+    offset: Float[Array, "points 2"]
     values: tuple[list[Array], list[Array]]
     slopes: tuple[list[Array], list[Array]]
 
@@ -183,8 +229,9 @@ def _stencil(points: Embedding, side: int) -> _Stencil:
     """Finds the nodes around points of a grid around 0 whose nodes are 1 apart."""
     from_edge = points + side / 2
     node = jnp.clip(jnp.floor(from_edge).astype(jnp.int32), 1, side - _ORDER + 1)
-    (along_x, slope_x), (along_y, slope_y) = map(_splines, (from_edge - node).T)
-    return _Stencil(node - 1, (along_x, along_y), (slope_x, slope_y))
+    offset = from_edge - node
+    (along_x, slope_x), (along_y, slope_y) = map(_splines, offset.T)
+    return _Stencil(node - 1, offset, (along_x, along_y), (slope_x, slope_y))
 
 
 def _spread(stencil: _Stencil, side: int) -> Grid:
@@ -264,7 +311,7 @@ def _in_halves(transform: Callable[..., Array], *rows: Array) -> Array:
 
 
 def _exact_spectrum(
-    side: int, kernel: Kernel, spacing: float = SPACING
+    side: int, spacing: float, kernel: Kernel
 ) -> Float[np.ndarray, "_side _double"]:
     """The spectrum of a grid, in float64."""
     away = np.arange(side + 1) * spacing
