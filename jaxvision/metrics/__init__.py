@@ -30,6 +30,7 @@ from jaxvision.metrics.confusion import (
     sensitivity,
     specificity,
 )
+from jaxvision.metrics.embedding import continuity, neighbor_preservation, trustworthiness
 from jaxvision.metrics.generative import (
     ModeCoverage,
     Support,
@@ -85,6 +86,7 @@ __all__ = [
     "cohen_kappa",
     "compute",
     "confusion_matrix",
+    "continuity",
     "expected_calibration_error",
     "f1_score",
     "frechet_distance",
@@ -101,6 +103,7 @@ __all__ = [
     "mode_coverage",
     "ms_ssim",
     "nearest",
+    "neighbor_preservation",
     "negative_log_likelihood",
     "paired_bootstrap",
     "precision",
@@ -117,5 +120,6 @@ __all__ = [
     "t_interval",
     "top_k_accuracy",
     "total_variation",
+    "trustworthiness",
     "wilson_interval",
 ]

@@ -12,10 +12,9 @@ from jaxtyping import Float64, Int64
 
 from jaxvision.checks import check_count
 from jaxvision.metrics._checks import ArrayLike, classes, floats
+from jaxvision.metrics._distances import blocks, squared_distances
 
 Features = Float64[np.ndarray, "_ features"]
-_BLOCK = 2**22
-"""How many distances are in memory at once."""
 
 
 def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
@@ -113,7 +112,7 @@ def kernel_distance(real: ArrayLike, fake: ArrayLike) -> float:
 
     def mean_kernel(a: Features, b: Features, *, same: bool) -> float:
         total = 0.0
-        for rows in _blocks(a, len(b)):
+        for rows in blocks(a, len(b)):
             total += ((rows @ b.T / a.shape[1] + 1) ** 3).sum()
         if not same:
             return total / (len(a) * len(b))
@@ -178,9 +177,9 @@ def support(real: ArrayLike, fake: ArrayLike, *, neighbors: int = 5) -> Support:
     of_real, of_fake = (_reach(each, neighbors) for each in (first, second))
     near_real = np.zeros(len(second))  # of how many real examples each is within reach
     recalled, covered, start = 0, 0, 0
-    for rows in _blocks(first, len(second)):
+    for rows in blocks(first, len(second)):
         reach = of_real[start : start + len(rows), None]
-        squares = _squared_distances(rows, second)
+        squares = squared_distances(rows, second)
         near_real += (squares <= reach).sum(axis=0)
         covered += (squares.min(axis=1) <= reach[:, 0]).sum()
         recalled += (squares <= of_fake).any(axis=1).sum()
@@ -215,8 +214,8 @@ def nearest(
     """
     first, second = _pair(queries, references)
     indices, distances, start = [], [], 0
-    for rows in _blocks(first, len(second)):
-        squares = _squared_distances(rows, second)
+    for rows in blocks(first, len(second)):
+        squares = squared_distances(rows, second)
         if skip_self:
             here = np.arange(len(rows))
             squares[here, here + start] = np.inf
@@ -344,21 +343,10 @@ def _covariance(rows: Features) -> Float64[np.ndarray, "features features"]:
     return matrix
 
 
-def _blocks(rows: Features, columns: int) -> list[Features]:
-    """Parts of the rows of which all distances to so many others are in memory at once."""
-    size = max(1, _BLOCK // columns)
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def _squared_distances(a: Features, b: Features) -> Float64[np.ndarray, "_ _"]:
-    squares: np.ndarray = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
-    return squares.clip(0)
-
-
 def _reach(rows: Features, neighbors: int) -> Float64[np.ndarray, " examples"]:
     """The squared distance of each row to its k-th nearest other row."""
     parts = []
-    for some in _blocks(rows, len(rows)):
-        squares = _squared_distances(some, rows)
+    for some in blocks(rows, len(rows)):
+        squares = squared_distances(some, rows)
         parts.append(np.partition(squares, neighbors, axis=1)[:, neighbors])  # itself is the 0th
     return np.concatenate(parts)

@@ -35,7 +35,7 @@ def test_large_features_lose_no_digits() -> None:
 def test_kernel_distance_is_torch_fidelitys(monkeypatch) -> None:
     found = metrics.kernel_distance(REAL[: len(FAKE)], FAKE)
     assert found == pytest.approx(FOUND["kernel_distance"])
-    monkeypatch.setattr("jaxvision.metrics.generative._BLOCK", 100)
+    monkeypatch.setattr("jaxvision.metrics._distances._BLOCK", 100)
     assert metrics.kernel_distance(REAL[: len(FAKE)], FAKE) == pytest.approx(found)
 
 
@@ -49,7 +49,7 @@ def test_kernel_distance_of_the_same_is_0_on_average() -> None:
 @pytest.mark.parametrize("block", [None, 70])
 def test_support_is_that_of_prdc(block, monkeypatch) -> None:
     if block:
-        monkeypatch.setattr("jaxvision.metrics.generative._BLOCK", block)
+        monkeypatch.setattr("jaxvision.metrics._distances._BLOCK", block)
     found = metrics.support(REAL, FAKE, neighbors=fixture.NEIGHBORS)
     assert found._asdict() == pytest.approx(FOUND["support"])
 
@@ -85,7 +85,7 @@ def test_nearest(monkeypatch) -> None:
     table = np.linalg.norm(FAKE[:, None] - REAL, axis=-1)
     np.testing.assert_array_equal(indices, table.argmin(1))
     np.testing.assert_allclose(distances, table.min(1), rtol=1e-6)
-    monkeypatch.setattr("jaxvision.metrics.generative._BLOCK", 100)
+    monkeypatch.setattr("jaxvision.metrics._distances._BLOCK", 100)
     among, apart = metrics.nearest(REAL, REAL, skip_self=True)
     assert (among != np.arange(60)).all()
     assert (apart > 0).all()

@@ -1,0 +1,21 @@
+"""Distances of many points in float64, as many at once as there is memory for."""
+
+import numpy as np
+from jaxtyping import Float64
+
+Points = Float64[np.ndarray, "_ _"]
+
+_BLOCK = 2**22
+"""How many distances are in memory at once."""
+
+
+def blocks(rows: Points, columns: int) -> list[Points]:
+    """Parts of the rows of which all distances to so many others are in memory at once."""
+    size = max(1, _BLOCK // columns)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def squared_distances(a: Points, b: Points) -> Float64[np.ndarray, "_ _"]:
+    """The squared Euclidean distances of all pairs, from a matrix product."""
+    squares: np.ndarray = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    return squares.clip(0)
