@@ -17,6 +17,8 @@ _BLOCK_NUMBERS = 2**24
 """Distances that are computed at once: 64 MiB."""
 _SPARE = 8
 """So many more candidates than neighbors are compared by differences."""
+_GROUP, _MANY_GROUPS = 16, 4
+"""Columns in a group, and groups for each neighbor, from which it pays to look at groups first."""
 
 
 class Neighbors(NamedTuple):
@@ -72,6 +74,11 @@ def nearest_neighbors(
     """
     check_name("metric", metric, get_args(Metric))
     check_count("k", k, of="neighbors")
+    if queries.ndim != 2 or references.ndim != 2 or queries.shape[1] != references.shape[1]:
+        raise ValueError(
+            "queries and references must be matrices with as many features, got the shapes "
+            f"{queries.shape} and {references.shape}"
+        )
     count = len(references)
     if k > count:
         raise ValueError(f"k must be at most the number of references, {count}, got {k}")
@@ -109,15 +116,31 @@ def _search(
     if own is not None:
         distances = jnp.where(own, jnp.inf, distances)
     if metric != "l2":
-        nearest, indices = jax.lax.top_k(-distances, k)
-        return Neighbors(indices, -nearest)
-    _, candidates = jax.lax.top_k(-distances, min(k + _SPARE, len(references)))
-    candidates = jnp.sort(candidates, axis=1)
+        return _smallest(distances, k)
+    candidates = jnp.sort(_smallest(distances, min(k + _SPARE, len(references))).indices, axis=1)
     taken = jnp.take_along_axis(distances, candidates, axis=1)
     exact = jnp.sqrt(jnp.square(queries[:, None] - references[candidates]).sum(axis=-1))
     exact = jnp.where(jnp.isinf(taken), jnp.inf, exact)
     nearest, order = jax.lax.top_k(-exact, k)
     return Neighbors(jnp.take_along_axis(candidates, order, axis=1), -nearest)
+
+
+def _smallest(distances: Array, k: int) -> Neighbors:
+    """The k smallest numbers of each row, of equal ones the first.
+
+    They are in the k groups of columns with the smallest minima, so that only these are sorted.
+    """
+    rows, columns = distances.shape
+    if columns < _MANY_GROUPS * _GROUP * k:
+        nearest, indices = jax.lax.top_k(-distances, k)
+        return Neighbors(indices, -nearest)
+    padded = jnp.pad(distances, [(0, 0), (0, -columns % _GROUP)], constant_values=jnp.inf)
+    groups = padded.reshape(rows, -1, _GROUP)
+    kept = jnp.sort(jax.lax.top_k(-groups.min(axis=2), k)[1], axis=1)
+    indices = (kept[:, :, None] * _GROUP + jnp.arange(_GROUP)).reshape(rows, -1)
+    numbers = jnp.take_along_axis(groups, kept[:, :, None], axis=1).reshape(rows, -1)
+    nearest, order = jax.lax.top_k(-numbers, k)
+    return Neighbors(jnp.take_along_axis(indices, order, axis=1), -nearest)
 
 
 def _by_blocks(

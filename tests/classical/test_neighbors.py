@@ -39,6 +39,24 @@ def test_they_are_those_of_all_distances(metric, block, monkeypatch) -> None:
     np.testing.assert_allclose(found.distances, near, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("metric", ["l2", "l1", "cosine"])
+def test_among_many_references_ties_are_kept_in_order(metric) -> None:
+    rng = np.random.default_rng(0)
+    queries, references = (rng.integers(0, 4, (count, 3)).astype(np.float32) for count in (9, 1003))
+    found = classical.nearest_neighbors(queries, references, 7, metric=metric)
+    if metric == "cosine":  # angles that are equal differ by rounding
+        near = np.sort(distances(queries, references, metric), axis=1)[:, :7]
+        np.testing.assert_allclose(found.distances, near, atol=1e-6)
+        return
+    order = np.argsort(distances(queries, references, metric), axis=1, kind="stable")[:, :7]
+    np.testing.assert_array_equal(found.indices, order)
+
+
+def test_shapes_must_fit(unchecked) -> None:
+    with pytest.raises(ValueError, match=r"as many features, got the shapes \(3, 2\) and \(3, 4\)"):
+        classical.nearest_neighbors(np.ones((3, 2)), np.ones((3, 4)), 1)
+
+
 def test_far_from_the_origin_nothing_cancels() -> None:
     points = draw(50, 0) * 1e-2 + 1000
     found = classical.nearest_neighbors(points, points, 3)
