@@ -1,4 +1,9 @@
-"""Embeddings of points in few dimensions, in which neighbors stay neighbors."""
+"""Embeddings of points in few dimensions, in which neighbors stay neighbors.
+
+`TSNE` is loaded at its first use: it alone imports scikit-learn, which takes most of a second.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from jaxvision.manifold.affinities import Affinities, affinities, conditional, symmetric
 from jaxvision.manifold.kernels import Gaussian, Kernel, Student
@@ -7,7 +12,11 @@ from jaxvision.manifold.step import EmbeddingState, EmbeddingStep, Problem, Sche
 from jaxvision.manifold.transform import transform
 from jaxvision.manifold.tsne import Embedded, embed, optimize, sne, tsne
 
+if TYPE_CHECKING:
+    from jaxvision.manifold.estimator import TSNE
+
 __all__ = [
+    "TSNE",
     "Affinities",
     "Embedded",
     "EmbeddingState",
@@ -29,3 +38,11 @@ __all__ = [
     "transform",
     "tsne",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "TSNE":
+        from jaxvision.manifold.estimator import TSNE
+
+        return TSNE
+    raise AttributeError(f"module 'jaxvision.manifold' has no attribute {name!r}")
