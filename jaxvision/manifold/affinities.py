@@ -125,7 +125,7 @@ def symmetric(neighbors: Neighbors, probabilities: Float[Array, "points neighbor
     directed.sort_indices()
     both = directed + directed.T.tocsr()  # of sorted matrices, and so sorted
     rows = np.repeat(np.arange(count, dtype=np.int32), np.diff(both.indptr))
-    kept = both.data > 0
+    kept = both.data >= np.finfo(both.data.dtype).tiny  # smaller numbers are 0 in a program
     values = both.data[kept] / both.data.sum(dtype=np.float64)
     return Affinities(
         rows[kept],
@@ -167,7 +167,8 @@ def _squares(points: Array, metric: Metric) -> Array:
 @jax.jit
 def _entropy(probabilities: Array) -> Array:
     """Minus the sum of p log p."""
-    return -(probabilities * jnp.log(jnp.where(probabilities > 0, probabilities, 1))).sum()
+    kept = probabilities >= jnp.finfo(probabilities.dtype).tiny
+    return -(probabilities * jnp.log(jnp.where(kept, probabilities, 1))).sum()
 
 
 @jax.jit
