@@ -1,7 +1,7 @@
 """How near points are to each other, as probabilities of pairs: what SNE and t-SNE preserve."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import flax.struct
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Array, Float, Int, Num
 
-from jaxvision.checks import check_count, check_positive
+from jaxvision.checks import check_count, check_name, check_positive
 from jaxvision.classical.neighbors import Metric, Neighbors, nearest_neighbors, unit
 
 Points = Float[Array | np.ndarray, "points features"]
@@ -85,6 +85,7 @@ def affinities(
     1.0000
     """
     check_points(points, least=3)
+    check_name("metric", metric, get_args(Metric))
     most = len(points) - 1
     count = most
     if num_neighbors is not None:

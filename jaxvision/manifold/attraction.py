@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from typing import Any
 
 import flax.struct
 import jax
@@ -24,25 +25,26 @@ class Edges(flax.struct.PyTreeNode):
 
     Points are sorted by the number of their neighbors and cut into slices of 128. The neighbors of
     a slice are laid out in tiles, eight for each of its points, so that little is padded, and what
-    is read of a slice's own points lies side by side (the format SELL-C-sigma).
+    is read of a slice's own points lies side by side (the format SELL-C-sigma). The fields are
+    annotated loosely, because trees of this form hold shapes and shardings too.
 
     Attributes:
         order: The point at each place of the slices; places at the end repeat the first point.
         places: The place of each point.
-        owners: The slice of each tile.
-        neighbors: The place of each neighbor.
-        values: The probability of the pair, 0 where there is none.
+        owners: The slice of each tile, (tiles,).
+        neighbors: The place of each neighbor, (tiles, 8, 128).
+        values: The probability of each pair, 0 where there is none, of the same shape.
 
     Reference: Kreutzer et al., A unified sparse matrix data format for efficient general sparse
     matrix-vector multiplication on modern processors with wide SIMD units, SIAM J. Sci. Comput.
     2014, arXiv:1307.6209.
     """
 
-    order: Int[Array, " places"]
-    places: Int[Array, " points"]
-    owners: Int[Array, " tiles"]
-    neighbors: Int[Array, "tiles depth slice"]
-    values: Float[Array, "tiles depth slice"]
+    order: Any
+    places: Any
+    owners: Any
+    neighbors: Any
+    values: Any
 
 
 def lay_out(affinities: Affinities) -> Edges:

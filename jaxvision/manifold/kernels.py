@@ -52,7 +52,7 @@ class Student:
     0.25
     """
 
-    dof: float = 1.0
+    dof: int | float = 1.0
 
     def __post_init__(self) -> None:
         check_positive("dof", self.dof)

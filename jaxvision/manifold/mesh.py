@@ -7,7 +7,7 @@ the similarity by Fourier transforms, and read back with the derivatives of the 
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -21,7 +21,7 @@ from jaxvision.manifold.repulsion import Repulsion
 
 Embedding = Float[Array, "points 2"]
 Grid = Float[Array, "_side _side"]
-Spectrum = Float[Array, "_side _double"]
+Spectrum = Float[Array | np.ndarray, "_side _double"]
 
 _SPACING, _FEW_SPACING, _FIELD_SPACING = 0.5, 0.4, 0.33
 """Between nodes, where the scale of the similarities is 1: of many points, of few, of a field."""
@@ -41,7 +41,8 @@ class Meshes(flax.struct.PyTreeNode):
     """Grids, of which each step takes the smallest that holds all points.
 
     Where even the largest is too small, its nodes move apart: forces become less exact, and no
-    point is lost.
+    point is lost. The field is annotated loosely, because trees of this form hold shapes and
+    shardings too.
 
     Attributes:
         spectra: For each grid, the Fourier transform of the similarity between nodes, divided by
@@ -50,7 +51,7 @@ class Meshes(flax.struct.PyTreeNode):
         spacing: The distance between nodes.
     """
 
-    spectra: tuple[Spectrum, ...]
+    spectra: tuple[Any, ...]
     spacing: float = flax.struct.field(pytree_node=False)
 
     @property
@@ -198,12 +199,18 @@ def make_field(embedding: Embedding, kernel: Kernel) -> Field:
     span = 1.1 * float((high - low).max())
     side = next((side for side in _SIDES if side >= span / _FIELD_SPACING + _MARGIN), _SIDES[-1])
     spacing = max(_FIELD_SPACING, span / (side - _MARGIN))
-    center = jnp.asarray((low + high) / 2)
-    spectrum = jnp.asarray(_exact_spectrum(side, spacing, kernel), embedding.dtype)
-    charges = _spread(_stencil((embedding - center) / spacing, side), side)
-    return Field(
-        _convolve(charges, spectrum), center, jnp.asarray(span / 2, embedding.dtype), spacing
-    )
+    center = (low + high) / 2
+    spectrum = _exact_spectrum(side, spacing, kernel).astype(embedding.dtype)
+    grid = _filled((embedding - center) / spacing, spectrum)
+    reach = np.asarray(span / 2, embedding.dtype)
+    return Field(grid, jnp.asarray(center), jnp.asarray(reach), spacing)
+
+
+@jax.jit
+def _filled(points: Embedding, spectrum: Spectrum) -> Grid:
+    """The potential of points around 0 on a grid whose nodes are 1 apart."""
+    side = len(spectrum)
+    return _convolve(_spread(_stencil(points, side), side), spectrum)
 
 
 class _Stencil(NamedTuple):
@@ -312,7 +319,7 @@ def _along_columns(columns: Array, spectrum: Spectrum) -> Array:
     return jax.lax.map(some, tuple(eights)).reshape(columns.shape)
 
 
-def _in_halves(transform: Callable[..., Array], *rows: Array) -> Array:
+def _in_halves(transform: Callable[..., Array], *rows: Grid | Spectrum) -> Array:
     """Applies a transform to two halves of rows: XLA's CPU backend runs each on one thread."""
     middle = len(rows[0]) // 2
     if len(rows[0]) < _ONE_THREAD:

@@ -190,14 +190,18 @@ def init_embedding(
             check_points(points, least=2)
         embedding = _begin(key, points, num_components, init == "pca")
     else:
-        embedding = jnp.asarray(init, jnp.promote_types(points.dtype, jnp.float32))
+        embedding = jnp.array(init, jnp.promote_types(points.dtype, jnp.float32))
         if embedding.shape != (len(points), num_components):
             raise ValueError(
                 f"init must have the shape {(len(points), num_components)}, got {embedding.shape}"
             )
         check_points(embedding, least=1)
     return EmbeddingState(
-        jnp.int32(0), embedding, jnp.zeros_like(embedding), jnp.ones_like(embedding), key
+        step=jnp.int32(0),
+        embedding=embedding,
+        velocity=jnp.zeros_like(embedding),
+        gains=jnp.ones_like(embedding),
+        key=jax.random.clone(key),  # a loop donates its state
     )
 
 

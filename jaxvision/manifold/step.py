@@ -1,16 +1,17 @@
 """The step that embeddings are learned by, its state, and what stays the same from step to step."""
 
 import dataclasses
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float
 
 from jaxvision.checks import check_count
-from jaxvision.manifold.attraction import Edges, attraction, cross_entropy
+from jaxvision.manifold.attraction import attraction, cross_entropy
 from jaxvision.manifold.kernels import Kernel, Student
-from jaxvision.manifold.mesh import Meshes, mesh_repulsion
+from jaxvision.manifold.mesh import mesh_repulsion
 from jaxvision.manifold.repulsion import Repulsion, exact_repulsion
 
 Embedding = Float[Array, "points components"]
@@ -19,6 +20,9 @@ _GAIN, _LOSS, _LEAST_GAIN = 0.2, 0.8, 0.01
 
 class Schedule(flax.struct.PyTreeNode):
     """How an embedding is learned, in numbers that a compiled step takes as arguments.
+
+    The fields of this and the following classes are annotated loosely, because trees of their form
+    hold shapes and shardings too.
 
     Attributes:
         learning_rate: Of the gradient without exaggeration; with it, the rate is divided by it.
@@ -30,12 +34,12 @@ class Schedule(flax.struct.PyTreeNode):
             to 0 over the early steps. None adds none.
     """
 
-    learning_rate: Float[Array, ""]
-    exaggeration: Float[Array, ""]
-    early_steps: Int[Array, ""]
-    early_momentum: Float[Array, ""]
-    momentum: Float[Array, ""]
-    jitter: Float[Array, ""] | None = None
+    learning_rate: Any
+    exaggeration: Any
+    early_steps: Any
+    early_momentum: Any
+    momentum: Any
+    jitter: Any | None = None
 
 
 class Problem(flax.struct.PyTreeNode):
@@ -49,10 +53,10 @@ class Problem(flax.struct.PyTreeNode):
         meshes: The grids that the repulsion is computed on; None computes it from all pairs.
     """
 
-    edges: Edges
-    entropy: Float[Array, ""]
-    schedule: Schedule
-    meshes: Meshes | None = None
+    edges: Any
+    entropy: Any
+    schedule: Any
+    meshes: Any = None
 
 
 class EmbeddingState(flax.struct.PyTreeNode):
@@ -66,11 +70,11 @@ class EmbeddingState(flax.struct.PyTreeNode):
         key: Draws the jitter.
     """
 
-    step: Int[Array, ""]
-    embedding: Embedding
-    velocity: Embedding
-    gains: Embedding
-    key: Key[Array, ""]
+    step: Any
+    embedding: Any
+    velocity: Any
+    gains: Any
+    key: Any
 
 
 @dataclasses.dataclass(frozen=True)

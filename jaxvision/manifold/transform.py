@@ -80,7 +80,7 @@ def transform(
     if not len(new_points):
         return jnp.zeros((0, components), jnp.float32)
     check_points(new_points, least=1)
-    kernel = Student(float(dof))
+    kernel = Student(dof)
     near = nearest_neighbors(new_points, points, count, metric=metric)
     given = conditional(jnp.square(near.distances), perplexity)
     embedding = jnp.asarray(embedding, given.dtype)

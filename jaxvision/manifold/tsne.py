@@ -15,7 +15,14 @@ from jaxvision.checks import check_count
 from jaxvision.classical.neighbors import Metric
 from jaxvision.manifold.affinities import Affinities, affinities
 from jaxvision.manifold.kernels import Gaussian, Kernel, Student
-from jaxvision.manifold.problem import Init, Method, init_embedding, make_problem, make_schedule
+from jaxvision.manifold.problem import (
+    Init,
+    Method,
+    init_embedding,
+    make_problem,
+    make_schedule,
+    takes_mesh,
+)
 from jaxvision.manifold.step import EmbeddingState, EmbeddingStep, Problem, Schedule
 
 Points = Float[Array | np.ndarray, "points features"]
@@ -94,9 +101,12 @@ def tsne(
     >>> found.embedding.shape, found.method, found.kl_curve.shape
     ((60, 2), 'exact', (3,))
     """
-    near = affinities(points, perplexity, metric=metric)
+    # What can be wrong is found before the search for neighbors, which takes a while.
+    check_count("num_steps", num_steps, of="steps", least=0)
+    takes_mesh(method, len(points), num_components)
+    step = EmbeddingStep(Student(dof))
     state = init_embedding(key, points, init=init, num_components=num_components)
-    step = EmbeddingStep(Student(float(dof)))
+    near = affinities(points, perplexity, metric=metric)
     problem = make_problem(
         near, step, schedule=schedule, num_components=num_components, method=method
     )
@@ -151,8 +161,9 @@ def sne(
     >>> found.embedding.shape, found.kl_curve.shape
     ((60, 2), (3,))
     """
-    near = affinities(points, perplexity, metric=metric)
+    check_count("num_steps", num_steps, of="steps", least=0)
     state = init_embedding(key, points, init=init, num_components=num_components)
+    near = affinities(points, perplexity, metric=metric)
     step = EmbeddingStep(Gaussian(), by_point=not symmetric)
     schedule = schedule or make_schedule(
         len(points), learning_rate=len(points) / 4, exaggeration=1.0, jitter=_JITTER

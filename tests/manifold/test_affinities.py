@@ -90,3 +90,36 @@ def test_duplicates_and_scales_of_any_size() -> None:
 def test_what_is_refused(points, perplexity, message) -> None:
     with pytest.raises(ValueError, match=message):
         manifold.affinities(points, perplexity)
+
+
+def test_all_pairs_are_the_same_by_search_and_without(unchecked) -> None:
+    """With as many neighbors as there are, nothing is searched, and the numbers are the same."""
+    points = IRIS[::5]
+    each = np.arange(len(points))
+    found = classical.nearest_neighbors(
+        points, points, 29, query_groups=each, reference_groups=each
+    )
+    by_search = manifold.symmetric(found, manifold.conditional(np.square(found.distances), 6.0))
+    for metric in ("l2", "l1", "cosine"):
+        without = manifold.affinities(points, 6.0, metric=metric, num_neighbors=29)
+        assert float(without.values.sum()) == pytest.approx(1, abs=1e-5)
+        if metric == "l2":
+            np.testing.assert_allclose(without.dense(), by_search.dense(), rtol=1e-3, atol=1e-7)
+            assert float(without.row_entropy) == pytest.approx(np.log(6), abs=1e-4)
+            assert float(by_search.row_entropy) == pytest.approx(np.log(6), abs=1e-4)
+            expected = entropies(np.asarray(by_search.dense(), np.float64).reshape(1, -1))[0]
+            assert float(by_search.entropy()) == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ValueError, match="unknown metric 'manhattan'"):
+        manifold.affinities(points, 6.0, metric="manhattan", num_neighbors=29)
+
+
+def test_the_derivative_of_a_distribution_is_that_at_its_perplexity() -> None:
+    """The width of the distribution moves with the distances, so that its perplexity stays."""
+    squares = np.random.default_rng(0).random((3, 7)).astype(np.float32)
+    along = np.random.default_rng(1).standard_normal((3, 7)).astype(np.float32)
+    found, slope = jax.jvp(lambda each: manifold.conditional(each, 3.0), (squares,), (along,))
+    step = 1e-2
+    ahead, behind = (manifold.conditional(squares + side * along, 3.0) for side in (step, -step))
+    np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), rtol=0.02, atol=2e-3)
+    logs = np.log(np.asarray(found))
+    np.testing.assert_allclose((slope * (logs + 1)).sum(axis=1), 0, atol=1e-4)
