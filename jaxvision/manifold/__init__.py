@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxvision.manifold.affinities import Affinities, affinities, conditional, symmetric
 from jaxvision.manifold.kernels import Gaussian, Kernel, Student
-from jaxvision.manifold.problem import init_embedding, make_problem, make_schedule
+from jaxvision.manifold.problem import init_embedding, make_problem, make_schedule, sne_schedule
 from jaxvision.manifold.step import EmbeddingState, EmbeddingStep, Problem, Schedule
 from jaxvision.manifold.transform import transform
 from jaxvision.manifold.tsne import Embedded, embed, optimize, sne, tsne
@@ -34,6 +34,7 @@ __all__ = [
     "make_schedule",
     "optimize",
     "sne",
+    "sne_schedule",
     "symmetric",
     "transform",
     "tsne",

@@ -84,6 +84,23 @@ def make_schedule(
     )
 
 
+def sne_schedule(num_points: int) -> Schedule:
+    """Says how an embedding is learned by SNE and symmetric SNE.
+
+    Args:
+        num_points: How many points it has.
+
+    Returns:
+        A schedule without exaggeration, with noise that falls from 0.1 to 0 in 250 steps, and with
+        a learning rate of a quarter of the number of points: neighbors that are far apart pull each
+        other more than in t-SNE.
+
+    >>> float(sne_schedule(600).learning_rate)
+    150.0
+    """
+    return make_schedule(num_points, learning_rate=num_points / 4, exaggeration=1.0, jitter=0.1)
+
+
 def make_problem(
     affinities: Affinities,
     step: EmbeddingStep | None = None,

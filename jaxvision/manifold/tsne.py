@@ -20,7 +20,7 @@ from jaxvision.manifold.problem import (
     Method,
     init_embedding,
     make_problem,
-    make_schedule,
+    sne_schedule,
     takes_mesh,
 )
 from jaxvision.manifold.step import EmbeddingState, EmbeddingStep, Problem, Schedule
@@ -31,7 +31,6 @@ OnProgress = Callable[[int, Embedding, float], None]
 """`(steps done, embedding, divergence)`, where to draw frames of a film or print progress."""
 
 _CHUNK = 50
-_JITTER = 0.1
 
 
 class Embedded(flax.struct.PyTreeNode):
@@ -141,8 +140,7 @@ def sne(
         init: Where the embedding begins; see `init_embedding`.
         num_components: The dimensions of the embedding.
         metric: The distance of points; see `classical.nearest_neighbors`.
-        schedule: Noise, momentum and learning rate; None takes no exaggeration and noise of 0.1
-            that falls to 0 over 250 steps.
+        schedule: Noise, momentum and learning rate; None takes those of `sne_schedule`.
         on_progress: Called at the start and after every 50 steps.
 
     Returns:
@@ -165,9 +163,7 @@ def sne(
     state = init_embedding(key, points, init=init, num_components=num_components)
     near = affinities(points, perplexity, metric=metric)
     step = EmbeddingStep(Gaussian(), by_point=not symmetric)
-    schedule = schedule or make_schedule(
-        len(points), learning_rate=len(points) / 4, exaggeration=1.0, jitter=_JITTER
-    )
+    schedule = schedule or sne_schedule(len(points))
     problem = make_problem(near, step, schedule=schedule, num_components=num_components)
     return optimize(step, state, problem, num_steps=num_steps, on_progress=on_progress)
 

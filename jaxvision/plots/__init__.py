@@ -14,11 +14,12 @@ from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
 from jaxvision.plots.masks import segmentations
 from jaxvision.plots.saving import save
-from jaxvision.plots.scatter import scatter
+from jaxvision.plots.scatter import embeddings, scatter
 from jaxvision.plots.training import learning_curves, learning_curves_by_seed
 
 __all__ = [
     "confusion_matrix",
+    "embeddings",
     "fields",
     "gridworld",
     "image_grid",

@@ -4,7 +4,7 @@ All of it is set on the artists themselves. Matplotlib's `rcParams` belong to th
 that changes them, for a moment only, changes the figure that another thread is drawing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -151,6 +151,31 @@ def color_bar(
     bar = figure.colorbar(image, ax=beside, shrink=shrink, aspect=aspect, pad=0.02)
     bar.outline.set_visible(False)
     dress(bar.ax, y=what)
+
+
+def legend(figure: "matplotlib.figure.Figure", panels: Iterable["matplotlib.axes.Axes"]) -> None:
+    """Draws one legend under all panels, with a line for each thing that is drawn in any.
+
+    Args:
+        figure: The figure.
+        panels: The axes whose artists have labels.
+    """
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    # In inches, with letters of about 0.06: one row if it fits, else columns of the widest.
+    widths = [0.6 + 0.06 * len(label) for label in handles]
+    room = figure.get_size_inches()[0]
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=len(widths) if sum(widths) <= room else max(1, int(room / max(widths))),
+        frameon=False,
+        fontsize=SMALL_SIZE,
+        labelcolor=INK,
+    )
 
 
 def elide(text: str, length: int) -> str:

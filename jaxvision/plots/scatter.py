@@ -1,17 +1,24 @@
 """Points in the plane, with their classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float64, Integer
 
 from jaxvision.plots import _style
 from jaxvision.plots._style import ArrayLike
 
 if TYPE_CHECKING:
+    import matplotlib.axes
     import matplotlib.figure
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
+_PANEL = 4.0  # inches
+_THUMBNAIL = 0.035
+"""The side of an image over that of the panel."""
+_Plane = Float64[np.ndarray, "points 2"]
+_Classes = Integer[np.ndarray, " points"]
 
 
 def scatter(
@@ -46,6 +53,69 @@ def scatter(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['cat', 'dog']
     """
+    plane, classes = _checked(points, labels)
+    figure = _style.new_figure(6.0, 5.4, title)
+    drawing = figure.subplots()
+    _style.dress(drawing, x=axes[0], y=axes[1])
+    _draw_classes(drawing, plane, classes)
+    _draw_names(drawing, plane, classes, class_names)
+    return figure
+
+
+def embeddings(
+    points: Mapping[str, ArrayLike],
+    labels: ArrayLike | None = None,
+    class_names: Sequence[str] = (),
+    *,
+    images: ArrayLike | None = None,
+    columns: int = 3,
+    title: str | None = None,
+) -> "matplotlib.figure.Figure":
+    """Draws embeddings of the same points beside each other, without axes: only nearness counts.
+
+    Args:
+        points: (points, 2) each, by the title of their panel.
+        labels: The class of each point; negative ones have none, and are gray. None draws all gray.
+        class_names: Names of the classes; classes without a name are numbered.
+        images: (points, height, width) or (points, height, width, channels), numbers from 0 to 1 or
+            whole ones from 0 to 255. As many as have room are shown at their points, framed in the
+            color of the class.
+        columns: Panels in a row.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: There are no panels or no points, points are not in the plane or not finite, or
+            there are not as many labels or images.
+        ImportError: Matplotlib is not installed.
+
+    >>> figure = embeddings({"t-SNE": [[0.0, 1.0], [1.0, 0.0]]}, [0, 1])
+    >>> figure.axes[0].get_title()
+    't-SNE'
+    """
+    if not points:
+        raise ValueError("points is empty: there is nothing to draw")
+    rows, across = -(-len(points) // columns), min(columns, len(points))
+    figure = _style.new_figure(_PANEL * across, (_PANEL + 0.25) * rows, title)
+    grid = figure.subplots(rows, across, squeeze=False)
+    for axes in grid.flat[len(points) :]:
+        axes.set_visible(False)
+    for axes, (name, each) in zip(grid.flat, points.items(), strict=False):
+        plane, classes = _checked(each, labels)
+        _style.dress(axes, title=name)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_aspect("equal", adjustable="datalim")
+        _draw_classes(axes, plane, classes)
+        if images is not None:
+            _draw_images(axes, plane, classes, np.asarray(images))
+        _draw_names(axes, plane, classes, class_names)
+    return figure
+
+
+def _checked(points: ArrayLike, labels: ArrayLike | None) -> tuple[_Plane, _Classes]:
     plane = np.asarray(points, np.float64)
     if plane.ndim != 2 or plane.shape[1] != 2 or not len(plane) or not np.isfinite(plane).all():
         raise ValueError(f"points must be finite, (points, 2), and at least one, got {plane.shape}")
@@ -55,29 +125,85 @@ def scatter(
             f"{len(plane)} points need as many labels, whole numbers, got {classes.dtype} of "
             f"{classes.shape}"
         )
-    figure = _style.new_figure(6.0, 5.4, title)
-    drawing = figure.subplots()
-    _style.dress(drawing, x=axes[0], y=axes[1])
+    return plane, classes
+
+
+def _look(number: int) -> tuple[str, str]:
+    """The color and the marker of a class."""
+    if number < 0:
+        return _style.QUIET, "o"
+    marker = _MARKERS[number // len(_style.PALETTE) % len(_MARKERS)]
+    return _style.PALETTE[number % len(_style.PALETTE)], marker
+
+
+def _draw_classes(axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes) -> None:
     size = float(np.clip(6000 / len(plane), 3, 30))
     for number in np.unique(classes):
+        color, marker = _look(number)
         row = plane[classes == number]
-        color, marker = _style.QUIET, "o"
-        if number >= 0:
-            color = _style.PALETTE[number % len(_style.PALETTE)]
-            marker = _MARKERS[number // len(_style.PALETTE) % len(_MARKERS)]
-        drawing.scatter(
-            row[:, 0], row[:, 1], s=size, c=color, marker=marker, linewidths=0, alpha=0.75
+        axes.scatter(row[:, 0], row[:, 1], s=size, c=color, marker=marker, linewidths=0, alpha=0.75)
+
+
+def _draw_names(
+    axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes, class_names: Sequence[str]
+) -> None:
+    """Writes the name of each class at the median of its points."""
+    for number in np.unique(classes[classes >= 0]):
+        name = class_names[number] if number < len(class_names) else str(number)
+        axes.annotate(
+            _style.elide(str(name), 20),
+            np.median(plane[classes == number], axis=0),
+            ha="center",
+            va="center",
+            fontsize=_style.TEXT_SIZE,
+            color=_style.INK,
+            parse_math=False,
+            bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.8, "lw": 0},
         )
-        if number >= 0:
-            name = class_names[number] if number < len(class_names) else str(number)
-            drawing.annotate(
-                _style.elide(str(name), 20),
-                np.median(row, axis=0),
-                ha="center",
-                va="center",
-                fontsize=_style.TEXT_SIZE,
-                color=_style.INK,
-                parse_math=False,
-                bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.8, "lw": 0},
-            )
-    return figure
+
+
+def _draw_images(
+    axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes, images: np.ndarray
+) -> None:
+    """Draws the images of points that are a thumbnail or more apart, the first ones first."""
+    if images.ndim not in (3, 4) or len(images) != len(plane):
+        raise ValueError(
+            f"{len(plane)} points need as many images, (points, height, width) or with channels, "
+            f"got {images.shape}"
+        )
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    whole = images.dtype.kind in "iu"
+    middle = (plane.min(axis=0) + plane.max(axis=0)) / 2
+    side = np.ptp(plane, axis=0).max() * 1.1 or 1.0
+    axes.set_xlim(middle[0] - side / 2, middle[0] + side / 2)
+    axes.set_ylim(middle[1] - side / 2, middle[1] + side / 2)
+    half = side * _THUMBNAIL / 2
+    shown: list[int] = []
+    for index, place in enumerate(plane):
+        if shown and np.abs(plane[shown] - place).max(axis=1).min() < 2.6 * half:
+            continue
+        shown.append(index)
+        x, y = place
+        axes.imshow(
+            images[index],
+            cmap="gray_r" if images.ndim == 3 else None,
+            vmin=0,
+            vmax=255 if whole else 1,
+            extent=(x - half, x + half, y - half, y + half),
+            origin="upper",
+            interpolation="nearest",
+            aspect="auto",
+            zorder=2.5,
+        )
+        color, _ = _look(classes[index])
+        axes.plot(
+            x + half * np.array([-1, 1, 1, -1, -1]),
+            y + half * np.array([-1, -1, 1, 1, -1]),
+            color=color,
+            linewidth=0.8,
+            linestyle="-",
+            marker="",
+            zorder=2.6,
+        )
+    axes.set_aspect("equal", adjustable="box")

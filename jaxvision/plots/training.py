@@ -77,7 +77,7 @@ def learning_curves(
             else:
                 _draw_marked(axes, curve, *styles[split], label=split)
         _scale(axes, _floor(log or "loss" in name, curves[name].values()))
-    _legend(figure, panels.values())
+    _style.legend(figure, panels.values())
     return figure
 
 
@@ -129,7 +129,7 @@ def learning_curves_by_seed(
             if split in summarized and len(curves) == len(runs):
                 _draw_mean(axes, curves, color, marker, split, floor)
         _scale(axes, floor)
-    _legend(figure, panels.values())
+    _style.legend(figure, panels.values())
     return figure
 
 
@@ -269,23 +269,3 @@ def _scale(axes: "matplotlib.axes.Axes", floor: float | None) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _legend(figure: "matplotlib.figure.Figure", panels: Iterable["matplotlib.axes.Axes"]) -> None:
-    """One legend for all panels, with a line for each thing that is drawn in any."""
-    handles: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    # In inches, with letters of about 0.06: one row if it fits, else columns of the widest.
-    widths = [0.6 + 0.06 * len(label) for label in handles]
-    room = figure.get_size_inches()[0]
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center",
-        ncols=len(widths) if sum(widths) <= room else max(1, int(room / max(widths))),
-        frameon=False,
-        fontsize=_style.SMALL_SIZE,
-        labelcolor=_style.INK,
-    )

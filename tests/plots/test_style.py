@@ -25,6 +25,9 @@ FIGURES = {
     ),
     "scatter": lambda: plots.scatter([[0.0, 1.0], [1.0, 0.0]], [0, 1], title="title"),
     "fields": lambda: plots.fields(np.eye(2)[None], ["title"], [[[0.5, 0.5]]], legend="value"),
+    "embeddings": lambda: plots.embeddings(
+        {"title": [[0.0, 1.0], [1.0, 0.0]]}, [0, 1], images=np.eye(2)[None].repeat(2, 0)
+    ),
     "no mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [1], [1], [0.5]),
 }
 SOME_FIGURES = (
