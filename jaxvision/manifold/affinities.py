@@ -194,32 +194,46 @@ def conditional(
     is_neighbor = jnp.isfinite(away)
     away = jnp.where(is_neighbor, away, 0)
     scale = jax.lax.stop_gradient(away.mean(axis=1, keepdims=True))
-    away = away / jnp.where(scale > 0, scale, 1)
-    fixed = jax.lax.stop_gradient(away)
-    wanted = jnp.log(perplexity)
+    away = jnp.where(is_neighbor, away / jnp.where(scale > 0, scale, 1), jnp.inf)
+    weight = _weights(_beta(away, jnp.log(perplexity)), away)
+    return weight / weight.sum(axis=1, keepdims=True)
 
-    def weights(beta: Array, away: Array) -> Array:
-        return jnp.where(is_neighbor, jnp.exp(-beta * away), 0)
 
-    def entropy(beta: Array, away: Array) -> Array:
-        weight = weights(beta, away)
-        total = weight.sum(axis=1, keepdims=True)
-        return jnp.log(total) + beta * (weight * away).sum(axis=1, keepdims=True) / total
+def _weights(beta: Array, away: Array) -> Array:
+    return jnp.where(jnp.isinf(away), 0, jnp.exp(-beta * jnp.where(jnp.isinf(away), 0, away)))
+
+
+def _entropy_of(beta: Array, away: Array) -> Array:
+    """The entropy of each row's distribution, as a column."""
+    weight = _weights(beta, away)
+    total = weight.sum(axis=1, keepdims=True)
+    mean = (weight * jnp.where(jnp.isinf(away), 0, away)).sum(axis=1, keepdims=True) / total
+    return jnp.log(total) + beta * mean
+
+
+@jax.custom_jvp
+def _beta(away: Array, entropy: Array) -> Array:
+    """The precision of each row at which its distribution has an entropy, as a column."""
 
     def bisect(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         beta = jnp.where(jnp.isinf(high), jnp.maximum(2 * low, 1e-3), (low + high) / 2)
-        wide = entropy(beta, fixed) > jax.lax.stop_gradient(wanted)
+        wide = _entropy_of(beta, away) > entropy
         return jnp.where(wide, beta, low), jnp.where(wide, high, beta)
 
-    start = jnp.zeros_like(scale), jnp.full_like(scale, jnp.inf)
-    low, high = jax.lax.fori_loop(0, _BISECTIONS, bisect, start)
-    root = jnp.where(jnp.isinf(high), low, (low + high) / 2)
-    # The derivative of the root is that of a Newton step from it.
-    slope = jax.jvp(lambda beta: entropy(beta, fixed), (root,), (jnp.ones_like(root),))[1]
-    move = (wanted - entropy(root, away)) / jnp.where(slope == 0, jnp.inf, slope)
-    weight = weights(root + move - jax.lax.stop_gradient(move), away)
-    return weight / weight.sum(axis=1, keepdims=True)
+    zeros = jnp.zeros_like(away[:, :1])
+    low, high = jax.lax.fori_loop(0, _BISECTIONS, bisect, (zeros, zeros + jnp.inf))
+    return jnp.where(jnp.isinf(high), low, (low + high) / 2)
+
+
+@_beta.defjvp
+def _beta_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The root moves so that the entropy does as it is told."""
+    away, entropy = primals
+    beta = _beta(away, entropy)
+    _, slope = jax.jvp(lambda beta: _entropy_of(beta, away), (beta,), (jnp.ones_like(beta),))
+    _, change = jax.jvp(lambda away: _entropy_of(beta, away), (away,), (tangents[0],))
+    return beta, (tangents[1] - change) / jnp.where(slope == 0, jnp.inf, slope)
 
 
 def check_points(points: Points, *, least: int) -> None:

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from sklearn.datasets import load_iris
 
 from jaxvision import classical, manifold
 from jaxvision.manifold import attraction, mesh, repulsion
-from tests import quick
 
 KERNELS = {
     "student": manifold.Student(),

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from sklearn.datasets import load_digits, load_iris
 
 from jaxvision import manifold, metrics, train
-from tests import quick
 
 IRIS = load_iris().data.astype(np.float32)
 DIGITS = load_digits().data.astype(np.float32)
