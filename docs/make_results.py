@@ -18,6 +18,7 @@ PAGES = (
     DOCS / "agents.md",
     DOCS / "guide_segmentation.md",
     DOCS / "guide_generative.md",
+    DOCS / "guide_embeddings.md",
 )
 PLACE = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", flags=re.DOTALL)
 MOST_SEEDS = 5
@@ -216,6 +217,20 @@ SAMPLES = Comparison(
 SHAPES = Comparison(
     tuple((name, f"samples_shapes_{model}") for model, name in NAMES_OF_MODELS.items()), MEASURES
 )
+EMBEDDINGS = Comparison(
+    (
+        ("t-SNE", "embedding_tsne"),
+        ("symmetric SNE", "embedding_symmetric_sne"),
+        ("SNE", "embedding_sne"),
+    ),
+    (
+        ("divergence, nats", "kl", ".3f"),
+        ("trustworthiness", "trustworthiness", ".4f"),
+        ("continuity", "continuity", ".4f"),
+        ("of ten neighbors kept", "neighbors_kept", ".1%"),
+        ("nearest is of the same class", "accuracy", ".1%"),
+    ),
+)
 AGENTS = tuple(
     Row(what, file, "return", ".1f")
     for what, file in (
@@ -230,6 +245,7 @@ AGENTS = tuple(
 TABLES: dict[str, tuple[Row, ...] | Comparison] = {
     "images": IMAGES,
     "masks": MASKS,
+    "embeddings": EMBEDDINGS,
     "decoders": DECODERS,
     "volumes": VOLUMES,
     "generated": IMAGE_MODELS,

@@ -56,7 +56,7 @@ class Settings:
     """Which seeds to draw the beginning with."""
     features: str | None = None
     """The run of a classifier whose vectors are embedded; None embeds pixels."""
-    splits: tuple[str, ...] = ("train", "test")
+    splits: tuple[str, ...] = ("train", "validation", "test")
     """The splits whose images are embedded together."""
     perplexity: float = 30.0
     """How many neighbors an image has, in effect."""
