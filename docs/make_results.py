@@ -217,6 +217,23 @@ SAMPLES = Comparison(
 SHAPES = Comparison(
     tuple((name, f"samples_shapes_{model}") for model, name in NAMES_OF_MODELS.items()), MEASURES
 )
+CLASSIFIERS = Comparison(
+    (
+        ("k nearest neighbors", "classifier_knn"),
+        ("softmax regression", "classifier_softmax"),
+        ("a dense network", "classifier_mlp"),
+        ("LeNet-5", "classifier_lenet5"),
+    ),
+    (("test accuracy", "accuracy", ".2%"),),
+)
+TOYS = Comparison(
+    (
+        ("XOR quadrants", "toys_xor"),
+        ("annulus", "toys_annulus"),
+        ("three modes", "toys_three_modes"),
+    ),
+    (("logistic regression", "linear", ".1%"), ("dense network", "mlp", ".1%")),
+)
 EMBEDDINGS = Comparison(
     (
         ("t-SNE", "embedding_tsne"),
@@ -245,6 +262,8 @@ AGENTS = tuple(
 TABLES: dict[str, tuple[Row, ...] | Comparison] = {
     "images": IMAGES,
     "masks": MASKS,
+    "classifiers": CLASSIFIERS,
+    "toys": TOYS,
     "embeddings": EMBEDDINGS,
     "decoders": DECODERS,
     "volumes": VOLUMES,

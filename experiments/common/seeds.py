@@ -122,6 +122,14 @@ def each_over_seeds(
     return summaries
 
 
+def percents(interval: tuple[float, float] | None) -> str:
+    """The text of an interval of shares over seeds, such as accuracies, cut at 0% and 100%."""
+    if interval is None:
+        return "one seed"
+    low, high = f"{max(interval[0], 0):.2%}", f"{min(interval[1], 1):.2%}"
+    return "seeds agree" if low == high else f"[{low}, {high}]"
+
+
 def _hardware() -> str:
     cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
     first, *others = jax.devices()

@@ -8,6 +8,7 @@ they may be drawn in threads.
 from jaxvision.plots._style import require_matplotlib
 from jaxvision.plots.calibration import reliability_diagram
 from jaxvision.plots.confusion import confusion_matrix
+from jaxvision.plots.curves import fitted_curves, validation_curves
 from jaxvision.plots.fields import fields
 from jaxvision.plots.film import save_gif, save_strip
 from jaxvision.plots.gridworld import gridworld
@@ -21,6 +22,7 @@ __all__ = [
     "confusion_matrix",
     "embeddings",
     "fields",
+    "fitted_curves",
     "gridworld",
     "image_grid",
     "learning_curves",
@@ -33,4 +35,5 @@ __all__ = [
     "save_strip",
     "scatter",
     "segmentations",
+    "validation_curves",
 ]

@@ -1,7 +1,7 @@
 """Curves: a score over a hyperparameter, and functions of one variable beside their fits."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import matplotlib.axis
     import matplotlib.figure
 
-_WIDTH, _HEIGHT = 3.4, 3.2  # of a panel, in inches
-_DODGE = 0.12
-"""How far the dots stand from their mean, as a share of the distance to the next value."""
+_SHIFT = 0.2
+"""How far dots stand to the left of their mean, as a share of the least distance of two values."""
+_Panels = dict[str, Float64[np.ndarray, "repeats places"]]
 
 
 def validation_curves(
@@ -33,16 +33,16 @@ def validation_curves(
 ) -> "matplotlib.figure.Figure":
     """Draws a score over a hyperparameter, as cross-validation or several seeds measured it.
 
-    A dot is the score of one fold or seed. A line goes through the means, and a bar reaches one
-    standard deviation up and down from each. Panels have the same axes.
+    A dot is the score of one fold or seed. A line goes through the means, and bars reach one
+    standard deviation up and down from them. Panels have the same axes.
 
     Args:
         scores: The scores of each panel by its title, (repeats, values).
-        values: The values of the hyperparameter.
+        values: The values of the hyperparameter, in increasing order.
         x: The name of the hyperparameter.
         y: The name of the score.
         repeats: What one row of scores comes from, in the singular.
-        chosen: The panel and the value to mark, as what was chosen.
+        chosen: The panel and the value that were chosen, to mark them.
         log_x: Whether the axis of the hyperparameter is logarithmic.
         log_y: Whether the axis of the score is logarithmic.
         title: Of the figure.
@@ -51,44 +51,29 @@ def validation_curves(
         The figure.
 
     Raises:
-        ValueError: There are no scores, they have not one column per value, they are not finite,
-            a number on a logarithmic axis is not positive, or what was chosen is not there.
+        ValueError: There are no scores, there is not one column of finite scores for each value, a
+            number on a logarithmic axis is not positive, or what was chosen is not drawn.
         ImportError: Matplotlib is not installed.
 
-    >>> figure = validation_curves({"l2": [[0.9, 0.8], [0.8, 0.8]]}, [1, 3], x="k",
-    ...                            chosen=("l2", 1))
+    >>> rows = [[0.9, 0.8], [0.8, 0.8]]
+    >>> figure = validation_curves({"l2": rows}, [1, 3], x="k", chosen=("l2", 1))
     >>> [text.get_text() for text in figure.legends[0].get_texts()]
-    ['each fold', 'mean of 2 folds ± standard deviation', 'chosen: k = 1, l2']
+    ['each fold', 'chosen: k = 1, l2', 'mean of 2 folds ± standard deviation']
     """
     places = np.asarray(values, np.float64)
-    panels = {name: _checked(name, rows, places) for name, rows in scores.items()}
-    if not panels:
-        raise ValueError("there are no scores: give one panel or more")
-    if chosen is not None and (chosen[0] not in panels or chosen[1] not in values):
-        raise ValueError(
-            f"chosen must be a panel, one of {', '.join(panels)}, and one of the values "
-            f"{list(values)}; got {chosen}"
-        )
-    for what, numbers, log in (("values", [places], log_x), ("scores", panels.values(), log_y)):
-        least = min(float(each.min()) for each in numbers)
-        if log and least <= 0:
-            raise ValueError(f"{what} on a logarithmic axis must be positive, got {least}")
-    figure = _style.new_figure(max(4.5, _WIDTH * len(panels)), _HEIGHT + 0.5, title)
-    grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (name, rows) in zip(grid, panels.items(), strict=True):
-        _style.dress(axes, title=name, x=x, y=y if axes is grid[0] else "", grid=True)
+    panels = _checked(scores, places)
+    _check_positive("values", log_x, places)
+    _check_positive("scores", log_y, *panels.values())
+    figure, drawings = _figure(panels, 3.4, 3.7, (x, y), title)
+    for name, axes in drawings.items():
         axes.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
-        _draw_scores(axes, places, rows, repeats, log_x)
-        if chosen is not None and name == chosen[0]:
-            of = f", {name}" if name else ""
-            index = list(values).index(chosen[1])
-            _mark(
-                axes, places[index], rows[:, index].mean(), f"chosen: {x} = {chosen[1]:g}{of}"
-            )
-    _ticks(grid[0].xaxis, log_x, places)
-    if log_y:
-        _ticks(grid[0].yaxis, log_y, np.concatenate([rows.ravel() for rows in panels.values()]))
-    _legend(figure, grid)
+        _draw_scores(axes, places, panels[name], repeats, log_x)
+    if chosen is not None:
+        _mark(drawings, panels, values, chosen, x)
+    first = next(iter(drawings.values()))
+    _set_ticks(first.xaxis, log_x, places)
+    _set_ticks(first.yaxis, log_y, np.concatenate([*panels.values()]))
+    _style.legend(figure, drawings.values())
     return figure
 
 
@@ -101,7 +86,7 @@ def fitted_curves(
     repeats: str = "seed",
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws a function of one variable, and in each panel what was fitted to it.
+    """Draws a function of one variable, and over it in each panel what was fitted to it.
 
     Args:
         x: Where the functions are known, in increasing order.
@@ -115,7 +100,7 @@ def fitted_curves(
         The figure.
 
     Raises:
-        ValueError: There are no fits, or functions are not known at all positions.
+        ValueError: There are no fits, or a function is not known, or not finite, at all positions.
         ImportError: Matplotlib is not installed.
 
     >>> figure = fitted_curves([0.0, 1.0, 2.0], {"line": [[0.1, 0.9, 2.0]]}, [0.0, 1.0, 2.0])
@@ -123,51 +108,51 @@ def fitted_curves(
     ['function', 'fit, each seed']
     """
     places = np.asarray(x, np.float64)
-    expected = np.asarray(truth, np.float64)
-    panels = {name: np.asarray(rows, np.float64) for name, rows in fits.items()}
-    if not panels:
-        raise ValueError("there are no fits: give one panel or more")
-    for name, rows in {"truth": expected[None], **panels}.items():
-        if rows.ndim != 2 or rows.shape[1:] != places.shape:
-            raise ValueError(
-                f"{name} must have a number for each of {places.size} positions, got {rows.shape}"
-            )
-    figure = _style.new_figure(max(4.5, 2.6 * len(panels)), _HEIGHT, title)
-    grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-    for drawing, (name, rows) in zip(grid, panels.items(), strict=True):
-        _style.dress(
-            drawing, title=name, x=axes[0], y=axes[1] if drawing is grid[0] else "", grid=True
-        )
-        look = {"linestyle": "-", "marker": "None"}
-        drawing.plot(
-            places, expected, color=_style.QUIET, linewidth=3.5, alpha=0.6, label="function", **look
-        )
-        for row in rows:
-            drawing.plot(
-                places,
-                row,
-                color=_style.BLUE,
-                linewidth=1.1,
-                alpha=0.9,
-                label=f"fit, each {repeats}",
-                **look,
-            )
-    _legend(figure, grid)
+    panels = _checked(fits, places)
+    (expected,) = _checked({"truth": np.asarray(truth)[None]}, places)["truth"]
+    figure, drawings = _figure(panels, 2.6, 3.2, axes, title)
+    look: dict[str, Any] = {"linestyle": "-", "marker": "None"}
+    for name, drawing in drawings.items():
+        look |= {"color": _style.QUIET, "linewidth": 3.5, "alpha": 0.6}
+        drawing.plot(places, expected, label="function", **look)
+        look |= {"color": _style.BLUE, "linewidth": 1.1, "alpha": 0.9}
+        for row in panels[name]:
+            drawing.plot(places, row, label=f"fit, each {repeats}", **look)
+    _style.legend(figure, drawings.values())
     return figure
 
 
-def _checked(
-    name: str, rows: ArrayLike, places: Float64[np.ndarray, " values"]
-) -> Float64[np.ndarray, "repeats values"]:
-    numbers = np.asarray(rows, np.float64)
-    if numbers.ndim != 2 or not numbers.size or numbers.shape[1:] != places.shape:
-        raise ValueError(
-            f"the scores {name!r} must be (repeats, values) of {places.size} values, got "
-            f"{numbers.shape}"
-        )
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"the scores {name!r} must be finite, got {numbers.tolist()}")
-    return numbers
+def _checked(rows: Mapping[str, ArrayLike], places: Float64[np.ndarray, " places"]) -> _Panels:
+    """Panels as arrays of a row per repeat and a column per place."""
+    panels = {name: np.asarray(each, np.float64) for name, each in rows.items()}
+    if not panels:
+        raise ValueError("there is nothing to draw: give one panel or more")
+    for name, numbers in panels.items():
+        if numbers.ndim != 2 or not numbers.size or numbers.shape[1:] != places.shape:
+            raise ValueError(
+                f"{name!r} must have rows of a number for each of {places.size} places, got "
+                f"{numbers.shape}"
+            )
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"{name!r} must have finite numbers, got {numbers.tolist()}")
+    return panels
+
+
+def _check_positive(what: str, log: bool, *arrays: Float64[np.ndarray, "..."]) -> None:
+    least = min(float(each.min()) for each in arrays)
+    if log and least <= 0:
+        raise ValueError(f"{what} on a logarithmic axis must be positive, got {least}")
+
+
+def _figure(
+    panels: _Panels, width: float, height: float, words: tuple[str, str], title: str | None
+) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
+    """Panels in a row, of a width in inches each, with the same axes."""
+    figure = _style.new_figure(max(4.8, width * len(panels)), height, title)
+    row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, name in zip(row, panels, strict=True):
+        _style.dress(axes, title=name, x=words[0], y=words[1] if axes is row[0] else "", grid=True)
+    return figure, dict(zip(panels, row, strict=True))
 
 
 def _draw_scores(
@@ -177,12 +162,11 @@ def _draw_scores(
     repeats: str,
     log: bool,
 ) -> None:
-    """The dots a little to the left, so that the bars do not hide them."""
-    logs = np.log(places) if log else places
-    shift = _DODGE * np.diff(np.unique(logs)).min(initial=np.inf)
-    moved = logs - (shift if np.isfinite(shift) else 0)
+    # The dots stand a little to the left, or the bars would hide them.
+    along = np.log(places) if log else places
+    along = along - (_SHIFT * np.diff(along).min() if len(places) > 1 else 0)
     axes.plot(
-        np.tile(np.exp(moved) if log else moved, len(rows)),
+        np.tile(np.exp(along) if log else along, len(rows)),
         rows.ravel(),
         linestyle="None",
         marker="o",
@@ -192,7 +176,6 @@ def _draw_scores(
         label=f"each {repeats}",
     )
     several = len(rows) > 1
-    count = f"{len(rows)} {repeats}s ± standard deviation" if several else f"1 {repeats}"
     axes.errorbar(
         places,
         rows.mean(axis=0),
@@ -203,28 +186,44 @@ def _draw_scores(
         elinewidth=1.0,
         capsize=2.0,
         marker="None",
-        label=f"mean of {count}",
+        label=f"mean of {len(rows)} {repeats}s ± standard deviation" if several else "mean",
         zorder=3,
     )
 
 
-def _mark(axes: "matplotlib.axes.Axes", place: float, score: float, label: str) -> None:
-    axes.plot(
-        [place],
-        [score],
+def _mark(
+    drawings: Mapping[str, "matplotlib.axes.Axes"],
+    panels: _Panels,
+    values: Sequence[int | float],
+    chosen: tuple[str, int | float],
+    x: str,
+) -> None:
+    """Draws a ring around the mean that was chosen."""
+    name, value = chosen
+    if name not in panels or value not in values:
+        raise ValueError(
+            f"chosen must be one of the panels {list(panels)} and one of the values "
+            f"{list(values)}, got {chosen}"
+        )
+    index = list(values).index(value)
+    drawings[name].plot(
+        [value],
+        [panels[name][:, index].mean()],
         linestyle="None",
         marker="o",
-        markersize=9,
+        markersize=10,
         markerfacecolor="None",
         markeredgecolor=_style.VERMILLION,
         markeredgewidth=2.0,
-        label=label,
+        label=f"chosen: {x} = {value:g}" + (f", {name}" if name else ""),
         zorder=4,
     )
 
 
-def _ticks(axis: "matplotlib.axis.Axis", log: bool, numbers: Float64[np.ndarray, "..."]) -> None:
-    """A few plain numbers; whole ones where all values are."""
+def _set_ticks(
+    axis: "matplotlib.axis.Axis", log: bool, numbers: Float64[np.ndarray, "..."]
+) -> None:
+    """A few plain numbers, and whole ones where all of these are."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     if log:
@@ -235,22 +234,3 @@ def _ticks(axis: "matplotlib.axis.Axis", log: bool, numbers: Float64[np.ndarray,
     else:
         whole = bool((numbers == np.round(numbers)).all())
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=whole))
-
-
-def _legend(
-    figure: "matplotlib.figure.Figure", panels: Sequence["matplotlib.axes.Axes"]
-) -> None:
-    """One legend under all panels, with a line for each thing that is drawn in any."""
-    handles = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center",
-        ncols=len(handles) if figure.get_size_inches()[0] > 6 else 1,
-        frameon=False,
-        fontsize=_style.SMALL_SIZE,
-        labelcolor=_style.INK,
-    )

@@ -22,6 +22,8 @@ def fields(
     titles: Sequence[str],
     points: Sequence[ArrayLike | None] = (),
     *,
+    labels: Sequence[ArrayLike] = (),
+    level: int | float | None = None,
     extent: tuple[int | float, int | float, int | float, int | float] = (0.0, 1.0, 0.0, 1.0),
     limits: tuple[int | float, int | float] = (0.0, 1.0),
     columns: int = 3,
@@ -35,6 +37,10 @@ def fields(
             from the bottom to the top; NaN is gray.
         titles: Of the panels.
         points: Points over each panel, (points, 2), or None for none.
+        labels: The classes of the points over each panel, 0 or 1: points of class 1 are filled, and
+            those of class 0 hollow. Without labels all points are small and filled.
+        level: A line is drawn where functions have this value, such as a decision boundary; None
+            draws none.
         extent: Where the plane is shown: left, right, bottom, top.
         limits: The values that have the strongest colors; the middle between both is white.
         columns: Panels in a row.
@@ -45,7 +51,8 @@ def fields(
         The figure.
 
     Raises:
-        ValueError: There is no panel, there are not as many titles, or points are not in the plane.
+        ValueError: There is no panel, there are not as many titles, points are not in the plane, or
+            there is not a label 0 or 1 for each point.
         ImportError: Matplotlib is not installed.
 
     >>> figure = fields(np.eye(3)[None], ["the diagonal"], [[[0.5, 0.5]]], legend="value")
@@ -57,10 +64,7 @@ def fields(
             f"{len(values)} panels need one or more, as many titles, got {len(titles)}, and points "
             f"for each or none, got {len(points)}"
         )
-    over = [np.empty((0, 2)) if each is None else np.asarray(each, np.float64) for each in points]
-    for each in over:
-        if each.ndim != 2 or each.shape[1] != 2:
-            raise ValueError(f"points must be (points, 2), got {each.shape}")
+    over = _checked_points(points, labels)
     rows = -(-len(values) // columns)
     across = min(columns, len(values))
     figure = _style.new_figure(_SIDE * across + 0.9, (_SIDE + 0.25) * rows + 0.4, title)
@@ -72,13 +76,64 @@ def fields(
             continue
         _style.dress(axes, title=titles[index])
         shown = _draw_field(axes, values[index], extent, limits)
+        _draw_level(axes, values[index], extent, level)
         if over:
-            axes.scatter(*over[index].T, s=1.5, c=_style.INK, linewidths=0, alpha=0.6)
-        axes.set_xlim(*extent[:2])
-        axes.set_ylim(*extent[2:])
+            _draw_points(axes, *over[index])
+        axes.axis(extent)
     assert shown is not None
     _style.color_bar(figure, shown, grid, legend, shrink=min(1.0, 2.0 / rows), aspect=25.0)
     return figure
+
+
+def _checked_points(
+    points: Sequence[ArrayLike | None], labels: Sequence[ArrayLike]
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """The points over each panel, and their classes where there are labels."""
+    planes = [np.empty((0, 2)) if each is None else np.asarray(each, np.float64) for each in points]
+    for plane in planes:
+        if plane.ndim != 2 or plane.shape[1] != 2:
+            raise ValueError(f"points must be (points, 2), got {plane.shape}")
+    if not labels:
+        return [(plane, None) for plane in planes]
+    classes = [np.asarray(each) for each in labels]
+    shapes = [plane.shape[:1] for plane in planes], [each.shape for each in classes]
+    if shapes[0] != shapes[1] or not np.isin(np.concatenate(classes), (0, 1)).all():
+        raise ValueError(
+            f"points of the shapes {shapes[0]} need as many labels, each 0 or 1; got {shapes[1]}"
+        )
+    return list(zip(planes, classes, strict=True))
+
+
+def _draw_points(
+    axes: "matplotlib.axes.Axes", points: np.ndarray, labels: np.ndarray | None
+) -> None:
+    if labels is None:
+        axes.scatter(points[:, 0], points[:, 1], s=1.5, c=_style.INK, linewidths=0, alpha=0.6)
+        return
+    # Edges set points off against every color that may be behind them.
+    for number, (face, edge) in enumerate((("white", _style.INK), (_style.INK, "white"))):
+        shown = points[labels == number]
+        axes.scatter(shown[:, 0], shown[:, 1], s=10, c=face, edgecolors=edge, linewidths=0.5)
+
+
+def _draw_level(
+    axes: "matplotlib.axes.Axes",
+    values: Float[np.ndarray, "rows columns"],
+    extent: tuple[int | float, int | float, int | float, int | float],
+    level: int | float | None,
+) -> None:
+    """A line where a function has a value, if one is given and the function has it anywhere."""
+    known = values[np.isfinite(values)]
+    if level is not None and known.size and known.min() < level < known.max():
+        axes.contour(
+            np.ma.masked_invalid(values),
+            levels=[level],
+            colors=[_style.INK],
+            linewidths=1.3,
+            linestyles="solid",
+            extent=extent,
+            origin="lower",
+        )
 
 
 def _draw_field(

@@ -138,7 +138,7 @@ def _look(number: int) -> tuple[str, str]:
 
 def _draw_classes(axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes) -> None:
     size = float(np.clip(6000 / len(plane), 3, 30))
-    for number in np.unique(classes):
+    for number in np.unique(classes).tolist():
         color, marker = _look(number)
         row = plane[classes == number]
         axes.scatter(row[:, 0], row[:, 1], s=size, c=color, marker=marker, linewidths=0, alpha=0.75)
@@ -148,7 +148,7 @@ def _draw_names(
     axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes, class_names: Sequence[str]
 ) -> None:
     """Writes the name of each class at the median of its points."""
-    for number in np.unique(classes[classes >= 0]):
+    for number in np.unique(classes[classes >= 0]).tolist():
         name = class_names[number] if number < len(class_names) else str(number)
         axes.annotate(
             _style.elide(str(name), 20),
@@ -196,7 +196,7 @@ def _draw_images(
             aspect="auto",
             zorder=2.5,
         )
-        color, _ = _look(classes[index])
+        color, _ = _look(int(classes[index]))
         axes.plot(
             x + half * np.array([-1, 1, 1, -1, -1]),
             y + half * np.array([-1, -1, 1, 1, -1]),

@@ -32,6 +32,22 @@ def test_panels_fill_rows() -> None:
     assert [axes.get_visible() for axes in figure.axes[:4]] == [True, True, True, False]
 
 
+def test_a_boundary_and_points_of_two_classes() -> None:
+    ramp = np.tile(np.linspace(0, 1, 11), (11, 1))
+    values = np.stack([ramp, np.full((11, 11), 0.2)])
+    points = [[[0.1, 0.2], [0.9, 0.8], [0.8, 0.1]], None]
+    figure = plots.fields(values, ["a", "b"], points, labels=[[0, 1, 1], []], level=0.25)
+    first, second, _ = figure.axes
+    line, hollow, filled = first.collections
+    (path,) = line.get_paths()
+    # Pixels are wider than the steps between their values: 11 of them fill a width of 1.
+    np.testing.assert_allclose(path.vertices[:, 0], (0.25 * 10 + 0.5) / 11)
+    np.testing.assert_array_equal(hollow.get_offsets(), points[0][:1])
+    np.testing.assert_array_equal(filled.get_offsets(), points[0][1:])
+    assert hollow.get_facecolor().tolist() != filled.get_facecolor().tolist()
+    assert len(second.collections) == 2  # no line where nothing has the value
+
+
 @pytest.mark.parametrize(
     ("values", "titles", "points", "message"),
     [
@@ -44,3 +60,9 @@ def test_panels_fill_rows() -> None:
 def test_what_cannot_be_drawn(values, titles, points, message) -> None:
     with pytest.raises(ValueError, match=message):
         plots.fields(values, titles, points)
+
+
+@pytest.mark.parametrize("labels", [[[0]], [[0, 2]], [[0, 1], [0, 1]]])
+def test_labels_that_do_not_fit(labels) -> None:
+    with pytest.raises(ValueError, match=r"shapes \[\(2,\)\] need as many labels, each 0 or 1"):
+        plots.fields(np.zeros((1, 2, 2)), ["a"], [np.zeros((2, 2))], labels=labels)

@@ -24,10 +24,16 @@ FIGURES = {
         np.zeros((1, 2, 2, 3), np.uint8), MASKS, MASKS[:, ::-1], [(0, 0, 0), (230, 159, 0)]
     ),
     "scatter": lambda: plots.scatter([[0.0, 1.0], [1.0, 0.0]], [0, 1], title="title"),
-    "fields": lambda: plots.fields(np.eye(2)[None], ["title"], [[[0.5, 0.5]]], legend="value"),
+    "fields": lambda: plots.fields(
+        np.eye(2)[None], ["title"], [[[0.5, 0.5]]], labels=[[0]], level=0.5, legend="value"
+    ),
     "embeddings": lambda: plots.embeddings(
         {"title": [[0.0, 1.0], [1.0, 0.0]]}, [0, 1], images=np.eye(2)[None].repeat(2, 0)
     ),
+    "validation_curves": lambda: plots.validation_curves(
+        {"l1": [[0.7, 0.8], [0.8, 0.9]]}, [1, 2], x="k", chosen=("l1", 2)
+    ),
+    "fitted_curves": lambda: plots.fitted_curves([0.0, 1.0], {"title": [[0.1, 1.1]]}, [0.0, 1.0]),
     "no mistakes": lambda: plots.mistakes(np.zeros((1, 8, 8, 1)), [1], [1], [0.5]),
 }
 SOME_FIGURES = (
