@@ -319,7 +319,7 @@ def _along_columns(columns: Array, spectrum: Spectrum) -> Array:
     return jax.lax.map(some, tuple(eights)).reshape(columns.shape)
 
 
-def _in_halves(transform: Callable[..., Array], *rows: Grid | Spectrum) -> Array:
+def _in_halves(transform: Callable[..., Array], *rows: Any) -> Array:
     """Applies a transform to two halves of rows: XLA's CPU backend runs each on one thread."""
     middle = len(rows[0]) // 2
     if len(rows[0]) < _ONE_THREAD:
