@@ -87,18 +87,7 @@ def affinities(
     check_points(points, least=3)
     check_name("metric", metric, get_args(Metric))
     most = len(points) - 1
-    count = most
-    if num_neighbors is not None:
-        check_count("num_neighbors", num_neighbors, of="neighbors")
-        count = min(most, num_neighbors)
-    elif not isinstance(perplexity, jax.core.Tracer):
-        check_positive("perplexity", perplexity)
-        count = min(most, math.ceil(_NEIGHBORS_PER_PERPLEXITY * perplexity))
-    if not isinstance(perplexity, jax.core.Tracer) and not 1 < perplexity < count:
-        raise ValueError(
-            f"perplexity must be more than 1 and less than the number of neighbors, {count} of "
-            f"{len(points)} points here; got {perplexity}"
-        )
+    count = count_neighbors(perplexity, len(points), most=most, chosen=num_neighbors)
     if count == most:
         return _of_all_pairs(points, perplexity, metric)
     each = jnp.arange(len(points))
@@ -106,6 +95,44 @@ def affinities(
         points, points, count, metric=metric, query_groups=each, reference_groups=each
     )
     return symmetric(found, conditional(jnp.square(found.distances), perplexity))
+
+
+def count_neighbors(
+    perplexity: int | float | Num[Array, ""],
+    num_points: int,
+    *,
+    most: int,
+    chosen: int | None = None,
+) -> int:
+    """Says how many nearest neighbors a distribution of a perplexity lies over.
+
+    Args:
+        perplexity: The exponential of the entropy of the distribution.
+        num_points: How many points there are, for the message.
+        most: How many of them can be neighbors.
+        chosen: How many are asked for; None asks for none in particular.
+
+    Returns:
+        Three times the perplexity, or what was chosen; at most `most`, which it is where the
+        perplexity is traced.
+
+    Raises:
+        ValueError: There are too few neighbors for the perplexity, or a number is out of its range.
+    """
+    is_traced = isinstance(perplexity, jax.core.Tracer)
+    count = most
+    if chosen is not None:
+        check_count("num_neighbors", chosen, of="neighbors")
+        count = min(most, chosen)
+    elif not is_traced:
+        check_positive("perplexity", perplexity)
+        count = min(most, math.ceil(_NEIGHBORS_PER_PERPLEXITY * perplexity))
+    if not is_traced and not 1 < perplexity < count:
+        raise ValueError(
+            f"perplexity must be more than 1 and less than the number of neighbors, {count} of "
+            f"{num_points} points here; got {perplexity}"
+        )
+    return count
 
 
 def symmetric(neighbors: Neighbors, probabilities: Float[Array, "points neighbors"]) -> Affinities:

@@ -41,17 +41,19 @@ class Meshes(flax.struct.PyTreeNode):
     """Grids, of which each step takes the smallest that holds all points.
 
     Where even the largest is too small, its nodes move apart: forces become less exact, and no
-    point is lost. The field is annotated loosely, because trees of this form hold shapes and
+    point is lost. The fields are annotated loosely, because trees of this form hold shapes and
     shardings too.
 
     Attributes:
         spectra: For each grid, the Fourier transform of the similarity between nodes, divided by
             that of the splines, on twice the side, as the convolution is not to wrap. The highest
             frequency is left out.
+        self_terms: For each grid, the potential that a charge has by itself; see `_self_terms`.
         spacing: The distance between nodes.
     """
 
     spectra: tuple[Any, ...]
+    self_terms: tuple[Any, ...]
     spacing: float = flax.struct.field(pytree_node=False)
 
     @property
@@ -74,8 +76,10 @@ def make_meshes(num_points: int, kernel: Kernel) -> Meshes:
     largest = 576 if num_points < 20_000 else 768 if num_points < 200_000 else 1536
     sides = [side for side in _SIDES if side <= largest]
     spacing = _SPACING if num_points > _FEW else _FEW_SPACING
-    spectra = (_exact_spectrum(side, spacing, kernel) for side in sides)
-    return Meshes(tuple(jnp.asarray(each, jnp.float32) for each in spectra), spacing)
+    spectra = [_exact_spectrum(side, spacing, kernel) for side in sides]
+    terms = [_self_terms(each) for each in spectra]
+    to_device = functools.partial(jnp.asarray, dtype=jnp.float32)
+    return Meshes(tuple(map(to_device, spectra)), tuple(map(to_device, terms)), spacing)
 
 
 def mesh_repulsion(embedding: Embedding, meshes: Meshes, kernel: Kernel) -> Repulsion:
@@ -109,23 +113,25 @@ def mesh_repulsion(embedding: Embedding, meshes: Meshes, kernel: Kernel) -> Repu
     stencil = _stencil((embedding - (low + high) / 2) / spacing, sides[-1])
     charges = _spread(stencil, sides[-1])
 
-    def on_grid(side: int, spectrum: Spectrum | None) -> tuple[Grid, Array]:
+    def on_grid(side: int, spectrum: Spectrum, terms: Any) -> tuple[Grid, Array]:
         middle = slice((sides[-1] - side) // 2, (sides[-1] + side) // 2)
-        if spectrum is None:
-            spectrum = _spectrum(side, spacing, kernel)
         grid = _convolve(charges[middle, middle], spectrum)
-        padded = jnp.pad(grid, [(middle.start, sides[-1] - middle.stop)] * 2)
-        return padded, _self_terms(spectrum)
+        return jnp.pad(grid, [(middle.start, sides[-1] - middle.stop)] * 2), terms
 
-    grids = [*zip(sides, meshes.spectra, strict=True), (sides[-1], None)]
-    grid, terms = jax.lax.switch(fitting, [functools.partial(on_grid, *each) for each in grids])
+    def on_wider_grid() -> tuple[Grid, Array]:
+        spectrum = _spectrum(sides[-1], spacing, kernel)
+        return on_grid(sides[-1], spectrum, _self_terms(spectrum))
+
+    grids = zip(sides, meshes.spectra, meshes.self_terms, strict=True)
+    branches: list[Callable[[], Any]] = [functools.partial(on_grid, *each) for each in grids]
+    grid, terms = jax.lax.switch(fitting, [*branches, on_wider_grid])
     potential, slope = _read(grid, stencil)
     own_potential, own_slope = _of_itself(stencil, terms)
     total = (potential - own_potential).sum()
     return Repulsion((slope - own_slope) / (-2 * spacing * total), jnp.log(total))
 
 
-def _self_terms(spectrum: Spectrum) -> Float[Array, "2 2"]:
+def _self_terms(spectrum: Spectrum) -> Float[Array | np.ndarray, "2 2"]:
     """The first terms of the potential that a charge has by itself, a cosine series in its offset.
 
     Off the nodes, the spectrum of its splines overlaps with the same shifted by that of the nodes.
@@ -139,11 +145,13 @@ def _self_terms(spectrum: Spectrum) -> Float[Array, "2 2"]:
             for shift in range(2)
         ]
     )
-    of_rows, of_columns = overlaps[:, :side] * np.where(np.arange(side), 2, 1), overlaps
-    series = np.array([1, 2])[:, None]
-    of_rows, of_columns = (series * each / double for each in (of_rows, of_columns))
+    series = np.array([[1], [2]]) / double
+    of_columns = (series * overlaps).astype(spectrum.dtype)
+    of_rows = of_columns[:, :side] * np.where(np.arange(side), 2, 1).astype(spectrum.dtype)
+    if isinstance(spectrum, np.ndarray):
+        return of_rows @ spectrum @ of_columns.T
     product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-    return product(product(of_rows.astype(np.float32), spectrum), of_columns.T.astype(np.float32))
+    return product(product(of_rows, spectrum), of_columns.T)
 
 
 def _of_itself(stencil: "_Stencil", terms: Float[Array, "2 2"]) -> tuple[Array, Embedding]:
@@ -162,26 +170,24 @@ class Field(flax.struct.PyTreeNode):
     Attributes:
         grid: It at the nodes.
         center: The middle of the grid.
-        reach: How far from the middle, along both axes, the grid can be read.
         spacing: The distance between nodes.
     """
 
     grid: Grid
     center: Float[Array, " 2"]
-    reach: Float[Array, ""]
     spacing: float = flax.struct.field(pytree_node=False)
 
     def at(self, points: Embedding) -> tuple[Float[Array, " points"], Embedding]:
-        """Reads the sum, and its gradient, at points; those beyond the grid are moved to its edge.
+        """Reads the sum, and its gradient, at points.
 
         Args:
-            points: Where to read it.
+            points: Where to read it, within the square of `make_field`.
 
         Returns:
             The sums and the gradients.
         """
-        inside = jnp.clip(points - self.center, -self.reach, self.reach)
-        values, slopes = _read(self.grid, _stencil(inside / self.spacing, len(self.grid)))
+        places = (points - self.center) / self.spacing
+        values, slopes = _read(self.grid, _stencil(places, len(self.grid)))
         return values, slopes / self.spacing
 
 
@@ -202,8 +208,7 @@ def make_field(embedding: Embedding, kernel: Kernel) -> Field:
     center = (low + high) / 2
     spectrum = _exact_spectrum(side, spacing, kernel).astype(embedding.dtype)
     grid = _filled((embedding - center) / spacing, spectrum)
-    reach = np.asarray(span / 2, embedding.dtype)
-    return Field(grid, jnp.asarray(center), jnp.asarray(reach), spacing)
+    return Field(grid, jnp.asarray(center), spacing)
 
 
 @jax.jit

@@ -7,16 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxvision.checks import check_count, check_positive
+from jaxvision.checks import check_count
 from jaxvision.classical.neighbors import Metric, nearest_neighbors
-from jaxvision.manifold.affinities import check_points, conditional
+from jaxvision.manifold.affinities import check_points, conditional, count_neighbors
 from jaxvision.manifold.kernels import Kernel, Student
 from jaxvision.manifold.mesh import Field, make_field
 from jaxvision.manifold.problem import Method, takes_mesh
 from jaxvision.manifold.repulsion import sum_over_pairs
 
 _RATE, _MOMENTUM = 0.5, 0.8
-_NEIGHBORS_PER_PERPLEXITY = 3
 
 
 def transform(
@@ -63,19 +62,13 @@ def transform(
     """
     check_points(points, least=3)
     check_points(embedding, least=3)
-    check_positive("perplexity", perplexity)
     check_count("num_steps", num_steps, of="steps", least=0)
     if len(embedding) != len(points) or new_points.shape[1] != points.shape[1]:
         raise ValueError(
             f"points of shape {points.shape} need new points of as many features, got "
             f"{new_points.shape}, and as many rows of the embedding, got {embedding.shape}"
         )
-    count = min(len(points), int(np.ceil(_NEIGHBORS_PER_PERPLEXITY * perplexity)))
-    if not 1 < perplexity < count:
-        raise ValueError(
-            f"perplexity must be more than 1 and less than the number of neighbors, {count} of "
-            f"{len(points)} points here; got {perplexity}"
-        )
+    count = count_neighbors(perplexity, len(points), most=len(points))
     components = embedding.shape[1]
     if not len(new_points):
         return jnp.zeros((0, components), jnp.float32)
