@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from common import script
 from common.data import Data
-from common.generative import pixels
+from common.generative import labels_of, pixels
 from common.learning import Devices, Inputs, Model, Optimization
 from common.run import Run
 from common.run import Settings as TrainSettings
@@ -91,8 +91,8 @@ class Images:
     @classmethod
     def of(cls, dataset: data.Dataset) -> "Images":
         """All images of a data set."""
-        labels = np.array([dataset[index]["label"] for index in range(len(dataset))])
-        return cls(pixels(dataset).reshape(len(dataset), -1), labels, dataset.num_classes)
+        points = pixels(dataset).reshape(len(dataset), -1)
+        return cls(points, labels_of(dataset), dataset.num_classes)
 
 
 def main(settings: Settings) -> dict[Method, Summary]:

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from common import script
 from common.data import Data
-from common.generative import pixels
+from common.generative import labels_of, pixels
 from common.learning import Devices
 from common.restored import load_for
 from common.run import MAY_DIFFER, Run
@@ -29,7 +29,7 @@ from common.seeds import Summary, each_over_seeds
 from jaxtyping import Float32, Int
 from PIL import Image
 
-from jaxvision import data, manifold, metrics, plots, train
+from jaxvision import manifold, metrics, plots, train
 
 Method = Literal["tsne", "symmetric_sne", "sne"]
 TITLES: dict[Method, str] = {"tsne": "t-SNE", "symmetric_sne": "symmetric SNE", "sne": "SNE"}
@@ -128,11 +128,6 @@ def load(settings: Settings) -> Problem:
     with script.checking():
         near = manifold.affinities(vectors, settings.perplexity, metric=settings.metric)
     return Problem(vectors, labels, images, parts[0].class_names, near)
-
-
-def labels_of(dataset: data.Dataset) -> Int[np.ndarray, " images"]:
-    """The classes of all images."""
-    return np.array([dataset[index]["label"] for index in range(len(dataset))])
 
 
 def embed(

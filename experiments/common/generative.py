@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 from common import script
 from jaxvision import data, models
@@ -85,6 +85,11 @@ def pixels(dataset: data.Dataset) -> Float32[np.ndarray, "_ height width channel
     """All images of a data set, from 0 to 1."""
     images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
     return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
+
+
+def labels_of(dataset: data.Dataset) -> Int[np.ndarray, " images"]:
+    """The classes of all images of a data set."""
+    return np.array([dataset[index]["label"] for index in range(len(dataset))])
 
 
 def quantized(dataset: data.Dataset, levels: int) -> UInt8[np.ndarray, "examples values"]:

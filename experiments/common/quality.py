@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Float32
 
-from common.generative import pixels
+from common.generative import labels_of, pixels
 from jaxvision import data, metrics, plots, train
 
 TOGETHER = 500
@@ -48,7 +48,7 @@ class Judge:
         features, _ = _seen(classifier, real)
         order = np.random.default_rng(0).permutation(len(features))
         first, second = features[order[::2]], features[order[1::2]]
-        labels = np.array([dataset[index]["label"] for index in range(len(dataset))])
+        labels = labels_of(dataset)
         shares = np.bincount(labels, minlength=dataset.num_classes) / len(labels)
         halves = metrics.frechet_distance(first, second)
         return cls(classifier, dataset, real, features, halves, shares)

@@ -15,6 +15,7 @@ from jaxvision._palette import OKABE_ITO
 
 if TYPE_CHECKING:
     import matplotlib.axes
+    import matplotlib.axis
     import matplotlib.colors
     import matplotlib.figure
     import matplotlib.image
@@ -127,6 +128,22 @@ def dress(
         axes.grid(visible=True, color=RULE, linewidth=0.8, linestyle="-")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
+
+
+def log_ticks(axis: "matplotlib.axis.Axis", least: float, largest: float) -> None:
+    """Gives a logarithmic axis a few plain numbers.
+
+    Args:
+        axis: The axis.
+        least: The least number on it.
+        largest: The largest one.
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    few = largest < 1000 * least
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def color_bar(

@@ -224,13 +224,10 @@ def _set_ticks(
     axis: "matplotlib.axis.Axis", log: bool, numbers: Float64[np.ndarray, "..."]
 ) -> None:
     """A few plain numbers, and whole ones where all of these are."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import MaxNLocator
 
     if log:
-        few = numbers.max() < 1000 * numbers.min()
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_locator(NullLocator())
+        _style.log_ticks(axis, float(numbers.min()), float(numbers.max()))
     else:
         whole = bool((numbers == np.round(numbers)).all())
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=whole))

@@ -258,14 +258,11 @@ def _floor(log: bool, curves: Iterable[_Curve]) -> float | None:
 
 
 def _scale(axes: "matplotlib.axes.Axes", floor: float | None) -> None:
-    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if floor is not None:
         axes.set_yscale("log")
         axes.set_ylim(bottom=floor)
-        few = axes.get_ylim()[1] < 1000 * floor
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_locator(NullLocator())
+        _style.log_ticks(axes.yaxis, floor, axes.get_ylim()[1])
