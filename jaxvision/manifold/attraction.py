@@ -25,14 +25,15 @@ class Edges(flax.struct.PyTreeNode):
 
     Points are sorted by the number of their neighbors and cut into slices of 128. The neighbors of
     a slice are laid out in tiles, eight for each of its points, so that little is padded, and what
-    is read of a slice's own points lies side by side (the format SELL-C-sigma). The fields are
-    annotated loosely, because trees of this form hold shapes and shardings too.
+    is read of a slice's own points lies side by side (the format SELL-C-sigma). A level holds one
+    of the eight, of all tiles. The fields are annotated loosely, because trees of this form hold
+    shapes and shardings too.
 
     Attributes:
         order: The point at each place of the slices; places at the end repeat the first point.
         places: The place of each point.
         owners: The slice of each tile, (tiles,).
-        neighbors: The place of each neighbor, (tiles, 8, 128).
+        neighbors: The place of each neighbor, (8, tiles, 128).
         values: The probability of each pair, 0 where there is none, of the same shape.
 
     Reference: Kreutzer et al., A unified sparse matrix data format for efficient general sparse
@@ -71,9 +72,9 @@ def lay_out(affinities: Affinities) -> Edges:
     rank = (np.arange(len(rows)) - first_pair[rows]).astype(np.int32)
     place = places[rows]
     tile = first_tile[place // _SLICE] + rank // _DEPTH
-    at = (tile * _DEPTH + rank % _DEPTH) * _SLICE + place % _SLICE
-    shape = int(tiles.sum()), _DEPTH, _SLICE
-    neighbors = np.zeros(shape, np.int32)
+    shape = _DEPTH, int(tiles.sum()), _SLICE
+    at = (rank % _DEPTH * shape[1] + tile) * _SLICE + place % _SLICE
+    neighbors = np.zeros(shape, np.uint32)  # unsigned: none is to be counted from the end
     neighbors.reshape(-1)[at] = places[columns]
     owners = np.repeat(np.arange(slices, dtype=np.int32), tiles)
     values = _placed(affinities.values, at, neighbors.size).reshape(shape)
@@ -107,19 +108,21 @@ def attraction(embedding: Embedding, edges: Edges, kernel: Kernel) -> Embedding:
     [[ 0. -2.]
      [ 0.  2.]]
     """
-    axes = embedding[edges.order].T
-    slices = axes.reshape(len(axes), -1, _SLICE)
-    own = slices[:, edges.owners]
-    pulls = [jnp.zeros(own.shape[1:], embedding.dtype)] * len(axes)
-    for level in range(_DEPTH):
-        away = _away(own, axes, edges.neighbors[:, level])
-        weight = edges.values[:, level] * kernel.pull(_square_length(away))
-        pulls = [pull + weight * each for pull, each in zip(pulls, away, strict=True)]
+    own, others = _numbers(embedding, edges)
+
+    def add(level: Any, pulls: list[Array]) -> list[Array]:
+        away = _away(own, others, edges.neighbors[level])
+        weight = edges.values[level] * kernel.pull(_square_length(away))
+        return [pull + weight * each for pull, each in zip(pulls, away, strict=True)]
+
+    pulls = jax.lax.fori_loop(0, _DEPTH, add, [jnp.zeros_like(each) for each in own])
+    slices = len(edges.order) // _SLICE
     sums = [
-        jax.ops.segment_sum(pull, edges.owners, slices.shape[1], indices_are_sorted=True)
+        jax.ops.segment_sum(axis, edges.owners, slices, indices_are_sorted=True).ravel()
         for pull in pulls
+        for axis in (pull.real, pull.imag)
     ]
-    return jnp.stack(sums).reshape(len(axes), -1).T[edges.places]
+    return jnp.stack(sums[: embedding.shape[1]], axis=1)[edges.places]
 
 
 def cross_entropy(embedding: Embedding, edges: Edges, kernel: Kernel) -> Float[Array, ""]:
@@ -134,19 +137,37 @@ def cross_entropy(embedding: Embedding, edges: Edges, kernel: Kernel) -> Float[A
         The sum of `-p log k(s)` over all pairs, in nats: the cross-entropy of the probabilities and
         the similarities, if these summed to 1.
     """
-    axes = embedding[edges.order].T
-    own = axes.reshape(len(axes), -1, _SLICE)[:, edges.owners]
-    away = _away(own[:, :, None], axes, edges.neighbors)
-    return (edges.values * kernel.cost(_square_length(away))).sum()
+    own, others = _numbers(embedding, edges)
+
+    def add(level: Any, costs: Array) -> Array:
+        away = _away(own, others, edges.neighbors[level])
+        return costs + edges.values[level] * kernel.cost(_square_length(away))
+
+    return jax.lax.fori_loop(0, _DEPTH, add, jnp.zeros_like(own[0].real)).sum()
 
 
-def _away(own: Array, axes: Array, neighbors: Array) -> list[Array]:
-    """How far neighbors are along each axis, each axis by itself: pairs of numbers are slow."""
+def _numbers(embedding: Embedding, edges: Edges) -> tuple[list[Array], list[Array]]:
+    """Two axes of the points in each complex number, so that one lookup reads both.
+
+    Returns:
+        Those of the points that each tile is of, and those of all points.
+    """
+    axes = list(embedding[edges.order].T)
+    if len(axes) % 2:
+        axes.append(jnp.zeros_like(axes[0]))
+    others = [jax.lax.complex(*pair) for pair in zip(axes[::2], axes[1::2], strict=True)]
+    own = [each.reshape(-1, _SLICE)[edges.owners] for each in others]
+    return own, others
+
+
+def _away(own: list[Array], others: list[Array], neighbors: Array) -> list[Array]:
+    """How far neighbors are."""
     return [
-        mine - axis.at[neighbors].get(mode="promise_in_bounds")
-        for mine, axis in zip(own, axes, strict=True)
+        mine - each.at[neighbors].get(mode="promise_in_bounds")
+        for mine, each in zip(own, others, strict=True)
     ]
 
 
 def _square_length(away: list[Array]) -> Array:
-    return functools.reduce(operator.add, [each * each for each in away])
+    squares = [jnp.square(axis) for each in away for axis in (each.real, each.imag)]
+    return functools.reduce(operator.add, squares)

@@ -32,10 +32,11 @@ def test_iris_is_embedded_as_well_as_by_the_peers() -> None:
 
 @pytest.mark.slow
 def test_digits_are_embedded_well_by_both_methods() -> None:
+    """Over keys, the trustworthiness of either is 0.9915 to 0.9929, and 0.992 in the mean."""
     exact, mesh = (manifold.tsne(DIGITS, key=KEY, method=method) for method in ("exact", "mesh"))
     for found in (exact, mesh):
         assert found.kl <= 0.76
-        assert metrics.trustworthiness(DIGITS, found.embedding, k=10) >= 0.992
+        assert metrics.trustworthiness(DIGITS, found.embedding, k=10) >= 0.991
         assert metrics.neighbor_preservation(DIGITS, found.embedding, k=10) >= 0.58
     spans = [np.ptp(found.embedding, axis=0).max() for found in (exact, mesh)]
     assert spans[1] == pytest.approx(spans[0], rel=0.1)
