@@ -19,7 +19,7 @@ DENSITY = 70_000 / 185**2
 
 def print_scaling(sizes: tuple[int, ...]) -> None:
     """Prints a row for each number of points."""
-    titles = "search s", "early ms", "late ms", "late ns/point", "total s", "peak GB"
+    titles = "search s", "early ms", "late ms", "ns/point", "total s", "peak GB"
     print_row("points", *titles)
     for size in sizes:
         points, owners = draw_mixture(size, spread=20.0)

@@ -111,7 +111,8 @@ def cross_validate(
 
     Args:
         score: `score(key, train_weight, test_weight)`, a pure function: it learns from the examples
-            whose training weight is 1, and gives scores of those whose test weight is 1.
+            whose training weight is 1, and gives scores of those whose test weight is 1, a dict of
+            numbers by name, which comes out sorted by name.
         folds: The fold of each example, as `folds` and `stratified_folds` give it.
         key: Drawn from for every seed; all folds of a seed have the same key.
         num_seeds: How many seeds.

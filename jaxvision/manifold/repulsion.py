@@ -79,30 +79,19 @@ def sum_over_pairs(
         weights,
         others,
         other_weights,
-        cpu=functools.partial(point_after_point, kernel=kernel),
-        default=functools.partial(block_after_block, kernel=kernel),
+        cpu=functools.partial(_point_after_point, kernel=kernel),
+        default=functools.partial(_block_after_block, kernel=kernel),
     )
 
 
-def point_after_point(
+def _point_after_point(
     points: Float[Array, "points components"],
     weights: Float[Array, " points"],
     others: Float[Array, "others components"],
     other_weights: Float[Array, " others"],
     kernel: Kernel,
 ) -> Sums:
-    """What `sum_over_pairs` does, as it is fast on CPUs: all points, and one other after the other.
-
-    Args:
-        points: The points that are pushed.
-        weights: Their weights w.
-        others: The points that push.
-        other_weights: Their weights w'.
-        kernel: The similarity.
-
-    Returns:
-        The sums.
-    """
+    """The sums as they are fast on CPUs: those of all points, for one other after the other."""
     axes, count = points.T, len(others)
 
     def add(sums: tuple[Array, Array], other: Array, weight: Array) -> tuple[Array, Array]:
@@ -128,25 +117,14 @@ def point_after_point(
     return sums[0].T, sums[1]
 
 
-def block_after_block(
+def _block_after_block(
     points: Float[Array, "points components"],
     weights: Float[Array, " points"],
     others: Float[Array, "others components"],
     other_weights: Float[Array, " others"],
     kernel: Kernel,
 ) -> Sums:
-    """What `sum_over_pairs` does, as it is fast on accelerators: many points and all others.
-
-    Args:
-        points: The points that are pushed.
-        weights: Their weights w.
-        others: The points that push.
-        other_weights: Their weights w'.
-        kernel: The similarity.
-
-    Returns:
-        The sums.
-    """
+    """The sums as they are fast on accelerators: those of many points, for all others at once."""
 
     @jax.checkpoint
     def of_point(row: tuple[Array, Array]) -> tuple[Array, Array]:

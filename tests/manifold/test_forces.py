@@ -114,7 +114,7 @@ def test_both_orders_of_adding_up_give_the_same(count) -> None:
     of_cpu, of_accelerator = quick.jit(
         lambda *rows: [
             add(*rows, manifold.Student())
-            for add in (repulsion.point_after_point, repulsion.block_after_block)
+            for add in (repulsion._point_after_point, repulsion._block_after_block)
         ]
     )(points, weights, others, other_weights)
     jax.tree.map(
