@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count
 
 Points = Float[Array | np.ndarray, "points features"]
@@ -30,6 +31,9 @@ class Clusters(NamedTuple):
     inertia: Float[Array, ""]
     steps: Int[Array, ""]
     converged: Bool[Array, ""]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @functools.partial(jax.jit, static_argnames=("num_clusters", "num_starts", "max_steps"))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count, check_name
 
 Method = Literal["exact", "randomized"]
@@ -34,6 +35,9 @@ class PCA(flax.struct.PyTreeNode):
     explained_variance: Float[Array, " components"]
     explained_variance_ratio: Float[Array, " components"]
     whiten: bool = flax.struct.field(pytree_node=False, default=False)
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def transform(self, points: Points) -> Codes:
         """The codes of points: their places along the components."""

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count, check_not_negative
 
 Points = Float[Array | np.ndarray, "points features"]
@@ -31,6 +32,9 @@ class LinearModel(flax.struct.PyTreeNode):
     kernel: Float[Array, "features outputs"]
     bias: Float[Array, " outputs"]
     losses: Float[Array, " steps"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def __call__(self, points: Points) -> Outputs:
         """The values of points, or the logits of their classes."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Integer
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count, check_name
 
 Metric = Literal["l2", "l1", "cosine"]
@@ -31,6 +32,9 @@ class Neighbors(NamedTuple):
 
     indices: Int[Array, "queries k"]
     distances: Float[Array, "queries k"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @functools.partial(jax.jit, static_argnames=("k", "metric"))

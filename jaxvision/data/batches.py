@@ -78,6 +78,29 @@ class Batches(Iterator[Batch]):
     def __iter__(self) -> "Batches":
         return self
 
+    def __len__(self) -> int:
+        """The batches from the first to the last, wherever the position is.
+
+        Raises:
+            TypeError: They never end.
+        """
+        if self.plan.num_steps is None:
+            raise TypeError(
+                f"these batches never end, and have no length; {self.steps_per_epoch} go once "
+                "through the examples (steps_per_epoch), and epochs=... says how often"
+            )
+        return self.plan.num_steps
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        end = "endless" if self.plan.num_steps is None else f"{self.plan.num_steps} batches"
+        return (
+            f"Batches({self.name}: {self.plan.num_examples} examples, {self.batch_size} at once, "
+            f"{self.steps_per_epoch} batches an epoch, {end}, at batch {self._step})"
+        )
+
     def __next__(self) -> Batch:
         if self.plan.num_steps is not None and self._step >= self.plan.num_steps:
             self.close()

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Array, Float, Int, Num
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count, check_name, check_positive
 from jaxvision.classical.neighbors import Metric, Neighbors, nearest_neighbors, unit
 
@@ -37,6 +38,9 @@ class Affinities(flax.struct.PyTreeNode):
     values: Float[Array, " pairs"]
     row_entropy: Float[Array, ""]
     num_points: int = flax.struct.field(pytree_node=False)
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def entropy(self) -> Float[Array, ""]:
         """The entropy of all pairs, in nats."""

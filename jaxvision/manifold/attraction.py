@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxvision._reprs import brief
 from jaxvision.manifold.affinities import Affinities
 from jaxvision.manifold.kernels import Kernel
 
@@ -46,6 +47,9 @@ class Edges(flax.struct.PyTreeNode):
     owners: Any
     neighbors: Any
     values: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def lay_out(affinities: Affinities) -> Edges:

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Array, Float, Int
 
+from jaxvision._reprs import brief
 from jaxvision.manifold.kernels import Kernel
 from jaxvision.manifold.repulsion import Repulsion
 
@@ -54,6 +55,9 @@ class Meshes(flax.struct.PyTreeNode):
     spectra: tuple[Any, ...]
     self_terms: tuple[Any, ...]
     spacing: float = flax.struct.field(pytree_node=False)
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -188,6 +192,9 @@ class Field(flax.struct.PyTreeNode):
     grid: Grid
     center: Float[Array, " 2"]
     spacing: float = flax.struct.field(pytree_node=False)
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def at(self, points: Embedding) -> tuple[Float[Array, " points"], Embedding]:
         """Reads the sum, and its gradient, at points.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count
 from jaxvision.manifold.attraction import attraction, cross_entropy
 from jaxvision.manifold.kernels import Kernel, Student
@@ -58,6 +59,9 @@ class Problem(flax.struct.PyTreeNode):
     schedule: Any
     meshes: Any = None
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 class EmbeddingState(flax.struct.PyTreeNode):
     """An embedding that is being learned.
@@ -75,6 +79,9 @@ class EmbeddingState(flax.struct.PyTreeNode):
     velocity: Any
     gains: Any
     key: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count
 from jaxvision.classical.neighbors import Metric
 from jaxvision.manifold.affinities import Affinities, affinities
@@ -52,6 +53,9 @@ class Embedded(flax.struct.PyTreeNode):
     num_steps: int = flax.struct.field(pytree_node=False)
     method: str = flax.struct.field(pytree_node=False)
     kernel: Kernel = flax.struct.field(pytree_node=False)
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def tsne(

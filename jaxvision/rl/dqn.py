@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxvision._reprs import brief
 from jaxvision.rl.agent import ValueAgent
 from jaxvision.rl.exploration import Rate, epsilon_greedy, rate_at
 from jaxvision.rl.learner import Metrics, one
@@ -42,6 +43,9 @@ class DQNState(flax.struct.PyTreeNode):
     observations: Any
     replay: Any
     key: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

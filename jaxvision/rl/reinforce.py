@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_name
 from jaxvision.losses import reinforcement, weighted_mean
 from jaxvision.rl.agent import PolicyAgent
@@ -40,6 +41,9 @@ class Episodes(flax.struct.PyTreeNode):
     weights: Any
     final_observations: Any
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 class _Played(flax.struct.PyTreeNode):
     """Episodes so far: the time, where the environments are, whose are over, and what happened."""
@@ -70,6 +74,9 @@ class ReinforceState(flax.struct.PyTreeNode):
     mean_return: Any
     env_steps: Any
     key: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxvision._reprs import brief
 from jaxvision.losses import reinforcement
 from jaxvision.rl.learner import Metrics
 from jaxvision.rl.sharding import over_devices
@@ -52,6 +53,9 @@ class Rollout(flax.struct.PyTreeNode):
     final_observations: Any
     valid: Any
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 class Rows(flax.struct.PyTreeNode):
     """What a policy learns from, one row each.
@@ -73,6 +77,9 @@ class Rows(flax.struct.PyTreeNode):
     advantages: Any
     targets: Any
     weights: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 Act = Callable[[Array, Key[Array, ""]], tuple[Array, Array]]

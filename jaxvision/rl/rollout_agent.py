@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxvision._reprs import brief
 from jaxvision.rl.agent import Agent
 from jaxvision.rl.learner import Metrics
 from jaxvision.rl.rollout import Position, Rollout, collect, shuffled_parts
@@ -33,6 +34,9 @@ class RolloutState(flax.struct.PyTreeNode):
     opt_state: PyTree
     position: Any
     key: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

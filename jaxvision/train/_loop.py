@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from jaxvision._trees import path_name
 from jaxvision.train._accumulator import MetricAccumulator, NonFiniteLossError
@@ -18,6 +17,7 @@ from jaxvision.train._feed import Chunk, feed
 from jaxvision.train._interrupts import Interrupts
 from jaxvision.train._intervals import Intervals
 from jaxvision.train._peekable import Peekable
+from jaxvision.train._progress import Progress
 from jaxvision.train.parallel import ParallelStep
 from jaxvision.train.run.pictures import Picture
 from jaxvision.train.run.resume import Run
@@ -42,6 +42,8 @@ class Loop:
         accumulator: MetricAccumulator,
         interrupts: Interrupts,
         on_evaluation: OnEvaluation | None,
+        progress: Progress,
+        patience: int | None,
     ) -> None:
         self.state = state
         self.step = step
@@ -51,9 +53,11 @@ class Loop:
         self._evaluators = evaluators
         self._on_evaluation = on_evaluation
         self._shown_at: int | None = None
+        self._reported_at = step
         self._accumulator = accumulator
         self._interrupts = interrupts
-        self._shown: dict[str, str] = {}
+        self._progress = progress
+        self._patience = patience
         replicated = jax.NamedSharding(parallel.mesh, jax.P())
         self._are_finite = jax.jit(_finite, out_shardings=replicated)
         self._finite = (
@@ -72,14 +76,21 @@ class Loop:
                 }
         return last
 
-    def run(self, iterator: Peekable | None, *, fuse: int, progress: bool | None) -> None:
+    def is_stopped(self) -> bool:
+        """Whether the best state is so many evaluations ago that the run ends early."""
+        return self._patience is not None and self._run.evaluations_since_best() >= self._patience
+
+    def run(
+        self, iterator: Peekable | None, *, fuse: int, memory: Callable[[], int | None]
+    ) -> None:
         """Runs all steps, so many in a program, and does what is due between programs.
 
         Args:
             iterator: Where batches come from; see `feed`.
             fuse: The most steps of one program.
-            progress: Whether to draw a bar; None draws it on a terminal only.
+            memory: See `Progress`.
         """
+        self._progress.memory = memory
         with (
             feed(
                 self._parallel,
@@ -89,15 +100,19 @@ class Loop:
                 fuse=fuse,
                 while_waiting=self.while_waiting,
             ) as chunks,
-            _progress_bar(progress, self.step, self._intervals.num_steps) as bar,
+            self._progress,
         ):
             if self.step > 0:  # the run may have been cut off in an evaluation
                 self._evaluate()
             for chunk in chunks:
                 self._run_chunk(chunk, fuse)
-                bar.update(chunk.count)
-                bar.set_postfix(self._shown, refresh=False)
                 self._leave_if_asked()
+                if self.is_stopped():
+                    self._run.say(
+                        f"stopped at step {self.step:,}: {self._patience} evaluations were not "
+                        f"better than that of step {self._run.best():,}"
+                    )
+                    break
 
     def _run_chunk(self, chunk: Chunk, fuse: int) -> None:
         if fuse > 1:
@@ -110,6 +125,7 @@ class Loop:
             self._accumulator.add(self.step, chunk.count, metrics, batches)
         self.step += chunk.count
         self._position = chunk.position
+        self._progress.advance(chunk.count)
         if self.step % self._intervals.log_every == 0:
             self._log()
         if self.step % self._intervals.checkpoint_every == 0:
@@ -161,7 +177,7 @@ class Loop:
         speed = (self.step - before) / max(now - then, 1e-9)
         self._clock = self.step, now
         self._run.log(self.step, "train", {**values, "steps_per_second": round(speed, 3)})
-        self._shown |= {name: f"{value:.4g}" for name, value in values.items()}
+        self._progress.measured("train", values)
 
     def _evaluate(self, *, at_the_end: bool = False) -> None:
         """Evaluates what is due at this step and was not evaluated at it, and shows the state."""
@@ -169,12 +185,14 @@ class Loop:
         shows = at_the_end or self.step % self._intervals.eval_every == 0
         shows = shows and self._on_evaluation is not None and self._shown_at != self.step
         if not due and not shows:
+            self._report(evaluated=False, at_the_end=at_the_end)
             return
         done = {line["split"] for line in self._run.history if line["step"] == self.step}
         try:
-            for evaluator in due:
-                if evaluator.name not in done:
-                    self._evaluate_by(evaluator)
+            left = [evaluator for evaluator in due if evaluator.name not in done]
+            for evaluator in left:
+                self._evaluate_by(evaluator)
+            self._report(evaluated=bool(left), at_the_end=at_the_end)
             self._keep_best()
             if shows:
                 self._show()
@@ -182,6 +200,13 @@ class Loop:
             self.save(wait=True)  # what was trained is not to be lost with it
             raise
         self._clock = self.step, time.perf_counter()
+
+    def _report(self, *, evaluated: bool, at_the_end: bool) -> None:
+        """Writes a line for each evaluation, or as often where there is none."""
+        is_due = at_the_end or self.step % self._intervals.eval_every == 0
+        if evaluated or (not self._evaluators and is_due and self._reported_at != self.step):
+            self._reported_at = self.step
+            self._progress.report()
 
     def _show(self) -> None:
         assert self._on_evaluation is not None
@@ -193,9 +218,7 @@ class Loop:
             self.state, between=self._leave_if_asked, while_waiting=self.while_waiting
         )
         self._run.log(self.step, evaluator.name, values)
-        self._shown |= {
-            f"{evaluator.name}_{name}": f"{value:.4g}" for name, value in values.items()
-        }
+        self._progress.measured(evaluator.name, values)
 
     def _keep_best(self) -> None:
         best = self._run.best()
@@ -224,10 +247,3 @@ def _finite(state: PyTree) -> jax.Array:
     """Which floating-point leaves of a state hold no NaN or infinity, in their order."""
     finite = [jnp.isfinite(leaf).all() for _, leaf in _inexact(state)]
     return jnp.array(finite, dtype=bool)
-
-
-def _progress_bar(progress: bool | None, start: int, num_steps: int | None) -> Any:
-    hidden = None if progress is None else not progress
-    if jax.process_index() != 0:
-        hidden = True
-    return tqdm(total=num_steps, initial=start, unit="step", disable=hidden, dynamic_ncols=True)

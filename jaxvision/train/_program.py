@@ -27,8 +27,8 @@ class Program:
 
     Attributes:
         parallel: The step.
-        state: A state, or its shapes.
-        batch: A batch on this process, its shapes, or None.
+        state: The shapes of a state.
+        batch: The shapes of a batch on this process, or None.
     """
 
     parallel: ParallelStep
@@ -40,10 +40,7 @@ class Program:
         """The step for the whole batch in StableHLO; None under `pmap`, which has no such form."""
         if self.parallel.strategy == "pmap":
             return None
-        batch = self.batch
-        if self.parallel.constant is None:
-            batch = jax.tree.map(_of_all_processes, batch)
-        return without_devices(self.parallel.lower(self.state, batch).as_text())
+        return without_devices(self._lowered().as_text())
 
     def fingerprint(self) -> dict[str, str] | None:
         """Tells whether two programs are the same, with the same versions of all packages.
@@ -57,6 +54,24 @@ class Program:
             return None
         digest = hashlib.blake2b(self.text.encode(), digest_size=16).hexdigest()
         return {"platform": jax.default_backend(), "digest": digest}
+
+    def memory(self) -> int | None:
+        """The bytes that a step takes on each device.
+
+        Returns:
+            What goes in, what comes out and what is kept in between; None if it cannot be told.
+        """
+        if self.parallel.strategy == "pmap":
+            return None
+        stats = self._lowered().compile().memory_analysis()
+        if stats is None:
+            return None
+        return int(
+            stats.argument_size_in_bytes
+            + stats.output_size_in_bytes
+            + stats.temp_size_in_bytes
+            - stats.alias_size_in_bytes
+        )
 
     def steps_to_fuse(self) -> int:
         """How many steps to run in one program.
@@ -78,6 +93,19 @@ class Program:
         if self.text is None:
             return 1
         return 1 if "stablehlo.convolution" in self.text else FUSED_STEPS
+
+    def _lowered(self) -> jax.stages.Lowered:
+        batch = self.batch
+        if self.parallel.constant is None:
+            batch = jax.tree.map(_of_all_processes, batch)
+        return self.parallel.lower(self.state, batch)
+
+
+def shapes_of(tree: PyTree) -> PyTree:
+    """The shapes and types of a tree, without its arrays."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jax.dtypes.result_type(leaf)), tree
+    )
 
 
 _SHARDING = re.compile(

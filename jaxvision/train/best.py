@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -35,16 +35,35 @@ class Best:
         2
         """
         best: tuple[float, int] | None = None
-        for line in history:
-            if line["split"] == "train" or (self.of is not None and line["split"] != self.of):
-                continue
-            value = line.get(self.metric, math.nan)
-            if math.isnan(value):
-                continue
-            value = value if self.highest else -value
-            if best is None or value > best[0]:
+        for line in self._measured(history):
+            value = line[self.metric] if self.highest else -line[self.metric]
+            if not math.isnan(value) and (best is None or value > best[0]):
                 best = value, line["step"]
         return None if best is None else best[1]
+
+    def evaluations_since(self, history: Sequence[Mapping[str, Any]]) -> int:
+        """How many evaluations were made after that of the best state.
+
+        Args:
+            history: Lines of the log.
+
+        Returns:
+            Their number; of all evaluations, if the metric was never a number.
+
+        >>> lines = [{"step": step, "split": "test", "loss": loss}
+        ...          for step, loss in ((1, 0.5), (2, 0.25), (3, math.nan), (4, 0.25))]
+        >>> lowest("loss").evaluations_since(lines)
+        2
+        """
+        best = self.step(history) or 0
+        return len({line["step"] for line in self._measured(history) if line["step"] > best})
+
+    def _measured(self, history: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The lines of evaluations that have the metric."""
+        for line in history:
+            is_asked = line["split"] != "train" and self.of in (None, line["split"])
+            if is_asked and self.metric in line:
+                yield line
 
     def check(self, history: Iterable[Mapping[str, Any]]) -> None:
         """Makes sure that the metric is measured.

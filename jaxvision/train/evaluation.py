@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
 
+from jaxvision._reprs import brief
 from jaxvision.data import Dataset
 from jaxvision.train.protocols import Metrics
 
@@ -26,6 +27,9 @@ class Rows(flax.struct.PyTreeNode):
 
     values: PyTree
     weight: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @runtime_checkable

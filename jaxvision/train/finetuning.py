@@ -7,6 +7,7 @@ import jax
 import optax
 
 from jaxvision._trees import path_name
+from jaxvision.train.optimizers import Optimizer
 
 PyTree = Any
 Layers = Sequence[Sequence[str]]
@@ -60,7 +61,10 @@ def layerwise_decay(
             lambda path, update: update * _factor(path_name(path), factors), updates
         )
 
-    return optax.chain(optimizer, optax.stateless(scale))
+    scaled = optax.chain(optimizer, optax.stateless(scale))
+    if isinstance(optimizer, Optimizer):
+        return Optimizer(scaled, optimizer.learning_rate)
+    return scaled
 
 
 def unfreezing(layers: Layers, num_phases: int) -> list[tuple[str, ...]]:

@@ -6,6 +6,10 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
+
+from jaxvision._reprs import brief
+from jaxvision.checks import check_count
 from jaxvision.data import Batches, Dataset
 from jaxvision.train._accumulator import MetricAccumulator
 from jaxvision.train._evaluator import plan_evaluations
@@ -13,13 +17,14 @@ from jaxvision.train._interrupts import listen
 from jaxvision.train._intervals import Intervals
 from jaxvision.train._loop import Loop, OnEvaluation
 from jaxvision.train._peekable import Peekable
-from jaxvision.train._program import Program
+from jaxvision.train._program import Program, shapes_of
+from jaxvision.train._progress import Progress
 from jaxvision.train.best import Best
 from jaxvision.train.constant import Constant
 from jaxvision.train.evaluation import EvalData, EvalFn, EvaluateOn, Evaluation
 from jaxvision.train.parallel import ParallelStep, parallelize
 from jaxvision.train.protocols import Step
-from jaxvision.train.run.resume import Run
+from jaxvision.train.run.resume import Logger, Run
 
 PyTree = Any
 
@@ -44,6 +49,9 @@ class FitResult:
     evaluations: dict[str, dict[str, float]]
     best_step: int | None = None
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 def fit(
     step: Step,
@@ -60,6 +68,8 @@ def fit(
     checkpoint_every: int | None = None,
     keep_checkpoints: int = 3,
     keep_best: Best | None = None,
+    patience: int | None = None,
+    loggers: Sequence[Logger] = (),
     log_every: int | None = None,
     settings: Any = None,
     settings_may_differ: Sequence[str] = (),
@@ -99,13 +109,19 @@ def fit(
         keep_checkpoints: How many of them to keep.
         keep_best: Which one to keep besides: `highest("accuracy")`, or `lowest("loss")`. A state
             that is better than those before it is saved when it is evaluated.
+        patience: Ends the run early once so many evaluations in a row were not better than that of
+            the best state, which `keep_best` defines; None runs all steps.
+        loggers: Each is called as `logger(step, numbers)` with every measurement, by names such as
+            `train/loss` and `test/accuracy`; of several processes, in the first.
         log_every: Steps between lines of training metrics; None makes a hundred.
         settings: What the user chose, a dataclass or mapping; kept in the folder, and compared when
             the run is continued.
         settings_may_differ: Names in `settings` that may change in between; `program` stands for
             what the step computes.
         fuse_steps: How many steps to run in one program; None fuses where steps are short.
-        progress: Whether to draw a bar; None draws it on a terminal only.
+        progress: What is written to stderr. None draws a bar on a terminal and in a notebook, and
+            writes a line for each evaluation; True draws the bar elsewhere too, and False leaves
+            out both.
 
     Returns:
         The last state and metrics.
@@ -115,7 +131,8 @@ def fit(
         SettingsError: The folder holds a run with other settings, or of another step.
         RunFolderError: The folder cannot be written, or another run is writing to it.
         CheckpointError: A checkpoint cannot be written, or holds another state.
-        ValueError: The arguments do not go together, or there is no batch.
+        ValueError: The arguments do not go together, there is no batch, or the state was used up by
+            an earlier call.
 
     >>> import numpy as np
     >>> def step(state, batch):
@@ -124,7 +141,8 @@ def fit(
     >>> float(result.state), result.step
     (40.0, 5)
     """
-    _check(batches, num_steps, fuse_steps)
+    _check(batches, num_steps, fuse_steps, patience, keep_best)
+    _check_state(state)
     parallel = step if isinstance(step, ParallelStep) else parallelize(step)
     if isinstance(batches, Constant):
         parallel = parallel.with_constant(batches)
@@ -143,10 +161,15 @@ def fit(
         data=batches,
         keep=keep_checkpoints,
         best=keep_best,
+        loggers=loggers,
     )
     with run, listen(enabled=run.folder is not None) as interrupts:
         start, state, sums = run.resume(parallel.prepare(state), iterator)
         position = None if iterator is None else iterator.position()
+        first = _first_batch(parallel, iterator)
+        is_over = first is None and iterator is not None
+        if is_over and start == 0 and num_steps != 0:
+            raise ValueError("there is nothing to train on: batches is empty")
         loop = Loop(
             parallel,
             run,
@@ -158,17 +181,18 @@ def fit(
             MetricAccumulator(sums),
             interrupts,
             on_evaluation,
+            Progress(progress, start, num_steps),
+            patience,
         )
-        first = _first_batch(parallel, iterator)
-        if first is None and iterator is not None and start == 0 and num_steps != 0:
-            raise ValueError("there is nothing to train on: batches is empty")
-        if first is not None or iterator is None:
-            program = Program(parallel, state, first)
+        if not is_over:
+            program = Program(parallel, shapes_of(state), shapes_of(first))
             run.check_program(program)
-            if num_steps is None or start < num_steps:
+            if (num_steps is None or start < num_steps) and not loop.is_stopped():
+                if start > 0:
+                    run.say(f"{run.folder} goes on at step {start:,}")
                 fuse = fuse_steps or program.steps_to_fuse()
-                del state, program  # the first step donates the state
-                loop.run(iterator, fuse=fuse, progress=progress)
+                del state, first  # the first step donates the state
+                loop.run(iterator, fuse=fuse, memory=program.memory if fuse == 1 else lambda: None)
         if loop.step == start:
             run.say(f"{run.folder or 'the run'} is finished at step {start}: nothing was trained")
         loop.finish()
@@ -182,7 +206,13 @@ def fit(
     )
 
 
-def _check(batches: Any, num_steps: int | None, fuse_steps: int | None) -> None:
+def _check(
+    batches: Any,
+    num_steps: int | None,
+    fuse_steps: int | None,
+    patience: int | None,
+    keep_best: Best | None,
+) -> None:
     """Refuses what does not go together."""
     if isinstance(batches, Dataset):
         raise ValueError("fit takes batches, not a data set: give it dataset.batches(batch_size)")
@@ -193,6 +223,22 @@ def _check(batches: Any, num_steps: int | None, fuse_steps: int | None) -> None:
         raise ValueError("num_steps has to say when to stop: these batches never end")
     if fuse_steps is not None and fuse_steps < 1:
         raise ValueError(f"fuse_steps must be at least 1, got {fuse_steps}")
+    if patience is not None:
+        check_count("patience", patience, of="evaluations")
+        if keep_best is None:
+            raise ValueError(
+                "patience needs keep_best, which says what is better: "
+                'keep_best=highest("accuracy"), or lowest("loss")'
+            )
+
+
+def _check_state(state: PyTree) -> None:
+    """Refuses a state whose arrays an earlier run has donated."""
+    if any(getattr(leaf, "is_deleted", bool)() for leaf in jax.tree.leaves(state)):
+        raise ValueError(
+            "the state was used up: an earlier fit, or a compiled step, has taken its arrays. Go "
+            "on with the state that it returned (result.state), or make a new one with init_state"
+        )
 
 
 def _iterator(batches: Any, run_dir: Any) -> Peekable | None:

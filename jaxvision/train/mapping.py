@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from jaxvision._reprs import brief
 from jaxvision.data import Dataset, Prefetch
 from jaxvision.train._evaluator import gather
 from jaxvision.train.evaluation import Rows
@@ -30,6 +31,9 @@ class Mapped(NamedTuple):
 
     rows: PyTree
     indices: Int[np.ndarray, " examples"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def map_batches(

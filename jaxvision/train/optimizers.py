@@ -17,6 +17,33 @@ PyTree = Any
 LearningRate = float | Callable[[Any], Any]
 
 
+class Optimizer(optax.GradientTransformationExtraArgs):
+    """An Optax optimizer that tells its learning rate, so that steps can log it.
+
+    Attributes:
+        learning_rate: A number, or a schedule from steps to numbers.
+    """
+
+    learning_rate: LearningRate
+
+    def __new__(
+        cls, transformation: optax.GradientTransformation, learning_rate: LearningRate
+    ) -> "Optimizer":
+        """Adds the learning rate to an optimizer.
+
+        Args:
+            transformation: The optimizer.
+            learning_rate: The rate that it was made with.
+
+        Returns:
+            The same optimizer, with the attribute.
+        """
+        extended = optax.with_extra_args_support(transformation)
+        optimizer = super().__new__(cls, extended.init, extended.update)
+        optimizer.learning_rate = learning_rate
+        return optimizer
+
+
 def decay_mask(params: PyTree) -> PyTree:
     """Marks what weight decay applies to: kernels, not biases or normalization parameters.
 
@@ -100,7 +127,7 @@ def create_optimizer(
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
     **options: float,
-) -> optax.GradientTransformation:
+) -> Optimizer:
     """Makes an optimizer from its name.
 
     Args:
@@ -116,7 +143,7 @@ def create_optimizer(
             `decay` (rmsprop), `beta1` and `beta2` (adam, adamw), `eps`. Any other is an error.
 
     Returns:
-        The optimizer. Its defaults are those of the papers.
+        The optimizer, whose learning rate training steps log. Its defaults are those of the papers.
 
     Raises:
         ValueError: The name or an option is unknown, or a value is out of range.
@@ -153,7 +180,7 @@ def create_optimizer(
         options["weight_decay"] = weight_decay
     elif weight_decay:
         chain.append(optax.add_decayed_weights(weight_decay, mask=decay_mask))
-    return optax.chain(*chain, build(learning_rate, **options))
+    return Optimizer(optax.chain(*chain, build(learning_rate, **options)), learning_rate)
 
 
 def create_schedule(

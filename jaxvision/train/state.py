@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
+from jaxvision._reprs import brief
 from jaxvision._trees import by_path
 from jaxvision.train.sharding import ShardRule, state_shardings
 
@@ -40,6 +41,9 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: PyTree
     ema_params: PyTree | None
     key: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def init_state(

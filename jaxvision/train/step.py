@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 from jaxvision.train._diagnosis import numbers_not_finite
 from jaxvision.train._frozen import frozen_batch_norms
 from jaxvision.train._gradients import gradients, mean_of
+from jaxvision.train.optimizers import Optimizer
 from jaxvision.train.protocols import ContextLossFn, LossFn, Metrics
 from jaxvision.train.selection import combine, partition, select
 from jaxvision.train.state import TrainState
@@ -44,7 +45,9 @@ class TrainStep:
                 for a step that was made without `context`.
 
         Returns:
-            The new state, and the metrics summed over the whole batch.
+            The new state, and the metrics summed over the whole batch: those of the loss function,
+            `gradient_norm`, the global norm of the gradient before the optimizer sees it, and the
+            `learning_rate`, if the optimizer tells it.
         """
         key = jax.random.fold_in(state.key, state.step)
         if self.axis_name is not None:
@@ -69,6 +72,7 @@ class TrainStep:
             accumulate_steps=self.accumulate_steps,
             axis_name=self.axis_name,
         )
+        measured = self._measured(grads, state.step)
         loss, weight = metrics["loss"]
         updates, opt_state = optax.with_extra_args_support(self.optimizer).update(
             grads, state.opt_state, trainable, value=mean_of(loss, weight)
@@ -87,7 +91,8 @@ class TrainStep:
             ema_params=ema_params,
             key=state.key,
         )
-        return state, metrics
+        own = {name: sums for name, sums in measured.items() if name not in metrics}
+        return state, {**metrics, **own}
 
     def prepare(self, state: TrainState) -> TrainState:
         """Makes a state ready for this step; a state that is ready comes back as it is.
@@ -147,6 +152,15 @@ class TrainStep:
         """
         sentence: str | None = getattr(self.loss_fn, "diagnose", numbers_not_finite)(batch)
         return sentence
+
+    def _measured(self, grads: PyTree, step: Array) -> Metrics:
+        """What the step itself tells of an update."""
+        one = jnp.ones(())
+        measured: dict[str, Any] = {"gradient_norm": (optax.tree.norm(grads), one)}
+        if isinstance(self.optimizer, Optimizer):
+            rate = self.optimizer.learning_rate
+            measured["learning_rate"] = (jnp.asarray(rate(step) if callable(rate) else rate), one)
+        return measured
 
     def _seen(self, state: TrainState, context: PyTree) -> dict[str, PyTree]:
         """What the loss gets besides, by name."""

@@ -215,7 +215,7 @@ def test_the_same_state_and_batch_give_the_same_bits() -> None:
 def test_metrics_are_pairs_and_the_loss_is_always_among_them() -> None:
     state, step = make(noise, optax.sgd(0.1), {"w": jnp.ones(3)})
     _, metrics = step(state, None)
-    assert set(metrics) == {"loss", "draw"}
+    assert set(metrics) == {"loss", "draw", "gradient_norm"}
     np.testing.assert_allclose(metrics["loss"], (metrics["draw"][0], 1), rtol=1e-6)
 
 

@@ -18,6 +18,8 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from jaxvision._reprs import brief
+
 PyTree = Any
 
 
@@ -40,6 +42,9 @@ class Transitions(flax.struct.PyTreeNode):
     discounts: Any
     next_observations: Any
     weights: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class Event(flax.struct.PyTreeNode):
@@ -84,6 +89,9 @@ class StreamState(flax.struct.PyTreeNode):
     gaps: Any
     positions: Any
     filled: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @dataclasses.dataclass(frozen=True)

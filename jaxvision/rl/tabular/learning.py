@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_name
 from jaxvision.losses import reinforcement
 from jaxvision.rl.describing import describe_environments
@@ -46,6 +47,9 @@ class TabularState(flax.struct.PyTreeNode):
     observation: Any
     action: Any
     key: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxvision._reprs import brief
 from jaxvision.rl.environments.gridworld import MOVES, GridWorld
 
 
@@ -28,6 +29,9 @@ class MDP(flax.struct.PyTreeNode):
     transitions: Any
     rewards: Any
     terminal: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def num_states(self) -> int:

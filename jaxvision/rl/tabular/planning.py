@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count, check_not_negative, check_share
 from jaxvision.rl.tabular.mdp import MDP, check_policy
 
@@ -21,6 +22,9 @@ class Evaluation(flax.struct.PyTreeNode):
     values: Any
     sweeps: Any
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 class Solution(flax.struct.PyTreeNode):
     """The values of the best policy, that policy, and after how many iterations."""
@@ -28,6 +32,9 @@ class Solution(flax.struct.PyTreeNode):
     values: Any
     policy: Any
     iterations: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def evaluate_policy(

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from jaxvision import metrics, models, plots
+from jaxvision._reprs import brief
 from jaxvision._suggest import unknown
 from jaxvision.metrics import Score
 from jaxvision.rl.actor_critic import A2C
@@ -71,6 +72,9 @@ class Episodes(NamedTuple):
 
     returns: Float[np.ndarray, " episodes"]
     lengths: Int[np.ndarray, " episodes"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class TrainedAgent(Trained):

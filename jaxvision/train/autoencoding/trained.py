@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Integer, Key
 
 from jaxvision import metrics, models
+from jaxvision._reprs import brief
 from jaxvision.data import Dataset, denormalize
 from jaxvision.metrics import Score
 from jaxvision.train._comparison import compare_by_bootstrap
@@ -43,6 +44,9 @@ class Predictions(NamedTuple):
     codes: Float32[np.ndarray, "examples latents"]
     labels: Integer[np.ndarray, " examples"]
     indices: Int[np.ndarray, " examples"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class TrainedAutoencoder(Trained):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer
 
+from jaxvision._reprs import brief
 from jaxvision.data import Dataset
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.mapping import map_batches
@@ -27,6 +28,9 @@ class Predictions(NamedTuple):
     logits: Float32[np.ndarray, "examples classes"]
     labels: Integer[np.ndarray, " examples"]
     indices: Int[np.ndarray, " examples"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def probabilities(self) -> Float[np.ndarray, "examples classes"]:
@@ -55,6 +59,9 @@ class Embeddings(NamedTuple):
     probabilities: Float32[np.ndarray, "examples classes"]
     labels: Integer[np.ndarray, " examples"]
     indices: Int[np.ndarray, " examples"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def embed(

@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from jaxvision import losses, metrics, models
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count, check_name
 from jaxvision.losses.adversarial import AdversarialLoss
 from jaxvision.train._diagnosis import numbers_not_finite
@@ -33,6 +34,9 @@ class GANState(flax.struct.PyTreeNode):
 
     generator: Any
     critic: Any
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,8 +66,8 @@ class GANStep:
             batch: The batch.
 
         Returns:
-            The new state; and `critic_loss` with its penalties, `generator_loss`, the critic's mean
-            numbers for real and generated images, and the penalties.
+            The new state; and what both steps measure, as `critic_loss` and `generator_loss`, the
+            critic's mean numbers for real and generated images, and the penalties.
         """
         parts = jax.tree.map(lambda leaf: interleave(leaf, self.critic_steps), dict(batch))
         critic, measured = state.critic, []
@@ -74,8 +78,10 @@ class GANStep:
         last = {name: leaf[-1] for name, leaf in parts.items()}
         generator, made = self.generator_step(state.generator, last, context=_variables(critic))
         summed = jax.tree.map(lambda *leaves: sum(leaves), *measured)
-        summed["critic_loss"] = summed.pop("loss")
-        return GANState(generator, critic), {**summed, "generator_loss": made["loss"]}
+        return GANState(generator, critic), {
+            **{f"critic_{name}" if name in made else name: sums for name, sums in summed.items()},
+            **{f"generator_{name}": sums for name, sums in made.items()},
+        }
 
     def init(
         self,

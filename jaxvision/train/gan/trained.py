@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Integer, Key
 
 from jaxvision import metrics, models
+from jaxvision._reprs import brief
 from jaxvision.data import Dataset, denormalize
 from jaxvision.metrics import Score
 from jaxvision.train._paths import Path, interpolate
@@ -41,6 +42,9 @@ class Predictions(NamedTuple):
     real_scores: Float32[np.ndarray, " examples"]
     fake_scores: Float32[np.ndarray, " examples"]
     indices: Int[np.ndarray, " examples"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class TrainedGAN(Trained):

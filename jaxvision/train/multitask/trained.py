@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxvision import metrics, models
+from jaxvision._reprs import brief
 from jaxvision.data import Dataset
 from jaxvision.metrics import Score
 from jaxvision.models import MultiHead
@@ -34,6 +35,9 @@ class Outputs(NamedTuple):
     targets: dict[str, np.ndarray]
     present: dict[str, np.ndarray]
     indices: Int[np.ndarray, " examples"]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class TrainedMultiTask(Trained):

@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +32,8 @@ from jaxvision.train.run.record import (
 
 PyTree = Any
 CHECKPOINTS = "checkpoints"
+Logger = Callable[[int, Mapping[str, float]], object]
+"""`(step, numbers)`, called with names such as `train/loss` and `test/accuracy`."""
 
 
 class Run:
@@ -47,6 +49,7 @@ class Run:
         data: Any,
         keep: int,
         best: Best | None,
+        loggers: Sequence[Logger] = (),
     ) -> None:
         """Names the folder; nothing is written before `resume`.
 
@@ -58,6 +61,7 @@ class Run:
             data: The batches, which may describe themselves.
             keep: How many checkpoints to keep.
             best: Which state's checkpoint to keep besides.
+            loggers: Called with every measurement.
 
         Raises:
             RunFolderError: The folder is none of a file system.
@@ -71,6 +75,7 @@ class Run:
         self.history: list[dict[str, Any]] = []
         self._record = make_record(settings, step, data, best=best)
         self._best = best
+        self._loggers = loggers
         self._may_differ = may_differ
         self._before: RunRecord | None = None
         self._claim: Claim | None = None
@@ -165,6 +170,9 @@ class Run:
         if self._log is not None:
             with self._writing():
                 self._log.write(step, split, values)
+        if jax.process_index() == 0:
+            for logger in self._loggers:
+                logger(step, {f"{split}/{name}": value for name, value in values.items()})
 
     def save(
         self, step: int, state: PyTree, *, data: Any, window: dict[str, Any], wait: bool = False
@@ -204,6 +212,14 @@ class Run:
             return None
         self._best.check(self.history)
         return self._best.step(self.history)
+
+    def evaluations_since_best(self) -> int:
+        """How many evaluations were made after that of the best state.
+
+        Returns:
+            Their number; 0 if no best state is kept.
+        """
+        return 0 if self._best is None else self._best.evaluations_since(self.history)
 
     def protect(self, step: int | None) -> None:
         """Keeps the checkpoint of a step, besides the newest ones.

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Int, UInt8
 
 from jaxvision._labels import IGNORED
+from jaxvision._reprs import brief
 from jaxvision.data import Dataset, to_float
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.mapping import map_batches
@@ -39,6 +40,9 @@ class Predictions(NamedTuple):
     labels: UInt8[np.ndarray, "examples *space"]
     indices: Int[np.ndarray, " examples"]
     num_classes: int
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def predict(

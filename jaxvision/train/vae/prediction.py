@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int, Integer
 
+from jaxvision._reprs import brief
 from jaxvision.checks import check_count
 from jaxvision.data import Dataset
 from jaxvision.losses import variational
@@ -41,6 +42,9 @@ class Predictions(NamedTuple):
     labels: Integer[np.ndarray, " examples"]
     indices: Int[np.ndarray, " examples"]
     samples: int
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def predict(

@@ -1,0 +1,212 @@
+"""What a run shows while it trains: a bar on a terminal and in a notebook, lines elsewhere."""
+
+import shutil
+import sys
+import textwrap
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+_LONG = 120.0
+"""Seconds from which a run is long enough to be told how long it will take."""
+_SETTLED = 3.0
+"""Seconds of training after which the time of a step is known."""
+_HIDDEN = ("steps_per_second", "gradient_norm", "learning_rate")
+"""Numbers of training that the log keeps and no line shows."""
+_MOST = 6
+"""Numbers of an evaluation that a line shows."""
+_BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_BAR_OF_UNKNOWN_LENGTH = "{desc}{n_fmt} steps [{elapsed}{postfix}]"
+_BESIDES = 44
+"""Columns of a bar that are not numbers of the run."""
+
+
+class Progress:
+    """Shows how far a run is. Other processes than the first show nothing.
+
+    Attributes:
+        memory: Gives the bytes that a step takes on each device, or None; called once, by long
+            runs.
+    """
+
+    memory: Callable[[], int | None] = staticmethod(lambda: None)
+
+    def __init__(self, show: bool | None, start: int, num_steps: int | None) -> None:
+        """Chooses the form.
+
+        Args:
+            show: True draws a bar, False shows nothing; None draws a bar on a terminal and in a
+                notebook, and writes lines elsewhere.
+            start: The step at which the run begins or goes on.
+            num_steps: The step at which it ends, or None.
+        """
+        self._start = self._step = start
+        self._num_steps = num_steps
+        self._began: float | None = None
+        self._forecast = False
+        self._shown: dict[str, dict[str, str]] = {}
+        self._bar: Any = None
+        self._is_silent = show is False or jax.process_index() != 0
+        self._wants_bar = bool(show) or (show is None and (sys.stderr.isatty() or _in_notebook()))
+
+    def __enter__(self) -> "Progress":
+        if self._wants_bar and not self._is_silent:
+            total = self._num_steps
+            self._bar = _tqdm()(
+                total=total,
+                initial=self._start,
+                desc="compiling",
+                bar_format=_BAR_OF_UNKNOWN_LENGTH if total is None else _BAR,
+                dynamic_ncols=True,
+                disable=False,
+                file=sys.stderr,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.set_description_str("", refresh=False)
+            self._bar.close()
+
+    def advance(self, count: int) -> None:
+        """Counts steps that were run; the first are those for which the step was compiled.
+
+        Args:
+            count: How many.
+        """
+        self._step += count
+        if self._began is None:
+            self._began = time.perf_counter()
+            self._start = self._step
+            if self._bar is not None:
+                self._bar.set_description_str("", refresh=False)
+        elif not self._forecast:
+            self._tell_time()
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def measured(self, split: str, values: Mapping[str, float]) -> None:
+        """Takes the newest numbers of training or of an evaluation.
+
+        Args:
+            split: `train`, or what was evaluated.
+            values: Numbers by name.
+        """
+        names = sorted((name for name in values if name not in _HIDDEN), key=_not_loss)
+        self._shown[split] = {name: f"{values[name]:.4g}" for name in names}
+        if self._bar is not None:
+            width = shutil.get_terminal_size().columns - _BESIDES
+            self._bar.set_postfix_str(_fitting(self._shown, width), refresh=False)
+
+    def report(self) -> None:
+        """Writes a line of the newest numbers, after an evaluation."""
+        of = "" if self._num_steps is None else f" of {self._num_steps:,}"
+        parts = [f"step {self._step:,}{of}"]
+        for split, texts in self._shown.items():
+            some = [f"{name} {text}" for name, text in list(texts.items())[:_MOST]]
+            more = ["..."] if len(texts) > _MOST else []
+            parts.append(f"{split} {', '.join(some + more)}")
+        rate = self._rate()
+        if rate is not None and self._bar is None:
+            left = None if self._num_steps is None else (self._num_steps - self._step) / rate
+            parts.append(f"{rate:.3g} steps/s" + (f", {duration(left)} left" if left else ""))
+        self.say("; ".join(parts))
+
+    def say(self, text: str) -> None:
+        """Writes a line, above the bar if there is one.
+
+        Args:
+            text: The line, which is wrapped on a terminal.
+        """
+        if self._is_silent:
+            return
+        if sys.stderr.isatty():
+            width = shutil.get_terminal_size().columns - 1
+            text = textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
+        _tqdm().write(text, file=sys.stderr)
+
+    def _rate(self) -> float | None:
+        """Steps a second since the step was compiled, with what was done in between."""
+        if self._began is None or self._step == self._start:
+            return None
+        return (self._step - self._start) / max(time.perf_counter() - self._began, 1e-9)
+
+    def _tell_time(self) -> None:
+        """Says how long a long run will take, as soon as that is known."""
+        rate = self._rate()
+        if self._num_steps is None or rate is None or self._began is None:
+            return
+        if time.perf_counter() - self._began < _SETTLED:
+            return
+        self._forecast = True
+        left = self._num_steps - self._step
+        if left / rate < _LONG:
+            return
+        memory = self.memory()
+        takes = "" if memory is None else f" and {memory / 2**30:.2g} GiB of memory on each device"
+        self.say(
+            f"a step takes {duration(1 / rate)}{takes}: the {left:,} that are left will take about "
+            f"{duration(left / rate)}"
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> [duration(seconds) for seconds in (0.0123, 5.2, 75.0, 4e3, 2e5)]
+    ['12 ms', '5.2 s', '1 min 15 s', '1 h 7 min', '2 d 8 h']
+    """
+    if seconds < 1:
+        return f"{1e3 * seconds:.2g} ms"
+    if seconds < 59.95:
+        return f"{seconds:.2g} s"
+    for size, name, part, part_name in (
+        (86_400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if round(seconds) >= size:
+            whole, rest = divmod(round(seconds / part), size // part)
+            return f"{whole} {name}" + (f" {rest} {part_name}" if rest else "")
+    raise AssertionError(seconds)
+
+
+def _not_loss(name: str) -> bool:
+    return name != "loss"
+
+
+def _fitting(shown: Mapping[str, Mapping[str, str]], width: int) -> str:
+    """As many numbers as there is room for: the loss, those of evaluations, the rest of training.
+
+    >>> _fitting({"train": {"loss": "0.5", "accuracy": "0.8"}, "test": {"accuracy": "0.9"}}, 40)
+    'loss 0.5, test accuracy 0.9'
+    """
+    of_training = dict(shown.get("train", {}))
+    texts = [f"{name} {of_training.pop(name)}" for name in ("loss",) if name in of_training]
+    for split, numbers in shown.items():
+        if split != "train":
+            others = [name for name in numbers if "loss" not in name] or list(numbers)
+            texts += [f"{split} {name} {numbers[name]}" for name in others]
+    texts += [f"{name} {text}" for name, text in of_training.items()]
+    while texts and len(", ".join(texts)) > width:
+        texts.pop()
+    return ", ".join(texts)
+
+
+def _in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, whose output is drawn and not a terminal's."""
+    if "IPython" not in sys.modules:
+        return False
+    shell = sys.modules["IPython"].get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _tqdm() -> Any:
+    """The bar of a notebook, where it has one, or that of a terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without ipywidgets, bars of text are drawn
+        from tqdm.auto import tqdm
+    return tqdm
