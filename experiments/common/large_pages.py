@@ -5,6 +5,8 @@ import pathlib
 import platform
 import sys
 
+from common.console import console_command
+
 VARIABLE, VALUE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 KERNEL = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -15,9 +17,10 @@ def use_large_pages() -> None:
     A step on a CPU asks for its working memory anew each time, and gets it in pages of 4 KiB, each
     of which costs an interrupt. The C library of Linux asks for large ones where a variable in the
     environment says so when a process begins. A process that has the variable, whatever its value,
-    and one that was not begun by this script, or is debugged, go on as they are.
+    and one that was not begun by this script or as `jaxvision NAME`, or is debugged, go on as they
+    are.
     """
-    begun_by_script = sys.argv[0] in sys.orig_argv
+    begun_by_script = sys.argv[0] in sys.orig_argv or console_command() is not None
     if VARIABLE in os.environ or not begun_by_script or sys.gettrace() or not _on_request():
         return
     sys.stdout.flush()

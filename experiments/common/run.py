@@ -1,6 +1,8 @@
 """One run of a model of images: what it keeps where, and the training itself."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import flax.linen as nn
@@ -28,6 +30,14 @@ class Run:
     """Steps between evaluations; None makes ten."""
     checkpoint_every: int | None = None
     """Steps between checkpoints; None saves when it evaluates."""
+    keep_best: str | None = None
+    """Also keep the checkpoint that is best by this number of the evaluation, the lowest if it is a
+    loss and else the highest: accuracy. evaluate.py --best takes it."""
+    patience: int | None = None
+    """Stop early once so many evaluations in a row were not better, by --keep-best or by the
+    loss."""
+    longer: bool = False
+    """Train a run that is there on to another --num-steps, with the schedule of that number."""
     figures: bool = True
     """Draw learning curves and what the task shows of its predictions at the end (with several
     processes, experiments/evaluate.py draws them)."""
@@ -38,6 +48,14 @@ class Run:
         if self.draws:
             with script.checking():
                 plots.require_matplotlib()
+
+    @property
+    def best(self) -> train.Best | None:
+        """Which checkpoint to keep besides the newest."""
+        name = self.keep_best or (None if self.patience is None else "loss")
+        if name is None:
+            return None
+        return train.lowest(name) if "loss" in name else train.highest(name)
 
     @property
     def draws(self) -> bool:
@@ -63,6 +81,9 @@ MAY_DIFFER = (
     "run.log_every",
     "run.eval_every",
     "run.checkpoint_every",
+    "run.keep_best",
+    "run.patience",
+    "run.longer",
     "run.figures",
     "data.data_dir",
     "data.num_workers",
@@ -76,6 +97,14 @@ MAY_DIFFER = (
 )
 """Settings that a run may be continued with another value of; among them is what it is compared
 with and how it is measured."""
+MAY_DIFFER_LONGER = (
+    "optimization.num_steps",
+    "optimization.schedule",
+    "optimization.warmup_steps",
+    "optimization.learning_rate",
+    "program",
+)
+"""Those of a run that is trained longer than it was meant to be."""
 
 
 def train_model(
@@ -107,26 +136,43 @@ def train_model(
             shard=parallel.shard,
         )
         state = parallel.prepare(state)
-    result = train.fit(
-        parallel,
-        state,
-        train_data.batches(
-            optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
-        ),
-        num_steps=optimization.num_steps,
-        evaluate=train.make_eval_fn(loss_fn),
-        eval_data=eval_data,
-        eval_every=run.eval_every,
-        checkpoint_every=run.checkpoint_every,
-        log_every=run.log_every,
-        run_dir=run.run_dir,
-        settings=settings,
-        settings_may_differ=MAY_DIFFER,
-    )
+    with script.checking(), _offering_longer(run):
+        result = train.fit(
+            parallel,
+            state,
+            train_data.batches(
+                optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
+            ),
+            num_steps=optimization.num_steps,
+            evaluate=train.make_eval_fn(loss_fn),
+            eval_data=eval_data,
+            eval_every=run.eval_every,
+            checkpoint_every=run.checkpoint_every,
+            keep_best=run.best,
+            patience=run.patience,
+            log_every=run.log_every,
+            run_dir=run.run_dir,
+            settings=settings,
+            settings_may_differ=MAY_DIFFER + (MAY_DIFFER_LONGER if run.longer else ()),
+        )
     if jax.process_index() == 0:
         measured = [f"{eval_data.split} {name} {x:.4f}" for name, x in result.metrics.items()]
         print(f"{run.run_dir}: {', '.join(measured)}")
     if run.draws:
         trained = train.restore(run.run_dir)
-        trained.draw(trained.predict(eval_data), eval_data)
+        for path in trained.draw(trained.predict(eval_data), eval_data):
+            print(f"  {path}")
+    if jax.process_index() == 0:
+        print(f"next: {script.command('evaluate', run.run_dir)}")
     return result
+
+
+@contextlib.contextmanager
+def _offering_longer(run: Run) -> Iterator[None]:
+    """Says how to train on where a run was found that was to have another number of steps."""
+    try:
+        yield
+    except train.SettingsError as error:
+        if "optimization.num_steps" in str(error) and not run.longer:
+            raise train.SettingsError(f"{error} To train it longer, add --longer.") from None
+        raise

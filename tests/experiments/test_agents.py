@@ -38,7 +38,7 @@ def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     options = ["--num-envs", 16, "--num-steps", 16, "--budget", 61_440, "--updates-per-step", 20]
     options += ["--value-clip", "None"]
     done = run_here("ppo", "--run-dir", folder, *CATCH, 5e-4, *options, "--seeds", 0, 1)
-    assert done.stderr == ""
+    assert all(line.startswith("step ") for line in done.stderr.splitlines())
     assert "mean over 2 seeds" in done.stdout
     summary = json.loads((folder / "summary.json").read_text())["scores"]["return"]
     assert min(summary["values"]) > 0.9

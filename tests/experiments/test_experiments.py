@@ -28,8 +28,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         options = ["--model", model, "--image-size", "None", "--num-steps", 150]
         options += ["--figures" if model == "mlp" else "--no-figures"]
         done = start("classify", "--run-dir", folder / model, *options, "--warmup-steps", 5)
-        assert done.stderr == ""
-        assert re.fullmatch(r".*: test accuracy 0\.\d+, test loss \d\.\d+\n", done.stdout)
+        lines = done.stderr.splitlines()
+        assert [line.partition(";")[0] for line in lines] == [
+            f"step {step} of 150" for step in range(15, 151, 15)
+        ]
+        first, *drawn, last = done.stdout.splitlines()
+        assert re.fullmatch(r".*: test accuracy 0\.\d+, test loss \d\.\d+", first)
+        assert len(drawn) == (4 if model == "mlp" else 0)
+        assert all(pathlib.Path(path.strip()).exists() for path in drawn)
+        assert last == f"next: python experiments/evaluate.py {folder / model}"
     return folder
 
 
@@ -137,6 +144,25 @@ def test_continues_and_refuses_other_settings(runs: pathlib.Path) -> None:
     assert "seed: 0 in the checkpoint, 1 now" in done.stderr
 
 
+def test_a_run_is_trained_longer_if_that_is_said(
+    runs: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(runs / "linear_classifier", folder)
+    options = ["--model", "linear_classifier", "--image-size", "None", "--num-steps", 180]
+    options += ["--warmup-steps", 5, "--no-figures", "--run-dir", folder]
+    refused = run_here("classify", *options, code=1).stderr
+    assert "optimization.num_steps: 150 in the checkpoint, 180 now" in refused
+    assert refused.endswith("To train it longer, add --longer.")
+    done = run_here("classify", *options, "--longer", "--keep-best", "accuracy", "--patience", 9)
+    assert "goes on at step 150" in done.stderr
+    lines = train.read_metrics(folder)
+    assert lines[-1]["step"] == 180
+    rates = {line["step"]: line["learning_rate"] for line in lines if line["split"] == "train"}
+    assert rates[150] < rates[152]
+    assert len(train.Checkpointer(folder / "checkpoints").steps()) >= 3
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
@@ -165,7 +191,7 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
 
 SCRIPTS = (
     "classify", "evaluate", "predict", "demo", "finetune", "transfer", "multitask",
-    "dqn", "reinforce", "ppo", "qlearning", "play", "knn", "toys",
+    "dqn", "reinforce", "ppo", "qlearning", "play", "knn", "toys", "summary", "list_models",
 )  # fmt: skip
 
 

@@ -1,0 +1,37 @@
+"""Lists the registered models, by a pattern.
+
+python experiments/list_models.py
+python experiments/list_models.py "resnet*"
+"""
+
+import dataclasses
+from typing import Annotated
+
+import tyro
+from common import script
+
+from jaxvision import models
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which models to list."""
+
+    pattern: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATTERN")] = "*"
+    """A shell-style pattern: * any characters, ? any one."""
+
+
+def main(settings: Settings) -> list[str]:
+    """Prints a name on each line."""
+    names = models.list_models(settings.pattern)
+    if not names:
+        raise SystemExit(
+            f"no model is called {settings.pattern!r}; without a pattern, all are listed"
+        )
+    for name in names:
+        print(name)
+    return names
+
+
+if __name__ == "__main__":
+    script.start(main, Settings, __doc__)

@@ -1,0 +1,54 @@
+"""Prints the layers of a model, with their shapes, parameters and multiply-adds.
+
+python experiments/summary.py resnet50 --image-size 224
+python experiments/summary.py lenet5 --channels 1 --depth 1
+"""
+
+import dataclasses
+from typing import Annotated
+
+import tyro
+from common import script
+from common.learning import parse_option
+
+from jaxvision import models
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which model to show, and for which images."""
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """A registered model; list_models.py lists them."""
+    image_size: int | None = None
+    """Height and width of the images; None takes those that the model was made for."""
+    channels: int = 3
+    """Channels of the images."""
+    num_classes: int = 1000
+    """Classes that the model tells apart."""
+    model_options: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The model's own options, as NAME VALUE pairs: small_images True hidden_sizes 64,32."""
+    depth: int | None = None
+    """How many levels of modules to show; None shows all."""
+
+
+def main(settings: Settings) -> models.ModelSummary:
+    """Prints the table."""
+    with script.checking():
+        known = models.describe(models.create_model(settings.model))
+        options = {
+            name: parse_option(name, text, known.get(name))
+            for name, text in settings.model_options.items()
+        }
+        model = models.create_model(
+            settings.model,
+            num_classes=settings.num_classes,
+            in_channels=settings.channels,
+            **options,
+        )
+        size = settings.image_size or model.default_image_size
+        return models.summary(model, (1, size, size, settings.channels), depth=settings.depth)
+
+
+if __name__ == "__main__":
+    script.start(main, Settings, __doc__)

@@ -1,0 +1,63 @@
+"""The console command: `jaxvision NAME ...` starts a script of `experiments/`."""
+
+import ast
+import pathlib
+import runpy
+import sys
+from collections.abc import Sequence
+
+import jaxvision
+from jaxvision._suggest import unknown
+
+_OTHER_NAMES = {"classify": "train", "list_models": "models"}
+"""Commands that are not called as their scripts are."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Starts a script.
+
+    Args:
+        arguments: The name of the command, and what its script gets; None takes those of the
+            command line.
+
+    Raises:
+        SystemExit: There is no such command.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
+    commands = _commands()
+    if name in ("-h", "--help"):
+        print(_help(commands))
+        return
+    if name == "--version":
+        print(f"jaxvision {jaxvision.__version__}")
+        return
+    if name not in commands:
+        raise SystemExit(f"{unknown('command', name, commands)}; jaxvision --help explains them")
+    script = commands[name]
+    sys.argv = [str(script), *rest]
+    sys.path.insert(0, str(script.parent))
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def _commands() -> dict[str, pathlib.Path]:
+    """The scripts by the names of their commands: those of an installed package, or of a clone."""
+    package = pathlib.Path(__file__).parent
+    installed = package / "experiments"
+    folder = installed if installed.is_dir() else package.parent / "experiments"
+    scripts = sorted(folder.glob("*.py"))
+    if not scripts:
+        raise SystemExit(f"the scripts of jaxvision are not in {folder}: install it again")
+    return {_OTHER_NAMES.get(path.stem, path.stem): path for path in scripts}
+
+
+def _help(commands: dict[str, pathlib.Path]) -> str:
+    """What each command is for: the first line of its script."""
+    width = max(map(len, commands))
+    lines = [f"  {name:{width}}  {_about(path)}" for name, path in sorted(commands.items())]
+    head = "usage: jaxvision COMMAND ...; jaxvision COMMAND --help explains its options\n\n"
+    return head + "\n".join(lines)
+
+
+def _about(script: pathlib.Path) -> str:
+    text = ast.get_docstring(ast.parse(script.read_text())) or ""
+    return text.partition("\n")[0].rstrip(".")
