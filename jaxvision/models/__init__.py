@@ -156,7 +156,6 @@ from jaxvision.models.segmentation import (
     with_backbone,
 )
 from jaxvision.models.senet import (
-    SENet,
     se_resnet50,
     se_resnext50_32x4d,
     senet154,
@@ -276,7 +275,6 @@ __all__ = [
     "ResNet",
     "ResidualCritic",
     "ResidualGenerator",
-    "SENet",
     "SegNet",
     "Segmenter",
     "ShuffleNetV1",
