@@ -15,7 +15,14 @@ from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, check_images
 from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, renumbered, with_axes
+from jaxvision.models.weights.names import (
+    Rule,
+    TorchNames,
+    conv_norm_rules,
+    renumbered,
+    sequence_rules,
+    with_axes,
+)
 
 KERNEL_INIT = layers.initializer("normal_0.02")
 EPSILON = 1e-6
@@ -223,7 +230,7 @@ class ConvNeXt(ConvModel, kw_only=True):
 
 TORCHVISION = TorchNames(
     [
-        *conv_norm_rules(r"stem", "features.0.0", "features.0.1"),
+        *sequence_rules(r"stem", "features.0"),
         *conv_norm_rules(
             r"downsample(\d)",
             renumbered("features.{}.1", 2, -2),
@@ -249,7 +256,7 @@ TORCHVISION = TorchNames(
 )
 TIMM = TorchNames(
     [
-        *conv_norm_rules(r"stem", "stem.0", "stem.1"),
+        *sequence_rules(r"stem", "stem"),
         *conv_norm_rules(
             r"downsample(\d)",
             renumbered("stages.{}.downsample.1", 1, -1),

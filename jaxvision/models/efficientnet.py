@@ -25,7 +25,7 @@ from jaxvision.models.inverted_residual_names import (
     torchvision_rules,
 )
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
 # Table 1 of the paper: expansion, kernel size, output channels, blocks, the stride of the first.
 STAGES = (
@@ -134,9 +134,9 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]], epsilon: float) -> 
     """
     return TorchNames(
         [
-            *conv_norm_rules("stem", "features.0.0", "features.0.1"),
+            *sequence_rules("stem", "features.0"),
             *torchvision_rules(stages, lambda match: f"features.{match[1]}.{match[2]}"),
-            *conv_norm_rules("last", "features.8.0", "features.8.1"),
+            *sequence_rules("last", "features.8"),
             Rule(r"head", "classifier.1"),
         ],
         options={"epsilon": epsilon},

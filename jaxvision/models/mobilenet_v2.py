@@ -20,7 +20,7 @@ from jaxvision.models.inverted_residual import (
 )
 from jaxvision.models.inverted_residual_names import BLOCK, TIMM_RULES, block_number, part_number
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
 # Table 2 of the paper: expansion, output channels, blocks, the stride of the first.
 STAGES = (
@@ -113,10 +113,10 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     last = 1 + sum(len(specs) for specs in stages)
     return TorchNames(
         [
-            *conv_norm_rules("stem", "features.0.0", "features.0.1"),
+            *sequence_rules("stem", "features.0"),
             *conv_norm_rules(f"{BLOCK}/(project)", name(0), name(1)),
             *conv_norm_rules(rf"{BLOCK}/(\w+)", name(0, ".0"), name(0, ".1")),
-            *conv_norm_rules("last", f"features.{last}.0", f"features.{last}.1"),
+            *sequence_rules("last", f"features.{last}"),
             Rule(r"head", "classifier.1"),
         ]
     )

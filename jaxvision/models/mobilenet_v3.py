@@ -25,7 +25,13 @@ from jaxvision.models.inverted_residual_names import (
     torchvision_rules,
 )
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames, conv_norm_rules
+from jaxvision.models.weights.names import (
+    DENSE_AS_CONV,
+    Rule,
+    TorchNames,
+    conv_norm_rules,
+    sequence_rules,
+)
 
 Row = tuple[int, int, int, bool, bool, int]
 """Kernel size, expanded and output channels, squeeze and excitation, h-swish, stride."""
@@ -148,9 +154,9 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     last = 1 + sum(len(specs) for specs in stages)
     return TorchNames(
         [
-            *conv_norm_rules("stem", "features.0.0", "features.0.1"),
+            *sequence_rules("stem", "features.0"),
             *torchvision_rules(stages, lambda match: f"features.{1 + block_number(stages, match)}"),
-            *conv_norm_rules("last", f"features.{last}.0", f"features.{last}.1"),
+            *sequence_rules("last", f"features.{last}"),
             Rule(r"hidden", "classifier.0"),
             Rule(r"head", "classifier.3"),
         ],

@@ -26,6 +26,7 @@ from jaxvision.models.weights.names import (
     Rule,
     TorchNames,
     conv_norm_rules,
+    sequence_rules,
     squeeze_excite_rules,
 )
 
@@ -184,7 +185,7 @@ class ResNet(ResidualModel, kw_only=True):
 BLOCK = r"stage(\d)_block(\d+)"
 BLOCKS = [
     *conv_norm_rules(rf"{BLOCK}/conv(\d)", r"layer\1.\2.conv\3", r"layer\1.\2.bn\3"),
-    *conv_norm_rules(rf"{BLOCK}/shortcut", r"layer\1.\2.downsample.0", r"layer\1.\2.downsample.1"),
+    *sequence_rules(rf"{BLOCK}/shortcut", r"layer\1.\2.downsample"),
 ]
 """What both libraries call the layers of blocks."""
 
@@ -195,7 +196,7 @@ NAMES = TorchNames(
 SE_NAMES = TorchNames(
     [
         *conv_norm_rules("stem", "conv1", "bn1"),
-        *conv_norm_rules("stem/conv1", "conv1.0", "conv1.1"),
+        *sequence_rules("stem/conv1", "conv1"),
         *conv_norm_rules("stem/conv2", "conv1.3", "conv1.4"),
         *conv_norm_rules("stem/conv3", "conv1.6", "bn1"),
         *BLOCKS,

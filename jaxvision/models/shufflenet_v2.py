@@ -16,7 +16,7 @@ from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, check_images
 from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
 STEM_CHANNELS = 24
 STAGE_SIZES = (4, 8, 4)
@@ -135,13 +135,13 @@ def _unit(part: str, branch: int, number: int) -> list[Rule]:
 
 NAMES = TorchNames(
     [
-        *conv_norm_rules("stem", "conv1.0", "conv1.1"),
+        *sequence_rules("stem", "conv1"),
         *_unit("left1", 1, 0),
         *_unit("left2", 1, 2),
         *_unit("right1", 2, 0),
         *_unit("right2", 2, 3),
         *_unit("right3", 2, 5),
-        *conv_norm_rules("last", "conv5.0", "conv5.1"),
+        *sequence_rules("last", "conv5"),
         Rule(r"head", "fc"),
     ]
 )

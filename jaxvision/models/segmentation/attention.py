@@ -23,7 +23,13 @@ from jaxvision.models.segmentation.decoder import (
     size_of,
     widths,
 )
-from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, squeeze_excite_rules
+from jaxvision.models.weights.names import (
+    Rule,
+    TorchNames,
+    conv_norm_rules,
+    sequence_rules,
+    squeeze_excite_rules,
+)
 from jaxvision.ops import resize
 
 
@@ -46,26 +52,20 @@ class PANDecoder(Decoder, kw_only=True):
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
-                *conv_norm_rules(
-                    "decoder/average", "decoder.fpa.branch1.1.conv", "decoder.fpa.branch1.1.bn"
-                ),
-                *conv_norm_rules(
-                    "decoder/middle", "decoder.fpa.mid.0.conv", "decoder.fpa.mid.0.bn"
-                ),
-                *conv_norm_rules(
-                    r"decoder/down3_(\d)", r"decoder.fpa.down3.\1.conv", r"decoder.fpa.down3.\1.bn"
-                ),
-                *conv_norm_rules(
-                    r"decoder/down(\d)", r"decoder.fpa.down\1.1.conv", r"decoder.fpa.down\1.1.bn"
-                ),
-                *conv_norm_rules(
-                    r"decoder/up(\d)", r"decoder.fpa.conv\1.conv", r"decoder.fpa.conv\1.bn"
-                ),
-                *conv_norm_rules(
-                    r"decoder/gate(\d)", r"decoder.gau\1.conv1.1.conv", r"decoder.gau\1.conv1.1.bn"
-                ),
-                *conv_norm_rules(
-                    r"decoder/finer(\d)", r"decoder.gau\1.conv2.conv", r"decoder.gau\1.conv2.bn"
+                *(
+                    rule
+                    for ours, theirs in (
+                        ("average", "fpa.branch1.1"),
+                        ("middle", "fpa.mid.0"),
+                        (r"down3_(\d)", r"fpa.down3.\1"),
+                        (r"down(\d)", r"fpa.down\1.1"),
+                        (r"up(\d)", r"fpa.conv\1"),
+                        (r"gate(\d)", r"gau\1.conv1.1"),
+                        (r"finer(\d)", r"gau\1.conv2"),
+                    )
+                    for rule in conv_norm_rules(
+                        f"decoder/{ours}", f"decoder.{theirs}.conv", f"decoder.{theirs}.bn"
+                    )
                 ),
                 Rule("head", "segmentation_head.0"),
             ]
@@ -138,21 +138,13 @@ class MANetDecoder(Decoder, kw_only=True):
         "smp": TorchNames(
             [
                 Rule(r"decoder/(top|center|bottom|out)", r"decoder.center.\1_conv"),
-                *conv_norm_rules(
-                    r"decoder/block(\d)_coarse([01])",
-                    r"decoder.blocks.\1.hl_conv.\2.0",
-                    r"decoder.blocks.\1.hl_conv.\2.1",
-                ),
+                *sequence_rules(r"decoder/block(\d)_coarse([01])", r"decoder.blocks.\1.hl_conv.\2"),
                 *squeeze_excite_rules(
                     r"decoder/block(\d)_gate_(hl|ll)",
                     r"decoder.blocks.\1.SE_\2.1",
                     r"decoder.blocks.\1.SE_\2.3",
                 ),
-                *conv_norm_rules(
-                    r"decoder/block(\d)_conv(\d)",
-                    r"decoder.blocks.\1.conv\2.0",
-                    r"decoder.blocks.\1.conv\2.1",
-                ),
+                *sequence_rules(r"decoder/block(\d)_conv(\d)", r"decoder.blocks.\1.conv\2"),
                 Rule("head", "segmentation_head.0"),
             ]
         )

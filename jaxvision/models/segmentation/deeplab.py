@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxvision.models import layers
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import Decoder, DecoderPart, Map, Stages, size_of
-from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 from jaxvision.ops import resize
 
 
@@ -89,9 +89,9 @@ def _pyramid_rules(name: str, *, separable: bool) -> list[Rule]:
     ]
     return [
         *(dilated if separable else []),
-        *conv_norm_rules(rf"{path}/branch(\d)", rf"{branch}.0", rf"{branch}.1"),
+        *sequence_rules(rf"{path}/branch(\d)", branch),
         *conv_norm_rules(rf"{path}/average", f"{name}.convs.4.1", f"{name}.convs.4.2"),
-        *conv_norm_rules(rf"{path}/project", f"{name}.project.0", f"{name}.project.1"),
+        *sequence_rules(rf"{path}/project", f"{name}.project"),
     ]
 
 
@@ -201,7 +201,7 @@ class DeepLabV3PlusDecoder(AtrousDecoder, kw_only=True):
                 *_pyramid_rules("decoder.aspp.0", separable=True),
                 Rule("decoder/coarse/depthwise", "decoder.aspp.1.0"),
                 *conv_norm_rules("decoder/coarse/pointwise", "decoder.aspp.1.1", "decoder.aspp.2"),
-                *conv_norm_rules("decoder/finer", "decoder.block1.0", "decoder.block1.1"),
+                *sequence_rules("decoder/finer", "decoder.block1"),
                 Rule("decoder/fuse/depthwise", "decoder.block2.0.0"),
                 *conv_norm_rules(
                     "decoder/fuse/pointwise", "decoder.block2.0.1", "decoder.block2.1"

@@ -25,7 +25,7 @@ from jaxvision.models.segmentation.decoder import (
     size_of,
     spatial_dropout,
 )
-from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
+from jaxvision.models.weights.names import Rule, TorchNames, sequence_rules
 from jaxvision.ops import ConvTranspose, resize
 
 
@@ -50,7 +50,7 @@ class FCNDecoder(Decoder, kw_only=True):
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "torchvision": TorchNames(
             [
-                *conv_norm_rules("decoder/conv", "classifier.0", "classifier.1"),
+                *sequence_rules("decoder/conv", "classifier"),
                 Rule("head", "classifier.4"),
             ],
             unused={r"aux_classifier\..*": "the auxiliary classifier"},

@@ -25,7 +25,7 @@ from jaxvision.models.segmentation.decoder import (
     strides_below,
     widths,
 )
-from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, squeeze_excite_rules
+from jaxvision.models.weights.names import Rule, TorchNames, sequence_rules, squeeze_excite_rules
 
 
 class SpatialChannelAttention(nn.Module, kw_only=True):
@@ -91,7 +91,7 @@ def _rules(path: str, name: str) -> list[Rule]:
     """Names of what a block has, for the path and the name of the block."""
     attention = rf"{path}/attention(\d)"
     return [
-        *conv_norm_rules(rf"{path}/conv(\d)", rf"{name}.conv\2.0", rf"{name}.conv\2.1"),
+        *sequence_rules(rf"{path}/conv(\d)", rf"{name}.conv\2"),
         *squeeze_excite_rules(
             f"{attention}/channel",
             rf"{name}.attention\2.attention.cSE.1",
@@ -131,8 +131,8 @@ class UNetDecoder(Decoder, kw_only=True):
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
-                *conv_norm_rules(r"decoder/center1", "decoder.center.0.0", "decoder.center.0.1"),
-                *conv_norm_rules(r"decoder/center2", "decoder.center.1.0", "decoder.center.1.1"),
+                *sequence_rules(r"decoder/center1", "decoder.center.0"),
+                *sequence_rules(r"decoder/center2", "decoder.center.1"),
                 *_rules(r"decoder/block(\d+)", r"decoder.blocks.\1"),
                 Rule("head", "segmentation_head.0"),
             ],

@@ -154,6 +154,19 @@ def conv_norm_rules(path: str, conv: Replacement, norm: Replacement) -> list[Rul
     return [Rule(f"{path}/conv", conv), Rule(f"{path}/norm", norm)]
 
 
+def sequence_rules(path: str, name: str) -> list[Rule]:
+    """Lists the rules for a `layers.ConvNorm` that is a sequence there, of which they are 0 and 1.
+
+    Args:
+        path: A regular expression of its path here.
+        name: A template of the name of the sequence.
+
+    Returns:
+        Two rules.
+    """
+    return conv_norm_rules(path, f"{name}.0", f"{name}.1")
+
+
 def squeeze_excite_rules(path: str, reduce: Replacement, expand: Replacement) -> list[Rule]:
     """Lists the rules for a `layers.SqueezeExcite` whose layers are 1x1 convolutions there.
 
