@@ -125,9 +125,6 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]], epsilon: float) -> 
         stages: The blocks of each stage.
         epsilon: What normalizations add to the variance there.
 
-    Returns:
-        The names.
-
     >>> names = torchvision_names(efficientnet_b0().stages(), 1e-5)
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.2.1.block.3.1.weight'

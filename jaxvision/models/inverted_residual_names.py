@@ -17,9 +17,6 @@ def block_number(stages: Sequence[Sequence[BlockSpec]], match: re.Match[str]) ->
         stages: The blocks of each stage.
         match: Of a path that begins as `BLOCK`.
 
-    Returns:
-        The number.
-
     >>> spec = BlockSpec(expanded=48, features=16)
     >>> block_number([[spec], [spec, spec], [spec]], re.fullmatch(BLOCK, "stage3_block0"))
     3
@@ -33,9 +30,6 @@ def part_number(stages: Sequence[Sequence[BlockSpec]], match: re.Match[str]) -> 
     Args:
         stages: The blocks of each stage. Those of the first do not widen.
         match: Of a path that begins as `BLOCK` and whose third group is the part's name.
-
-    Returns:
-        The number.
 
     >>> spec = BlockSpec(expanded=48, features=16)
     >>> path = "stage2_block0/project"
@@ -60,9 +54,6 @@ def torchvision_rules(
     Args:
         stages: The blocks of each stage.
         name: What a block is called there, by a match of its path.
-
-    Returns:
-        The rules.
 
     >>> from jaxvision.models.weights.names import TorchNames
     >>> stages = [[BlockSpec(expanded=16, features=16, squeezed=4)]]

@@ -92,12 +92,6 @@ class MobileNetV2(InvertedResidualNet, kw_only=True):
 def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     """Where torchvision has the leaves: blocks in a row, whose last convolution is not grouped.
 
-    Args:
-        stages: The blocks of each stage.
-
-    Returns:
-        The names.
-
     >>> names = torchvision_names(mobilenet_v2().stages())
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.3.conv.3.weight'

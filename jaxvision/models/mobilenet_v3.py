@@ -141,12 +141,6 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
 def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     """Where torchvision has the leaves: blocks in a row.
 
-    Args:
-        stages: The blocks of each stage.
-
-    Returns:
-        The names.
-
     >>> names = torchvision_names(mobilenet_v3_small().stages())
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.3.block.2.1.weight'
@@ -166,12 +160,6 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
 
 def timm_names(num_stages: int) -> TorchNames:
     """Where timm has the leaves: the last convolution is a stage of its own.
-
-    Args:
-        num_stages: How many stages of blocks there are.
-
-    Returns:
-        The names.
 
     >>> timm_names(6).find("last/conv/kernel", 4)[0]
     'blocks.6.0.conv.weight'

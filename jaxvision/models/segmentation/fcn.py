@@ -214,7 +214,7 @@ def bilinear(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arra
     """Makes a kernel of a transposed convolution that interpolates each channel by itself.
 
     Args:
-        key: Not used.
+        key: A random key, as initializers get it; the kernel does not depend on it.
         shape: Height and width of the kernel, twice the stride each, and channels.
         dtype: The kernel's type.
 
