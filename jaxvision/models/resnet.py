@@ -52,8 +52,8 @@ class DeepStem(ConvBlock, kw_only=True):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width in_channels"], train: bool
-    ) -> Float[Array, "batch out_height out_width 2*channels"]:
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
         """Applies the three in turn."""
         conv_norm = partial(
             layers.ConvNorm,

@@ -137,15 +137,12 @@ class Rule:
 
 
 def conv_norm_rules(path: str, conv: Replacement, norm: Replacement) -> list[Rule]:
-    r"""Lists the rules for a `layers.ConvNorm`.
+    r"""Lists the two rules for a `layers.ConvNorm`.
 
     Args:
         path: A regular expression of its path here.
         conv: The convolution there; see `Rule.name`.
         norm: The normalization there.
-
-    Returns:
-        Two rules.
 
     >>> names = TorchNames(conv_norm_rules(r"block(\d)", r"layer\1.0", r"layer\1.1"))
     >>> names.find("block3/norm/scale", 1)[0]
@@ -155,28 +152,17 @@ def conv_norm_rules(path: str, conv: Replacement, norm: Replacement) -> list[Rul
 
 
 def sequence_rules(path: str, name: str) -> list[Rule]:
-    """Lists the rules for a `layers.ConvNorm` that is a sequence there, of which they are 0 and 1.
-
-    Args:
-        path: A regular expression of its path here.
-        name: A template of the name of the sequence.
-
-    Returns:
-        Two rules.
-    """
+    """Lists the two rules for a `layers.ConvNorm` that is a sequence of two modules there."""
     return conv_norm_rules(path, f"{name}.0", f"{name}.1")
 
 
 def squeeze_excite_rules(path: str, reduce: Replacement, expand: Replacement) -> list[Rule]:
-    """Lists the rules for a `layers.SqueezeExcite` whose layers are 1x1 convolutions there.
+    """Lists the two rules for a `layers.SqueezeExcite` whose layers are 1x1 convolutions there.
 
     Args:
         path: A regular expression of its path here.
         reduce: The layer there that narrows; see `Rule.name`.
         expand: The layer there that widens.
-
-    Returns:
-        Two rules.
     """
     return [
         Rule(f"{path}/reduce", reduce, DENSE_AS_CONV),
