@@ -19,8 +19,8 @@ class ConvModel(Model, kw_only=True):
     Attributes:
         norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
         activation: The nonlinearity; see `layers.activation`.
-        dropout: The share of the vector before the head that training drops. Families that drop
-            something else say so.
+        dropout: The share of the vector before the head that training drops. Some families drop
+            something else, which they document.
         axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
             statistics. Under `jax.jit` none is needed: the batch is the global one there.
     """
@@ -31,8 +31,8 @@ class ConvModel(Model, kw_only=True):
     axis_name: str | None = None
 
     drops_before_head: ClassVar[bool] = True
-    """Whether a call drops parts of what `embed` gives. Families that apply `dropout` in `embed` or
-    in their blocks have False."""
+    """Whether a call applies `dropout` to what `embed` gives. False is for families that apply it
+    elsewhere: in `embed`, or in their blocks."""
 
     def __post_init__(self) -> None:
         layers.check_norm(self.norm)
@@ -74,7 +74,7 @@ class ConvModel(Model, kw_only=True):
 
 
 class ConvModelOptions(ModelOptions, total=False):
-    """The options of every `ConvModel`; families that were published with dropout add `dropout`."""
+    """The options of every `ConvModel`; families that are published with dropout add `dropout`."""
 
     norm: str
     activation: str
@@ -82,7 +82,7 @@ class ConvModelOptions(ModelOptions, total=False):
 
 
 class ConvBlock(nn.Module, kw_only=True):
-    """A block of such a model.
+    """A block of a `ConvModel`: layers that share a normalization and an activation.
 
     Attributes:
         norm: See `layers.norm`.

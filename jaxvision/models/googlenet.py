@@ -109,7 +109,7 @@ class GoogLeNet(ConvModel, kw_only=True):
             branches, and a last pooling of 3x3 rather than 2x2.
         small_images: Whether the stem is one 3x3 convolution that keeps the size: for images of
             about 32x32.
-        dropout: The share of the averages before the head that training drops; `embed` has it too.
+        dropout: The share of the averages before the head that training drops, in `embed`.
         auxiliary_dropout: The same for the auxiliary heads.
 
     >>> list(GoogLeNet(num_classes=10).torch_names()), list(GoogLeNet(original=True).torch_names())
@@ -123,7 +123,7 @@ class GoogLeNet(ConvModel, kw_only=True):
     auxiliary_dropout: float = 0.7
 
     auxiliary_weight: ClassVar[float] = 0.3
-    drops_before_head: ClassVar[bool] = False  # but in `embed`
+    drops_before_head: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         layers.check_rates(auxiliary_dropout=self.auxiliary_dropout)

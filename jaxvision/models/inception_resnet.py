@@ -169,7 +169,7 @@ class InceptionResNet(ConvModel, kw_only=True):
         version: 1 or 2.
         stage_sizes: How many inception modules of each kind there are; None is (5, 10, 5) in
             version 1 and (10, 20, 10) in version 2.
-        dropout: The share of the averages before the head that training drops; `embed` has it too.
+        dropout: The share of the averages before the head that training drops, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = inception_resnet_v1(num_classes=10, stage_sizes=(1, 1, 1))
@@ -183,7 +183,7 @@ class InceptionResNet(ConvModel, kw_only=True):
     dropout: float = 0.2
 
     default_image_size: ClassVar[int] = 299
-    drops_before_head: ClassVar[bool] = False  # but in `embed`
+    drops_before_head: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         sizes = self.stage_sizes

@@ -144,7 +144,7 @@ class InceptionV3(ConvModel, kw_only=True):
         narrow_widths: The channels inside, of each inception module B.
         auxiliary_heads: Whether there is another head, for training (`with_auxiliary`); it costs
             nothing otherwise.
-        dropout: The share of the averages before the head that training drops; `embed` has it too.
+        dropout: The share of the averages before the head that training drops, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = InceptionV3(num_classes=10, pooled_widths=(32,), narrow_widths=(128,))
@@ -159,7 +159,7 @@ class InceptionV3(ConvModel, kw_only=True):
     dropout: float = 0.5
 
     default_image_size: ClassVar[int] = 299
-    drops_before_head: ClassVar[bool] = False  # but in `embed`
+    drops_before_head: ClassVar[bool] = False
     # As in TensorFlow's training script; the paper does not say.
     auxiliary_weight: ClassVar[float] = 0.4
 

@@ -86,12 +86,12 @@ class InceptionV4(ConvModel, kw_only=True):
     `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`, `inception_c0`, ... Its
     maps are the last at each stride, before what reduces it: of the stem (strides 2 and 4) and of
     each kind of module (strides 8 to 32). Where sizes change, convolutions and poolings are not
-    padded, so that maps are smaller than the stride says; images need at least 75x75.
-    Its other fields are `ConvModel`'s.
+    padded, so that maps are smaller than the stride says; images need at least 75x75. Its
+    other fields are `ConvModel`'s.
 
     Attributes:
         stage_sizes: How many inception modules of each kind there are.
-        dropout: The share of the averages before the head that training drops; `embed` has it too.
+        dropout: The share of the averages before the head that training drops, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = inception_v4(num_classes=10, stage_sizes=(1, 1, 1))
@@ -104,7 +104,7 @@ class InceptionV4(ConvModel, kw_only=True):
     dropout: float = 0.2
 
     default_image_size: ClassVar[int] = 299
-    drops_before_head: ClassVar[bool] = False  # but in `embed`
+    drops_before_head: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if len(self.stage_sizes) != 3 or min(self.stage_sizes) < 1:

@@ -135,7 +135,7 @@ class ResidualOptions(ConvModelOptions, total=False):
 
 
 class ResidualBlock(ConvBlock, kw_only=True):
-    """A block of such a stage: a residual that is added to its input. Subclasses say which.
+    """A block of a `ResidualModel`: a residual that is added to the block's input.
 
     Attributes:
         channels: The output channels.
