@@ -83,7 +83,7 @@ class AuxiliaryHead(nn.Module, kw_only=True):
         """Computes the logits."""
         conv_norm = partial(layers.ConvNorm, **self.options)
         dense = partial(
-            nn.Dense, dtype=self.options["dtype"], kernel_init=self.options["kernel_init"]
+            nn.Dense, dtype=self.options.get("dtype"), kernel_init=self.options["kernel_init"]
         )
         activation = layers.activation(self.options["activation"])
         x = layers.adaptive_avg_pool(x, 4, 4)

@@ -149,7 +149,7 @@ class Residual(nn.Module, kw_only=True):
             x.shape[-1],
             1,
             kernel_init=self.options["kernel_init"],
-            dtype=self.options["dtype"],
+            dtype=self.options.get("dtype"),
             name="project",
         )
         return layers.activation(self.activation)(x + self.scale * project(branches(x, train)))

@@ -123,7 +123,7 @@ class AuxiliaryHead(nn.Module, kw_only=True):
         x = conv_norm(features=768, kernel_size=5, padding=0, name="conv2")(x, train)
         head = nn.Dense(
             self.num_classes,
-            dtype=self.options["dtype"],
+            dtype=self.options.get("dtype"),
             kernel_init=layers.initializer("torch"),
             name="head",
         )
