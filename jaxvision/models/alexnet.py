@@ -149,15 +149,6 @@ def alexnet(**options: Unpack[AlexNetOptions]) -> AlexNet:
     It is the network of "One weird trick" (arXiv:1404.5997, section 5), for one GPU: no groups, no
     local response normalization, narrower first layers. `alexnet_2012` is the one of the paper.
 
-    Args:
-        **options: Fields of `AlexNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
     >>> alexnet(num_classes=10).hidden_sizes
     (4096, 4096)
     """
@@ -170,17 +161,5 @@ def alexnet_2012(**options: Unpack[AlexNetOptions]) -> AlexNet:
 
     The paper says 224x224 but has maps of 55x55, which need a padding of 2 as here, or 227x227
     images. Its biases of one, in some layers, are zero here.
-
-    Args:
-        **options: Fields of `AlexNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> alexnet_2012(num_classes=10).original
-    True
     """
     return AlexNet(original=True, **options)

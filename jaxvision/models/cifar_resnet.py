@@ -9,13 +9,12 @@ from typing import ClassVar, Unpack
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
+from jaxvision.models.base import Images, Pyramid, check_images
 from jaxvision.models.registry import register
-from jaxvision.models.residual import ResidualModel
+from jaxvision.models.residual import ResidualBlock, ResidualModel, ResidualOptions
 
 KERNEL_INIT = layers.initializer("he_normal")
 
@@ -42,28 +41,12 @@ def shortcut_without_parameters(
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
 
 
-class CifarBlock(nn.Module, kw_only=True):
+class CifarBlock(ResidualBlock, kw_only=True):
     """Two 3x3 convolutions added to their input, by a shortcut without parameters.
 
-    Attributes:
-        channels: The output channels.
-        stride: The step of the first convolution, and of the shortcut.
-        first_dilation: The dilation of the first convolution.
-        dilation: The dilation of the second.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+    The stride is that of the first convolution, and of the shortcut. Its attributes are
+    `ResidualBlock`'s.
     """
-
-    channels: int
-    stride: int = 1
-    first_dilation: int = 1
-    dilation: int = 1
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -74,10 +57,8 @@ class CifarBlock(nn.Module, kw_only=True):
             layers.ConvNorm,
             features=self.channels,
             kernel_size=3,
-            norm=self.norm,
             kernel_init=KERNEL_INIT,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
+            **self.norm_options(),
         )
         y = conv_norm(
             stride=self.stride,
@@ -93,18 +74,8 @@ class CifarBlock(nn.Module, kw_only=True):
 class CifarResNet(ResidualModel, kw_only=True):
     """A residual network of 6n + 2 layers: `stem`, `stage1_block0`, ..., `stage3_block...`, `head`.
 
-    Its three stages have 16, 32 and 64 channels, and maps at strides 1, 2 and 4.
-
-    Attributes:
-        stage_sizes: How many blocks each stage has: the paper's n, three times.
-        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
-            size and dilate their convolutions instead, with the same parameters, as dense
-            predictions want it.
-        dilate_first: Whether all convolutions of such a stage have its dilation, as in
-            segmentation_models_pytorch, rather than all but the first, as in torchvision.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
+    Its three stages have 16, 32 and 64 channels, and maps at strides 1, 2 and 4. The stages have
+    the paper's n blocks each. Its fields are `ResidualModel`'s.
     """
 
     num_classes: int = 10
@@ -123,25 +94,9 @@ class CifarResNet(ResidualModel, kw_only=True):
         return self.run_stages(self.stem(check_images(x, self.in_channels), train), train)
 
 
-class CifarResNetOptions(ModelOptions, total=False):
-    """The options of a CIFAR ResNet; see `CifarResNet`."""
-
-    output_stride: int | None
-    dilate_first: bool
-    norm: str
-    activation: str
-    axis_name: str | None
-
-
 @register
-def cifar_resnet20(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
-    """ResNet-20 for CIFAR: 269,722 parameters for 10 classes (section 4.2 of the paper, Table 6).
-
-    Args:
-        **options: Fields of `CifarResNet`.
-
-    Returns:
-        The model.
+def cifar_resnet20(**options: Unpack[ResidualOptions]) -> CifarResNet:
+    """ResNet-20 for CIFAR: 269,722 parameters for 10 classes (section 4.2, Table 6).
 
     >>> cifar_resnet20().stage_sizes
     (3, 3, 3)
@@ -150,64 +105,24 @@ def cifar_resnet20(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
 
 
 @register
-def cifar_resnet32(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
-    """ResNet-32 for CIFAR: 464,154 parameters for 10 classes (section 4.2 of the paper, Table 6).
-
-    Args:
-        **options: Fields of `CifarResNet`.
-
-    Returns:
-        The model.
-
-    >>> cifar_resnet32().stage_sizes
-    (5, 5, 5)
-    """
+def cifar_resnet32(**options: Unpack[ResidualOptions]) -> CifarResNet:
+    """ResNet-32 for CIFAR: 464,154 parameters for 10 classes (section 4.2, Table 6)."""
     return CifarResNet(stage_sizes=(5,) * 3, **options)
 
 
 @register
-def cifar_resnet44(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
-    """ResNet-44 for CIFAR: 658,586 parameters for 10 classes (section 4.2 of the paper, Table 6).
-
-    Args:
-        **options: Fields of `CifarResNet`.
-
-    Returns:
-        The model.
-
-    >>> cifar_resnet44().stage_sizes
-    (7, 7, 7)
-    """
+def cifar_resnet44(**options: Unpack[ResidualOptions]) -> CifarResNet:
+    """ResNet-44 for CIFAR: 658,586 parameters for 10 classes (section 4.2, Table 6)."""
     return CifarResNet(stage_sizes=(7,) * 3, **options)
 
 
 @register
-def cifar_resnet56(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
-    """ResNet-56 for CIFAR: 853,018 parameters for 10 classes (section 4.2 of the paper, Table 6).
-
-    Args:
-        **options: Fields of `CifarResNet`.
-
-    Returns:
-        The model.
-
-    >>> cifar_resnet56().stage_sizes
-    (9, 9, 9)
-    """
+def cifar_resnet56(**options: Unpack[ResidualOptions]) -> CifarResNet:
+    """ResNet-56 for CIFAR: 853,018 parameters for 10 classes (section 4.2, Table 6)."""
     return CifarResNet(stage_sizes=(9,) * 3, **options)
 
 
 @register
-def cifar_resnet110(**options: Unpack[CifarResNetOptions]) -> CifarResNet:
-    """ResNet-110 for CIFAR: 1,727,962 parameters for 10 classes (section 4.2, Table 6).
-
-    Args:
-        **options: Fields of `CifarResNet`.
-
-    Returns:
-        The model.
-
-    >>> cifar_resnet110().stage_sizes
-    (18, 18, 18)
-    """
+def cifar_resnet110(**options: Unpack[ResidualOptions]) -> CifarResNet:
+    """ResNet-110 for CIFAR: 1,727,962 parameters for 10 classes (section 4.2, Table 6)."""
     return CifarResNet(stage_sizes=(18,) * 3, **options)

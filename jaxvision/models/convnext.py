@@ -12,9 +12,17 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames, renumbered, with_axes
+from jaxvision.models.weights.names import (
+    Rule,
+    TorchNames,
+    conv_norm_rules,
+    renumbered,
+    sequence_rules,
+    with_axes,
+)
 
 KERNEL_INIT = layers.initializer("normal_0.02")
 EPSILON = 1e-6
@@ -23,24 +31,20 @@ EPSILON = 1e-6
 MIN_SIZE = 32
 
 
-class ConvNeXtBlock(nn.Module, kw_only=True):
+class ConvNeXtBlock(ConvBlock, kw_only=True):
     """A depthwise 7x7 convolution and two dense layers per pixel, added to their input.
+
+    Its other attributes are `ConvBlock`'s.
 
     Attributes:
         layer_scale: What the factors of the residual's channels start from.
         stochastic_depth: The share of residuals that training drops.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
     """
 
     layer_scale: float = 1e-6
     stochastic_depth: float = 0.0
     norm: str = "layer"
     activation: str = "gelu"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -120,13 +124,14 @@ class Downsampling(nn.Module, kw_only=True):
         return conv(norm(x)) if self.norm_first else norm(conv(x))
 
 
-class ConvNeXt(Model, kw_only=True):
+class ConvNeXt(ConvModel, kw_only=True):
     """A ConvNeXt: `stem`, `stage1_block0`, ..., `downsample2`, ..., `final_norm`, `head`.
 
     Its maps are the last of each stage (strides 4 to 32; with `small_images`, 1 to
     8). The convolutions that make maps smaller are not padded, as in the paper and in both
     libraries: where a size is odd, the last row or column is left out, and images need 32x32 pixels
-    at least (8x8 with `small_images`). `embed` is the normalized average of the last map.
+    at least (8x8 with `small_images`). `embed` is the normalized average of the last map. Its other
+    fields are `ConvModel`'s.
 
     Attributes:
         stage_sizes: How many blocks each stage has.
@@ -138,8 +143,6 @@ class ConvNeXt(Model, kw_only=True):
             evenly from none at the first block.
         norm: "layer", or "batch", "group" or "instance"; see `layers.norm`. Before the head, it is
             "layer" always.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis across which BatchNorm averages its statistics; see `layers.norm`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = ConvNeXt(stage_sizes=(1, 1, 2, 1), channels=(96, 192, 384, 768))
@@ -155,11 +158,8 @@ class ConvNeXt(Model, kw_only=True):
     stochastic_depth: float = 0.0
     norm: str = "layer"
     activation: str = "gelu"
-    axis_name: str | None = None
 
     def __post_init__(self) -> None:
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
         layers.check_rates(stochastic_depth=self.stochastic_depth)
         super().__post_init__()
 
@@ -195,7 +195,7 @@ class ConvNeXt(Model, kw_only=True):
         self.final_norm = layers.norm(
             "layer", self.channels[-1], train=False, dtype=self.dtype, epsilon=EPSILON
         )
-        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=KERNEL_INIT)
+        self.define_head(KERNEL_INIT)
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the last map of each stage."""
@@ -230,10 +230,12 @@ class ConvNeXt(Model, kw_only=True):
 
 TORCHVISION = TorchNames(
     [
-        Rule(r"stem/conv", "features.0.0"),
-        Rule(r"stem/norm", "features.0.1"),
-        Rule(r"downsample(\d)/norm", renumbered("features.{}.0", 2, -2)),
-        Rule(r"downsample(\d)/conv", renumbered("features.{}.1", 2, -2)),
+        *sequence_rules(r"stem", "features.0"),
+        *conv_norm_rules(
+            r"downsample(\d)",
+            renumbered("features.{}.1", 2, -2),
+            renumbered("features.{}.0", 2, -2),
+        ),
         *(
             Rule(
                 rf"stage(\d)_block(\d+)/{ours}",
@@ -254,10 +256,12 @@ TORCHVISION = TorchNames(
 )
 TIMM = TorchNames(
     [
-        Rule(r"stem/conv", "stem.0"),
-        Rule(r"stem/norm", "stem.1"),
-        Rule(r"downsample(\d)/norm", renumbered("stages.{}.downsample.0", 1, -1)),
-        Rule(r"downsample(\d)/conv", renumbered("stages.{}.downsample.1", 1, -1)),
+        *sequence_rules(r"stem", "stem"),
+        *conv_norm_rules(
+            r"downsample(\d)",
+            renumbered("stages.{}.downsample.1", 1, -1),
+            renumbered("stages.{}.downsample.0", 1, -1),
+        ),
         *(
             Rule(
                 rf"stage(\d)_block(\d+)/{ours}",
@@ -277,26 +281,18 @@ TIMM = TorchNames(
 )
 
 
-class ConvNeXtOptions(ModelOptions, total=False):
+class ConvNeXtOptions(ConvModelOptions, total=False):
     """The options of a ConvNeXt but `stochastic_depth`, whose default differs; see `ConvNeXt`."""
 
     small_images: bool
     layer_scale: float
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
 def convnext_tiny(*, stochastic_depth: float = 0.1, **options: Unpack[ConvNeXtOptions]) -> ConvNeXt:
     """ConvNeXt-T: 28,589,128 parameters for 1000 classes (section 3 and Table 1 of the paper).
 
-    Args:
-        stochastic_depth: The rate of the last block, by default as in the paper.
-        **options: Fields of `ConvNeXt`.
-
-    Returns:
-        The model.
+    By default its stochastic depth is the paper's, as for the other sizes.
 
     >>> convnext_tiny(num_classes=10).channels
     (96, 192, 384, 768)
@@ -313,18 +309,7 @@ def convnext_tiny(*, stochastic_depth: float = 0.1, **options: Unpack[ConvNeXtOp
 def convnext_small(
     *, stochastic_depth: float = 0.4, **options: Unpack[ConvNeXtOptions]
 ) -> ConvNeXt:
-    """ConvNeXt-S: 50,223,688 parameters for 1000 classes (section 3 and Table 1 of the paper).
-
-    Args:
-        stochastic_depth: The rate of the last block, by default as in the paper.
-        **options: Fields of `ConvNeXt`.
-
-    Returns:
-        The model.
-
-    >>> convnext_small(num_classes=10).stage_sizes
-    (3, 3, 27, 3)
-    """
+    """ConvNeXt-S: 50,223,688 parameters for 1000 classes (section 3 and Table 1 of the paper)."""
     return ConvNeXt(
         stage_sizes=(3, 3, 27, 3),
         channels=(96, 192, 384, 768),
@@ -335,18 +320,7 @@ def convnext_small(
 
 @register
 def convnext_base(*, stochastic_depth: float = 0.5, **options: Unpack[ConvNeXtOptions]) -> ConvNeXt:
-    """ConvNeXt-B: 88,591,464 parameters for 1000 classes (section 3 and Table 1 of the paper).
-
-    Args:
-        stochastic_depth: The rate of the last block, by default as in the paper.
-        **options: Fields of `ConvNeXt`.
-
-    Returns:
-        The model.
-
-    >>> convnext_base(num_classes=10).channels
-    (128, 256, 512, 1024)
-    """
+    """ConvNeXt-B: 88,591,464 parameters for 1000 classes (section 3 and Table 1 of the paper)."""
     return ConvNeXt(
         stage_sizes=(3, 3, 27, 3),
         channels=(128, 256, 512, 1024),
@@ -359,18 +333,7 @@ def convnext_base(*, stochastic_depth: float = 0.5, **options: Unpack[ConvNeXtOp
 def convnext_large(
     *, stochastic_depth: float = 0.5, **options: Unpack[ConvNeXtOptions]
 ) -> ConvNeXt:
-    """ConvNeXt-L: 197,767,336 parameters for 1000 classes (section 3 and Table 1 of the paper).
-
-    Args:
-        stochastic_depth: The rate of the last block, by default as in the paper.
-        **options: Fields of `ConvNeXt`.
-
-    Returns:
-        The model.
-
-    >>> convnext_large(num_classes=10).channels
-    (192, 384, 768, 1536)
-    """
+    """ConvNeXt-L: 197,767,336 parameters for 1000 classes (section 3 and Table 1 of the paper)."""
     return ConvNeXt(
         stage_sizes=(3, 3, 27, 3),
         channels=(192, 384, 768, 1536),

@@ -5,17 +5,17 @@ Reference: Huang et al., Densely connected convolutional networks, CVPR 2017, ar
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Unpack
+from typing import ClassVar, Unpack
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
 
 KERNEL_INIT = layers.initializer("he_normal")
 
@@ -24,18 +24,15 @@ MIN_SIZE = 29
 MIN_SMALL_SIZE = 8
 
 
-class DenseLayer(nn.Module, kw_only=True):
+class DenseLayer(ConvBlock, kw_only=True):
     """A 1x1 and a 3x3 convolution, whose result is appended to the channels of their input.
 
-    Each is of a normalized and activated map; the first has 4 times as many channels.
+    Each is of a normalized and activated map; the first has 4 times as many channels. Its other
+    attributes are `ConvBlock`'s.
 
     Attributes:
         growth_rate: How many channels are appended.
         dropout: The share of those that training drops.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = DenseLayer(growth_rate=12)
@@ -46,23 +43,13 @@ class DenseLayer(nn.Module, kw_only=True):
 
     growth_rate: int
     dropout: float = 0.0
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch height width more_channels"]:
         """Computes the input with new channels after its own."""
-        norm = partial(
-            layers.NormActivation,
-            norm=self.norm,
-            activation=self.activation,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        norm = partial(layers.NormActivation, activation=self.activation, **self.norm_options())
         conv = partial(layers.conv, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
         y = norm(name="norm1")(x, train)
         y = conv(4 * self.growth_rate, 1, name="conv1")(y)
@@ -72,33 +59,17 @@ class DenseLayer(nn.Module, kw_only=True):
         return jnp.concatenate([x, y], axis=-1)
 
 
-class Transition(nn.Module, kw_only=True):
-    """A 1x1 convolution of a normalized and activated map, to half its channels.
-
-    Attributes:
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
-    """
-
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+class Transition(ConvBlock, kw_only=True):
+    """A 1x1 convolution of a normalized and activated map, to half its channels."""
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width half_channels"]:
         """Computes the average of each 2x2 window of that convolution."""
-        y = layers.NormActivation(
-            norm=self.norm,
-            activation=self.activation,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-            name="norm",
-        )(x, train)
+        y = layers.NormActivation(activation=self.activation, name="norm", **self.norm_options())(
+            x, train
+        )
         y = layers.conv(
             x.shape[-1] // 2,
             1,
@@ -110,12 +81,13 @@ class Transition(nn.Module, kw_only=True):
         return layers.avg_pool(y, 2)
 
 
-class DenseNet(Model, kw_only=True):
+class DenseNet(ConvModel, kw_only=True):
     """A DenseNet-BC: `stem`, `block1_layer1`, ..., `transition1`, ..., `last_norm`, `head`.
 
     Its maps are the stem's, before the max-pooling (stride 2), and all channels of each block
     (strides 4 to 32), of which only the coarsest are normalized and activated; with
-    `small_images`, only those of the blocks (strides 1 to 8). Transitions round sizes down.
+    `small_images`, only those of the blocks (strides 1 to 8). Transitions round sizes down. Its
+    other fields are `ConvModel`'s.
 
     Attributes:
         block_sizes: How many layers each dense block has.
@@ -123,12 +95,8 @@ class DenseNet(Model, kw_only=True):
             many.
         small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
             and a max-pooling that leave a quarter of it: for images of about 32x32.
-        dropout: The share of the channels of each layer that training drops; 0.2 in the paper,
-            for images of 32x32 without augmentation.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+        dropout: The share of the new channels of each layer that training drops, and not of the
+            vector before the head; 0.2 in the paper, for images of 32x32 without augmentation.
 
     >>> import jax, jax.numpy as jnp
     >>> model = DenseNet(block_sizes=(2, 4), growth_rate=32, num_classes=10)
@@ -140,42 +108,28 @@ class DenseNet(Model, kw_only=True):
     block_sizes: tuple[int, ...]
     growth_rate: int
     small_images: bool = False
-    dropout: float = 0.0
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
-    def __post_init__(self) -> None:
-        layers.check_rates(dropout=self.dropout)
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
-        super().__post_init__()
+    drops_before_head: ClassVar[bool] = False
 
     def setup(self) -> None:
         """Defines the stem, the blocks, the transitions, the last normalization and the head."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
         self.stem = layers.ConvNorm(
             features=2 * self.growth_rate,
             kernel_size=3 if self.small_images else 7,
             stride=1 if self.small_images else 2,
             kernel_init=KERNEL_INIT,
-            **shared,
+            **self.shared(),
+        )
+        layer = partial(
+            DenseLayer, growth_rate=self.growth_rate, dropout=self.dropout, **self.shared()
         )
         for block, num_layers in enumerate(self.block_sizes, start=1):
             if block > 1:
-                setattr(self, f"transition{block - 1}", Transition(**shared))
+                setattr(self, f"transition{block - 1}", Transition(**self.shared()))
             for i in range(1, num_layers + 1):
-                layer = DenseLayer(growth_rate=self.growth_rate, dropout=self.dropout, **shared)
-                setattr(self, f"block{block}_layer{i}", layer)
-        self.last_norm = layers.NormActivation(**shared)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+                setattr(self, f"block{block}_layer{i}", layer())
+        self.last_norm = layers.NormActivation(**self.shared())
+        self.define_head()
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
@@ -211,8 +165,7 @@ def _names(layer: str) -> TorchNames:
     """The names, with a template of what a part of a dense layer is called."""
     return TorchNames(
         [
-            Rule(r"stem/conv", "features.conv0"),
-            Rule(r"stem/norm", "features.norm0"),
+            *conv_norm_rules("stem", "features.conv0", "features.norm0"),
             Rule(r"block(\d)_layer(\d+)/(norm)(\d)/norm", layer),
             Rule(r"block(\d)_layer(\d+)/(conv)(\d)", layer),
             Rule(r"transition(\d)/norm/norm", r"features.transition\1.norm"),
@@ -228,28 +181,16 @@ OLD_NAMES = _names(r"features.denseblock\1.denselayer\2.\3.\4")
 """Those in the files that torchvision downloads and renames as it reads them."""
 
 
-class DenseNetOptions(ModelOptions, total=False):
+class DenseNetOptions(ConvModelOptions, total=False):
     """The options of a DenseNet; see `DenseNet`."""
 
     small_images: bool
     dropout: float
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
 def densenet121(**options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-121, k = 32: 7,978,856 parameters for 1000 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `DenseNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> densenet121(num_classes=10).block_sizes
     (6, 12, 24, 16)
@@ -259,56 +200,17 @@ def densenet121(**options: Unpack[DenseNetOptions]) -> DenseNet:
 
 @register
 def densenet161(**options: Unpack[DenseNetOptions]) -> DenseNet:
-    """DenseNet-161, k = 48: 28,681,000 parameters for 1000 classes (the authors' code).
-
-    Args:
-        **options: Fields of `DenseNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> densenet161(num_classes=10).block_sizes
-    (6, 12, 36, 24)
-    """
+    """DenseNet-161, k = 48: 28,681,000 parameters for 1000 classes (the authors' code)."""
     return DenseNet(block_sizes=(6, 12, 36, 24), growth_rate=48, **options)
 
 
 @register
 def densenet169(**options: Unpack[DenseNetOptions]) -> DenseNet:
-    """DenseNet-169, k = 32: 14,149,480 parameters for 1000 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `DenseNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> densenet169(num_classes=10).block_sizes
-    (6, 12, 32, 32)
-    """
+    """DenseNet-169, k = 32: 14,149,480 parameters for 1000 classes (Table 1 of the paper)."""
     return DenseNet(block_sizes=(6, 12, 32, 32), growth_rate=32, **options)
 
 
 @register
 def densenet201(**options: Unpack[DenseNetOptions]) -> DenseNet:
-    """DenseNet-201, k = 32: 20,013,928 parameters for 1000 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `DenseNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> densenet201(num_classes=10).block_sizes
-    (6, 12, 48, 32)
-    """
+    """DenseNet-201, k = 32: 20,013,928 parameters for 1000 classes (Table 1 of the paper)."""
     return DenseNet(block_sizes=(6, 12, 48, 32), growth_rate=32, **options)

@@ -25,7 +25,7 @@ from jaxvision.models.inverted_residual_names import (
     torchvision_rules,
 )
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
 # Table 1 of the paper: expansion, kernel size, output channels, blocks, the stride of the first.
 STAGES = (
@@ -125,20 +125,15 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]], epsilon: float) -> 
         stages: The blocks of each stage.
         epsilon: What normalizations add to the variance there.
 
-    Returns:
-        The names.
-
     >>> names = torchvision_names(efficientnet_b0().stages(), 1e-5)
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.2.1.block.3.1.weight'
     """
     return TorchNames(
         [
-            Rule(r"stem/conv", "features.0.0"),
-            Rule(r"stem/norm", "features.0.1"),
+            *sequence_rules("stem", "features.0"),
             *torchvision_rules(stages, lambda match: f"features.{match[1]}.{match[2]}"),
-            Rule(r"last/conv", "features.8.0"),
-            Rule(r"last/norm", "features.8.1"),
+            *sequence_rules("last", "features.8"),
             Rule(r"head", "classifier.1"),
         ],
         options={"epsilon": epsilon},
@@ -146,20 +141,22 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]], epsilon: float) -> 
 
 
 TIMM_NAMES = TorchNames(
-    [
-        *TIMM_RULES,
-        *TIMM_SQUEEZE_EXCITE,
-        Rule(r"last/conv", "conv_head"),
-        Rule(r"last/norm", "bn2"),
-    ],
+    [*TIMM_RULES, *TIMM_SQUEEZE_EXCITE, *conv_norm_rules("last", "conv_head", "bn2")],
     options={"epsilon": 1e-5},
 )
 
 
-class EfficientNetOptions(InvertedResidualOptions, total=False):
+class LargeEfficientNetOptions(InvertedResidualOptions, total=False):
     """The options that have one default for all sizes; see `EfficientNet`."""
 
     stochastic_depth: float
+
+
+class EfficientNetOptions(LargeEfficientNetOptions, total=False):
+    """Those that have one default for B0 to B4."""
+
+    epsilon: float
+    momentum: float
 
 
 def _make(width: float, depth: float, image_size: int, **options: Any) -> EfficientNet:
@@ -170,152 +167,60 @@ def _make(width: float, depth: float, image_size: int, **options: Any) -> Effici
 
 @register
 def efficientnet_b0(
-    *,
-    dropout: float = 0.2,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-    **options: Unpack[EfficientNetOptions],
+    *, dropout: float = 0.2, **options: Unpack[EfficientNetOptions]
 ) -> EfficientNet:
     """EfficientNet-B0: 5,288,548 parameters for 1000 classes, made for 224x224 images.
 
     Channels are 1.0 times those of B0, blocks 1.0 times (the paper's code; section 3.3).
 
-    Args:
-        dropout: See `EfficientNet`.
-        epsilon: See `EfficientNet`.
-        momentum: See `EfficientNet`.
-        **options: Other fields of `EfficientNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
     >>> efficientnet_b0(num_classes=10).default_image_size
     224
     """
-    return _make(1.0, 1.0, 224, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+    return _make(1.0, 1.0, 224, dropout=dropout, **options)
 
 
 @register
 def efficientnet_b1(
-    *,
-    dropout: float = 0.2,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-    **options: Unpack[EfficientNetOptions],
+    *, dropout: float = 0.2, **options: Unpack[EfficientNetOptions]
 ) -> EfficientNet:
     """EfficientNet-B1: 7,794,184 parameters for 1000 classes, made for 240x240 images.
 
     Channels are 1.0 times those of B0, blocks 1.1 times (the paper's code; section 3.3).
-
-    Args:
-        dropout: See `EfficientNet`.
-        epsilon: See `EfficientNet`.
-        momentum: See `EfficientNet`.
-        **options: Other fields of `EfficientNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> efficientnet_b1(num_classes=10).default_image_size
-    240
     """
-    return _make(1.0, 1.1, 240, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+    return _make(1.0, 1.1, 240, dropout=dropout, **options)
 
 
 @register
 def efficientnet_b2(
-    *,
-    dropout: float = 0.3,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-    **options: Unpack[EfficientNetOptions],
+    *, dropout: float = 0.3, **options: Unpack[EfficientNetOptions]
 ) -> EfficientNet:
     """EfficientNet-B2: 9,109,994 parameters for 1000 classes, made for 260x260 images.
 
     Channels are 1.1 times those of B0, blocks 1.2 times (the paper's code; section 3.3).
-
-    Args:
-        dropout: See `EfficientNet`.
-        epsilon: See `EfficientNet`.
-        momentum: See `EfficientNet`.
-        **options: Other fields of `EfficientNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> efficientnet_b2(num_classes=10).default_image_size
-    260
     """
-    return _make(1.1, 1.2, 260, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+    return _make(1.1, 1.2, 260, dropout=dropout, **options)
 
 
 @register
 def efficientnet_b3(
-    *,
-    dropout: float = 0.3,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-    **options: Unpack[EfficientNetOptions],
+    *, dropout: float = 0.3, **options: Unpack[EfficientNetOptions]
 ) -> EfficientNet:
     """EfficientNet-B3: 12,233,232 parameters for 1000 classes, made for 300x300 images.
 
     Channels are 1.2 times those of B0, blocks 1.4 times (the paper's code; section 3.3).
-
-    Args:
-        dropout: See `EfficientNet`.
-        epsilon: See `EfficientNet`.
-        momentum: See `EfficientNet`.
-        **options: Other fields of `EfficientNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> efficientnet_b3(num_classes=10).default_image_size
-    300
     """
-    return _make(1.2, 1.4, 300, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+    return _make(1.2, 1.4, 300, dropout=dropout, **options)
 
 
 @register
 def efficientnet_b4(
-    *,
-    dropout: float = 0.4,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
-    **options: Unpack[EfficientNetOptions],
+    *, dropout: float = 0.4, **options: Unpack[EfficientNetOptions]
 ) -> EfficientNet:
     """EfficientNet-B4: 19,341,616 parameters for 1000 classes, made for 380x380 images.
 
     Channels are 1.4 times those of B0, blocks 1.8 times (the paper's code; section 3.3).
-
-    Args:
-        dropout: See `EfficientNet`.
-        epsilon: See `EfficientNet`.
-        momentum: See `EfficientNet`.
-        **options: Other fields of `EfficientNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> efficientnet_b4(num_classes=10).default_image_size
-    380
     """
-    return _make(1.4, 1.8, 380, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
+    return _make(1.4, 1.8, 380, dropout=dropout, **options)
 
 
 @register
@@ -324,26 +229,11 @@ def efficientnet_b5(
     dropout: float = 0.4,
     epsilon: float = 1e-3,
     momentum: float = 0.99,
-    **options: Unpack[EfficientNetOptions],
+    **options: Unpack[LargeEfficientNetOptions],
 ) -> EfficientNet:
     """EfficientNet-B5: 30,389,784 parameters for 1000 classes, made for 456x456 images.
 
     Channels are 1.6 times those of B0, blocks 2.2 times (the paper's code; section 3.3).
-
-    Args:
-        dropout: See `EfficientNet`.
-        epsilon: See `EfficientNet`.
-        momentum: See `EfficientNet`.
-        **options: Other fields of `EfficientNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> efficientnet_b5(num_classes=10).default_image_size
-    456
     """
     return _make(1.6, 2.2, 456, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
 
@@ -354,26 +244,11 @@ def efficientnet_b6(
     dropout: float = 0.5,
     epsilon: float = 1e-3,
     momentum: float = 0.99,
-    **options: Unpack[EfficientNetOptions],
+    **options: Unpack[LargeEfficientNetOptions],
 ) -> EfficientNet:
     """EfficientNet-B6: 43,040,704 parameters for 1000 classes, made for 528x528 images.
 
     Channels are 1.8 times those of B0, blocks 2.6 times (the paper's code; section 3.3).
-
-    Args:
-        dropout: See `EfficientNet`.
-        epsilon: See `EfficientNet`.
-        momentum: See `EfficientNet`.
-        **options: Other fields of `EfficientNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> efficientnet_b6(num_classes=10).default_image_size
-    528
     """
     return _make(1.8, 2.6, 528, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
 
@@ -384,25 +259,10 @@ def efficientnet_b7(
     dropout: float = 0.5,
     epsilon: float = 1e-3,
     momentum: float = 0.99,
-    **options: Unpack[EfficientNetOptions],
+    **options: Unpack[LargeEfficientNetOptions],
 ) -> EfficientNet:
     """EfficientNet-B7: 66,347,960 parameters for 1000 classes, made for 600x600 images.
 
     Channels are 2.0 times those of B0, blocks 3.1 times (the paper's code; section 3.3).
-
-    Args:
-        dropout: See `EfficientNet`.
-        epsilon: See `EfficientNet`.
-        momentum: See `EfficientNet`.
-        **options: Other fields of `EfficientNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> efficientnet_b7(num_classes=10).default_image_size
-    600
     """
     return _make(2.0, 3.1, 600, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)

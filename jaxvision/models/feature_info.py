@@ -31,7 +31,7 @@ def feature_info(
     The model is traced for one image; nothing is compiled, and nothing computed.
 
     Args:
-        model: The model.
+        model: The model whose maps are described.
         image_size: Height and width of the images; None takes the size that the architecture was
             made for.
 

@@ -8,17 +8,11 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import (
-    FeatureMaps,
-    Images,
-    Model,
-    ModelOptions,
-    check_images,
-)
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames, after_flatten
 
@@ -75,22 +69,22 @@ class AuxiliaryHead(nn.Module, kw_only=True):
     Attributes:
         num_classes: The number of logits.
         dropout: The share of the dense layer's outputs that training drops.
-        options: Of the `ConvNorm`.
-        dtype: What to compute in; None promotes types.
+        options: Fields of the `ConvNorm`.
     """
 
     num_classes: int
     dropout: float
     options: Mapping[str, Any]
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch classes"]:
         """Computes the logits."""
-        conv_norm = partial(layers.ConvNorm, dtype=self.dtype, **self.options)
-        dense = partial(nn.Dense, dtype=self.dtype, kernel_init=self.options["kernel_init"])
+        conv_norm = partial(layers.ConvNorm, **self.options)
+        dense = partial(
+            nn.Dense, dtype=self.options.get("dtype"), kernel_init=self.options["kernel_init"]
+        )
         activation = layers.activation(self.options["activation"])
         x = layers.adaptive_avg_pool(x, 4, 4)
         x = conv_norm(features=128, kernel_size=1, name="conv")(x, train)
@@ -99,12 +93,13 @@ class AuxiliaryHead(nn.Module, kw_only=True):
         return dense(self.num_classes, name="head")(x)
 
 
-class GoogLeNet(Model, kw_only=True):
+class GoogLeNet(ConvModel, kw_only=True):
     """A GoogLeNet: `stem_conv1` to `stem_conv3`, `inception3a` to `inception5b`, `head`.
 
     Its maps are those of the stem's first convolution (stride 2), of its last (stride 4), and of
     the last inception module before each pooling and of all (strides 8 to 32); with `small_images`,
-    of those modules only (strides 1 to 4). Poolings may make maps smaller than the stride says.
+    of those modules only (strides 1 to 4). Poolings may make maps smaller than the stride says. Its
+    other fields are `ConvModel`'s.
 
     Attributes:
         auxiliary_heads: Whether there are two more heads, for training (`with_auxiliary`); they
@@ -114,11 +109,8 @@ class GoogLeNet(Model, kw_only=True):
             branches, and a last pooling of 3x3 rather than 2x2.
         small_images: Whether the stem is one 3x3 convolution that keeps the size: for images of
             about 32x32.
-        dropout: The share of the averages before the head that training drops.
+        dropout: The share of the averages before the head that training drops, in `embed`.
         auxiliary_dropout: The same for the auxiliary heads.
-        norm: See `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: See `layers.norm`.
 
     >>> list(GoogLeNet(num_classes=10).torch_names()), list(GoogLeNet(original=True).torch_names())
     (['torchvision'], [])
@@ -129,16 +121,12 @@ class GoogLeNet(Model, kw_only=True):
     small_images: bool = False
     dropout: float = 0.2
     auxiliary_dropout: float = 0.7
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
     auxiliary_weight: ClassVar[float] = 0.3
+    drops_before_head: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        layers.check_rates(dropout=self.dropout, auxiliary_dropout=self.auxiliary_dropout)
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
+        layers.check_rates(auxiliary_dropout=self.auxiliary_dropout)
         if self.original and (self.norm, self.small_images) != ("batch", False):
             raise ValueError(
                 "original=True has no normalization layers and the paper's stem; leave out "
@@ -148,14 +136,13 @@ class GoogLeNet(Model, kw_only=True):
 
     def setup(self) -> None:
         """Defines the stem, the inception modules and the heads."""
-        options: dict[str, Any] = {
+        options = {
+            **self.shared(),
             "norm": None if self.original else self.norm,
-            "activation": self.activation,
             "epsilon": EPSILON,
             "kernel_init": layers.initializer("glorot_uniform" if self.original else "he_normal"),
-            "axis_name": self.axis_name,
         }
-        conv_norm = partial(layers.ConvNorm, dtype=self.dtype, **options)
+        conv_norm = partial(layers.ConvNorm, **options)
         if self.small_images:
             self.stem_conv1 = conv_norm(features=192, kernel_size=3)
         else:
@@ -164,20 +151,16 @@ class GoogLeNet(Model, kw_only=True):
             self.stem_conv3 = conv_norm(features=192, kernel_size=3)
         for name, widths in INCEPTIONS.items():
             branches = branches_of(widths, large=5 if self.original else 3)
-            setattr(self, name, layers.Branches(branches=branches, dtype=self.dtype, **options))
+            setattr(self, name, layers.Branches(branches=branches, **options))
         if self.auxiliary_heads:
             for name in AUXILIARY.values():
                 auxiliary = AuxiliaryHead(
                     num_classes=self.num_classes,
                     dropout=self.auxiliary_dropout,
                     options=options,
-                    dtype=self.dtype,
                 )
                 setattr(self, name, auxiliary)
-        self.drop = nn.Dropout(self.dropout)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("normal_0.01")
-        )
+        self.define_head(layers.initializer("normal_0.01"))
 
     def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
         """Computes the logits."""
@@ -260,7 +243,7 @@ NAMES = TorchNames(
 )
 
 
-class GoogLeNetOptions(ModelOptions, total=False):
+class GoogLeNetOptions(ConvModelOptions, total=False):
     """The options of a GoogLeNet; see `GoogLeNet`."""
 
     auxiliary_heads: bool
@@ -268,9 +251,6 @@ class GoogLeNetOptions(ModelOptions, total=False):
     small_images: bool
     dropout: float
     auxiliary_dropout: float
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
@@ -283,15 +263,6 @@ def googlenet(**options: Unpack[GoogLeNetOptions]) -> GoogLeNet:
     any size, where the paper has 5x5 windows, 3 apart). The paper's dropout of 0.4 before the head
     is 0.2 here. Torchvision's weights were trained with images of mean and deviation 0.5 per
     channel (its `transform_input`), which is no part of the model.
-
-    Args:
-        **options: Fields of `GoogLeNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> googlenet(num_classes=10, auxiliary_heads=False).auxiliary_heads
     False

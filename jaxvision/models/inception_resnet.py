@@ -9,17 +9,11 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import (
-    FeatureMaps,
-    Images,
-    Model,
-    ModelOptions,
-    check_images,
-)
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvModel, ConvModelOptions
 from jaxvision.models.layers import ConvStep
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames
@@ -137,51 +131,45 @@ class Residual(nn.Module, kw_only=True):
         table: The branches; see `layers.Branches`.
         scale: What the residual is multiplied by before it is added.
         activation: What follows; see `layers.activation`.
-        options: Of `layers.Branches`.
-        dtype: What to compute in; None promotes types.
+        options: Other fields of `layers.Branches`.
     """
 
     table: Table
     scale: float
     activation: str
     options: Mapping[str, Any]
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch height width channels"]:
         """Computes the activation of input plus scaled residual."""
-        branches = layers.Branches(
-            branches=self.table, dtype=self.dtype, **self.options, name="branches"
-        )
+        branches = layers.Branches(branches=self.table, **self.options, name="branches")
         project = layers.conv(
             x.shape[-1],
             1,
             kernel_init=self.options["kernel_init"],
-            dtype=self.dtype,
+            dtype=self.options.get("dtype"),
             name="project",
         )
         return layers.activation(self.activation)(x + self.scale * project(branches(x, train)))
 
 
-class InceptionResNet(Model, kw_only=True):
+class InceptionResNet(ConvModel, kw_only=True):
     """An Inception-ResNet: `stem_conv1` to `stem_conv5`, `stem_mixed`, modules, `head`.
 
     The modules are `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`,
     `inception_c0`, ..., and in version 2 a last convolution, `last`. Its maps are the last at each
     stride, before what reduces it: of the stem (strides 2 and 4) and of each kind of module
     (strides 8 to 32). Where sizes change, convolutions and poolings are not padded, so that
-    maps are smaller than the stride says; images need at least 75x75.
+    maps are smaller than the stride says; images need at least 75x75. Its other fields are
+    `ConvModel`'s.
 
     Attributes:
         version: 1 or 2.
         stage_sizes: How many inception modules of each kind there are; None is (5, 10, 5) in
             version 1 and (10, 20, 10) in version 2.
-        dropout: The share of the averages before the head that training drops.
-        norm: See `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: See `layers.norm`.
+        dropout: The share of the averages before the head that training drops, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = inception_resnet_v1(num_classes=10, stage_sizes=(1, 1, 1))
@@ -193,33 +181,26 @@ class InceptionResNet(Model, kw_only=True):
     version: int
     stage_sizes: tuple[int, ...] | None = None
     dropout: float = 0.2
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
     default_image_size: ClassVar[int] = 299
+    drops_before_head: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         sizes = self.stage_sizes
         if sizes is not None and (len(sizes) != 3 or min(sizes) < 1):
             raise ValueError(f"stage_sizes must be three numbers from 1, got {sizes}")
-        layers.check_rates(dropout=self.dropout)
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
         super().__post_init__()
 
     def setup(self) -> None:
         """Defines the stem, the modules and the head."""
-        options: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
+        options = {
+            **self.shared(),
             "epsilon": EPSILON,
             "kernel_init": layers.initializer("he_normal"),
-            "axis_name": self.axis_name,
         }
         version = self.version
-        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, dtype=self.dtype, **options)
-        branches = partial(layers.Branches, dtype=self.dtype, **options)
+        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, **options)
+        branches = partial(layers.Branches, **options)
         self.stem_conv1 = conv_norm(features=32, stride=2)
         self.stem_conv2 = conv_norm(features=32)
         self.stem_conv3 = conv_norm(features=64, padding=1)
@@ -238,15 +219,11 @@ class InceptionResNet(Model, kw_only=True):
                     scale=1.0 if linear else scale,
                     activation="identity" if linear else self.activation,
                     options=options,
-                    dtype=self.dtype,
                 )
                 setattr(self, name, module)
         if version == 2:
             self.last = conv_norm(features=1536, kernel_size=1)
-        self.drop = nn.Dropout(self.dropout)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+        self.define_head()
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
@@ -324,14 +301,11 @@ NAMES = TorchNames(
 )
 
 
-class InceptionResNetOptions(ModelOptions, total=False):
+class InceptionResNetOptions(ConvModelOptions, total=False):
     """The options of an Inception-ResNet; see `InceptionResNet`."""
 
     stage_sizes: tuple[int, ...] | None
     dropout: float
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
@@ -342,15 +316,6 @@ def inception_resnet_v1(**options: Unpack[InceptionResNetOptions]) -> InceptionR
     count the same. As in the code of version 2, the 1x1 convolutions that end the residuals have
     biases but no normalization. Its images are 299x299. Neither torchvision nor timm has this
     model.
-
-    Args:
-        **options: Fields of `InceptionResNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> inception_resnet_v1(num_classes=10).version
     1
@@ -366,17 +331,5 @@ def inception_resnet_v2(**options: Unpack[InceptionResNetOptions]) -> InceptionR
     stem of Inception-v4 and is wider, has 5 modules A rather than 10, 10 B rather than 20 and 5 C
     rather than 10, and ends with none of what TensorFlow's does: a module without activation whose
     residual is not scaled, and a 1x1 convolution. Its images are 299x299.
-
-    Args:
-        **options: Fields of `InceptionResNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> inception_resnet_v2(num_classes=10).version
-    2
     """
     return InceptionResNet(version=2, **options)

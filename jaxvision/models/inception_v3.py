@@ -10,17 +10,11 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import (
-    FeatureMaps,
-    Images,
-    Model,
-    ModelOptions,
-    check_images,
-)
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvModel, ConvModelOptions
 from jaxvision.models.layers import ConvStep
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames
@@ -108,13 +102,11 @@ class AuxiliaryHead(nn.Module, kw_only=True):
 
     Attributes:
         num_classes: The number of logits.
-        options: Of the `ConvNorm`.
-        dtype: What to compute in; None promotes types.
+        options: Fields of the `ConvNorm`.
     """
 
     num_classes: int
     options: Mapping[str, Any]
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -126,36 +118,33 @@ class AuxiliaryHead(nn.Module, kw_only=True):
             x = layers.adaptive_avg_pool(x, height, width)
         else:
             x = layers.avg_pool(x, 5, stride=3)
-        conv_norm = partial(layers.ConvNorm, dtype=self.dtype, **self.options)
+        conv_norm = partial(layers.ConvNorm, **self.options)
         x = conv_norm(features=128, kernel_size=1, name="conv1")(x, train)
         x = conv_norm(features=768, kernel_size=5, padding=0, name="conv2")(x, train)
         head = nn.Dense(
             self.num_classes,
-            dtype=self.dtype,
+            dtype=self.options.get("dtype"),
             kernel_init=layers.initializer("torch"),
             name="head",
         )
         return head(layers.global_average_pool(x))
 
 
-class InceptionV3(Model, kw_only=True):
+class InceptionV3(ConvModel, kw_only=True):
     """An Inception-v3: `stem_conv1` to `stem_conv5`, inception modules, `head`.
 
     The modules are `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`,
     `inception_c0` and `inception_c1`. Its maps are the last at each stride, before what reduces it:
     of the stem (strides 2 and 4) and of each kind of module (strides 8 to 32). Where sizes
     change, convolutions and poolings are not padded, so that maps are smaller than the stride says;
-    images need at least 75x75.
+    images need at least 75x75. Its other fields are `ConvModel`'s.
 
     Attributes:
         pooled_widths: The channels of the branch that pools, of each inception module A.
         narrow_widths: The channels inside, of each inception module B.
         auxiliary_heads: Whether there is another head, for training (`with_auxiliary`); it costs
             nothing otherwise.
-        dropout: The share of the averages before the head that training drops.
-        norm: See `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: See `layers.norm`.
+        dropout: The share of the averages before the head that training drops, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = InceptionV3(num_classes=10, pooled_widths=(32,), narrow_widths=(128,))
@@ -168,30 +157,20 @@ class InceptionV3(Model, kw_only=True):
     narrow_widths: tuple[int, ...] = (128, 160, 160, 192)
     auxiliary_heads: bool = True
     dropout: float = 0.5
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
     default_image_size: ClassVar[int] = 299
+    drops_before_head: ClassVar[bool] = False
     # As in TensorFlow's training script; the paper does not say.
     auxiliary_weight: ClassVar[float] = 0.4
 
-    def __post_init__(self) -> None:
-        layers.check_rates(dropout=self.dropout)
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
-        super().__post_init__()
-
     def setup(self) -> None:
         """Defines the stem, the inception modules and the heads."""
-        options: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
+        options = {
+            **self.shared(),
             "epsilon": EPSILON,
             "kernel_init": layers.initializer("he_normal"),
-            "axis_name": self.axis_name,
         }
-        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, dtype=self.dtype, **options)
+        conv_norm = partial(layers.ConvNorm, kernel_size=3, padding=0, **options)
         self.stem_conv1 = conv_norm(features=32, stride=2)
         self.stem_conv2 = conv_norm(features=32)
         self.stem_conv3 = conv_norm(features=64, padding=1)
@@ -199,15 +178,10 @@ class InceptionV3(Model, kw_only=True):
         self.stem_conv5 = conv_norm(features=192)
         for modules in self._modules():
             for name, branches in modules.items():
-                setattr(self, name, layers.Branches(branches=branches, dtype=self.dtype, **options))
+                setattr(self, name, layers.Branches(branches=branches, **options))
         if self.auxiliary_heads:
-            self.auxiliary = AuxiliaryHead(
-                num_classes=self.num_classes, options=options, dtype=self.dtype
-            )
-        self.drop = nn.Dropout(self.dropout)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+            self.auxiliary = AuxiliaryHead(num_classes=self.num_classes, options=options)
+        self.define_head()
 
     def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
         """Computes the logits."""
@@ -304,16 +278,13 @@ NAMES = TorchNames(
 )
 
 
-class InceptionV3Options(ModelOptions, total=False):
+class InceptionV3Options(ConvModelOptions, total=False):
     """The options of an Inception-v3; see `InceptionV3`."""
 
     pooled_widths: tuple[int, ...]
     narrow_widths: tuple[int, ...]
     auxiliary_heads: bool
     dropout: float
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
@@ -325,15 +296,6 @@ def inception_v3(**options: Unpack[InceptionV3Options]) -> InceptionV3:
     dropout of 0.5 before the head is torchvision's. Its images are 299x299. Torchvision's weights
     were trained with images of mean and deviation 0.5 per channel (its `transform_input`), which is
     no part of the model.
-
-    Args:
-        **options: Fields of `InceptionV3`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> inception_v3(num_classes=10).default_image_size
     299

@@ -6,19 +6,13 @@ learning, AAAI 2017, arXiv:1602.07261.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
-import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import (
-    FeatureMaps,
-    Images,
-    Model,
-    ModelOptions,
-    check_images,
-)
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvModel, ConvModelOptions
 from jaxvision.models.layers import ConvStep
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames
@@ -85,21 +79,19 @@ INCEPTION_C: Table = (
 )
 
 
-class InceptionV4(Model, kw_only=True):
+class InceptionV4(ConvModel, kw_only=True):
     """An Inception-v4: a stem, inception modules with two reductions between, `head`.
 
     The stem is `stem_conv1` to `stem_conv3` and `stem_mixed1` to `stem_mixed3`; the modules are
     `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`, `inception_c0`, ... Its
     maps are the last at each stride, before what reduces it: of the stem (strides 2 and 4) and of
     each kind of module (strides 8 to 32). Where sizes change, convolutions and poolings are not
-    padded, so that maps are smaller than the stride says; images need at least 75x75.
+    padded, so that maps are smaller than the stride says; images need at least 75x75. Its
+    other fields are `ConvModel`'s.
 
     Attributes:
         stage_sizes: How many inception modules of each kind there are.
-        dropout: The share of the averages before the head that training drops.
-        norm: See `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: See `layers.norm`.
+        dropout: The share of the averages before the head that training drops, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = inception_v4(num_classes=10, stage_sizes=(1, 1, 1))
@@ -110,29 +102,21 @@ class InceptionV4(Model, kw_only=True):
 
     stage_sizes: tuple[int, ...] = (4, 7, 3)
     dropout: float = 0.2
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
     default_image_size: ClassVar[int] = 299
+    drops_before_head: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if len(self.stage_sizes) != 3 or min(self.stage_sizes) < 1:
             raise ValueError(f"stage_sizes must be three numbers from 1, got {self.stage_sizes}")
-        layers.check_rates(dropout=self.dropout)
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
         super().__post_init__()
 
     def setup(self) -> None:
         """Defines the stem, the inception modules and the head."""
-        options: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
+        options = {
+            **self.shared(),
             "epsilon": EPSILON,
             "kernel_init": layers.initializer("he_normal"),
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
         }
         conv_norm = partial(layers.ConvNorm, kernel_size=3, **options)
         self.stem_conv1 = conv_norm(features=32, stride=2, padding=0)
@@ -141,10 +125,7 @@ class InceptionV4(Model, kw_only=True):
         for modules in (STEM, *self._modules()):
             for name, branches in modules.items():
                 setattr(self, name, layers.Branches(branches=branches, **options))
-        self.drop = nn.Dropout(self.dropout)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+        self.define_head()
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
@@ -213,14 +194,11 @@ NAMES = TorchNames(
 )
 
 
-class InceptionV4Options(ModelOptions, total=False):
+class InceptionV4Options(ConvModelOptions, total=False):
     """The options of an Inception-v4; see `InceptionV4`."""
 
     stage_sizes: tuple[int, ...]
     dropout: float
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
@@ -228,15 +206,6 @@ def inception_v4(**options: Unpack[InceptionV4Options]) -> InceptionV4:
     """Inception-v4: 42,679,816 parameters for 1000 classes (Figures 3 to 9 of the paper).
 
     Its images are 299x299.
-
-    Args:
-        **options: Fields of `InceptionV4`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> inception_v4(num_classes=10).stage_sizes
     (4, 7, 3)

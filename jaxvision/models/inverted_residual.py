@@ -14,13 +14,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import (
-    FeatureMaps,
-    Images,
-    Model,
-    ModelOptions,
-    check_images,
-)
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvModel, ConvModelOptions
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
 # Each output of a depthwise kernel sees as many inputs as each of its inputs reaches outputs, but
@@ -152,37 +147,30 @@ class InvertedResidual(nn.Module, kw_only=True):
         return x + y
 
 
-class InvertedResidualNet(Model, kw_only=True):
+class InvertedResidualNet(ConvModel, kw_only=True):
     """A network of inverted residual blocks: `stem`, `stage1_block0`, ..., `last`, `head`.
 
     Its maps are the last at each stride, from 2 (the stem's, or a later one) to 32 (that of
     `last`, a 1x1 convolution); with `small_images`, strides 1 to 8. Families define `stages`,
-    and what else they have.
+    and what else they have. Its other fields are `ConvModel`'s.
 
     Attributes:
         small_images: Whether the stem and the first block with a stride keep the size: for images
             of about 32x32.
-        dropout: The share of the embedding that training drops before the head.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
         epsilon: What normalizations add to the variance.
         momentum: What BatchNorm keeps of its running statistics per step.
-        axis_name: A mapped axis across which BatchNorm averages; see `layers.norm`.
     """
 
     small_images: bool = False
-    dropout: float = 0.2
-    norm: str = "batch"
     activation: str = "relu6"
+    dropout: float = 0.2
     epsilon: float = layers.NORM_EPSILON
     momentum: float = layers.NORM_MOMENTUM
-    axis_name: str | None = None
 
-    def __post_init__(self) -> None:
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
-        layers.check_rates(dropout=self.dropout)
-        super().__post_init__()
+    @nn.nowrap
+    def shared(self) -> dict[str, Any]:
+        """Gives `epsilon` and `momentum` too."""
+        return {**super().shared(), "epsilon": self.epsilon, "momentum": self.momentum}
 
     @nn.nowrap
     def stages(self) -> Sequence[Sequence[BlockSpec]]:
@@ -208,16 +196,9 @@ class InvertedResidualNet(Model, kw_only=True):
             squeeze_activation: See `InvertedResidual`.
             squeeze_gate: See `InvertedResidual`.
         """
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "epsilon": self.epsilon,
-            "momentum": self.momentum,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
-        conv_norm = partial(
-            layers.ConvNorm, activation=self.activation, kernel_init=KERNEL_INIT, **shared
-        )
+        conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **self.shared())
+        # The activation of a block is in its `BlockSpec`.
+        of_blocks = {key: value for key, value in self.shared().items() if key != "activation"}
         stem_stride = 1 if self.small_images else 2
         self.stem = conv_norm(features=stem_channels, kernel_size=3, stride=stem_stride)
         for name, spec in self._blocks():
@@ -225,18 +206,11 @@ class InvertedResidualNet(Model, kw_only=True):
                 spec=spec,
                 squeeze_activation=squeeze_activation,
                 squeeze_gate=squeeze_gate,
-                **shared,
+                **of_blocks,
             )
             setattr(self, name, block)
         self.last = conv_norm(features=last_channels, kernel_size=1)
-        self.drop = nn.Dropout(self.dropout)
-        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=head_init)
-
-    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
-        """Computes the logits."""
-        vector = self.drop(self.embed(x, train), deterministic=not train)
-        logits: Float[Array, "batch classes"] = self.head(vector)
-        return logits
+        self.define_head(head_init)
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the last map at each stride."""
@@ -263,13 +237,10 @@ class InvertedResidualNet(Model, kw_only=True):
         return blocks
 
 
-class InvertedResidualOptions(ModelOptions, total=False):
+class InvertedResidualOptions(ConvModelOptions, total=False):
     """The options that these families share; see `InvertedResidualNet`."""
 
     small_images: bool
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 def check_width(width_multiplier: float) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from jaxvision.models.inverted_residual import BlockSpec
-from jaxvision.models.weights.names import DENSE_AS_CONV, Form, Rule
+from jaxvision.models.weights.names import Rule, conv_norm_rules, squeeze_excite_rules
 
 BLOCK = r"stage(\d)_block(\d+)"
 """The path of a block: stages count from 1, and the blocks of each stage from 0."""
@@ -16,9 +16,6 @@ def block_number(stages: Sequence[Sequence[BlockSpec]], match: re.Match[str]) ->
     Args:
         stages: The blocks of each stage.
         match: Of a path that begins as `BLOCK`.
-
-    Returns:
-        The number.
 
     >>> spec = BlockSpec(expanded=48, features=16)
     >>> block_number([[spec], [spec, spec], [spec]], re.fullmatch(BLOCK, "stage3_block0"))
@@ -33,9 +30,6 @@ def part_number(stages: Sequence[Sequence[BlockSpec]], match: re.Match[str]) -> 
     Args:
         stages: The blocks of each stage. Those of the first do not widen.
         match: Of a path that begins as `BLOCK` and whose third group is the part's name.
-
-    Returns:
-        The number.
 
     >>> spec = BlockSpec(expanded=48, features=16)
     >>> path = "stage2_block0/project"
@@ -61,9 +55,6 @@ def torchvision_rules(
         stages: The blocks of each stage.
         name: What a block is called there, by a match of its path.
 
-    Returns:
-        The rules.
-
     >>> from jaxvision.models.weights.names import TorchNames
     >>> stages = [[BlockSpec(expanded=16, features=16, squeezed=4)]]
     >>> names = TorchNames(torchvision_rules(stages, lambda match: f"features.{match[1]}"))
@@ -74,54 +65,51 @@ def torchvision_rules(
     def part(match: re.Match[str]) -> str:
         return f"{name(match)}.block.{part_number(stages, match)}"
 
-    squeeze_excite = rf"{BLOCK}/(squeeze_excite)"
     return [
-        Rule(rf"{BLOCK}/(\w+)/conv", lambda match: f"{part(match)}.0"),
-        Rule(rf"{BLOCK}/(\w+)/norm", lambda match: f"{part(match)}.1"),
-        Rule(rf"{squeeze_excite}/reduce", lambda match: f"{part(match)}.fc1", DENSE_AS_CONV),
-        Rule(rf"{squeeze_excite}/expand", lambda match: f"{part(match)}.fc2", DENSE_AS_CONV),
+        *conv_norm_rules(
+            rf"{BLOCK}/(\w+)", lambda match: f"{part(match)}.0", lambda match: f"{part(match)}.1"
+        ),
+        *squeeze_excite_rules(
+            rf"{BLOCK}/(squeeze_excite)",
+            lambda match: f"{part(match)}.fc1",
+            lambda match: f"{part(match)}.fc2",
+        ),
     ]
 
 
-def timm_rule(path: str, name: str, form: Form | None = None) -> Rule:
-    """Where timm has a part of a block; its stages count from 0.
+def timm_name(part: str) -> Callable[[re.Match[str]], str]:
+    """What timm calls a part of a block; its stages count from 0.
 
     Args:
-        path: The path of the part, a regular expression that begins as `BLOCK`.
-        name: What the part is called there.
-        form: See `Rule`.
+        part: The name of the part within its block.
 
     Returns:
-        The rule.
+        A function of the match of a path that begins as `BLOCK`.
 
-    >>> from jaxvision.models.weights.names import TorchNames
-    >>> rule = timm_rule(BLOCK + "/depthwise/conv", "conv_dw")
-    >>> TorchNames([rule]).find("stage3_block1/depthwise/conv/kernel", 4)[0]
-    'blocks.2.1.conv_dw.weight'
+    >>> timm_name("conv_dw")(re.match(BLOCK, "stage3_block1/depthwise/conv"))
+    'blocks.2.1.conv_dw'
     """
-    return Rule(path, lambda match: f"blocks.{int(match[1]) - 1}.{match[2]}.{name}", form)
+    return lambda match: f"blocks.{int(match[1]) - 1}.{match[2]}.{part}"
+
+
+def timm_conv_norm_rules(path: str, conv: str, norm: str) -> list[Rule]:
+    """Lists the rules for a `layers.ConvNorm` of a block in timm; see `conv_norm_rules`."""
+    return conv_norm_rules(path, timm_name(conv), timm_name(norm))
 
 
 # The blocks of the first stage, which do not widen, have parts of other names there.
 _NARROW = r"stage(1)_block(\d+)"
 TIMM_RULES = (
-    Rule("stem/conv", "conv_stem"),
-    Rule("stem/norm", "bn1"),
-    timm_rule(f"{_NARROW}/depthwise/conv", "conv_dw"),
-    timm_rule(f"{_NARROW}/depthwise/norm", "bn1"),
-    timm_rule(f"{_NARROW}/project/conv", "conv_pw"),
-    timm_rule(f"{_NARROW}/project/norm", "bn2"),
-    timm_rule(f"{BLOCK}/expand/conv", "conv_pw"),
-    timm_rule(f"{BLOCK}/expand/norm", "bn1"),
-    timm_rule(f"{BLOCK}/depthwise/conv", "conv_dw"),
-    timm_rule(f"{BLOCK}/depthwise/norm", "bn2"),
-    timm_rule(f"{BLOCK}/project/conv", "conv_pwl"),
-    timm_rule(f"{BLOCK}/project/norm", "bn3"),
+    *conv_norm_rules("stem", "conv_stem", "bn1"),
+    *timm_conv_norm_rules(f"{_NARROW}/depthwise", "conv_dw", "bn1"),
+    *timm_conv_norm_rules(f"{_NARROW}/project", "conv_pw", "bn2"),
+    *timm_conv_norm_rules(f"{BLOCK}/expand", "conv_pw", "bn1"),
+    *timm_conv_norm_rules(f"{BLOCK}/depthwise", "conv_dw", "bn2"),
+    *timm_conv_norm_rules(f"{BLOCK}/project", "conv_pwl", "bn3"),
     Rule("head", "classifier"),
 )
 """Where timm has all of MobileNetV2, but for what `last` is; MobileNetV3 and EfficientNet as well,
 but for `TIMM_SQUEEZE_EXCITE`."""
-TIMM_SQUEEZE_EXCITE = (
-    timm_rule(f"{BLOCK}/squeeze_excite/reduce", "se.conv_reduce", DENSE_AS_CONV),
-    timm_rule(f"{BLOCK}/squeeze_excite/expand", "se.conv_expand", DENSE_AS_CONV),
+TIMM_SQUEEZE_EXCITE = squeeze_excite_rules(
+    f"{BLOCK}/squeeze_excite", timm_name("se.conv_reduce"), timm_name("se.conv_expand")
 )

@@ -210,9 +210,6 @@ def lenet5(
         pooling: "max" or "average".
         original: Whether to build the paper's network, with its own activation and pooling.
 
-    Returns:
-        The model.
-
     Raises:
         ValueError: A value is not allowed, or activation or pooling is given with `original`.
 

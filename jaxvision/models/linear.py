@@ -50,9 +50,6 @@ def linear_classifier(
         in_channels: The number of channels images must have; None takes what the first image has.
         dtype: What to compute in; None promotes the types of images and parameters.
 
-    Returns:
-        The model.
-
     >>> import jax, jax.numpy as jnp
     >>> model = linear_classifier(num_classes=10)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

@@ -189,12 +189,6 @@ def mixer_b_16(**options: Unpack[MLPMixerOptions]) -> MLPMixer:
 
     timm has its weights under the name mixer_b16_224.
 
-    Args:
-        **options: Fields of `MLPMixer`.
-
-    Returns:
-        The model.
-
     >>> mixer_b_16(num_classes=10).channels
     768
     """

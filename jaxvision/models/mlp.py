@@ -96,12 +96,6 @@ def mlp(
         activation: The nonlinearity; see `layers.activation`.
         initializer: What the hidden layers' kernels start from; see `layers.initializer`.
 
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
     >>> import jax, jax.numpy as jnp
     >>> model = mlp(num_classes=10, hidden_sizes=(100,))
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))

@@ -9,37 +9,35 @@ from functools import partial
 from typing import Any, Unpack
 
 import flax.linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.inverted_residual import (
     DEPTHWISE_INIT,
     KERNEL_INIT,
     check_width,
     make_divisible,
 )
-from jaxvision.models.inverted_residual_names import BLOCK, timm_rule
+from jaxvision.models.inverted_residual_names import BLOCK, timm_conv_norm_rules
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
 
 # Table 1 of the paper: the output channels of each stage, its blocks, the stride of the first. (The
 # stride of the very last block is printed as 2, but the size of its output is that of its input.)
 STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
 
 
-class SeparableBlock(nn.Module, kw_only=True):
+class SeparableBlock(ConvBlock, kw_only=True):
     """A depthwise 3x3 convolution and a 1x1 convolution, each with a norm and an activation.
+
+    Its other attributes are `ConvBlock`'s.
 
     Attributes:
         features: The output channels.
         stride: The step of the depthwise convolution.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
         epsilon: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
 
     Reference: Howard et al., 2017, figure 3, right.
 
@@ -52,11 +50,8 @@ class SeparableBlock(nn.Module, kw_only=True):
 
     features: int
     stride: int = 1
-    norm: str = "batch"
     activation: str = "relu6"
     epsilon: float = layers.NORM_EPSILON
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -66,11 +61,9 @@ class SeparableBlock(nn.Module, kw_only=True):
         channels = x.shape[-1]
         conv_norm = partial(
             layers.ConvNorm,
-            norm=self.norm,
             activation=self.activation,
             epsilon=self.epsilon,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
+            **self.norm_options(),
         )
         x = conv_norm(
             features=channels,
@@ -85,7 +78,7 @@ class SeparableBlock(nn.Module, kw_only=True):
         )(x, train)
 
 
-class MobileNetV1(Model, kw_only=True):
+class MobileNetV1(ConvModel, kw_only=True):
     """A MobileNet: `stem`, `stage1_block0`, `stage2_block0`, `stage2_block1`, ..., `head`.
 
     Its maps are the last of each stage (strides 2 to 32); with `small_images`, the last at each
@@ -93,17 +86,14 @@ class MobileNetV1(Model, kw_only=True):
 
     The paper has ReLU; its code and the weights there are have ReLU6, which is the default here. In
     the paper's code (TensorFlow) `epsilon` is 1e-3, and a convolution of stride 2 pads an even
-    image after its last row only.
+    image after its last row only. Its other fields are `ConvModel`'s.
 
     Attributes:
         width_multiplier: What numbers of channels are multiplied by: 1, 0.75, 0.5 or 0.25 in the
             paper. (Its resolution multiplier is the size of the images.)
         small_images: Whether the stem and the first block with a stride keep the size: for images
             of about 32x32.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
         epsilon: What normalizations add to the variance.
-        axis_name: A mapped axis across which BatchNorm averages; see `layers.norm`.
 
     >>> mobilenet_v1(width_multiplier=0.5, num_classes=10).width_multiplier
     0.5
@@ -111,39 +101,31 @@ class MobileNetV1(Model, kw_only=True):
 
     width_multiplier: float = 1.0
     small_images: bool = False
-    norm: str = "batch"
     activation: str = "relu6"
     epsilon: float = layers.NORM_EPSILON
-    axis_name: str | None = None
 
     def __post_init__(self) -> None:
         check_width(self.width_multiplier)
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
         super().__post_init__()
+
+    @nn.nowrap
+    def shared(self) -> dict[str, Any]:
+        """Gives `epsilon` too."""
+        return {**super().shared(), "epsilon": self.epsilon}
 
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "epsilon": self.epsilon,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
         self.stem = layers.ConvNorm(
             features=make_divisible(32 * self.width_multiplier),
             kernel_size=3,
             stride=1 if self.small_images else 2,
             kernel_init=KERNEL_INIT,
-            **shared,
+            **self.shared(),
         )
         for name, channels, stride in self._blocks():
             features = make_divisible(channels * self.width_multiplier)
-            setattr(self, name, SeparableBlock(features=features, stride=stride, **shared))
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+            setattr(self, name, SeparableBlock(features=features, stride=stride, **self.shared()))
+        self.define_head()
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the last map at each stride."""
@@ -176,26 +158,20 @@ class MobileNetV1(Model, kw_only=True):
 
 NAMES = TorchNames(
     [
-        Rule(r"stem/conv", "conv_stem"),
-        Rule(r"stem/norm", "bn1"),
-        timm_rule(f"{BLOCK}/depthwise/conv", "conv_dw"),
-        timm_rule(f"{BLOCK}/depthwise/norm", "bn1"),
-        timm_rule(f"{BLOCK}/pointwise/conv", "conv_pw"),
-        timm_rule(f"{BLOCK}/pointwise/norm", "bn2"),
+        *conv_norm_rules("stem", "conv_stem", "bn1"),
+        *timm_conv_norm_rules(f"{BLOCK}/depthwise", "conv_dw", "bn1"),
+        *timm_conv_norm_rules(f"{BLOCK}/pointwise", "conv_pw", "bn2"),
         Rule(r"head", "classifier"),
     ]
 )
 
 
-class MobileNetV1Options(ModelOptions, total=False):
+class MobileNetV1Options(ConvModelOptions, total=False):
     """The options of a MobileNet; see `MobileNetV1`."""
 
     width_multiplier: float
     small_images: bool
-    norm: str
-    activation: str
     epsilon: float
-    axis_name: str | None
 
 
 @register
@@ -203,15 +179,6 @@ def mobilenet_v1(**options: Unpack[MobileNetV1Options]) -> MobileNetV1:
     """MobileNet: 4,231,976 parameters for 1000 classes (Table 1 of the paper).
 
     With a width multiplier of 0.75, 0.5 and 0.25 (Table 6), 2,585,560, 1,331,592 and 470,072.
-
-    Args:
-        **options: Fields of `MobileNetV1`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> mobilenet_v1(num_classes=10, activation="relu").activation
     'relu'

@@ -20,7 +20,7 @@ from jaxvision.models.inverted_residual import (
 )
 from jaxvision.models.inverted_residual_names import BLOCK, TIMM_RULES, block_number, part_number
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
 # Table 2 of the paper: expansion, output channels, blocks, the stride of the first.
 STAGES = (
@@ -92,12 +92,6 @@ class MobileNetV2(InvertedResidualNet, kw_only=True):
 def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     """Where torchvision has the leaves: blocks in a row, whose last convolution is not grouped.
 
-    Args:
-        stages: The blocks of each stage.
-
-    Returns:
-        The names.
-
     >>> names = torchvision_names(mobilenet_v2().stages())
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.3.conv.3.weight'
@@ -113,20 +107,16 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     last = 1 + sum(len(specs) for specs in stages)
     return TorchNames(
         [
-            Rule(r"stem/conv", "features.0.0"),
-            Rule(r"stem/norm", "features.0.1"),
-            Rule(f"{BLOCK}/(project)/conv", name(0)),
-            Rule(f"{BLOCK}/(project)/norm", name(1)),
-            Rule(rf"{BLOCK}/(\w+)/conv", name(0, ".0")),
-            Rule(rf"{BLOCK}/(\w+)/norm", name(0, ".1")),
-            Rule(r"last/conv", f"features.{last}.0"),
-            Rule(r"last/norm", f"features.{last}.1"),
+            *sequence_rules("stem", "features.0"),
+            *conv_norm_rules(f"{BLOCK}/(project)", name(0), name(1)),
+            *conv_norm_rules(rf"{BLOCK}/(\w+)", name(0, ".0"), name(0, ".1")),
+            *sequence_rules("last", f"features.{last}"),
             Rule(r"head", "classifier.1"),
         ]
     )
 
 
-TIMM_NAMES = TorchNames([*TIMM_RULES, Rule(r"last/conv", "conv_head"), Rule(r"last/norm", "bn2")])
+TIMM_NAMES = TorchNames([*TIMM_RULES, *conv_norm_rules("last", "conv_head", "bn2")])
 
 
 class MobileNetV2Options(InvertedResidualOptions, total=False):
@@ -141,15 +131,6 @@ class MobileNetV2Options(InvertedResidualOptions, total=False):
 @register
 def mobilenet_v2(**options: Unpack[MobileNetV2Options]) -> MobileNetV2:
     """MobileNetV2: 3,504,872 parameters for 1000 classes (Table 2 of the paper).
-
-    Args:
-        **options: Fields of `MobileNetV2`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> mobilenet_v2(num_classes=10, width_multiplier=1.4).width_multiplier
     1.4

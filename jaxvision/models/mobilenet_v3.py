@@ -25,7 +25,13 @@ from jaxvision.models.inverted_residual_names import (
     torchvision_rules,
 )
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
+from jaxvision.models.weights.names import (
+    DENSE_AS_CONV,
+    Rule,
+    TorchNames,
+    conv_norm_rules,
+    sequence_rules,
+)
 
 Row = tuple[int, int, int, bool, bool, int]
 """Kernel size, expanded and output channels, squeeze and excitation, h-swish, stride."""
@@ -135,12 +141,6 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
 def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     """Where torchvision has the leaves: blocks in a row.
 
-    Args:
-        stages: The blocks of each stage.
-
-    Returns:
-        The names.
-
     >>> names = torchvision_names(mobilenet_v3_small().stages())
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
     'features.3.block.2.1.weight'
@@ -148,11 +148,9 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
     last = 1 + sum(len(specs) for specs in stages)
     return TorchNames(
         [
-            Rule(r"stem/conv", "features.0.0"),
-            Rule(r"stem/norm", "features.0.1"),
+            *sequence_rules("stem", "features.0"),
             *torchvision_rules(stages, lambda match: f"features.{1 + block_number(stages, match)}"),
-            Rule(r"last/conv", f"features.{last}.0"),
-            Rule(r"last/norm", f"features.{last}.1"),
+            *sequence_rules("last", f"features.{last}"),
             Rule(r"hidden", "classifier.0"),
             Rule(r"head", "classifier.3"),
         ],
@@ -163,12 +161,6 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
 def timm_names(num_stages: int) -> TorchNames:
     """Where timm has the leaves: the last convolution is a stage of its own.
 
-    Args:
-        num_stages: How many stages of blocks there are.
-
-    Returns:
-        The names.
-
     >>> timm_names(6).find("last/conv/kernel", 4)[0]
     'blocks.6.0.conv.weight'
     """
@@ -176,8 +168,7 @@ def timm_names(num_stages: int) -> TorchNames:
         [
             *TIMM_RULES,
             *TIMM_SQUEEZE_EXCITE,
-            Rule(r"last/conv", f"blocks.{num_stages}.0.conv"),
-            Rule(r"last/norm", f"blocks.{num_stages}.0.bn1"),
+            *conv_norm_rules("last", f"blocks.{num_stages}.0.conv", f"blocks.{num_stages}.0.bn1"),
             Rule(r"hidden", "conv_head", DENSE_AS_CONV),
         ],
         options={"epsilon": 1e-5},
@@ -197,15 +188,6 @@ class MobileNetV3Options(InvertedResidualOptions, total=False):
 def mobilenet_v3_large(**options: Unpack[MobileNetV3Options]) -> MobileNetV3:
     """MobileNetV3-Large: 5,483,032 parameters for 1000 classes (Table 1 of the paper).
 
-    Args:
-        **options: Fields of `MobileNetV3`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
     >>> mobilenet_v3_large(num_classes=10).hidden_channels
     1280
     """
@@ -214,18 +196,5 @@ def mobilenet_v3_large(**options: Unpack[MobileNetV3Options]) -> MobileNetV3:
 
 @register
 def mobilenet_v3_small(**options: Unpack[MobileNetV3Options]) -> MobileNetV3:
-    """MobileNetV3-Small: 2,542,856 parameters for 1000 classes (Table 2 of the paper).
-
-    Args:
-        **options: Fields of `MobileNetV3`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> mobilenet_v3_small(num_classes=10, width_multiplier=0.75).width_multiplier
-    0.75
-    """
+    """MobileNetV3-Small: 2,542,856 parameters for 1000 classes (Table 2 of the paper)."""
     return MobileNetV3(rows=SMALL, hidden_channels=1024, **options)

@@ -10,44 +10,33 @@ from typing import Unpack
 
 import flax.linen as nn
 from jax.nn import initializers
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
+from jaxvision.models.base import Images, Pyramid, check_images
 from jaxvision.models.registry import register
-from jaxvision.models.residual import KERNEL_INIT, ResidualModel
+from jaxvision.models.residual import (
+    KERNEL_INIT,
+    ResidualBlock,
+    ResidualModel,
+    ResidualOptions,
+)
 from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
 
 
-class PreActBlock(nn.Module, kw_only=True):
+class PreActBlock(ResidualBlock, kw_only=True):
     """Two 3x3 convolutions, each of a normalized and activated map, added to their input.
 
-    Where the shape changes, the shortcut is a 1x1 convolution of the first such map.
+    Where the shape changes, the shortcut is a 1x1 convolution of the first such map. The stride is
+    that of the first convolution, and of the shortcut. Its other attributes are `ResidualBlock`'s.
 
     Attributes:
-        channels: The output channels.
-        stride: The step of the first convolution, and of the shortcut.
-        first_dilation: The dilation of the first 3x3 convolution.
-        dilation: The dilation of the 3x3 convolution after it.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
         dropout: The share that training drops between the convolutions.
         zero_init_residual: Whether the residual starts at zero, by its last convolution.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
     """
 
-    channels: int
-    stride: int = 1
-    first_dilation: int = 1
-    dilation: int = 1
-    norm: str = "batch"
-    activation: str = "relu"
     dropout: float = 0.0
     zero_init_residual: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -74,13 +63,7 @@ class PreActBlock(nn.Module, kw_only=True):
         Returns:
             What makes a normalization with activation, and what makes a convolution.
         """
-        norm = partial(
-            layers.NormActivation,
-            norm=self.norm,
-            activation=self.activation,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        norm = partial(layers.NormActivation, activation=self.activation, **self.norm_options())
         conv = partial(layers.conv, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
         return norm, conv
 
@@ -129,23 +112,15 @@ class PreActResNet(ResidualModel, kw_only=True):
     block; the authors' code does so before the pooling. There, the stride of a bottleneck is that
     of its first convolution: `stride_in_first`.
 
+    Its other fields are `ResidualModel`'s.
+
     Attributes:
-        stage_sizes: How many blocks each stage has.
         block: The kind of block.
-        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
-            size and dilate their convolutions instead, with the same parameters, as dense
-            predictions want it.
-        dilate_first: Whether all convolutions of such a stage have its dilation, as in
-            segmentation_models_pytorch, rather than all but the first, as in torchvision.
         small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
             and a max-pooling that leave a quarter of it: for images of about 32x32.
         zero_init_residual: Whether each block's last convolution starts at zero, so that each block
             starts as its shortcut.
         stride_in_first: See `PreActBottleneck`; other blocks have no such thing.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
 
     >>> import jax, jax.numpy as jnp
     >>> model = preact_resnet18(num_classes=10, small_images=True)
@@ -221,16 +196,11 @@ NAMES = TorchNames(
 )
 
 
-class PreActResNetOptions(ModelOptions, total=False):
+class PreActResNetOptions(ResidualOptions, total=False):
     """The options of a pre-activation ResNet; see `PreActResNet`."""
 
     small_images: bool
     zero_init_residual: bool
-    output_stride: int | None
-    dilate_first: bool
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 class PreActBottleneckOptions(PreActResNetOptions, total=False):
@@ -246,12 +216,6 @@ def preact_resnet18(**options: Unpack[PreActResNetOptions]) -> PreActResNet:
     The blocks are the paper's (figure 4e), the stages those of ResNet-18 (He et al., CVPR 2016,
     arXiv:1512.03385, Table 1). In timm it is `resnetv2_18`.
 
-    Args:
-        **options: Fields of `PreActResNet`.
-
-    Returns:
-        The model.
-
     >>> preact_resnet18(num_classes=10).stage_sizes
     (2, 2, 2, 2)
     """
@@ -264,15 +228,6 @@ def preact_resnet34(**options: Unpack[PreActResNetOptions]) -> PreActResNet:
 
     The blocks are the paper's (figure 4e), the stages those of ResNet-34 (He et al., CVPR 2016,
     arXiv:1512.03385, Table 1). In timm it is `resnetv2_34`.
-
-    Args:
-        **options: Fields of `PreActResNet`.
-
-    Returns:
-        The model.
-
-    >>> preact_resnet34(num_classes=10).stage_sizes
-    (3, 4, 6, 3)
     """
     return PreActResNet(stage_sizes=(3, 4, 6, 3), block=PreActBlock, **options)
 
@@ -283,15 +238,6 @@ def preact_resnet50(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet:
 
     The blocks are the paper's (figure 4e), the stages those of ResNet-50 (He et al., CVPR 2016,
     arXiv:1512.03385, Table 1). In timm it is `resnetv2_50`.
-
-    Args:
-        **options: Fields of `PreActResNet`.
-
-    Returns:
-        The model.
-
-    >>> preact_resnet50(num_classes=10).stage_sizes
-    (3, 4, 6, 3)
     """
     return PreActResNet(stage_sizes=(3, 4, 6, 3), block=PreActBottleneck, **options)
 
@@ -302,15 +248,6 @@ def preact_resnet101(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet
 
     The blocks are the paper's (figure 4e), the stages those of ResNet-101 (He et al., CVPR 2016,
     arXiv:1512.03385, Table 1). In timm it is `resnetv2_101`.
-
-    Args:
-        **options: Fields of `PreActResNet`.
-
-    Returns:
-        The model.
-
-    >>> preact_resnet101(num_classes=10).stage_sizes
-    (3, 4, 23, 3)
     """
     return PreActResNet(stage_sizes=(3, 4, 23, 3), block=PreActBottleneck, **options)
 
@@ -321,14 +258,5 @@ def preact_resnet152(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet
 
     The blocks are the paper's (figure 4e), the stages those of ResNet-152 (He et al., CVPR 2016,
     arXiv:1512.03385, Table 1). In timm it is `resnetv2_152`.
-
-    Args:
-        **options: Fields of `PreActResNet`.
-
-    Returns:
-        The model.
-
-    >>> preact_resnet152(num_classes=10).stage_sizes
-    (3, 8, 36, 3)
     """
     return PreActResNet(stage_sizes=(3, 8, 36, 3), block=PreActBottleneck, **options)

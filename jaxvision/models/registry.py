@@ -86,7 +86,8 @@ def create_model(
         in_channels: The number of channels images must have; None takes what the first image has.
         dtype: What to compute in, a floating-point dtype or its name; None promotes the types of
             images and parameters. Parameters are float32 whatever it is.
-        **options: The model's own options, which the function of its name documents.
+        **options: The model's own options: fields of its class, listed in the signature of the
+            function of its name.
 
     Returns:
         A Flax Linen module; see `Model` for the three calls it answers.

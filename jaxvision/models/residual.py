@@ -5,15 +5,15 @@ Reference: He et al., Deep residual learning for image recognition, CVPR 2016, a
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 from jax.nn import initializers
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, Pyramid
+from jaxvision.models.base import FeatureMaps, Images, Pyramid
+from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
 
@@ -36,11 +36,12 @@ class Stage(NamedTuple):
     dilation: int
 
 
-class ResidualModel(Model, kw_only=True):
+class ResidualModel(ConvModel, kw_only=True):
     """A stem, stages of blocks and a head: `stage1_block0`, `stage1_block1`, ..., `head`.
 
     A subclass defines its stem in `setup`, and there calls `define_stages`; its `pyramid` calls
-    `run_stages`. It says by `stem_stride` what the first stage takes.
+    `run_stages`. It says by `stem_stride` what the first stage takes. Its other fields are
+    `ConvModel`'s.
 
     Attributes:
         stage_sizes: How many blocks each stage has.
@@ -49,22 +50,13 @@ class ResidualModel(Model, kw_only=True):
             predictions want it.
         dilate_first: Whether all convolutions of such a stage have its dilation, as in
             segmentation_models_pytorch, rather than all but the first, as in torchvision.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
     """
 
     stage_sizes: tuple[int, ...]
     output_stride: int | None = None
     dilate_first: bool = False
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
     def __post_init__(self) -> None:
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
         strides = [self.stem_stride * 2**stage for stage in range(len(self.stage_sizes))]
         if self.output_stride not in (None, *strides):
             raise ValueError(
@@ -93,19 +85,6 @@ class ResidualModel(Model, kw_only=True):
             stages.append(Stage(num_blocks, stride, step, first, dilation))
         return stages
 
-    def shared(self) -> dict[str, Any]:
-        """Gives the options that the stem and all blocks have in common.
-
-        Returns:
-            `norm`, `activation`, `axis_name` and `dtype`.
-        """
-        return {
-            "norm": self.norm,
-            "activation": self.activation,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
-
     def define_stages(self, make_block: Callable[..., nn.Module], channels: int) -> None:
         """Defines the blocks and the head. Every stage but the first begins with a stride of 2.
 
@@ -124,9 +103,7 @@ class ResidualModel(Model, kw_only=True):
                     **self.shared(),
                 )
                 setattr(self, f"stage{index + 1}_block{i}", block)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+        self.define_head()
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the last map at each stride."""
@@ -150,17 +127,23 @@ class ResidualModel(Model, kw_only=True):
         return maps
 
 
-class BasicBlock(nn.Module, kw_only=True):
-    """Two 3x3 convolutions added to their input, which is projected where the shape changes.
+class ResidualOptions(ConvModelOptions, total=False):
+    """The options of every residual network; see `ResidualModel`."""
+
+    output_stride: int | None
+    dilate_first: bool
+
+
+class ResidualBlock(ConvBlock, kw_only=True):
+    """A block of a `ResidualModel`: a residual that is added to the block's input.
 
     Attributes:
         channels: The output channels.
-        stride: The step of the first convolution, and of the shortcut.
+        stride: The step of the block.
         first_dilation: The dilation of the first 3x3 convolution.
         dilation: The dilation of the 3x3 convolutions after it.
         norm: See `layers.norm`.
         activation: See `layers.activation`.
-        zero_init_residual: Whether the residual starts at zero, by the scale of its last norm.
         axis_name: See `layers.norm`.
         dtype: What to compute in; None promotes types.
     """
@@ -169,11 +152,19 @@ class BasicBlock(nn.Module, kw_only=True):
     stride: int = 1
     first_dilation: int = 1
     dilation: int = 1
-    norm: str = "batch"
-    activation: str = "relu"
+
+
+class BasicBlock(ResidualBlock, kw_only=True):
+    """Two 3x3 convolutions added to their input, which is projected where the shape changes.
+
+    The stride is that of the first convolution, and of the projection. Its other attributes are
+    `ResidualBlock`'s.
+
+    Attributes:
+        zero_init_residual: Whether the residual starts at zero, by the scale of its last norm.
+    """
+
     zero_init_residual: bool = False
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     expansion: ClassVar[int] = 1
 
@@ -185,10 +176,8 @@ class BasicBlock(nn.Module, kw_only=True):
         conv_norm = partial(
             layers.ConvNorm,
             features=self.channels,
-            norm=self.norm,
             kernel_init=KERNEL_INIT,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
+            **self.norm_options(),
         )
         last_scale = initializers.zeros if self.zero_init_residual else initializers.ones
         y = conv_norm(
@@ -240,13 +229,7 @@ class Bottleneck(BasicBlock, kw_only=True):
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width out_channels"]:
         """Computes the activation of input plus residual."""
-        conv_norm = partial(
-            layers.ConvNorm,
-            norm=self.norm,
-            kernel_init=KERNEL_INIT,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **self.norm_options())
         width = self.channels * self.width_per_group // 64 * self.groups
         first, second = (self.stride, 1) if self.stride_in_first else (1, self.stride)
         inner = partial(conv_norm, activation=self.activation)

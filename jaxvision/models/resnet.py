@@ -3,16 +3,68 @@
 Reference: He et al., Deep residual learning for image recognition, CVPR 2016, arXiv:1512.03385.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Unpack
 
-from jaxvision.checks import check_count
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxvision.checks import check_count, check_name
 from jaxvision.models import layers
-from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
+from jaxvision.models.base import Images, Pyramid, check_images
+from jaxvision.models.conv_model import ConvBlock
 from jaxvision.models.registry import register
-from jaxvision.models.residual import KERNEL_INIT, BasicBlock, Bottleneck, ResidualModel
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.residual import (
+    KERNEL_INIT,
+    BasicBlock,
+    Bottleneck,
+    ResidualModel,
+    ResidualOptions,
+)
+from jaxvision.models.weights.names import (
+    Rule,
+    TorchNames,
+    conv_norm_rules,
+    sequence_rules,
+    squeeze_excite_rules,
+)
+
+# Below it, nothing is left after the unpadded pooling of `original`.
+MIN_ORIGINAL_SIZE = 3
+
+STEMS = ("plain", "deep")
+BOTTLENECK_FIELDS = ("groups", "width_per_group", "narrowing", "shortcut_size", "reduction")
+
+
+class DeepStem(ConvBlock, kw_only=True):
+    """Three 3x3 convolutions in place of one 7x7; the last has twice the channels of the others.
+
+    Its other attributes are `ConvBlock`'s.
+
+    Attributes:
+        channels: The channels of the first two.
+        stride: The step of the first.
+    """
+
+    channels: int
+    stride: int = 2
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool
+    ) -> Float[Array, "batch out_height out_width out_channels"]:
+        """Applies the three in turn."""
+        conv_norm = partial(
+            layers.ConvNorm,
+            kernel_size=3,
+            activation=self.activation,
+            kernel_init=KERNEL_INIT,
+            **self.norm_options(),
+        )
+        x = conv_norm(features=self.channels, stride=self.stride, name="conv1")(x, train)
+        x = conv_norm(features=self.channels, name="conv2")(x, train)
+        return conv_norm(features=2 * self.channels, name="conv3")(x, train)
 
 
 class ResNet(ResidualModel, kw_only=True):
@@ -21,26 +73,28 @@ class ResNet(ResidualModel, kw_only=True):
     Its maps are the stem's, before the max-pooling (stride 2), and the last of each stage (strides
     4 to 32); with `small_images`, the last of each stage (strides 1 to 8).
 
+    ResNeXt, wide ResNets and networks with squeeze-and-excitation are of this class too. Its other
+    fields are `ResidualModel`'s.
+
     Attributes:
-        stage_sizes: How many blocks each stage has.
         block: The kind of block.
-        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
-            size and dilate their convolutions instead, with the same parameters, as dense
-            predictions want it.
-        dilate_first: Whether all convolutions of such a stage have its dilation, as in
-            segmentation_models_pytorch, rather than all but the first, as in torchvision.
-        groups: See `Bottleneck`; other blocks have none.
-        width_per_group: See `Bottleneck`.
+        groups: See `Bottleneck`, as for the next four; other blocks have none of them.
+        width_per_group: The channels of a group.
+        narrowing: By how much the first convolution of a block is narrower.
+        shortcut_size: The kernel of a shortcut that has a stride.
+        reduction: By how much squeeze-and-excitation narrows; None leaves it out.
         channels: How many channels the stem and the blocks of the first stage have; later stages
             have twice those of the stage before. The published networks have 64.
-        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
-            and a max-pooling that leave a quarter of it: for images of about 32x32.
+        stem_type: "plain" for one 7x7 convolution, or "deep" for a `DeepStem`.
+        original: Whether the max-pooling is not padded and takes in a last window that does not
+            fit, and the stride of a bottleneck without groups is that of its first 1x1
+            convolution, as in Caffe, where the first networks with squeeze-and-excitation were
+            trained. Maps of an image of odd size may then be smaller than its size by their
+            stride, and images need to be 3x3 at least.
+        small_images: Whether the stem keeps the size and no pooling follows it, rather than leaving
+            a quarter, and is 3x3 if plain: for images of about 32x32.
         zero_init_residual: Whether the scale of each block's last normalization starts at zero, so
             that each block starts as the identity (Goyal et al., 2017, arXiv:1706.02677).
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
 
     >>> import jax, jax.numpy as jnp
     >>> model = resnet18(num_classes=10, small_images=True)
@@ -52,19 +106,25 @@ class ResNet(ResidualModel, kw_only=True):
     block: type[BasicBlock]
     groups: int = 1
     width_per_group: int = 64
+    narrowing: int = 1
+    shortcut_size: int = 1
+    reduction: int | None = None
     channels: int = 64
+    stem_type: str = "plain"
+    original: bool = False
     small_images: bool = False
     zero_init_residual: bool = False
 
     def __post_init__(self) -> None:
-        if not issubclass(self.block, Bottleneck) and (self.groups, self.width_per_group) != (
-            1,
-            64,
-        ):
-            raise ValueError(
-                f"groups={self.groups} and width_per_group={self.width_per_group} are for "
-                f"bottlenecks; a {self.block.__name__} takes 1 and 64"
-            )
+        if not issubclass(self.block, Bottleneck):
+            for field in BOTTLENECK_FIELDS:
+                value, default = getattr(self, field), getattr(Bottleneck, field)
+                if value != default:
+                    raise ValueError(
+                        f"{field}={value} is for bottlenecks; a {self.block.__name__} takes "
+                        f"{default}"
+                    )
+        check_name("stem_type", self.stem_type, STEMS)
         check_count("channels", self.channels)
         super().__post_init__()
 
@@ -75,66 +135,104 @@ class ResNet(ResidualModel, kw_only=True):
 
     def setup(self) -> None:
         """Defines the stem, the blocks and the head."""
-        self.stem = layers.ConvNorm(
-            features=self.channels,
-            kernel_size=3 if self.small_images else 7,
-            stride=1 if self.small_images else 2,
-            kernel_init=KERNEL_INIT,
-            **self.shared(),
-        )
+        stride = 1 if self.small_images else 2
+        if self.stem_type == "deep":
+            self.stem: nn.Module = DeepStem(channels=self.channels, stride=stride, **self.shared())
+        else:
+            self.stem = layers.ConvNorm(
+                features=self.channels,
+                kernel_size=3 if self.small_images else 7,
+                stride=stride,
+                kernel_init=KERNEL_INIT,
+                **self.shared(),
+            )
+        self.define_stages(self._make_block(), channels=self.channels)
+
+    @nn.nowrap
+    def _make_block(self) -> Callable[..., nn.Module]:
         block = partial(self.block, zero_init_residual=self.zero_init_residual)
-        if issubclass(self.block, Bottleneck):
-            block = partial(block, groups=self.groups, width_per_group=self.width_per_group)
-        self.define_stages(block, channels=self.channels)
+        if not issubclass(self.block, Bottleneck):
+            return block
+        return partial(
+            block,
+            groups=self.groups,
+            width_per_group=self.width_per_group,
+            narrowing=self.narrowing,
+            shortcut_size=self.shortcut_size,
+            reduction=self.reduction,
+            stride_in_first=self.original and self.groups == 1,
+        )
 
     def pyramid(self, x: Images, train: bool = False) -> Pyramid:
         """Computes the maps of the stem and of each stage."""
-        y = self.stem(check_images(x, self.in_channels), train)
         if self.small_images:
-            return self.run_stages(y, train)
-        pooled = layers.max_pool(y, 3, stride=2, padding=1)
+            return self.run_stages(self.stem(check_images(x, self.in_channels), train), train)
+        x = check_images(x, self.in_channels, MIN_ORIGINAL_SIZE if self.original else 1)
+        y = self.stem(x, train)
+        padding = {"ceil": True} if self.original else {"padding": 1}
+        pooled = layers.max_pool(y, 3, stride=2, **padding)
         return [(2, y), *self.run_stages(pooled, train)]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision and timm use the same names."""
-        return {"torchvision": NAMES, "timm": NAMES}
+        """Torchvision and timm use the same names; other stems and gates are in timm alone."""
+        if self.reduction is None and self.stem_type == "plain":
+            return {"torchvision": NAMES, "timm": NAMES}
+        if self.original:
+            return {"timm": ORIGINAL_SE_NAMES, "timm-today": SE_NAMES}
+        return {"timm": SE_NAMES, "timm-legacy": ORIGINAL_SE_NAMES}
 
 
+BLOCK = r"stage(\d)_block(\d+)"
 BLOCKS = [
-    Rule(r"stage(\d)_block(\d+)/conv(\d)/conv", r"layer\1.\2.conv\3"),
-    Rule(r"stage(\d)_block(\d+)/conv(\d)/norm", r"layer\1.\2.bn\3"),
-    Rule(r"stage(\d)_block(\d+)/shortcut/conv", r"layer\1.\2.downsample.0"),
-    Rule(r"stage(\d)_block(\d+)/shortcut/norm", r"layer\1.\2.downsample.1"),
+    *conv_norm_rules(rf"{BLOCK}/conv(\d)", r"layer\1.\2.conv\3", r"layer\1.\2.bn\3"),
+    *sequence_rules(rf"{BLOCK}/shortcut", r"layer\1.\2.downsample"),
 ]
-"""How both libraries call what blocks have."""
+"""What both libraries call the layers of blocks."""
 
 NAMES = TorchNames(
-    [Rule(r"stem/conv", "conv1"), Rule(r"stem/norm", "bn1"), *BLOCKS, Rule(r"head", "fc")]
+    [*conv_norm_rules("stem", "conv1", "bn1"), *BLOCKS, Rule("head", "fc")],
+    options={"original": False},
 )
+SE_NAMES = TorchNames(
+    [
+        *conv_norm_rules("stem", "conv1", "bn1"),
+        *sequence_rules("stem/conv1", "conv1"),
+        *conv_norm_rules("stem/conv2", "conv1.3", "conv1.4"),
+        *conv_norm_rules("stem/conv3", "conv1.6", "bn1"),
+        *BLOCKS,
+        *squeeze_excite_rules(
+            f"{BLOCK}/squeeze_excite", r"layer\1.\2.se.fc1", r"layer\1.\2.se.fc2"
+        ),
+        Rule("head", "fc"),
+    ],
+    options={"original": False},
+)
+ORIGINAL_SE_NAMES = TorchNames(
+    [
+        *conv_norm_rules("stem", "layer0.conv1", "layer0.bn1"),
+        *conv_norm_rules(r"stem/conv(\d)", r"layer0.conv\1", r"layer0.bn\1"),
+        *BLOCKS,
+        *squeeze_excite_rules(
+            f"{BLOCK}/squeeze_excite", r"layer\1.\2.se_module.fc1", r"layer\1.\2.se_module.fc2"
+        ),
+        Rule("head", "last_linear"),
+    ],
+    options={"original": True},
+)
+"""Those of the first networks with squeeze-and-excitation, timm's `legacy_` ones."""
 
 
-class ResNetOptions(ModelOptions, total=False):
+class ResNetOptions(ResidualOptions, total=False):
     """The options of a ResNet; see `ResNet`."""
 
     channels: int
     small_images: bool
     zero_init_residual: bool
-    output_stride: int | None
-    dilate_first: bool
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
 def resnet18(**options: Unpack[ResNetOptions]) -> ResNet:
     """ResNet-18: 11,689,512 parameters for 1000 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
 
     >>> resnet18(num_classes=10).stage_sizes
     (2, 2, 2, 2)
@@ -144,63 +242,23 @@ def resnet18(**options: Unpack[ResNetOptions]) -> ResNet:
 
 @register
 def resnet34(**options: Unpack[ResNetOptions]) -> ResNet:
-    """ResNet-34: 21,797,672 parameters for 1000 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
-
-    >>> resnet34(num_classes=10).stage_sizes
-    (3, 4, 6, 3)
-    """
+    """ResNet-34: 21,797,672 parameters for 1000 classes (Table 1 of the paper)."""
     return ResNet(stage_sizes=(3, 4, 6, 3), block=BasicBlock, **options)
 
 
 @register
 def resnet50(**options: Unpack[ResNetOptions]) -> ResNet:
-    """ResNet-50: 25,557,032 parameters for 1000 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
-
-    >>> resnet50(num_classes=10).stage_sizes
-    (3, 4, 6, 3)
-    """
+    """ResNet-50: 25,557,032 parameters for 1000 classes (Table 1 of the paper)."""
     return ResNet(stage_sizes=(3, 4, 6, 3), block=Bottleneck, **options)
 
 
 @register
 def resnet101(**options: Unpack[ResNetOptions]) -> ResNet:
-    """ResNet-101: 44,549,160 parameters for 1000 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
-
-    >>> resnet101(num_classes=10).stage_sizes
-    (3, 4, 23, 3)
-    """
+    """ResNet-101: 44,549,160 parameters for 1000 classes (Table 1 of the paper)."""
     return ResNet(stage_sizes=(3, 4, 23, 3), block=Bottleneck, **options)
 
 
 @register
 def resnet152(**options: Unpack[ResNetOptions]) -> ResNet:
-    """ResNet-152: 60,192,808 parameters for 1000 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
-
-    >>> resnet152(num_classes=10).stage_sizes
-    (3, 8, 36, 3)
-    """
+    """ResNet-152: 60,192,808 parameters for 1000 classes (Table 1 of the paper)."""
     return ResNet(stage_sizes=(3, 8, 36, 3), block=Bottleneck, **options)

@@ -17,12 +17,6 @@ def resnext50_32x4d(**options: Unpack[ResNetOptions]) -> ResNet:
 
     It is ResNet-50 whose 3x3 convolutions are grouped (Table 1 of the paper).
 
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
-
     >>> resnext50_32x4d(num_classes=10).groups
     32
     """
@@ -37,15 +31,6 @@ def resnext101_32x8d(**options: Unpack[ResNetOptions]) -> ResNet:
 
     It is ResNet-101 whose 3x3 convolutions are grouped. The paper's own has 4 channels per group;
     this width is of Mahajan et al., ECCV 2018, arXiv:1805.00932.
-
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
-
-    >>> resnext101_32x8d(num_classes=10).groups
-    32
     """
     return ResNet(
         stage_sizes=(3, 4, 23, 3), block=Bottleneck, groups=32, width_per_group=8, **options

@@ -5,15 +5,15 @@ devices, CVPR 2018, arXiv:1707.01083.
 """
 
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
 
 # Table 1 of the paper: the output channels of stage 2 by groups; each later stage has twice those.
@@ -23,21 +23,18 @@ STAGE_SIZES = (4, 8, 4)
 KERNEL_INIT = layers.initializer("he_normal")
 
 
-class ShuffleUnit(nn.Module, kw_only=True):
+class ShuffleUnit(ConvBlock, kw_only=True):
     """A depthwise 3x3 convolution between two grouped 1x1, the first followed by a shuffle.
 
     At stride 1 the input is added. At stride 2 its average over 3x3 windows is stacked in front,
-    and the residual has that many channels less. The activation follows either.
+    and the residual has that many channels less. The activation follows either. Its other
+    attributes are `ConvBlock`'s.
 
     Attributes:
         features: The output channels.
         groups: The groups of the second 1x1 convolution, and of the shuffle.
         first_groups: The groups of the first 1x1 convolution.
         stride: The step of the depthwise convolution.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
 
     Reference: Zhang et al., 2018, figure 2b and 2c; section 3.2 for the narrow channels, a quarter
     of the output's.
@@ -53,23 +50,13 @@ class ShuffleUnit(nn.Module, kw_only=True):
     groups: int
     first_groups: int | None = None
     stride: int = 1
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width features"]:
         """Adds or stacks input and residual."""
-        conv_norm = partial(
-            layers.ConvNorm,
-            norm=self.norm,
-            kernel_init=KERNEL_INIT,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **self.norm_options())
         narrow = self.features // 4
         residual = self.features - (x.shape[-1] if self.stride > 1 else 0)
         y = conv_norm(
@@ -91,21 +78,18 @@ class ShuffleUnit(nn.Module, kw_only=True):
         return activation(jnp.concatenate([x, y], axis=-1))
 
 
-class ShuffleNetV1(Model, kw_only=True):
+class ShuffleNetV1(ConvModel, kw_only=True):
     """A ShuffleNet: `stem`, `stage2_block0`, ..., `stage4_block3`, `head`.
 
     Its maps are the stem's, before the max-pooling (stride 2), after it (stride 4), and the last of
     each stage (strides 8 to 32); with `small_images`, the stem's (stride 1), which is not
     pooled, and the last of each stage (strides 2 to 8). Where the paper does not say, averages
-    count the zeros around the map, as in its authors' code.
+    count the zeros around the map, as in its authors' code. Its other fields are `ConvModel`'s.
 
     Attributes:
         groups: The groups of the 1x1 convolutions: 1, 2, 3, 4 or 8.
         small_images: Whether the stem is a 3x3 convolution that keeps the size: for images of about
             32x32.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis across which BatchNorm averages; see `layers.norm`.
 
     >>> shufflenet_v1_g3(num_classes=10).groups
     3
@@ -113,32 +97,21 @@ class ShuffleNetV1(Model, kw_only=True):
 
     groups: int
     small_images: bool = False
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
     def __post_init__(self) -> None:
         if self.groups not in CHANNELS:
             allowed = ", ".join(map(str, CHANNELS))
             raise ValueError(f"groups must be one of {allowed}, got {self.groups}")
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
         super().__post_init__()
 
     def setup(self) -> None:
         """Defines the stem, the units and the head."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
         self.stem = layers.ConvNorm(
             features=STEM_CHANNELS,
             kernel_size=3,
             stride=1 if self.small_images else 2,
             kernel_init=KERNEL_INIT,
-            **shared,
+            **self.shared(),
         )
         for stage, num_units in enumerate(STAGE_SIZES, start=2):
             for i in range(num_units):
@@ -148,12 +121,10 @@ class ShuffleNetV1(Model, kw_only=True):
                     # The stem has too few channels to be taken in groups (the paper, section 3.2).
                     first_groups=1 if (stage, i) == (2, 0) else None,
                     stride=2 if i == 0 else 1,
-                    **shared,
+                    **self.shared(),
                 )
                 setattr(self, f"stage{stage}_block{i}", unit)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+        self.define_head()
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
@@ -172,13 +143,10 @@ class ShuffleNetV1(Model, kw_only=True):
         return maps
 
 
-class ShuffleNetV1Options(ModelOptions, total=False):
+class ShuffleNetV1Options(ConvModelOptions, total=False):
     """The options of a ShuffleNet; see `ShuffleNetV1`."""
 
     small_images: bool
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
@@ -186,15 +154,6 @@ def shufflenet_v1_g1(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
     """ShuffleNet with 1 group (no shuffle): 1,531,936 parameters for 1000 classes.
 
     The count is derived from Table 1 of the paper, which has only multiply-adds.
-
-    Args:
-        **options: Fields of `ShuffleNetV1`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> shufflenet_v1_g1(num_classes=10).groups
     1
@@ -207,18 +166,6 @@ def shufflenet_v1_g2(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
     """ShuffleNet with 2 groups: 1,733,848 parameters for 1000 classes.
 
     The count is derived from Table 1 of the paper, which has only multiply-adds.
-
-    Args:
-        **options: Fields of `ShuffleNetV1`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> shufflenet_v1_g2(num_classes=10).groups
-    2
     """
     return ShuffleNetV1(groups=2, **options)
 
@@ -228,18 +175,6 @@ def shufflenet_v1_g3(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
     """ShuffleNet with 3 groups: 1,865,728 parameters for 1000 classes.
 
     The count is derived from Table 1 of the paper, which has only multiply-adds.
-
-    Args:
-        **options: Fields of `ShuffleNetV1`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> shufflenet_v1_g3(num_classes=10).groups
-    3
     """
     return ShuffleNetV1(groups=3, **options)
 
@@ -249,18 +184,6 @@ def shufflenet_v1_g4(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
     """ShuffleNet with 4 groups: 1,968,344 parameters for 1000 classes.
 
     The count is derived from Table 1 of the paper, which has only multiply-adds.
-
-    Args:
-        **options: Fields of `ShuffleNetV1`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> shufflenet_v1_g4(num_classes=10).groups
-    4
     """
     return ShuffleNetV1(groups=4, **options)
 
@@ -270,17 +193,5 @@ def shufflenet_v1_g8(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
     """ShuffleNet with 8 groups: 2,434,768 parameters for 1000 classes.
 
     The count is derived from Table 1 of the paper, which has only multiply-adds.
-
-    Args:
-        **options: Fields of `ShuffleNetV1`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> shufflenet_v1_g8(num_classes=10).groups
-    8
     """
     return ShuffleNetV1(groups=8, **options)

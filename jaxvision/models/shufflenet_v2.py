@@ -6,17 +6,17 @@ ECCV 2018, arXiv:1807.11164.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
 STEM_CHANNELS = 24
 STAGE_SIZES = (4, 8, 4)
@@ -24,19 +24,15 @@ STAGE_SIZES = (4, 8, 4)
 KERNEL_INIT = layers.initializer("torch")
 
 
-class SplitUnit(nn.Module, kw_only=True):
+class SplitUnit(ConvBlock, kw_only=True):
     """Two branches whose outputs, half the channels each, are stacked and shuffled.
 
     At stride 1, one branch is the first half of the input as it is, and the other sees the second
-    half. At stride 2, both see all of it.
+    half. At stride 2, both see all of it. Its other attributes are `ConvBlock`'s.
 
     Attributes:
         features: The output channels.
         stride: The step of the depthwise convolutions.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
 
     Reference: Ma et al., 2018, figure 3c and 3d.
 
@@ -49,10 +45,6 @@ class SplitUnit(nn.Module, kw_only=True):
 
     features: int
     stride: int = 1
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -60,13 +52,7 @@ class SplitUnit(nn.Module, kw_only=True):
     ) -> Float[Array, "batch out_height out_width features"]:
         """Stacks the branches and shuffles them."""
         half = self.features // 2
-        conv_norm = partial(
-            layers.ConvNorm,
-            norm=self.norm,
-            kernel_init=KERNEL_INIT,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **self.norm_options())
         pointwise = partial(conv_norm, features=half, kernel_size=1, activation=self.activation)
         depthwise = partial(conv_norm, kernel_size=3, stride=self.stride)
         if self.stride == 1:
@@ -82,21 +68,19 @@ class SplitUnit(nn.Module, kw_only=True):
         return layers.channel_shuffle(jnp.concatenate([x, y], axis=-1), 2)
 
 
-class ShuffleNetV2(Model, kw_only=True):
+class ShuffleNetV2(ConvModel, kw_only=True):
     """A ShuffleNetV2: `stem`, `stage2_block0`, ..., `stage4_block3`, `last`, `head`.
 
     Its maps are the stem's, before the max-pooling (stride 2), after it (stride 4), the last of
     each stage (strides 8 and 16) and that of `last`, a 1x1 convolution (stride 32); with
-    `small_images`, the stem's (stride 1), which is not pooled, and the rest (strides 2 to 8).
+    `small_images`, the stem's (stride 1), which is not pooled, and the rest (strides 2 to 8). Its
+    other fields are `ConvModel`'s.
 
     Attributes:
         stage_channels: The output channels of the three stages.
         last_channels: The channels of the last convolution.
         small_images: Whether the stem is a 3x3 convolution that keeps the size: for images of about
             32x32.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis across which BatchNorm averages; see `layers.norm`.
 
     >>> shufflenet_v2_x1_0(num_classes=10).stage_channels
     (116, 232, 464)
@@ -105,35 +89,19 @@ class ShuffleNetV2(Model, kw_only=True):
     stage_channels: tuple[int, int, int]
     last_channels: int = 1024
     small_images: bool = False
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
-
-    def __post_init__(self) -> None:
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
-        super().__post_init__()
 
     def setup(self) -> None:
         """Defines the stem, the units, the last convolution and the head."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
-        conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **shared)
+        conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **self.shared())
         stem_stride = 1 if self.small_images else 2
         self.stem = conv_norm(features=STEM_CHANNELS, kernel_size=3, stride=stem_stride)
         sizes = zip(self.stage_channels, STAGE_SIZES, strict=True)
         for stage, (channels, num_units) in enumerate(sizes, start=2):
             for i in range(num_units):
-                unit = SplitUnit(features=channels, stride=2 if i == 0 else 1, **shared)
+                unit = SplitUnit(features=channels, stride=2 if i == 0 else 1, **self.shared())
                 setattr(self, f"stage{stage}_block{i}", unit)
         self.last = conv_norm(features=self.last_channels, kernel_size=1)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
+        self.define_head()
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
@@ -159,49 +127,35 @@ class ShuffleNetV2(Model, kw_only=True):
 
 def _unit(part: str, branch: int, number: int) -> list[Rule]:
     """A convolution and its norm: two modules of a branch there, from a number on."""
-    return [
-        Rule(rf"stage(\d)_block(\d+)/{part}/conv", rf"stage\1.\2.branch{branch}.{number}"),
-        Rule(rf"stage(\d)_block(\d+)/{part}/norm", rf"stage\1.\2.branch{branch}.{number + 1}"),
-    ]
+    branch_there = rf"stage\1.\2.branch{branch}"
+    return conv_norm_rules(
+        rf"stage(\d)_block(\d+)/{part}", f"{branch_there}.{number}", f"{branch_there}.{number + 1}"
+    )
 
 
 NAMES = TorchNames(
     [
-        Rule(r"stem/conv", "conv1.0"),
-        Rule(r"stem/norm", "conv1.1"),
+        *sequence_rules("stem", "conv1"),
         *_unit("left1", 1, 0),
         *_unit("left2", 1, 2),
         *_unit("right1", 2, 0),
         *_unit("right2", 2, 3),
         *_unit("right3", 2, 5),
-        Rule(r"last/conv", "conv5.0"),
-        Rule(r"last/norm", "conv5.1"),
+        *sequence_rules("last", "conv5"),
         Rule(r"head", "fc"),
     ]
 )
 
 
-class ShuffleNetV2Options(ModelOptions, total=False):
+class ShuffleNetV2Options(ConvModelOptions, total=False):
     """The options of a ShuffleNetV2; see `ShuffleNetV2`."""
 
     small_images: bool
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
 def shufflenet_v2_x0_5(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
     """ShuffleNetV2 0.5x: 1,366,792 parameters for 1000 classes (Table 5 of the paper).
-
-    Args:
-        **options: Fields of `ShuffleNetV2`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> shufflenet_v2_x0_5(num_classes=10).last_channels
     1024
@@ -211,56 +165,17 @@ def shufflenet_v2_x0_5(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
 
 @register
 def shufflenet_v2_x1_0(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
-    """ShuffleNetV2 1.0x: 2,278,604 parameters for 1000 classes (Table 5 of the paper).
-
-    Args:
-        **options: Fields of `ShuffleNetV2`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> shufflenet_v2_x1_0(num_classes=10).last_channels
-    1024
-    """
+    """ShuffleNetV2 1.0x: 2,278,604 parameters for 1000 classes (Table 5 of the paper)."""
     return ShuffleNetV2(stage_channels=(116, 232, 464), **options)
 
 
 @register
 def shufflenet_v2_x1_5(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
-    """ShuffleNetV2 1.5x: 3,503,624 parameters for 1000 classes (Table 5 of the paper).
-
-    Args:
-        **options: Fields of `ShuffleNetV2`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> shufflenet_v2_x1_5(num_classes=10).last_channels
-    1024
-    """
+    """ShuffleNetV2 1.5x: 3,503,624 parameters for 1000 classes (Table 5 of the paper)."""
     return ShuffleNetV2(stage_channels=(176, 352, 704), **options)
 
 
 @register
 def shufflenet_v2_x2_0(**options: Unpack[ShuffleNetV2Options]) -> ShuffleNetV2:
-    """ShuffleNetV2 2.0x: 7,393,996 parameters for 1000 classes (Table 5 of the paper).
-
-    Args:
-        **options: Fields of `ShuffleNetV2`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> shufflenet_v2_x2_0(num_classes=10).last_channels
-    2048
-    """
+    """ShuffleNetV2 2.0x: 7,393,996 parameters for 1000 classes (Table 5 of the paper)."""
     return ShuffleNetV2(stage_channels=(244, 488, 976), last_channels=2048, **options)

@@ -168,15 +168,6 @@ class SqueezeNetOptions(ModelOptions, total=False):
 def squeezenet1_0(**options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
     """SqueezeNet 1.0: 1,248,424 parameters for 1000 classes (Table 1 of the paper).
 
-    Args:
-        **options: Fields of `SqueezeNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
     >>> squeezenet1_0(num_classes=10).stem_size
     (96, 7)
     """
@@ -190,18 +181,6 @@ def squeezenet1_1(**options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
 
     It is the authors' later one (https://github.com/forresti/SqueezeNet): a smaller stem, and
     poolings that come earlier.
-
-    Args:
-        **options: Fields of `SqueezeNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> squeezenet1_1(num_classes=10).stem_size
-    (64, 3)
     """
     stages = ((16, 16), (32, 32), (48, 48, 64, 64))
     return SqueezeNet(stem_size=(64, 3), stages=stages, min_size=17, **options)

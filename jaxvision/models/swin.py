@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Constant, Rule, TorchNames, renumbered
+from jaxvision.models.weights.names import Constant, Rule, TorchNames, conv_norm_rules, renumbered
 
 KERNEL_INIT = layers.initializer("normal_0.02")
 
@@ -238,8 +238,7 @@ class SwinTransformer(Model, kw_only=True):
 
 TORCHVISION = TorchNames(
     [
-        Rule(r"stem/conv", "features.0.0"),
-        Rule(r"stem/norm", "features.0.2"),
+        *conv_norm_rules(r"stem", "features.0.0", "features.0.2"),
         Rule(r"merge(\d)/norm", renumbered("features.{}.norm", 2, -2)),
         Rule(r"merge(\d)/dense", renumbered("features.{}.reduction", 2, -2)),
         *(
@@ -271,8 +270,7 @@ TORCHVISION = TorchNames(
 )
 TIMM = TorchNames(
     [
-        Rule(r"stem/conv", "patch_embed.proj"),
-        Rule(r"stem/norm", "patch_embed.norm"),
+        *conv_norm_rules(r"stem", "patch_embed.proj", "patch_embed.norm"),
         Rule(r"merge(\d)/norm", renumbered("layers.{}.downsample.norm", 1, -1)),
         Rule(r"merge(\d)/dense", renumbered("layers.{}.downsample.reduction", 1, -1)),
         *(
@@ -313,12 +311,6 @@ def swin_t(**options: Unpack[SwinTransformerOptions]) -> SwinTransformer:
 
     Its stochastic depth is 0.2 by default, as in the paper. In timm it is
     swin_tiny_patch4_window7_224.
-
-    Args:
-        **options: Fields of `SwinTransformer`.
-
-    Returns:
-        The model.
 
     >>> swin_t(num_classes=10).num_heads
     (3, 6, 12, 24)

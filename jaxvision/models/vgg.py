@@ -6,21 +6,22 @@ ICLR 2015, arXiv:1409.1556.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import (
-    FeatureMaps,
-    Images,
-    Model,
-    ModelOptions,
-    check_images,
-)
+from jaxvision.models.base import FeatureMaps, Images, ModelOptions, check_images
+from jaxvision.models.conv_model import ConvModel
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames, after_flatten
+from jaxvision.models.weights.names import (
+    DENSE_AS_CONV,
+    Rule,
+    TorchNames,
+    after_flatten,
+    conv_norm_rules,
+)
 
 # Below it, nothing is left after the fifth pooling.
 MIN_SIZE = 32
@@ -28,7 +29,7 @@ MIN_SIZE = 32
 WIDTHS = (64, 128, 256, 512, 512)
 
 
-class VGG(Model, kw_only=True):
+class VGG(ConvModel, kw_only=True):
     """Five stages of 3x3 convolutions, each followed by a pooling, and dense layers.
 
     The first convolution is the `stem`, the others `stage1_conv1`, `stage2_conv0`, ...; then come
@@ -36,7 +37,8 @@ class VGG(Model, kw_only=True):
     16), and the last pooling's (stride 32). Poolings leave out an odd row and column, so that
     maps may be smaller than the stride says. Maps of other images than 224x224 are averaged to the
     7x7 that the dense layers take, as in torchvision (timm lets the dense layers slide over larger
-    maps). `embed` is the last hidden layer's output.
+    maps). `embed` is the last hidden layer's output, after dropout. Its other fields are
+    `ConvModel`'s.
 
     Attributes:
         stage_sizes: How many convolutions each stage has.
@@ -46,9 +48,6 @@ class VGG(Model, kw_only=True):
         hidden_sizes: The widths of the dense layers before the head; None is (4096, 4096), and none
             at all with `small_images`.
         dropout: The share of each of those layers' outputs that training drops.
-        norm: See `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: See `layers.norm`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = vgg11_bn(num_classes=10, small_images=True)
@@ -62,15 +61,8 @@ class VGG(Model, kw_only=True):
     small_images: bool = False
     hidden_sizes: tuple[int, ...] | None = None
     dropout: float = 0.5
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
-    def __post_init__(self) -> None:
-        layers.check_rates(dropout=self.dropout)
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
-        super().__post_init__()
+    drops_before_head: ClassVar[bool] = False
 
     def setup(self) -> None:
         """Defines the layers."""
@@ -78,20 +70,16 @@ class VGG(Model, kw_only=True):
             layers.ConvNorm,
             kernel_size=3,
             use_bias=True,
-            norm=self.norm if self.normalized else None,
-            activation=self.activation,
             kernel_init=layers.initializer("he_normal_fan_out"),
-            axis_name=self.axis_name,
-            dtype=self.dtype,
+            **{**self.shared(), "norm": self.norm if self.normalized else None},
         )
-        dense = partial(nn.Dense, kernel_init=layers.initializer("normal_0.01"), dtype=self.dtype)
+        dense_init = layers.initializer("normal_0.01")
         for names, width in zip(self._stages(), WIDTHS, strict=True):
             for name in names:
                 setattr(self, name, conv(features=width))
         for i, size in enumerate(self._hidden_sizes(), start=1):
-            setattr(self, f"dense{i}", dense(size))
-        self.drop = nn.Dropout(self.dropout)
-        self.head = dense(self.num_classes)
+            setattr(self, f"dense{i}", nn.Dense(size, kernel_init=dense_init, dtype=self.dtype))
+        self.define_head(dense_init)
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the maps at strides 1, 2, 4, 8, 16 and 32."""
@@ -118,11 +106,11 @@ class VGG(Model, kw_only=True):
 
     def torch_names(self) -> Mapping[str, TorchNames]:
         """Torchvision counts layers; timm does too, and has convolutions for dense layers."""
-        rules, index = [], 0
+        rules: list[Rule] = []
+        index = 0
         for names in self._stages():
             for name in names:
-                rules.append(Rule(f"{name}/conv", f"features.{index}"))
-                rules.append(Rule(f"{name}/norm", f"features.{index + 1}"))
+                rules += conv_norm_rules(name, f"features.{index}", f"features.{index + 1}")
                 index += 3 if self.normalized else 2
             index += 1  # the pooling
         return {"torchvision": TorchNames(rules + TORCHVISION), "timm": TorchNames(rules + TIMM)}
@@ -175,15 +163,6 @@ class NormalizedVGGOptions(VGGOptions, total=False):
 def vgg11(**options: Unpack[VGGOptions]) -> VGG:
     """VGG-11: 132,863,336 parameters for 1000 classes (Table 1 of the paper, A).
 
-    Args:
-        **options: Fields of `VGG`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
     >>> vgg11(num_classes=10).stage_sizes
     (1, 1, 2, 2, 2)
     """
@@ -195,38 +174,13 @@ def vgg11_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
     """VGG-11 with BatchNorm: 132,868,840 parameters for 1000 classes (Table 1, A).
 
     The paper is older than BatchNorm; this is torchvision's.
-
-    Args:
-        **options: Fields of `VGG`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> vgg11_bn(num_classes=10).stage_sizes
-    (1, 1, 2, 2, 2)
     """
     return VGG(stage_sizes=(1, 1, 2, 2, 2), normalized=True, **options)
 
 
 @register
 def vgg13(**options: Unpack[VGGOptions]) -> VGG:
-    """VGG-13: 133,047,848 parameters for 1000 classes (Table 1 of the paper, B).
-
-    Args:
-        **options: Fields of `VGG`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> vgg13(num_classes=10).stage_sizes
-    (2, 2, 2, 2, 2)
-    """
+    """VGG-13: 133,047,848 parameters for 1000 classes (Table 1 of the paper, B)."""
     return VGG(stage_sizes=(2, 2, 2, 2, 2), **options)
 
 
@@ -235,38 +189,13 @@ def vgg13_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
     """VGG-13 with BatchNorm: 133,053,736 parameters for 1000 classes (Table 1, B).
 
     The paper is older than BatchNorm; this is torchvision's.
-
-    Args:
-        **options: Fields of `VGG`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> vgg13_bn(num_classes=10).stage_sizes
-    (2, 2, 2, 2, 2)
     """
     return VGG(stage_sizes=(2, 2, 2, 2, 2), normalized=True, **options)
 
 
 @register
 def vgg16(**options: Unpack[VGGOptions]) -> VGG:
-    """VGG-16: 138,357,544 parameters for 1000 classes (Table 1 of the paper, D).
-
-    Args:
-        **options: Fields of `VGG`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> vgg16(num_classes=10).stage_sizes
-    (2, 2, 3, 3, 3)
-    """
+    """VGG-16: 138,357,544 parameters for 1000 classes (Table 1 of the paper, D)."""
     return VGG(stage_sizes=(2, 2, 3, 3, 3), **options)
 
 
@@ -275,38 +204,13 @@ def vgg16_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
     """VGG-16 with BatchNorm: 138,365,992 parameters for 1000 classes (Table 1, D).
 
     The paper is older than BatchNorm; this is torchvision's.
-
-    Args:
-        **options: Fields of `VGG`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> vgg16_bn(num_classes=10).stage_sizes
-    (2, 2, 3, 3, 3)
     """
     return VGG(stage_sizes=(2, 2, 3, 3, 3), normalized=True, **options)
 
 
 @register
 def vgg19(**options: Unpack[VGGOptions]) -> VGG:
-    """VGG-19: 143,667,240 parameters for 1000 classes (Table 1 of the paper, E).
-
-    Args:
-        **options: Fields of `VGG`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> vgg19(num_classes=10).stage_sizes
-    (2, 2, 4, 4, 4)
-    """
+    """VGG-19: 143,667,240 parameters for 1000 classes (Table 1 of the paper, E)."""
     return VGG(stage_sizes=(2, 2, 4, 4, 4), **options)
 
 
@@ -315,17 +219,5 @@ def vgg19_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
     """VGG-19 with BatchNorm: 143,678,248 parameters for 1000 classes (Table 1, E).
 
     The paper is older than BatchNorm; this is torchvision's.
-
-    Args:
-        **options: Fields of `VGG`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> vgg19_bn(num_classes=10).stage_sizes
-    (2, 2, 4, 4, 4)
     """
     return VGG(stage_sizes=(2, 2, 4, 4, 4), normalized=True, **options)

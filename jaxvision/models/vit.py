@@ -259,12 +259,6 @@ def vit_ti_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
 
     Its sizes: Table 1 of Touvron et al., there DeiT-Ti. In timm it is vit_tiny_patch16_224.
 
-    Args:
-        **options: Fields of `VisionTransformer`.
-
-    Returns:
-        The model.
-
     >>> vit_ti_16(num_classes=10).channels
     192
     """
@@ -276,15 +270,6 @@ def vit_s_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-S/16: 22,050,664 parameters for 1000 classes and 224x224 images.
 
     Its sizes: Table 1 of Touvron et al., there DeiT-S. In timm it is vit_small_patch16_224.
-
-    Args:
-        **options: Fields of `VisionTransformer`.
-
-    Returns:
-        The model.
-
-    >>> vit_s_16(num_classes=10).channels
-    384
     """
     return VisionTransformer(num_blocks=12, channels=384, num_heads=6, patch_size=16, **options)
 
@@ -294,15 +279,6 @@ def vit_s_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-S/32: 22,878,952 parameters for 1000 classes and 224x224 images.
 
     Its sizes: ViT-S/16 with larger patches. In timm it is vit_small_patch32_224.
-
-    Args:
-        **options: Fields of `VisionTransformer`.
-
-    Returns:
-        The model.
-
-    >>> vit_s_32(num_classes=10).channels
-    384
     """
     return VisionTransformer(num_blocks=12, channels=384, num_heads=6, patch_size=32, **options)
 
@@ -312,15 +288,6 @@ def vit_b_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-B/16: 86,567,656 parameters for 1000 classes and 224x224 images.
 
     Its sizes: Table 1 of the paper. In timm it is vit_base_patch16_224.
-
-    Args:
-        **options: Fields of `VisionTransformer`.
-
-    Returns:
-        The model.
-
-    >>> vit_b_16(num_classes=10).channels
-    768
     """
     return VisionTransformer(num_blocks=12, channels=768, num_heads=12, patch_size=16, **options)
 
@@ -330,15 +297,6 @@ def vit_b_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-B/32: 88,224,232 parameters for 1000 classes and 224x224 images.
 
     Its sizes: Table 1 of the paper. In timm it is vit_base_patch32_224.
-
-    Args:
-        **options: Fields of `VisionTransformer`.
-
-    Returns:
-        The model.
-
-    >>> vit_b_32(num_classes=10).channels
-    768
     """
     return VisionTransformer(num_blocks=12, channels=768, num_heads=12, patch_size=32, **options)
 
@@ -348,15 +306,6 @@ def vit_l_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-L/16: 304,326,632 parameters for 1000 classes and 224x224 images.
 
     Its sizes: Table 1 of the paper. In timm it is vit_large_patch16_224.
-
-    Args:
-        **options: Fields of `VisionTransformer`.
-
-    Returns:
-        The model.
-
-    >>> vit_l_16(num_classes=10).channels
-    1024
     """
     return VisionTransformer(num_blocks=24, channels=1024, num_heads=16, patch_size=16, **options)
 
@@ -366,14 +315,5 @@ def vit_l_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-L/32: 306,535,400 parameters for 1000 classes and 224x224 images.
 
     Its sizes: Table 1 of the paper. In timm it is vit_large_patch32_224.
-
-    Args:
-        **options: Fields of `VisionTransformer`.
-
-    Returns:
-        The model.
-
-    >>> vit_l_32(num_classes=10).channels
-    1024
     """
     return VisionTransformer(num_blocks=24, channels=1024, num_heads=16, patch_size=32, **options)

@@ -7,10 +7,10 @@ from functools import partial
 from typing import ClassVar, Unpack
 
 from jaxvision.models import layers
-from jaxvision.models.base import Images, ModelOptions, Pyramid, check_images
+from jaxvision.models.base import Images, Pyramid, check_images
 from jaxvision.models.preact_resnet import PreActBlock
 from jaxvision.models.registry import register
-from jaxvision.models.residual import KERNEL_INIT, Bottleneck, ResidualModel
+from jaxvision.models.residual import KERNEL_INIT, Bottleneck, ResidualModel, ResidualOptions
 from jaxvision.models.resnet import ResNet, ResNetOptions
 
 
@@ -19,22 +19,12 @@ class WideResNet(ResidualModel, kw_only=True):
 
     Its three stages have 16, 32 and 64 channels times `width`, and maps at strides 1, 2 and
     4. Only the coarsest is normalized and activated: elsewhere that is what the next block
-    begins with.
+    begins with. The stages have the paper's N blocks each. Its other fields are `ResidualModel`'s.
 
     Attributes:
-        stage_sizes: How many blocks each stage has: the paper's N, three times.
-        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
-            size and dilate their convolutions instead, with the same parameters, as dense
-            predictions want it.
-        dilate_first: Whether all convolutions of such a stage have its dilation, as in
-            segmentation_models_pytorch, rather than all but the first, as in torchvision.
         width: By how much it is wider: the paper's k.
-        dropout: The share that training drops between the two convolutions of a block; where the
-            paper drops any, 0.3 for CIFAR and 0.4 for SVHN.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+        dropout: The share that training drops between the two convolutions of a block, and not
+            before the head; where the paper drops any, 0.3 for CIFAR and 0.4 for SVHN.
 
     >>> import jax, jax.numpy as jnp
     >>> model = WideResNet(stage_sizes=(2, 2, 2), width=2)
@@ -45,13 +35,9 @@ class WideResNet(ResidualModel, kw_only=True):
 
     num_classes: int = 10
     width: int
-    dropout: float = 0.0
 
     default_image_size: ClassVar[int] = 32
-
-    def __post_init__(self) -> None:
-        layers.check_rates(dropout=self.dropout)
-        super().__post_init__()
+    drops_before_head: ClassVar[bool] = False
 
     def setup(self) -> None:
         """Defines the stem, the blocks, the last normalization and the head."""
@@ -65,29 +51,15 @@ class WideResNet(ResidualModel, kw_only=True):
         return [*maps, (stride, self.last_norm(last, train))]
 
 
-class WideResNetOptions(ModelOptions, total=False):
+class WideResNetOptions(ResidualOptions, total=False):
     """The options of a wide ResNet for small images; see `WideResNet`."""
 
     dropout: float
-    output_stride: int | None
-    dilate_first: bool
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
 def wrn_28_2(**options: Unpack[WideResNetOptions]) -> WideResNet:
     """WRN-28-2, for 32x32 images: 1,467,610 parameters for 10 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `WideResNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> wrn_28_2(dropout=0.3).width
     2
@@ -97,20 +69,7 @@ def wrn_28_2(**options: Unpack[WideResNetOptions]) -> WideResNet:
 
 @register
 def wrn_28_10(**options: Unpack[WideResNetOptions]) -> WideResNet:
-    """WRN-28-10, for 32x32 images: 36,479,194 parameters for 10 classes (Table 1 of the paper).
-
-    Args:
-        **options: Fields of `WideResNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> wrn_28_10(dropout=0.3).width
-    10
-    """
+    """WRN-28-10, for 32x32 images: 36,479,194 parameters for 10 classes (Table 1 of the paper)."""
     return WideResNet(stage_sizes=(4, 4, 4), width=10, **options)
 
 
@@ -119,15 +78,6 @@ def wide_resnet50_2(**options: Unpack[ResNetOptions]) -> ResNet:
     """Wide ResNet-50-2: 68,883,240 parameters for 1000 classes.
 
     It is ResNet-50 whose 3x3 convolutions are twice as wide, the paper's WRN-50-2-bottleneck.
-
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
-
-    >>> wide_resnet50_2(num_classes=10).width_per_group
-    128
     """
     return ResNet(stage_sizes=(3, 4, 6, 3), block=Bottleneck, width_per_group=128, **options)
 
@@ -137,14 +87,5 @@ def wide_resnet101_2(**options: Unpack[ResNetOptions]) -> ResNet:
     """Wide ResNet-101-2: 126,886,696 parameters for 1000 classes.
 
     It is ResNet-101 whose 3x3 convolutions are twice as wide; the paper has the one of 50 layers.
-
-    Args:
-        **options: Fields of `ResNet`.
-
-    Returns:
-        The model.
-
-    >>> wide_resnet101_2(num_classes=10).width_per_group
-    128
     """
     return ResNet(stage_sizes=(3, 4, 23, 3), block=Bottleneck, width_per_group=128, **options)

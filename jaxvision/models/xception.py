@@ -7,16 +7,16 @@ arXiv:1610.02357.
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import flax.linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
-from jaxvision.models.base import FeatureMaps, Images, Model, ModelOptions, check_images
+from jaxvision.models.base import FeatureMaps, Images, check_images
+from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
 
@@ -24,15 +24,13 @@ KERNEL_INIT = layers.initializer("he_normal_fan_out")
 MIN_SIZE = 7
 
 
-class SeparableConvNorm(nn.Module, kw_only=True):
+class SeparableConvNorm(ConvBlock, kw_only=True):
     """A 3x3 convolution of each channel alone, one of 1x1, a normalization and an activation.
+
+    Its other attributes are `ConvBlock`'s.
 
     Attributes:
         features: The output channels.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = SeparableConvNorm(features=8)
@@ -43,10 +41,7 @@ class SeparableConvNorm(nn.Module, kw_only=True):
     """
 
     features: int
-    norm: str = "batch"
     activation: str = "identity"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -68,43 +63,33 @@ class SeparableConvNorm(nn.Module, kw_only=True):
         return layers.activation(self.activation)(x)
 
 
-class XceptionBlock(nn.Module, kw_only=True):
+class XceptionBlock(ConvBlock, kw_only=True):
     """Separable convolutions of activated maps, added to their input.
+
+    Its other attributes are `ConvBlock`'s.
 
     Attributes:
         channels: The output channels of each convolution.
         stride: The step of a max-pooling at the end, and of the shortcut's convolution; 1 for none
             of both.
         activate_first: Whether the input is activated before the first convolution.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
     """
 
     channels: tuple[int, ...]
     stride: int = 1
     activate_first: bool = True
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width out_channels"]:
         """Computes input plus residual."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
+        conv_norm = partial(SeparableConvNorm, **self.norm_options())
         y = x
         for i, channels in enumerate(self.channels, start=1):
             if i > 1 or self.activate_first:
                 y = layers.activation(self.activation)(y)
-            y = SeparableConvNorm(features=channels, name=f"conv{i}", **shared)(y, train)
+            y = conv_norm(features=channels, name=f"conv{i}")(y, train)
         if self.stride == 1:
             return x + y
         y = layers.max_pool(y, 3, stride=self.stride, padding=1)
@@ -114,28 +99,23 @@ class XceptionBlock(nn.Module, kw_only=True):
             stride=self.stride,
             kernel_init=KERNEL_INIT,
             name="shortcut",
-            **shared,
+            **self.norm_options(),
         )(x, train)
         return x + y
 
 
-class Xception(Model, kw_only=True):
+class Xception(ConvModel, kw_only=True):
     """Xception: `stem1`, `stem2`, `block1` to `block12`, `conv3`, `conv4`, `head`.
 
     Its maps are the stem's (stride 2), those of blocks 1, 2 and 11 (strides 4 to 16) and the
     last (stride 32). The stem is not padded: they are smaller than the image divided by the stride.
-    With `small_images` it is, and they are at strides 1 to 16.
+    With `small_images` it is, and they are at strides 1 to 16. Its other fields are `ConvModel`'s;
+    the paper has a `dropout` of 0.5 for ImageNet.
 
     Attributes:
         middle_blocks: How many blocks the middle flow has, from block 4 on.
         small_images: Whether the stem keeps the size, rather than leaving half of it: for images of
             about 32x32.
-        dropout: The share of the vector before the head that training drops; 0.5 in the paper, for
-            ImageNet.
-        norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
 
     >>> import jax, jax.numpy as jnp
     >>> model = Xception(num_classes=10, middle_blocks=1)
@@ -148,37 +128,21 @@ class Xception(Model, kw_only=True):
 
     middle_blocks: int = 8
     small_images: bool = False
-    dropout: float = 0.0
-    norm: str = "batch"
-    activation: str = "relu"
-    axis_name: str | None = None
 
     default_image_size: ClassVar[int] = 299
 
-    def __post_init__(self) -> None:
-        layers.check_rates(dropout=self.dropout)
-        layers.check_norm(self.norm)
-        layers.activation(self.activation)
-        super().__post_init__()
-
     def setup(self) -> None:
         """Defines the layers: figure 5 of the paper."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "axis_name": self.axis_name,
-            "dtype": self.dtype,
-        }
         stem = partial(
             layers.ConvNorm,
             kernel_size=3,
             padding=1 if self.small_images else 0,
             kernel_init=KERNEL_INIT,
-            **shared,
+            **self.shared(),
         )
         self.stem1 = stem(features=32, stride=1 if self.small_images else 2)
         self.stem2 = stem(features=64)
-        block = partial(XceptionBlock, **shared)
+        block = partial(XceptionBlock, **self.shared())
         self.block1 = block(channels=(128, 128), stride=2, activate_first=False)
         self.block2 = block(channels=(256, 256), stride=2)
         self.block3 = block(channels=(728, 728), stride=2)
@@ -186,18 +150,9 @@ class Xception(Model, kw_only=True):
         for i in range(4, last):
             setattr(self, f"block{i}", block(channels=(728, 728, 728)))
         setattr(self, f"block{last}", block(channels=(728, 1024), stride=2))
-        self.conv3 = SeparableConvNorm(features=1536, **shared)
-        self.conv4 = SeparableConvNorm(features=2048, **shared)
-        self.drop = nn.Dropout(self.dropout)
-        self.head = nn.Dense(
-            self.num_classes, dtype=self.dtype, kernel_init=layers.initializer("torch")
-        )
-
-    def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
-        """Computes the logits."""
-        vector = self.drop(self.embed(x, train), deterministic=not train)
-        logits: Float[Array, "batch classes"] = self.head(vector)
-        return logits
+        self.conv3 = SeparableConvNorm(features=1536, **self.shared())
+        self.conv4 = SeparableConvNorm(features=2048, **self.shared())
+        self.define_head()
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
@@ -236,10 +191,8 @@ _PARTS = {"depthwise": "conv1", "pointwise": "pointwise"}
 
 NAMES = TorchNames(
     [
-        Rule(r"stem(\d)/conv", r"conv\1"),
-        Rule(r"stem(\d)/norm", r"bn\1"),
-        Rule(r"block(\d+)/shortcut/conv", r"block\1.skip"),
-        Rule(r"block(\d+)/shortcut/norm", r"block\1.skipbn"),
+        *conv_norm_rules(r"stem(\d)", r"conv\1", r"bn\1"),
+        *conv_norm_rules(r"block(\d+)/shortcut", r"block\1.skip", r"block\1.skipbn"),
         Rule(r"block(\d+)/conv(\d)/(\w+)", _in_block),
         Rule(r"conv(\d)/depthwise", r"conv\1.conv1"),
         Rule(r"conv(\d)/pointwise", r"conv\1.pointwise"),
@@ -249,14 +202,11 @@ NAMES = TorchNames(
 )
 
 
-class XceptionOptions(ModelOptions, total=False):
+class XceptionOptions(ConvModelOptions, total=False):
     """The options of Xception; see `Xception`."""
 
     small_images: bool
     dropout: float
-    norm: str
-    activation: str
-    axis_name: str | None
 
 
 @register
@@ -264,15 +214,6 @@ def xception(**options: Unpack[XceptionOptions]) -> Xception:
     """Xception: 22,855,952 parameters for 1000 classes (figure 5 of the paper, Table 3).
 
     It is timm's `legacy_xception`, whose normalization adds 1e-5 to the variance.
-
-    Args:
-        **options: Fields of `Xception`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
 
     >>> xception(num_classes=10).default_image_size
     299

@@ -113,15 +113,6 @@ def zfnet(**options: Unpack[ZFNetOptions]) -> ZFNet:
     figure's contrast normalization across maps is `layers.local_response_norm`, AlexNet's. Neither
     torchvision nor timm has this model.
 
-    Args:
-        **options: Fields of `ZFNet`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: A value is not allowed.
-
     >>> zfnet(num_classes=10).hidden_sizes
     (4096, 4096)
     """

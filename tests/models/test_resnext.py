@@ -42,5 +42,7 @@ def test_a_group_sees_its_own_channels_only():
 
 
 def test_only_bottlenecks_have_groups():
-    with pytest.raises(ValueError, match=r"groups=32 .* a BasicBlock takes 1 and 64"):
+    with pytest.raises(ValueError, match=r"groups=32 is for bottlenecks; a BasicBlock takes 1$"):
         models.ResNet(stage_sizes=(1,), block=BasicBlock, groups=32)
+    with pytest.raises(ValueError, match=r"reduction=16 .*; a BasicBlock takes None"):
+        models.ResNet(stage_sizes=(1,), block=BasicBlock, reduction=16)

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import quick
 from traced import shapes_of
 
 from jaxvision import models
+from jaxvision.models.residual import Bottleneck
 
 
 def shallow(name, **options):
@@ -101,3 +104,15 @@ def test_the_original_needs_pixels_for_its_pooling():
 def test_a_share_is_below_one():
     with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1.0"):
         models.create_model("senet154", dropout=1.0)
+
+
+def test_a_deep_stem_and_gates_go_with_any_bottlenecks():
+    make = partial(models.ResNet, stage_sizes=(1,), block=Bottleneck, channels=16)
+    plain = shapes_of(make(), 33, 33)
+    deep = shapes_of(make(stem_type="deep", reduction=8), 33, 33)
+    assert [*deep.variables["params"]["stem"]] == ["conv1", "conv2", "conv3"]
+    assert deep.variables["params"]["stem"]["conv3"]["conv"]["kernel"].shape == (3, 3, 16, 32)
+    assert "squeeze_excite" in deep.variables["params"]["stage1_block0"]
+    assert deep.maps[4] == plain.maps[4]
+    with pytest.raises(ValueError, match=r"unknown stem_type 'depe'; did you mean 'deep'"):
+        make(stem_type="depe")

@@ -8,13 +8,12 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
 
 from jaxvision.models import layers
 from jaxvision.models.base import Images, check_images
 from jaxvision.models.description import register_module
 from jaxvision.models.generative.coders import doubled_sizes
-from jaxvision.models.generative.networks import Critic, Generator
+from jaxvision.models.generative.networks import Critic, Generator, Labels, Numbers, Scores
 from jaxvision.ops import ConvTranspose
 
 KERNEL_INIT = nn.initializers.normal(0.02)
@@ -49,22 +48,8 @@ class DCGANGenerator(Generator, kw_only=True):
     channels: tuple[int, ...] = (1024, 512, 256, 128)
 
     @nn.compact
-    def __call__(
-        self,
-        noise: Float[Array, "batch numbers"],
-        labels: Integer[Array, " batch"] | None = None,
-        train: bool = False,
-    ) -> Images:
-        """Makes images.
-
-        Args:
-            noise: Numbers with a standard normal distribution.
-            labels: The classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch.
-
-        Returns:
-            Images with values from -1 to 1.
-        """
+    def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:
+        """Makes images; see `Generator`."""
         noise = self.with_classes(noise, labels)
         height, width, last = self.shape
         coarsest, *larger = doubled_sizes((height, width), len(self.channels))
@@ -120,23 +105,8 @@ class DCGANCritic(Critic, kw_only=True):
     channels: tuple[int, ...] = (128, 256, 512, 1024)
 
     @nn.compact
-    def __call__(
-        self,
-        x: Images,
-        labels: Integer[Array, " batch"] | None = None,
-        train: bool = False,
-    ) -> Float[Array, " batch"]:
-        """Computes a number for each image, higher for real ones.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            labels: Their classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch, and estimates of
-                spectral norms move.
-
-        Returns:
-            One number per image, in float32 at least.
-        """
+    def __call__(self, x: Images, labels: Labels | None = None, train: bool = False) -> Scores:
+        """Computes a number for each image; see `Critic`."""
         y = check_images(x)
         for index, features in enumerate(self.channels):
             normalized = index > 0 and self.norm is not None

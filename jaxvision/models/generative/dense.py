@@ -7,12 +7,11 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
 
 from jaxvision.models import layers
 from jaxvision.models.base import Images, check_images
 from jaxvision.models.description import register_module
-from jaxvision.models.generative.networks import Critic, Generator
+from jaxvision.models.generative.networks import Critic, Generator, Labels, Numbers, Scores
 
 
 @register_module
@@ -41,22 +40,8 @@ class DenseGenerator(Generator, kw_only=True):
     norm: str | None = None
 
     @nn.compact
-    def __call__(
-        self,
-        noise: Float[Array, "batch numbers"],
-        labels: Integer[Array, " batch"] | None = None,
-        train: bool = False,
-    ) -> Images:
-        """Makes images.
-
-        Args:
-            noise: Numbers with a standard normal distribution.
-            labels: The classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch.
-
-        Returns:
-            Images with values from -1 to 1.
-        """
+    def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:
+        """Makes images; see `Generator`."""
         y = self.with_classes(noise, labels)
         for index, size in enumerate(self.hidden_sizes):
             y = nn.Dense(
@@ -93,23 +78,8 @@ class DenseCritic(Critic, kw_only=True):
     hidden_sizes: tuple[int, ...] = (256, 256)
 
     @nn.compact
-    def __call__(
-        self,
-        x: Images,
-        labels: Integer[Array, " batch"] | None = None,
-        train: bool = False,
-    ) -> Float[Array, " batch"]:
-        """Computes a number for each image, higher for real ones.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            labels: Their classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch, and estimates of
-                spectral norms move.
-
-        Returns:
-            One number per image, in float32 at least.
-        """
+    def __call__(self, x: Images, labels: Labels | None = None, train: bool = False) -> Scores:
+        """Computes a number for each image; see `Critic`."""
         y = layers.flatten(check_images(x))
         for index, size in enumerate(self.hidden_sizes):
             layer = nn.Dense(

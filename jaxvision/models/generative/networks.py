@@ -9,9 +9,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
 from jaxvision.models import layers
-from jaxvision.models.base import canonical_dtype
+from jaxvision.models.base import Images, canonical_dtype
 
 Labels = Integer[Array, " batch"]
+Numbers = Float[Array, "batch numbers"]
+Scores = Float[Array, " batch"]
 
 
 def one_hot_classes(
@@ -90,9 +92,20 @@ class Generator(AdversarialNetwork, kw_only=True):
     noise_size: int
     norm: str | None = "batch"
 
-    def with_classes(
-        self, noise: Float[Array, "batch numbers"], labels: Labels | None
-    ) -> Float[Array, "batch inputs"]:
+    def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:
+        """Makes images.
+
+        Args:
+            noise: Numbers with a standard normal distribution.
+            labels: The classes, for a model with classes.
+            train: Whether normalizations take the statistics of the batch.
+
+        Returns:
+            Images with values from -1 to 1.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define __call__")
+
+    def with_classes(self, noise: Numbers, labels: Labels | None) -> Float[Array, "batch inputs"]:
         """The noise, with the classes as vectors after it where there are any."""
         one_hot = self.one_hot(labels, len(noise))
         if one_hot is None:
@@ -120,6 +133,20 @@ class Critic(AdversarialNetwork, kw_only=True):
 
     spectral: bool = False
 
+    def __call__(self, x: Images, labels: Labels | None = None, train: bool = False) -> Scores:
+        """Computes a number for each image, higher for real ones.
+
+        Args:
+            x: Images, (batch, height, width, channels), floating point.
+            labels: Their classes, for a model with classes.
+            train: Whether normalizations take the statistics of the batch, and estimates of
+                spectral norms move.
+
+        Returns:
+            One number per image, in float32 at least.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define __call__")
+
     def bounded(self, layer: nn.Module, x: Array, train: bool) -> Array:
         """Applies a layer, with its kernel divided by its spectral norm where that is asked for."""
         if not self.spectral:
@@ -128,7 +155,7 @@ class Critic(AdversarialNetwork, kw_only=True):
 
     def judge(
         self, vectors: Float[Array, "batch features"], labels: Labels | None, train: bool
-    ) -> Float[Array, " batch"]:
+    ) -> Scores:
         """Computes the number of each image of its last vector and its class."""
         score = self.bounded(nn.Dense(1, dtype=self.dtype, name="head"), vectors, train)[:, 0]
         one_hot = self.one_hot(labels, len(vectors))

@@ -9,13 +9,13 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
 from jaxvision.models import layers
 from jaxvision.models.base import Images, check_images
 from jaxvision.models.description import register_module
 from jaxvision.models.generative.coders import doubled_sizes
-from jaxvision.models.generative.networks import Critic, Generator
+from jaxvision.models.generative.networks import Critic, Generator, Labels, Numbers, Scores
 from jaxvision.models.segmentation.decoder import size_of
 from jaxvision.ops import resize
 
@@ -50,22 +50,8 @@ class ResidualGenerator(Generator, kw_only=True):
     channels: tuple[int, ...] = (256, 256, 256, 256)
 
     @nn.compact
-    def __call__(
-        self,
-        noise: Float[Array, "batch numbers"],
-        labels: Integer[Array, " batch"] | None = None,
-        train: bool = False,
-    ) -> Images:
-        """Makes images.
-
-        Args:
-            noise: Numbers with a standard normal distribution.
-            labels: The classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch.
-
-        Returns:
-            Images with values from -1 to 1.
-        """
+    def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:
+        """Makes images; see `Generator`."""
         one_hot = self.one_hot(labels, len(noise))
         height, width, last = self.shape
         first, *others = self.channels
@@ -141,23 +127,8 @@ class ResidualCritic(Critic, kw_only=True):
     halvings: int = 2
 
     @nn.compact
-    def __call__(
-        self,
-        x: Images,
-        labels: Integer[Array, " batch"] | None = None,
-        train: bool = False,
-    ) -> Float[Array, " batch"]:
-        """Computes a number for each image, higher for real ones.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            labels: Their classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch, and estimates of
-                spectral norms move.
-
-        Returns:
-            One number per image, in float32 at least.
-        """
+    def __call__(self, x: Images, labels: Labels | None = None, train: bool = False) -> Scores:
+        """Computes a number for each image; see `Critic`."""
         y = check_images(x)
         for index, features in enumerate(self.channels):
             y = self._block(y, features, index, train)

@@ -115,9 +115,9 @@ def local_response_norm(
     Args:
         x: Feature maps.
         window: How many channels are summed, an odd number, with the value's own in the middle.
-        k: See above.
-        alpha: See above.
-        beta: See above.
+        k: What is added to the scaled sum.
+        alpha: What the sum of squares is multiplied by.
+        beta: The power of the divisor.
 
     Returns:
         Maps of the same shape.

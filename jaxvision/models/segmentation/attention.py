@@ -23,7 +23,13 @@ from jaxvision.models.segmentation.decoder import (
     size_of,
     widths,
 )
-from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
+from jaxvision.models.weights.names import (
+    Rule,
+    TorchNames,
+    conv_norm_rules,
+    sequence_rules,
+    squeeze_excite_rules,
+)
 from jaxvision.ops import resize
 
 
@@ -46,20 +52,21 @@ class PANDecoder(Decoder, kw_only=True):
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
-                Rule("decoder/average/conv", "decoder.fpa.branch1.1.conv"),
-                Rule("decoder/average/norm", "decoder.fpa.branch1.1.bn"),
-                Rule("decoder/middle/conv", "decoder.fpa.mid.0.conv"),
-                Rule("decoder/middle/norm", "decoder.fpa.mid.0.bn"),
-                Rule(r"decoder/down3_(\d)/conv", r"decoder.fpa.down3.\1.conv"),
-                Rule(r"decoder/down3_(\d)/norm", r"decoder.fpa.down3.\1.bn"),
-                Rule(r"decoder/down(\d)/conv", r"decoder.fpa.down\1.1.conv"),
-                Rule(r"decoder/down(\d)/norm", r"decoder.fpa.down\1.1.bn"),
-                Rule(r"decoder/up(\d)/conv", r"decoder.fpa.conv\1.conv"),
-                Rule(r"decoder/up(\d)/norm", r"decoder.fpa.conv\1.bn"),
-                Rule(r"decoder/gate(\d)/conv", r"decoder.gau\1.conv1.1.conv"),
-                Rule(r"decoder/gate(\d)/norm", r"decoder.gau\1.conv1.1.bn"),
-                Rule(r"decoder/finer(\d)/conv", r"decoder.gau\1.conv2.conv"),
-                Rule(r"decoder/finer(\d)/norm", r"decoder.gau\1.conv2.bn"),
+                *(
+                    rule
+                    for ours, theirs in (
+                        ("average", "fpa.branch1.1"),
+                        ("middle", "fpa.mid.0"),
+                        (r"down3_(\d)", r"fpa.down3.\1"),
+                        (r"down(\d)", r"fpa.down\1.1"),
+                        (r"up(\d)", r"fpa.conv\1"),
+                        (r"gate(\d)", r"gau\1.conv1.1"),
+                        (r"finer(\d)", r"gau\1.conv2"),
+                    )
+                    for rule in conv_norm_rules(
+                        f"decoder/{ours}", f"decoder.{theirs}.conv", f"decoder.{theirs}.bn"
+                    )
+                ),
                 Rule("head", "segmentation_head.0"),
             ]
         )
@@ -131,20 +138,13 @@ class MANetDecoder(Decoder, kw_only=True):
         "smp": TorchNames(
             [
                 Rule(r"decoder/(top|center|bottom|out)", r"decoder.center.\1_conv"),
-                Rule(r"decoder/block(\d)_coarse([01])/conv", r"decoder.blocks.\1.hl_conv.\2.0"),
-                Rule(r"decoder/block(\d)_coarse([01])/norm", r"decoder.blocks.\1.hl_conv.\2.1"),
-                Rule(
-                    r"decoder/block(\d)_gate_(hl|ll)/reduce",
+                *sequence_rules(r"decoder/block(\d)_coarse([01])", r"decoder.blocks.\1.hl_conv.\2"),
+                *squeeze_excite_rules(
+                    r"decoder/block(\d)_gate_(hl|ll)",
                     r"decoder.blocks.\1.SE_\2.1",
-                    DENSE_AS_CONV,
-                ),
-                Rule(
-                    r"decoder/block(\d)_gate_(hl|ll)/expand",
                     r"decoder.blocks.\1.SE_\2.3",
-                    DENSE_AS_CONV,
                 ),
-                Rule(r"decoder/block(\d)_conv(\d)/conv", r"decoder.blocks.\1.conv\2.0"),
-                Rule(r"decoder/block(\d)_conv(\d)/norm", r"decoder.blocks.\1.conv\2.1"),
+                *sequence_rules(r"decoder/block(\d)_conv(\d)", r"decoder.blocks.\1.conv\2"),
                 Rule("head", "segmentation_head.0"),
             ]
         )

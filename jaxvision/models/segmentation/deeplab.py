@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxvision.models import layers
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import Decoder, DecoderPart, Map, Stages, size_of
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 from jaxvision.ops import resize
 
 
@@ -85,17 +85,13 @@ def _pyramid_rules(name: str, *, separable: bool) -> list[Rule]:
     path, branch = "decoder/pyramid", rf"{name}.convs.\1"
     dilated = [
         Rule(rf"{path}/branch([1-9])/depthwise", rf"{branch}.0.0"),
-        Rule(rf"{path}/branch([1-9])/pointwise/conv", rf"{branch}.0.1"),
-        Rule(rf"{path}/branch([1-9])/pointwise/norm", rf"{branch}.1"),
+        *conv_norm_rules(rf"{path}/branch([1-9])/pointwise", rf"{branch}.0.1", rf"{branch}.1"),
     ]
     return [
         *(dilated if separable else []),
-        Rule(rf"{path}/branch(\d)/conv", rf"{branch}.0"),
-        Rule(rf"{path}/branch(\d)/norm", rf"{branch}.1"),
-        Rule(rf"{path}/average/conv", f"{name}.convs.4.1"),
-        Rule(rf"{path}/average/norm", f"{name}.convs.4.2"),
-        Rule(rf"{path}/project/conv", f"{name}.project.0"),
-        Rule(rf"{path}/project/norm", f"{name}.project.1"),
+        *sequence_rules(rf"{path}/branch(\d)", branch),
+        *conv_norm_rules(rf"{path}/average", f"{name}.convs.4.1", f"{name}.convs.4.2"),
+        *sequence_rules(rf"{path}/project", f"{name}.project"),
     ]
 
 
@@ -156,8 +152,7 @@ class DeepLabV3Decoder(AtrousDecoder, kw_only=True):
         "torchvision": TorchNames(
             [
                 *_pyramid_rules("classifier.0", separable=False),
-                Rule("decoder/conv/conv", "classifier.1"),
-                Rule("decoder/conv/norm", "classifier.2"),
+                *conv_norm_rules("decoder/conv", "classifier.1", "classifier.2"),
                 Rule("head", "classifier.4"),
             ],
             unused={r"aux_classifier\..*": "the auxiliary classifier"},
@@ -166,8 +161,7 @@ class DeepLabV3Decoder(AtrousDecoder, kw_only=True):
         "smp": TorchNames(
             [
                 *_pyramid_rules("decoder.aspp", separable=True),
-                Rule("decoder/conv/conv", "decoder.conv"),
-                Rule("decoder/conv/norm", "decoder.bn"),
+                *conv_norm_rules("decoder/conv", "decoder.conv", "decoder.bn"),
                 Rule("head", "segmentation_head.0"),
             ],
             options={"decoder.align_corners": True},
@@ -206,13 +200,12 @@ class DeepLabV3PlusDecoder(AtrousDecoder, kw_only=True):
             [
                 *_pyramid_rules("decoder.aspp.0", separable=True),
                 Rule("decoder/coarse/depthwise", "decoder.aspp.1.0"),
-                Rule("decoder/coarse/pointwise/conv", "decoder.aspp.1.1"),
-                Rule("decoder/coarse/pointwise/norm", "decoder.aspp.2"),
-                Rule("decoder/finer/conv", "decoder.block1.0"),
-                Rule("decoder/finer/norm", "decoder.block1.1"),
+                *conv_norm_rules("decoder/coarse/pointwise", "decoder.aspp.1.1", "decoder.aspp.2"),
+                *sequence_rules("decoder/finer", "decoder.block1"),
                 Rule("decoder/fuse/depthwise", "decoder.block2.0.0"),
-                Rule("decoder/fuse/pointwise/conv", "decoder.block2.0.1"),
-                Rule("decoder/fuse/pointwise/norm", "decoder.block2.1"),
+                *conv_norm_rules(
+                    "decoder/fuse/pointwise", "decoder.block2.0.1", "decoder.block2.1"
+                ),
                 Rule("head", "segmentation_head.0"),
             ]
         )

@@ -25,7 +25,7 @@ from jaxvision.models.segmentation.decoder import (
     size_of,
     spatial_dropout,
 )
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, sequence_rules
 from jaxvision.ops import ConvTranspose, resize
 
 
@@ -50,8 +50,7 @@ class FCNDecoder(Decoder, kw_only=True):
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "torchvision": TorchNames(
             [
-                Rule("decoder/conv/conv", "classifier.0"),
-                Rule("decoder/conv/norm", "classifier.1"),
+                *sequence_rules("decoder/conv", "classifier"),
                 Rule("head", "classifier.4"),
             ],
             unused={r"aux_classifier\..*": "the auxiliary classifier"},
@@ -215,7 +214,7 @@ def bilinear(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arra
     """Makes a kernel of a transposed convolution that interpolates each channel by itself.
 
     Args:
-        key: Not used.
+        key: A random key, as initializers get it; the kernel does not depend on it.
         shape: Height and width of the kernel, twice the stride each, and channels.
         dtype: The kernel's type.
 

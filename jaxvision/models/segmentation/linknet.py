@@ -19,7 +19,7 @@ from jaxvision.models.segmentation.decoder import (
     Stages,
     doublings,
 )
-from jaxvision.models.weights.names import TRANSPOSED_CONV, Rule, TorchNames
+from jaxvision.models.weights.names import TRANSPOSED_CONV, Rule, TorchNames, sequence_rules
 from jaxvision.ops import ConvTranspose
 
 
@@ -41,12 +41,10 @@ class LinkNetDecoder(Decoder, kw_only=True):
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
-                Rule(r"decoder/narrow(\d)/conv", r"decoder.blocks.\1.block.0.0"),
-                Rule(r"decoder/narrow(\d)/norm", r"decoder.blocks.\1.block.0.1"),
+                *sequence_rules(r"decoder/narrow(\d)", r"decoder.blocks.\1.block.0"),
                 Rule(r"decoder/double(\d)", r"decoder.blocks.\1.block.1.0", TRANSPOSED_CONV),
                 Rule(r"decoder/double_norm(\d)/norm", r"decoder.blocks.\1.block.1.1"),
-                Rule(r"decoder/widen(\d)/conv", r"decoder.blocks.\1.block.2.0"),
-                Rule(r"decoder/widen(\d)/norm", r"decoder.blocks.\1.block.2.1"),
+                *sequence_rules(r"decoder/widen(\d)", r"decoder.blocks.\1.block.2"),
                 Rule("head", "segmentation_head.0"),
             ]
         )

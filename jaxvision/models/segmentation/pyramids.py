@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxvision.models import layers
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import Decoder, Map, Stages, size_of, spatial_dropout
-from jaxvision.models.weights.names import Rule, TorchNames, renumbered
+from jaxvision.models.weights.names import Rule, TorchNames, renumbered, sequence_rules
 from jaxvision.ops import resize
 
 
@@ -45,8 +45,9 @@ class FPNDecoder(Decoder, kw_only=True):
             [
                 Rule(r"decoder/lateral0", "decoder.p5"),
                 Rule(r"decoder/lateral(\d)", renumbered("decoder.p{}.skip_conv", -1, 5)),
-                Rule(r"decoder/refine(\d)_(\d)/conv", r"decoder.seg_blocks.\1.block.\2.block.0"),
-                Rule(r"decoder/refine(\d)_(\d)/norm", r"decoder.seg_blocks.\1.block.\2.block.1"),
+                *sequence_rules(
+                    r"decoder/refine(\d)_(\d)", r"decoder.seg_blocks.\1.block.\2.block"
+                ),
                 Rule("head", "segmentation_head.0"),
             ]
         )
@@ -98,10 +99,8 @@ class PSPDecoder(Decoder, kw_only=True):
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
-                Rule(r"decoder/grid(\d)/conv", r"decoder.psp.blocks.\1.pool.1.0"),
-                Rule(r"decoder/grid(\d)/norm", r"decoder.psp.blocks.\1.pool.1.1"),
-                Rule(r"decoder/project/conv", "decoder.conv.0"),
-                Rule(r"decoder/project/norm", "decoder.conv.1"),
+                *sequence_rules(r"decoder/grid(\d)", r"decoder.psp.blocks.\1.pool.1"),
+                *sequence_rules(r"decoder/project", "decoder.conv"),
                 Rule("head", "segmentation_head.0"),
             ]
         )

@@ -11,7 +11,7 @@ from jaxvision.models.base import Images, Model, check_images
 from jaxvision.models.description import register_module
 from jaxvision.models.segmentation.decoder import Decoder, make_head
 from jaxvision.models.segmentation.fcn import FCNDecoder
-from jaxvision.models.weights.names import Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, sequence_rules
 from jaxvision.ops import resize
 
 _ENCODERS = {
@@ -22,8 +22,7 @@ _ENCODERS = {
 
 _AUXILIARY = TorchNames(
     [
-        Rule("auxiliary_decoder/conv/conv", "aux_classifier.0"),
-        Rule("auxiliary_decoder/conv/norm", "aux_classifier.1"),
+        *sequence_rules("auxiliary_decoder/conv", "aux_classifier"),
         Rule("auxiliary_head", "aux_classifier.4"),
     ]
 )

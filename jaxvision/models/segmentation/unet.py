@@ -25,7 +25,7 @@ from jaxvision.models.segmentation.decoder import (
     strides_below,
     widths,
 )
-from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
+from jaxvision.models.weights.names import Rule, TorchNames, sequence_rules, squeeze_excite_rules
 
 
 class SpatialChannelAttention(nn.Module, kw_only=True):
@@ -91,10 +91,12 @@ def _rules(path: str, name: str) -> list[Rule]:
     """Names of what a block has, for the path and the name of the block."""
     attention = rf"{path}/attention(\d)"
     return [
-        Rule(rf"{path}/conv(\d)/conv", rf"{name}.conv\2.0"),
-        Rule(rf"{path}/conv(\d)/norm", rf"{name}.conv\2.1"),
-        Rule(f"{attention}/channel/reduce", rf"{name}.attention\2.attention.cSE.1", DENSE_AS_CONV),
-        Rule(f"{attention}/channel/expand", rf"{name}.attention\2.attention.cSE.3", DENSE_AS_CONV),
+        *sequence_rules(rf"{path}/conv(\d)", rf"{name}.conv\2"),
+        *squeeze_excite_rules(
+            f"{attention}/channel",
+            rf"{name}.attention\2.attention.cSE.1",
+            rf"{name}.attention\2.attention.cSE.3",
+        ),
         Rule(f"{attention}/spatial", rf"{name}.attention\2.attention.sSE.0"),
     ]
 
@@ -129,10 +131,8 @@ class UNetDecoder(Decoder, kw_only=True):
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
         "smp": TorchNames(
             [
-                Rule(r"decoder/center1/conv", "decoder.center.0.0"),
-                Rule(r"decoder/center1/norm", "decoder.center.0.1"),
-                Rule(r"decoder/center2/conv", "decoder.center.1.0"),
-                Rule(r"decoder/center2/norm", "decoder.center.1.1"),
+                *sequence_rules(r"decoder/center1", "decoder.center.0"),
+                *sequence_rules(r"decoder/center2", "decoder.center.1"),
                 *_rules(r"decoder/block(\d+)", r"decoder.blocks.\1"),
                 Rule("head", "segmentation_head.0"),
             ],

@@ -132,7 +132,7 @@ def adapt(
     """Finds a value for every leaf of a model.
 
     Args:
-        model: The model.
+        model: The model that the weights are for.
         shapes: Its variables, or their shapes.
         find: Gives what was trained for the leaf of a path, or None.
         fresh: Variables of the model that a new head is taken from; None makes it zero.

@@ -129,7 +129,7 @@ def save_weights(
     """Writes weights under the names of another library, so that it can load them.
 
     Args:
-        model: The model.
+        model: The model that the variables are of.
         variables: Its variables.
         path: A name that ends in `.safetensors`.
         library: Whose names: "torchvision" or "timm"; None takes the first that has the model.

@@ -102,8 +102,8 @@ def renumbered(template: str, factor: int, offset: int) -> Callable[[re.Match[st
 
     Args:
         template: The name, with `{}` for factor * number + offset, and `\2` and so on.
-        factor: See above.
-        offset: See above.
+        factor: What the number is multiplied by.
+        offset: What is then added.
 
     Returns:
         A function of the match, for `Rule`.
@@ -134,6 +134,40 @@ class Rule:
     path: str
     name: Replacement
     form: Form | None = None
+
+
+def conv_norm_rules(path: str, conv: Replacement, norm: Replacement) -> list[Rule]:
+    r"""Lists the two rules for a `layers.ConvNorm`.
+
+    Args:
+        path: A regular expression of its path here.
+        conv: The convolution there; see `Rule.name`.
+        norm: The normalization there.
+
+    >>> names = TorchNames(conv_norm_rules(r"block(\d)", r"layer\1.0", r"layer\1.1"))
+    >>> names.find("block3/norm/scale", 1)[0]
+    'layer3.1.weight'
+    """
+    return [Rule(f"{path}/conv", conv), Rule(f"{path}/norm", norm)]
+
+
+def sequence_rules(path: str, name: str) -> list[Rule]:
+    """Lists the two rules for a `layers.ConvNorm` that is a sequence of two modules there."""
+    return conv_norm_rules(path, f"{name}.0", f"{name}.1")
+
+
+def squeeze_excite_rules(path: str, reduce: Replacement, expand: Replacement) -> list[Rule]:
+    """Lists the two rules for a `layers.SqueezeExcite` whose layers are 1x1 convolutions there.
+
+    Args:
+        path: A regular expression of its path here.
+        reduce: The layer there that narrows; see `Rule.name`.
+        expand: The layer there that widens.
+    """
+    return [
+        Rule(f"{path}/reduce", reduce, DENSE_AS_CONV),
+        Rule(f"{path}/expand", expand, DENSE_AS_CONV),
+    ]
 
 
 class Constant(NamedTuple):
