@@ -1,6 +1,6 @@
 """Compiles the steps of all tasks and agents for TPUs, on a machine that need not have any.
 
-    pip install "jaxvision[tpu]"
+    pip install ".[tpu]"
     python benchmarks/tpu_compile.py
     python benchmarks/tpu_compile.py --only LeNet --topology v6e:2x4
 

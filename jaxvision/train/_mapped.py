@@ -29,7 +29,7 @@ class Mapped:
     def __call__(self, state: PyTree, batch: PyTree, *count: Array) -> tuple[PyTree, PyTree]:
         """Runs the step, or several."""
 
-        def split(leaf: Any) -> Array:
+        def split(leaf: Any) -> Any:
             return jnp.reshape(leaf, self._split(leaf))
 
         return self.mapped(state, jax.tree.map(split, batch), *count)

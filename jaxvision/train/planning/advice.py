@@ -69,7 +69,7 @@ def advise(parallel: ParallelStep, state: PyTree, batch: PyTree, plan: Plan) -> 
                 changes.append(
                     Change(
                         f"accumulate the gradient over {parts} parts of a batch "
-                        f"(accumulate_steps={parts})",
+                        f"(accumulate_steps={parts}, --accumulate-steps {parts})",
                         needed,
                         "little time; BatchNorm sees the rows of a part alone",
                     )
@@ -80,7 +80,7 @@ def advise(parallel: ParallelStep, state: PyTree, batch: PyTree, plan: Plan) -> 
         if saved > 0.01 * plan.needed:
             changes.append(
                 Change(
-                    "cut parameters and the optimizer's state over the chips (shard=fsdp())",
+                    "cut parameters and optimizer state over the chips (shard=fsdp(), --fsdp)",
                     plan.needed - saved,
                     "parameters are gathered where they are used",
                 )

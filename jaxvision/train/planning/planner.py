@@ -155,8 +155,8 @@ def plan(parallel: ParallelStep, state: PyTree, batch: PyTree, *, chip: Chip | N
     ({'state': 262144.0, 'batch': 262144.0}, True, ())
     """
     chip = chip_of(parallel.mesh) if chip is None else chip
-    parts = _parts(parallel, state, batch)
     lowered = parallel.lower(state, batch)
+    parts = _parts(parallel, state, batch)
     start = time.perf_counter()
     try:
         compiled = lowered.compile()

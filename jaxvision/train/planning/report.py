@@ -1,5 +1,6 @@
 """Plans as text."""
 
+import math
 from collections.abc import Sequence
 
 from jaxvision.train.planning.advice import Change
@@ -123,7 +124,7 @@ def row(name: str, plan: Plan) -> str:
     fits = {True: "yes", False: "no", None: "-"}[plan.fits]
     if plan.memory is None:
         return (
-            f"{name:44}{plan.devices:9}{_mib(sum(plan.parts.values())):>9}{'':9}"
+            f"{name:44}{plan.devices:9}{_mib(math.fsum(plan.parts.values())):>9}{'':9}"
             f"{_mib(plan.temporaries):>9}{_mib(plan.needed):>9}{fits:>9}"
             f"{'refused by the compiler':>49}  {plan.compile_seconds:9.0f}"
         )
@@ -138,7 +139,7 @@ def row(name: str, plan: Plan) -> str:
         f"{name:44}{plan.devices:9}{_mib(memory.arguments):>9}"
         f"{_mib(memory.outputs - memory.shared):>9}{_mib(memory.temporaries):>9}"
         f"{_mib(memory.total):>9}{fits:>9}{_short(plan.flop / 1e9):>9}{_mib(plan.traffic):>9}"
-        f"{_mib(sum(each.sent for each in plan.collectives)):>9}{least:>10}  {bound:12}  "
+        f"{_mib(math.fsum(each.sent for each in plan.collectives)):>9}{least:>10}  {bound:12}  "
         f"{plan.compile_seconds:9.0f}  {exchanged}"
     )
 
