@@ -175,9 +175,9 @@ def actor_critic(kind: type, name: str, num_envs: int, conv: bool = False, **opt
     stack = {"frame_stack": 2} if conv else {}
     envs = rl.vectorize(name, num_envs, **stack)
     actor = rl.make_torso(envs.observation_space) if conv else rl.MLP()
-    network = rl.ActorCritic(
-        envs.observation_space, envs.action_space.n, actor, None if conv else rl.MLP()
-    )
+    space = envs.action_space
+    assert isinstance(space, rl.Discrete)
+    network = rl.ActorCritic(envs.observation_space, space.n, actor, None if conv else rl.MLP())
     return kind(envs=envs, network=network, optimizer=optax.adam(2.5e-4), **options)
 
 

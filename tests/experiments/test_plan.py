@@ -65,7 +65,15 @@ def test_a_segmenter_by_pmap() -> None:
 def test_what_does_not_fit_and_what_does_not_divide() -> None:
     done = run_here("plan", *LENET, "--batch-size", 30, code=1)
     assert "a batch of 30 rows does not divide over 4 devices" in done.stderr
-    wide = ("--model", "mlp", "--model-options", "hidden_sizes", "32768,32768")
+    wide = (
+        "--model",
+        "mlp",
+        "--model-options",
+        "hidden_sizes",
+        "32768,32768",
+        "--optimizer",
+        "adamw",
+    )
     done = run_here("plan", *wide, "--image-size", 32, "--topology", "v5e:2x2")
     assert "does NOT fit" in done.stdout
     assert re.search(r"\(shard=fsdp\(\), --fsdp\): about \d+\.\d+ GiB", done.stdout)

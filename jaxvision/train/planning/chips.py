@@ -157,8 +157,9 @@ def require_libtpu() -> None:
     """
     if importlib.util.find_spec("libtpu") is None:
         raise ImportError(
-            "programs for TPUs are compiled by libtpu, which is not installed (no TPU is needed, but "
-            f"Linux): pip install 'jax[tpu]=={jax.__version__}', or the extra 'tpu' from a clone"
+            "programs for TPUs are compiled by libtpu, which is not installed: "
+            f"pip install 'jax[tpu]=={jax.__version__}', which is the extra 'tpu' (on Linux; no "
+            "TPU is needed)"
         )
 
 

@@ -29,7 +29,8 @@ def report(plan: Plan, changes: Sequence[Change] = ()) -> str:
     memory          ...
     """
     lines = [f"memory          {_bytes(plan.needed)} a chip{_verdict(plan)}"]
-    lines += [f"  {name:14}{_bytes(size)}" for name, size in plan.parts.items()]
+    parts = {name: size for name, size in plan.parts.items() if size >= 2**10}  # no counters
+    lines += [f"  {name:14}{_bytes(size)}" for name, size in parts.items()]
     if plan.memory is None:
         lines.append(f"  {'temporaries':14}{_bytes(plan.temporaries)}, about")
         lines.append("  the compiler refused the program, so that no more is known of it")
@@ -132,6 +133,8 @@ def row(name: str, plan: Plan) -> str:
     exchanged = ", ".join(
         f"{each.kind} {each.count}: {_mib(each.bytes)}" for each in plan.collectives
     )
+    if plan.open_loops:
+        exchanged += f" ({plan.open_loops} loops of unknown length count once)"
     least, bound = (
         ("-", "-") if roofline is None else (_short(1e3 * roofline.seconds), roofline.bound)
     )
