@@ -2,13 +2,25 @@
 
 import ast
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import optax
 
 from common import script
 from common.augmentation import Augmentation
-from jaxvision import data, losses, models, train
+from jaxvision import losses, models, train
+
+
+class Described(Protocol):
+    """What a model has to know of the images that it sees; a data set tells it."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Their sizes, and then their channels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Model:
 
     def make(
         self,
-        dataset: data.Dataset,
+        dataset: Described,
         *,
         base: dict[str, Any] | None = None,
         axis_name: str | None = None,

@@ -20,6 +20,7 @@ from jaxvision.manifold.affinities import Affinities, check_points
 from jaxvision.manifold.attraction import lay_out
 from jaxvision.manifold.mesh import make_meshes
 from jaxvision.manifold.step import EmbeddingState, EmbeddingStep, Problem, Schedule
+from jaxvision.ops.platform import target_platform
 
 Points = Float[Array | np.ndarray, "points features"]
 Embedding = Float[Array, "points components"]
@@ -168,7 +169,7 @@ def takes_mesh(
             "the mesh is for embeddings of two components whose similarities are normalized "
             f"together, got {num_components} components and by_point={by_point}: use 'exact'"
         )
-    most = _EXACT_POINTS.get(jax.default_backend(), _EXACT_POINTS_ELSEWHERE)
+    most = _EXACT_POINTS.get(target_platform(), _EXACT_POINTS_ELSEWHERE)
     return method == "mesh" or (method == "auto" and for_mesh and num_points > most)
 
 

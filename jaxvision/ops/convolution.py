@@ -3,7 +3,7 @@
 XLA's CPU backend convolves well with many channels per group. Its depthwise and grouped
 convolutions, those of volumes, the gradient of its 1x1 convolutions and that of its transposed ones
 are 3 to 400 times slower than need be (`benchmarks/convolutions.py` measures how much), and have
-other forms with the same result: see `lowerings`. On other platforms, which `jax.default_backend`
+other forms with the same result: see `lowerings`. On other platforms, which `target_platform`
 tells, XLA's own stays.
 """
 
@@ -17,6 +17,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxvision.ops import lowerings
+from jaxvision.ops.platform import target_platform
 from jaxvision.ops.resizing import resize
 from jaxvision.ops.windows import Window
 
@@ -87,7 +88,7 @@ def conv_general_dilated(
     )
     # The forms are right on every platform, so the choice may be made while tracing. To leave it
     # to `lax.platform_dependent` would trace and differentiate both for every convolution.
-    if jax.default_backend() != "cpu":
+    if target_platform() != "cpu":
         return native(lhs, rhs)
     is_maps = (
         lhs.ndim == rhs.ndim
@@ -224,7 +225,7 @@ def conv_doubled(
         dimension_numbers=NHWC,
         precision=precision,
     )
-    if jax.default_backend() != "cpu":
+    if target_platform() != "cpu":
         maps = resize(lhs, (2 * lhs.shape[1], 2 * lhs.shape[2]), "nearest")
         if beside is not None:
             maps = jnp.concatenate([maps, beside], axis=-1)

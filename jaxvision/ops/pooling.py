@@ -8,10 +8,11 @@ values, and a gradient that is selections too.
 from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from jaxvision.ops.platform import target_platform
 
 
 def max_pool(
@@ -43,7 +44,7 @@ def max_pool(
         for size, (before, after) in zip(x.shape[1:-1], padding, strict=True)
     )
     # As for convolutions, the choice may be made while tracing: both are right everywhere.
-    if jax.default_backend() != "cpu" or not fits:
+    if target_platform() != "cpu" or not fits:
         return nn.max_pool(x, (window,) * axes, (stride,) * axes, padding)
     # The last axis first: of equal maxima in two rows of a window, that in the first row then wins.
     for axis in reversed(range(axes)):

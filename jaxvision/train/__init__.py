@@ -1,6 +1,7 @@
 """State, step, loop, checkpoint: what every task composes.
 
-Tasks are folders (`train.classification`, ...), which load on first use.
+Tasks are folders (`train.classification`, ...), which load on first use, and so does
+`train.planning`, which says what a step takes before it runs.
 """
 
 import importlib
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         classification,
         gan,
         multitask,
+        planning,
         segmentation,
         vae,
     )
@@ -97,6 +99,7 @@ __all__ = [
     "parallelize",
     "partition",
     "path_name",
+    "planning",
     "read_metrics",
     "register_task",
     "restore",
@@ -108,10 +111,19 @@ __all__ = [
     "vae",
 ]
 
-_TASKS = ("agents", "autoencoding", "classification", "gan", "multitask", "segmentation", "vae")
+_FOLDERS = (
+    "agents",
+    "autoencoding",
+    "classification",
+    "gan",
+    "multitask",
+    "planning",
+    "segmentation",
+    "vae",
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _TASKS:
+    if name in _FOLDERS:
         return importlib.import_module(f"jaxvision.train.{name}")
     raise AttributeError(f"module 'jaxvision.train' has no attribute {name!r}")

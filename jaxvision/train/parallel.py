@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
+from jaxvision.train._mapped import by_pmap
 from jaxvision.train.constant import Constant
 from jaxvision.train.protocols import Step, check_metrics
 from jaxvision.train.sharding import BATCH_AXIS, ShardRule, data_mesh, state_shardings
@@ -180,15 +181,17 @@ class ParallelStep:
             The lowered program.
         """
 
-        def described(leaf: Any, sharding: jax.NamedSharding) -> jax.ShapeDtypeStruct:
+        def described(leaf: Any, sharding: jax.NamedSharding | None = None) -> Any:
             dtype = jax.dtypes.result_type(leaf)
             return jax.ShapeDtypeStruct(np.shape(leaf), dtype, sharding=sharding)
 
+        lowered: Any = self._compile("one", state)
+        if self.strategy == "pmap":
+            return lowered.lower(*jax.tree.map(described, (state, self._checked(batch))))
         rows = self.batch_sharding()
         shardings = jax.tree.map(lambda _: rows, self._checked(batch))
         if self.constant is not None:
             shardings = self.constant.shardings(self.mesh)
-        lowered: Any = self._compile("one", state)
         return lowered.lower(
             jax.tree.map(described, state, self.shardings(state)),
             jax.tree.map(described, batch, shardings),
@@ -372,22 +375,4 @@ def _by_jit(parallel: ParallelStep, step: Callable, state: PyTree, *, stacked: b
 
 def _by_pmap(parallel: ParallelStep, step: Callable, state: PyTree, *, stacked: bool) -> Callable:
     del state
-    axis = 1 if stacked else 0
-    devices = list(parallel.mesh.devices.flat)
-    mapped = jax.pmap(
-        step,
-        axis_name=BATCH_AXIS,
-        in_axes=(None, axis, None) if stacked else (None, axis),
-        out_axes=(None, None),
-        devices=devices,
-    )
-
-    def split(leaf: Any) -> Any:
-        shape = np.shape(leaf)
-        rows = shape[axis] // len(devices)
-        return jnp.reshape(leaf, (*shape[:axis], len(devices), rows, *shape[axis + 1 :]))
-
-    def call(state: PyTree, batch: PyTree, *count: Array) -> tuple[PyTree, PyTree]:
-        return mapped(state, jax.tree.map(split, batch), *count)
-
-    return call
+    return by_pmap(step, BATCH_AXIS, list(parallel.mesh.devices.flat), stacked=stacked)

@@ -191,7 +191,7 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
 
 SCRIPTS = (
     "classify", "evaluate", "predict", "demo", "finetune", "transfer", "multitask",
-    "dqn", "reinforce", "ppo", "qlearning", "play", "knn", "toys", "summary", "list_models",
+    "dqn", "reinforce", "ppo", "qlearning", "play", "knn", "toys", "summary", "list_models", "plan",
 )  # fmt: skip
 
 

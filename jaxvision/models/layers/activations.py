@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxvision.checks import check_name
+from jaxvision.ops.platform import target_platform
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "elu": jax.nn.elu,
@@ -52,6 +53,6 @@ def _alone_in_bfloat16(function: Callable[[Array], Array], x: Array) -> Array:
     other number (without this, `vgg11` and `wrn_28_2` in the tests; not jaxlib 0.10).
     """
     y = function(x)
-    if y.dtype == jnp.bfloat16 and jax.default_backend() == "cpu":
+    if y.dtype == jnp.bfloat16 and target_platform() == "cpu":
         return jax.lax.optimization_barrier(y)
     return y
