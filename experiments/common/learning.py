@@ -2,9 +2,10 @@
 
 import ast
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import optax
+import tyro
 
 from common import script
 from common.augmentation import Augmentation
@@ -61,7 +62,9 @@ class Inputs:
     std: tuple[float, ...] | None = None
     """Standard deviation of the channels, which divides them; None takes that of the model that a
     run starts from, or 1."""
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    augmentation: Annotated[Augmentation, tyro.conf.arg(prefix_name=False)] = dataclasses.field(
+        default_factory=Augmentation
+    )
     """What is done to training images."""
 
     def make(self, num_classes: int) -> train.Inputs:

@@ -4,8 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import tyro
-
+from common.flags import FLAT, read
 from common.large_pages import use_large_pages
 from jaxvision import data, models, train
 
@@ -18,9 +17,7 @@ UNUSABLE = (
 )
 """Errors of the environment (files, settings, weights), shown without a traceback."""
 
-FLAT = tyro.conf.arg(name="")
-"""Marks a group of settings whose flags are named without the group: `--dataset`, not
-`--data.dataset`."""
+__all__ = ["FLAT", "asking", "checking", "start"]
 
 Settings = TypeVar("Settings")
 Result = TypeVar("Result")
@@ -35,7 +32,7 @@ def start(
     says what to do; every other error shows where it comes from.
     """
     try:
-        chosen = tyro.cli(settings, description=about)
+        chosen = read(settings, about)
         use_large_pages()
         return main(chosen)
     except UNUSABLE as error:
