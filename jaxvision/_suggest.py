@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 _MANY = 20
 """The most names that a message lists."""
@@ -66,6 +66,23 @@ def unknown(
         near = difflib.get_close_matches(name.lower(), names, n=8, cutoff=0.3) or names[:_MANY]
         shown = [*near, f"and {len(names) - len(near)} more"]
     return f"unknown {kind} {name!r}{hint} (known: {', '.join(shown)})"
+
+
+def shortened(values: Sequence[object], most: int = 8) -> str:
+    """Writes values of which there may be many.
+
+    Args:
+        values: The values.
+        most: How many to write.
+
+    Returns:
+        The first of them, and how many are left.
+
+    >>> shortened([1, 2, 3, 4], most=2)
+    '1, 2 and 2 more'
+    """
+    shown = ", ".join(map(str, values[:most]))
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
 
 
 def _plain(name: str) -> str:

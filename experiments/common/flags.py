@@ -83,6 +83,11 @@ def flags_of(settings: type) -> list[Flag]:
     return [*_flags(settings, "", "", flat=False)]
 
 
+def has_flag(settings: type, name: str) -> bool:
+    """Whether settings have a flag of a name."""
+    return any(flag.name == name for flag in flags_of(settings))
+
+
 def _flags(settings: type, prefix: str, group: str, *, flat: bool) -> Iterator[Flag]:
     hints = typing.get_type_hints(settings, include_extras=True)
     for field in dataclasses.fields(settings):

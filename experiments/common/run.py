@@ -8,6 +8,7 @@ import jax
 import optax
 
 from common import script
+from common.beginning import begin
 from common.data import Data
 from common.learning import Devices, Inputs, Loss, Model, Optimization
 from common.script import FLAT
@@ -94,6 +95,7 @@ def train_model(
     """
     run, devices, optimization = settings.run, settings.devices, settings.optimization
     optimizer = optimization.make() if optimizer is None else optimizer
+    batches = begin(settings, loss_fn, train_data, eval_data)
     step = optimization.make_step(loss_fn, optimizer, devices.axis_name)
     parallel = devices.parallelize(step)
     with script.checking():
@@ -110,9 +112,7 @@ def train_model(
     result = train.fit(
         parallel,
         state,
-        train_data.batches(
-            optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
-        ),
+        batches,
         num_steps=optimization.num_steps,
         evaluate=train.make_eval_fn(loss_fn),
         eval_data=eval_data,

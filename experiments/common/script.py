@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from common.flags import FLAT, read
+from common.flags import FLAT, has_flag, read
 from common.large_pages import use_large_pages
 from jaxvision import data, models, train
 
@@ -14,8 +14,10 @@ UNUSABLE = (
     train.CheckpointError,
     data.DatasetError,
     models.WeightsError,
+    train.NonFiniteLossError,
 )
-"""Errors of the environment (files, settings, weights), shown without a traceback."""
+"""Errors of the environment (files, settings, weights), and of a run that diverges, shown without a
+traceback."""
 
 __all__ = ["FLAT", "asking", "checking", "start"]
 
@@ -36,15 +38,20 @@ def start(
         use_large_pages()
         return main(chosen)
     except UNUSABLE as error:
-        raise SystemExit(str(error)) from error
+        can_skip = isinstance(error, data.CorruptImageError) and has_flag(settings, "corrupt")
+        remedy = "; --corrupt skip leaves such images out, and counts them" if can_skip else ""
+        raise SystemExit(f"{error}{remedy}") from error
 
 
 @contextlib.contextmanager
-def checking() -> Iterator[None]:
-    """Ends the script with the message alone where what it makes of its settings refuses them."""
+def checking(*more: type[Exception]) -> Iterator[None]:
+    """Ends the script with the message alone where what it makes of its settings refuses them.
+
+    That is where there is a ValueError, an ImportError, or one of `more`.
+    """
     try:
         yield
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, *more) as error:  # type: ignore[misc]
         raise SystemExit(str(error)) from error
 
 

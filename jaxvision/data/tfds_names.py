@@ -63,7 +63,7 @@ def cannot_open(name: str, error: Exception) -> str:
     import tensorflow_datasets as tfds
 
     base = base_name(name)
-    if not re.fullmatch(r"\w+", base):
+    if not re.fullmatch(r"\w+(/[\w.+-]+)?(:[\w.*]+)?", name):
         meant = nearest(base, _known(), ELSEWHERE)
         hint = f"; did you mean {meant!r}?" if meant else ""
         return (

@@ -315,7 +315,10 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
             "--out_file_format=array_record`"
         ) from None
     except ValueError as error:
-        raise SplitError(f"cannot read {split!r} of {name}: {error}") from error
+        raise SplitError(
+            f"cannot read {split!r} of {name}: write a split ({', '.join(builder.info.splits)}) or "
+            f"a part of one as train[:80%] or train[100:200] ({str(error).splitlines()[0]})"
+        ) from error
     kinds = {path: field.kind for path, field in fields.items()}
     masks = tuple(
         key
