@@ -22,7 +22,7 @@ def main(settings: Settings) -> train.FitResult:
     settings = dataclasses.replace(settings, data=settings.data.located())
     train_data, eval_data = settings.data.load_splits(settings.run.seed)
     model = settings.model.make(train_data, axis_name=settings.devices.axis_name)
-    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes))
+    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes), train_data)
     return train_model(settings, model, loss_fn, train_data, eval_data)
 
 

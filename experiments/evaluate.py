@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import tyro
 from common import script
+from common.places import run_folder
 from common.restored import load_for
 
 from jaxvision import data, plots, train
@@ -62,7 +63,7 @@ class Evaluation:
 
 def predict(settings: Settings, run_dir: str) -> tuple[train.Trained, Any, data.Dataset | None]:
     """Restores what a run trained, and applies it to the data."""
-    trained = train.restore(run_dir, step="best" if settings.best else settings.step)
+    trained = train.restore(run_folder(run_dir), step="best" if settings.best else settings.step)
     dataset = None
     if trained.needs_data:
         dataset = load_for(

@@ -20,6 +20,7 @@ import tyro
 from common import script
 from common.data import Data
 from common.learning import Model, Optimization
+from common.places import looks_like_a_folder, missing, run_folder
 from common.run import Run, train_model
 from common.run import Settings as TrainSettings
 from common.script import FLAT
@@ -88,8 +89,10 @@ def open_start(settings: Settings) -> Opened:
             ),
         )
     channels = 3
-    if (path / "checkpoints").is_dir():
-        trained = train.restore(path)
+    if not path.is_dir() and looks_like_a_folder(settings.start.start):
+        raise SystemExit(missing(settings.start.start, "run folder or file of weights"))
+    if path.is_dir() and not (path / "config.json").is_file():
+        trained = train.restore(run_folder(settings.start.start))
         with script.asking():
             given, variables = trained.backbone()
         preprocessing = trained.preprocessing
@@ -98,7 +101,8 @@ def open_start(settings: Settings) -> Opened:
         channels = trained.record.data["image_shape"][2]
         class_names = trained.run.names("label")
     else:
-        pretrained = models.load_pretrained(settings.start.start)
+        with script.checking():
+            pretrained = models.load_pretrained(settings.start.start)
         given, variables = pretrained.model, pretrained.variables
         preprocessing, class_names = pretrained.preprocessing, pretrained.class_names
     return Opened(
@@ -157,9 +161,10 @@ def main(settings: Settings) -> train.FitResult:
     settings = dataclasses.replace(settings, data=chosen, inputs=inputs)
     axis_name = settings.devices.axis_name
     model = settings.model.make(train_data, base=start.model, axis_name=axis_name)
-    layers = models.layer_order(model, train_data.image_shape)
     new_head = start.class_names != train_data.class_names
-    variables = start.fit(model, train_data.image_shape, new_head)
+    with script.checking():
+        layers = models.layer_order(model, train_data.image_shape)
+        variables = start.fit(model, train_data.image_shape, new_head)
     decay = settings.start.layer_decay
     with script.checking():
         phases = plan(settings, layers)
@@ -167,7 +172,7 @@ def main(settings: Settings) -> train.FitResult:
             train.layerwise_decay(phase.optimization.make(), layers, decay) for phase in phases
         ]
     for phase, optimizer in zip(phases, optimizers, strict=True):
-        loss_fn = phase.loss.make(model, phase.inputs.make(model.num_classes))
+        loss_fn = phase.loss.make(model, phase.inputs.make(model.num_classes), train_data)
         result = train_model(phase, model, loss_fn, train_data, eval_data, variables, optimizer)
         variables = train.evaluation_variables(result.state)
     return result

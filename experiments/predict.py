@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 from common import script
+from common.places import run_folder
 
 from jaxvision import data, train
 from jaxvision.files import file_name, write_json
@@ -58,7 +59,7 @@ def main(settings: Settings) -> int:
     if not settings.images:
         raise SystemExit("name at least one image: predict.py RUN_DIR IMAGE...")
     train.start()
-    trained = train.restore(settings.run_dir, step=settings.step)
+    trained = train.restore(run_folder(settings.run_dir), step=settings.step)
     if trained.preprocessing is None:
         raise SystemExit(f"{settings.run_dir} is not a run on images")
     channels = trained.record.data["image_shape"][2]

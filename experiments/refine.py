@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import jax
 import tyro
 from common import script
+from common.flags import UNNAMED
 from common.restored import load_for
-from common.script import FLAT
 
 from jaxvision import ops, plots, train
 from jaxvision.files import file_name, write_json
@@ -79,7 +79,7 @@ class Settings:
     """The folder that the training left."""
     split: str | None = None
     """What to evaluate on; None takes what the run was evaluated on."""
-    crf: Annotated[Crf, FLAT] = dataclasses.field(default_factory=Crf)
+    crf: Annotated[Crf, UNNAMED] = dataclasses.field(default_factory=Crf)
     batch_size: int = 16
     """Images at once."""
     num_resamples: int = 1000

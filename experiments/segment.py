@@ -49,11 +49,13 @@ class Settings:
 
 def main(settings: Settings) -> train.FitResult:
     """Trains, evaluates, and leaves a run folder."""
+    if settings.inputs.augmentation.mixup:
+        raise SystemExit("--mixup cannot mix masks: the average of classes is none; --cutmix can")
     settings.run.begin(settings.devices)
     settings = dataclasses.replace(settings, data=settings.data.located())
     train_data, eval_data = settings.data.load_splits()
     model = settings.model.make(train_data)
-    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes))
+    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes), train_data)
     return train_model(settings, model, loss_fn, train_data, eval_data)
 
 

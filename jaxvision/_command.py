@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import jaxvision
-from jaxvision._suggest import unknown
+from jaxvision.suggest import unknown
 
 _OTHER_NAMES = {"classify": "train", "list_models": "models"}
 """Commands that are not called as their scripts are."""

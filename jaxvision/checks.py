@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jaxvision._suggest import unknown
+from jaxvision.suggest import unknown
 
 
 def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:

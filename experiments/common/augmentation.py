@@ -4,6 +4,8 @@ import dataclasses
 
 from jaxvision import data
 
+_MOST_OPERATIONS = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
@@ -41,6 +43,11 @@ class Augmentation:
         """The chosen transforms and mixing, in one chain; None if there are none."""
         if self.mixup and self.cutmix:
             raise ValueError("choose one of mixup and cutmix")
+        if self.rand_augment > _MOST_OPERATIONS:
+            raise ValueError(
+                f"rand_augment is a number of operations, at most {_MOST_OPERATIONS} (2 is usual), "
+                f"got {self.rand_augment}; their strength is 9 of 30 here"
+            )
         augment = data.augment
         chosen: list[data.augment.Augment] = []
         if self.flip:

@@ -1,11 +1,13 @@
 """Data sets and folders as settings."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from common import script
+from common.places import missing, nearest_folder
 from jaxvision import data
 
 
@@ -51,7 +53,7 @@ class Data:
         if not (named or ("/" in self.dataset and folder.is_dir())):
             return self
         if not folder.is_dir():
-            raise SystemExit(f"there is no folder {self.dataset} (here, {pathlib.Path.cwd()})")
+            raise SystemExit(missing(self.dataset))
         return dataclasses.replace(self, dataset=str(folder.resolve()))
 
     def load(
@@ -66,29 +68,27 @@ class Data:
         are resized and cut by it rather than to `image_size`.
         """
         dataset = self.located().dataset
-        image_size = self.image_size if preprocessing is None else None
-        if dataset.startswith("/"):
-            loaded = data.load_folder(
-                dataset,
-                split=split,
-                class_names=class_names if self.classes is None else None,
-                image_size=image_size,
-                preprocessing=preprocessing,
-                channels=self.channels or 3,
-                corrupt=self.corrupt,
-            )
-        else:
-            loaded = data.load(
-                dataset,
-                split,
-                self.data_dir,
-                image_size=image_size,
-                preprocessing=preprocessing,
-                corrupt=self.corrupt,
-                transform=image_and_label,
-            )
-        if self.classes is not None:
-            with script.checking():
+        options: dict[str, Any] = {
+            "image_size": self.image_size if preprocessing is None else None,
+            "preprocessing": preprocessing,
+            "corrupt": self.corrupt,
+        }
+        with script.checking(), or_folder(dataset):
+            if dataset.startswith("/"):
+                loaded = data.load_folder(
+                    dataset,
+                    split=split,
+                    class_names=class_names if self.classes is None else None,
+                    channels=self.channels or 3,
+                    **options,
+                )
+            else:
+                loaded = data.load(
+                    dataset, split, self.data_dir, transform=image_and_label, **options
+                )
+            if self.classes is not None:
+                if len(self.classes) < 2:
+                    raise ValueError(f"--classes needs two names or more, got {self.classes[0]!r}")
                 loaded = data.subset(loaded, classes=self.classes)
         if class_names is not None and loaded.class_names != tuple(class_names):
             raise SystemExit(
@@ -124,6 +124,29 @@ class Data:
             return data.split(train_data, self.validation, seed=seed)
         except ValueError as error:
             raise SystemExit(f"--validation: {error}") from error
+
+
+@contextlib.contextmanager
+def or_folder(name: str) -> Iterator[None]:
+    """Says what folders there are where a name is that of no data set, and may be meant as one.
+
+    Args:
+        name: Of the data set.
+    """
+    try:
+        yield
+    except (data.CorruptImageError, data.SplitError):
+        raise
+    except data.DatasetError as error:
+        if name.startswith("/"):
+            raise
+        here = pathlib.Path(name)
+        near = nearest_folder(here) if "/" in name else here if here.is_dir() else None
+        if near is not None:
+            raise SystemExit(f"{error}; did you mean the folder ./{near}?") from error
+        if "/" in name:
+            raise SystemExit(f"{error}, nor is there a folder {name}") from error
+        raise
 
 
 def image_and_label(example: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 import ast
 import dataclasses
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 import optax
+import tyro
 
 from common import script
 from common.augmentation import Augmentation
-from jaxvision import losses, models, train
+from jaxvision import checks, data, losses, models, train
+from jaxvision.suggest import shortened
 
 
 class Described(Protocol):
@@ -59,7 +62,7 @@ class Model:
             "in_channels": dataset.image_shape[-1],
             "dtype": None if self.dtype == "float32" else self.dtype,
         }
-        with script.checking():
+        with script.checking(TypeError):
             return models.create_model(**{**base, **options, **fixed})
 
 
@@ -73,7 +76,9 @@ class Inputs:
     std: tuple[float, ...] | None = None
     """Standard deviation of the channels, which divides them; None takes that of the model that a
     run starts from, or 1."""
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    augmentation: Annotated[Augmentation, tyro.conf.arg(prefix_name=False)] = dataclasses.field(
+        default_factory=Augmentation
+    )
     """What is done to training images."""
 
     def make(self, num_classes: int) -> train.Inputs:
@@ -97,17 +102,25 @@ class Loss:
     """Factor of the sum of the kernels' squares, which is added to the loss."""
     label_smoothing: float = 0.0
     """The share of the uniform distribution in the targets."""
-    class_weights: tuple[float, ...] | None = None
-    """One weight per class, for skewed data."""
+    class_weights: tuple[float, ...] | Literal["balanced"] | None = None
+    """One weight per class, for data that have more of some; balanced takes n / (classes * count),
+    from the labels of the training data."""
 
-    def make(self, model: models.Model, inputs: train.Inputs) -> Any:
-        """The loss function."""
+    def make(
+        self, model: models.Model, inputs: train.Inputs, train_data: data.Dataset | None = None
+    ) -> Any:
+        """The loss function; `train_data` are what balanced weights are of."""
+        balanced = self.class_weights == "balanced" and train_data is not None
+        counts = data.class_counts(train_data) if balanced and train_data is not None else None
         with script.checking():
+            if counts is not None and train_data is not None:
+                say_weights(train_data.class_names, losses.balanced_weights(counts))
             return train.classification.make_loss_fn(
                 model,
                 loss=getattr(losses, self.loss),
                 label_smoothing=self.label_smoothing,
                 class_weights=self.class_weights,
+                class_counts=counts,
                 l1=self.l1,
                 l2=self.l2,
                 inputs=inputs,
@@ -149,6 +162,8 @@ class Optimization:
         """The optimizer, with its schedule."""
         warmup_steps = self.num_steps // 20 if self.warmup_steps is None else self.warmup_steps
         with script.checking():
+            checks.check_count("batch_size", self.batch_size, of="images")
+            checks.check_count("accumulate_steps", self.accumulate_steps, of="parts")
             schedule = train.create_schedule(
                 self.schedule, self.learning_rate, self.num_steps, warmup_steps=warmup_steps
             )
@@ -196,6 +211,12 @@ class Devices:
         shard = train.fsdp() if self.fsdp else None
         with script.checking():
             return train.parallelize(step, strategy=self.strategy, shard=shard)
+
+
+def say_weights(names: Sequence[str], weights: Iterable[float]) -> None:
+    """Prints the weights of classes, of many the first."""
+    told = [f"{name} {weight:.3g}" for name, weight in zip(names, weights, strict=True)]
+    print(f"class weights: {shortened(told, most=20)}")
 
 
 def parse_option(name: str, text: str, default: Any) -> Any:

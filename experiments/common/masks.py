@@ -9,9 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from common import script
-from common.data import Data
-from common.learning import parse_option
+from common.data import Data, or_folder
+from common.learning import parse_option, say_weights
+from common.places import missing
 from jaxvision import checks, data, losses, models, train
+from jaxvision.suggest import shortened, unknown
 
 FIELDS = ("image", "mask")
 LossName = Literal[
@@ -58,6 +60,8 @@ class MaskData:
         if not dataset.startswith("/"):
             raise SystemExit(f"--masks go with a folder of images, and {dataset!r} is a data set")
         masks = pathlib.Path(self.masks).expanduser().resolve()
+        if not masks.is_dir():
+            raise SystemExit(missing(self.masks, "folder of masks"))
         return dataclasses.replace(self, dataset=dataset, masks=str(masks))
 
     def load(
@@ -78,17 +82,18 @@ class MaskData:
             "corrupt": self.corrupt,
             "transform": weighted_masks if self.boundary_weights else only_masks,
         }
-        if where.masks is not None:
-            loaded = data.load_masks(
-                where.dataset,
-                where.masks,
-                split=split,
-                class_names=self.class_names,
-                channels=self.channels,
-                **options,
-            )
-        else:
-            loaded = data.load(where.dataset, split, self.data_dir, **options)
+        with script.checking(), or_folder(where.dataset):
+            if where.masks is not None:
+                loaded = data.load_masks(
+                    where.dataset,
+                    where.masks,
+                    split=split,
+                    class_names=self.class_names,
+                    channels=self.channels,
+                    **options,
+                )
+            else:
+                loaded = data.load(where.dataset, split, self.data_dir, **options)
         found = loaded.fields["mask"].names
         if class_names is not None and found != tuple(class_names):
             raise SystemExit(
@@ -142,13 +147,19 @@ class Segmenter:
 
     def make(self, dataset: data.Dataset) -> Any:
         """The model for the images and classes of a data set."""
-        num_classes = self.num_classes or len(dataset.fields["mask"].names)
-        if not num_classes:
+        names = dataset.fields["mask"].names
+        if self.num_classes is None and not names:
             raise SystemExit("the data do not name their classes: give --num-classes")
+        num_classes = len(names) if self.num_classes is None else self.num_classes
+        if num_classes < max(len(names), 1):
+            raise SystemExit(
+                f"--num-classes must be at least {max(len(names), 1)}, got {num_classes}"
+                + (f": the data have the classes {shortened(names)}" if names else "")
+            )
         patch_size = self.patch_size
         if patch_size is None:
             patch_size = 2 if self.model == "classic_unet" else 1
-        with script.checking():
+        with script.checking(TypeError):
             checks.check_count("patch_size", patch_size)
             pixels = patch_size**2
             model = self._make(num_classes * pixels, dataset.image_shape[-1] * pixels)
@@ -218,6 +229,10 @@ FCN = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8}
 def _options(module: Any, given: Mapping[str, str]) -> dict[str, Any]:
     """The options of a module as the command line gives them."""
     known = {field.name: field.default for field in dataclasses.fields(module) if field.init}
+    for name in given:
+        if name not in known:
+            fixed = ("parent", "name", "num_classes", "in_channels", "dtype")
+            raise ValueError(unknown("option", name, [each for each in known if each not in fixed]))
     return {
         name: parse_option(name, text, _default(known.get(name))) for name, text in given.items()
     }
@@ -240,18 +255,20 @@ class MaskLoss:
     pixel_cross_entropy 1 soft_dice 1."""
     reduce: Literal["sample", "batch"] = "sample"
     """Whether losses are computed of each image, or of the pixels of a batch together."""
-    class_weights: tuple[float, ...] | None = None
-    """One weight per class in the cross-entropy, for classes of few pixels."""
+    class_weights: tuple[float, ...] | Literal["balanced"] | None = None
+    """One weight per class in the cross-entropy, for classes of few pixels; balanced takes n /
+    (classes * count), from all pixels of the training data."""
     auxiliary_weight: float = 0.5
     """What the loss of each auxiliary head counts, in models that have any."""
 
-    def make(self, model: Any, inputs: train.Inputs) -> Any:
-        """The loss function."""
+    def make(self, model: Any, inputs: train.Inputs, train_data: data.Dataset) -> Any:
+        """The loss function; `train_data` are what balanced weights are of."""
         terms = []
+        weights = self._weights(train_data)
         for name, factor in (self.loss or USUAL_LOSS).items():
             loss: Any = getattr(losses, name)
-            if name == "pixel_cross_entropy" and self.class_weights is not None:
-                loss = functools.partial(loss, class_weights=np.array(self.class_weights))
+            if name == "pixel_cross_entropy" and weights is not None:
+                loss = functools.partial(loss, class_weights=weights)
             terms.append((loss, factor))
         with script.checking():
             return train.segmentation.make_loss_fn(
@@ -261,3 +278,16 @@ class MaskLoss:
                 auxiliary_weight=self.auxiliary_weight,
                 inputs=inputs,
             )
+
+    def _weights(self, train_data: data.Dataset) -> np.ndarray | None:
+        if self.class_weights is None:
+            return None
+        if "pixel_cross_entropy" not in (self.loss or USUAL_LOSS):
+            raise SystemExit("--class-weights are for pixel_cross_entropy, which --loss leaves out")
+        if self.class_weights != "balanced":
+            return np.array(self.class_weights)
+        counts = data.class_counts(train_data, "mask")
+        weights = losses.balanced_weights(counts)
+        names = train_data.fields["mask"].names or [str(index) for index in range(len(weights))]
+        say_weights(names, weights)
+        return weights

@@ -10,6 +10,7 @@ import jax
 import optax
 
 from common import script
+from common.beginning import begin
 from common.data import Data
 from common.learning import Devices, Inputs, Loss, Model, Optimization
 from common.script import FLAT
@@ -123,6 +124,7 @@ def train_model(
     """
     run, devices, optimization = settings.run, settings.devices, settings.optimization
     optimizer = optimization.make() if optimizer is None else optimizer
+    batches = begin(settings, loss_fn, train_data, eval_data)
     step = optimization.make_step(loss_fn, optimizer, devices.axis_name)
     parallel = devices.parallelize(step)
     with script.checking():
@@ -136,13 +138,11 @@ def train_model(
             shard=parallel.shard,
         )
         state = parallel.prepare(state)
-    with script.checking(), _offering_longer(run):
+    with _offering_longer(run):
         result = train.fit(
             parallel,
             state,
-            train_data.batches(
-                optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
-            ),
+            batches,
             num_steps=optimization.num_steps,
             evaluate=train.make_eval_fn(loss_fn),
             eval_data=eval_data,

@@ -6,9 +6,8 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import tyro
-
 from common.console import console_command
+from common.flags import FLAT, has_flag, read
 from common.large_pages import use_large_pages
 from jaxvision import data, models, train
 
@@ -18,12 +17,12 @@ UNUSABLE = (
     train.CheckpointError,
     data.DatasetError,
     models.WeightsError,
+    train.NonFiniteLossError,
 )
-"""Errors of the environment (files, settings, weights), shown without a traceback."""
+"""Errors of the environment (files, settings, weights), and of a run that diverges, shown without a
+traceback."""
 
-FLAT = tyro.conf.arg(name="")
-"""Marks a group of settings whose flags are named without the group: `--dataset`, not
-`--data.dataset`."""
+__all__ = ["FLAT", "asking", "checking", "command", "start"]
 
 Settings = TypeVar("Settings")
 Result = TypeVar("Result")
@@ -38,11 +37,13 @@ def start(
     says what to do, and Ctrl-C with nothing more; every other error shows where it comes from.
     """
     try:
-        chosen = tyro.cli(settings, description=about, prog=console_command())
+        chosen = read(settings, about)
         use_large_pages()
         return main(chosen)
     except UNUSABLE as error:
-        raise SystemExit(str(error)) from error
+        can_skip = isinstance(error, data.CorruptImageError) and has_flag(settings, "corrupt")
+        remedy = "; --corrupt skip leaves such images out, and counts them" if can_skip else ""
+        raise SystemExit(f"{error}{remedy}") from error
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
 
@@ -54,11 +55,14 @@ def command(name: str, *arguments: object) -> str:
 
 
 @contextlib.contextmanager
-def checking() -> Iterator[None]:
-    """Ends the script with the message alone where what it makes of its settings refuses them."""
+def checking(*more: type[Exception]) -> Iterator[None]:
+    """Ends the script with the message alone where what it makes of its settings refuses them.
+
+    That is where there is a ValueError, an ImportError, or one of `more`.
+    """
     try:
         yield
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, *more) as error:  # type: ignore[misc]
         raise SystemExit(str(error)) from error
 
 

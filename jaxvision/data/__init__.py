@@ -3,6 +3,7 @@
 from jaxvision._preprocessing import IMAGENET, Preprocessing
 from jaxvision.data import augment
 from jaxvision.data.batches import Batches
+from jaxvision.data.counting import class_counts, counts_are_known
 from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError, SplitError
 from jaxvision.data.fields import Field, Fields, Kind, kind_of
@@ -36,6 +37,8 @@ __all__ = [
     "SplitError",
     "augment",
     "boundary_weights",
+    "class_counts",
+    "counts_are_known",
     "decode_image",
     "denormalize",
     "from_arrays",

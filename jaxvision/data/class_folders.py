@@ -6,9 +6,9 @@ import pathlib
 import warnings
 from collections.abc import Collection, Sequence
 
-from jaxvision._suggest import unknown
 from jaxvision.data.errors import DatasetError, SplitError
 from jaxvision.data.image_files import Found, around, find, find_loose, sub_folders
+from jaxvision.suggest import unknown
 
 TRAINING = ("train", "training")
 SPLITS = (*TRAINING, "val", "valid", "validation", "test", "testing", "dev")

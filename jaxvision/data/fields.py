@@ -6,10 +6,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from jaxvision._suggest import unknown
 from jaxvision.checks import check_name
 from jaxvision.data.checks import different_names
 from jaxvision.data.errors import DatasetError
+from jaxvision.suggest import unknown
 
 Kind = Literal[
     "image",

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer
 
 from jaxvision._labels import IGNORED
-from jaxvision._suggest import unknown
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.source import Example
+from jaxvision.suggest import unknown
 
 Mask = Integer[np.ndarray, "height width"] | Bool[np.ndarray, "height width"]
 

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from jaxvision._logs import absl_level
-from jaxvision._suggest import unknown
-from jaxvision.data.builders import BUILDERS, own_builder
+from jaxvision.data.builders import own_builder
 from jaxvision.data.errors import DatasetError, SplitError
 from jaxvision.data.fields import Field, Fields, kind_of
 from jaxvision.data.images import decode_image
 from jaxvision.data.known_masks import relabeled
 from jaxvision.data.source import Example, Source
+from jaxvision.data.tfds_names import base_name, cannot_open, no_such
 from jaxvision.data.transformed import flatten
+from jaxvision.suggest import unknown
 
 _TOOLS = "pip install tensorflow tensorflow-datasets apache-beam mlcroissant"
 """What the command `tfds` needs to start."""
@@ -91,7 +92,7 @@ def open_tfds(
     if base not in builder.info.splits and base != "all":
         raise SplitError(unknown(f"{name} split", split, builder.info.splits))
     fields = dict(_fields(builder.info.features))
-    return relabeled(_source(builder, name, split, fields), fields, _base(name))
+    return relabeled(_source(builder, name, split, fields), fields, base_name(name))
 
 
 def _fields(features: Any, prefix: str = "") -> Iterator[tuple[str, Field]]:
@@ -140,7 +141,7 @@ def _builder(name: str, data_dir: str | pathlib.Path | None, config: Any = None)
     directory = os.fspath(tfds.core.constants.DATA_DIR if data_dir is None else data_dir)
     if "://" not in directory:  # absolute, as `tfds convert_format` needs it
         directory = os.path.abspath(os.path.expanduser(directory))
-    own = own_builder(_base(name))
+    own = own_builder(base_name(name))
     # Asked for any version, TFDS takes what lies prepared, and needs the code of the data set, and
     # whatever that imports, only if nothing does.
     options = {} if config is None else {"config": config}
@@ -154,25 +155,17 @@ def _builder(name: str, data_dir: str | pathlib.Path | None, config: Any = None)
             known = builder.builder_config and builder.builder_config.name
             return own(data_dir=directory, config=known, version=str(builder.version))
     except tfds.core.DatasetNotFoundError:
-        names = tfds.list_builders(with_community_datasets=False)
-        message = unknown("data set", name, {*names, *BUILDERS})
-        raise DatasetError(f"{message}; and {directory} holds none of that name") from None
+        raise DatasetError(no_such(name, directory)) from None
     except ImportError as error:
         raise DatasetError(_not_prepared(name, directory, _missing_package(error))) from error
     except (ValueError, AssertionError, OSError) as error:
-        # A configuration or version that the data set does not have: TFDS lists them.
-        raise DatasetError(f"cannot open the data set {name!r}: {error}") from error
+        raise DatasetError(cannot_open(name, error)) from error
 
 
 def _is_carried(name: str) -> bool:
     """Whether the data are made here, or an installed package holds them."""
-    own = own_builder(_base(name))
+    own = own_builder(base_name(name))
     return own is not None and not hasattr(own, "urls")
-
-
-def _base(name: str) -> str:
-    """The name of a data set without configuration and version."""
-    return re.split("[/:]", name)[0]
 
 
 def _is_prepared(builder: Any) -> bool:
@@ -322,7 +315,10 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
             "--out_file_format=array_record`"
         ) from None
     except ValueError as error:
-        raise SplitError(f"cannot read {split!r} of {name}: {error}") from error
+        raise SplitError(
+            f"cannot read {split!r} of {name}: write a split ({', '.join(builder.info.splits)}) or "
+            f"a part of one as train[:80%] or train[100:200] ({str(error).splitlines()[0]})"
+        ) from error
     kinds = {path: field.kind for path, field in fields.items()}
     masks = tuple(
         key

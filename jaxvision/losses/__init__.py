@@ -11,6 +11,7 @@ Losses are computed in float32 at least, whatever the type of the logits.
 from jaxvision.losses import adversarial, reinforcement, variational
 from jaxvision.losses._masks import MaskLoss, Reduce
 from jaxvision.losses.autoencoding import activation_l1, jacobian_norm, sparsity_divergence
+from jaxvision.losses.balancing import balanced_weights
 from jaxvision.losses.classification import (
     cross_entropy,
     focal,
@@ -37,6 +38,7 @@ __all__ = [
     "Sum",
     "activation_l1",
     "adversarial",
+    "balanced_weights",
     "cross_entropy",
     "focal",
     "is_kernel",

@@ -223,7 +223,10 @@ def _violations(
 ) -> tuple[Float[Array, "*batch classes"], Bool[Array, "*batch"]]:
     """By how much each wrong class breaks the margin, and whether each label names a class."""
     if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"labels must be class indices of an integer type, got {labels.dtype}")
+        raise ValueError(
+            f"labels must be class indices of an integer type, got {labels.dtype}: hinge losses "
+            "take no distributions over the classes, as mixup and cutmix make them"
+        )
     _check_shapes(logits, labels)
     if not margin > 0:
         raise ValueError(f"margin must be positive, got {margin}")

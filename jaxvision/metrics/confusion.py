@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from jaxvision._suggest import unknown
 from jaxvision.metrics import _checks
 from jaxvision.metrics._averages import Average, check_average, over_classes
 from jaxvision.metrics._checks import ArrayLike
+from jaxvision.suggest import unknown
 
 
 def confusion_matrix(

@@ -8,9 +8,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision._suggest import unknown
 from jaxvision.models.base import Model
-from jaxvision.models.registry import create_model, list_models
+from jaxvision.models.registry import create_model, list_models, unknown_model
 
 Module = TypeVar("Module", bound=type[nn.Module])
 
@@ -114,7 +113,7 @@ def from_description(
     """
     name = description.get("name")
     if not isinstance(name, str) or (name not in _MODULES and name not in list_models()):
-        raise ValueError(unknown("model", str(name), [*list_models(), *_MODULES]))
+        raise ValueError(unknown_model(str(name), [*list_models(), *_MODULES]))
     if name not in _MODULES:
         return create_model(**description)
     module = _MODULES[name]

@@ -3,16 +3,16 @@
 import dataclasses
 import fnmatch
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import numpy as np
 from jax.typing import DTypeLike
 
-from jaxvision._suggest import unknown
-from jaxvision.checks import check_name
 from jaxvision.models.base import Model, ModelSpec, canonical_dtype
+from jaxvision.models.timm_names import TIMM_NAMES, without_tag
+from jaxvision.suggest import nearest, unknown
 
 Builder = TypeVar("Builder", bound=Callable[..., Model])
 
@@ -100,7 +100,8 @@ def create_model(
     >>> type(model).__name__, model.num_classes
     ('ResNet', 10)
     """
-    check_name("model", name, _BUILDERS)
+    if name not in _BUILDERS:
+        raise ValueError(unknown_model(name, _BUILDERS))
     builder = _BUILDERS[name]
     defaults = _options(builder)
     given = {**options, "in_channels": in_channels, "dtype": dtype}
@@ -129,6 +130,25 @@ def list_models(pattern: str = "*") -> list[str]:
     ['resnet101', 'resnet152', 'resnet18', 'resnet34', 'resnet50']
     """
     return sorted(fnmatch.filter(_BUILDERS, pattern))
+
+
+def unknown_model(name: str, known: Iterable[str]) -> str:
+    """Says that there is no such model; names of timm's lead to the model of the same kind here.
+
+    Args:
+        name: The name that was not found.
+        known: The names of the models that there are.
+
+    Returns:
+        One sentence for an exception.
+
+    >>> unknown_model("vit_base_patch16_224.augreg_in21k", ["mlp", "vit_b_16"])
+    "unknown model 'vit_base_patch16_224.augreg_in21k'; did you mean 'vit_b_16'? ..."
+    """
+    names = tuple(known)
+    meant = nearest(without_tag(name), names, TIMM_NAMES)
+    elsewhere = TIMM_NAMES if meant is None else {**TIMM_NAMES, name: meant}
+    return unknown("model", name, names, elsewhere)
 
 
 def _options(builder: Callable[..., Model]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from jaxvision.plots.fields import fields
 from jaxvision.plots.film import save_gif, save_strip
 from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
-from jaxvision.plots.masks import segmentations
+from jaxvision.plots.masks import labeled_masks, segmentations
 from jaxvision.plots.saving import save
 from jaxvision.plots.scatter import embeddings, scatter
 from jaxvision.plots.training import learning_curves, learning_curves_by_seed
@@ -25,6 +25,7 @@ __all__ = [
     "fitted_curves",
     "gridworld",
     "image_grid",
+    "labeled_masks",
     "learning_curves",
     "learning_curves_by_seed",
     "mistakes",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from jaxvision._suggest import unknown
 from jaxvision.plots import _style
 from jaxvision.plots._style import ArrayLike
+from jaxvision.suggest import unknown
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -89,6 +89,52 @@ def segmentations(
     return image_grid(panels, titles, 4, title=title, legend=legend)
 
 
+def labeled_masks(
+    images: ArrayLike,
+    masks: ArrayLike,
+    colors: ArrayLike,
+    class_names: Sequence[str] | None = None,
+    *,
+    title: str | None = None,
+) -> "matplotlib.figure.Figure":
+    """Draws images, and beside each the classes of its pixels.
+
+    Args:
+        images: (height, width, channels) each; gray, RGB or RGBA; uint8, or floats from 0 to 1.
+        masks: The class of each pixel; 255 where there is none.
+        colors: One row of red, green and blue from 0 to 255 for each class.
+        class_names: One per class; None numbers them.
+        title: Of the figure.
+
+    Returns:
+        The figure: two axes per image.
+
+    Raises:
+        ValueError: There are no images; a mask has another size than its image, or a class without
+            a color; or there are not as many of one thing as of the other.
+        ImportError: Matplotlib is not installed.
+
+    >>> images, masks = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), np.uint8)
+    >>> figure = labeled_masks(images, masks, [(0, 0, 0), (230, 159, 0)])
+    >>> [axes.get_title() for axes in figure.axes]
+    ['image 0', 'its mask', 'image 1', 'its mask']
+    """
+    table = np.asarray(colors, np.uint8).reshape(-1, 3)
+    names = [str(index) for index in range(len(table))] if class_names is None else class_names
+    for what, count, given in (("masks", len(images), masks), ("class names", len(table), names)):
+        if len(given) != count:
+            raise ValueError(f"{count} {what} are needed, got {len(given)}")
+    panels: list[np.ndarray] = []
+    for row in range(len(images)):
+        image = np.asarray(images[row])
+        mask = _mask(np.asarray(masks[row]), image, row, len(table))
+        panels += [image, _overlay(_gray(image), mask, table)]
+    titles = [text for row in range(len(images)) for text in (f"image {row}", "its mask")]
+    legend = {str(name): _hex(color) for name, color in zip(names, table, strict=True)}
+    legend |= {"no label": _hex(np.array(_NO_LABEL))}
+    return image_grid(panels, titles, min(6, len(panels)), title=title, legend=legend)
+
+
 def _mask(mask: np.ndarray, image: np.ndarray, row: int, num_classes: int) -> Mask:
     if mask.shape != image.shape[:2] or mask.dtype.kind not in "iu":
         raise ValueError(

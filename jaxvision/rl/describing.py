@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxvision._suggest import unknown
 from jaxvision.rl import registry
 from jaxvision.rl.adapters import GymnasiumEnvs, make_atari, make_gymnasium
 from jaxvision.rl.environment import Environment
 from jaxvision.rl.vector import VectorEnv, Vectorized, vectorize
 from jaxvision.rl.wrappers import FrameStack
+from jaxvision.suggest import unknown
 
 _MAKERS: Mapping[str, Callable[..., VectorEnv]] = {
     "gymnasium": make_gymnasium,

@@ -8,8 +8,8 @@ import numbers
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from jaxvision._suggest import unknown
 from jaxvision.rl.environment import Environment
+from jaxvision.suggest import unknown
 
 _ENVIRONMENTS: dict[str, type[Environment]] = {}
 Class = TypeVar("Class", bound=type[Environment])

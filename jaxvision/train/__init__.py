@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxvision._trees import path_name
 from jaxvision.train._accumulator import NonFiniteLossError
+from jaxvision.train.batch_picture import draw_batch
 from jaxvision.train.best import Best, highest, lowest
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.constant import constant
@@ -80,6 +81,7 @@ __all__ = [
     "create_schedule",
     "data_mesh",
     "decay_mask",
+    "draw_batch",
     "evaluation_variables",
     "fit",
     "fsdp",

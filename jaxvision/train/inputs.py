@@ -66,6 +66,26 @@ class Inputs:
             changed = self.augment(key, changed)
         return self._normalized(changed)
 
+    def check_channels(self, channels: int | None) -> None:
+        """Makes sure that images of so many channels can be normalized.
+
+        Args:
+            channels: Those of the images; None where it is not known.
+
+        Raises:
+            ValueError: `mean` or `std` has another number of values.
+
+        >>> Inputs(mean=(0.5, 0.5)).check_channels(3)
+        Traceback (most recent call last):
+        ValueError: mean must be one number, or one for each of 3 channels, got 2: (0.5, 0.5)
+        """
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if channels is not None and len(numbers) not in (1, channels):
+                raise ValueError(
+                    f"{name} must be one number, or one for each of {channels} channels, got "
+                    f"{len(numbers)}: {numbers}"
+                )
+
     def evaluate(self, batch: Batch) -> dict[str, Any]:
         """Makes a batch ready for an evaluation or a prediction.
 

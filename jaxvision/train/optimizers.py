@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import optax
 
-from jaxvision._suggest import unknown
 from jaxvision._trees import path_name
 from jaxvision.checks import check_name
 from jaxvision.losses import is_kernel
+from jaxvision.suggest import unknown
 
 PyTree = Any
 LearningRate = float | Callable[[Any], Any]

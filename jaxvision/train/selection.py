@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
-from jaxvision._suggest import unknown
 from jaxvision._trees import by_path, path_name
+from jaxvision.suggest import unknown
 
 PyTree = Any
 

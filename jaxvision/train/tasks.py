@@ -11,9 +11,9 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from jaxvision._suggest import unknown
 from jaxvision.data import Preprocessing, resize_and_crop
 from jaxvision.metrics import Score
+from jaxvision.suggest import unknown
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.record import RunRecord
 from jaxvision.train.run.restore import SavedRun, open_run

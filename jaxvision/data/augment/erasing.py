@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, ScalarLike
 
-from jaxvision._suggest import unknown
 from jaxvision.data.augment._common import (
     Image,
     Number,
@@ -14,6 +13,7 @@ from jaxvision.data.augment._common import (
     random_extent,
 )
 from jaxvision.data.augment.transform import Transform, photometric
+from jaxvision.suggest import unknown
 
 
 def rectangle(

@@ -7,7 +7,6 @@ from typing import Any
 
 from jax.typing import DTypeLike
 
-from jaxvision._suggest import unknown
 from jaxvision.checks import check_name
 from jaxvision.models.base import Model
 from jaxvision.models.registry import create_model
@@ -19,6 +18,7 @@ from jaxvision.models.segmentation.linknet import LinkNetDecoder
 from jaxvision.models.segmentation.pyramids import FPNDecoder, PSPDecoder
 from jaxvision.models.segmentation.segmenter import Segmenter
 from jaxvision.models.segmentation.unet import UNetDecoder, UNetPlusPlusDecoder
+from jaxvision.suggest import unknown
 
 DECODERS: Mapping[str, type[Decoder]] = {
     "deeplabv3": DeepLabV3Decoder,

@@ -10,11 +10,12 @@ import jax
 from jax.typing import DTypeLike
 
 from jaxvision._preprocessing import Preprocessing, from_timm
-from jaxvision._suggest import unknown
 from jaxvision.models.base import Model
 from jaxvision.models.registry import create_model, list_models
+from jaxvision.models.timm_names import TIMM_NAMES
 from jaxvision.models.weights.errors import WeightsError
 from jaxvision.models.weights.loading import load_weights
+from jaxvision.suggest import unknown
 
 PyTree = Any
 
@@ -22,46 +23,6 @@ WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 
 MAX_CLASSES = 1_000_000
 """The most classes that a configuration may ask for."""
-
-# What timm calls models that are called otherwise here.
-TIMM_NAMES: Mapping[str, str] = {
-    "legacy_senet154": "senet154",
-    "legacy_seresnet50": "se_resnet50",
-    "legacy_seresnext50_32x4d": "se_resnext50_32x4d",
-    "legacy_xception": "xception",
-    "mixer_b16_224": "mixer_b_16",
-    "mobilenetv1_100": "mobilenet_v1",
-    "mobilenetv1_125": "mobilenet_v1",
-    "mobilenetv2_035": "mobilenet_v2",
-    "mobilenetv2_050": "mobilenet_v2",
-    "mobilenetv2_075": "mobilenet_v2",
-    "mobilenetv2_100": "mobilenet_v2",
-    "mobilenetv2_140": "mobilenet_v2",
-    "mobilenetv3_large_100": "mobilenet_v3_large",
-    "mobilenetv3_small_100": "mobilenet_v3_small",
-    "resnetv2_101": "preact_resnet101",
-    "resnetv2_152": "preact_resnet152",
-    "resnetv2_18": "preact_resnet18",
-    "resnetv2_34": "preact_resnet34",
-    "resnetv2_50": "preact_resnet50",
-    "seresnet50": "se_resnet50",
-    "seresnext50_32x4d": "se_resnext50_32x4d",
-    "swin_tiny_patch4_window7_224": "swin_t",
-    "vit_base_patch16_224": "vit_b_16",
-    "vit_base_patch16_384": "vit_b_16",
-    "vit_base_patch32_224": "vit_b_32",
-    "vit_base_patch32_384": "vit_b_32",
-    "vit_large_patch16_224": "vit_l_16",
-    "vit_large_patch16_384": "vit_l_16",
-    "vit_large_patch32_224": "vit_l_32",
-    "vit_large_patch32_384": "vit_l_32",
-    "vit_small_patch16_224": "vit_s_16",
-    "vit_small_patch16_384": "vit_s_16",
-    "vit_small_patch32_224": "vit_s_32",
-    "vit_small_patch32_384": "vit_s_32",
-    "vit_tiny_patch16_224": "vit_ti_16",
-    "vit_tiny_patch16_384": "vit_ti_16",
-}
 
 # What timm has in its models where ours have another default.
 TIMM_OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -223,7 +184,8 @@ def _read_config(folder: pathlib.Path, source: str | pathlib.Path) -> _Config:
         )
     name = TIMM_NAMES.get(architecture, architecture)
     if name not in list_models():
-        raise WeightsError(f"{source}: {unknown('architecture', name[:80], list_models())}")
+        message = unknown("architecture", name[:80], list_models(), TIMM_NAMES)
+        raise WeightsError(f"{source}: {message}")
     try:
         preprocessing = from_timm(trained)
     except ValueError as error:

@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxvision import metrics, models, plots
 from jaxvision._reprs import brief
-from jaxvision._suggest import unknown
 from jaxvision.metrics import Score
 from jaxvision.rl.actor_critic import A2C
 from jaxvision.rl.agent import ValueAgent
@@ -28,6 +27,7 @@ from jaxvision.rl.rendering import Film, can_be_drawn, film
 from jaxvision.rl.tabular import MonteCarlo, TemporalDifference
 from jaxvision.rl.value_heads import Categorical, Expected, Quantile
 from jaxvision.rl.vector import VectorEnv
+from jaxvision.suggest import unknown
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.tasks import Trained

@@ -2,16 +2,19 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer, Key
+from jaxtyping import Array, Float, Integer, Key, Num
 
 from jaxvision import losses, metrics, models
+from jaxvision.checks import check_name, check_share
+from jaxvision.suggest import shortened
 from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -117,6 +120,38 @@ class ClassificationLoss:
             "label", batch["label"], num_classes, counted
         )
 
+    def check(self, batch: Mapping[str, Any]) -> None:
+        """Looks whether batches go through augmentation, normalization and loss, computing nothing.
+
+        The first step would find out too, after minutes of compiling in the worst case, and from
+        the midst of it.
+
+        Args:
+            batch: A batch; only its shapes and types matter.
+
+        Raises:
+            KeyError: The augmentation needs a field that the batch has not.
+            TypeError: A field has a type that cannot be augmented or normalized.
+            ValueError: Something does not fit: `mean` to the channels, a flip to images that are
+                not square, the loss to mixed labels.
+        """
+        prepared = jax.eval_shape(
+            lambda batch: self.inputs.train(jax.random.key(0), batch), dict(batch)
+        )
+        num_classes = getattr(self.model, "num_classes", None)
+        if num_classes is not None and "label" in prepared:
+            labels = prepared["label"]
+            logits = jax.ShapeDtypeStruct((labels.shape[0], num_classes), jnp.float32)
+            try:
+                jax.eval_shape(lambda logits, labels: self.loss(logits, labels), logits, labels)
+            except (TypeError, ValueError) as error:
+                if labels.ndim == jnp.ndim(batch["label"]):
+                    raise
+                raise ValueError(
+                    f"mixup and cutmix make distributions of labels, and {_name(self.loss)} takes "
+                    "classes only: leave them out, or take cross_entropy or focal"
+                ) from error
+
     def describe(self) -> dict[str, Any]:
         """What the record of a run keeps of this loss.
 
@@ -140,7 +175,8 @@ def make_loss_fn(
     *,
     loss: ExampleLoss = losses.cross_entropy,
     label_smoothing: float = 0.0,
-    class_weights: Sequence[float] | Float[np.ndarray | Array, " classes"] | None = None,
+    class_weights: str | Sequence[int | float] | Num[np.ndarray | Array, " classes"] | None = None,
+    class_counts: Sequence[int] | Integer[np.ndarray, " classes"] | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
     inputs: Inputs | None = None,
@@ -155,6 +191,9 @@ def make_loss_fn(
         class_weights: One number per class, for skewed data; the loss is then divided by the
             weights of the labels, as torch divides it. A label that is a distribution weighs the
             mean of its classes, so that mixing changes no weight (torch divides by the rows).
+            `"balanced"` takes `losses.balanced_weights(class_counts)`.
+        class_counts: How many training examples each class has, `data.class_counts(dataset)`, for
+            `"balanced"`.
         l1: The factor of the sum of the kernels' absolute values, which is added to the loss.
         l2: The factor of the sum of the kernels' squares, which is added to the loss. (Weight decay
             is the optimizer's.)
@@ -164,8 +203,9 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
-        ValueError: `l1` or `l2` is negative, or an option of the cross-entropy is given with
-            another loss.
+        ValueError: A number is out of range, there is not one weight per class, `mean` or `std` is
+            of another number of channels, or an option of the cross-entropy is given with another
+            loss.
 
     >>> from jaxvision import models
     >>> model = models.create_model("linear_classifier", num_classes=3)
@@ -182,15 +222,43 @@ def make_loss_fn(
         raise ValueError(
             f"label_smoothing and class_weights are options of cross_entropy, not of {_name(loss)}"
         )
+    check_share("label_smoothing", label_smoothing)
+    inputs = Inputs() if inputs is None else inputs
+    inputs.check_channels(getattr(model, "in_channels", None))
     return ClassificationLoss(
         model=model,
         loss=loss,
         label_smoothing=label_smoothing,
-        class_weights=None if class_weights is None else _floats(class_weights),
+        class_weights=_weights(class_weights, class_counts, getattr(model, "num_classes", None)),
         l1=l1,
         l2=l2,
-        inputs=Inputs() if inputs is None else inputs,
+        inputs=inputs,
     )
+
+
+def _weights(given: Any, class_counts: Any, num_classes: int | None) -> tuple[float, ...] | None:
+    """The weight of each class, once there is one for each."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        check_name("class_weights", given, ["balanced"])
+        if class_counts is None:
+            raise ValueError(
+                "class_weights='balanced' needs to know how many examples each class has: give "
+                "class_counts=data.class_counts(train_data)"
+            )
+        given = losses.balanced_weights(class_counts)
+    weights = tuple(float(number) for number in given)
+    if num_classes is not None and len(weights) != num_classes:
+        raise ValueError(
+            f"class_weights must have one number for each of {num_classes} classes, got "
+            f"{len(weights)}: {shortened(weights)}"
+        )
+    if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+        raise ValueError(
+            f"class_weights must be numbers, not negative and not all 0, got {shortened(weights)}"
+        )
+    return weights
 
 
 def _name(loss: ExampleLoss) -> str:
@@ -198,10 +266,6 @@ def _name(loss: ExampleLoss) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in loss.keywords.items())
         return f"{_name(loss.func)}({options})"
     return getattr(loss, "__name__", type(loss).__name__)
-
-
-def _floats(numbers: Iterable[Any]) -> tuple[float, ...]:
-    return tuple(float(number) for number in numbers)
 
 
 def _unpack(

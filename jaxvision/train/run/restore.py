@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import flax.linen as nn
 
 from jaxvision import models
-from jaxvision._suggest import unknown
 from jaxvision.data import Preprocessing
+from jaxvision.suggest import unknown
 from jaxvision.train.best import Best
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.inputs import Inputs

@@ -122,6 +122,26 @@ class SegmentationLoss:
             num_classes = 2
         return numbers_not_finite(batch) or labels_outside("mask", mask, num_classes, counted)
 
+    def check(self, batch: Mapping[str, Any]) -> None:
+        """Looks whether batches go through augmentation, normalization and loss, computing nothing.
+
+        Args:
+            batch: A batch; only its shapes and types matter.
+
+        Raises:
+            KeyError: The augmentation needs a field that the batch has not.
+            TypeError: A field has a type that cannot be augmented or normalized.
+            ValueError: Something does not fit: `mean` to the channels, a flip to images that are
+                not square, weights of classes to the classes.
+        """
+
+        def loss(batch: Mapping[str, Any]) -> metrics.Pair:
+            prepared = self.inputs.train(jax.random.key(0), _checked(batch))
+            num_classes = getattr(self.model, "num_classes", None) or 2
+            return self._loss(jnp.zeros((*prepared["mask"].shape, num_classes)), prepared)
+
+        jax.eval_shape(loss, dict(batch))
+
     def describe(self) -> dict[str, Any]:
         """What the record of a run keeps of this loss.
 
@@ -176,7 +196,8 @@ def make_loss_fn(
         `fit(evaluate=...)` takes too.
 
     Raises:
-        ValueError: `reduce` is something else, or the weight is negative.
+        ValueError: `reduce` is something else, the weight is negative, or `mean` or `std` is of
+            another number of channels.
 
     >>> from jaxvision import models
     >>> model = models.ClassicUNet(num_classes=3, channels=(2, 2), padded=True)
@@ -192,12 +213,14 @@ def make_loss_fn(
     check_name("reduce", reduce, get_args(losses.Reduce))
     if not auxiliary_weight >= 0:
         raise ValueError(f"auxiliary_weight must not be negative, got {auxiliary_weight}")
+    inputs = Inputs() if inputs is None else inputs
+    inputs.check_channels(getattr(model, "in_channels", None))
     return SegmentationLoss(
         model=model,
         loss=loss if isinstance(loss, losses.Sum) else losses.Sum((loss, 1.0)),
         reduce=reduce,
         auxiliary_weight=float(auxiliary_weight),
-        inputs=Inputs() if inputs is None else inputs,
+        inputs=inputs,
     )
 
 

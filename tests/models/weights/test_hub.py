@@ -13,8 +13,9 @@ import pytest
 from huggingface_hub import errors
 
 from jaxvision import data, models
+from jaxvision.models.timm_names import TIMM_NAMES
 from jaxvision.models.weights import hub
-from jaxvision.models.weights.hub import TIMM_NAMES, TIMM_OPTIONS
+from jaxvision.models.weights.hub import TIMM_OPTIONS
 
 CONFIG = {
     "architecture": "resnet18",

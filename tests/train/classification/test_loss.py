@@ -373,3 +373,46 @@ def test_what_it_says_of_itself() -> None:
         "l1": 0.0,
         "l2": 1e-4,
     }
+
+
+def test_balanced_weights_are_those_of_the_counts() -> None:
+    counts = [1, 2, 3]
+    loss_fn = classification.make_loss_fn(MODEL, class_weights="balanced", class_counts=counts)
+    assert loss_fn.class_weights == tuple(losses.balanced_weights(counts))
+    assert loss_fn.describe()["class_weights"] == pytest.approx([2, 1, 2 / 3])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_weights": [1, 2]}, "one number for each of 3 classes, got 2"),
+        ({"class_weights": [1, -2, 3]}, "not negative and not all 0, got 1.0, -2.0, 3.0"),
+        ({"class_weights": [0, 0, 0]}, "not all 0"),
+        ({"class_weights": "balnced"}, "did you mean 'balanced'"),
+        ({"class_weights": "balanced"}, "give class_counts=data.class_counts"),
+        ({"label_smoothing": 1.5}, "label_smoothing must be in"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_at_once(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        classification.make_loss_fn(MODEL, **options)
+
+
+def test_mean_and_channels_are_compared_at_once() -> None:
+    model = models.create_model("mlp", num_classes=3, in_channels=3)
+    inputs = train.Inputs(mean=(0.5, 0.5))
+    with pytest.raises(ValueError, match="mean must be one number, or one for each of 3 channels"):
+        classification.make_loss_fn(model, inputs=inputs)
+
+
+def test_check_finds_what_does_not_go_together_without_computing() -> None:
+    mixing = train.Inputs(augment=data.augment.mixup(1.0, num_classes=3))
+    with pytest.raises(ValueError, match="weston_watkins_hinge takes classes only"):
+        classification.make_loss_fn(MODEL, loss=losses.weston_watkins_hinge, inputs=mixing).check(
+            BATCH
+        )
+    classification.make_loss_fn(MODEL, inputs=mixing).check(BATCH)
+    tall = {"image": np.zeros((2, 4, 6, 1), np.float32), "label": np.array([0, 1])}
+    diagonal = train.Inputs(augment=data.augment.random_flip(direction="diagonal"))
+    with pytest.raises(ValueError, match="needs square images, got 4x6"):
+        classification.make_loss_fn(MODEL, inputs=diagonal).check(tall)

@@ -1,0 +1,107 @@
+"""What a training does before its first step: checks, counts of classes, a picture of a batch."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from common import script
+from jaxvision import checks, data, train
+
+_MOST_CLASSES = 20
+
+
+def begin(
+    settings: Any, loss_fn: Any, train_data: data.Dataset, eval_data: data.Dataset
+) -> data.Batches:
+    """Checks what can be checked without compiling, says what is learned from, and draws a batch.
+
+    Args:
+        settings: With the groups `run`, `data` and `optimization`; see `train_model`.
+        loss_fn: What is minimized.
+        train_data: What to train on.
+        eval_data: What to evaluate on.
+
+    Returns:
+        The batches to train on.
+    """
+    run, optimization = settings.run, settings.optimization
+    with script.checking(TypeError):
+        for name in ("log_every", "eval_every", "checkpoint_every"):
+            if getattr(run, name) is not None:
+                checks.check_count(name, getattr(run, name), of="steps")
+        parts = optimization.accumulate_steps
+        if optimization.batch_size % parts:
+            raise ValueError(
+                f"--accumulate-steps {parts} must divide --batch-size {optimization.batch_size}"
+            )
+        if hasattr(loss_fn, "check"):
+            loss_fn.check(train_data.sample_batch())
+        batches = train_data.batches(
+            optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
+        )
+    if jax.process_index() == 0:
+        print(counts_table({"training": train_data, "evaluation": eval_data}), end="")
+        if run.figures and hasattr(loss_fn, "inputs"):
+            picture(run, loss_fn.inputs, train_data)
+    return batches
+
+
+def counts_table(datasets: Mapping[str, data.Dataset]) -> str:
+    """Counts the examples of each class, or their pixels, in a table.
+
+    Args:
+        datasets: Data sets by what they are for.
+
+    Returns:
+        A table that ends its last line, or nothing for data without classes. Classes are counted
+        where that takes no reading of images.
+    """
+    lines = [
+        f"{what} data: {each.name}/{each.split}, {len(each):,} images"
+        for what, each in datasets.items()
+    ]
+    first = next(iter(datasets.values()))
+    field = next((name for name in ("label", "mask") if name in first.fields), None)
+    if field is not None and all(data.counts_are_known(d, field) for d in datasets.values()):
+        names = first.fields[field].names
+        counts = [data.class_counts(each, field) for each in datasets.values()]
+        if 0 < len(names) == len(counts[0]) and len({len(each) for each in counts}) == 1:
+            lines += _rows(field, names, [*datasets], counts)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(
+    field: str, names: Sequence[str], columns: Sequence[str], counts: Sequence[np.ndarray]
+) -> list[str]:
+    """A row per class; of many classes those with the most and the fewest examples."""
+    order = np.argsort(-counts[0], kind="stable")
+    half = _MOST_CLASSES // 2
+    shown = [*range(len(names))]
+    if len(names) > _MOST_CLASSES:
+        shown = [*order[:half], -1, *order[-half:]]
+    unit = "images" if field == "label" else "pixels"
+    width = min(max(len(name) for name in [*names, "class"]), 30)
+    rows = [f"  {'class':{width}}" + "".join(f"  {column + ' ' + unit:>18}" for column in columns)]
+    for index in shown:
+        if index < 0:
+            rows.append(f"  ... ({len(names) - 2 * half} classes between these)")
+            continue
+        cells = "".join(f"  {_cell(each, index, field):>18}" for each in counts)
+        rows.append(f"  {names[index][:width]:{width}}{cells}")
+    return rows
+
+
+def _cell(counts: np.ndarray, index: int, field: str) -> str:
+    if field == "label":
+        return f"{counts[index]:,}"
+    return f"{counts[index] / max(counts.sum(), 1):.1%}"
+
+
+def picture(run: Any, inputs: train.Inputs, train_data: data.Dataset) -> None:
+    """Draws some training images as the model will see them, into the run's folder."""
+    path = train.draw_batch(pathlib.Path(run.run_dir).expanduser(), train_data, inputs, run.seed)
+    if path is not None:
+        print(f"  images as the model sees them: {path}")

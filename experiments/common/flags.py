@@ -1,0 +1,268 @@
+"""The command line: settings as flags, in panels, and wrong flags in a line.
+
+tyro makes the flags and reads them. What is checked here, before it does, is what a newcomer gets
+wrong most: flags of other programs, and values that a flag does not take.
+"""
+
+import dataclasses
+import re
+import shutil
+import sys
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
+
+import tyro
+
+from common.console import console_command
+from common.help import describe, wrapped
+from common.other_programs import ADVICE
+from jaxvision.suggest import nearest
+
+Settings = TypeVar("Settings")
+
+FLAT = tyro.conf.OmitArgPrefixes
+"""Marks a group of settings: a panel of `--help`, whose flags are named without the group:
+`--dataset`, not `--data.dataset`."""
+
+UNNAMED = tyro.conf.arg(name="")
+"""The same for a group without a panel, whose groups keep their names: `--appearance.weight`."""
+
+_HELP = ("-h", "--help", "-H", "--help-verbose")
+
+
+def read(settings: type[Settings], about: str | None) -> Settings:
+    """Reads the settings of a script from the command line.
+
+    Args:
+        settings: A dataclass, whose fields are flags or groups of them.
+        about: What the script is for; `--help` begins with it.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SystemExit: `--help` is asked for; or a flag or its value is wrong, which is said in a line.
+    """
+    describe(settings)
+    flags = flags_of(settings)
+    arguments = shortened(sys.argv[1:], flags)
+    if any(argument in _HELP for argument in arguments):
+        print(wrapped(about or "", shutil.get_terminal_size().columns))
+    else:
+        check(arguments, {flag.name: flag.kind for flag in flags})
+    chosen, left = tyro.cli(
+        settings,
+        description="",
+        args=arguments,
+        prog=console_command(),
+        return_unknown_args=True,
+    )
+    if left:
+        end([f"{left[0]!r} belongs to no option; --help lists all"])
+    return chosen
+
+
+class Flag(typing.NamedTuple):
+    """A flag of the command line.
+
+    Attributes:
+        name: Without hyphens before it.
+        kind: What it takes, a type.
+        longer: Its other name, with that of its group.
+    """
+
+    name: str
+    kind: Any
+    longer: str
+
+
+def flags_of(settings: type) -> list[Flag]:
+    """The flags of settings.
+
+    Args:
+        settings: A dataclass.
+
+    Returns:
+        All flags; those that have no longer name have it equal to the other.
+    """
+    return [*_flags(settings, "", "", flat=False)]
+
+
+def has_flag(settings: type, name: str) -> bool:
+    """Whether settings have a flag of a name."""
+    return any(flag.name == name for flag in flags_of(settings))
+
+
+def _flags(settings: type, prefix: str, group: str, *, flat: bool) -> Iterator[Flag]:
+    hints = typing.get_type_hints(settings, include_extras=True)
+    for field in dataclasses.fields(settings):
+        kind, *marks = _unpacked(hints[field.name])
+        name = field.name.replace("_", "-")
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            is_flat = flat or FLAT in marks
+            inside = prefix if UNNAMED in marks else f"{prefix}{name}."
+            longer = group if {FLAT, UNNAMED} & {*marks} else f"{group}{name}."
+            yield from _flags(kind, "" if is_flat else inside, longer, flat=is_flat)
+        elif tyro.conf.Positional not in marks:
+            yield Flag(f"{prefix}{name}", kind, f"{group}{name}")
+
+
+def _unpacked(kind: Any) -> tuple[Any, ...]:
+    """A type, and the marks that it is annotated with."""
+    return get_args(kind) if get_origin(kind) is Annotated else (kind,)
+
+
+def shortened(arguments: Sequence[str], flags: Sequence[Flag]) -> list[str]:
+    """Takes the group out of flags that are called without it: `--augmentation.flip` is `--flip`.
+
+    Args:
+        arguments: The command line.
+        flags: The flags that there are.
+
+    Returns:
+        The command line with the names that tyro knows.
+    """
+    shorter = {f"--{flag.longer}": f"--{flag.name}" for flag in flags}
+    for flag in flags:
+        group, dot, name = flag.longer.rpartition(".")
+        if dot and flag.longer != flag.name:
+            shorter[f"--{group}.no-{name}"] = f"--no-{flag.name}"
+    changed = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        changed.append(shorter.get(name.replace("_", "-"), name) + equals + value)
+    return changed
+
+
+def check(arguments: Sequence[str], flags: dict[str, Any]) -> None:
+    """Ends the script with a line for every flag that does not exist or whose value is wrong.
+
+    Args:
+        arguments: The command line.
+        flags: What each flag takes, by its name.
+    """
+    faults = []
+    for flag, values in _given(arguments):
+        name = flag.replace("_", "-")
+        group, dot, last = name.rpartition(".")
+        positive = group + dot + last.removeprefix("no-")
+        if name in flags:
+            faults.append(_fault(f"--{name}", flags[name], values))
+        elif flags.get(positive) is not bool:
+            faults.append(_no_such(name, flags))
+    wrong = [fault for fault in faults if fault]
+    if wrong:
+        end(wrong)
+
+
+def end(faults: Sequence[str]) -> NoReturn:
+    """Ends the script as programs do whose command line is wrong.
+
+    Args:
+        faults: What is wrong, a line each.
+
+    Raises:
+        SystemExit: With status 2.
+    """
+    print("\n".join(faults), file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _given(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Flags and what follows them."""
+    starts = [i for i, each in enumerate(arguments) if re.match(r"--\w", each)]
+    for start, end in zip(starts, [*starts[1:], len(arguments)], strict=False):
+        flag, equals, value = arguments[start][2:].partition("=")
+        yield flag, [value] if equals else [*arguments[start + 1 : end]]
+
+
+def _fault(flag: str, kind: Any, values: Sequence[str]) -> str | None:
+    """What is wrong with the values of a flag; None if nothing is."""
+    if kind is bool:
+        if values and values[0].lower() in ("true", "false", "0", "1", "yes", "no"):
+            turned_off = f"--no-{flag[2:]}"
+            return f"{flag} takes no value, got {values[0]!r}: write {flag}, or {turned_off}"
+        return None
+    if get_origin(kind) is dict:
+        return _fault_of_pairs(flag, get_args(kind), values)
+    leaves = _leaves(kind)
+    if any(leaf is not str and leaf not in _WORDS and not _is_choice(leaf) for leaf in leaves):
+        return None  # a type that tyro reads by itself
+    several = tuple in {get_origin(each) for each in (kind, *get_args(kind))}
+    if not values:
+        return f"{flag} needs a value: {_allowed(leaves)}"
+    for value in values if several else values[:1]:
+        if not any(_accepts(leaf, value) for leaf in leaves):
+            return _refusal(flag, leaves, value)
+    return None
+
+
+def _fault_of_pairs(flag: str, kinds: tuple[Any, ...], values: Sequence[str]) -> str | None:
+    if len(values) % 2:
+        return f"{flag} takes pairs of NAME VALUE, got {' '.join(values)!r}"
+    for index, value in enumerate(values):
+        leaves = _leaves(kinds[index % 2])
+        if not any(_accepts(leaf, value) for leaf in leaves):
+            return _refusal(flag, leaves, value)
+    return None
+
+
+_WORDS = {int: "a whole number", float: "a number", type(None): "None"}
+
+
+def _leaves(kind: Any) -> list[Any]:
+    """The single types in a type: of a union and of a tuple all, of a choice what can be chosen."""
+    if get_origin(kind) is Annotated:
+        return _leaves(get_args(kind)[0])
+    if get_origin(kind) in (typing.Union, types.UnionType, tuple):
+        return [leaf for each in get_args(kind) if each is not ... for leaf in _leaves(each)]
+    return [kind]
+
+
+def _is_choice(leaf: Any) -> bool:
+    return get_origin(leaf) is Literal
+
+
+def _accepts(leaf: Any, value: str) -> bool:
+    if leaf is type(None):
+        return value == "None"
+    if _is_choice(leaf):
+        return value in map(str, get_args(leaf))
+    try:
+        leaf(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _refusal(flag: str, leaves: Sequence[Any], value: str) -> str:
+    choices = [str(each) for leaf in leaves if _is_choice(leaf) for each in get_args(leaf)]
+    if choices and all(_is_choice(leaf) or leaf is type(None) for leaf in leaves):
+        meant = nearest(value, choices)
+        hint = f"; did you mean {meant}?" if meant else ""
+        return f"{flag} must be one of {', '.join(choices)}, got {value!r}{hint}"
+    return f"{flag} must be {_allowed(leaves)}, got {value!r}"
+
+
+def _allowed(leaves: Sequence[Any]) -> str:
+    words: list[str] = []
+    for leaf in dict.fromkeys(leaves):
+        choices = [str(each) for each in get_args(leaf)]
+        words += choices if _is_choice(leaf) else [_WORDS.get(leaf, "text")]
+    return " or ".join(words)
+
+
+def _no_such(name: str, flags: dict[str, Any]) -> str:
+    """Says that there is no such flag, and what others call what is there."""
+    meant, remark = ADVICE.get(name, (None, None))
+    if meant is not None and meant.partition(" ")[0] not in flags:
+        meant = remark = None
+    if meant is None and remark is None:
+        meant = nearest(name, flags)
+    hint = f"; did you mean --{meant}?" if meant else ""
+    remark = f" ({remark})" if meant and remark else f": {remark}" if remark else ""
+    return f"there is no option --{name}{hint}{remark}" + (
+        "" if hint or remark else "; --help lists all"
+    )
