@@ -1,8 +1,10 @@
 """How scripts start, and what they say where there is nothing to run."""
 
 import contextlib
+import os
 import shlex
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -46,6 +48,9 @@ def start(
         raise SystemExit(f"{error}{remedy}") from error
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:  # whoever read the output has read enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 def command(name: str, *arguments: object) -> str:
