@@ -12,6 +12,7 @@ from jaxvision.train.best import Best, highest, lowest
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.constant import constant
 from jaxvision.train.evaluation import EvaluateOn, Evaluation, Rows, make_eval_fn
+from jaxvision.train.export import Exported, export
 from jaxvision.train.finetuning import Layers, layerwise_decay, unfreezing
 from jaxvision.train.fit import FitResult, fit
 from jaxvision.train.gradient_check import GradientReport, gradient_check
@@ -26,6 +27,7 @@ from jaxvision.train.run.record import RunRecord
 from jaxvision.train.run.restore import SavedRun, open_run
 from jaxvision.train.runtime import start
 from jaxvision.train.selection import combine, partition, select
+from jaxvision.train.serving import ArrayInfo, Serving
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
 from jaxvision.train.state import TrainState, evaluation_variables, image_input, init_state
 from jaxvision.train.step import TrainStep, make_train_step
@@ -44,12 +46,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "ArrayInfo",
     "Best",
     "CheckpointError",
     "Checkpointer",
     "ContextLossFn",
     "EvaluateOn",
     "Evaluation",
+    "Exported",
     "FitResult",
     "GradientReport",
     "Inputs",
@@ -63,6 +67,7 @@ __all__ = [
     "RunFolderError",
     "RunRecord",
     "SavedRun",
+    "Serving",
     "SettingsError",
     "ShardRule",
     "Step",
@@ -79,6 +84,7 @@ __all__ = [
     "data_mesh",
     "decay_mask",
     "evaluation_variables",
+    "export",
     "fit",
     "fsdp",
     "gan",

@@ -94,7 +94,7 @@ class Generator(AdversarialNetwork, kw_only=True):
         self, noise: Float[Array, "batch numbers"], labels: Labels | None
     ) -> Float[Array, "batch inputs"]:
         """The noise, with the classes as vectors after it where there are any."""
-        one_hot = self.one_hot(labels, len(noise))
+        one_hot = self.one_hot(labels, noise.shape[0])
         if one_hot is None:
             return noise
         return jnp.concatenate([noise, one_hot.astype(noise.dtype)], axis=-1)
@@ -131,7 +131,7 @@ class Critic(AdversarialNetwork, kw_only=True):
     ) -> Float[Array, " batch"]:
         """Computes the number of each image of its last vector and its class."""
         score = self.bounded(nn.Dense(1, dtype=self.dtype, name="head"), vectors, train)[:, 0]
-        one_hot = self.one_hot(labels, len(vectors))
+        one_hot = self.one_hot(labels, vectors.shape[0])
         if one_hot is not None:
             embed = nn.Dense(
                 vectors.shape[-1], use_bias=False, dtype=self.dtype, name="class_vectors"

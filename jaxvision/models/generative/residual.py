@@ -66,7 +66,7 @@ class ResidualGenerator(Generator, kw_only=True):
         Returns:
             Images with values from -1 to 1.
         """
-        one_hot = self.one_hot(labels, len(noise))
+        one_hot = self.one_hot(labels, noise.shape[0])
         height, width, last = self.shape
         first, *others = self.channels
         coarsest, *larger = doubled_sizes((height, width), len(others))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxvision import ops
 from jaxvision.checks import check_name
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
@@ -52,6 +53,8 @@ def _alone_in_bfloat16(function: Callable[[Array], Array], x: Array) -> Array:
     other number (without this, `vgg11` and `wrn_28_2` in the tests; not jaxlib 0.10).
     """
     y = function(x)
-    if y.dtype == jnp.bfloat16 and jax.default_backend() == "cpu":
-        return jax.lax.optimization_barrier(y)
-    return y
+    if y.dtype != jnp.bfloat16:
+        return y
+    if ops.is_portable(y):
+        return jax.lax.platform_dependent(y, cpu=jax.lax.optimization_barrier, default=lambda y: y)
+    return jax.lax.optimization_barrier(y) if jax.default_backend() == "cpu" else y
