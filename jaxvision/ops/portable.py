@@ -6,6 +6,7 @@ is traced: a symbolic dimension, which only `jax.export` makes.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jax import lax
@@ -30,7 +31,7 @@ def is_portable(*arrays: Array) -> bool:
     return any(is_symbolic_dim(size) for array in arrays for size in array.shape)
 
 
-def for_one(shape: Sequence[int]) -> tuple[int, ...]:
+def for_one(shape: Sequence[Any]) -> tuple[int, ...]:
     """The shape of one image, with an axis for the batch.
 
     Args:

@@ -234,8 +234,8 @@ def _write(exported: Exported, trained: Trained, program: jax.export.Exported) -
 def _loading(path: str, inputs: Sequence[ArrayInfo]) -> tuple[str, ...]:
     names = ", ".join(info.name for info in inputs)
     return (
-        "import jax.export",
-        f'model = jax.export.deserialize(open({path!r}, "rb").read())',
+        "import pathlib, jax.export",
+        f"model = jax.export.deserialize(pathlib.Path({path!r}).read_bytes())",
         f"outputs = jax.jit(model.call)({names})  # a dict of arrays",
     )
 

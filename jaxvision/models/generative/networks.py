@@ -15,14 +15,14 @@ Labels = Integer[Array, " batch"]
 
 
 def one_hot_classes(
-    model: Any, labels: Labels | None, rows: int
+    model: Any, labels: Labels | None, rows: Any
 ) -> Float[Array, "batch classes"] | None:
     """The classes as vectors; None without classes.
 
     Args:
         model: A module with `num_classes`.
         labels: The classes; they may be missing while parameters are drawn.
-        rows: How many there are to be.
+        rows: How many there are to be: a number, or the size of a batch that is not known yet.
 
     Returns:
         The vectors.
@@ -69,7 +69,7 @@ class AdversarialNetwork(nn.Module, kw_only=True):
         options: dict[str, Any] = {"dtype": self.dtype, "axis_name": self.axis_name, "name": name}
         return layers.norm(self.norm, x.shape[-1], train=train, **options)(x)
 
-    def one_hot(self, labels: Labels | None, rows: int) -> Float[Array, "batch classes"] | None:
+    def one_hot(self, labels: Labels | None, rows: Any) -> Float[Array, "batch classes"] | None:
         """The classes as vectors; see `one_hot_classes`."""
         return one_hot_classes(self, labels, rows)
 
