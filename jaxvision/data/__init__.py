@@ -8,7 +8,7 @@ from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError, SplitError
 from jaxvision.data.fields import Field, Fields, Kind, kind_of
 from jaxvision.data.folder import load_folder
-from jaxvision.data.images import decode_image, preprocess, resize_and_crop
+from jaxvision.data.images import decode_image, preprocess, resize_and_crop, resize_and_crop_batch
 from jaxvision.data.loading import load
 from jaxvision.data.mask_files import mask_colors, read_mask, write_mask
 from jaxvision.data.mask_folder import load_masks
@@ -52,6 +52,7 @@ __all__ = [
     "preprocess",
     "read_mask",
     "resize_and_crop",
+    "resize_and_crop_batch",
     "split",
     "subset",
     "to_float",

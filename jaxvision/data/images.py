@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int, Shaped, UInt8
+from jaxtyping import Array, Float32, Int, Shaped, UInt8
 from PIL import ExifTags, Image, ImageOps
 
+from jaxvision import ops
 from jaxvision._preprocessing import Preprocessing
 from jaxvision.data.errors import CorruptImageError
 from jaxvision.data.normalization import normalize, to_float
@@ -197,6 +198,26 @@ def resize_and_crop(image: ImageArray, how: Preprocessing, *, nearest: bool = Fa
         else:
             image = _interpolate(image, covered, Image.Resampling[how.interpolation.upper()])
     return image[top : top + how.size[0], left : left + how.size[1]]
+
+
+def resize_and_crop_batch(
+    images: UInt8[Array, "*batch height width channels"], how: Preprocessing
+) -> UInt8[Array, "*batch new_height new_width channels"]:
+    """Does what `resize_and_crop` does, to images of one size, inside of a compiled program.
+
+    Args:
+        images: Pixels, 0 to 255.
+        how: Size, crop, interpolation and `squash`; nothing is normalized.
+
+    Returns:
+        The same pixels as of `resize_and_crop`; see `ops.resample`.
+
+    >>> resize_and_crop_batch(jnp.zeros((2, 20, 30, 3), jnp.uint8), Preprocessing(8)).shape
+    (2, 8, 8, 3)
+    """
+    covered, (top, left) = placement((images.shape[-3], images.shape[-2]), how)
+    resized = ops.resample(images, covered, how.interpolation)
+    return resized[..., top : top + how.size[0], left : left + how.size[1], :]
 
 
 def placement(size: tuple[int, int], how: Preprocessing) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -149,7 +149,7 @@ class VisionTransformer(Model, kw_only=True):
         rows, columns = (-(-size // patch) for size in x.shape[1:3])
         tokens = self._encode(x, train)
         return {
-            patch: tokens[:, 1:].reshape(len(x), rows, columns, self.channels),
+            patch: tokens[:, 1:].reshape(x.shape[0], rows, columns, self.channels),
         }
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:

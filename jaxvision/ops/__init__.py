@@ -21,7 +21,9 @@ from jaxvision.ops.convolution import (
 )
 from jaxvision.ops.crf import BilateralKernel, GaussianKernel, dense_crf
 from jaxvision.ops.layers import Conv, ConvTranspose, DoubledConv
+from jaxvision.ops.platform import is_portable
 from jaxvision.ops.pooling import max_pool
+from jaxvision.ops.resampling import resample
 from jaxvision.ops.resizing import (
     center_crop,
     depth_to_space,
@@ -56,11 +58,13 @@ __all__ = [
     "distance_box_iou",
     "encode_boxes",
     "generalized_box_iou",
+    "is_portable",
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
     "nearest_along",
     "non_maximum_suppression",
+    "resample",
     "resize",
     "space_to_depth",
 ]

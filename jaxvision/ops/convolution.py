@@ -8,7 +8,7 @@ tells, XLA's own stays.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,13 +17,14 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxvision.ops import lowerings
-from jaxvision.ops.platform import target_platform
+from jaxvision.ops.platform import choose, for_one, is_portable, target_platform
 from jaxvision.ops.resizing import resize
 from jaxvision.ops.windows import Window
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 _LAYOUTS = {4: NHWC, 5: ("NDHWC", "DHWIO", "NDHWC")}
 Pads = str | Sequence[tuple[int, int]]
+Convolve = Callable[..., jax.Array]
 
 
 def conv_general_dilated(
@@ -87,14 +88,16 @@ def conv_general_dilated(
         preferred_element_type=preferred_element_type,
     )
     # The forms are right on every platform, so the choice may be made while tracing. To leave it
-    # to `lax.platform_dependent` would trace and differentiate both for every convolution.
-    if target_platform() != "cpu":
+    # to `lax.platform_dependent` would trace and differentiate both for every convolution; only a
+    # program that may run anywhere has both.
+    if target_platform() != "cpu" and not is_portable(lhs):
         return native(lhs, rhs)
+    known = for_one(lhs.shape) if is_portable(lhs) else lhs.shape
     is_maps = (
         lhs.ndim == rhs.ndim
         and lhs.ndim in _LAYOUTS
-        and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-        == lax.conv_dimension_numbers(lhs.shape, rhs.shape, _LAYOUTS[lhs.ndim])
+        and lax.conv_dimension_numbers(known, rhs.shape, dimension_numbers)
+        == lax.conv_dimension_numbers(known, rhs.shape, _LAYOUTS[lhs.ndim])
         and lhs.dtype == rhs.dtype
         and jnp.issubdtype(lhs.dtype, jnp.floating)
         and lhs.shape[-1] == rhs.shape[-2] * feature_group_count
@@ -104,7 +107,7 @@ def conv_general_dilated(
         return native(lhs, rhs)
     ones = (1,) * (lhs.ndim - 2)
     window = _window(
-        lhs.shape,
+        known,
         rhs.shape,
         tuple(window_strides),
         padding,
@@ -113,11 +116,10 @@ def conv_general_dilated(
         feature_group_count,
         precision,
     )
-    choose = lowerings.for_cpu_loops if in_loop else lowerings.for_cpu
-    form = choose(lhs.shape, rhs.shape, window)
-    if form is None or 0 in (*lhs.shape, *rhs.shape) or not _fits(lhs.shape, rhs.shape, window):
+    form = (lowerings.for_cpu_loops if in_loop else lowerings.for_cpu)(known, rhs.shape, window)
+    if form is None or 0 in (*known, *rhs.shape) or not _fits(known, rhs.shape, window):
         return native(lhs, rhs)
-    return form(lhs, rhs, window=window)
+    return choose(functools.partial(form, window=window), native, [lhs], [rhs])
 
 
 conv_in_loops = functools.partial(conv_general_dilated, in_loop=True)
@@ -225,11 +227,31 @@ def conv_doubled(
         dimension_numbers=NHWC,
         precision=precision,
     )
-    if target_platform() != "cpu":
-        maps = resize(lhs, (2 * lhs.shape[1], 2 * lhs.shape[2]), "nearest")
-        if beside is not None:
-            maps = jnp.concatenate([maps, beside], axis=-1)
-        return convolve(maps, rhs.astype(maps.dtype), padding=same)
+    others = [] if beside is None else [beside]
+    return choose(
+        functools.partial(_convolve_undoubled, convolve=convolve, same=same),
+        functools.partial(_convolve_doubled, convolve=convolve, same=same),
+        [lhs, *others],
+        [rhs],
+    )
+
+
+def _convolve_doubled(
+    lhs: jax.Array, *rest: jax.Array, convolve: Convolve, same: list[tuple[int, int]]
+) -> jax.Array:
+    """Doubles maps, puts others beside them and convolves."""
+    *beside, rhs = rest
+    maps = resize(lhs, (2 * lhs.shape[1], 2 * lhs.shape[2]), "nearest")
+    if beside:
+        maps = jnp.concatenate([maps, *beside], axis=-1)
+    return convolve(maps, rhs.astype(maps.dtype), padding=same)
+
+
+def _convolve_undoubled(
+    lhs: jax.Array, *rest: jax.Array, convolve: Convolve, same: list[tuple[int, int]]
+) -> jax.Array:
+    """The same as a transposed convolution, without the doubled maps."""
+    *beside, rhs = rest
     channels = lhs.shape[-1]
     wide = rhs[:, :, :channels].astype(jnp.promote_types(rhs.dtype, jnp.float32))
     sums = lax.pad(wide, jnp.zeros((), wide.dtype), [(1, 1, 0), (1, 1, 0), (0, 0, 0), (0, 0, 0)])
@@ -237,9 +259,9 @@ def conv_doubled(
     sums = sums[:, 1:] + sums[:, :-1]
     more = [(low + 1, high + 1) for low, high in same]
     y = convolve(lhs, sums.astype(lhs.dtype), padding=more, lhs_dilation=(2, 2))
-    if beside is None:
+    if not beside:
         return y
-    return y + convolve(beside, rhs[:, :, channels:].astype(beside.dtype), padding=same)
+    return y + convolve(beside[0], rhs[:, :, channels:].astype(beside[0].dtype), padding=same)
 
 
 def _transposed_pads(taps: int, stride: int, padding: str) -> tuple[int, int]:

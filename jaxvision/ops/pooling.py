@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxvision.ops.platform import target_platform
+from jaxvision.ops.platform import choose
 
 
 def max_pool(
@@ -43,13 +43,17 @@ def max_pool(
         size + before + after >= window
         for size, (before, after) in zip(x.shape[1:-1], padding, strict=True)
     )
-    # As for convolutions, the choice may be made while tracing: both are right everywhere.
-    if target_platform() != "cpu" or not fits:
+
+    def native(x: Array) -> Array:
         return nn.max_pool(x, (window,) * axes, (stride,) * axes, padding)
-    # The last axis first: of equal maxima in two rows of a window, that in the first row then wins.
-    for axis in reversed(range(axes)):
-        x = _max_along(x, axis + 1, window, stride, padding[axis])
-    return x
+
+    def selected(x: Array) -> Array:
+        # The last axis first: of equal maxima in two rows of a window, that in the first row wins.
+        for axis in reversed(range(axes)):
+            x = _max_along(x, axis + 1, window, stride, padding[axis])
+        return x
+
+    return choose(selected if fits else native, native, [x])
 
 
 def _max_along(x: Array, axis: int, window: int, stride: int, padding: tuple[int, int]) -> Array:

@@ -1,6 +1,7 @@
 """What agents with a network share, those with a policy and those with values of actions."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -40,6 +41,9 @@ class Agent(Learner):
     network_hint: ClassVar[str]
     """Which network it needs."""
 
+    answers: ClassVar[Mapping[str, str]]
+    """What `answer` gives, and what each of it means."""
+
     def __post_init__(self) -> None:
         """Checks what would fail deep inside a program."""
         super().__post_init__()
@@ -72,6 +76,18 @@ class Agent(Learner):
             One action for each.
         """
         return self._choose(self._scores(params, observations), key)
+
+    def answer(self, params: PyTree, observations: Array) -> dict[str, Array]:
+        """What the agent makes of observations: what speaks for each action, and the best one.
+
+        Args:
+            params: Of the network, `state.params`.
+            observations: What the agent sees.
+
+        Returns:
+            Arrays by the names of `answers`, each with a row per observation.
+        """
+        raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:
         """What the record of a run keeps of this step.
@@ -141,6 +157,17 @@ class PolicyAgent(Agent):
     """Learns a policy, and mostly a critic; its network is an `ActorCritic`."""
 
     network_hint: ClassVar[str] = "rl.ActorCritic(space, num_actions, ...)"
+    answers: ClassVar[Mapping[str, str]] = {
+        "actions": "the most probable action of each observation, counted from 0",
+        "logits": "one number per action, not normalized",
+        "probabilities": "the softmax of the logits, which is the policy",
+    }
+
+    def answer(self, params: PyTree, observations: Array) -> dict[str, Array]:
+        """The policy, and its most probable action; see `Agent`."""
+        logits = self._scores(params, observations).astype(jnp.float32)
+        best = self._choose(logits, None)
+        return {"actions": best, "logits": logits, "probabilities": jax.nn.softmax(logits)}
 
     def _scores(self, params: PyTree, observations: Array) -> Scores:
         return self._apply(params, observations, "policy")
@@ -167,6 +194,15 @@ class ValueAgent(Agent):
     head: ValueHead = dataclasses.field(default_factory=Expected)
 
     network_hint: ClassVar[str] = "rl.QNetwork(space, num_actions, torso, head.outputs)"
+    answers: ClassVar[Mapping[str, str]] = {
+        "actions": "the action of the highest value for each observation, counted from 0",
+        "values": "the expected return of each action",
+    }
+
+    def answer(self, params: PyTree, observations: Array) -> dict[str, Array]:
+        """The values of all actions, and the best action; see `Agent`."""
+        values = self._scores(params, observations).astype(jnp.float32)
+        return {"actions": self._choose(values, None), "values": values}
 
     def describe(self) -> dict[str, Any]:
         """What the record of a run keeps of this step, the head among it."""

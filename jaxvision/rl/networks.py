@@ -42,7 +42,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch *shape"]) -> Float[Array, "batch features"]:
         """Gives the features."""
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for size in self.sizes:
             x = nn.Dense(size, kernel_init=nn.initializers.orthogonal(2**0.5))(x)
             x = layers.activation(self.activation)(nn.LayerNorm()(x) if self.layer_norm else x)
@@ -105,7 +105,7 @@ class ConvTorso(nn.Module):
                 conv_general_dilated=conv_in_loops,
             )(x)
             x = nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
-        x = nn.Dense(self.hidden_size, kernel_init=init)(x.reshape(len(x), -1))
+        x = nn.Dense(self.hidden_size, kernel_init=init)(x.reshape(x.shape[0], -1))
         return nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
 
 

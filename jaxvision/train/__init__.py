@@ -14,6 +14,7 @@ from jaxvision.train.best import Best, highest, lowest
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.constant import constant
 from jaxvision.train.evaluation import EvaluateOn, Evaluation, Rows, make_eval_fn
+from jaxvision.train.export import Exported, export
 from jaxvision.train.finetuning import Layers, layerwise_decay, unfreezing
 from jaxvision.train.fit import FitResult, fit
 from jaxvision.train.gradient_check import GradientReport, gradient_check
@@ -28,6 +29,7 @@ from jaxvision.train.run.record import RunRecord
 from jaxvision.train.run.restore import SavedRun, open_run
 from jaxvision.train.runtime import start
 from jaxvision.train.selection import combine, partition, select
+from jaxvision.train.serving import ArrayInfo, Serving
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
 from jaxvision.train.state import TrainState, evaluation_variables, image_input, init_state
 from jaxvision.train.step import TrainStep, make_train_step
@@ -47,12 +49,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "ArrayInfo",
     "Best",
     "CheckpointError",
     "Checkpointer",
     "ContextLossFn",
     "EvaluateOn",
     "Evaluation",
+    "Exported",
     "FitResult",
     "GradientReport",
     "Inputs",
@@ -66,6 +70,7 @@ __all__ = [
     "RunFolderError",
     "RunRecord",
     "SavedRun",
+    "Serving",
     "SettingsError",
     "ShardRule",
     "Step",
@@ -83,6 +88,7 @@ __all__ = [
     "decay_mask",
     "draw_batch",
     "evaluation_variables",
+    "export",
     "fit",
     "fsdp",
     "gan",

@@ -15,8 +15,10 @@ from jaxvision.data import Preprocessing, resize_and_crop
 from jaxvision.metrics import Score
 from jaxvision.suggest import unknown
 from jaxvision.train.checkpoint import CheckpointError
+from jaxvision.train.run.precision import computing_in
 from jaxvision.train.run.record import RunRecord
 from jaxvision.train.run.restore import SavedRun, open_run
+from jaxvision.train.serving import BATCH, ArrayInfo, Serving
 
 PyTree = Any
 _TOGETHER = 128
@@ -181,6 +183,39 @@ class Trained:
             Both.
         """
         raise self._cannot("be fine-tuned")
+
+    def serving(self) -> Serving:
+        """What the model does for whoever calls it, as a function of arrays, for `export`.
+
+        Returns:
+            The function, what it takes and what it gives.
+        """
+        raise self._cannot(
+            f"be exported: give {type(self).__name__} a method serving(), which returns a "
+            "train.Serving"
+        )
+
+    def computing_in(self, dtype: str) -> "Trained":
+        """The same with models that compute in another type.
+
+        Args:
+            dtype: "float32" or "bfloat16".
+
+        Returns:
+            What the run trained, made again with that type.
+        """
+        run = computing_in(self.run, dtype)
+        return self if run is self.run else type(self)(run)
+
+    def _images(self) -> ArrayInfo:
+        """The images that the model takes, before they are normalized, as an input of `serving`."""
+        preprocessing = self.preprocessing
+        if preprocessing is None:
+            raise self._cannot("be exported: the run does not say what images it had")
+        channels = self.record.data["image_shape"][-1]
+        return ArrayInfo(
+            "images", (BATCH, *preprocessing.size, channels), "uint8", "pixels from 0 to 255"
+        )
 
     def _cannot(self, what: str) -> NotImplementedError:
         return NotImplementedError(f"runs of the task {self.record.task!r} cannot {what}")

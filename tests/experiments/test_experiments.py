@@ -105,6 +105,26 @@ def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert "No such file" in done.stderr
 
 
+def test_export(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """What it prints is Python that loads what it wrote."""
+    options = ["--out", tmp_path / "exported", "--dtype", "bfloat16", "--platforms", "cpu", "tpu"]
+    done = run_here("export", runs / "mlp", *options, "--image-size", 20, 30)
+    first, *told = done.stdout.splitlines()
+    assert re.fullmatch(r".*exported: \d\.\d\d MB, computes in bfloat16, runs on cpu, tpu", first)
+    assert told[0] == "  in  images: uint8 (batch, 20, 30, 1), pixels from 0 to 255"
+    assert [line[:25] for line in told[1:3]] == [
+        "  out logits: float32 (ba",
+        "  out probabilities: floa",
+    ]
+    names = {"images": np.zeros((2, 20, 30, 1), np.uint8)}
+    exec("\n".join(told[3:]), names)
+    assert names["outputs"]["logits"].shape == (2, 10)
+    both = ["--best", "--step", 1]
+    assert "are two checkpoints" in run_here("export", runs / "mlp", *both, code=1).stderr
+    assert "keeps no best state" in run_here("export", runs / "mlp", "--best", code=1).stderr
+    assert "is not the folder of a run" in run_here("export", tmp_path, code=1).stderr
+
+
 @pytest.mark.slow
 def test_a_run_of_the_library_needs_no_more_than_its_folder(tmp_path: pathlib.Path) -> None:
     """Nothing is taken from the settings of classify.py: not the size of the images either."""
@@ -190,7 +210,7 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
 
 
 SCRIPTS = (
-    "classify", "evaluate", "predict", "demo", "finetune", "transfer", "multitask",
+    "classify", "evaluate", "predict", "export", "demo", "finetune", "transfer", "multitask",
     "dqn", "reinforce", "ppo", "qlearning", "play", "knn", "toys", "summary", "list_models", "plan",
 )  # fmt: skip
 

@@ -137,7 +137,7 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
         self, x: Images, labels: Labels | None = None, train: bool = False
     ) -> tuple[Codes, Codes]:
         """Computes the means and the log-variances of the codes of images, in float32 at least."""
-        one_hot = one_hot_classes(self, labels, len(x))
+        one_hot = one_hot_classes(self, labels, x.shape[0])
         if one_hot is not None:
             maps = jnp.broadcast_to(one_hot[:, None, None, :], (*x.shape[:3], self.num_classes))
             x = jnp.concatenate([x, maps.astype(x.dtype)], axis=-1)
@@ -148,7 +148,7 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
 
     def decode(self, codes: Codes, labels: Labels | None = None, train: bool = False) -> Images:
         """Computes what the decoder gives for codes."""
-        one_hot = one_hot_classes(self, labels, len(codes))
+        one_hot = one_hot_classes(self, labels, codes.shape[0])
         if one_hot is not None:
             codes = jnp.concatenate([codes, one_hot.astype(codes.dtype)], axis=-1)
         outputs: Images = self.decoder(codes, train)

@@ -17,14 +17,14 @@ Scores = Float[Array, " batch"]
 
 
 def one_hot_classes(
-    model: Any, labels: Labels | None, rows: int
+    model: Any, labels: Labels | None, rows: Any
 ) -> Float[Array, "batch classes"] | None:
     """The classes as vectors; None without classes.
 
     Args:
         model: A module with `num_classes`.
         labels: The classes; they may be missing while parameters are drawn.
-        rows: How many there are to be.
+        rows: How many there are to be: a number, or the size of a batch that is not known yet.
 
     Returns:
         The vectors.
@@ -71,7 +71,7 @@ class AdversarialNetwork(nn.Module, kw_only=True):
         options: dict[str, Any] = {"dtype": self.dtype, "axis_name": self.axis_name, "name": name}
         return layers.norm(self.norm, x.shape[-1], train=train, **options)(x)
 
-    def one_hot(self, labels: Labels | None, rows: int) -> Float[Array, "batch classes"] | None:
+    def one_hot(self, labels: Labels | None, rows: Any) -> Float[Array, "batch classes"] | None:
         """The classes as vectors; see `one_hot_classes`."""
         return one_hot_classes(self, labels, rows)
 
@@ -107,7 +107,7 @@ class Generator(AdversarialNetwork, kw_only=True):
 
     def with_classes(self, noise: Numbers, labels: Labels | None) -> Float[Array, "batch inputs"]:
         """The noise, with the classes as vectors after it where there are any."""
-        one_hot = self.one_hot(labels, len(noise))
+        one_hot = self.one_hot(labels, noise.shape[0])
         if one_hot is None:
             return noise
         return jnp.concatenate([noise, one_hot.astype(noise.dtype)], axis=-1)
@@ -158,7 +158,7 @@ class Critic(AdversarialNetwork, kw_only=True):
     ) -> Scores:
         """Computes the number of each image of its last vector and its class."""
         score = self.bounded(nn.Dense(1, dtype=self.dtype, name="head"), vectors, train)[:, 0]
-        one_hot = self.one_hot(labels, len(vectors))
+        one_hot = self.one_hot(labels, vectors.shape[0])
         if one_hot is not None:
             embed = nn.Dense(
                 vectors.shape[-1], use_bias=False, dtype=self.dtype, name="class_vectors"

@@ -52,7 +52,7 @@ class ResidualGenerator(Generator, kw_only=True):
     @nn.compact
     def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:
         """Makes images; see `Generator`."""
-        one_hot = self.one_hot(labels, len(noise))
+        one_hot = self.one_hot(labels, noise.shape[0])
         height, width, last = self.shape
         first, *others = self.channels
         coarsest, *larger = doubled_sizes((height, width), len(others))

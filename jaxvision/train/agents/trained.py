@@ -15,7 +15,7 @@ from jaxvision import metrics, models, plots
 from jaxvision._reprs import brief
 from jaxvision.metrics import Score
 from jaxvision.rl.actor_critic import A2C
-from jaxvision.rl.agent import ValueAgent
+from jaxvision.rl.agent import Agent, ValueAgent
 from jaxvision.rl.describing import make_environments
 from jaxvision.rl.dqn import DQN
 from jaxvision.rl.evaluation import run_episodes
@@ -29,7 +29,9 @@ from jaxvision.rl.value_heads import Categorical, Expected, Quantile
 from jaxvision.rl.vector import VectorEnv
 from jaxvision.suggest import unknown
 from jaxvision.train.checkpoint import CheckpointError
+from jaxvision.train.run.precision import computing_in
 from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.serving import BATCH, ArrayInfo, Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -173,6 +175,26 @@ class TrainedAgent(Trained):
         self._check_one()
         actions: Array = self._agent.act(self._params, jnp.asarray(observations), key)
         return actions
+
+    def serving(self) -> Serving:
+        """Observations to what speaks for each action, and to the best one."""
+        self._check_one()
+        agent, params = self._agent, self._params
+        if not isinstance(agent, Agent):
+            raise self._cannot(
+                f"be exported where they learn a table, as {type(agent).__name__} does: take its "
+                'values from `trained.run.state["params"]`, and write them with numpy.save'
+            )
+        space = agent.envs.observation_space
+        dtype = jnp.dtype(space.dtype).name
+        shape: tuple[int | str, ...] = (BATCH, *space.shape)
+        observations = ArrayInfo("observations", shape, dtype, f"what the agent sees: {space}")
+        return Serving(lambda seen: agent.answer(params, seen), [observations], agent.answers)
+
+    def computing_in(self, dtype: str) -> "TrainedAgent":
+        """The same agent with a network whose kernels are rounded; see `Trained`."""
+        run = computing_in(self.run, dtype)
+        return self if run is self.run else TrainedAgent(run, index=self.index)
 
     def predict(self, data: None = None, *, batch_size: int = 100) -> Episodes:
         """Plays whole episodes, the best action taken each time.

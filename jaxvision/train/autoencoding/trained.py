@@ -20,6 +20,7 @@ from jaxvision.train.autoencoding.loss import make_loss_fn
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.serving import Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -176,6 +177,21 @@ class TrainedAutoencoder(Trained):
     def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
         """Draws figures into the run's folder, as `autoencoding.draw` does."""
         return draw(self, predictions, data)
+
+    def serving(self) -> Serving:
+        """Images, without noise, to their codes and to what the decoder makes of these."""
+
+        def fn(images: Array) -> dict[str, Array]:
+            seen = self.loss.inputs.evaluate({"image": images})["image"]
+            codes: Any = self.model.apply(self.variables, seen, method="encode")
+            made: Any = self.model.apply(self.variables, codes, method="decode")
+            return {"codes": codes.astype(jnp.float32), "reconstructions": self._shown(made)}
+
+        outputs = {
+            "codes": "the numbers that each image is encoded as",
+            "reconstructions": "images decoded from the codes, from 0 to 1",
+        }
+        return Serving(fn, [self._images()], outputs, preprocessing=self.preprocessing)
 
     def decode(self, codes: Any) -> Float[Array, "batch height width channels"]:
         """Images of codes, from 0 to 1."""

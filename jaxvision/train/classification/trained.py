@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from jaxvision import metrics
 from jaxvision.data import Dataset
@@ -15,6 +17,7 @@ from jaxvision.train.classification.figures import draw
 from jaxvision.train.classification.prediction import Embeddings, Predictions, embed, predict
 from jaxvision.train.classification.scores import score
 from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.serving import Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -142,6 +145,22 @@ class TrainedClassifier(Trained):
             ", ".join(f"{names[index]} {row[index]:.1%}" for index in best)
             for row, best in zip(probabilities, order, strict=True)
         ]
+
+    def serving(self) -> Serving:
+        """Images to logits and probabilities."""
+
+        def fn(images: Array) -> dict[str, Array]:
+            seen = self.inputs.evaluate({"image": images})["image"]
+            logits: Any = self.model.apply(self.variables, seen, train=False)
+            logits = logits.astype(jnp.float32)
+            return {"logits": logits, "probabilities": nn.softmax(logits)}
+
+        outputs = {
+            "logits": "one number per class, not normalized",
+            "probabilities": "the softmax of the logits",
+        }
+        names = dict.fromkeys(outputs, self.class_names)
+        return Serving(fn, [self._images()], outputs, names, self.preprocessing)
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model and its variables."""

@@ -19,6 +19,7 @@ from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.gan.figures import draw
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.serving import BATCH, ArrayInfo, Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -184,6 +185,18 @@ class TrainedGAN(Trained):
             for rows in _parts(len(noise))
         ]
         return jnp.concatenate(parts)
+
+    def serving(self) -> Serving:
+        """Noise, and labels of a generator with classes, to images."""
+
+        def fn(noise: Array, labels: Array | None = None) -> dict[str, Array]:
+            return {"images": self._shown(self.generator.apply(self.variables, noise, labels))}
+
+        shape = (BATCH, self.generator.noise_size)
+        inputs = [ArrayInfo("noise", shape, "float32", "numbers with a standard normal law")]
+        if self.generator.num_classes is not None:
+            inputs.append(ArrayInfo("labels", (BATCH,), "int32", "the classes, counted from 0"))
+        return Serving(fn, inputs, {"images": "images from 0 to 1"})
 
     def interpolate(
         self,

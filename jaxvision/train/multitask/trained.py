@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxvision import metrics, models
 from jaxvision._reprs import brief
@@ -16,6 +17,7 @@ from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.multitask.loss import Task
 from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.serving import Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -153,6 +155,28 @@ class TrainedMultiTask(Trained):
                     words.append(f"{name} {', '.join(f'{x:.4g}' for x in outputs[row])}")
             lines.append("; ".join(words))
         return lines
+
+    def serving(self) -> Serving:
+        """Images to what each head gives, and of those that classify to probabilities."""
+        classify = [name for name, task in self.tasks.items() if task.kind == "classification"]
+
+        def fn(images: Array) -> dict[str, Array]:
+            seen = self.inputs.evaluate({"image": images})["image"]
+            made: Any = self.model.apply(self.variables, seen, train=False)
+            given = {name: output.astype(jnp.float32) for name, output in made.items()}
+            softmax = {f"{name}_probabilities": nn.softmax(given[name]) for name in classify}
+            return given | softmax
+
+        outputs: dict[str, str] = {}
+        names: dict[str, tuple[str, ...]] = {}
+        for name, task in self.tasks.items():
+            outputs[name] = f"what was learned of {task.label}"
+            if name in classify:
+                classes = self.run.names(task.label)
+                outputs[name] = f"one number per class of {task.label}, not normalized"
+                outputs[f"{name}_probabilities"] = f"the softmax of {name}"
+                names |= dict.fromkeys([name, f"{name}_probabilities"], classes)
+        return Serving(fn, [self._images()], outputs, names, self.preprocessing)
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model that the tasks share, without a head of its own."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Array, Shaped
 
 from jaxvision import metrics, models
 from jaxvision.data import Dataset, Preprocessing, resize_and_crop
@@ -16,11 +17,12 @@ from jaxvision.metrics import Score
 from jaxvision.train._comparison import compare_by_bootstrap
 from jaxvision.train.run.restore import SavedRun
 from jaxvision.train.segmentation.figures import draw
-from jaxvision.train.segmentation.loss import of_two_classes
+from jaxvision.train.segmentation.loss import classes_of, of_two_classes
 from jaxvision.train.segmentation.prediction import Predictions, Refine, predict
 from jaxvision.train.segmentation.scores import count, mean_iou, names_of, score
 from jaxvision.train.segmentation.tiling import predict_tiled
 from jaxvision.train.segmentation.views import Views
+from jaxvision.train.serving import BATCH, ArrayInfo, Serving
 from jaxvision.train.tasks import Answer, Trained
 
 PyTree = Any
@@ -160,6 +162,26 @@ class TrainedSegmenter(Trained):
                 classes = resize_and_crop(classes, whole, nearest=True)
             names = [*self.class_names] or [str(index) for index in range(classes.max() + 1)]
             yield Answer(_largest(classes, names, top), metrics.areas(classes, names), classes)
+
+    def serving(self) -> Serving:
+        """Images or volumes to the probabilities and the class of each pixel, at their size."""
+
+        def fn(images: Array) -> dict[str, Array]:
+            logits = self._apply(self.variables, images).astype(jnp.float32)
+            classes = classes_of(logits).astype(jnp.int32)
+            return {"classes": classes, "probabilities": nn.softmax(logits)}
+
+        outputs = {
+            "classes": "the most probable class of each pixel, counted from 0",
+            "probabilities": "of each class, for each pixel",
+        }
+        names = {"probabilities": self.class_names}
+        shape = self.record.data.get("image_shape")
+        if self.preprocessing is None and shape is not None:
+            meaning = "voxels, from 0 to 1 or on the scale of the training, if that was another"
+            volumes = ArrayInfo("volumes", (BATCH, *shape), "float32", meaning)
+            return Serving(fn, [volumes], outputs, names)
+        return Serving(fn, [self._images()], outputs, names, self.preprocessing)
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model whose maps are decoded, without the decoder, and its variables."""

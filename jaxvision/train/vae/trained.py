@@ -18,6 +18,7 @@ from jaxvision.train._comparison import compare_by_bootstrap
 from jaxvision.train._paths import Path, interpolate
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.restore import SavedRun
+from jaxvision.train.serving import BATCH, ArrayInfo, Serving
 from jaxvision.train.tasks import Trained
 from jaxvision.train.vae import queries
 from jaxvision.train.vae.figures import draw
@@ -160,6 +161,27 @@ class TrainedVAE(Trained):
             + " ".join(f"{number:.2f}" for number in code)
             for bound, code in zip(predictions.bound, predictions.means, strict=True)
         ]
+
+    def serving(self) -> Serving:
+        """Images, and labels of a model with classes, to codes and their expected images."""
+
+        def fn(images: Array, labels: Array | None = None) -> dict[str, Array]:
+            observed = self.loss.observe({"image": to_float(images)}, jax.random.key(0))
+            coded: Any = self.model.apply(self.variables, observed["seen"], labels, method="encode")
+            mean, log_variance = coded
+            outputs: Any = self.model.apply(self.variables, mean, labels, method="decode")
+            expected = jnp.clip(self.loss.likelihood.mean(outputs.astype(jnp.float32)), 0, 1)
+            return {"codes": mean, "log_variances": log_variance, "reconstructions": expected}
+
+        outputs = {
+            "codes": "the means of the normal distributions that images are encoded as",
+            "log_variances": "the logarithms of their variances",
+            "reconstructions": "the expected images of the codes, from 0 to 1",
+        }
+        inputs = [self._images()]
+        if self.model.num_classes is not None:
+            inputs.append(ArrayInfo("labels", (BATCH,), "int32", "the classes, counted from 0"))
+        return Serving(fn, inputs, outputs, preprocessing=self.preprocessing)
 
     def encode(self, images: Any, labels: Labels = None) -> tuple[Codes, Codes]:
         """The means and the log-variances of the codes of images."""
