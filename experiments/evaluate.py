@@ -3,9 +3,11 @@
     python experiments/evaluate.py runs/lenet
     python experiments/evaluate.py runs/lenet --compare runs/mlp
 
-Prints every score with a 95% interval, and writes evaluations/DATA.json and figures/DATA/ into the
-run folder, where DATA names the data set and the split. What is scored, and how, is the business of
-the run's task. With --compare, a test says whether two models differ in more than chance.
+Prints every score with a 95% interval, of classifiers those of each class too, and writes
+evaluations/DATA.json and figures/DATA/ into the run folder, where DATA names the data set and the
+split. evaluations/DATA/mistakes.csv lists what a classifier gets wrong, by file. What is scored,
+and how, is the business of the run's task. With --compare, a test says whether two models differ in
+more than chance.
 """
 
 import dataclasses
@@ -19,8 +21,8 @@ from common.places import run_folder
 from common.restored import load_for
 
 from jaxvision import data, plots, train
-from jaxvision.files import file_name, write_json
-from jaxvision.metrics import Score, score_table
+from jaxvision.files import file_name, write_csv, write_json
+from jaxvision.metrics import ClassScore, Score, class_table, score_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,25 @@ def compare(settings: Settings, trained: train.Trained, own: Any) -> dict[str, A
     return {"other": settings.compare, **numbers}
 
 
+def in_numbers(score: ClassScore) -> dict[str, Any]:
+    """The scores of a class as JSON takes them."""
+    rates = ("precision", "recall", "f1")
+    return {name: getattr(score, name)._asdict() for name in rates} | {"count": score.num_examples}
+
+
+def write_mistakes(
+    trained: train.Trained, predictions: Any, dataset: data.Dataset | None, path: pathlib.Path
+) -> None:
+    """Writes what was predicted wrongly, the most confident first, where the task can tell."""
+    found = None if dataset is None else trained.mistakes(predictions, dataset)
+    if found is None or dataset is None:
+        return
+    place = "index" if dataset.file_names is None else "file"
+    path.parent.mkdir(exist_ok=True)
+    write_csv(path, (place, "true", "predicted", "probability"), found)
+    print(f"\n{len(found)} mistakes: {path}")
+
+
 def main(settings: Settings) -> Evaluation:
     """Evaluates, prints, and writes the scores and the figures."""
     train.start()
@@ -110,11 +131,15 @@ def main(settings: Settings) -> Evaluation:
         "data": None if dataset is None else dataset.describe(),
         "scores": {name: score._asdict() for name, score in scores.items()},
     }
+    if of_classes := trained.evaluate_classes(predictions):
+        print(f"\n{class_table(of_classes)}")
+        content["classes"] = {name: in_numbers(score) for name, score in of_classes.items()}
     if settings.compare is not None:
         content["comparison"] = compare(settings, trained, predictions)
     path = run_dir / "evaluations" / f"{file_name(where)}.json"
     path.parent.mkdir(exist_ok=True)
     write_json(path, content)
+    write_mistakes(trained, predictions, dataset, path.with_suffix("") / "mistakes.csv")
     paths = trained.draw(predictions, dataset) if settings.figures else []
     for drawn in paths:
         print(drawn)

@@ -1,13 +1,15 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import csv
+import io
 import json
 import math
 import os
 import pathlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 
@@ -53,6 +55,21 @@ def write_json(path: pathlib.Path, content: Any) -> None:
         content: What `to_json` takes.
     """
     write_text(path, to_json(content, indent=2) + "\n")
+
+
+def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table that spreadsheets open, whole or not at all.
+
+    Args:
+        path: The file to write.
+        header: The names of the columns.
+        rows: The cells of each row; a row may be shorter than the header.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def to_json(content: Any, *, indent: int | None = None) -> str:

@@ -8,6 +8,7 @@ from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError, SplitError
 from jaxvision.data.fields import Field, Fields, Kind, kind_of
 from jaxvision.data.folder import load_folder
+from jaxvision.data.image_files import find_images
 from jaxvision.data.images import decode_image, preprocess, resize_and_crop, resize_and_crop_batch
 from jaxvision.data.loading import load
 from jaxvision.data.mask_files import mask_colors, read_mask, write_mask
@@ -41,6 +42,7 @@ __all__ = [
     "counts_are_known",
     "decode_image",
     "denormalize",
+    "find_images",
     "from_arrays",
     "from_source",
     "kind_of",

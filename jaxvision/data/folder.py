@@ -13,6 +13,7 @@ from jaxvision.data.checks import different_names
 from jaxvision.data.class_folders import place_of_split, read_classes
 from jaxvision.data.dataset import Dataset, from_source
 from jaxvision.data.errors import DatasetError
+from jaxvision.data.folder_names import name_and_split
 from jaxvision.data.images import SixteenBit, decode_image
 from jaxvision.data.source import Corrupt, Example
 from jaxvision.data.splits import read_slice
@@ -99,7 +100,8 @@ def load_folder(
         corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
 
     Returns:
-        The data set; its name is the folder's, and its `file_names` are relative to it.
+        The data set. It is called as the folder is; `pets/test` as `pets`, and its part `test`. Its
+        `file_names` are relative to the folder.
 
     Raises:
         CorruptImageError: An image is truncated or none; the message names the file.
@@ -132,10 +134,11 @@ def load_folder(
     if split != part.name:
         chosen = part.of(source.known_labels)
         source = dataclasses.replace(source, files=tuple(files[index] for index in chosen))
+    name, called = name_and_split(root, split)
     return from_source(
         source,
-        name=root.resolve().name,
-        split=split,
+        name=name,
+        split=called,
         class_names=names,
         image_size=image_size,
         preprocessing=preprocessing,

@@ -152,6 +152,29 @@ def find(folder: pathlib.Path, root: pathlib.Path) -> Found:
     return Found(sorted(found.images), sorted(found.others), found.unfollowed)
 
 
+def find_images(folder: str | pathlib.Path) -> list[pathlib.Path]:
+    """Finds the image files of a folder and of all folders inside it.
+
+    Args:
+        folder: Where to look.
+
+    Returns:
+        Files with the suffix of a format that Pillow decodes, sorted.
+
+    Raises:
+        OSError: A folder cannot be read.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("2.jpg", "1.png", "notes.txt"):
+    ...         pathlib.Path(folder, name).touch()
+    ...     [path.name for path in find_images(folder)]
+    ['1.png', '2.jpg']
+    """
+    place = pathlib.Path(folder).expanduser()
+    return find(place, place.parent).images
+
+
 def _is_leftover(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFTOVERS
 

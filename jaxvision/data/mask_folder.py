@@ -13,6 +13,7 @@ from jaxvision.data.checks import different_names
 from jaxvision.data.dataset import Dataset, from_source
 from jaxvision.data.errors import DatasetError
 from jaxvision.data.fields import Field
+from jaxvision.data.folder_names import name_and_split
 from jaxvision.data.image_files import find
 from jaxvision.data.images import SixteenBit, decode_image
 from jaxvision.data.mask_files import Classes, read_mask
@@ -103,7 +104,8 @@ def load_masks(
         corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
 
     Returns:
-        The data set, with the fields `image` and `mask`; its name is that of the images' folder.
+        The data set, with the fields `image` and `mask`. It is called as the images' folder is, and
+        where that is `scans/images`, as `scans`.
 
     Raises:
         CorruptImageError: An image or mask is truncated or none; the message names the file.
@@ -132,10 +134,11 @@ def load_masks(
     if classes is not None:
         _check_table(classes, len(names) or None)
     source = MaskSource(str(root), tuple(pairs), channels, sixteen_bit, classes, len(names) or None)
+    name, called = name_and_split(root, split)
     return from_source(
         source,
-        name=root.resolve().name,
-        split=split,
+        name=name,
+        split=called,
         fields={"mask": Field("mask", names)},
         image_size=image_size,
         preprocessing=preprocessing,

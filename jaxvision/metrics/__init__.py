@@ -50,6 +50,7 @@ from jaxvision.metrics.intervals import (
     wilson_interval,
 )
 from jaxvision.metrics.pairs import Pair, accuracy, compute, mean, merge, top_k_accuracy
+from jaxvision.metrics.per_class import ClassScore, class_scores, class_table
 from jaxvision.metrics.ranking import (
     PrecisionRecallCurve,
     RocCurve,
@@ -63,6 +64,7 @@ from jaxvision.metrics.score import Score, mean_score, score_table
 from jaxvision.metrics.similarity import ms_ssim, psnr, ssim, total_variation
 
 __all__ = [
+    "ClassScore",
     "Interval",
     "McNemar",
     "ModeCoverage",
@@ -81,6 +83,8 @@ __all__ = [
     "bootstrap_interval",
     "boundary_f1",
     "brier_score",
+    "class_scores",
+    "class_table",
     "classification_report",
     "clopper_pearson_interval",
     "cohen_kappa",

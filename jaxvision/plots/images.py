@@ -86,6 +86,7 @@ def mistakes(
     confidences: ArrayLike,
     class_names: Sequence[str] | None = None,
     *,
+    file_names: Sequence[str] | None = None,
     count: int = 25,
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
@@ -97,6 +98,7 @@ def mistakes(
         predictions: Predicted class indices.
         confidences: The probability given to the prediction, from 0 to 1. NaN comes last.
         class_names: One per class; None numbers them.
+        file_names: The file of each image, which is shown above it.
         count: How many to show at most.
         title: Of the figure; the number of mistakes follows it.
 
@@ -123,8 +125,10 @@ def mistakes(
     if len(wrong) == 0:
         return _words(f"no mistakes in {_number(len(truth), 'image')}", title)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    if file_names is not None and len(file_names) != len(truth):
+        raise ValueError(f"{len(truth)} images need as many file names, got {len(file_names)}")
     captions = [
-        f"true {names[int(truth[row])]}\n"
+        ("" if file_names is None else f"{file_names[row]}\n") + f"true {names[int(truth[row])]}\n"
         f"predicted {names[int(guess[row])]} ({min(confidence[row], 1.0):.1%})"
         for row in chosen
     ]

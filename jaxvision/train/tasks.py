@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from jaxvision.data import Preprocessing, resize_and_crop
-from jaxvision.metrics import Score
+from jaxvision.metrics import ClassScore, Score
 from jaxvision.suggest import unknown
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.precision import computing_in
@@ -109,6 +109,32 @@ class Trained:
         """
         raise self._cannot("evaluate")
 
+    def evaluate_classes(self, predictions: Any) -> Mapping[str, ClassScore]:
+        """Scores predictions for each class by itself.
+
+        Args:
+            predictions: What `predict` gave.
+
+        Returns:
+            Scores by the name of the class; none from tasks that have no such scores.
+        """
+        del predictions
+        return {}
+
+    def mistakes(self, predictions: Any, data: Any) -> Sequence[Any] | None:
+        """Lists what was predicted wrongly, so that it can be looked at.
+
+        Args:
+            predictions: What `predict` gave for the data.
+            data: The data set.
+
+        Returns:
+            Named tuples whose first field is the file, or the place, of an example; None from tasks
+            that do not tell right from wrong.
+        """
+        del predictions, data
+        return None
+
     def draw(self, predictions: Any, data: Any = None) -> list[pathlib.Path]:
         """Draws figures into the run's folder.
 
@@ -148,6 +174,18 @@ class Trained:
         """
         raise self._cannot("describe predictions")
 
+    def contents(self, predictions: Any, *, top: int = 3) -> Sequence[Mapping[str, Any]]:
+        """Says the same as `in_words` as JSON-able dicts.
+
+        Args:
+            predictions: What `predict` gave.
+            top: How many classes to name.
+
+        Returns:
+            A dict per example; empty ones from tasks that have words only.
+        """
+        return [{} for _ in self.in_words(predictions, top=top)]
+
     def answers(
         self, images: Iterable[Shaped[np.ndarray, "_ _ _"]], *, top: int = 3, **options: Any
     ) -> Iterator[Answer]:
@@ -173,8 +211,9 @@ class Trained:
         if first is None:
             return
         predictions = self.predict(itertools.chain([first], batches))
-        for words in self.in_words(predictions, top=top):
-            yield Answer(words, {"answer": words})
+        words = self.in_words(predictions, top=top)
+        for said, content in zip(words, self.contents(predictions, top=top), strict=True):
+            yield Answer(said, {"answer": said, **content})
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model that another one can be fine-tuned from, and its variables.

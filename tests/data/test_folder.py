@@ -331,3 +331,21 @@ def test_slices_make_a_split_and_have_every_class(splits):
 def test_class_names_that_are_no_names(zoo):
     with pytest.raises(ValueError, match="class_names must be different names, got 'cat' twice"):
         data.load_folder(zoo, class_names=["cat", "dog", "cat"])
+
+
+@pytest.mark.parametrize(
+    ("path", "split", "called"),
+    [
+        ("pets", "test", ("pets", "test")),
+        ("pets", "test[:50%]", ("pets", "test[:50%]")),
+        ("pets/test", "all", ("pets", "test")),
+        ("pets/test", "test", ("pets", "test")),
+        ("pets/test", "all[:50%]", ("pets", "test[:50%]")),
+    ],
+)
+def test_data_are_called_as_their_folder_and_not_as_the_split(tmp_path, path, split, called):
+    for part in ("train", "test"):
+        for number in range(4):
+            save(tmp_path / "pets" / part / "cat" / f"{number}.png", number)
+    dataset = data.load_folder(tmp_path / path, split=split)
+    assert (dataset.name, dataset.split) == called

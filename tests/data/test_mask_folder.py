@@ -154,3 +154,12 @@ def test_images_that_cannot_be_decoded_may_be_left_out(images, tmp_path) -> None
     with pytest.warns(UserWarning, match="1 of 5"):
         dataset = data.load_masks(images, tmp_path / "masks", corrupt="skip")
     np.testing.assert_array_equal(dataset.examples["mask"], CLASSES[[0, 2, 3, 4]])
+
+
+def test_data_are_called_as_the_folder_around_images_and_masks(tmp_path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "scans" / "train" / folder).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / "scans" / "train" / folder / "1.png")
+    place = tmp_path / "scans" / "train"
+    dataset = data.load_masks(place / "images", place / "masks")
+    assert (dataset.name, dataset.split) == ("scans", "train")

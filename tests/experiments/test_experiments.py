@@ -1,5 +1,6 @@
 """The scripts as a user starts them."""
 
+import csv
 import json
 import os
 import pathlib
@@ -32,8 +33,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         assert [line.partition(";")[0] for line in lines] == [
             f"step {step} of 150" for step in range(15, 151, 15)
         ]
-        first, *drawn, last = done.stdout.splitlines()
-        assert re.fullmatch(r".*: test accuracy 0\.\d+, test loss \d\.\d+", first)
+        assert "training data: digits/train, 1,258 images" in done.stdout
+        assert re.search(r"\n  0 +125 +36\n", done.stdout)
+        said = done.stdout.splitlines()
+        (end,) = [n for n, line in enumerate(said) if re.search(r": test accuracy 0\.\d+", line)]
+        *drawn, last = said[end + 1 :]
         assert len(drawn) == (4 if model == "mlp" else 0)
         assert all(pathlib.Path(path.strip()).exists() for path in drawn)
         assert last == f"next: python experiments/evaluate.py {folder / model}"
@@ -52,6 +56,7 @@ def test_run_folder(runs: pathlib.Path) -> None:
     }
     figures = folder / "figures"
     assert {path.relative_to(figures).as_posix() for path in figures.rglob("*.png")} == {
+        "batch.png",
         "learning_curves.png",
         "digits_test/confusion_matrix.png",
         "digits_test/mistakes.png",
@@ -71,6 +76,15 @@ def test_evaluate_and_compare(runs: pathlib.Path) -> None:
     assert f"accuracy                {accuracy['value']:.4f}" in done.stdout
     assert "359 images of digits/test" in done.stdout
     assert "McNemar's test: exact p = " in done.stdout
+    zero = content["classes"]["0"]
+    assert zero["count"] == 36
+    assert zero["f1"]["low"] < zero["f1"]["value"]
+    assert re.search(r"\n0 +36  \d\.\d+ \[", done.stdout)
+    table = (runs / "mlp" / "evaluations" / "digits_test" / "mistakes.csv").read_text()
+    header, *rows = list(csv.reader(table.splitlines()))
+    assert header == ["index", "true", "predicted", "probability"]
+    assert len(rows) == round(359 * (1 - accuracy["value"]))
+    assert all(row[1] != row[2] for row in rows)
     logged = [line for line in train.read_metrics(runs / "mlp") if line["split"] == "test"]
     assert accuracy["value"] == logged[-1]["accuracy"]
     for path in done.stdout.split("\n")[-5:-1]:
@@ -100,6 +114,18 @@ def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert len(lines) == 5
     right = [re.search(rf": {digits.target[i]} \d", line) for i, line in enumerate(lines)]
     assert sum(match is not None for match in right) >= 4
+    folder, out = tmp_path / "digits" / "deeper", tmp_path / "out"
+    folder.mkdir(parents=True)
+    for path in paths:
+        path.rename(folder / path.name)
+    run_here("predict", runs / "mlp", tmp_path / "digits", "--top", 2, "--out", out)
+    header, *rows = list(csv.reader((out / "predictions.csv").read_text().splitlines()))
+    assert header == ["file", "class", "probability", "class_2", "probability_2"]
+    assert [row[0] for row in rows] == [str(folder / path.name) for path in paths]
+    assert f"{rows[0][1]} {float(rows[0][2]):.1%}" in lines[0]
+    assert all(float(row[2]) >= float(row[4]) for row in rows)
+    done = run_here("predict", runs / "mlp", tmp_path / "out", code=1)
+    assert "holds no images" in done.stderr
     done = run_here("predict", runs / "mlp", tmp_path / "broken.png", tmp_path / "none.png", code=1)
     assert "cannot decode" in done.stderr
     assert "No such file" in done.stderr

@@ -11,6 +11,7 @@ from jaxvision import metrics, plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
 from jaxvision.train._pictures import save_figures
+from jaxvision.train.classification.mistakes import names_of_files
 from jaxvision.train.classification.prediction import Predictions
 from jaxvision.train.run.log import read_metrics
 
@@ -60,6 +61,7 @@ def draw(
         predictions.classes,
         predictions.probabilities.max(axis=1),
         names,
+        file_names=names_of_files(dataset, indices),
         count=num_mistakes,
         title=title,
     )

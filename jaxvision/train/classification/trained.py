@@ -11,9 +11,10 @@ from jaxtyping import Array
 
 from jaxvision import metrics
 from jaxvision.data import Dataset
-from jaxvision.metrics import Score
+from jaxvision.metrics import ClassScore, Score
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.classification.figures import draw
+from jaxvision.train.classification.mistakes import Mistake, mistakes
 from jaxvision.train.classification.prediction import Embeddings, Predictions, embed, predict
 from jaxvision.train.classification.scores import score
 from jaxvision.train.run.restore import SavedRun
@@ -94,6 +95,16 @@ class TrainedClassifier(Trained):
         """Scores predictions, as `classification.score` does."""
         return score(predictions, num_resamples=num_resamples)
 
+    def evaluate_classes(self, predictions: Predictions) -> dict[str, ClassScore]:
+        """Scores predictions for each class, as `metrics.class_scores` does."""
+        num_classes = predictions.logits.shape[1]
+        matrix = metrics.confusion_matrix(predictions.labels, predictions.classes, num_classes)
+        return metrics.class_scores(matrix, self.class_names or None)
+
+    def mistakes(self, predictions: Predictions, data: Any) -> list[Mistake]:
+        """Lists what is taken for another class, as `classification.mistakes` does."""
+        return mistakes(predictions, data)
+
     def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
         """Draws figures into the run's folder, as `classification.draw` does."""
         return draw(self.run.folder, predictions, data)
@@ -138,11 +149,24 @@ class TrainedClassifier(Trained):
 
     def in_words(self, predictions: Predictions, *, top: int = 3) -> list[str]:
         """Names the most probable classes of each example, with their probabilities."""
+        return [
+            ", ".join(
+                f"{name} {share:.1%}"
+                for name, share in zip(each["classes"], each["probabilities"], strict=True)
+            )
+            for each in self.contents(predictions, top=top)
+        ]
+
+    def contents(self, predictions: Predictions, *, top: int = 3) -> list[dict[str, Any]]:
+        """Gives the most probable classes of each example, with their probabilities."""
         probabilities = predictions.probabilities
         names = self.class_names or [str(index) for index in range(probabilities.shape[1])]
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         return [
-            ", ".join(f"{names[index]} {row[index]:.1%}" for index in best)
+            {
+                "classes": [names[index] for index in best],
+                "probabilities": [float(row[index]) for index in best],
+            }
             for row, best in zip(probabilities, order, strict=True)
         ]
 

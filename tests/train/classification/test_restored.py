@@ -109,7 +109,11 @@ def test_images_of_any_size_are_answered(trained, monkeypatch) -> None:
     pixels = [data.resize_and_crop(image, classifier.preprocessing) for image in large]
     expected = classifier.predict(data.from_arrays({"image": np.stack(pixels)}))
     assert [answer.words for answer in answers] == classifier.in_words(expected, top=1)
-    assert answers[0].content == {"answer": answers[0].words}
+    first = answers[0].content
+    assert first["answer"] == answers[0].words
+    share = float(expected.probabilities[0].max())
+    assert first["classes"] == [answers[0].words.split()[0]]
+    assert first["probabilities"] == [pytest.approx(share, abs=1e-6)]
     assert answers[0].mask is None
     assert [*classifier.answers([])] == []
     with pytest.raises(NotImplementedError, match="'classification' cannot take tile"):
