@@ -172,8 +172,9 @@ def agent(mesh: jax.sharding.Mesh, make: Callable[[], Any]) -> Planned:
 
 def actor_critic(kind: type, name: str, num_envs: int, conv: bool = False, **options: Any) -> Any:
     """PPO, A2C or REINFORCE."""
-    stack = {"frame_stack": 2} if conv else {}
-    envs = rl.vectorize(name, num_envs, **stack)
+    frames = 2 if conv else 1
+    described = {"library": "jaxvision", "name": name, "options": {}, "frame_stack": frames}
+    envs = rl.make_environments(described, num_envs)
     actor = rl.make_torso(envs.observation_space) if conv else rl.MLP()
     space = envs.action_space
     assert isinstance(space, rl.Discrete)

@@ -38,6 +38,10 @@ _FREE = frozenset(
 )
 """Lines that move nothing: the lines that they call do, or those that take their result."""
 
+_ARITHMETIC = frozenset(
+    ["add", "subtract", "multiply", "divide", "maximum", "minimum", "negate", "abs"]
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
@@ -112,7 +116,7 @@ def _group_size(line: Instruction, num_devices: int) -> int:
 
 
 def repeated_flop(module: Module) -> float:
-    """The operations of products in loops, but for the first time that each runs.
+    """The operations in loops, but for the first time that each loop runs.
 
     XLA's own count, `jax.stages.Compiled.cost_analysis`, has the body of a loop once.
 
@@ -128,7 +132,15 @@ def repeated_flop(module: Module) -> float:
 
 
 def _flop(computation: Computation, line: Instruction) -> float:
-    """Two operations for each number that meets another; those on padding are left out."""
+    """Of products, two operations for each number that meets another that is not padding.
+
+    Of arithmetic on arrays of floating-point numbers, one for each; of functions such as `exp`,
+    none.
+    """
+    if line.opcode in _ARITHMETIC and line.shapes[0].is_floating:
+        return float(math.prod(line.shapes[0].sizes)) if line.shapes[0].sizes else 0.0
+    if line.opcode == "reduce" and line.shapes[0].is_floating:
+        return float(math.prod(computation.instructions[line.operands[0]].shapes[0].sizes))
     if line.opcode not in ("dot", "convolution"):
         return 0.0
     left, right = (computation.instructions[name].shapes[0] for name in line.operands[:2])

@@ -43,6 +43,11 @@ class Array:
         return float(math.prod(self.sizes) * _BYTES.get(self.dtype, 1))
 
     @property
+    def is_floating(self) -> bool:
+        """Whether its numbers are real and have an exponent."""
+        return self.dtype.startswith(("f", "bf"))
+
+    @property
     def in_main_memory(self) -> bool:
         """Whether it lies in the memory that every chip has most of, and not in a faster one."""
         return re.search(r"S\([1-9]", self.layout) is None

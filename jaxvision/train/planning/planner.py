@@ -78,8 +78,8 @@ class Plan:
         needed: Bytes of memory in all.
         memory: Where they go; None of a program that the compiler refused, because it needs more
             memory than there is.
-        flop: Operations, two for each multiplication that is added up. XLA counts them, with the
-            products in a loop as often as it runs.
+        flop: Operations, two for each multiplication that is added up. XLA counts them; those in
+            a loop count as often as it runs.
         traffic: Bytes that are read from memory and written there.
         collectives: What is exchanged between devices, by kind.
         open_loops: How many loops there are of which the program does not tell how often they run;

@@ -66,6 +66,12 @@ def test_what_is_in_a_loop_counts_as_often_as_it_runs() -> None:
     assert _costs.traffic(module) == 10 * (5 * 256 + 3 * 4 + 2 * 4 + 1)
 
 
+def test_arithmetic_in_a_loop_counts_too() -> None:
+    more = "  %twice = f32[8,8]{1,0:T(8,128)} add(%sum, %sum)\n  %one = s32[] constant(1)"
+    module = _hlo.read_module(LOOP.replace("  %one = s32[] constant(1)", more))
+    assert _costs.repeated_flop(module) == 9 * (2 * 8**3 + 8**2)
+
+
 def test_the_length_of_a_loop_may_be_unknown() -> None:
     module = _hlo.read_module(LOOP.replace("constant(10)", "get-tuple-element(%in), index=0"))
     assert module.times["body"] == 1
