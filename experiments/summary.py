@@ -34,7 +34,7 @@ class Settings:
 
 def main(settings: Settings) -> models.ModelSummary:
     """Prints the table."""
-    with script.checking():
+    with script.checking(TypeError):
         known = models.describe(models.create_model(settings.model))
         options = {
             name: parse_option(name, text, known.get(name))

@@ -185,7 +185,7 @@ def test_slices(scenes, split, count):
         ),
         ("validation[:10%]", "unknown jaxvision_scenes split"),
         ("", "unknown jaxvision_scenes split ''"),
-        ("train+tst", r"cannot read 'train\+tst' of jaxvision_scenes: Unknown split 'tst'"),
+        ("train+tst", r"cannot read 'train\+tst' of jaxvision_scenes: .*Unknown split 'tst'"),
         ("train[:5x%]", r"cannot read 'train\[:5x%\]' of jaxvision_scenes: .*'train\[:5x%\]'"),
     ],
 )

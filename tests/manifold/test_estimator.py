@@ -154,7 +154,7 @@ def test_data_frames() -> None:
         ({"n_components": 0}, "n_components must be a whole number, at least 1, got 0"),
         ({"perplexity": 74}, "less than the number of neighbors, 74 of 75 points here; got 74"),
         ({"num_steps": -1}, "num_steps must be a whole number of steps, at least 0, got -1"),
-        ({"init": "PCA"}, r"unknown init 'PCA' \(known: pca, random\)"),
+        ({"init": "PCA"}, r"unknown init 'PCA'; did you mean 'pca'\? \(known: pca, random\)"),
         ({"init": SEEN}, r"init must have the shape \(75, 2\), got \(75, 4\)"),
         ({"method": "barnes_hut"}, r"unknown method 'barnes_hut' \(known: auto, exact, mesh\)"),
         ({"method": "mesh", "n_components": 3}, "the mesh is for embeddings of two components"),

@@ -99,6 +99,7 @@ def test_every_loss_is_checked() -> None:
         "MaskLoss",
         "Reduce",
         "adversarial",
+        "balanced_weights",
         "is_kernel",
         "reinforcement",
         "variational",
