@@ -23,6 +23,9 @@ FIGURES = {
     "segmentations": lambda: plots.segmentations(
         np.zeros((1, 2, 2, 3), np.uint8), MASKS, MASKS[:, ::-1], [(0, 0, 0), (230, 159, 0)]
     ),
+    "labeled_masks": lambda: plots.labeled_masks(
+        np.zeros((1, 2, 2, 3), np.uint8), MASKS, [(0, 0, 0), (230, 159, 0)]
+    ),
     "scatter": lambda: plots.scatter([[0.0, 1.0], [1.0, 0.0]], [0, 1], title="title"),
     "fields": lambda: plots.fields(
         np.eye(2)[None], ["title"], [[[0.5, 0.5]]], labels=[[0]], level=0.5, legend="value"
@@ -43,6 +46,7 @@ SOME_FIGURES = (
     "image_grid",
     "gridworld",
     "segmentations",
+    "labeled_masks",
 )
 
 
