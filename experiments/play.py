@@ -83,7 +83,8 @@ def main(settings: Settings) -> float:
     )
     plots.save_strip(film.frames, folder / "episode.png", count=settings.strip)
     cut = "" if film.ended else ", where it was cut by --max-steps"
-    print(f"{agent.environment}: return {film.episode_return:g} in {len(film.frames)} steps{cut}")
+    steps = len(film.frames) - 1
+    print(f"{agent.environment}: return {film.episode_return:g} in {steps} steps{cut}")
     print(f"{folder / 'episode.gif'}\n{folder / 'episode.png'}")
     return film.episode_return
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 _NUM_BINS = 15
+_FEW, _PALE = 4, 0.25
+"""How many examples a bin needs to say something, and how opaque those are that have fewer."""
+
 _GAP = "#FBE3D2"
 _EDGE: Any = {"edgecolor": "white", "linewidth": 0.6}
 
@@ -27,11 +30,11 @@ def reliability_diagram(
 ) -> "matplotlib.figure.Figure":
     r"""Draws the accuracy in bins of confidence, and below it how many examples each bin has.
 
-    A dot is a bin's accuracy, with its 95% Wilson interval: a bin of few examples says little. The
-    hatched part of a bar lies between accuracy and mean confidence: with the dot at its foot the
-    model was surer than right, with the dot at its head less sure than right. A calibrated model's
-    dots are near the diagonal. The expected calibration error (ECE) is the mean height of the
-    hatched parts over the examples.
+    A dot is a bin's accuracy, with its 95% Wilson interval; bins of fewer than four examples, which
+    say next to nothing, are pale. The hatched part of the others lies between accuracy and mean
+    confidence: with the dot at its foot the model was surer than right, with the dot at its head
+    less sure than right. A calibrated model's dots are near the diagonal. The expected calibration
+    error (ECE) is the mean height of the hatched parts over the examples.
 
     Args:
         curve_or_probabilities: What `metrics.reliability_curve` returns, or the probabilities it
@@ -95,24 +98,31 @@ def _summary(curve: metrics.ReliabilityCurve, y: str, mean: str) -> str:
 def _draw_accuracy(
     axes: "matplotlib.axes.Axes", curve: metrics.ReliabilityCurve, y: str, mean: str
 ) -> None:
+    from matplotlib.patches import Patch
+
     filled = curve.count > 0
     centers, count = curve.centers[filled], curve.count[filled]
     accuracy, confidence = curve.accuracy[filled], curve.confidence[filled]
     width = 1 / len(filled)
-    axes.bar(centers, accuracy, width=width, color=_style.SKY, **_EDGE)
-    axes.bar(
+    gap: Any = {
+        "facecolor": _GAP,
+        "edgecolor": _style.VERMILLION,
+        "linewidth": 0.6,
+        "hatch": "////",
+    }
+    bars = axes.bar(centers, accuracy, width=width, color=_style.SKY, **_EDGE)
+    gaps = axes.bar(
         centers,
         np.abs(confidence - accuracy),
         width=width,
         bottom=np.minimum(confidence, accuracy),
-        facecolor=_GAP,
-        edgecolor=_style.VERMILLION,
-        linewidth=0.6,
-        hatch="////",
-        label=f"gap to {mean}",
+        **gap,
     )
+    for number, bar, its_gap in zip(count, bars, gaps, strict=True):
+        bar.set_alpha(_PALE if number < _FEW else 1.0)
+        its_gap.set_visible(bool(number >= _FEW))
     low, high = _wilson(accuracy, count)
-    axes.errorbar(
+    dots = axes.errorbar(
         centers,
         accuracy,
         yerr=(np.maximum(accuracy - low, 0), np.maximum(high - accuracy, 0)),
@@ -122,18 +132,19 @@ def _draw_accuracy(
         linewidth=1.0,
         capsize=0,
         clip_on=False,
-        label=f"{y}, 95% interval",
     )
-    axes.plot(
-        [0, 1],
-        [0, 1],
-        color=_style.INK,
-        linewidth=1.0,
-        linestyle="--",
-        marker="None",
-        label="calibrated",
-    )
+    (diagonal,) = axes.plot([0, 1], [0, 1], color=_style.INK, linewidth=1.0, linestyle="--")
+    diagonal.set_marker("None")
+    legend: dict[str, Any] = {
+        "calibrated": diagonal,
+        f"gap to {mean}": Patch(**gap),
+        f"{y}, 95% interval": dots,
+    }
+    if (count < _FEW).any():
+        legend[f"pale: fewer than {_FEW} examples"] = Patch(facecolor=_style.SKY, alpha=_PALE)
     axes.figure.legend(
+        list(legend.values()),
+        list(legend),
         loc="outside lower center",
         ncols=2,
         fontsize=_style.SMALL_SIZE,

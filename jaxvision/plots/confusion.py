@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from jaxvision.plots import _style
 from jaxvision.plots._style import ArrayLike
@@ -21,12 +21,10 @@ _MAX_NUMBERS = 20
 _MAX_TICKS = 50
 _NAME_LENGTH = 18
 
-# In percent. The scale of the errors goes at least so far: a single one is not to look alarming.
-_LEAST_ERROR_SCALE = 5.0
-
-_RIGHT = "#EAF2F8", "#3F86B8"
-_WRONG = "#FDE3CF", "#8A2F00"
+_COLORS = "#E3EEF7", "#0B4F8A"
 _NO_EXAMPLE = "#F0F0F0"
+_GAMMA = 0.5
+"""The scale goes with the square root, so that rare errors are seen beside the right answers."""
 
 
 def confusion_matrix(
@@ -38,10 +36,10 @@ def confusion_matrix(
 ) -> "matplotlib.figure.Figure":
     """Draws a confusion matrix so that its errors are seen.
 
-    Right answers (the diagonal, blue) and errors (orange) have a color scale each, as on a common
-    one the diagonal leaves nothing for the rest; cells without an error are white. Up to 20 classes
-    the cells show what they count, up to 12 also their share of the row. Above 50 classes only
-    every second, fifth, ... class is named. A gray row is a class without examples.
+    All cells have one scale of color, along which the square root of the value is even: rare errors
+    are seen beside the right answers on the diagonal. Cells without an example are white. Up to 20
+    classes the cells show what they count, up to 12 also their share of the row. Above 50 classes
+    only every second, fifth, ... class is named. A gray row is a class without examples.
 
     Args:
         matrix: What `metrics.confusion_matrix` returns: true classes in rows, predicted ones in
@@ -52,7 +50,7 @@ def confusion_matrix(
         title: Of the figure; the accuracy stands below it.
 
     Returns:
-        The figure: axes with the matrix, and a color bar for each of the two scales.
+        The figure: axes with the matrix, and the scale of colors.
 
     Raises:
         ValueError: The matrix is not square, has an entry that is negative or not finite, or is all
@@ -84,14 +82,15 @@ def confusion_matrix(
     )
     _name_classes(axes, names)
     _draw_rules(axes, num_classes)
-    images = _draw_cells(axes, counts if normalize is None else percents, normalize)
+    image = _draw_cells(axes, counts if normalize is None else percents, normalize)
     if num_classes <= _MAX_NUMBERS:
         in_percent = normalize is not None and num_classes <= _MAX_PERCENTS
         shares = percents if in_percent else None
-        _write_numbers(axes, counts, shares, images, cell=72 * side / num_classes)
-    for image, what in zip(images, ("right answers", "errors"), strict=True):
-        unit = "examples" if normalize is None else "% of true class"
-        _style.color_bar(figure, image, axes, f"{what}, {unit}", shrink=0.75, aspect=30)
+        _write_numbers(axes, counts, shares, image, cell=72 * side / num_classes)
+    what = (
+        "examples in a cell" if normalize is None else "% of the examples of the true class (row)"
+    )
+    _style.color_bar(figure, image, axes, what, shrink=0.85, aspect=30)
     return figure
 
 
@@ -119,37 +118,17 @@ def _draw_cells(
     axes: "matplotlib.axes.Axes",
     values: Float64[np.ndarray, "classes classes"],
     normalize: str | None,
-) -> tuple["matplotlib.image.AxesImage", "matplotlib.image.AxesImage"]:
-    """The right answers and the errors, each an image with its own scale."""
-    diagonal = np.eye(len(values), dtype=bool)
-    present = np.broadcast_to(np.nansum(values, axis=1, keepdims=True) > 0, values.shape)
-    errors = np.where(diagonal | ~present, 0.0, values)
-    if normalize is None:
-        tops = max(1.0, np.diag(values).max()), max(1.0, errors.max())
-    else:
-        tops = 100.0, max(_LEAST_ERROR_SCALE, errors.max())
-    _image(axes, np.zeros_like(values), ~present, (_NO_EXAMPLE, _NO_EXAMPLE), 1.0)
-    return (
-        _image(axes, values, diagonal & present, _RIGHT, tops[0]),
-        _image(axes, values, errors > 0, _WRONG, tops[1]),
-    )
-
-
-def _image(
-    axes: "matplotlib.axes.Axes",
-    values: Float64[np.ndarray, "classes classes"],
-    shown: Bool[np.ndarray, "classes classes"],
-    ends: tuple[str, str],
-    top: float,
 ) -> "matplotlib.image.AxesImage":
-    return axes.imshow(
-        np.ma.masked_array(values, ~shown),
-        cmap=_style.ramp(*ends),
-        vmin=0,
-        vmax=top,
-        origin="upper",
-        interpolation="nearest",
-    )
+    """The cells that have examples, and under them the rows that have none."""
+    from matplotlib.colors import PowerNorm
+
+    present = np.broadcast_to(np.nansum(values, axis=1, keepdims=True) > 0, values.shape)
+    top = 100.0 if normalize is not None else max(1.0, float(values.max()))
+    gray = _style.ramp(_NO_EXAMPLE, _NO_EXAMPLE)
+    kept: Any = {"origin": "upper", "interpolation": "nearest"}
+    axes.imshow(np.ma.masked_array(np.zeros_like(values), present), cmap=gray, **kept)
+    shown = np.ma.masked_array(values, ~(present & (values > 0)))
+    return axes.imshow(shown, cmap=_style.ramp(*_COLORS), norm=PowerNorm(_GAMMA, 0, top), **kept)
 
 
 def _name_classes(axes: "matplotlib.axes.Axes", names: Sequence[str]) -> None:
@@ -189,14 +168,15 @@ def _write_numbers(
     axes: "matplotlib.axes.Axes",
     counts: Float64[np.ndarray, "classes classes"],
     percents: Float64[np.ndarray, "classes classes"] | None,
-    images: Sequence["matplotlib.image.AxesImage"],
+    image: "matplotlib.image.AxesImage",
     *,
     cell: float,
 ) -> None:
     """What each cell counts, and its share of the row if that is given; `cell` is in points."""
     present = counts.any(axis=1, keepdims=True)
     shown = present & ((counts > 0) | np.eye(len(counts), dtype=bool))
-    right, wrong = (image.to_rgba(np.ma.asarray(image.get_array())) for image in images)
+    cells: Any = np.ma.asarray(image.get_array())
+    colors = np.where(np.ma.getmaskarray(cells)[..., None], 1.0, image.to_rgba(cells))
     for row, column in np.argwhere(shown):
         text = _number(counts[row, column])
         if percents is not None:
@@ -208,7 +188,7 @@ def _write_numbers(
             text,
             ha="center",
             va="center",
-            color=_style.text_color((right if row == column else wrong)[row, column]),
+            color=_style.text_color(colors[row, column]),
             # A digit is about 0.6 of the font's size wide.
             fontsize=min(_style.TEXT_SIZE, cell / (0.65 * longest)),
         )

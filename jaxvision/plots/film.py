@@ -13,9 +13,15 @@ from jaxvision.files import writing
 
 Frames = UInt8[np.ndarray, "time height width 3"]
 
+_HELD, _SHORTEST = 1_500, 3_000
+"""How long the last image stays, and how long a film lasts, at the least, in milliseconds."""
+
 
 def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: float = 30.0) -> None:
-    """Writes a film.
+    """Writes a film, which begins anew at its end.
+
+    The last image stays for a second and a half, and longer where the film is shorter than three
+    seconds with it, so that one sees how it ends.
 
     Args:
         frames: The images.
@@ -38,13 +44,15 @@ def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: flo
             f"{len(frames)} and {frames_per_second}"
         )
     first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)
+    each = max(20, round(1000 / frames_per_second))
+    last = max(each, _HELD, _SHORTEST - each * len(others))
     with _file(path, ".gif") as file:
         first.save(
             file,
             format="GIF",
             save_all=True,
             append_images=others,
-            duration=max(20, round(1000 / frames_per_second)),
+            duration=[*[each] * len(others), last],
             loop=0,
         )
 

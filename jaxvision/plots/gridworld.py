@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _WAYS = ((0, -1), (1, 0), (0, 1), (-1, 0))  # right and down, for up, right, down, left
 _CELL = 0.75  # inches
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
 
 
 def gridworld(
@@ -20,6 +21,7 @@ def gridworld(
     policy: Float[np.ndarray, "rows columns 4"] | None = None,
     *,
     terminal: Bool[np.ndarray, "rows columns"] | None = None,
+    traps: Bool[np.ndarray, "rows columns"] | None = None,
     title: str | None = None,
     decimals: int = 1,
 ) -> "matplotlib.figure.Figure":
@@ -30,7 +32,9 @@ def gridworld(
     Args:
         values: Of the cells; NaN is a wall.
         policy: The probability of going up, right, down and left; None draws no arrows.
-        terminal: Cells in which nothing is done: they have a frame and no arrows.
+        terminal: Cells in which nothing is done: they have a frame and a name, and no arrows.
+        traps: Those of them that are bad to end in. They are hatched, with a red frame and called
+            `trap`, and the others `goal`; None calls all `end`.
         title: Of the figure.
         decimals: Of the numbers.
 
@@ -51,6 +55,7 @@ def gridworld(
     for name, array, shape in (
         ("policy", policy, (*values.shape, 4)),
         ("terminal", terminal, values.shape),
+        ("traps", traps, values.shape),
     ):
         if array is not None and np.shape(array) != shape:
             raise ValueError(f"{name} must have the shape {shape}, got {np.shape(array)}")
@@ -65,7 +70,8 @@ def gridworld(
         ink = _style.text_color(colors(shares[row, column]))
         _number(axes, row, column, f"{values[row, column]:.{decimals}f}", ink)
         if terminal is not None and terminal[row, column]:
-            _frame(axes, row, column)
+            kind = "end" if traps is None else "trap" if traps[row, column] else "goal"
+            _frame(axes, row, column, kind, ink)
         elif policy is not None:
             _arrows(axes, row, column, np.asarray(policy[row, column]), ink)
     axes.set_xticks(np.arange(columns + 1) - 0.5, [])
@@ -103,9 +109,29 @@ def _arrows(
         )
 
 
-def _frame(axes: "matplotlib.axes.Axes", row: int, column: int) -> None:
-    """The frame of a cell that ends an episode."""
+def _frame(axes: "matplotlib.axes.Axes", row: int, column: int, kind: str, ink: str) -> None:
+    """The frame of a cell that ends an episode, and what kind of end it is."""
     from matplotlib.patches import Rectangle
 
-    corner = (column - 0.45, row - 0.45)
-    axes.add_patch(Rectangle(corner, 0.9, 0.9, fill=False, edgecolor=_style.ORANGE, linewidth=2))
+    axes.add_patch(
+        Rectangle(
+            (column - 0.45, row - 0.45),
+            0.9,
+            0.9,
+            fill=False,
+            edgecolor=_style.VERMILLION if kind == "trap" else _style.GREEN,
+            linewidth=2.5,
+            hatch="\\\\" if kind == "trap" else None,
+        )
+    )
+    axes.text(
+        column,
+        row + 0.34,
+        kind,
+        ha="center",
+        va="center",
+        fontsize=_style.SMALL_SIZE,
+        fontweight="bold",
+        color="black" if kind == "trap" else ink,
+        bbox=_PAPER if kind == "trap" else None,
+    )

@@ -89,7 +89,8 @@ def learning_curves_by_seed(
     Every run is a thin line. For the splits other than `train` (for `train`, if there is no other)
     a thick line is the mean over the runs, and a band its 95% t interval, at the steps that all
     runs have; where a run has NaN there is neither. One run has no band. Panels and axes are those
-    of `learning_curves`; a band that leaves a logarithmic axis below is cut.
+    of `learning_curves`. The curves set the axis: where a band is far wider than they are, as that
+    of two seeds is, it is cut.
 
     Args:
         histories: One per seed, each as for `learning_curves`.
@@ -129,6 +130,7 @@ def learning_curves_by_seed(
             if split in summarized and len(curves) == len(runs):
                 _draw_mean(axes, curves, color, marker, split, floor)
         _scale(axes, floor)
+        _keep_to(axes, all_curves)
     _style.legend(figure, panels.values())
     return figure
 
@@ -246,6 +248,24 @@ def _draw_mean(
             linewidth=0,
             label=f"{split}, 95% interval of the mean",
         )
+
+
+def _keep_to(axes: "matplotlib.axes.Axes", curves: Sequence[_Curve]) -> None:
+    """Cuts an axis where a band leaves the curves by more than half of their own extent."""
+    values = np.concatenate([curve.values for curve in curves])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    low, high = float(values.min()), float(values.max())
+    is_log = axes.get_yscale() == "log"
+    if is_log:
+        low, high = math.log(low), math.log(high)
+    margin = 0.5 * (high - low) or 0.05 * abs(high) or 1.0
+    low, high = low - margin, high + margin
+    if is_log:
+        low, high = math.exp(low), math.exp(high)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, low), min(top, high))
 
 
 def _floor(log: bool, curves: Iterable[_Curve]) -> float | None:

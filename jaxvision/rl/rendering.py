@@ -1,5 +1,7 @@
 """Episodes as pictures."""
 
+import copy
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +12,7 @@ from jaxtyping import Array, Key, UInt8
 from jaxvision.rl.environment import Environment
 from jaxvision.rl.evaluation import Policy
 from jaxvision.rl.spaces import Box
-from jaxvision.rl.vector import VectorEnv
+from jaxvision.rl.vector import VectorEnv, Vectorized
 from jaxvision.rl.wrappers import Wrapper, frames_in, innermost
 
 PyTree = Any
@@ -21,7 +23,8 @@ class Film(NamedTuple):
     """An episode to look at.
 
     Attributes:
-        frames: An image of every step, of where it began.
+        frames: An image of where each step began, and at last of where the last one led, as far as
+            the environment shows that (else the one before, again).
         episode_return: The sum of the rewards.
         ended: Whether the episode came to its end.
     """
@@ -96,35 +99,61 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
     ...     return jnp.ones(1, jnp.int32)
     >>> episode = film(rl.vectorize("Catch", 1), stay, jax.random.key(0))
     >>> episode.frames.shape, episode.ended
-    ((9, 160, 80, 3), True)
+    ((10, 160, 80, 3), True)
     """
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     if envs.num_envs != 1:
         raise ValueError(f"an episode to look at needs one environment, got {envs.num_envs}")
     as_seen = not _draws_itself(envs) and _is_seen_as_image(envs)
+    envs = _keeping_final_state(envs)
+
+    def picture(observations: Array, state: PyTree) -> Array:
+        return _newest_frame(envs, observations[0]) if as_seen else render(envs, state)[0]
 
     @jax.jit
     def step(
         key: Array, observations: Array, state: PyTree
-    ) -> tuple[Array, PyTree, Array, Array, Array]:
+    ) -> tuple[Array, PyTree, tuple[Array, Array], Array, Array]:
         act_key, env_key = jax.random.split(key)
-        image = _newest_frame(envs, observations[0]) if as_seen else render(envs, state)[0]
+        before = picture(observations, state)
         actions = policy(observations, act_key)
-        observations, state, rewards, terminated, truncated, _ = envs.step(env_key, state, actions)
-        return observations, state, image, rewards[0], (terminated | truncated)[0]
+        observations, state, rewards, terminated, truncated, info = envs.step(
+            env_key, state, actions
+        )
+        over = (terminated | truncated)[0]
+        # Where an episode is over, `observations` and `state` are those of the next one.
+        after = before
+        if as_seen and "final_observation" in info:
+            after = picture(info["final_observation"], state)
+        elif "final_state" in info:
+            after = render(innermost(envs), info["final_state"])[0]
+        elif not as_seen:
+            after = jnp.where(over, before, picture(observations, state))
+        return observations, state, (before, after), rewards[0], over
 
     observations, state = envs.reset(jax.random.fold_in(key, 0))
-    images, total, over = [], 0.0, False
+    images, total, over, after = [], 0.0, False, None
     for time in range(1, max_steps + 1):
-        observations, state, image, reward, over = step(
+        observations, state, (before, after), reward, over = step(
             jax.random.fold_in(key, time), observations, state
         )
-        images.append(np.asarray(image))
+        images.append(np.asarray(before))
         total += float(reward)
         if over:
             break
-    return Film(np.stack(images), total, bool(over))
+    return Film(np.stack([*images, np.asarray(after)]), total, bool(over))
+
+
+def _keeping_final_state(envs: Any) -> Any:
+    """Environments that say where an episode ended, with the wrappers that are around them."""
+    if isinstance(envs, Wrapper):
+        changed = copy.copy(envs)
+        object.__setattr__(changed, "environments", _keeping_final_state(envs.environments))
+        return changed
+    if isinstance(envs, Vectorized):
+        return dataclasses.replace(envs, keeps_final_state=True)
+    return envs
 
 
 def _draws_itself(envs: VectorEnv) -> bool:

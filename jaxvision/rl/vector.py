@@ -77,6 +77,8 @@ class Vectorized:
     environment: Any
     params: Any
     num_envs: int
+    keeps_final_state: bool = False
+    """Whether `info["final_state"]` is the state that the actions led to, as a film needs it."""
 
     @property
     def observation_space(self) -> Space:
@@ -138,6 +140,8 @@ class Vectorized:
 
         observations, state = jax.lax.cond(over.any(), begin_anew, lambda: (final, stepped))
         info = {**info, "final_observation": final}
+        if self.keeps_final_state:
+            info["final_state"] = stepped
         return observations, state, rewards, terminated, truncated, info
 
 

@@ -80,11 +80,25 @@ def test_axes_and_diagonal(answers):
     assert diagram.get_xlim() == histogram.get_xlim() == diagram.get_ylim() == (0, 1)
     dashed = [line for line in diagram.lines if line.get_linestyle() == "--"]
     np.testing.assert_array_equal(dashed[0].get_xydata(), [[0, 0], [1, 1]])
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {
+    named = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert named - {"pale: fewer than 4 examples"} == {
         "calibrated",
         "gap to mean confidence",
         "accuracy, 95% interval",
     }
+
+
+def test_bins_of_few_examples_are_pale_and_have_no_gap():
+    confidences = np.repeat([0.05, 0.95], [3, 30])
+    labels = np.concatenate([np.ones(3, int), np.arange(30) % 15 > 0])
+    figure = plots.reliability_diagram(confidences, labels, num_bins=10)
+    few, many, gap_of_few, gap = figure.axes[0].patches
+    assert few.get_alpha() < 0.5 < many.get_alpha()
+    assert (gap_of_few.get_visible(), gap.get_visible()) == (False, True)
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[-1] == "pale: fewer than 4 examples"
+    none = plots.reliability_diagram(confidences[3:], labels[3:], num_bins=10)
+    assert not any("pale" in text.get_text() for text in none.legends[0].get_texts())
 
 
 def test_probabilities_of_class_one_say_so():

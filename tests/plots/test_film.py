@@ -24,6 +24,26 @@ def test_files(tmp_path) -> None:
         assert strip.size == (20, 16)
 
 
+def lengths(path) -> list[int]:
+    """How long each image stays, in milliseconds."""
+    with Image.open(path) as film:
+        times = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            times.append(film.info["duration"])
+    return times
+
+
+def test_the_last_image_stays_so_that_one_sees_how_it_ends(tmp_path) -> None:
+    plots.save_gif(FRAMES, tmp_path / "short.gif", frames_per_second=20.0)
+    times = lengths(tmp_path / "short.gif")
+    assert times[:-1] == [50] * 8
+    assert sum(times) == 3_000
+    many = np.concatenate([FRAMES] * 8)
+    plots.save_gif(many, tmp_path / "long.gif", frames_per_second=20.0)
+    assert lengths(tmp_path / "long.gif")[-2:] == [50, 1_500]
+
+
 def test_what_is_no_film(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"must end in \.gif, got 'a\.png'"):
         plots.save_gif(FRAMES, tmp_path / "a.png")

@@ -45,6 +45,18 @@ def test_arrows_go_where_the_policy_goes():
     assert [(patch.get_x(), patch.get_y()) for patch in frames] == [(-0.45, -0.45)]
 
 
+def test_traps_are_told_from_goals():
+    values, ends = np.zeros((1, 3)), np.array([[True, True, False]])
+    axes = plots.gridworld(values, terminal=ends, traps=np.array([[False, True, False]])).axes[0]
+    goal, trap = (patch for patch in axes.patches if isinstance(patch, Rectangle))
+    assert goal.get_edgecolor() != trap.get_edgecolor()
+    assert (goal.get_hatch(), bool(trap.get_hatch())) == (None, True)
+    words = {text.get_text(): round(text.get_position()[0]) for text in axes.texts}
+    assert (words["goal"], words["trap"]) == (0, 1)
+    plain = plots.gridworld(values, terminal=ends).axes[0]
+    assert [text.get_text() for text in plain.texts].count("end") == 2
+
+
 def test_arrows_are_as_long_as_actions_are_probable():
     policy = np.zeros((1, 1, 4))
     policy[0, 0] = [0.8, 0.4, 0.01, 0.0]

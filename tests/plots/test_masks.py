@@ -69,3 +69,18 @@ def test_what_is_wrong_is_said():
         plots.segmentations([image], [TRUTH], [GUESS], COLORS[:2])
     with pytest.raises(ValueError, match="images is empty"):
         plots.segmentations([], [], [], COLORS)
+
+
+def test_an_image_stands_beside_its_mask() -> None:
+    image = np.full((2, 3, 3), 100, np.uint8)
+    figure = plots.labeled_masks([image], [TRUTH], COLORS, ["sky", "road", "car"], title="scans")
+    original, mask = panels(figure)
+    np.testing.assert_array_equal(original, image)
+    assert mask[1, 0].tolist() == [255, 255, 255]
+    expected = 0.4 * int(255 * (0.25 + 0.75 * 100 / 255)) + 0.6 * COLORS[2].astype(float)
+    np.testing.assert_allclose(mask[0, 2], expected, atol=1)
+    assert figure.get_suptitle() == "scans"
+    with pytest.raises(ValueError, match="3 class names are needed, got 1"):
+        plots.labeled_masks([image], [TRUTH], COLORS, ["sky"])
+    with pytest.raises(ValueError, match="1 masks are needed, got 2"):
+        plots.labeled_masks([image], [TRUTH, TRUTH], COLORS)

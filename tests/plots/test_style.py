@@ -46,6 +46,7 @@ SOME_FIGURES = (
     "image_grid",
     "gridworld",
     "segmentations",
+    "labeled_masks",
 )
 
 

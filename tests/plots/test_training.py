@@ -262,6 +262,27 @@ def test_a_band_below_zero_is_cut_at_the_foot_of_a_logarithmic_axis():
     assert corners(axes.collections[0])[2.0][0] == pytest.approx(bottom)
 
 
+@pytest.mark.parametrize("name", ["accuracy", "loss"])
+def test_the_band_of_two_seeds_does_not_set_the_axis(name):
+    histories = [
+        [line(step, "test", **{name: value + shift}) for step, value in enumerate((0.8, 0.1, 0.05))]
+        for shift in (0.0, 0.02)
+    ]
+    (axes,) = plots.learning_curves_by_seed(histories).axes
+    low, high = corners(axes.collections[0])[0.0]
+    assert high > 0.93
+    bottom, top = axes.get_ylim()
+    assert bottom <= 0.05
+    assert 0.82 < top < (1.21 if name == "accuracy" else 3.4)
+    assert low < 0.75
+    apart = [
+        [line(1, "test", accuracy=value), line(2, "test", accuracy=value)] for value in (0.5, 0.6)
+    ]
+    (axes,) = plots.learning_curves_by_seed(apart).axes
+    assert corners(axes.collections[0])[1.0][1] > 1.1
+    assert axes.get_ylim()[1] == pytest.approx(0.65)
+
+
 @pytest.mark.parametrize(
     ("histories", "message"),
     [([], "histories is empty"), ([SEEDS[0], []], r"histories\[1\] is empty")],

@@ -31,22 +31,36 @@ def caught():
 def test_a_film_is_the_episode_and_its_return():
     frames, total, ended = caught()
     assert ended
-    assert frames.shape == (9, 160, 80, 3)
+    assert frames.shape == (10, 160, 80, 3)
     assert total in (-1.0, 1.0)
-    balls = [np.argwhere(frame[8::16, 8::16, 0][:-1])[0][0] for frame in frames]
+    balls = [np.argwhere(frame[8::16, 8::16, 0][:-1])[0][0] for frame in frames[:-1]]
     assert balls == list(range(9))
+    assert frames[-1][8 + 9 * 16, 8::16, 0].any()  # where the ball came to
     short = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1), max_steps=4)
-    np.testing.assert_array_equal(short.frames, frames[:4])
+    np.testing.assert_array_equal(short.frames, frames[:5])
     assert not short.ended
+
+
+def test_the_last_image_is_where_the_episode_ended():
+    """Not where the next one begins, which the environment is in by then."""
+    world = rl.environments.GridWorld("S.G", terminals={"G": 1.0})
+    envs = rl.EpisodeStatistics(rl.vectorize(world, 1))
+    frames, total, ended = rl.film(envs, stay, jax.random.key(0))
+    assert ended
+    assert total == -1.0  # two steps and the goal
+    assert len(frames) == 3
+    changed = [np.argwhere((frame != frames[0]).any(-1)) for frame in frames[1:]]
+    right = frames.shape[2] * 2 // 3
+    assert changed[1][:, 1].max() >= right > changed[0][:, 1].max()
 
 
 def test_without_a_drawing_of_its_own_what_the_agent_sees_is_shown():
     envs = rl.FrameStack(rl.vectorize(Frames(limit=3), 1), 2)
     assert rl.can_be_drawn(envs)
     frames = rl.film(envs, lambda seen, key: jnp.zeros(1, jnp.int32), jax.random.key(1)).frames
-    assert frames.shape == (3, 160, 160, 3)
+    assert frames.shape == (4, 160, 160, 3)
     times = frames[:, 0, 0, 0]
-    assert (times - times[0]).tolist() == [0, 1, 2]
+    assert (times - times[0]).tolist() == [0, 1, 2, 3]
     assert (frames == times[:, None, None, None]).all()
     for envs in (Undrawn(), rl.vectorize(Clock(), 1)):
         assert not rl.can_be_drawn(envs)

@@ -56,7 +56,9 @@ def draw(
     names = ["image", *(["what the encoder sees"] if corrupted else []), "reconstruction"]
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
-        drawn["learning_curves"] = plots.learning_curves(history)
+        drawn["learning_curves"] = plots.learning_curves(
+            history, title=f"{folder.name}: training on {dataset.name}"
+        )
     if (filters := _filters(trained, dataset.image_shape)) is not None:
         drawn["filters"] = filters
     drawn["samples"] = plots.image_grid(

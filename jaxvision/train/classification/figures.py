@@ -51,9 +51,13 @@ def draw(
     place = file_name(title)
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
-        drawn["learning_curves"] = plots.learning_curves(history)
+        drawn["learning_curves"] = plots.learning_curves(
+            history, title=f"{folder.name}: training on {dataset.name}"
+        )
     drawn[f"{place}/confusion_matrix"] = plots.confusion_matrix(
-        metrics.confusion_matrix(labels, predictions.classes, logits.shape[1]), names, title=title
+        metrics.confusion_matrix(labels, predictions.classes, logits.shape[1]),
+        names,
+        title=f"{title}: true and predicted classes",
     )
     drawn[f"{place}/mistakes"] = plots.mistakes(
         _Images(dataset, indices),
@@ -66,7 +70,7 @@ def draw(
         title=title,
     )
     drawn[f"{place}/reliability"] = plots.reliability_diagram(
-        predictions.probabilities, labels, title=title
+        predictions.probabilities, labels, title=f"{title}: confidence and accuracy"
     )
     return save_figures(folder, drawn)
 

@@ -44,7 +44,9 @@ def draw(
     place = file_name(f"{dataset.name}/{dataset.split}")
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
-        drawn["learning_curves"] = plots.learning_curves(history)
+        drawn["learning_curves"] = plots.learning_curves(
+            history, title=f"{folder.name}: training on {dataset.name}"
+        )
     labels = _labels(trained, num_images)
     samples = trained.sample(jax.random.key(0), num_images, labels)
     drawn["samples"] = plots.image_grid(

@@ -57,7 +57,9 @@ def draw(
     title += f", {remark}" if remark else ""
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
-        drawn["learning_curves"] = plots.learning_curves(history)
+        drawn["learning_curves"] = plots.learning_curves(
+            history, title=f"{folder.name}: training on {dataset.name}"
+        )
     known = predictions.labels != IGNORED
     if known.any():
         names = names_of(predictions, class_names)
@@ -65,7 +67,7 @@ def draw(
             predictions.labels[known], predictions.classes[known], predictions.num_classes
         )
         drawn[f"{place}/confusion_matrix"] = plots.confusion_matrix(
-            matrix, names, title=f"{title}: pixels"
+            matrix, names, title=f"{title}: true and predicted pixels"
         )
         drawn[f"{place}/masks"] = _masks(predictions, dataset, names, num_images, title)
     return save_figures(folder, drawn)

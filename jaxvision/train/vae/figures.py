@@ -51,7 +51,9 @@ def draw(
     labels = None if trained.model.num_classes is None else predictions.labels[rows]
     drawn: dict[str, matplotlib.figure.Figure] = {}
     if history := read_metrics(folder):
-        drawn["learning_curves"] = plots.learning_curves(history)
+        drawn["learning_curves"] = plots.learning_curves(
+            history, title=f"{folder.name}: training on {dataset.name}"
+        )
     drawn["samples"] = _samples(trained)
     drawn[f"{place}/reconstructions"] = plots.image_grid(
         beside(images, predictions.reconstructions[rows]),
