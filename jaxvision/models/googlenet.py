@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
@@ -69,12 +70,14 @@ class AuxiliaryHead(nn.Module, kw_only=True):
     Attributes:
         num_classes: The number of logits.
         dropout: The share of the dense layer's outputs that training drops.
-        options: Fields of the `ConvNorm`.
+        options: Fields of the `ConvNorm`, its `dtype` too.
+        dtype: What the dense layers compute in; None promotes types.
     """
 
     num_classes: int
     dropout: float
     options: Mapping[str, Any]
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -82,9 +85,7 @@ class AuxiliaryHead(nn.Module, kw_only=True):
     ) -> Float[Array, "batch classes"]:
         """Computes the logits."""
         conv_norm = partial(layers.ConvNorm, **self.options)
-        dense = partial(
-            nn.Dense, dtype=self.options.get("dtype"), kernel_init=self.options["kernel_init"]
-        )
+        dense = partial(nn.Dense, dtype=self.dtype, kernel_init=self.options["kernel_init"])
         activation = layers.activation(self.options["activation"])
         x = layers.adaptive_avg_pool(x, 4, 4)
         x = conv_norm(features=128, kernel_size=1, name="conv")(x, train)
@@ -158,6 +159,7 @@ class GoogLeNet(ConvModel, kw_only=True):
                     num_classes=self.num_classes,
                     dropout=self.auxiliary_dropout,
                     options=options,
+                    dtype=self.dtype,
                 )
                 setattr(self, name, auxiliary)
         self.define_head(layers.initializer("normal_0.01"))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
@@ -131,13 +132,15 @@ class Residual(nn.Module, kw_only=True):
         table: The branches; see `layers.Branches`.
         scale: What the residual is multiplied by before it is added.
         activation: What follows; see `layers.activation`.
-        options: Other fields of `layers.Branches`.
+        options: Other fields of `layers.Branches`, its `dtype` too.
+        dtype: What `project` computes in; None promotes types.
     """
 
     table: Table
     scale: float
     activation: str
     options: Mapping[str, Any]
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -149,7 +152,7 @@ class Residual(nn.Module, kw_only=True):
             x.shape[-1],
             1,
             kernel_init=self.options["kernel_init"],
-            dtype=self.options.get("dtype"),
+            dtype=self.dtype,
             name="project",
         )
         return layers.activation(self.activation)(x + self.scale * project(branches(x, train)))
@@ -219,6 +222,7 @@ class InceptionResNet(ConvModel, kw_only=True):
                     scale=1.0 if linear else scale,
                     activation="identity" if linear else self.activation,
                     options=options,
+                    dtype=self.dtype,
                 )
                 setattr(self, name, module)
         if version == 2:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxvision.models import layers
@@ -102,11 +103,13 @@ class AuxiliaryHead(nn.Module, kw_only=True):
 
     Attributes:
         num_classes: The number of logits.
-        options: Fields of the `ConvNorm`.
+        options: Fields of the `ConvNorm`, its `dtype` too.
+        dtype: What the dense layers compute in; None promotes types.
     """
 
     num_classes: int
     options: Mapping[str, Any]
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -123,7 +126,7 @@ class AuxiliaryHead(nn.Module, kw_only=True):
         x = conv_norm(features=768, kernel_size=5, padding=0, name="conv2")(x, train)
         head = nn.Dense(
             self.num_classes,
-            dtype=self.options.get("dtype"),
+            dtype=self.dtype,
             kernel_init=layers.initializer("torch"),
             name="head",
         )
@@ -180,7 +183,9 @@ class InceptionV3(ConvModel, kw_only=True):
             for name, branches in modules.items():
                 setattr(self, name, layers.Branches(branches=branches, **options))
         if self.auxiliary_heads:
-            self.auxiliary = AuxiliaryHead(num_classes=self.num_classes, options=options)
+            self.auxiliary = AuxiliaryHead(
+                num_classes=self.num_classes, options=options, dtype=self.dtype
+            )
         self.define_head()
 
     def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:

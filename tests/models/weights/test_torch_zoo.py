@@ -101,13 +101,13 @@ def test_every_rule_matches_a_leaf_of_some_model() -> None:
     """A rule that matches none is misspelled, or left over from a name that has changed."""
     cases = [read(name) for name in sorted(QUICK | SLOW)]
     with_heads = {"name": "inception_v3", "package": "timm", "ours": {"auxiliary_heads": True}}
-    idle: dict[tuple[str, ...], set[str]] = {}
+    idle: dict[tuple[str, str], set[str]] = {}
     for case in [*cases, with_heads]:
         model = models.create_model(case["name"], num_classes=zoo.NUM_CLASSES, **case["ours"])
         paths = shapes_of(case["name"], json.dumps(case["ours"], sort_keys=True))
         names = model.torch_names()[case["package"]]
         unmatched = {*names.unmatched(path.partition("/")[2] for path in paths)}
-        family = (case["package"], *(rule.path for rule in names.rules))
+        family = getattr(models, case["name"]).__module__, case["package"]
         idle[family] = idle.get(family, unmatched) & unmatched
     assert {family: rules for family, rules in idle.items() if rules} == {}
 
