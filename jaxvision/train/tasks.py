@@ -237,6 +237,8 @@ class Trained:
     def computing_in(self, dtype: str) -> "Trained":
         """The same with models that compute in another type.
 
+        A task whose class is made of more than a run overrides it.
+
         Args:
             dtype: "float32" or "bfloat16".
 
