@@ -105,7 +105,7 @@ def export(
         ImportError: The package flatbuffers is missing.
         NotImplementedError: The task has nothing to export, the program calls Python, or the model
             needs a batch of a known size; the message says which, and what to do.
-        ValueError: An option is not allowed.
+        ValueError: An option is not allowed, or a task describes other outputs than it gives.
 
     >>> import tempfile, optax
     >>> from jaxvision import data, models, train
@@ -210,6 +210,11 @@ def _callbacks(jaxpr: Any) -> Iterator[str]:
 def _outputs(serving: Serving, program: jax.export.Exported) -> Iterator[ArrayInfo]:
     """Describes what comes out, in the order in which JAX flattens it."""
     made = jax.tree.unflatten(program.out_tree, program.out_avals)
+    if made.keys() != serving.outputs.keys():
+        raise ValueError(
+            f"serving() describes the outputs {', '.join(sorted(serving.outputs))}, and its "
+            f"function gives {', '.join(made)}: both must have the same names"
+        )
     for name, array in made.items():
         shape = tuple(BATCH if jax.export.is_symbolic_dim(size) else size for size in array.shape)
         names = tuple(serving.names.get(name, ()))
@@ -226,7 +231,7 @@ def _write(exported: Exported, trained: Trained, program: jax.export.Exported) -
     described = {
         "schema": SCHEMA,
         "task": exported.task,
-        "run": {"folder": str(trained.run.folder), "step": trained.run.step},
+        "run": {"name": trained.run.folder.name, "step": trained.run.step},
         "inputs": [as_json(info) for info in exported.inputs],
         "outputs": [as_json(info) for info in exported.outputs],
         "dtype": exported.dtype,

@@ -91,7 +91,7 @@ def test_what_the_description_says(tmp_path) -> None:
         ["jax", "flatbuffers"],
         ["tpu", "cpu"],
     ]
-    assert content["run"] == {"folder": str(tmp_path), "step": 7}
+    assert content["run"] == {"name": tmp_path.name, "step": 7}
     assert content["inputs"] == [
         {
             "name": "images",
@@ -142,6 +142,7 @@ def test_bfloat16_is_near_and_half_as_large(tmp_path) -> None:
     np.testing.assert_allclose(again["logits"], before["logits"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_platform_has_its_convolutions(tmp_path) -> None:
     """Depthwise ones are XLA's own on a GPU and a TPU, and sums of shifts on a CPU."""
     trained = classifier(tmp_path, "mobilenet_v1")
@@ -160,10 +161,11 @@ class Odd(train.Trained):
     """A task of somebody else."""
 
     fn: Any = None
+    output = "y"
 
     def serving(self) -> train.Serving:
         numbers = train.ArrayInfo("numbers", ("batch", 4), "float32", "some")
-        return train.Serving(lambda x: {"y": self.fn(x)}, [numbers], {"y": "others"})
+        return train.Serving(lambda x: {self.output: self.fn(x)}, [numbers], {"y": "others"})
 
 
 def odd(folder: pathlib.Path, fn: Any) -> train.Trained:
@@ -181,6 +183,10 @@ def test_a_task_of_ones_own(tmp_path) -> None:
     np.testing.assert_array_equal(call(exported, numbers)["y"], np.sort(numbers)[:, :2])
     with pytest.raises(NotImplementedError, match=r"give Trained a method serving\(\)"):
         train.export(train.Trained(saved(tmp_path, None, None, {})))
+    misnamed = odd(tmp_path, jnp.sin)
+    misnamed.output = "z"
+    with pytest.raises(ValueError, match="describes the outputs y, and its function gives z"):
+        train.export(misnamed)
 
 
 @pytest.mark.parametrize(
@@ -241,12 +247,8 @@ def test_options_that_are_refused(options, message: str, tmp_path) -> None:
 def test_the_same_program_every_time(tmp_path) -> None:
     """It has nothing of the machine that wrote it, such as the paths of files."""
     limit = jax.config.jax_traceback_in_locations_limit
-    written = [
-        (
-            train.export(classifier(tmp_path), tmp_path / name).folder / "model.stablehlo"
-        ).read_bytes()
-        for name in ("one", "two")
-    ]
+    folders = [train.export(classifier(tmp_path), tmp_path / name).folder for name in "ab"]
+    written = [(folder / "model.stablehlo").read_bytes() for folder in folders]
     assert written[0] == written[1]
     assert b"jaxvision" not in written[0]
     assert b".py" not in written[0]
