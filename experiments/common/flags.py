@@ -190,10 +190,11 @@ def _fault(flag: str, kind: Any, values: Sequence[str]) -> str | None:
     leaves = _leaves(kind)
     if any(leaf is not str and leaf not in _WORDS and not _is_choice(leaf) for leaf in leaves):
         return None  # a type that tyro reads by itself
-    several = tuple in {get_origin(each) for each in (kind, *get_args(kind))}
-    if not values:
+    tuples = [each for each in (kind, *get_args(kind)) if get_origin(each) is tuple]
+    may_be_empty = any(... in get_args(each) for each in tuples)
+    if not values and not may_be_empty:
         return f"{flag} needs a value: {_allowed(leaves)}"
-    for value in values if several else values[:1]:
+    for value in values if tuples else values[:1]:
         if not any(_accepts(leaf, value) for leaf in leaves):
             return _refusal(flag, leaves, value)
     return None

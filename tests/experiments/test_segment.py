@@ -48,13 +48,13 @@ def trained(folder: pathlib.Path) -> pathlib.Path:
 
 def test_a_run_on_folders_is_evaluated(trained: pathlib.Path) -> None:
     done = run_here("evaluate", trained, "--num-resamples", 50)
-    assert "4 images of images/all[80%:]" in done.stdout
+    assert f"4 images of {trained.parent.name}/all[80%:]" in done.stdout
     (path,) = (trained / "evaluations").glob("*.json")
     scores = json.loads(path.read_text())["scores"]
     assert scores["mean_iou"]["value"] > 0.8
     assert scores["iou/square"]["low"] <= scores["iou/square"]["value"]
     figures = {path.name for path in (trained / "figures").rglob("*.png")}
-    assert figures == {"learning_curves.png", "confusion_matrix.png", "masks.png"}
+    assert figures == {"batch.png", "learning_curves.png", "confusion_matrix.png", "masks.png"}
 
 
 def test_masks_of_files_of_any_size_are_written(trained: pathlib.Path, tmp_path) -> None:

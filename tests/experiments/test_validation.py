@@ -87,7 +87,7 @@ def test_a_run_is_evaluated_on_what_it_held_out(flat):
     options = ["--no-figures", "--num-resamples", 0]
     done = run("evaluate", folder, *options)
     assert "10 images of pets/train-held-out" in done.stdout
-    (file,) = (folder / "evaluations").iterdir()
+    (file,) = (folder / "evaluations").glob("*.json")
     logged = [line for line in train.read_metrics(folder) if line["split"] == "train-held-out"]
     scores = json.loads(file.read_text())["scores"]
     assert scores["accuracy"]["value"] == logged[-1]["accuracy"]
