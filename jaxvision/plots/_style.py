@@ -83,11 +83,12 @@ def new_figure(width: float, height: float, title: str | None = None) -> "matplo
     array([4., 3.])
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    from jaxvision.plots._figure import NotebookFigure
+
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.06, hspace=0.06)
-    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
+    figure = NotebookFigure(figsize=(width, height), layout=layout, facecolor="white")
     if title is not None:
         entitle(figure, title)
     return figure

@@ -175,9 +175,10 @@ def _parts(
 ) -> tuple[Callable[[Any, Any], PyTree], Callable[[PyTree], Mapping[str, float]]]:
     if isinstance(evaluation, Evaluation):
         return evaluation.measure, evaluation.summarize
+    evaluate: EvalFn = getattr(evaluation, "evaluate", evaluation)  # a task's loss has the method
 
     def measure(state: PyTree, batch: Any) -> Metrics:
-        metrics = evaluation(state, batch)
+        metrics = evaluate(state, batch)
         check_metrics(metrics)
         return metrics
 

@@ -148,7 +148,9 @@ def test_export(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     both = ["--best", "--step", 1]
     assert "are two checkpoints" in run_here("export", runs / "mlp", *both, code=1).stderr
     assert "keeps no best state" in run_here("export", runs / "mlp", "--best", code=1).stderr
-    assert "is not a run folder: it has no checkpoints" in run_here("export", tmp_path, code=1).stderr
+    assert (
+        "is not a run folder: it has no checkpoints" in run_here("export", tmp_path, code=1).stderr
+    )
 
 
 @pytest.mark.slow
@@ -232,7 +234,10 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
     assert "there is no folder ./none" in run_here("classify", *options, code=1).stderr
     options = ["--run-dir", tmp_path / "run", "--dataset", "digit"]
     assert "did you mean 'digits'?" in run_here("classify", *options, code=1).stderr
-    assert "is not a run folder: it has no checkpoints" in run_here("evaluate", tmp_path, code=1).stderr
+    assert (
+        "is not a run folder: it has no checkpoints"
+        in run_here("evaluate", tmp_path, code=1).stderr
+    )
 
 
 SCRIPTS = (
