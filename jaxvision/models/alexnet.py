@@ -116,7 +116,7 @@ class AlexNet(Model, kw_only=True):
         return y
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only torchvision has it, and without `original`."""
+        """Only torchvision has this model, and without `original`."""
         return {} if self.original else {"torchvision": NAMES}
 
 

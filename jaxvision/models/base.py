@@ -66,7 +66,7 @@ class Model(nn.Module, kw_only=True):
 
     Attributes:
         num_classes: Number of logits.
-        in_channels: Number of image channels; None accepts that of the first images.
+        in_channels: Number of image channels; None takes that of the images at initialization.
         dtype: Dtype of the computation, such as "bfloat16"; None promotes the dtypes of images and
             parameters. Parameters are float32 in any case.
         spec: Name and options given to `create_model`; None for models made otherwise.
@@ -132,7 +132,8 @@ class Model(nn.Module, kw_only=True):
         """Computes the logits of `head` and of auxiliary heads, which help to train early layers.
 
         Returns:
-            The logits of `head`, and a tuple of each auxiliary head's (empty for most models).
+            The logits of `head`, and a tuple with those of each auxiliary head (empty for most
+            models).
         """
         return self(x, train), ()
 

@@ -34,7 +34,7 @@ def shortcut_without_parameters(
 class CifarBlock(ResidualBlock, kw_only=True):
     """Two 3x3 convolutions, added to their input by a shortcut without parameters.
 
-    The first convolution and the shortcut have the stride.
+    The first convolution and the shortcut apply the stride.
     """
 
     @nn.compact

@@ -123,8 +123,8 @@ class ConvNeXt(ConvModel, kw_only=True):
     The feature maps are the last of each stage (strides 4 to 32; with `small_images`, 1 to 8). The
     convolutions that reduce the size are not padded, as in the paper, torchvision and timm: they
     drop the last row or column of an odd size, and images need at least 32x32 pixels (8x8 with
-    `small_images`). `embed` is the normalized average of the last map. Other attributes are those
-    of `ConvModel`.
+    `small_images`). `embed` is the normalized average of the last map. For other attributes, see
+    `ConvModel`.
 
     Attributes:
         stage_sizes: Number of blocks in each stage.

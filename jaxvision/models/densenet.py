@@ -87,7 +87,7 @@ class DenseNet(ConvModel, kw_only=True):
     The feature maps are the stem's before the max-pooling (stride 2) and those of each block
     (strides 4 to 32), with all their channels; with `small_images`, only those of the blocks
     (strides 1 to 8). Only the coarsest block's map is normalized and activated. Transitions round
-    sizes down. Other attributes are those of `ConvModel`.
+    sizes down. For other attributes, see `ConvModel`.
 
     Attributes:
         block_sizes: Number of layers in each dense block.

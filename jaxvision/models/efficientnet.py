@@ -27,7 +27,7 @@ from jaxvision.models.inverted_residual_names import (
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
-# Table 1 of the paper: expansion, kernel size, output channels, blocks, the stride of the first.
+# Table 1 of the paper: expansion, kernel size, output channels, blocks, stride of the first block.
 STAGES = (
     (1, 3, 16, 1, 1),
     (6, 3, 24, 2, 2),
@@ -75,7 +75,7 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
         super().__post_init__()
 
     def setup(self) -> None:
-        """Defines the layers."""
+        """Defines the stem, the blocks, the last convolution and the head."""
         self.define(
             stem_channels=self._scaled(32),
             last_channels=self._scaled(1280),
@@ -111,7 +111,7 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
         return make_divisible(channels * self.width_multiplier)
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Both libraries have it."""
+        """Torchvision and timm have this model, with different names."""
         torchvision = torchvision_names(
             self.stages(), 1e-3 if self.width_multiplier > 1.5 else 1e-5
         )

@@ -96,12 +96,12 @@ class GoogLeNet(ConvModel, kw_only=True):
     The feature maps are those of the stem's first convolution (stride 2) and its last (stride 4),
     and of the last inception module at each later stride (8 to 32). With `small_images`, there are
     only those of the inception modules (strides 1 to 4). Poolings may make maps smaller than the
-    image divided by the stride. Other attributes are those of `ConvModel`.
+    image divided by the stride. For other attributes, see `ConvModel`.
 
     Attributes:
         auxiliary_heads: Whether there are two more heads, for training (`with_auxiliary`); other
             calls do not compute them.
-        original: Whether to build the paper's network: without normalization (which is younger),
+        original: Whether to build the paper's network: without normalization (which came later),
             with biases and local response normalization, with 5x5 rather than 3x3 kernels in the
             third branches, and with a last pooling of 3x3 rather than 2x2.
         small_images: Whether the stem is one 3x3 convolution that keeps the size, for images of
@@ -185,7 +185,7 @@ class GoogLeNet(ConvModel, kw_only=True):
         return logits, tuple(getattr(self, name)(y, train) for name, y in early.items())
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only torchvision has it, and without `original`."""
+        """Only torchvision has this model, and without `original`."""
         return {} if self.original else {"torchvision": NAMES}
 
     def _maps(self, x: Images, train: bool) -> tuple[FeatureMaps, dict[str, Array]]:

@@ -144,8 +144,8 @@ class InceptionResNet(ConvModel, kw_only=True):
     `inception_c0`, ..., and in version 2 a last convolution, `last`. The feature maps are the last
     at each stride: those of the stem (strides 2 and 4) and of each kind of inception module
     (strides 8 to 32). Convolutions and poolings that reduce the size are not padded, so maps are
-    smaller than the image divided by the stride, and images need at least 75x75 pixels. Other
-    attributes are those of `ConvModel`.
+    smaller than the image divided by the stride, and images need at least 75x75 pixels. For other
+    attributes, see `ConvModel`.
 
     Attributes:
         version: 1 or 2.
@@ -230,7 +230,7 @@ class InceptionResNet(ConvModel, kw_only=True):
         return self.drop(super().embed(x, train), deterministic=not train)
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it, and only version 2."""
+        """Only timm has this model, and only version 2."""
         return {"timm": NAMES} if self.version == 2 else {}
 
     def _names(self) -> list[list[str]]:

@@ -133,7 +133,7 @@ class InceptionV3(ConvModel, kw_only=True):
     `inception_c0` and `inception_c1`. The feature maps are the last at each stride: those of the
     stem (strides 2 and 4) and of each kind of inception module (strides 8 to 32). Convolutions and
     poolings that reduce the size are not padded, so maps are smaller than the image divided by the
-    stride, and images need at least 75x75 pixels. Other attributes are those of `ConvModel`.
+    stride, and images need at least 75x75 pixels. For other attributes, see `ConvModel`.
 
     Attributes:
         pooled_widths: Channels of the branch with a pooling, for each inception module A.

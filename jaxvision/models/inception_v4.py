@@ -87,7 +87,7 @@ class InceptionV4(ConvModel, kw_only=True):
     feature maps are the last at each stride: those of the stem (strides 2 and 4) and of each kind
     of inception module (strides 8 to 32). Convolutions and poolings that reduce the size are not
     padded, so maps are smaller than the image divided by the stride, and images need at least 75x75
-    pixels. Other attributes are those of `ConvModel`.
+    pixels. For other attributes, see `ConvModel`.
 
     Attributes:
         stage_sizes: Number of inception modules of each kind.
@@ -145,7 +145,7 @@ class InceptionV4(ConvModel, kw_only=True):
         return self.drop(super().embed(x, train), deterministic=not train)
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it; it numbers all modules."""
+        """Only timm has this model; it numbers all modules."""
         return {"timm": NAMES}
 
     def _modules(self) -> tuple[dict[str, Table], ...]:

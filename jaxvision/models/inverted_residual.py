@@ -137,8 +137,8 @@ class InvertedResidualNet(ConvModel, kw_only=True):
     """A network of inverted residual blocks: `stem`, `stage1_block0`, ..., `last`, `head`.
 
     The feature maps are the last at each stride, from 2 (the stem's, or a later one) to 32 (that of
-    `last`, a 1x1 convolution); with `small_images`, from 1 to 8. Families define `stages`. Other
-    attributes are those of `ConvModel`.
+    `last`, a 1x1 convolution); with `small_images`, from 1 to 8. Families define `stages`. For
+    other attributes, see `ConvModel`.
 
     Attributes:
         small_images: Whether the stem and the first block with a stride keep the size, for images

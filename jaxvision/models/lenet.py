@@ -165,7 +165,7 @@ class LeNet5(Model, kw_only=True):
         """Computes F6, 84 values."""
         activation = scaled_tanh if self.original else layers.activation(self.activation)
         s4 = self.features(x, train)[4]
-        # On the paper's 32x32 images, C5's 5x5 convolution sees all of S4: it is a dense layer.
+        # On the paper's 32x32 images, C5's 5x5 kernel covers all of S4, so C5 is a dense layer.
         c5 = activation(self.c5(layers.flatten(s4)))
         f6: Float[Array, "batch features"] = activation(self.f6(c5))
         return f6
@@ -192,7 +192,7 @@ def lenet5(
 
     Args:
         num_classes: Number of logits.
-        in_channels: Number of image channels; None accepts that of the first images.
+        in_channels: Number of image channels; None takes that of the images at initialization.
         dtype: Dtype of the computation; None promotes the dtypes of images and parameters.
         activation: Name of the nonlinearity; see `layers.activation`.
         pooling: "max" or "average".

@@ -48,7 +48,7 @@ def linear_classifier(
 
     Args:
         num_classes: Number of logits.
-        in_channels: Number of image channels; None accepts that of the first images.
+        in_channels: Number of image channels; None takes that of the images at initialization.
         dtype: Dtype of the computation; None promotes the dtypes of images and parameters.
 
     >>> import jax, jax.numpy as jnp

@@ -143,7 +143,7 @@ class MLPMixer(Model, kw_only=True):
         return {self._patch_size(): y}
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it."""
+        """Only timm has this model."""
         return {"timm": NAMES}
 
     def _patch_size(self) -> int:

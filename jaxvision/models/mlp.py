@@ -60,7 +60,7 @@ class MLP(Model, kw_only=True):
         return {1: check_images(x, self.in_channels)}
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
-        """Computes the last hidden layer; without hidden layers, flattens the image."""
+        """Computes the last hidden layer's output; without hidden layers, flattens the image."""
         x = layers.flatten(check_images(x, self.in_channels))
         activation = layers.activation(self.activation)
         for i in range(len(self.hidden_sizes)):
@@ -88,7 +88,7 @@ def mlp(
 
     Args:
         num_classes: Number of logits.
-        in_channels: Number of image channels; None accepts that of the first images.
+        in_channels: Number of image channels; None takes that of the images at initialization.
         dtype: Dtype of the computation; None promotes the dtypes of images and parameters.
         hidden_sizes: Widths of the hidden layers; an empty tuple gives a linear classifier.
         dropout: Dropout rate of each hidden layer's outputs, in [0, 1) (Srivastava et al., JMLR

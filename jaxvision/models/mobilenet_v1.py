@@ -84,7 +84,7 @@ class MobileNetV1(ConvModel, kw_only=True):
 
     The paper has ReLU, but its code and published weights have ReLU6, the default here. In that
     code (TensorFlow), `epsilon` is 1e-3, and convolutions of stride 2 pad images of even size only
-    after the last row and column. Other attributes are those of `ConvModel`.
+    after the last row and column. For other attributes, see `ConvModel`.
 
     Attributes:
         width_multiplier: Factor of all numbers of channels: 1, 0.75, 0.5 or 0.25 in the paper. (Its
@@ -137,12 +137,12 @@ class MobileNetV1(ConvModel, kw_only=True):
         return maps
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it, as mobilenetv1_100."""
+        """Only timm has this model, as mobilenetv1_100."""
         return {"timm": NAMES}
 
     @nn.nowrap
     def _blocks(self) -> list[tuple[str, int, int]]:
-        """Lists the names of the blocks, their channels before multiplication, and their strides."""
+        """Lists the names of the blocks, their unmultiplied channels, and their strides."""
         return [
             (
                 f"stage{stage}_block{i}",

@@ -85,7 +85,7 @@ class MobileNetV2(InvertedResidualNet, kw_only=True):
         return stages
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Both libraries have it; timm calls it mobilenetv2_100."""
+        """Torchvision and timm have this model; timm calls it mobilenetv2_100."""
         return {"torchvision": torchvision_names(self.stages()), "timm": TIMM_NAMES}
 
 

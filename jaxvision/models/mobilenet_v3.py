@@ -132,7 +132,7 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
         )
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Both libraries have it; timm calls it mobilenetv3_large_100 or mobilenetv3_small_100."""
+        """Torchvision and timm have these models (timm as mobilenetv3_large_100 and ..._small_100)."""
         stages = self.stages()
         return {"torchvision": torchvision_names(stages), "timm": timm_names(len(stages))}
 

@@ -1,8 +1,8 @@
-"""One backbone under several heads.
+"""One backbone under several heads, one for each task.
 
-R. Caruana. Multitask learning. Machine Learning 28, 1997.
-A. Kendall, Y. Gal, R. Cipolla. Multi-task learning using uncertainty to weigh losses for scene
-geometry and semantics. CVPR 2018, arXiv:1705.07115.
+References: Caruana, Multitask learning, Machine Learning 28, 1997; Kendall et al., Multi-task
+learning using uncertainty to weigh losses for scene geometry and semantics, CVPR 2018,
+arXiv:1705.07115.
 """
 
 from collections.abc import Mapping

@@ -28,7 +28,7 @@ class PreActBlock(ResidualBlock, kw_only=True):
     """Two 3x3 convolutions, each after a norm and an activation, added to their input.
 
     Where the shape changes, the shortcut is a 1x1 convolution of the first activated map. The first
-    convolution and the shortcut have the stride.
+    convolution and the shortcut apply the stride.
 
     Attributes:
         dropout: Dropout rate between the convolutions.
@@ -70,8 +70,8 @@ class PreActBottleneck(PreActBlock, kw_only=True):
     A norm and an activation precede each convolution. The output has 4 times `channels`.
 
     Attributes:
-        stride_in_first: Whether the first 1x1 convolution has the stride, as in the paper, rather
-            than the 3x3. The parameters are the same.
+        stride_in_first: Whether the first 1x1 convolution applies the stride, as in the paper,
+            rather than the 3x3. The parameters are the same.
     """
 
     stride_in_first: bool = False
@@ -106,8 +106,7 @@ class PreActResNet(ResidualModel, kw_only=True):
 
     As in timm, the stem's map is pooled before the first block normalizes and activates it. The
     authors' code normalizes and activates it before the pooling, and its bottlenecks have the
-    stride in the first convolution (`stride_in_first`). Other attributes are those of
-    `ResidualModel`.
+    stride in the first convolution (`stride_in_first`). For other attributes, see `ResidualModel`.
 
     Attributes:
         block: Class of the blocks.
@@ -168,7 +167,7 @@ class PreActResNet(ResidualModel, kw_only=True):
         return [*maps, (stride, self.last_norm(last, train))]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it, as `resnetv2_18` and so on, with the default `stride_in_first`."""
+        """Only timm has these models, as `resnetv2_18` etc., with `stride_in_first=False`."""
         return {} if self.stride_in_first else {"timm": NAMES}
 
 

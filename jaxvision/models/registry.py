@@ -85,7 +85,7 @@ def create_model(
         name: One of `list_models()`.
         num_classes: Number of logits; None takes the model's default: 1000, or 10 for models made
             for ten classes.
-        in_channels: Number of image channels; None accepts that of the first images.
+        in_channels: Number of image channels; None takes that of the images at initialization.
         dtype: Floating-point dtype of the computation, or its name; None promotes the dtypes of
             images and parameters. Parameters are float32 in any case.
         **options: Other options of the model. They are fields of its class, and the signature of

@@ -40,8 +40,8 @@ class ResidualModel(ConvModel, kw_only=True):
     """Base class of networks of residual blocks: `stage1_block0`, `stage1_block1`, ..., `head`.
 
     A subclass defines its stem in `setup` and calls `define_stages` there; its `pyramid` calls
-    `run_stages`. Its `stem_stride` is the stride of the map that the first stage takes. Other
-    attributes are those of `ConvModel`.
+    `run_stages`. Its `stem_stride` is the stride of the map that the first stage takes. For other
+    attributes, see `ConvModel`.
 
     Attributes:
         stage_sizes: Number of blocks in each stage.
@@ -142,7 +142,7 @@ class ResidualBlock(ConvBlock, kw_only=True):
 class BasicBlock(ResidualBlock, kw_only=True):
     """Two 3x3 convolutions added to their input, which is projected where the shape changes.
 
-    The first convolution and the projection have the stride.
+    The first convolution and the projection apply the stride.
 
     Attributes:
         zero_init_residual: Whether the scale of the last norm, and so the residual, starts at zero.
@@ -182,8 +182,8 @@ class BasicBlock(ResidualBlock, kw_only=True):
 class Bottleneck(BasicBlock, kw_only=True):
     """A 3x3 convolution between a narrowing and a widening 1x1 convolution, added to their input.
 
-    The output has 4 times `channels`. The 3x3 convolution has the stride ("v1.5", as in
-    torchvision). In the paper the first 1x1 convolution has it, which costs some accuracy and
+    The output has 4 times `channels`. The 3x3 convolution applies the stride ("v1.5", as in
+    torchvision). In the paper, the first 1x1 convolution applies it, which costs some accuracy and
     changes the receptive field, but not the parameters.
 
     Attributes:
@@ -191,7 +191,7 @@ class Bottleneck(BasicBlock, kw_only=True):
             deep neural networks, CVPR 2017, arXiv:1611.05431).
         width_per_group: Channels of a group where `channels` is 64, and in proportion elsewhere.
         narrowing: Factor by which the first 1x1 convolution is narrower than the 3x3.
-        stride_in_first: Whether the first 1x1 convolution has the stride, as in the paper.
+        stride_in_first: Whether the first 1x1 convolution applies the stride, as in the paper.
         shortcut_size: Kernel size of the shortcut in blocks with a stride or a dilation.
         reduction: Factor by which squeeze-and-excitation at the end of the residual narrows the
             channels between its layers (`layers.SqueezeExcite`); None leaves it out.

@@ -71,8 +71,8 @@ class ResNet(ResidualModel, kw_only=True):
     The feature maps are the stem's before the max-pooling (stride 2) and the last of each stage
     (strides 4 to 32); with `small_images`, only the last of each stage (strides 1 to 8).
 
-    ResNeXts, wide ResNets and squeeze-and-excitation networks have this class too. Other attributes
-    are those of `ResidualModel`; `groups` to `reduction` are for bottlenecks only.
+    ResNeXts, wide ResNets and squeeze-and-excitation networks have this class too. For other
+    attributes, see `ResidualModel`; `groups` to `reduction` are for bottlenecks only.
 
     Attributes:
         block: Class of the blocks.
@@ -171,7 +171,7 @@ class ResNet(ResidualModel, kw_only=True):
         return [(2, y), *self.run_stages(pooled, train)]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision and timm use the same names; only timm has deep stems and squeeze-and-excitation."""
+        """Torchvision and timm share their names; only timm has deep stems and `reduction`."""
         if self.reduction is None and self.stem_type == "plain":
             return {"torchvision": NAMES, "timm": NAMES}
         if self.original:

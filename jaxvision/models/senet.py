@@ -1,7 +1,7 @@
 """Squeeze-and-excitation networks: residual networks whose blocks weigh their channels.
 
 By default, they are timm's `seresnet50`, `seresnext50_32x4d` and `senet154`: the 3x3 convolution of
-a block has the stride, and the max-pooling is padded by 1. `original=True` builds the authors'
+a block applies the stride, and the max-pooling is padded by 1. `original=True` builds the authors'
 networks, timm's `legacy_` ones, with the same parameters.
 
 Reference: Hu et al., Squeeze-and-excitation networks, CVPR 2018, arXiv:1709.01507.

@@ -24,7 +24,7 @@ KERNEL_INIT = layers.initializer("he_normal")
 
 
 class ShuffleUnit(ConvBlock, kw_only=True):
-    """A grouped 1x1 convolution, a shuffle of channels, a depthwise 3x3 and a grouped 1x1 convolution.
+    """A grouped 1x1 convolution, a channel shuffle, a depthwise 3x3 and a grouped 1x1 convolution.
 
     At stride 1, the result is added to the input. At stride 2, it is appended to the channels of
     the input's averages over 3x3 windows, and together they have `features` channels. The
@@ -82,7 +82,7 @@ class ShuffleNetV1(ConvModel, kw_only=True):
     The feature maps are the stem's before the max-pooling (stride 2) and after it (stride 4), and
     the last of each stage (strides 8 to 32); with `small_images`, the stem's (stride 1), which is
     not pooled, and the last of each stage (strides 2 to 8). Averages count the padding around the
-    map, as in the authors' code; the paper does not say. Other attributes are those of `ConvModel`.
+    map, as in the authors' code; the paper does not say. For other attributes, see `ConvModel`.
 
     Attributes:
         groups: Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8.

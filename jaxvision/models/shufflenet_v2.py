@@ -72,7 +72,7 @@ class ShuffleNetV2(ConvModel, kw_only=True):
     The feature maps are the stem's before the max-pooling (stride 2) and after it (stride 4), the
     last of the first two stages (strides 8 and 16), and that of `last`, a 1x1 convolution (stride
     32). With `small_images`, they are the stem's (stride 1), which is not pooled, and the others
-    (strides 2 to 8). Other attributes are those of `ConvModel`.
+    (strides 2 to 8). For other attributes, see `ConvModel`.
 
     Attributes:
         stage_channels: Output channels of the three stages.
@@ -119,7 +119,7 @@ class ShuffleNetV2(ConvModel, kw_only=True):
         return maps
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only torchvision has it."""
+        """Only torchvision has this model."""
         return {"torchvision": NAMES}
 
 

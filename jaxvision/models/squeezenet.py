@@ -141,7 +141,7 @@ class SqueezeNet(Model, kw_only=True):
         return maps
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only torchvision has it; it numbers all layers."""
+        """Only torchvision has this model; it numbers all layers."""
         rules, index, fire = [Rule(r"stem", "features.0")], 2, 2
         for stage in self.stages:
             index += 1  # the pooling before it
@@ -177,7 +177,7 @@ def squeezenet1_0(**options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
 
 @register
 def squeezenet1_1(**options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
-    """SqueezeNet 1.1: 1,235,496 parameters for 1000 classes, and 2.4 times less computation than 1.0.
+    """SqueezeNet 1.1: 1,235,496 parameters for 1000 classes, 2.4 times less computation than 1.0.
 
     It is the authors' later version (https://github.com/forresti/SqueezeNet), with a smaller stem
     and earlier poolings.

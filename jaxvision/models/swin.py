@@ -178,7 +178,7 @@ class SwinTransformer(Model, kw_only=True):
         super().__post_init__()
 
     def setup(self) -> None:
-        """Defines the stem, the blocks, the merging between stages, the last normalization and the head."""
+        """Defines the stem, the blocks, the merging between stages, the last norm and the head."""
         self.stem = layers.PatchEmbedding(
             features=self.channels, patch_size=self._patch_size(), norm=True, dtype=self.dtype
         )

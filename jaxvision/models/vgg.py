@@ -37,7 +37,7 @@ class VGG(ConvModel, kw_only=True):
     (stride 32). Poolings drop an odd row and column, so maps may be smaller than the image divided
     by the stride. For images that are not 224x224, the last map is averaged to the 7x7 that the
     dense layers take, as in torchvision (timm applies the dense layers at each position of larger
-    maps). `embed` is the last hidden layer's output, after dropout. Other attributes are those of
+    maps). `embed` is the last hidden layer's output, after dropout. For other attributes, see
     `ConvModel`.
 
     Attributes:
@@ -94,7 +94,7 @@ class VGG(ConvModel, kw_only=True):
         return maps
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
-        """Computes the last hidden layer's output; without hidden layers, the average of the last map."""
+        """Computes the last hidden layer's output, or without any, the averaged last map."""
         activation = layers.activation(self.activation)
         side = 1 if self.small_images else 7
         y = layers.adaptive_avg_pool(self.features(x, train)[32], side, side)
@@ -173,7 +173,7 @@ def vgg11(**options: Unpack[VGGOptions]) -> VGG:
 def vgg11_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
     """VGG-11 with BatchNorm: 132,868,840 parameters for 1000 classes (Table 1, A).
 
-    The variants with BatchNorm, which is younger than the paper, are torchvision's.
+    The paper predates BatchNorm; the variants with BatchNorm are torchvision's.
     """
     return VGG(stage_sizes=(1, 1, 2, 2, 2), normalized=True, **options)
 
@@ -186,7 +186,7 @@ def vgg13(**options: Unpack[VGGOptions]) -> VGG:
 
 @register
 def vgg13_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
-    """VGG-13 with BatchNorm, as in torchvision: 133,053,736 parameters for 1000 classes (Table 1, B)."""
+    """VGG-13 with BatchNorm: 133,053,736 parameters for 1000 classes (Table 1, B)."""
     return VGG(stage_sizes=(2, 2, 2, 2, 2), normalized=True, **options)
 
 
@@ -198,7 +198,7 @@ def vgg16(**options: Unpack[VGGOptions]) -> VGG:
 
 @register
 def vgg16_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
-    """VGG-16 with BatchNorm, as in torchvision: 138,365,992 parameters for 1000 classes (Table 1, D)."""
+    """VGG-16 with BatchNorm: 138,365,992 parameters for 1000 classes (Table 1, D)."""
     return VGG(stage_sizes=(2, 2, 3, 3, 3), normalized=True, **options)
 
 
@@ -210,5 +210,5 @@ def vgg19(**options: Unpack[VGGOptions]) -> VGG:
 
 @register
 def vgg19_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
-    """VGG-19 with BatchNorm, as in torchvision: 143,678,248 parameters for 1000 classes (Table 1, E)."""
+    """VGG-19 with BatchNorm: 143,678,248 parameters for 1000 classes (Table 1, E)."""
     return VGG(stage_sizes=(2, 2, 4, 4, 4), normalized=True, **options)

@@ -186,7 +186,7 @@ class VisionTransformer(Model, kw_only=True):
 
 
 def _read_positions(theirs: np.ndarray) -> np.ndarray:
-    """Arranges the patches' position embeddings in a square if their number allows, else in a row."""
+    """Arranges the patches' position embeddings in a square if possible, else in a row."""
     count, channels = theirs.shape[1] - 1, theirs.shape[2]
     side = math.isqrt(count)
     return theirs[0, 1:].reshape(side if side**2 == count else 1, -1, channels)
@@ -197,7 +197,7 @@ PATCH_POSITION = Form(_read_positions, lambda ours: ours.reshape(1, -1, ours.sha
 
 
 def _positions(name: str) -> list[Rule]:
-    """Lists the rules for both position embeddings, which are parts of one tensor in the libraries."""
+    """Lists the rules for both position embeddings, parts of one tensor in the libraries."""
     return [
         Rule(r"tokens/class_position", name, CLASS_POSITION),
         Rule(r"tokens/patch_position", name, PATCH_POSITION),

@@ -19,7 +19,7 @@ class WideResNet(ResidualModel, kw_only=True):
 
     It has three stages of n blocks each (the paper's N), with 16, 32 and 64 channels times `width`,
     and maps at strides 1, 2 and 4. Only the coarsest map is normalized and activated: for the
-    others, the next block does this first. Other attributes are those of `ResidualModel`.
+    others, the next block does this first. For other attributes, see `ResidualModel`.
 
     Attributes:
         width: Factor of the channels: the paper's k.

@@ -105,8 +105,8 @@ class Xception(ConvModel, kw_only=True):
 
     The feature maps are the stem's (stride 2), those of blocks 1, 2 and 11 (strides 4 to 16) and
     the last (stride 32). The stem is not padded, so maps are smaller than the image divided by the
-    stride. With `small_images` it is padded, and the strides are 1 to 16. Other attributes are
-    those of `ConvModel`; the paper has a `dropout` of 0.5 for ImageNet.
+    stride. With `small_images` it is padded, and the strides are 1 to 16. For other attributes, see
+    `ConvModel`; the paper has a `dropout` of 0.5 for ImageNet.
 
     Attributes:
         middle_blocks: Number of blocks in the middle flow, which begins with block 4.
@@ -170,7 +170,7 @@ class Xception(ConvModel, kw_only=True):
         return {stride * 2**i: each for i, each in enumerate(maps)}
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it, as `legacy_xception`."""
+        """Only timm has this model, as `legacy_xception`."""
         return {"timm": NAMES}
 
 
