@@ -177,7 +177,7 @@ class GoogLeNet(ConvModel, kw_only=True):
     def with_auxiliary(
         self, x: Images, train: bool = False
     ) -> tuple[Float[Array, "batch classes"], tuple[Float[Array, "batch classes"], ...]]:
-        """Computes the logits of the head and those of the two auxiliary heads, if it has them."""
+        """Computes the logits of the head and those of its auxiliary heads, if there are any."""
         maps, early = self._maps(x, train)
         logits = self.head(self._vector(maps, train))
         if not self.auxiliary_heads:

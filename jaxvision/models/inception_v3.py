@@ -90,9 +90,9 @@ INCEPTION_C: Table = (
 class AuxiliaryHead(nn.Module, kw_only=True):
     """A classifier of the last map at stride 16: averages, two convolutions and `head`.
 
-    Maps of 17x17 (from images of 299x299) are averaged over 5x5 windows with a stride of 3, and a
-    5x5 convolution makes one pixel of the result. Smaller maps, which torchvision refuses, are
-    averaged to 5x5.
+    Maps of at least 17x17, the size for 299x299 images, are averaged over 5x5 windows with a stride
+    of 3, and then convolved with an unpadded 5x5 kernel. Smaller maps, which torchvision refuses,
+    are averaged to 5x5.
 
     Attributes:
         num_classes: Number of logits.

@@ -186,9 +186,9 @@ def lenet5(
     By default, it is the modern form: C3 takes all maps, pooling has no parameters, and ReLU and
     max-pooling replace tanh and averages because they train better. `original=True` builds the
     paper's network (section II.B): C3 is connected as in Table I, sub-sampling has trainable
-    coefficients and biases, and the activation is a scaled tanh. Only the output differs from the
-    paper: a linear layer replaces distances to fixed codes. Kernels start with a variance of 1 /
-    fan_in.
+    coefficients and biases, and the activation is a scaled tanh. The output differs from the
+    paper's: a linear layer replaces distances to fixed codes. Kernels start with a variance of
+    1/fan_in.
 
     Args:
         num_classes: Number of logits.

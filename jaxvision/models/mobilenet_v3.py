@@ -132,7 +132,7 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
         )
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision and timm have these models (timm as mobilenetv3_large_100 and ..._small_100)."""
+        """Torchvision and timm (mobilenetv3_large_100, mobilenetv3_small_100) have these models."""
         stages = self.stages()
         return {"torchvision": torchvision_names(stages), "timm": timm_names(len(stages))}
 

@@ -151,8 +151,7 @@ class ShuffleNetV1Options(ConvModelOptions, total=False):
 def shufflenet_v1_g1(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
     """ShuffleNet with 1 group (no shuffle): 1,531,936 parameters for 1000 classes.
 
-    The numbers of parameters of all ShuffleNets follow from Table 1 of the paper, which does not
-    state them.
+    Table 1 of the paper, from which the number is derived, only has multiply-adds.
 
     >>> shufflenet_v1_g1(num_classes=10).groups
     1
@@ -162,23 +161,23 @@ def shufflenet_v1_g1(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
 
 @register
 def shufflenet_v1_g2(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
-    """ShuffleNet with 2 groups: 1,733,848 parameters for 1000 classes (Table 1 of the paper)."""
+    """ShuffleNet with 2 groups: 1,733,848 parameters for 1000 classes (derived from Table 1)."""
     return ShuffleNetV1(groups=2, **options)
 
 
 @register
 def shufflenet_v1_g3(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
-    """ShuffleNet with 3 groups: 1,865,728 parameters for 1000 classes (Table 1 of the paper)."""
+    """ShuffleNet with 3 groups: 1,865,728 parameters for 1000 classes (derived from Table 1)."""
     return ShuffleNetV1(groups=3, **options)
 
 
 @register
 def shufflenet_v1_g4(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
-    """ShuffleNet with 4 groups: 1,968,344 parameters for 1000 classes (Table 1 of the paper)."""
+    """ShuffleNet with 4 groups: 1,968,344 parameters for 1000 classes (derived from Table 1)."""
     return ShuffleNetV1(groups=4, **options)
 
 
 @register
 def shufflenet_v1_g8(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
-    """ShuffleNet with 8 groups: 2,434,768 parameters for 1000 classes (Table 1 of the paper)."""
+    """ShuffleNet with 8 groups: 2,434,768 parameters for 1000 classes (derived from Table 1)."""
     return ShuffleNetV1(groups=8, **options)
