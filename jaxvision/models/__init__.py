@@ -1,9 +1,6 @@
-"""Architectures.
+"""Models: `create_model(name, ...)` makes any of `list_models()`; see `Model` for their methods."""
 
-`create_model(name, ...)` makes any of `list_models()`; each answers the three calls of `Model`.
-"""
-
-# One family a line, or a paragraph.
+# One family per line or paragraph.
 # fmt: off
 # isort: off
 from jaxvision.models import layers

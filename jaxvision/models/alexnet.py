@@ -1,7 +1,7 @@
-"""AlexNet, as torchvision has it and as it was published.
+"""AlexNet, as in torchvision and as published.
 
-References: Krizhevsky et al., ImageNet classification with deep convolutional neural networks,
-NIPS 2012; Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014,
+References: Krizhevsky et al., ImageNet classification with deep convolutional neural networks, NIPS
+2012; Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014,
 arXiv:1404.5997.
 """
 
@@ -22,26 +22,26 @@ from jaxvision.models.base import (
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames, after_flatten
 
-# Below it, nothing is left after the third pooling.
+# Smaller images leave no pixels after the third pooling.
 MIN_SIZE = 63
 
 
 class AlexNet(Model, kw_only=True):
     """Five convolutions and dense layers: `stem`, `conv2`, ..., `conv5`, `dense1`, ..., `head`.
 
-    Its maps are the convolutions' last at each stride, before the pooling that follows (strides 4,
-    8 and 16), and the last pooling's (stride 32). Poolings leave out a last row and column
-    that do not fill a window, so that maps may be smaller than the stride says. Maps of other
-    images than 224x224 are averaged to the 6x6 that the dense layers take. `embed` is the last
-    hidden layer's output.
+    The feature maps are those of the last convolution before each pooling (strides 4, 8 and 16) and
+    of the last pooling (stride 32). Poolings drop a last row and column that do not fill a window,
+    so maps may be smaller than the image divided by the stride. For images that are not 224x224,
+    the last map is averaged to the 6x6 that the dense layers take. `embed` is the last hidden
+    layer's output.
 
     Attributes:
-        original: Whether to build the network of 2012: convolutions 2, 4 and 5 in two groups (one
-            on each of two GPUs), other widths, local response normalization before the first two
-            poolings, and dropout after the dense layers rather than before.
-        hidden_sizes: The widths of the dense layers before the head.
-        dropout: The share that training drops, before or after each of those.
-        activation: The nonlinearity; see `layers.activation`.
+        original: Whether to build the network of 2012. Its convolutions 2, 4 and 5 have two groups
+            (one for each of two GPUs), its widths differ, local response normalization precedes the
+            first two poolings, and dropout comes after the dense layers rather than before.
+        hidden_sizes: Widths of the dense layers before the head.
+        dropout: Dropout rate before each of these layers, or after each with `original`.
+        activation: Name of the nonlinearity; see `layers.activation`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = alexnet(num_classes=10)
@@ -104,7 +104,7 @@ class AlexNet(Model, kw_only=True):
         }
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
-        """Computes the last hidden layer."""
+        """Computes the last hidden layer's output."""
         activation = layers.activation(self.activation)
         y = layers.flatten(layers.adaptive_avg_pool(self.features(x, train)[32], 6, 6))
         for i in range(1, len(self.hidden_sizes) + 1):
@@ -116,7 +116,7 @@ class AlexNet(Model, kw_only=True):
         return y
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision has the later network; nobody has the original."""
+        """Only torchvision has this model, and without `original`."""
         return {} if self.original else {"torchvision": NAMES}
 
 
@@ -135,7 +135,7 @@ NAMES = TorchNames(
 
 
 class AlexNetOptions(ModelOptions, total=False):
-    """The options of an AlexNet; see `AlexNet`."""
+    """Options of an AlexNet; see `AlexNet`."""
 
     hidden_sizes: tuple[int, ...]
     dropout: float
@@ -146,8 +146,8 @@ class AlexNetOptions(ModelOptions, total=False):
 def alexnet(**options: Unpack[AlexNetOptions]) -> AlexNet:
     """AlexNet as in torchvision: 61,100,840 parameters for 1000 classes.
 
-    It is the network of "One weird trick" (arXiv:1404.5997, section 5), for one GPU: no groups, no
-    local response normalization, narrower first layers. `alexnet_2012` is the one of the paper.
+    It is the network of "One weird trick" (arXiv:1404.5997, section 5) for one GPU: no groups, no
+    local response normalization, and narrower first layers. `alexnet_2012` is the original network.
 
     >>> alexnet(num_classes=10).hidden_sizes
     (4096, 4096)
@@ -157,9 +157,9 @@ def alexnet(**options: Unpack[AlexNetOptions]) -> AlexNet:
 
 @register
 def alexnet_2012(**options: Unpack[AlexNetOptions]) -> AlexNet:
-    """AlexNet as it was published: 60,965,224 parameters for 1000 classes (section 3.5, Figure 2).
+    """AlexNet as published in 2012: 60,965,224 parameters for 1000 classes (section 3.5, Figure 2).
 
-    The paper says 224x224 but has maps of 55x55, which need a padding of 2 as here, or 227x227
-    images. Its biases of one, in some layers, are zero here.
+    The paper has images of 224x224 but maps of 55x55, which need a padding of 2, as here, or images
+    of 227x227. Some biases start at one in the paper; here, all start at zero.
     """
     return AlexNet(original=True, **options)

@@ -1,4 +1,4 @@
-"""What every model is: three calls, checked images, and a description to rebuild it from."""
+"""The base class of all models, and the checks of their inputs."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 from jaxvision.models import layers
 from jaxvision.models.weights.names import TorchNames
 
-# What models are called with. It is wider than what they accept, because an image of the wrong
-# kind must reach `check_images`, which says what to do.
+# The type of inputs. It is wider than what models accept, so that wrong inputs reach
+# `check_images`, whose errors say what to do.
 Images = Array | np.ndarray
 FeatureMaps = dict[int, Float[Array, "batch _ _ _"]]
 Pyramid = list[tuple[int, Float[Array, "batch _ _ _"]]]
@@ -22,11 +22,11 @@ Pyramid = list[tuple[int, Float[Array, "batch _ _ _"]]]
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """How `create_model` made a model.
+    """The name and the options with which `create_model` made a model.
 
     Attributes:
-        name: The registered name, for example "resnet18".
-        options: Every option with its value, defaults included, as (option, value) pairs.
+        name: Registered name, such as "resnet18".
+        options: All options as (option, value) pairs, defaults included.
     """
 
     name: str
@@ -34,7 +34,7 @@ class ModelSpec:
 
 
 class ModelOptions(TypedDict, total=False):
-    """The options of every model, for the functions that build them; see `Model`."""
+    """Options of every model, for the signatures of functions that build models; see `Model`."""
 
     num_classes: int
     in_channels: int | None
@@ -42,34 +42,34 @@ class ModelOptions(TypedDict, total=False):
 
 
 class Model(nn.Module, kw_only=True):
-    """A backbone with a classifier layer named `head`.
+    """Base class of models: a backbone and a classifier layer named `head`.
 
-    Every architecture answers the same three calls, each with `train=False` unless told otherwise:
+    Every architecture has the same three methods, each with `train=False` by default:
 
-    - `model.apply(variables, x)` gives the logits, (batch, classes).
-    - `model.apply(variables, x, method="features")` gives the feature maps by stride, finest first:
-      {2: ..., 4: ..., ...}. Each is
-      the last map at that stride. A map's height and width are those of the image divided by the
-      stride, rounded up, unless the architecture says that its convolutions are not padded.
-    - `model.apply(variables, x, method="embed")` gives the vector before the head:
-      (batch, features).
+    - `model.apply(variables, x)` computes the logits, (batch, classes).
+    - `model.apply(variables, x, method="features")` computes the feature maps by stride, finest
+      first: {2: ..., 4: ..., ...}. Each is the last map at its stride. Its height and width are
+      those of the image divided by the stride, rounded up, unless the architecture documents
+      unpadded convolutions.
+    - `model.apply(variables, x, method="embed")` computes the embedding, which is the vector that
+      the head classifies: (batch, features).
 
-    Images are floating point, (batch, height, width, channels), of any size the architecture can
-    take; a batch may have no rows, except where BatchNorm takes statistics of it (`train=True`).
-    Under `jax.jit`, what a call computes and does not return costs nothing.
+    Images are floating point, (batch, height, width, channels), of any size that the architecture
+    supports. A batch may be empty, except where BatchNorm computes its statistics (`train=True`).
+    Under `jax.jit`, the compiler removes computations whose results a call does not return.
 
-    With `train=True`, dropout draws from `rngs={"dropout": key}` and models with BatchNorm need
+    With `train=True`, dropout needs `rngs={"dropout": key}`, and BatchNorm needs
     `mutable=["batch_stats"]`.
 
-    A family subclasses this with `setup` (which defines `head`) and `features`, and with `embed`
-    where the vector is not the average of the last feature map.
+    A family of models is a subclass. It defines `setup` (which creates `head`) and `features`, and
+    overrides `embed` if the embedding is not the average of the last feature map.
 
     Attributes:
-        num_classes: The number of logits.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        dtype: What to compute in, for example "bfloat16"; None promotes the types of images and
-            parameters. Parameters are float32 whatever it is.
-        spec: How `create_model` made this model; None if something else did.
+        num_classes: Number of logits.
+        in_channels: Number of image channels; None takes that of the images at initialization.
+        dtype: Dtype of the computation, such as "bfloat16"; None promotes the dtypes of images and
+            parameters. Parameters are float32 in any case.
+        spec: Name and options given to `create_model`; None for models made otherwise.
 
     >>> import jax, jax.numpy as jnp
     >>> from jaxvision import models
@@ -91,10 +91,10 @@ class Model(nn.Module, kw_only=True):
     spec: ModelSpec | None = dataclasses.field(default=None, repr=False)
 
     default_image_size: ClassVar[int] = 224
-    """Height and width of the images that the architecture was made for."""
+    """Height and width of the images that the architecture was designed for."""
 
     auxiliary_weight: ClassVar[float] = 0.3
-    """What the loss of each auxiliary head counts, beside that of `head`."""
+    """Weight of each auxiliary head's loss; the main head's is 1."""
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
@@ -105,15 +105,7 @@ class Model(nn.Module, kw_only=True):
         super().__post_init__()
 
     def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
-        """Computes the logits.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Whether to apply dropout and to normalize by the statistics of the batch.
-
-        Returns:
-            Logits, (batch, num_classes).
-        """
+        """Computes the logits; `train` enables dropout and normalizes by batch statistics."""
         vector = self.embed(x, train)
         logits: Float[Array, "batch classes"] = self.head(vector)
         return logits
@@ -125,66 +117,54 @@ class Model(nn.Module, kw_only=True):
     def pyramid(self, x: Images, train: bool = False) -> Pyramid:
         """Computes the maps of all stages with their strides, finest first, for decoders.
 
-        They are those of `features`; where several stages have one stride (`output_stride`), it has
-        all of them, and `features` the last.
+        Where several stages share a stride (`output_stride`), `features` has only the last map.
         """
         return [*self.features(x, train).items()]
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
-        """Computes the vector that the head classifies: the average of the last feature map."""
+        """Computes the embedding that the head classifies: the average of the last feature map."""
         last = list(self.features(x, train).values())[-1]
         return layers.global_average_pool(last)
 
     def with_auxiliary(
         self, x: Images, train: bool = False
     ) -> tuple[Float[Array, "batch classes"], tuple[Float[Array, "batch classes"], ...]]:
-        """Computes the logits and those of the auxiliary heads, which help to train early layers.
-
-        Args:
-            x: As for a call.
-            train: As for a call.
+        """Computes the logits of `head` and of auxiliary heads, which help to train early layers.
 
         Returns:
-            The logits of `head`, and those of each auxiliary head; none for most models.
+            The logits of `head`, and a tuple with those of each auxiliary head (empty for most
+            models).
         """
         return self(x, train), ()
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """How the libraries that have this model call its leaves, for `load_weights`.
+        """Maps the parameters to their names in other libraries, for `load_weights`.
 
         Returns:
-            Names by library, "torchvision" and "timm", most usual first; none if neither has it.
+            Names by library ("torchvision", "timm" or a variant of these), the most common first;
+            empty if no library has the model.
         """
         return {}
 
     def adapt_parameter(
         self, path: str, value: np.ndarray, shape: tuple[int, ...]
     ) -> np.ndarray | None:
-        """Fits a parameter that was trained for images of another size.
+        """Adapts a parameter that was trained for images of another size.
 
         Args:
-            path: Of the leaf, such as `position_embedding`.
-            value: What was trained, in the arrangement of this model.
-            shape: What the model has.
+            path: Path of the parameter, such as "tokens/patch_position".
+            value: Trained array, in the layout of this model.
+            shape: Shape of the parameter in this model.
 
         Returns:
-            The value in that shape, or None if it cannot be fitted.
+            The array in that shape, or None if it cannot be adapted.
         """
         del path, value, shape
         return None
 
 
 def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:
-    """Turns a compute dtype or its name into one form, so that equal models compare equal.
-
-    Args:
-        dtype: A floating-point dtype, its name, or None.
-
-    Returns:
-        The dtype, or None for None.
-
-    Raises:
-        ValueError: It is no floating-point dtype.
+    """Converts a compute dtype or its name to one form, so that equal models compare equal.
 
     >>> canonical_dtype("bfloat16") == canonical_dtype(jnp.bfloat16)
     True
@@ -206,21 +186,21 @@ def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:
 def check_images(
     x: Images, in_channels: int | None = None, min_size: int = 1, *, axes: int = 2
 ) -> Float[Array, "batch *space channels"]:
-    """Checks that an input is a batch of images, or of volumes, as models take them.
+    """Checks that an input is a batch of images or volumes, as models need it.
 
     Args:
-        x: What a model was called with.
-        in_channels: The number of channels the model was made for; None for any.
-        min_size: The least size along each axis of space of which the model leaves something.
-        axes: The number of axes of space: 2 for images, 3 for volumes.
+        x: Input of a model.
+        in_channels: Number of channels that the model accepts; None for any.
+        min_size: Smallest size along each spatial axis that the model accepts.
+        axes: Number of spatial axes: 2 for images, 3 for volumes.
 
     Returns:
-        The same images as a JAX array.
+        The input as a JAX array.
 
     Raises:
         TypeError: The images are not floating point.
-        ValueError: The images have another rank, no pixels, another number of channels, or are too
-            small.
+        ValueError: The images have another rank, no pixels, another number of channels, or are
+            smaller than `min_size`.
 
     >>> check_images(jnp.ones((2, 8, 8, 3))).shape
     (2, 8, 8, 3)
@@ -257,4 +237,4 @@ _SHAPES = {
     2: ("image", "(batch, height, width, channels)"),
     3: ("volume", "(batch, depth, height, width, channels)"),
 }
-"""What models are called with, by its number of axes of space."""
+"""Name and shape of the inputs, by their number of spatial axes."""

@@ -22,17 +22,7 @@ KERNEL_INIT = layers.initializer("he_normal")
 def shortcut_without_parameters(
     x: Float[Array, "batch height width channels"], stride: int, features: int
 ) -> Float[Array, "batch out_height out_width features"]:
-    """Brings an input to the shape of its residual: the paper's option A.
-
-    Args:
-        x: Feature maps.
-        stride: Every how many rows and columns one is kept.
-        features: The output channels; those beyond the input's are zero, and come last.
-
-    Returns:
-        Feature maps of the residual's shape.
-
-    Reference: He et al., CVPR 2016, arXiv:1512.03385, section 3.3.
+    """Subsamples the input and appends channels of zeros: the paper's option A (section 3.3).
 
     >>> shortcut_without_parameters(jnp.ones((1, 5, 5, 16)), 2, 32).shape
     (1, 3, 3, 32)
@@ -42,10 +32,9 @@ def shortcut_without_parameters(
 
 
 class CifarBlock(ResidualBlock, kw_only=True):
-    """Two 3x3 convolutions added to their input, by a shortcut without parameters.
+    """Two 3x3 convolutions, added to their input by a shortcut without parameters.
 
-    The stride is that of the first convolution, and of the shortcut. Its attributes are
-    `ResidualBlock`'s.
+    The first convolution and the shortcut apply the stride.
     """
 
     @nn.compact
@@ -74,8 +63,8 @@ class CifarBlock(ResidualBlock, kw_only=True):
 class CifarResNet(ResidualModel, kw_only=True):
     """A residual network of 6n + 2 layers: `stem`, `stage1_block0`, ..., `stage3_block...`, `head`.
 
-    Its three stages have 16, 32 and 64 channels, and maps at strides 1, 2 and 4. The stages have
-    the paper's n blocks each. Its fields are `ResidualModel`'s.
+    It has three stages of n blocks each, with 16, 32 and 64 channels and maps at strides 1, 2 and
+    4. Its attributes are those of `ResidualModel`.
     """
 
     num_classes: int = 10
@@ -90,7 +79,7 @@ class CifarResNet(ResidualModel, kw_only=True):
         self.define_stages(CifarBlock, channels=16)
 
     def pyramid(self, x: Images, train: bool = False) -> Pyramid:
-        """Computes the maps of each stage."""
+        """Computes the map of each stage."""
         return self.run_stages(self.stem(check_images(x, self.in_channels), train), train)
 
 

@@ -1,4 +1,4 @@
-"""What convolutional networks have in common: their options, their head, and their blocks."""
+"""Base classes of convolutional networks and of their blocks."""
 
 from typing import Any, ClassVar
 
@@ -11,18 +11,18 @@ from jaxvision.models.base import Images, Model, ModelOptions
 
 
 class ConvModel(Model, kw_only=True):
-    """A model whose layers share a normalization and an activation.
+    """Base class of models whose layers share a normalization and an activation.
 
-    A family defines its layers in `setup`, with the options that `shared` gives, and there calls
-    `define_head`.
+    A family defines its layers in `setup`, with the options from `shared`, and calls `define_head`
+    there.
 
     Attributes:
         norm: "batch", "group", "instance" or "layer"; see `layers.norm`.
-        activation: The nonlinearity; see `layers.activation`.
-        dropout: The share of the vector before the head that training drops. Some families drop
-            something else, which they document.
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which BatchNorm averages its
-            statistics. Under `jax.jit` none is needed: the batch is the global one there.
+        activation: Name of the nonlinearity; see `layers.activation`.
+        dropout: Dropout rate of the embedding before the head. Some families drop other values
+            instead, as they document.
+        axis_name: Mapped axis (`jax.pmap`, `jax.vmap`) over which BatchNorm averages its
+            statistics. It is not needed under `jax.jit`, where the batch is the global one.
     """
 
     norm: str = "batch"
@@ -31,8 +31,8 @@ class ConvModel(Model, kw_only=True):
     axis_name: str | None = None
 
     drops_before_head: ClassVar[bool] = True
-    """Whether a call applies `dropout` to what `embed` gives. False is for families that apply it
-    elsewhere: in `embed`, or in their blocks."""
+    """Whether a call applies `dropout` to the embedding. False in families that apply it in `embed`
+    or in their blocks."""
 
     def __post_init__(self) -> None:
         layers.check_norm(self.norm)
@@ -42,11 +42,7 @@ class ConvModel(Model, kw_only=True):
 
     @nn.nowrap
     def shared(self) -> dict[str, Any]:
-        """Gives the options that all layers have in common.
-
-        Returns:
-            `norm`, `activation`, `axis_name` and `dtype`, and what a family adds.
-        """
+        """Collects the options that all layers share; families may add to them."""
         return {
             "norm": self.norm,
             "activation": self.activation,
@@ -56,11 +52,7 @@ class ConvModel(Model, kw_only=True):
 
     @nn.nowrap
     def define_head(self, kernel_init: layers.Initializer = layers.INITIALIZERS["torch"]) -> None:
-        """Defines the head and the dropout, in `setup`.
-
-        Args:
-            kernel_init: The head's kernel to start from.
-        """
+        """Defines the head and its dropout; called in `setup`."""
         self.drop = nn.Dropout(self.dropout)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=kernel_init)
 
@@ -74,7 +66,7 @@ class ConvModel(Model, kw_only=True):
 
 
 class ConvModelOptions(ModelOptions, total=False):
-    """The options of every `ConvModel`; families that are published with dropout add `dropout`."""
+    """Options of every `ConvModel`; families that are published with dropout add `dropout`."""
 
     norm: str
     activation: str
@@ -82,14 +74,7 @@ class ConvModelOptions(ModelOptions, total=False):
 
 
 class ConvBlock(nn.Module, kw_only=True):
-    """A block of a `ConvModel`: layers that share a normalization and an activation.
-
-    Attributes:
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
-    """
+    """Base class of blocks whose layers share a norm and an activation; see `ConvModel`."""
 
     norm: str = "batch"
     activation: str = "relu"
@@ -98,9 +83,5 @@ class ConvBlock(nn.Module, kw_only=True):
 
     @nn.nowrap
     def norm_options(self) -> dict[str, Any]:
-        """Gives the options of every normalized layer, but for the activation that follows it.
-
-        Returns:
-            `norm`, `axis_name` and `dtype`.
-        """
+        """Collects the options of every normalized layer, except for its activation."""
         return {"norm": self.norm, "axis_name": self.axis_name, "dtype": self.dtype}

@@ -1,4 +1,4 @@
-"""ConvNeXt: a convolutional network with the proportions and the manners of a transformer.
+"""ConvNeXt: a convolutional network with design choices of vision transformers.
 
 Reference: Liu et al., A ConvNet for the 2020s, CVPR 2022, arXiv:2201.03545.
 """
@@ -27,18 +27,16 @@ from jaxvision.models.weights.names import (
 KERNEL_INIT = layers.initializer("normal_0.02")
 EPSILON = 1e-6
 
-# Below it, nothing is left after four unpadded convolutions, of strides 4, 2, 2 and 2.
+# Smaller images leave no pixels after four unpadded convolutions, of strides 4, 2, 2 and 2.
 MIN_SIZE = 32
 
 
 class ConvNeXtBlock(ConvBlock, kw_only=True):
     """A depthwise 7x7 convolution and two dense layers per pixel, added to their input.
 
-    Its other attributes are `ConvBlock`'s.
-
     Attributes:
-        layer_scale: What the factors of the residual's channels start from.
-        stochastic_depth: The share of residuals that training drops.
+        layer_scale: Initial factor of each channel of the residual.
+        stochastic_depth: Share of residuals that training drops.
     """
 
     layer_scale: float = 1e-6
@@ -76,17 +74,12 @@ class ConvNeXtBlock(ConvBlock, kw_only=True):
 
 
 class Downsampling(nn.Module, kw_only=True):
-    """A normalization and a convolution that changes the size of maps, before it or after it.
+    """A normalization before or after a convolution that reduces the size of maps.
+
+    Other attributes are arguments of `layers.conv` and `layers.norm`.
 
     Attributes:
-        features: The output channels.
-        kernel_size: See `layers.conv`; so are the next two.
-        stride: The step between outputs.
-        padding: Zeros on each side.
-        norm_first: Whether the normalization comes before the convolution.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        norm_first: Whether the normalization precedes the convolution.
     """
 
     features: int
@@ -102,7 +95,7 @@ class Downsampling(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width out_channels"]:
-        """Applies the two."""
+        """Applies the normalization and the convolution."""
         norm = layers.norm(
             self.norm,
             x.shape[-1] if self.norm_first else self.features,
@@ -127,22 +120,22 @@ class Downsampling(nn.Module, kw_only=True):
 class ConvNeXt(ConvModel, kw_only=True):
     """A ConvNeXt: `stem`, `stage1_block0`, ..., `downsample2`, ..., `final_norm`, `head`.
 
-    Its maps are the last of each stage (strides 4 to 32; with `small_images`, 1 to
-    8). The convolutions that make maps smaller are not padded, as in the paper and in both
-    libraries: where a size is odd, the last row or column is left out, and images need 32x32 pixels
-    at least (8x8 with `small_images`). `embed` is the normalized average of the last map. Its other
-    fields are `ConvModel`'s.
+    The feature maps are the last of each stage (strides 4 to 32; with `small_images`, 1 to 8). The
+    convolutions that reduce the size are not padded, as in the paper, torchvision and timm: they
+    drop the last row or column of an odd size, and images need at least 32x32 pixels (8x8 with
+    `small_images`). `embed` is the normalized average of the last map. For other attributes, see
+    `ConvModel`.
 
     Attributes:
-        stage_sizes: How many blocks each stage has.
-        channels: The channels of each stage.
-        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than one of
-            4x4 patches: for images of about 32x32.
-        layer_scale: What the factors of the residuals' channels start from.
-        stochastic_depth: The share of the last block's residuals that training drops; it rises
-            evenly from none at the first block.
-        norm: "layer", or "batch", "group" or "instance"; see `layers.norm`. Before the head, it is
-            "layer" always.
+        stage_sizes: Number of blocks in each stage.
+        channels: Channels of each stage.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, for images of about
+            32x32, rather than one on 4x4 patches.
+        layer_scale: Initial factor of each channel of the residuals.
+        stochastic_depth: Share of the last block's residuals that training drops; it rises linearly
+            from 0 at the first block.
+        norm: "layer", "batch", "group" or "instance"; see `layers.norm`. The normalization before
+            the head is always "layer".
 
     >>> import jax, jax.numpy as jnp
     >>> model = ConvNeXt(stage_sizes=(1, 1, 2, 1), channels=(96, 192, 384, 768))
@@ -164,7 +157,7 @@ class ConvNeXt(ConvModel, kw_only=True):
         super().__post_init__()
 
     def setup(self) -> None:
-        """Defines the stem, the blocks, what is between stages, and the head."""
+        """Defines the stem, the blocks, the downsampling between stages, and the head."""
         shared: dict[str, Any] = {
             "norm": self.norm,
             "axis_name": self.axis_name,
@@ -191,7 +184,7 @@ class ConvNeXt(ConvModel, kw_only=True):
                     **shared,
                 )
                 setattr(self, f"stage{stage}_block{i}", block)
-        # After the average over space, a pixel's own statistics are all that is left.
+        # After the average over space, a vector has only its own statistics.
         self.final_norm = layers.norm(
             "layer", self.channels[-1], train=False, dtype=self.dtype, epsilon=EPSILON
         )
@@ -224,7 +217,7 @@ class ConvNeXt(ConvModel, kw_only=True):
         return vector
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """The names differ between torchvision and timm."""
+        """Torchvision and timm use different names."""
         return {"torchvision": TORCHVISION, "timm": TIMM}
 
 
@@ -282,7 +275,7 @@ TIMM = TorchNames(
 
 
 class ConvNeXtOptions(ConvModelOptions, total=False):
-    """The options of a ConvNeXt but `stochastic_depth`, whose default differs; see `ConvNeXt`."""
+    """Options of a ConvNeXt except `stochastic_depth`, whose default depends on the size."""
 
     small_images: bool
     layer_scale: float
@@ -292,7 +285,7 @@ class ConvNeXtOptions(ConvModelOptions, total=False):
 def convnext_tiny(*, stochastic_depth: float = 0.1, **options: Unpack[ConvNeXtOptions]) -> ConvNeXt:
     """ConvNeXt-T: 28,589,128 parameters for 1000 classes (section 3 and Table 1 of the paper).
 
-    By default its stochastic depth is the paper's, as for the other sizes.
+    For every size, the default stochastic depth is the paper's.
 
     >>> convnext_tiny(num_classes=10).channels
     (96, 192, 384, 768)

@@ -1,4 +1,4 @@
-"""What a model is made of: its layers, their shapes, parameters and multiply-adds."""
+"""Summaries of models: their layers, output shapes, parameters and multiply-adds."""
 
 import dataclasses
 import math
@@ -22,11 +22,11 @@ class LayerSummary:
     """A layer of a model.
 
     Attributes:
-        path: Where it is, such as `stage1_block0/conv1`.
-        kind: Its class.
-        shapes: Of its outputs.
-        num_parameters: Of all that is in it.
-        multiply_adds: Of all that is in it.
+        path: Path of the layer, such as `stage1_block0/conv1`.
+        kind: Name of its class.
+        shapes: Shapes of its outputs.
+        num_parameters: Number of its parameters, with those of its submodules.
+        multiply_adds: Number of its multiply-adds, with those of its submodules.
     """
 
     path: str
@@ -38,13 +38,13 @@ class LayerSummary:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSummary:
-    """The layers of a model, and what they sum up to; as text, a table.
+    """The layers of a model and their totals; `str` formats them as a table.
 
     Attributes:
-        layers: In the order in which they are called, modules before what is in them.
-        num_parameters: What is trained.
-        num_statistics: What else is kept, such as running averages.
-        multiply_adds: In convolutions and matrix products of one forward pass.
+        layers: Layers with parameters or multiply-adds, in call order, each before its submodules.
+        num_parameters: Number of trained parameters.
+        num_statistics: Number of other stored values, such as running averages.
+        multiply_adds: Multiply-adds of the convolutions and matrix products in one forward pass.
     """
 
     layers: tuple[LayerSummary, ...]
@@ -85,23 +85,23 @@ def summary(
     depth: int | None = None,
     show: bool = True,
 ) -> ModelSummary:
-    """Prints a table of a model's layers, with their shapes, parameters and multiply-adds.
+    """Prints a table of a model's layers, with their output shapes, parameters and multiply-adds.
 
-    Nothing is computed. Multiply-adds are those of convolutions and matrix products; many call
-    them FLOPs, though each is two operations.
+    The model is traced, not run. Multiply-adds are those of convolutions and matrix products; many
+    authors call them FLOPs, although each is two operations.
 
     Args:
-        model: A Flax module that is called as `model(images)`.
-        input_shape: Of the images, (batch, height, width, channels), or without the batch; or of
-            volumes, (batch, depth, height, width, channels).
-        depth: How many levels of modules in modules to tell apart; None takes all.
-        show: Whether to print; False only returns.
+        model: Flax module that is called as `model(images)`.
+        input_shape: Shape of the images, (batch, height, width, channels) or without the batch, or
+            of volumes, (batch, depth, height, width, channels).
+        depth: Number of levels of nested modules to list; None lists all.
+        show: Whether to print the table.
 
     Returns:
-        The same as numbers.
+        The summary, for further use.
 
     Raises:
-        ValueError: The shape has no 3 to 5 sizes.
+        ValueError: The shape does not have 3 to 5 sizes.
 
     >>> from jaxvision import models
     >>> whole = models.summary(models.create_model("lenet5"), (32, 32, 1))
@@ -172,7 +172,7 @@ def _within(path: Path, counts: dict[Path, int]) -> int:
 
 
 class _Counts(NamedTuple):
-    """Multiply-adds by module, all modules, and those whose products are counted already."""
+    """Multiply-adds by module, the paths of all modules, and the modules already counted."""
 
     products: dict[Path, int]
     modules: set[Path]
@@ -180,7 +180,7 @@ class _Counts(NamedTuple):
 
 
 def _count_products(jaxpr: Any, scope: Path, times: int, counts: _Counts) -> None:
-    """Adds the multiply-adds of a traced function to those of the modules they are in."""
+    """Adds the multiply-adds of a traced function to those of the modules that compute them."""
     for equation in jaxpr.eqns:
         where = (*scope, *str(equation.source_info.name_stack).split("/"))
         module = _innermost(where, counts.modules)
@@ -199,7 +199,7 @@ def _count_products(jaxpr: Any, scope: Path, times: int, counts: _Counts) -> Non
 
 
 def _innermost(scope: Path, modules: set[Path]) -> Path:
-    """The innermost module among the names of a scope, which has those of functions too."""
+    """Finds the innermost module in a name scope, which contains names of functions too."""
     path: Path = ()
     for name in scope:
         if (*path, name) in modules:
@@ -220,7 +220,7 @@ def _of_convolution(equation: Any) -> int:
 
 
 def _of_layer(layer: Any, arguments: Sequence[Any], result: tuple[int, ...]) -> int:
-    """Those of a convolution layer, whatever it is computed by; a tap on padding counts too."""
+    """Counts the multiply-adds of a convolution layer by its shapes; taps on padding count too."""
     size = layer.kernel_size
     taps = size if isinstance(size, int) else math.prod(size)
     if isinstance(layer, nn.Conv):

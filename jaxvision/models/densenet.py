@@ -19,20 +19,20 @@ from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
 
 KERNEL_INIT = layers.initializer("he_normal")
 
-# Below them, nothing is left after the transitions, which round down.
+# Smaller images leave no pixels after the transitions, which round sizes down.
 MIN_SIZE = 29
 MIN_SMALL_SIZE = 8
 
 
 class DenseLayer(ConvBlock, kw_only=True):
-    """A 1x1 and a 3x3 convolution, whose result is appended to the channels of their input.
+    """A 1x1 and a 3x3 convolution, whose output is appended to the channels of their input.
 
-    Each is of a normalized and activated map; the first has 4 times as many channels. Its other
-    attributes are `ConvBlock`'s.
+    A norm and an activation precede each convolution. The first convolution has 4 times
+    `growth_rate` channels.
 
     Attributes:
-        growth_rate: How many channels are appended.
-        dropout: The share of those that training drops.
+        growth_rate: Number of channels that are appended.
+        dropout: Dropout rate of these channels.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = DenseLayer(growth_rate=12)
@@ -48,7 +48,7 @@ class DenseLayer(ConvBlock, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch height width more_channels"]:
-        """Computes the input with new channels after its own."""
+        """Appends new channels to those of the input."""
         norm = partial(layers.NormActivation, activation=self.activation, **self.norm_options())
         conv = partial(layers.conv, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
         y = norm(name="norm1")(x, train)
@@ -60,13 +60,13 @@ class DenseLayer(ConvBlock, kw_only=True):
 
 
 class Transition(ConvBlock, kw_only=True):
-    """A 1x1 convolution of a normalized and activated map, to half its channels."""
+    """A norm, an activation, a 1x1 convolution that halves the channels, and a 2x2 pooling."""
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width half_channels"]:
-        """Computes the average of each 2x2 window of that convolution."""
+        """Computes the averages of the convolution over 2x2 windows."""
         y = layers.NormActivation(activation=self.activation, name="norm", **self.norm_options())(
             x, train
         )
@@ -84,19 +84,19 @@ class Transition(ConvBlock, kw_only=True):
 class DenseNet(ConvModel, kw_only=True):
     """A DenseNet-BC: `stem`, `block1_layer1`, ..., `transition1`, ..., `last_norm`, `head`.
 
-    Its maps are the stem's, before the max-pooling (stride 2), and all channels of each block
-    (strides 4 to 32), of which only the coarsest are normalized and activated; with
-    `small_images`, only those of the blocks (strides 1 to 8). Transitions round sizes down. Its
-    other fields are `ConvModel`'s.
+    The feature maps are the stem's before the max-pooling (stride 2) and those of each block
+    (strides 4 to 32), with all their channels; with `small_images`, only those of the blocks
+    (strides 1 to 8). Only the coarsest block's map is normalized and activated. Transitions round
+    sizes down. For other attributes, see `ConvModel`.
 
     Attributes:
-        block_sizes: How many layers each dense block has.
-        growth_rate: How many channels each layer appends: the paper's k. The stem has twice as
-            many.
-        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
-            and a max-pooling that leave a quarter of it: for images of about 32x32.
-        dropout: The share of the new channels of each layer that training drops, and not of the
-            vector before the head; 0.2 in the paper, for images of 32x32 without augmentation.
+        block_sizes: Number of layers in each dense block.
+        growth_rate: Number of channels that each layer appends, the paper's k. The stem has twice
+            as many.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, for images of about
+            32x32, rather than a 7x7 convolution and a max-pooling, each with a stride of 2.
+        dropout: Dropout rate of the channels that each layer appends, and not before the head. The
+            paper has 0.2 for images of 32x32 without augmentation.
 
     >>> import jax, jax.numpy as jnp
     >>> model = DenseNet(block_sizes=(2, 4), growth_rate=32, num_classes=10)
@@ -157,12 +157,12 @@ class DenseNet(ConvModel, kw_only=True):
         return maps | {stride: self.last_norm(y, train)}
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision and timm use the same names; torchvision's files have older ones."""
+        """Torchvision and timm use the same names; torchvision's weight files have older ones."""
         return {"torchvision": NAMES, "timm": NAMES, "torchvision-files": OLD_NAMES}
 
 
 def _names(layer: str) -> TorchNames:
-    """The names, with a template of what a part of a dense layer is called."""
+    """Lists the rules; `layer` is a template of the names of a dense layer's parts."""
     return TorchNames(
         [
             *conv_norm_rules("stem", "features.conv0", "features.norm0"),
@@ -178,11 +178,11 @@ def _names(layer: str) -> TorchNames:
 
 NAMES = _names(r"features.denseblock\1.denselayer\2.\3\4")
 OLD_NAMES = _names(r"features.denseblock\1.denselayer\2.\3.\4")
-"""Those in the files that torchvision downloads and renames as it reads them."""
+"""Names in torchvision's weight files, which torchvision renames when it reads them."""
 
 
 class DenseNetOptions(ConvModelOptions, total=False):
-    """The options of a DenseNet; see `DenseNet`."""
+    """Options of a DenseNet; see `DenseNet`."""
 
     small_images: bool
     dropout: float

@@ -1,4 +1,4 @@
-"""Models as data, so that the same can be made again."""
+"""Descriptions of models as plain data, from which the models can be rebuilt."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def register_module(module: Module) -> Module:
-    """Makes a class of modules known to `describe` and `from_description`; a class decorator.
+    """Class decorator that registers a module for `describe` and `from_description`.
 
-    It is for models that `create_model` does not make: those composed of others (a decoder over a
-    backbone, several heads), generators, critics and so on. A module is described by its fields,
-    which may be numbers, strings, tuples, mappings, types of numbers, and modules that can be
-    described themselves. Fields that are named in a class attribute `supplied` are left out of the
-    description: whoever makes the module again supplies them.
+    It is for models that `create_model` does not make: compositions (a decoder over a backbone,
+    several heads), generators, critics and so on. A module is described by its fields. These may be
+    numbers, strings, None, tuples, mappings, dtypes, and modules that can be described themselves.
+    Fields listed in a class attribute `supplied` are left out of the description; whoever rebuilds
+    the module supplies them.
 
     Args:
-        module: The class, which is known by its name.
+        module: The class. Its name identifies it in descriptions.
 
     Returns:
-        The class itself.
+        The same class.
 
     Raises:
-        ValueError: Another class has the name.
+        ValueError: Another class is registered under the same name.
 
     >>> @register_module
     ... class Ruler(nn.Module):
@@ -43,31 +43,33 @@ def register_module(module: Module) -> Module:
     """
     name = module.__name__
     known = _MODULES.get(name)
-    # A module that is loaded again (a notebook does so) may register its own classes again.
+    # A module that is reloaded, as in notebooks, may register its classes again.
     if known is not None and (known.__module__, known.__qualname__) != (
         module.__module__,
         module.__qualname__,
     ):
         raise ValueError(
-            f"the class {known.__module__}.{known.__qualname__} is called {name!r} too"
+            f"the class {known.__module__}.{known.__qualname__} is already registered as {name!r}; "
+            "rename one of the two"
         )
     _MODULES[name] = module
     return module
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
-    """Describes a model by what makes it again.
+    """Describes a model as data from which `from_description` can rebuild it.
 
     Args:
-        model: A model that `create_model` made, or a module of a class that is registered.
+        model: Model made by `create_model`, or instance of a class registered with
+            `register_module`.
 
     Returns:
-        A dict fit for JSON, for `from_description`. It holds the `name`, and every option or field;
-        of a model of `create_model`, `create_model(**describe(model))` makes it too.
+        A dict that JSON can store: the `name`, and every option or field. For models of
+        `create_model`, `create_model(**describe(model))` rebuilds the model too.
 
     Raises:
-        ValueError: The model was not made by `create_model` and its class is not registered, it was
-            changed since, or a field cannot be described.
+        ValueError: The model was not made by `create_model` and its class is not registered, the
+            model was changed afterwards, or a field cannot be described.
 
     >>> describe(create_model("linear_classifier", num_classes=10, dtype="bfloat16"))
     {'name': 'linear_classifier', 'num_classes': 10, 'in_channels': None, 'dtype': 'bfloat16'}
@@ -77,8 +79,8 @@ def describe(model: nn.Module) -> dict[str, Any]:
     names = [name for name, module in _MODULES.items() if module is type(model)]
     if not names:
         raise ValueError(
-            f"the class {type(model).__name__} is not registered, so that there is no name to make "
-            "it again from: decorate it with models.register_module"
+            f"the class {type(model).__name__} is not registered, so it cannot be described; "
+            "decorate it with models.register_module"
         )
     supplied = getattr(model, "supplied", ())
     fields = {
@@ -88,25 +90,22 @@ def describe(model: nn.Module) -> dict[str, Any]:
     }
     description = {"name": names[0], **fields}
     if not supplied and _describe_again(description) != description:
-        raise ValueError(f"this {type(model).__name__} is not what {description} makes")
+        raise ValueError(f"this {type(model).__name__} differs from what {description} makes")
     return description
 
 
 def from_description(
     description: Mapping[str, Any], *, supply: Mapping[str, Any] | None = None
 ) -> nn.Module:
-    """Makes a model again.
+    """Rebuilds a model from its description.
 
     Args:
-        description: What `describe` gave.
-        supply: Values for the fields that a class names in `supplied`; see `register_module`.
-
-    Returns:
-        The model.
+        description: Result of `describe`.
+        supply: Values of the fields that a class lists in `supplied`; see `register_module`.
 
     Raises:
-        TypeError: An option is unknown.
-        ValueError: A model is unknown, or a value is not allowed.
+        TypeError: The model has no such option.
+        ValueError: No model has this name, or the value of an option is not allowed.
 
     >>> from_description({"name": "lenet5", "num_classes": 3}).num_classes
     3
@@ -123,7 +122,7 @@ def from_description(
 
 
 def _describe_again(description: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of what a description makes."""
+    """Describes the model that a description rebuilds."""
     made = from_description(description)
     fields = {key: _value(key, getattr(made, key)) for key in description if key != "name"}
     return {"name": description["name"], **fields}
@@ -132,8 +131,8 @@ def _describe_again(description: Mapping[str, Any]) -> dict[str, Any]:
 def _describe_created(model: Model) -> dict[str, Any]:
     if model.spec is None:
         raise ValueError(
-            f"this {type(model).__name__} was not made by create_model, so there is no name to "
-            "make it again from; make it with create_model(name, ...)"
+            f"this {type(model).__name__} was not made by create_model, so it cannot be described; "
+            "make it with create_model(name, ...)"
         )
     options: dict[str, Any] = {
         option: list(value) if isinstance(value, tuple) else value
@@ -149,7 +148,7 @@ def _describe_created(model: Model) -> dict[str, Any]:
 
 
 def _value(where: str, value: Any) -> Any:
-    """A field as JSON has it."""
+    """Converts a field to a value that JSON can store."""
     if isinstance(value, nn.Module):
         return describe(value.clone(parent=None, name=None))
     if isinstance(value, Mapping):
@@ -170,7 +169,7 @@ def _value(where: str, value: Any) -> Any:
 
 
 def _made(value: Any) -> Any:
-    """A field of what JSON has."""
+    """Converts a value from JSON to a field."""
     if isinstance(value, Mapping):
         if isinstance(value.get("name"), str):
             return from_description(value)

@@ -27,7 +27,7 @@ from jaxvision.models.inverted_residual_names import (
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
-# Table 1 of the paper: expansion, kernel size, output channels, blocks, the stride of the first.
+# Table 1 of the paper: expansion, kernel size, output channels, blocks, stride of the first block.
 STAGES = (
     (1, 3, 16, 1, 1),
     (6, 3, 24, 2, 2),
@@ -42,21 +42,21 @@ HEAD_INIT = initializers.variance_scaling(1 / 3, "fan_out", "uniform")
 
 
 class EfficientNet(InvertedResidualNet, kw_only=True):
-    """An EfficientNet; its other fields and its maps are those of `InvertedResidualNet`.
+    """An EfficientNet: B0 with its channels, blocks and images scaled up.
 
-    All sizes are B0 with more channels, more blocks and larger images. The paper's code
-    (TensorFlow) has an `epsilon` of 1e-3 and a `momentum` of 0.99, and its convolutions of stride 2
-    pad an even image after its last row only. torchvision has that epsilon and that momentum for B5
-    to B7 only, and 1e-5 and 0.9 for B0 to B4, where its weights came from timm; they are the
-    defaults here. timm has 1e-5 for all: its B5 needs `epsilon=1e-5`, of which `load_weights` warns
-    and which `load_pretrained` takes care of.
+    The paper's code (TensorFlow) has `epsilon=1e-3` and `momentum=0.99`, and its convolutions of
+    stride 2 pad images of even size asymmetrically. torchvision has the same two numbers for B5 to
+    B7, but 1e-5 and 0.9 for B0 to B4, whose weights came from timm; torchvision's numbers are the
+    defaults here. timm has 1e-5 for all sizes, so its B5 needs `epsilon=1e-5`: `load_weights` warns
+    of this, and `load_pretrained` sets it. Feature maps and other attributes are those of
+    `InvertedResidualNet`.
 
     Attributes:
-        width_multiplier: What the channels of B0 are multiplied by, then rounded to multiples of 8.
-        depth_multiplier: What the blocks of B0's stages are multiplied by, then rounded up.
-        default_image_size: Height and width of the images it was made for.
-        stochastic_depth: The share of the last residual that training drops; those before it are
-            dropped less, down to never (the paper keeps 80% of the last).
+        width_multiplier: Factor of B0's channels, which are then rounded to multiples of 8.
+        depth_multiplier: Factor of the number of blocks in B0's stages, which is then rounded up.
+        default_image_size: Height and width of the images that the size was designed for.
+        stochastic_depth: Share of residuals that training drops at the end of the network; it rises
+            linearly from 0 at the first block (0.2 in the paper).
 
     >>> efficientnet_b0(num_classes=10, stochastic_depth=0.1).stochastic_depth
     0.1
@@ -64,7 +64,7 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
 
     width_multiplier: float
     depth_multiplier: float
-    # Other families were made for one size of images.
+    # A field rather than a class variable, because each size has its own.
     default_image_size: int  # type: ignore[misc]
     stochastic_depth: float = 0.2
     activation: str = "silu"
@@ -75,7 +75,7 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
         super().__post_init__()
 
     def setup(self) -> None:
-        """Defines the layers."""
+        """Defines the stem, the blocks, the last convolution and the head."""
         self.define(
             stem_channels=self._scaled(32),
             last_channels=self._scaled(1280),
@@ -85,7 +85,7 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
 
     @nn.nowrap
     def stages(self) -> Sequence[Sequence[BlockSpec]]:
-        """Table 1 of the paper, scaled."""
+        """Lists the blocks of Table 1 of the paper, scaled."""
         sizes = [math.ceil(num_blocks * self.depth_multiplier) for *_, num_blocks, _ in STAGES]
         before, number = self._scaled(32), 0
         stages = []
@@ -111,7 +111,7 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
         return make_divisible(channels * self.width_multiplier)
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Both libraries have it."""
+        """Torchvision and timm have this model, with different names."""
         torchvision = torchvision_names(
             self.stages(), 1e-3 if self.width_multiplier > 1.5 else 1e-5
         )
@@ -119,11 +119,7 @@ class EfficientNet(InvertedResidualNet, kw_only=True):
 
 
 def torchvision_names(stages: Sequence[Sequence[BlockSpec]], epsilon: float) -> TorchNames:
-    """Where torchvision has the leaves.
-
-    Args:
-        stages: The blocks of each stage.
-        epsilon: What normalizations add to the variance there.
+    """Maps the parameters to torchvision's names, for models that have this `epsilon` there.
 
     >>> names = torchvision_names(efficientnet_b0().stages(), 1e-5)
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
@@ -147,13 +143,13 @@ TIMM_NAMES = TorchNames(
 
 
 class LargeEfficientNetOptions(InvertedResidualOptions, total=False):
-    """The options that have one default for all sizes; see `EfficientNet`."""
+    """Options with the same default for all sizes; see `EfficientNet`."""
 
     stochastic_depth: float
 
 
 class EfficientNetOptions(LargeEfficientNetOptions, total=False):
-    """Those that have one default for B0 to B4."""
+    """Options with the same default for B0 to B4; see `EfficientNet`."""
 
     epsilon: float
     momentum: float
@@ -171,8 +167,6 @@ def efficientnet_b0(
 ) -> EfficientNet:
     """EfficientNet-B0: 5,288,548 parameters for 1000 classes, made for 224x224 images.
 
-    Channels are 1.0 times those of B0, blocks 1.0 times (the paper's code; section 3.3).
-
     >>> efficientnet_b0(num_classes=10).default_image_size
     224
     """
@@ -185,7 +179,7 @@ def efficientnet_b1(
 ) -> EfficientNet:
     """EfficientNet-B1: 7,794,184 parameters for 1000 classes, made for 240x240 images.
 
-    Channels are 1.0 times those of B0, blocks 1.1 times (the paper's code; section 3.3).
+    It has the channels of B0 and 1.1 times its blocks (the paper's code; section 3.3).
     """
     return _make(1.0, 1.1, 240, dropout=dropout, **options)
 
@@ -196,7 +190,7 @@ def efficientnet_b2(
 ) -> EfficientNet:
     """EfficientNet-B2: 9,109,994 parameters for 1000 classes, made for 260x260 images.
 
-    Channels are 1.1 times those of B0, blocks 1.2 times (the paper's code; section 3.3).
+    It has 1.1 times the channels and 1.2 times the blocks of B0 (the paper's code; section 3.3).
     """
     return _make(1.1, 1.2, 260, dropout=dropout, **options)
 
@@ -207,7 +201,7 @@ def efficientnet_b3(
 ) -> EfficientNet:
     """EfficientNet-B3: 12,233,232 parameters for 1000 classes, made for 300x300 images.
 
-    Channels are 1.2 times those of B0, blocks 1.4 times (the paper's code; section 3.3).
+    It has 1.2 times the channels and 1.4 times the blocks of B0 (the paper's code; section 3.3).
     """
     return _make(1.2, 1.4, 300, dropout=dropout, **options)
 
@@ -218,7 +212,7 @@ def efficientnet_b4(
 ) -> EfficientNet:
     """EfficientNet-B4: 19,341,616 parameters for 1000 classes, made for 380x380 images.
 
-    Channels are 1.4 times those of B0, blocks 1.8 times (the paper's code; section 3.3).
+    It has 1.4 times the channels and 1.8 times the blocks of B0 (the paper's code; section 3.3).
     """
     return _make(1.4, 1.8, 380, dropout=dropout, **options)
 
@@ -233,7 +227,7 @@ def efficientnet_b5(
 ) -> EfficientNet:
     """EfficientNet-B5: 30,389,784 parameters for 1000 classes, made for 456x456 images.
 
-    Channels are 1.6 times those of B0, blocks 2.2 times (the paper's code; section 3.3).
+    It has 1.6 times the channels and 2.2 times the blocks of B0 (the paper's code; section 3.3).
     """
     return _make(1.6, 2.2, 456, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
 
@@ -248,7 +242,7 @@ def efficientnet_b6(
 ) -> EfficientNet:
     """EfficientNet-B6: 43,040,704 parameters for 1000 classes, made for 528x528 images.
 
-    Channels are 1.8 times those of B0, blocks 2.6 times (the paper's code; section 3.3).
+    It has 1.8 times the channels and 2.6 times the blocks of B0 (the paper's code; section 3.3).
     """
     return _make(1.8, 2.6, 528, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)
 
@@ -263,6 +257,6 @@ def efficientnet_b7(
 ) -> EfficientNet:
     """EfficientNet-B7: 66,347,960 parameters for 1000 classes, made for 600x600 images.
 
-    Channels are 2.0 times those of B0, blocks 3.1 times (the paper's code; section 3.3).
+    It has 2.0 times the channels and 3.1 times the blocks of B0 (the paper's code; section 3.3).
     """
     return _make(2.0, 3.1, 600, dropout=dropout, epsilon=epsilon, momentum=momentum, **options)

@@ -1,4 +1,4 @@
-"""What the feature maps of a model are, without computing them."""
+"""Strides, channels and sizes of a model's feature maps, without computing the maps."""
 
 from typing import Any, NamedTuple
 
@@ -12,10 +12,10 @@ class FeatureInfo(NamedTuple):
     """The feature map of a model at one stride.
 
     Attributes:
-        channels: The channels of the map.
-        size: Height and width of the map, for images of the size that was asked about.
-        is_padded: Whether that is the size of the image divided by the stride, rounded up; models
-            whose convolutions are not padded have smaller maps.
+        channels: Number of channels.
+        size: Height and width of the map, for the given size of images.
+        is_padded: Whether `size` is the image's size divided by the stride, rounded up. Models with
+            unpadded convolutions have smaller maps.
     """
 
     channels: int
@@ -26,17 +26,17 @@ class FeatureInfo(NamedTuple):
 def feature_info(
     model: Model, image_size: int | tuple[int, int] | None = None
 ) -> dict[int, FeatureInfo]:
-    """Describes what `features` gives, for decoders and detectors that are built on a model.
+    """Describes the maps that `features` computes, for decoders and detectors built on a model.
 
-    The model is traced for one image; nothing is compiled, and nothing computed.
+    The model is traced for one image; nothing is compiled or computed.
 
     Args:
-        model: The model whose maps are described.
-        image_size: Height and width of the images; None takes the size that the architecture was
-            made for.
+        model: Model whose maps are described.
+        image_size: Height and width of the images, or one number for both; None takes the size that
+            the architecture was designed for.
 
     Returns:
-        One entry per feature map, by stride, finest first.
+        A description of each map by stride, finest first.
 
     Raises:
         ValueError: The images are too small for the model.

@@ -36,21 +36,16 @@ INCEPTIONS = {
     "inception5b": (384, 192, 384, 48, 128, 128),
 }
 
-# After which module each auxiliary head comes (section 5).
+# Auxiliary heads by the module whose output they take (section 5).
 AUXILIARY = {"inception4a": "auxiliary1", "inception4d": "auxiliary2"}
 
 
 def branches_of(
     widths: tuple[int, ...], *, large: int
 ) -> tuple[tuple[layers.BranchItem, ...], ...]:
-    """Lists the branches of an inception module (Figure 2b of the paper).
+    """Lists the branches of an inception module (Figure 2b), for `layers.Branches`.
 
-    Args:
-        widths: A row of Table 1.
-        large: The kernel of what is a 5x5 convolution in the paper.
-
-    Returns:
-        Branches for `layers.Branches`.
+    `widths` is a row of Table 1, and `large` the kernel size of the paper's 5x5 convolution.
 
     >>> [len(steps) for steps in branches_of(INCEPTIONS["inception3a"], large=5)]
     [1, 2, 2, 2]
@@ -65,13 +60,14 @@ def branches_of(
 
 
 class AuxiliaryHead(nn.Module, kw_only=True):
-    """A classifier of an early map: a 1x1 convolution of 4x4 averages, a dense layer, the `head`.
+    """A classifier of an early map: 4x4 averages, a 1x1 convolution, a dense layer and `head`.
 
     Attributes:
-        num_classes: The number of logits.
-        dropout: The share of the dense layer's outputs that training drops.
-        options: Fields of the `ConvNorm`, its `dtype` too.
-        dtype: What the dense layers compute in; None promotes types.
+        num_classes: Number of logits.
+        dropout: Dropout rate of the dense layer's output.
+        options: Fields of the `ConvNorm`, including its `dtype`.
+        dtype: Dtype of the dense layers' computation; None promotes the dtypes of inputs and
+            parameters.
     """
 
     num_classes: int
@@ -97,21 +93,21 @@ class AuxiliaryHead(nn.Module, kw_only=True):
 class GoogLeNet(ConvModel, kw_only=True):
     """A GoogLeNet: `stem_conv1` to `stem_conv3`, `inception3a` to `inception5b`, `head`.
 
-    Its maps are those of the stem's first convolution (stride 2), of its last (stride 4), and of
-    the last inception module before each pooling and of all (strides 8 to 32); with `small_images`,
-    of those modules only (strides 1 to 4). Poolings may make maps smaller than the stride says. Its
-    other fields are `ConvModel`'s.
+    The feature maps are those of the stem's first convolution (stride 2) and its last (stride 4),
+    and of the last inception module at each later stride (8 to 32). With `small_images`, there are
+    only those of the inception modules (strides 1 to 4). Poolings may make maps smaller than the
+    image divided by the stride. For other attributes, see `ConvModel`.
 
     Attributes:
-        auxiliary_heads: Whether there are two more heads, for training (`with_auxiliary`); they
-            cost nothing otherwise.
-        original: Whether to build the paper's network, without normalization (it is older), with
-            biases and local response normalization, 5x5 rather than 3x3 kernels in the third
-            branches, and a last pooling of 3x3 rather than 2x2.
-        small_images: Whether the stem is one 3x3 convolution that keeps the size: for images of
+        auxiliary_heads: Whether there are two more heads, for training (`with_auxiliary`); other
+            calls do not compute them.
+        original: Whether to build the paper's network: without normalization (which came later),
+            with biases and local response normalization, with 5x5 rather than 3x3 kernels in the
+            third branches, and with a last pooling of 3x3 rather than 2x2.
+        small_images: Whether the stem is one 3x3 convolution that keeps the size, for images of
             about 32x32.
-        dropout: The share of the averages before the head that training drops, in `embed`.
-        auxiliary_dropout: The same for the auxiliary heads.
+        dropout: Dropout rate of the averages before the head, in `embed`.
+        auxiliary_dropout: Dropout rate in the auxiliary heads.
 
     >>> list(GoogLeNet(num_classes=10).torch_names()), list(GoogLeNet(original=True).torch_names())
     (['torchvision'], [])
@@ -181,7 +177,7 @@ class GoogLeNet(ConvModel, kw_only=True):
     def with_auxiliary(
         self, x: Images, train: bool = False
     ) -> tuple[Float[Array, "batch classes"], tuple[Float[Array, "batch classes"], ...]]:
-        """Computes the logits of the head, and those of the two auxiliary heads if there are."""
+        """Computes the logits of the head and those of its auxiliary heads, if there are any."""
         maps, early = self._maps(x, train)
         logits = self.head(self._vector(maps, train))
         if not self.auxiliary_heads:
@@ -189,12 +185,12 @@ class GoogLeNet(ConvModel, kw_only=True):
         return logits, tuple(getattr(self, name)(y, train) for name, y in early.items())
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision has it, but not the original; timm has none."""
+        """Only torchvision has this model, and without `original`."""
         return {} if self.original else {"torchvision": NAMES}
 
     def _maps(self, x: Images, train: bool) -> tuple[FeatureMaps, dict[str, Array]]:
-        """Computes the maps by stride, and those that the auxiliary heads take."""
-        # Below it, nothing is left after the last pooling.
+        """Computes the maps by stride, and the inputs of the auxiliary heads by name."""
+        # Smaller images leave no pixels after the last pooling.
         y = check_images(x, self.in_channels, 31 if self.original else 15)
         y = self.stem_conv1(y, train)
         maps, early, stride = {}, {}, 1
@@ -246,7 +242,7 @@ NAMES = TorchNames(
 
 
 class GoogLeNetOptions(ConvModelOptions, total=False):
-    """The options of a GoogLeNet; see `GoogLeNet`."""
+    """Options of a GoogLeNet; see `GoogLeNet`."""
 
     auxiliary_heads: bool
     original: bool
@@ -259,12 +255,13 @@ class GoogLeNetOptions(ConvModelOptions, total=False):
 def googlenet(**options: Unpack[GoogLeNetOptions]) -> GoogLeNet:
     """GoogLeNet: 6,624,904 parameters for 1000 classes, 13,004,888 with its auxiliary heads.
 
-    It is torchvision's, which normalizes batches and, by a mistake that its weights keep, has 3x3
-    kernels where Table 1 of the paper has 5x5. `original=True` gives the paper's: 6,998,552
-    parameters without auxiliary heads, whose pooling is torchvision's all the same (4x4 windows at
-    any size, where the paper has 5x5 windows, 3 apart). The paper's dropout of 0.4 before the head
-    is 0.2 here. Torchvision's weights were trained with images of mean and deviation 0.5 per
-    channel (its `transform_input`), which is no part of the model.
+    By default it is torchvision's network, which has BatchNorm and, by a mistake that its weights
+    keep, 3x3 kernels where Table 1 of the paper has 5x5. `original=True` builds the paper's:
+    6,998,552 parameters without auxiliary heads. Both have torchvision's auxiliary heads, which
+    average maps of any size to 4x4 (the paper averages 5x5 windows with a stride of 3), and its
+    dropout of 0.2 before the head (0.4 in the paper). torchvision's weights need images normalized
+    by a mean and a standard deviation of 0.5 per channel (its `transform_input`), which the model
+    does not do.
 
     >>> googlenet(num_classes=10, auxiliary_heads=False).auxiliary_heads
     False

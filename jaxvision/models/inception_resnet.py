@@ -19,14 +19,13 @@ from jaxvision.models.layers import ConvStep
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames
 
-# Below it, nothing is left after the second reduction.
+# Smaller images leave no pixels after the second reduction.
 MIN_SIZE = 75
 
 # As in TensorFlow, where timm's weights come from.
 EPSILON = 1e-3
 
-# What modules A, B and C multiply their residuals by: the paper says between 0.1 and 0.3; these are
-# of TensorFlow's code.
+# Factors of the residuals of modules A, B and C, from TensorFlow's code (0.1 to 0.3 in the paper).
 SCALES = (0.17, 0.1, 0.2)
 
 MAX_POOL = partial(layers.max_pool, window=3, stride=2)
@@ -36,17 +35,9 @@ Table = tuple[tuple[layers.BranchItem, ...], ...]
 
 
 def row_and_column(kernel: int, alone: int, first: int, second: int, third: int) -> Table:
-    """Lists the branches of modules B and C: a 1x1 convolution, and a large kernel in factors.
+    """Lists the branches of modules B and C: a 1x1 convolution, and a large kernel in two factors.
 
-    Args:
-        kernel: Its height and width.
-        alone: The channels of the 1x1 convolution that is a branch.
-        first: Those of the other branch's 1x1 convolution.
-        second: Those of its row.
-        third: Those of its column.
-
-    Returns:
-        Branches for `layers.Branches`.
+    `alone` is the width of the first branch, `first`, `second` and `third` are those of the second.
 
     >>> len(row_and_column(7, 128, 128, 128, 128))
     2
@@ -56,15 +47,7 @@ def row_and_column(kernel: int, alone: int, first: int, second: int, third: int)
 
 
 def reduction_a(first: int, second: int, third: int) -> Table:
-    """Lists the branches of the reduction between modules A and B (Figure 7).
-
-    Args:
-        first: The widths of the branch of three convolutions: k in the paper.
-        second: l in the paper.
-        third: m in the paper.
-
-    Returns:
-        Branches for `layers.Branches`.
+    """Lists the branches of the reduction between modules A and B; k, l and m in Figure 7.
 
     >>> len(reduction_a(192, 192, 256))
     3
@@ -76,13 +59,8 @@ def reduction_a(first: int, second: int, third: int) -> Table:
 def reduction_b(second: int, third: int, fourth: int) -> Table:
     """Lists the branches of the reduction between modules B and C (Figures 12 and 18).
 
-    Args:
-        second: The output channels of the second branch.
-        third: The channels inside the third branch.
-        fourth: Its output channels.
-
-    Returns:
-        Branches for `layers.Branches`.
+    `second` is the output width of the second branch; `third` and `fourth` are the inner and the
+    output width of the third.
 
     >>> len(reduction_b(256, 256, 256))
     4
@@ -95,7 +73,7 @@ def reduction_b(second: int, third: int, fourth: int) -> Table:
     )
 
 
-# Version 1: Figures 10, 7, 11, 12 and 13. Version 2 is TensorFlow's, of other widths than the
+# Version 1: Figures 10, 7, 11, 12 and 13. Version 2 is TensorFlow's, whose widths differ from the
 # paper's Figures 16 to 19.
 STEM = {
     1: ((ConvStep(256, 3, 2, 0),),),
@@ -126,14 +104,15 @@ STAGE_SIZES = {1: (5, 10, 5), 2: (10, 20, 10)}
 
 
 class Residual(nn.Module, kw_only=True):
-    """An inception module, `branches`, whose stack a 1x1 convolution, `project`, adds to its input.
+    """An inception module, `branches`, and a 1x1 convolution, `project`, added to their input.
 
     Attributes:
-        table: The branches; see `layers.Branches`.
-        scale: What the residual is multiplied by before it is added.
-        activation: What follows; see `layers.activation`.
-        options: Other fields of `layers.Branches`, its `dtype` too.
-        dtype: What `project` computes in; None promotes types.
+        table: Branches of the module; see `layers.Branches`.
+        scale: Factor of the residual.
+        activation: Nonlinearity after the addition; see `layers.activation`.
+        options: Other fields of `layers.Branches`, including its `dtype`.
+        dtype: Dtype of the computation of `project`; None promotes the dtypes of inputs and
+            parameters.
     """
 
     table: Table
@@ -162,17 +141,17 @@ class InceptionResNet(ConvModel, kw_only=True):
     """An Inception-ResNet: `stem_conv1` to `stem_conv5`, `stem_mixed`, modules, `head`.
 
     The modules are `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`,
-    `inception_c0`, ..., and in version 2 a last convolution, `last`. Its maps are the last at each
-    stride, before what reduces it: of the stem (strides 2 and 4) and of each kind of module
-    (strides 8 to 32). Where sizes change, convolutions and poolings are not padded, so that
-    maps are smaller than the stride says; images need at least 75x75. Its other fields are
-    `ConvModel`'s.
+    `inception_c0`, ..., and in version 2 a last convolution, `last`. The feature maps are the last
+    at each stride: those of the stem (strides 2 and 4) and of each kind of inception module
+    (strides 8 to 32). Convolutions and poolings that reduce the size are not padded, so maps are
+    smaller than the image divided by the stride, and images need at least 75x75 pixels. For other
+    attributes, see `ConvModel`.
 
     Attributes:
         version: 1 or 2.
-        stage_sizes: How many inception modules of each kind there are; None is (5, 10, 5) in
-            version 1 and (10, 20, 10) in version 2.
-        dropout: The share of the averages before the head that training drops, in `embed`.
+        stage_sizes: Number of inception modules of each kind; None is (5, 10, 5) in version 1 and
+            (10, 20, 10) in version 2.
+        dropout: Dropout rate of the averages before the head, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = inception_resnet_v1(num_classes=10, stage_sizes=(1, 1, 1))
@@ -251,11 +230,11 @@ class InceptionResNet(ConvModel, kw_only=True):
         return self.drop(super().embed(x, train), deterministic=not train)
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Timm has version 2; torchvision has neither."""
+        """Only timm has this model, and only version 2."""
         return {"timm": NAMES} if self.version == 2 else {}
 
     def _names(self) -> list[list[str]]:
-        """The names of the inception modules of each kind."""
+        """Lists the names of the inception modules of each kind."""
         sizes = STAGE_SIZES[self.version] if self.stage_sizes is None else self.stage_sizes
         return [
             [f"inception_{kind}{i}" for i in range(size)]
@@ -269,7 +248,7 @@ REPEATS = {"a": "repeat", "b": "repeat_1", "c": "repeat_2"}
 
 
 def _module(kind: str, index: str) -> str:
-    """Names an inception module; the last is on its own."""
+    """Names an inception module in timm, where the last one has a name of its own."""
     return "block8" if (kind, index) == ("c", "9") else f"{REPEATS[kind]}.{index}"
 
 
@@ -279,7 +258,7 @@ NAMES = TorchNames(
             r"stem_conv(\d)/(conv|norm)",
             lambda m: f"conv2d_{STEM_NAMES[int(m[1]) - 1]}.{PARTS[m[2]]}",
         ),
-        # A convolution that is a branch of its own has no number.
+        # In timm, the only convolution of a branch has no number.
         Rule(r"stem_mixed/branch0_conv0/(conv|norm)", lambda m: f"mixed_5b.branch0.{PARTS[m[1]]}"),
         Rule(r"reduction_a/branch0_conv0/(conv|norm)", lambda m: f"mixed_6a.branch0.{PARTS[m[1]]}"),
         Rule(
@@ -306,7 +285,7 @@ NAMES = TorchNames(
 
 
 class InceptionResNetOptions(ConvModelOptions, total=False):
-    """The options of an Inception-ResNet; see `InceptionResNet`."""
+    """Options of an Inception-ResNet; see `InceptionResNet`."""
 
     stage_sizes: tuple[int, ...] | None
     dropout: float
@@ -316,10 +295,10 @@ class InceptionResNetOptions(ConvModelOptions, total=False):
 def inception_resnet_v1(**options: Unpack[InceptionResNetOptions]) -> InceptionResNet:
     """Inception-ResNet-v1: 22,756,328 parameters for 1000 classes (Figures 7 and 10 to 15).
 
-    FaceNet's code has a sixth module C, without activation, and another head: the sizes (5, 10, 6)
-    count the same. As in the code of version 2, the 1x1 convolutions that end the residuals have
-    biases but no normalization. Its images are 299x299. Neither torchvision nor timm has this
-    model.
+    It was designed for 299x299 images. As in the code of version 2, the 1x1 convolutions that end
+    the residuals have biases but no normalization. FaceNet's code has a sixth module C, without
+    activation (`stage_sizes=(5, 10, 6)` gives as many parameters), and another head. Neither
+    torchvision nor timm has this model.
 
     >>> inception_resnet_v1(num_classes=10).version
     1
@@ -331,9 +310,9 @@ def inception_resnet_v1(**options: Unpack[InceptionResNetOptions]) -> InceptionR
 def inception_resnet_v2(**options: Unpack[InceptionResNetOptions]) -> InceptionResNet:
     """Inception-ResNet-v2: 55,843,464 parameters for 1000 classes.
 
-    It is that of TensorFlow, whose weights timm has. The paper's (Figures 15 to 19) begins with the
-    stem of Inception-v4 and is wider, has 5 modules A rather than 10, 10 B rather than 20 and 5 C
-    rather than 10, and ends with none of what TensorFlow's does: a module without activation whose
-    residual is not scaled, and a 1x1 convolution. Its images are 299x299.
+    It is the network of TensorFlow, whose weights timm has, for 299x299 images. The paper's network
+    (Figures 15 to 19) begins with the stem of Inception-v4, is wider, and has 5, 10 and 5 modules
+    A, B and C rather than 10, 20 and 10. It lacks TensorFlow's last layers: a module without
+    activation, whose residual is not scaled, and a 1x1 convolution.
     """
     return InceptionResNet(version=2, **options)

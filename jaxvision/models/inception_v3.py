@@ -20,7 +20,7 @@ from jaxvision.models.layers import ConvStep
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames
 
-# Below it, nothing is left after the second reduction.
+# Smaller images leave no pixels after the second reduction.
 MIN_SIZE = 75
 
 # As in TensorFlow, where torchvision's weights come from.
@@ -33,13 +33,9 @@ Table = tuple[tuple[layers.BranchItem, ...], ...]
 
 
 def inception_a(pooled: int) -> Table:
-    """Lists the branches of an inception module with 5x5 and 3x3 kernels (Figure 5).
+    """Lists the branches of a module with 5x5 and 3x3 kernels (Figure 5).
 
-    Args:
-        pooled: The channels of the branch that pools.
-
-    Returns:
-        Branches for `layers.Branches`.
+    `pooled` is the width of the branch with a pooling.
 
     >>> len(inception_a(32))
     4
@@ -53,13 +49,9 @@ def inception_a(pooled: int) -> Table:
 
 
 def inception_b(narrow: int) -> Table:
-    """Lists the branches of an inception module with 7x7 kernels in factors (Figure 6).
+    """Lists the branches of a module with factorized 7x7 kernels (Figure 6).
 
-    Args:
-        narrow: The channels inside.
-
-    Returns:
-        Branches for `layers.Branches`.
+    `narrow` is the width inside the branches.
 
     >>> len(inception_b(128))
     4
@@ -85,7 +77,7 @@ REDUCTION_B: Table = (
     (MAX_POOL,),
 )
 
-# Figure 7: the 3x3 kernels end in a row and a column side by side.
+# Figure 7: the branches with 3x3 kernels end in a row and a column kernel in parallel.
 FORK = (ConvStep(384, (1, 3)), ConvStep(384, (3, 1)))
 INCEPTION_C: Table = (
     (ConvStep(320),),
@@ -96,15 +88,16 @@ INCEPTION_C: Table = (
 
 
 class AuxiliaryHead(nn.Module, kw_only=True):
-    """A classifier of the last map at stride 16: 5x5 averages, two convolutions, the `head`.
+    """A classifier of the last map at stride 16: averages, two convolutions and `head`.
 
-    Maps of 17x17 (images of 299x299) are averaged in 5x5 windows, 3 apart, and their 5x5 convolved
-    to 1x1. Smaller ones, which torchvision refuses, are averaged to 5x5.
+    Maps of at least 17x17, the size for 299x299 images, are averaged over 5x5 windows with a stride
+    of 3, and then convolved with an unpadded 5x5 kernel. Smaller maps, which torchvision refuses,
+    are averaged to 5x5.
 
     Attributes:
-        num_classes: The number of logits.
-        options: Fields of the `ConvNorm`, its `dtype` too.
-        dtype: What the dense layers compute in; None promotes types.
+        num_classes: Number of logits.
+        options: Fields of the `ConvNorm`, including its `dtype`.
+        dtype: Dtype of the head's computation; None promotes the dtypes of inputs and parameters.
     """
 
     num_classes: int
@@ -137,17 +130,17 @@ class InceptionV3(ConvModel, kw_only=True):
     """An Inception-v3: `stem_conv1` to `stem_conv5`, inception modules, `head`.
 
     The modules are `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`,
-    `inception_c0` and `inception_c1`. Its maps are the last at each stride, before what reduces it:
-    of the stem (strides 2 and 4) and of each kind of module (strides 8 to 32). Where sizes
-    change, convolutions and poolings are not padded, so that maps are smaller than the stride says;
-    images need at least 75x75. Its other fields are `ConvModel`'s.
+    `inception_c0` and `inception_c1`. The feature maps are the last at each stride: those of the
+    stem (strides 2 and 4) and of each kind of inception module (strides 8 to 32). Convolutions and
+    poolings that reduce the size are not padded, so maps are smaller than the image divided by the
+    stride, and images need at least 75x75 pixels. For other attributes, see `ConvModel`.
 
     Attributes:
-        pooled_widths: The channels of the branch that pools, of each inception module A.
-        narrow_widths: The channels inside, of each inception module B.
-        auxiliary_heads: Whether there is another head, for training (`with_auxiliary`); it costs
-            nothing otherwise.
-        dropout: The share of the averages before the head that training drops, in `embed`.
+        pooled_widths: Channels of the branch with a pooling, for each inception module A.
+        narrow_widths: Channels inside the branches, for each inception module B.
+        auxiliary_heads: Whether there is another head, for training (`with_auxiliary`); other calls
+            do not compute it.
+        dropout: Dropout rate of the averages before the head, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = InceptionV3(num_classes=10, pooled_widths=(32,), narrow_widths=(128,))
@@ -163,7 +156,7 @@ class InceptionV3(ConvModel, kw_only=True):
 
     default_image_size: ClassVar[int] = 299
     drops_before_head: ClassVar[bool] = False
-    # As in TensorFlow's training script; the paper does not say.
+    # As in TensorFlow's training script; the paper does not give it.
     auxiliary_weight: ClassVar[float] = 0.4
 
     def setup(self) -> None:
@@ -214,7 +207,7 @@ class InceptionV3(ConvModel, kw_only=True):
     def with_auxiliary(
         self, x: Images, train: bool = False
     ) -> tuple[Float[Array, "batch classes"], tuple[Float[Array, "batch classes"], ...]]:
-        """Computes the logits of the head, and those of the auxiliary head if there is one."""
+        """Computes the logits of the head and those of the auxiliary head, if there is one."""
         maps = self.features(x, train)
         logits = self.head(self._vector(maps, train))
         if not self.auxiliary_heads:
@@ -226,7 +219,7 @@ class InceptionV3(ConvModel, kw_only=True):
         return {"torchvision": NAMES, "timm": NAMES}
 
     def _modules(self) -> tuple[dict[str, Table], ...]:
-        """The modules at each stride from 8 on."""
+        """Lists the modules at strides 8, 16 and 32."""
         a = {f"inception_a{i}": inception_a(pooled) for i, pooled in enumerate(self.pooled_widths)}
         b = {f"inception_b{i}": inception_b(narrow) for i, narrow in enumerate(self.narrow_widths)}
         c = {"inception_c0": INCEPTION_C, "inception_c1": INCEPTION_C}
@@ -241,7 +234,7 @@ STEM = ("1a_3x3", "2a_3x3", "2b_3x3", "3b_1x1", "4a_3x3")
 PARTS = {"conv": "conv", "norm": "bn"}
 FIRST = {"inception_a": ("5", "b"), "inception_b": ("6", "b"), "inception_c": ("7", "b")}
 REDUCTIONS = {"reduction_a": "6a", "reduction_b": "7a"}
-# By the kind of module, what each branch is called.
+# Names of the branches in torchvision and timm, by the kind of module.
 BRANCHES = {
     "inception_a": ("branch1x1", "branch5x5_", "branch3x3dbl_", "branch_pool"),
     "reduction_a": ("branch3x3", "branch3x3dbl_"),
@@ -252,7 +245,7 @@ BRANCHES = {
 
 
 def _module(match: re.Match[str]) -> str:
-    """Names a convolution or a norm of a module."""
+    """Names a convolution or a norm of a module in torchvision and timm."""
     kind, index, branch, step, fork, part = match.groups()
     if index:
         number, letter = FIRST[kind]
@@ -284,7 +277,7 @@ NAMES = TorchNames(
 
 
 class InceptionV3Options(ConvModelOptions, total=False):
-    """The options of an Inception-v3; see `InceptionV3`."""
+    """Options of an Inception-v3; see `InceptionV3`."""
 
     pooled_widths: tuple[int, ...]
     narrow_widths: tuple[int, ...]
@@ -296,11 +289,11 @@ class InceptionV3Options(ConvModelOptions, total=False):
 def inception_v3(**options: Unpack[InceptionV3Options]) -> InceptionV3:
     """Inception-v3: 23,834,568 parameters for 1000 classes, 27,161,264 with its auxiliary head.
 
-    It is that of Table 1 of the paper as TensorFlow, torchvision and timm have it, whose stem ends
-    with a 1x1 and a 3x3 convolution and a pooling, where the table has three 3x3 convolutions. The
-    dropout of 0.5 before the head is torchvision's. Its images are 299x299. Torchvision's weights
-    were trained with images of mean and deviation 0.5 per channel (its `transform_input`), which is
-    no part of the model.
+    It is Table 1 of the paper as TensorFlow, torchvision and timm implement it, for 299x299 images:
+    its stem ends with a 1x1 convolution, a 3x3 convolution and a pooling, where the table has three
+    3x3 convolutions. The dropout of 0.5 before the head is torchvision's. torchvision's weights
+    need images normalized by a mean and a standard deviation of 0.5 per channel (its
+    `transform_input`), which the model does not do.
 
     >>> inception_v3(num_classes=10).default_image_size
     299

@@ -17,7 +17,7 @@ from jaxvision.models.layers import ConvStep
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames
 
-# Below it, nothing is left after the second reduction.
+# Smaller images leave no pixels after the second reduction.
 MIN_SIZE = 75
 
 # As in TensorFlow, where timm's weights come from.
@@ -28,7 +28,7 @@ AVG_POOL = partial(layers.avg_pool, window=3, stride=1, padding=1, count_include
 
 Table = tuple[tuple[layers.BranchItem, ...], ...]
 
-# Figure 3: what stacks channels in the stem; unpadded but for the 7x7 kernels in factors.
+# Figure 3: the modules with branches in the stem, unpadded except for the factorized 7x7 kernels.
 STEM: Mapping[str, Table] = {
     "stem_mixed1": ((MAX_POOL,), (ConvStep(96, 3, 2, 0),)),
     "stem_mixed2": (
@@ -69,7 +69,7 @@ REDUCTION_B: Table = (
     (ConvStep(256), ConvStep(256, (1, 7)), ConvStep(320, (7, 1)), ConvStep(320, 3, 2, 0)),
     (MAX_POOL,),
 )
-# Figure 6: two branches end in a row and a column side by side.
+# Figure 6: two branches end in a row and a column kernel in parallel.
 FORK = (ConvStep(256, (1, 3)), ConvStep(256, (3, 1)))
 INCEPTION_C: Table = (
     (ConvStep(256),),
@@ -80,18 +80,18 @@ INCEPTION_C: Table = (
 
 
 class InceptionV4(ConvModel, kw_only=True):
-    """An Inception-v4: a stem, inception modules with two reductions between, `head`.
+    """An Inception-v4: a stem, inception modules with two reductions between them, and `head`.
 
     The stem is `stem_conv1` to `stem_conv3` and `stem_mixed1` to `stem_mixed3`; the modules are
-    `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`, `inception_c0`, ... Its
-    maps are the last at each stride, before what reduces it: of the stem (strides 2 and 4) and of
-    each kind of module (strides 8 to 32). Where sizes change, convolutions and poolings are not
-    padded, so that maps are smaller than the stride says; images need at least 75x75. Its
-    other fields are `ConvModel`'s.
+    `inception_a0`, ..., `reduction_a`, `inception_b0`, ..., `reduction_b`, `inception_c0`, ... The
+    feature maps are the last at each stride: those of the stem (strides 2 and 4) and of each kind
+    of inception module (strides 8 to 32). Convolutions and poolings that reduce the size are not
+    padded, so maps are smaller than the image divided by the stride, and images need at least 75x75
+    pixels. For other attributes, see `ConvModel`.
 
     Attributes:
-        stage_sizes: How many inception modules of each kind there are.
-        dropout: The share of the averages before the head that training drops, in `embed`.
+        stage_sizes: Number of inception modules of each kind.
+        dropout: Dropout rate of the averages before the head, in `embed`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = inception_v4(num_classes=10, stage_sizes=(1, 1, 1))
@@ -145,11 +145,11 @@ class InceptionV4(ConvModel, kw_only=True):
         return self.drop(super().embed(x, train), deterministic=not train)
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Timm numbers all modules; torchvision has none."""
+        """Only timm has this model; it numbers all modules."""
         return {"timm": NAMES}
 
     def _modules(self) -> tuple[dict[str, Table], ...]:
-        """The modules at each stride from 8 on."""
+        """Lists the modules at strides 8, 16 and 32."""
         num_a, num_b, num_c = self.stage_sizes
         a = {f"inception_a{i}": INCEPTION_A for i in range(num_a)}
         b = {f"inception_b{i}": INCEPTION_B for i in range(num_b)}
@@ -158,7 +158,7 @@ class InceptionV4(ConvModel, kw_only=True):
 
 
 PARTS = {"conv": "conv", "norm": "bn"}
-# What each module, or the first of its kind, is the how manieth of.
+# Numbers of modules in timm: for each kind an offset, to which a module's own number is added.
 OFFSETS = {"stem_mixed": 2, "inception_a": 6, "inception_b": 11, "inception_c": 19}
 REDUCTIONS = {"reduction_a": 10, "reduction_b": 18}
 
@@ -169,7 +169,7 @@ NAMES = TorchNames(
             r"stem_mixed([13])/branch\d_conv0/(conv|norm)",
             lambda m: f"features.{int(m[1]) + 2}.conv.{PARTS[m[2]]}",
         ),
-        # A convolution that is a branch of its own has no number.
+        # In timm, the only convolution of a branch has no number.
         Rule(
             r"(inception_[abc])(\d)/branch0_conv0/(conv|norm)",
             lambda m: f"features.{OFFSETS[m[1]] + int(m[2])}.branch0.{PARTS[m[3]]}",
@@ -195,7 +195,7 @@ NAMES = TorchNames(
 
 
 class InceptionV4Options(ConvModelOptions, total=False):
-    """The options of an Inception-v4; see `InceptionV4`."""
+    """Options of an Inception-v4; see `InceptionV4`."""
 
     stage_sizes: tuple[int, ...]
     dropout: float
@@ -205,7 +205,7 @@ class InceptionV4Options(ConvModelOptions, total=False):
 def inception_v4(**options: Unpack[InceptionV4Options]) -> InceptionV4:
     """Inception-v4: 42,679,816 parameters for 1000 classes (Figures 3 to 9 of the paper).
 
-    Its images are 299x299.
+    It was designed for 299x299 images.
 
     >>> inception_v4(num_classes=10).stage_sizes
     (4, 7, 3)

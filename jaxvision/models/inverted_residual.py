@@ -1,4 +1,4 @@
-"""Inverted residual blocks, and the networks of them: MobileNetV2, MobileNetV3 and EfficientNet.
+"""Inverted residual blocks, and the base class of MobileNetV2, MobileNetV3 and EfficientNet.
 
 Reference: Sandler et al., MobileNetV2: inverted residuals and linear bottlenecks, CVPR 2018,
 arXiv:1801.04381.
@@ -18,20 +18,12 @@ from jaxvision.models.base import FeatureMaps, Images, check_images
 from jaxvision.models.conv_model import ConvModel, ConvModelOptions
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
-# Each output of a depthwise kernel sees as many inputs as each of its inputs reaches outputs, but
-# "fan_out" counts the outputs of all channels.
+# The fan-out of a depthwise convolution equals its fan-in, but JAX's "fan_out" counts all channels.
 DEPTHWISE_INIT = layers.initializer("he_normal")
 
 
 def make_divisible(channels: int | float, divisor: int = 8) -> int:
-    """Rounds a number of channels to a multiple, at least the divisor and 90% of the number.
-
-    Args:
-        channels: What a multiplier made of a number of channels.
-        divisor: What the result is a multiple of.
-
-    Returns:
-        The number of channels.
+    """Rounds a number of channels to a positive multiple of `divisor`, at least 90% of the number.
 
     Reference: the code of Sandler et al., 2018.
 
@@ -44,16 +36,16 @@ def make_divisible(channels: int | float, divisor: int = 8) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class BlockSpec:
-    """What tells the blocks of a network apart.
+    """Sizes and options of one inverted residual block.
 
     Attributes:
-        expanded: The channels of the depthwise convolution.
-        features: The output channels.
-        kernel_size: The height and width of the depthwise kernel.
-        stride: The step of the depthwise convolution.
-        squeezed: The channels between the two layers of squeeze and excitation; 0 for none.
-        activation: The nonlinearity of the expansion and the depthwise convolution.
-        drop_rate: The share of residuals that training drops; see `layers.StochasticDepth`.
+        expanded: Channels of the depthwise convolution.
+        features: Output channels.
+        kernel_size: Height and width of the depthwise kernel.
+        stride: Stride of the depthwise convolution.
+        squeezed: Channels between the two layers of squeeze-and-excitation; 0 leaves it out.
+        activation: Nonlinearity after the expansion and after the depthwise convolution.
+        drop_rate: Share of residuals that training drops; see `layers.StochasticDepth`.
     """
 
     expanded: int
@@ -66,23 +58,17 @@ class BlockSpec:
 
 
 class InvertedResidual(nn.Module, kw_only=True):
-    """A depthwise convolution between a 1x1 that widens and a 1x1 that narrows, linearly.
+    """A widening 1x1, a depthwise, and a narrowing 1x1 convolution without activation.
 
-    Where neither channels nor size change, the input is added. Where nothing is widened, the first
-    convolution is left out. Squeeze and excitation follows the depthwise convolution.
+    The input is added where channels and size stay the same. The first convolution is left out
+    where it would not widen. Squeeze-and-excitation follows the depthwise convolution. (Sandler et
+    al., 2018, figure 3b; with squeeze-and-excitation, Howard et al., 2019, arXiv:1905.02244, figure
+    4.) Other attributes are arguments of `layers.norm`.
 
     Attributes:
-        spec: The sizes.
-        squeeze_activation: The nonlinearity within squeeze and excitation.
-        squeeze_gate: What makes its factors.
-        norm: See `layers.norm`; so are the next three.
-        epsilon: What is added to the variance.
-        momentum: What running statistics keep per step.
-        axis_name: A mapped axis.
-        dtype: What to compute in; None promotes types.
-
-    Reference: Sandler et al., 2018, figure 3b; with squeeze and excitation, Howard et al., 2019,
-    arXiv:1905.02244, figure 4.
+        spec: Sizes of the block.
+        squeeze_activation: Nonlinearity between the layers of squeeze-and-excitation.
+        squeeze_gate: Nonlinearity at its end, which gives the factors of the channels.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = InvertedResidual(spec=BlockSpec(expanded=48, features=16, stride=2))
@@ -105,7 +91,7 @@ class InvertedResidual(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width features"]:
-        """Computes the residual, and adds the input where it fits."""
+        """Computes the residual, and adds the input where the shapes agree."""
         spec = self.spec
         conv_norm = partial(
             layers.ConvNorm,
@@ -150,15 +136,15 @@ class InvertedResidual(nn.Module, kw_only=True):
 class InvertedResidualNet(ConvModel, kw_only=True):
     """A network of inverted residual blocks: `stem`, `stage1_block0`, ..., `last`, `head`.
 
-    Its maps are the last at each stride, from 2 (the stem's, or a later one) to 32 (that of
-    `last`, a 1x1 convolution); with `small_images`, strides 1 to 8. Families define `stages`,
-    and what else they have. Its other fields are `ConvModel`'s.
+    The feature maps are the last at each stride, from 2 (the stem's, or a later one) to 32 (that of
+    `last`, a 1x1 convolution); with `small_images`, from 1 to 8. Families define `stages`. For
+    other attributes, see `ConvModel`.
 
     Attributes:
-        small_images: Whether the stem and the first block with a stride keep the size: for images
+        small_images: Whether the stem and the first block with a stride keep the size, for images
             of about 32x32.
-        epsilon: What normalizations add to the variance.
-        momentum: What BatchNorm keeps of its running statistics per step.
+        epsilon: Number that normalizations add to the variance.
+        momentum: Share of its running statistics that BatchNorm keeps at each step.
     """
 
     small_images: bool = False
@@ -169,12 +155,12 @@ class InvertedResidualNet(ConvModel, kw_only=True):
 
     @nn.nowrap
     def shared(self) -> dict[str, Any]:
-        """Gives `epsilon` and `momentum` too."""
+        """Adds `epsilon` and `momentum` to the shared options."""
         return {**super().shared(), "epsilon": self.epsilon, "momentum": self.momentum}
 
     @nn.nowrap
     def stages(self) -> Sequence[Sequence[BlockSpec]]:
-        """What the blocks of each stage are."""
+        """Lists the blocks of each stage."""
         raise NotImplementedError(f"{type(self).__name__} must define stages")
 
     @nn.nowrap
@@ -187,15 +173,7 @@ class InvertedResidualNet(ConvModel, kw_only=True):
         squeeze_activation: str = "relu",
         squeeze_gate: str = "sigmoid",
     ) -> None:
-        """Defines the stem, the blocks, the last convolution and the head, in `setup`.
-
-        Args:
-            stem_channels: The channels of the stem.
-            last_channels: The channels of the last convolution.
-            head_init: The kernel of the head to start from.
-            squeeze_activation: See `InvertedResidual`.
-            squeeze_gate: See `InvertedResidual`.
-        """
+        """Defines the stem, the blocks, the last convolution and the head, in `setup`."""
         conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **self.shared())
         # The activation of a block is in its `BlockSpec`.
         of_blocks = {key: value for key, value in self.shared().items() if key != "activation"}
@@ -226,7 +204,7 @@ class InvertedResidualNet(ConvModel, kw_only=True):
 
     @nn.nowrap
     def _blocks(self) -> list[tuple[str, BlockSpec]]:
-        """The blocks by name; small images keep their size in the first that would halve it."""
+        """Lists the blocks by name; for small images, the first with a stride keeps the size."""
         blocks = []
         keeps_size = self.small_images
         for stage, specs in enumerate(self.stages(), start=1):
@@ -238,19 +216,13 @@ class InvertedResidualNet(ConvModel, kw_only=True):
 
 
 class InvertedResidualOptions(ConvModelOptions, total=False):
-    """The options that these families share; see `InvertedResidualNet`."""
+    """Options of every `InvertedResidualNet`."""
 
     small_images: bool
 
 
 def check_width(width_multiplier: float) -> None:
-    """Checks a width multiplier.
-
-    Args:
-        width_multiplier: What numbers of channels are multiplied by.
-
-    Raises:
-        ValueError: It is not positive.
+    """Checks that a width multiplier, the factor of all numbers of channels, is positive.
 
     >>> check_width(0.75)
     """

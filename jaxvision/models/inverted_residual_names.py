@@ -1,4 +1,4 @@
-"""How other libraries call the parts of inverted residual blocks."""
+"""Names of the parts of inverted residual blocks in torchvision and timm."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,15 +7,11 @@ from jaxvision.models.inverted_residual import BlockSpec
 from jaxvision.models.weights.names import Rule, conv_norm_rules, squeeze_excite_rules
 
 BLOCK = r"stage(\d)_block(\d+)"
-"""The path of a block: stages count from 1, and the blocks of each stage from 0."""
+"""Pattern of a block's path: stages count from 1, and the blocks of each stage from 0."""
 
 
 def block_number(stages: Sequence[Sequence[BlockSpec]], match: re.Match[str]) -> int:
-    """Counts a block through all stages, from 0.
-
-    Args:
-        stages: The blocks of each stage.
-        match: Of a path that begins as `BLOCK`.
+    """Counts a block through all stages from 0, by the match of a path that begins with `BLOCK`.
 
     >>> spec = BlockSpec(expanded=48, features=16)
     >>> block_number([[spec], [spec, spec], [spec]], re.fullmatch(BLOCK, "stage3_block0"))
@@ -25,11 +21,9 @@ def block_number(stages: Sequence[Sequence[BlockSpec]], match: re.Match[str]) ->
 
 
 def part_number(stages: Sequence[Sequence[BlockSpec]], match: re.Match[str]) -> int:
-    r"""Counts a part of a block, from 0.
+    r"""Counts a part of a block from 0; the third group of the match is the part's name.
 
-    Args:
-        stages: The blocks of each stage. Those of the first do not widen.
-        match: Of a path that begins as `BLOCK` and whose third group is the part's name.
+    Blocks of the first stage do not widen, and so have no "expand".
 
     >>> spec = BlockSpec(expanded=48, features=16)
     >>> path = "stage2_block0/project"
@@ -49,11 +43,9 @@ def part_number(stages: Sequence[Sequence[BlockSpec]], match: re.Match[str]) -> 
 def torchvision_rules(
     stages: Sequence[Sequence[BlockSpec]], name: Callable[[re.Match[str]], str]
 ) -> list[Rule]:
-    """Where torchvision has the blocks of MobileNetV3 and EfficientNet: sequences of their parts.
+    """Lists the rules for the blocks of MobileNetV3 and EfficientNet, sequences in torchvision.
 
-    Args:
-        stages: The blocks of each stage.
-        name: What a block is called there, by a match of its path.
+    `name` gives the name of a block in torchvision, by the match of its path.
 
     >>> from jaxvision.models.weights.names import TorchNames
     >>> stages = [[BlockSpec(expanded=16, features=16, squeezed=4)]]
@@ -78,13 +70,7 @@ def torchvision_rules(
 
 
 def timm_name(part: str) -> Callable[[re.Match[str]], str]:
-    """What timm calls a part of a block; its stages count from 0.
-
-    Args:
-        part: The name of the part within its block.
-
-    Returns:
-        A function of the match of a path that begins as `BLOCK`.
+    """Gives a function that names a part of a block in timm, by the match of the block's path.
 
     >>> timm_name("conv_dw")(re.match(BLOCK, "stage3_block1/depthwise/conv"))
     'blocks.2.1.conv_dw'
@@ -97,7 +83,7 @@ def timm_conv_norm_rules(path: str, conv: str, norm: str) -> list[Rule]:
     return conv_norm_rules(path, timm_name(conv), timm_name(norm))
 
 
-# The blocks of the first stage, which do not widen, have parts of other names there.
+# In timm, the parts of the first stage's blocks, which do not widen, have other names.
 _NARROW = r"stage(1)_block(\d+)"
 TIMM_RULES = (
     *conv_norm_rules("stem", "conv_stem", "bn1"),
@@ -108,8 +94,8 @@ TIMM_RULES = (
     *timm_conv_norm_rules(f"{BLOCK}/project", "conv_pwl", "bn3"),
     Rule("head", "classifier"),
 )
-"""Where timm has all of MobileNetV2, but for what `last` is; MobileNetV3 and EfficientNet as well,
-but for `TIMM_SQUEEZE_EXCITE`."""
+"""Rules for all of MobileNetV2 in timm except `last`. For MobileNetV3 and EfficientNet,
+`TIMM_SQUEEZE_EXCITE` comes in addition."""
 TIMM_SQUEEZE_EXCITE = squeeze_excite_rules(
     f"{BLOCK}/squeeze_excite", timm_name("se.conv_reduce"), timm_name("se.conv_expand")
 )

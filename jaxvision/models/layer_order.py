@@ -1,4 +1,4 @@
-"""The layers of a model from the images to the logits."""
+"""The order of a model's layers, from the images to the logits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,18 +14,18 @@ Path = tuple[str, ...]
 
 
 def layer_order(model: nn.Module, image_shape: Sequence[int]) -> tuple[tuple[str, ...], ...]:
-    """Orders the parameters of a model by how far they are from its images.
+    """Orders the parameters of a model by their distance from the images.
 
-    A layer is a module of the model (such as a block of a ResNet or of a transformer), with what is
-    called after it and has no kernel (such as a last normalization). All classifiers, auxiliary
-    ones too, are the last layer. Nothing is computed.
+    A layer is a module of the model (such as a block of a ResNet or of a transformer), together
+    with the modules without a kernel that are called after it (such as a last normalization). All
+    classifiers, including auxiliary ones, form the last layer. The model is traced, not run.
 
     Args:
-        model: A model, or any Flax module that is called as `model(images)`.
+        model: Model, or any Flax module that is called as `model(images)`.
         image_shape: Height, width and channels of an image.
 
     Returns:
-        For every layer the paths of its modules, first layer first.
+        The paths of the modules of each layer, first layer first.
 
     Raises:
         ValueError: The module has no parameters.
@@ -45,7 +45,7 @@ def layer_order(model: nn.Module, image_shape: Sequence[int]) -> tuple[tuple[str
             order[-1] += [module] if own else []
         elif own:
             order.append([module])
-    if leaves:  # those of no module, such as a token beside the images
+    if leaves:  # parameters outside of these modules, such as a token
         order = [[*(order[0] if order else []), *sorted(leaves)], *order[1:]]
     if not order:
         raise ValueError(f"this {type(model).__name__} has no parameters")
@@ -53,7 +53,7 @@ def layer_order(model: nn.Module, image_shape: Sequence[int]) -> tuple[tuple[str
 
 
 def _called(model: nn.Module, image_shape: Sequence[int]) -> tuple[list[str], set[str]]:
-    """The modules right in a model or in its backbone, as they are called, and all parameters."""
+    """Lists the direct submodules of a model or its backbone in call order, and all parameters."""
     called: dict[Path, None] = {}
     opened: set[Path] = {()}
 

@@ -1,4 +1,4 @@
-"""LeNet-5, as it is built today and as it was published.
+"""LeNet-5, in its modern form and as published.
 
 Reference: LeCun et al., Gradient-based learning applied to document recognition, Proceedings of the
 IEEE 86(11), 1998.
@@ -20,12 +20,12 @@ from jaxvision.models import layers
 from jaxvision.models.base import FeatureMaps, Images, Model, check_images
 from jaxvision.models.registry import register
 
-# Below it, nothing is left after two unpadded 5x5 convolutions, each followed by halving.
+# Smaller images leave no pixels after two unpadded 5x5 convolutions, each followed by a pooling.
 MIN_SIZE = 16
 
 POOLINGS: dict[str, Callable[..., Array]] = {"max": layers.max_pool, "average": layers.avg_pool}
 
-# Table I of the paper: which of the six maps of S2 each of the sixteen maps of C3 sees.
+# Table I of the paper: for each of the sixteen maps of C3, the maps of S2 (0 to 5) that it takes.
 C3_INPUTS = (
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
@@ -35,15 +35,7 @@ C3_INPUTS = (
 
 
 def scaled_tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The paper's squashing function, 1.7159 tanh(2x / 3), which maps 1 to 1 and -1 to -1.
-
-    Args:
-        x: Any array.
-
-    Returns:
-        An array of the same shape.
-
-    Reference: LeCun et al., 1998, appendix A.
+    """Computes the paper's activation 1.7159 tanh(2x / 3), which maps 1 to 1 (appendix A).
 
     >>> round(float(scaled_tanh(jnp.array(1.0))), 4)
     1.0
@@ -52,12 +44,9 @@ def scaled_tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 class SparseConv(nn.Module):
-    """The unpadded 5x5 convolution C3: each map sees only some of the maps before it.
+    """The unpadded 5x5 convolution C3, in which each map takes only some of the maps before it.
 
-    It stores the kernels that Table I has, 60 of the 96 there could be, as (5, 5, 60).
-
-    Attributes:
-        dtype: What to compute in; None promotes types.
+    It stores only the kernels listed in Table I, 60 of 96 possible ones, as (5, 5, 60).
 
     >>> layer = SparseConv()
     >>> variables = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones((1, 14, 14, 6)))
@@ -71,7 +60,7 @@ class SparseConv(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width 6"]
     ) -> Float[Array, "batch out_height out_width 16"]:
-        """Convolves with the dense kernel that has zeros where nothing is connected."""
+        """Convolves with a dense kernel, whose missing connections are zero."""
         outputs = np.repeat(np.arange(16), [len(inputs) for inputs in C3_INPUTS])
         inputs = np.concatenate(C3_INPUTS)
         fan_in = 25 * np.bincount(outputs)[outputs]
@@ -89,12 +78,9 @@ class SparseConv(nn.Module):
 
 
 class SubSampling(nn.Module):
-    """The paper's pooling: the sum of each 2x2 window, times a coefficient, plus a bias, per map.
+    """The paper's pooling: per map, the sums of 2x2 windows times a coefficient, plus a bias.
 
     It starts as average pooling.
-
-    Attributes:
-        dtype: What to compute in; None promotes types.
 
     >>> layer = SubSampling()
     >>> layer.init_with_output(jax.random.key(0), jnp.full((1, 2, 2, 1), 3.0))[0].item()
@@ -116,15 +102,16 @@ class SubSampling(nn.Module):
 
 
 class LeNet5(Model, kw_only=True):
-    """LeNet-5. Layers carry the paper's names: c1, s2, c3, s4, c5, f6; the last is the head.
+    """LeNet-5, with the paper's layer names c1, s2, c3, s4, c5 and f6; the last layer is `head`.
 
-    Its convolutions are not padded: a 32x32 image has maps of 14x14 (stride 2) and 5x5 (stride 4).
-    It takes only images of the size it was initialized with, at least 16x16. `embed` is F6.
+    The convolutions are not padded: a 32x32 image gives maps of 14x14 (stride 2) and 5x5 (stride
+    4). The model only takes images of the size it was initialized with, at least 16x16. `embed` is
+    F6.
 
     Attributes:
-        activation: The nonlinearity; see `layers.activation`.
+        activation: Name of the nonlinearity; see `layers.activation`.
         pooling: "max" or "average".
-        original: Whether to build the network of the paper; activation and pooling are then its.
+        original: Whether to build the paper's network, with its own activation and pooling.
     """
 
     num_classes: int = 10
@@ -178,7 +165,7 @@ class LeNet5(Model, kw_only=True):
         """Computes F6, 84 values."""
         activation = scaled_tanh if self.original else layers.activation(self.activation)
         s4 = self.features(x, train)[4]
-        # On the paper's 32x32 images, C5's 5x5 convolution sees all of S4: it is a dense layer.
+        # On the paper's 32x32 images, C5's 5x5 kernel covers all of S4, so C5 is a dense layer.
         c5 = activation(self.c5(layers.flatten(s4)))
         f6: Float[Array, "batch features"] = activation(self.f6(c5))
         return f6
@@ -194,27 +181,26 @@ def lenet5(
     pooling: str = "max",
     original: bool = False,
 ) -> LeNet5:
-    """Builds LeNet-5: 61,706 parameters on 32x32 gray images, 60,850 as published.
+    """Builds LeNet-5: 61,706 parameters for 32x32 gray images, 60,850 as published.
 
-    As built today, C3 sees all maps, pooling has no parameters, and by default the activation is
-    ReLU and the pooling takes maxima, which train better than tanh and averages. `original=True`
-    is the paper's: C3 connected by its Table I, sub-sampling with a trainable coefficient and bias,
-    and scaled tanh; but the output is a linear layer in place of its distances to fixed codes.
-    Weights start with a variance of 1 / fan_in.
+    By default, it is the modern form: C3 takes all maps, pooling has no parameters, and ReLU and
+    max-pooling replace tanh and averages because they train better. `original=True` builds the
+    paper's network (section II.B): C3 is connected as in Table I, sub-sampling has trainable
+    coefficients and biases, and the activation is a scaled tanh. The output differs from the
+    paper's: a linear layer replaces distances to fixed codes. Kernels start with a variance of
+    1/fan_in.
 
     Args:
-        num_classes: The number of logits.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        dtype: What to compute in; None promotes the types of images and parameters.
-        activation: The nonlinearity; see `layers.activation`.
+        num_classes: Number of logits.
+        in_channels: Number of image channels; None takes that of the images at initialization.
+        dtype: Dtype of the computation; None promotes the dtypes of images and parameters.
+        activation: Name of the nonlinearity; see `layers.activation`.
         pooling: "max" or "average".
         original: Whether to build the paper's network, with its own activation and pooling.
 
     Raises:
-        ValueError: A value is not allowed, or activation or pooling is given with `original`.
-
-    Reference: LeCun et al., Gradient-based learning applied to document recognition, Proceedings of
-    the IEEE 86(11), 1998, section II.B and Table I.
+        ValueError: An option has a value that is not allowed, or `activation` or `pooling` is given
+            together with `original`.
 
     >>> model = lenet5(original=True)
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))

@@ -1,4 +1,4 @@
-"""The linear classifier: one weight per pixel and class."""
+"""The linear classifier: one weight per pixel value and class."""
 
 from typing import ClassVar
 
@@ -12,11 +12,12 @@ from jaxvision.models.registry import register
 
 
 class LinearClassifier(Model, kw_only=True):
-    """A dense layer on the flattened image: 32 * 32 * 3 + 1 = 3073 parameters per class on CIFAR.
+    """A dense layer on the flattened image.
 
-    Its weights have the shape of an image per class, and look like one (a template) once trained.
-    It has no strides: `features` is the image itself, and `embed` the flattened image. It takes
-    only images of the size it was initialized with.
+    On CIFAR it has 32 * 32 * 3 + 1 = 3073 parameters per class. The weights of a class have the
+    shape of an image, and look like one (a template) once trained. `features` is the image itself
+    (stride 1), and `embed` the flattened image. The model only takes images of the size it was
+    initialized with.
     """
 
     default_image_size: ClassVar[int] = 32
@@ -28,7 +29,7 @@ class LinearClassifier(Model, kw_only=True):
         )
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Gives the image as the only map."""
+        """Gives the image as the only map, at stride 1."""
         return {1: check_images(x, self.in_channels)}
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
@@ -46,9 +47,9 @@ def linear_classifier(
     multiclass support vector machine.
 
     Args:
-        num_classes: The number of logits.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        dtype: What to compute in; None promotes the types of images and parameters.
+        num_classes: Number of logits.
+        in_channels: Number of image channels; None takes that of the images at initialization.
+        dtype: Dtype of the computation; None promotes the dtypes of images and parameters.
 
     >>> import jax, jax.numpy as jnp
     >>> model = linear_classifier(num_classes=10)

@@ -1,4 +1,4 @@
-"""MLP-Mixer: dense layers across patches and across channels by turns.
+"""MLP-Mixer: dense layers across patches and across channels, in alternation.
 
 Reference: Tolstikhin et al., MLP-Mixer: An all-MLP architecture for vision, NeurIPS 2021,
 arXiv:2105.01601.
@@ -21,15 +21,15 @@ EPSILON = 1e-6
 
 
 class MixerBlock(nn.Module, kw_only=True):
-    """Two dense layers across patches, then two across channels, each pair added to its input.
+    """Two dense layers across patches, then two across channels; each pair is added to its input.
 
     Attributes:
-        hidden_patches: The width between the layers across patches, `mlp_patches`.
-        hidden_channels: The width between the layers across channels, `mlp_channels`.
-        activation: See `layers.activation`.
-        dropout: The share of each dense layer's outputs that training drops.
-        stochastic_depth: The share of residuals that training drops.
-        dtype: What to compute in; None promotes types.
+        hidden_patches: Width between the layers across patches, `mlp_patches`.
+        hidden_channels: Width between the layers across channels, `mlp_channels`.
+        activation: Name of the nonlinearity; see `layers.activation`.
+        dropout: Dropout rate of each dense layer's outputs.
+        stochastic_depth: Share of residuals that training drops.
+        dtype: Dtype of the computation; None promotes the dtypes of inputs and parameters.
     """
 
     hidden_patches: int
@@ -43,7 +43,7 @@ class MixerBlock(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch patches channels"], train: bool
     ) -> Float[Array, "batch patches channels"]:
-        """Adds both residuals."""
+        """Adds both residuals to the input."""
         for name, hidden in (
             ("patches", self.hidden_patches),
             ("channels", self.hidden_channels),
@@ -71,21 +71,22 @@ class MixerBlock(nn.Module, kw_only=True):
 class MLPMixer(Model, kw_only=True):
     """An MLP-Mixer: `stem`, `block0`, `block1`, ..., `final_norm`, `head`.
 
-    Its only map holds the vectors of the patches after the last normalization (stride 16 for
-    patches of 16x16). Zeros below and on the right complete patches that the image does not fill.
-    Its layers across patches take only the number of patches that it was initialized with.
+    The only feature map holds the vectors of the patches after the last normalization; its stride
+    is the patch size. Patches at the bottom and on the right that the image does not fill are
+    padded with zeros. The layers across patches only take the number of patches they were
+    initialized with.
 
     Attributes:
-        num_blocks: How many blocks there are.
-        channels: The length of a patch's vector.
-        hidden_patches: The width between the layers across patches.
-        hidden_channels: The width between the layers across channels.
-        patch_size: The height and width of a patch.
-        small_images: Whether patches are 4x4 instead: for images of about 32x32.
-        activation: The nonlinearity; see `layers.activation`.
-        dropout: The share of each dense layer's outputs that training drops.
-        stochastic_depth: The share of the last block's residuals that training drops; it rises
-            evenly from none at the first block.
+        num_blocks: Number of blocks.
+        channels: Length of a patch's vector.
+        hidden_patches: Width between the layers across patches.
+        hidden_channels: Width between the layers across channels.
+        patch_size: Height and width of a patch.
+        small_images: Whether patches are 4x4 instead, for images of about 32x32.
+        activation: Name of the nonlinearity; see `layers.activation`.
+        dropout: Dropout rate of each dense layer's outputs.
+        stochastic_depth: Share of the last block's residuals that training drops; it rises linearly
+            from 0 at the first block.
 
     >>> import jax, jax.numpy as jnp
     >>> model = MLPMixer(
@@ -131,7 +132,7 @@ class MLPMixer(Model, kw_only=True):
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=initializers.zeros)
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Computes the vectors of the patches, in place."""
+        """Computes the vectors of the patches, arranged as a map."""
         y = self.stem(check_images(x, self.in_channels))
         batch, height, width, channels = y.shape
         self._check_number(height, width)
@@ -142,14 +143,14 @@ class MLPMixer(Model, kw_only=True):
         return {self._patch_size(): y}
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """It is in timm alone."""
+        """Only timm has this model."""
         return {"timm": NAMES}
 
     def _patch_size(self) -> int:
         return 4 if self.small_images else self.patch_size
 
     def _check_number(self, height: int, width: int) -> None:
-        """Refuses another number of patches in words, where there are parameters."""
+        """Raises an error with advice if the number of patches does not fit the parameters."""
         if not self.has_variable("params", "block0"):
             return
         block = self.variables["params"]["block0"]
@@ -175,7 +176,7 @@ NAMES = TorchNames(
 
 
 class MLPMixerOptions(ModelOptions, total=False):
-    """The options of an MLP-Mixer; see `MLPMixer`."""
+    """Options of an MLP-Mixer; see `MLPMixer`."""
 
     small_images: bool
     activation: str
@@ -187,7 +188,7 @@ class MLPMixerOptions(ModelOptions, total=False):
 def mixer_b_16(**options: Unpack[MLPMixerOptions]) -> MLPMixer:
     """Mixer-B/16: 59,880,472 parameters for 1000 classes and 224x224 images (Table 1 of the paper).
 
-    timm has its weights under the name mixer_b16_224.
+    timm calls it mixer_b16_224.
 
     >>> mixer_b_16(num_classes=10).channels
     768

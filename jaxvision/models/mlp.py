@@ -13,16 +13,16 @@ from jaxvision.models.registry import register
 
 
 class MLP(Model, kw_only=True):
-    """Dense layers with a nonlinearity between them.
+    """Dense layers with nonlinearities between them, on the flattened image.
 
-    It has no strides: `features` is the image itself, and `embed` the last hidden vector, before
-    dropout. It takes only images of the size it was initialized with.
+    `features` is the image itself (stride 1), and `embed` the last hidden layer's output, before
+    dropout. The model only takes images of the size it was initialized with.
 
     Attributes:
-        hidden_sizes: The widths of the hidden layers, from the image on.
-        dropout: The share of each hidden layer's outputs that training drops.
-        activation: See `layers.activation`.
-        initializer: What the hidden layers' kernels start from; see `layers.initializer`.
+        hidden_sizes: Widths of the hidden layers, in order.
+        dropout: Dropout rate of each hidden layer's outputs.
+        activation: Name of the nonlinearity; see `layers.activation`.
+        initializer: Initializer of the hidden layers' kernels; see `layers.initializer`.
     """
 
     hidden_sizes: tuple[int, ...] = (512, 256)
@@ -46,7 +46,7 @@ class MLP(Model, kw_only=True):
         for i, size in enumerate(self.hidden_sizes):
             setattr(self, f"hidden{i}", nn.Dense(size, dtype=self.dtype, kernel_init=kernel_init))
         self.drop = nn.Dropout(self.dropout)
-        # No activation follows the head, so that the initializer of the others does not fit it.
+        # No activation follows the head, so the hidden layers' initializer does not suit it.
         self.head = nn.Dense(self.num_classes, dtype=self.dtype)
 
     def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch classes"]:
@@ -56,11 +56,11 @@ class MLP(Model, kw_only=True):
         return logits
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Gives the image as the only map."""
+        """Gives the image as the only map, at stride 1."""
         return {1: check_images(x, self.in_channels)}
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
-        """Computes the last hidden layer; without hidden layers, flattens the image."""
+        """Computes the last hidden layer's output; without hidden layers, flattens the image."""
         x = layers.flatten(check_images(x, self.in_channels))
         activation = layers.activation(self.activation)
         for i in range(len(self.hidden_sizes)):
@@ -83,18 +83,18 @@ def mlp(
 ) -> MLP:
     """Builds a multilayer perceptron.
 
-    A neuron of the first layer has a weight per value of the image: 224 * 224 * 3 + 1 = 150,529
-    parameters on ImageNet.
+    A neuron of the first layer has one weight per value of the image, and a bias: on ImageNet, 224
+    * 224 * 3 + 1 = 150,529 parameters.
 
     Args:
-        num_classes: The number of logits.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        dtype: What to compute in; None promotes the types of images and parameters.
-        hidden_sizes: The widths of the hidden layers; with none, a linear classifier.
-        dropout: The share of each hidden layer's outputs that training drops, in [0, 1)
-            (Srivastava et al., JMLR 2014).
-        activation: The nonlinearity; see `layers.activation`.
-        initializer: What the hidden layers' kernels start from; see `layers.initializer`.
+        num_classes: Number of logits.
+        in_channels: Number of image channels; None takes that of the images at initialization.
+        dtype: Dtype of the computation; None promotes the dtypes of images and parameters.
+        hidden_sizes: Widths of the hidden layers; an empty tuple gives a linear classifier.
+        dropout: Dropout rate of each hidden layer's outputs, in [0, 1) (Srivastava et al., JMLR
+            2014).
+        activation: Name of the nonlinearity; see `layers.activation`.
+        initializer: Initializer of the hidden layers' kernels; see `layers.initializer`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = mlp(num_classes=10, hidden_sizes=(100,))

@@ -1,4 +1,4 @@
-"""MobileNet, made of depthwise separable convolutions.
+"""MobileNet, a network of depthwise separable convolutions.
 
 Reference: Howard et al., MobileNets: efficient convolutional neural networks for mobile vision
 applications, 2017, arXiv:1704.04861.
@@ -24,22 +24,20 @@ from jaxvision.models.inverted_residual_names import BLOCK, timm_conv_norm_rules
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
 
-# Table 1 of the paper: the output channels of each stage, its blocks, the stride of the first. (The
-# stride of the very last block is printed as 2, but the size of its output is that of its input.)
+# Table 1 of the paper: output channels, number of blocks and first stride of each stage. (The table
+# prints a stride of 2 for the very last block, but its output is as large as its input.)
 STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
 
 
 class SeparableBlock(ConvBlock, kw_only=True):
     """A depthwise 3x3 convolution and a 1x1 convolution, each with a norm and an activation.
 
-    Its other attributes are `ConvBlock`'s.
+    Reference: Howard et al., 2017, figure 3, right.
 
     Attributes:
-        features: The output channels.
-        stride: The step of the depthwise convolution.
-        epsilon: See `layers.norm`.
-
-    Reference: Howard et al., 2017, figure 3, right.
+        features: Output channels.
+        stride: Stride of the depthwise convolution.
+        epsilon: Number that normalizations add to the variance.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = SeparableBlock(features=16, stride=2)
@@ -57,7 +55,7 @@ class SeparableBlock(ConvBlock, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width features"]:
-        """Applies the two in turn."""
+        """Applies the two convolutions in turn."""
         channels = x.shape[-1]
         conv_norm = partial(
             layers.ConvNorm,
@@ -81,19 +79,19 @@ class SeparableBlock(ConvBlock, kw_only=True):
 class MobileNetV1(ConvModel, kw_only=True):
     """A MobileNet: `stem`, `stage1_block0`, `stage2_block0`, `stage2_block1`, ..., `head`.
 
-    Its maps are the last of each stage (strides 2 to 32); with `small_images`, the last at each
-    stride (strides 1 to 8).
+    The feature maps are the last of each stage (strides 2 to 32); with `small_images`, the last at
+    each stride (strides 1 to 8).
 
-    The paper has ReLU; its code and the weights there are have ReLU6, which is the default here. In
-    the paper's code (TensorFlow) `epsilon` is 1e-3, and a convolution of stride 2 pads an even
-    image after its last row only. Its other fields are `ConvModel`'s.
+    The paper has ReLU, but its code and published weights have ReLU6, the default here. In that
+    code (TensorFlow), `epsilon` is 1e-3, and convolutions of stride 2 pad images of even size only
+    after the last row and column. For other attributes, see `ConvModel`.
 
     Attributes:
-        width_multiplier: What numbers of channels are multiplied by: 1, 0.75, 0.5 or 0.25 in the
-            paper. (Its resolution multiplier is the size of the images.)
-        small_images: Whether the stem and the first block with a stride keep the size: for images
+        width_multiplier: Factor of all numbers of channels: 1, 0.75, 0.5 or 0.25 in the paper. (Its
+            resolution multiplier is the size of the images.)
+        small_images: Whether the stem and the first block with a stride keep the size, for images
             of about 32x32.
-        epsilon: What normalizations add to the variance.
+        epsilon: Number that normalizations add to the variance.
 
     >>> mobilenet_v1(width_multiplier=0.5, num_classes=10).width_multiplier
     0.5
@@ -110,7 +108,7 @@ class MobileNetV1(ConvModel, kw_only=True):
 
     @nn.nowrap
     def shared(self) -> dict[str, Any]:
-        """Gives `epsilon` too."""
+        """Adds `epsilon` to the shared options."""
         return {**super().shared(), "epsilon": self.epsilon}
 
     def setup(self) -> None:
@@ -139,12 +137,12 @@ class MobileNetV1(ConvModel, kw_only=True):
         return maps
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it, as mobilenetv1_100."""
+        """Only timm has this model, as mobilenetv1_100."""
         return {"timm": NAMES}
 
     @nn.nowrap
     def _blocks(self) -> list[tuple[str, int, int]]:
-        """The blocks: their names, unmultiplied channels and strides."""
+        """Lists the names of the blocks, their unmultiplied channels, and their strides."""
         return [
             (
                 f"stage{stage}_block{i}",
@@ -167,7 +165,7 @@ NAMES = TorchNames(
 
 
 class MobileNetV1Options(ConvModelOptions, total=False):
-    """The options of a MobileNet; see `MobileNetV1`."""
+    """Options of a MobileNet; see `MobileNetV1`."""
 
     width_multiplier: float
     small_images: bool
@@ -178,7 +176,7 @@ class MobileNetV1Options(ConvModelOptions, total=False):
 def mobilenet_v1(**options: Unpack[MobileNetV1Options]) -> MobileNetV1:
     """MobileNet: 4,231,976 parameters for 1000 classes (Table 1 of the paper).
 
-    With a width multiplier of 0.75, 0.5 and 0.25 (Table 6), 2,585,560, 1,331,592 and 470,072.
+    Width multipliers of 0.75, 0.5 and 0.25 give 2,585,560, 1,331,592 and 470,072 (Table 6).
 
     >>> mobilenet_v1(num_classes=10, activation="relu").activation
     'relu'

@@ -22,7 +22,7 @@ from jaxvision.models.inverted_residual_names import BLOCK, TIMM_RULES, block_nu
 from jaxvision.models.registry import register
 from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, sequence_rules
 
-# Table 2 of the paper: expansion, output channels, blocks, the stride of the first.
+# Table 2 of the paper: expansion, output channels, number of blocks, stride of the first block.
 STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -35,14 +35,14 @@ STAGES = (
 
 
 class MobileNetV2(InvertedResidualNet, kw_only=True):
-    """A MobileNetV2; its other fields and its maps are those of `InvertedResidualNet`.
+    """A MobileNetV2; its feature maps and other attributes are those of `InvertedResidualNet`.
 
-    `epsilon` is 1e-5, as in torchvision and timm; the paper's code (TensorFlow) has 1e-3, and its
-    convolutions of stride 2 pad an even image after its last row only.
+    `epsilon` is 1e-5, as in torchvision and timm. In the paper's code (TensorFlow) it is 1e-3, and
+    convolutions of stride 2 pad images of even size only after the last row and column.
 
     Attributes:
-        width_multiplier: What numbers of channels are multiplied by (from 0.35 to 1.4 in the
-            paper), and then rounded to multiples of 8. The last convolution is never narrower.
+        width_multiplier: Factor of the numbers of channels (0.35 to 1.4 in the paper), which are
+            then rounded to multiples of 8. The last convolution never has fewer than 1280.
 
     >>> mobilenet_v2(num_classes=10).width_multiplier
     1.0
@@ -64,7 +64,7 @@ class MobileNetV2(InvertedResidualNet, kw_only=True):
 
     @nn.nowrap
     def stages(self) -> Sequence[Sequence[BlockSpec]]:
-        """Table 2 of the paper."""
+        """Lists the blocks of Table 2 of the paper."""
         before = make_divisible(32 * self.width_multiplier)
         stages = []
         for expansion, channels, num_blocks, stride in STAGES:
@@ -85,12 +85,12 @@ class MobileNetV2(InvertedResidualNet, kw_only=True):
         return stages
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Both libraries have it; timm as mobilenetv2_100."""
+        """Torchvision and timm have this model; timm calls it mobilenetv2_100."""
         return {"torchvision": torchvision_names(self.stages()), "timm": TIMM_NAMES}
 
 
 def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
-    """Where torchvision has the leaves: blocks in a row, whose last convolution is not grouped.
+    """Maps the parameters to torchvision's names, which number the blocks through all stages.
 
     >>> names = torchvision_names(mobilenet_v2().stages())
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
@@ -120,7 +120,7 @@ TIMM_NAMES = TorchNames([*TIMM_RULES, *conv_norm_rules("last", "conv_head", "bn2
 
 
 class MobileNetV2Options(InvertedResidualOptions, total=False):
-    """The options of a MobileNetV2; see `MobileNetV2`."""
+    """Options of a MobileNetV2; see `MobileNetV2`."""
 
     width_multiplier: float
     dropout: float

@@ -34,9 +34,9 @@ from jaxvision.models.weights.names import (
 )
 
 Row = tuple[int, int, int, bool, bool, int]
-"""Kernel size, expanded and output channels, squeeze and excitation, h-swish, stride."""
+"""Kernel size, expanded channels, output channels, squeeze-and-excitation, h-swish, stride."""
 
-# Table 1 of the paper, by stages: where the channels change.
+# Table 1 of the paper; a stage begins where the output channels change.
 LARGE: tuple[tuple[Row, ...], ...] = (
     ((3, 16, 16, False, False, 1),),
     ((3, 64, 24, False, False, 2), (3, 72, 24, False, False, 1)),
@@ -60,20 +60,20 @@ SMALL: tuple[tuple[Row, ...], ...] = (
 
 
 class MobileNetV3(InvertedResidualNet, kw_only=True):
-    """A MobileNetV3; its other fields and its maps are those of `InvertedResidualNet`.
+    """A MobileNetV3; its feature maps and other attributes are those of `InvertedResidualNet`.
 
     A dense layer, `hidden`, follows the average over space; `embed` is its output, before dropout.
-    `activation` takes the place of h-swish; the blocks that have ReLU in the paper keep it.
+    `activation` replaces h-swish; blocks that have ReLU in the paper keep it.
 
-    `epsilon` is 1e-3 and `momentum` 0.99, as in torchvision and the paper's code; timm's weights
-    (mobilenetv3_large_100, mobilenetv3_small_100) were trained with 1e-5, and need `epsilon=1e-5`,
-    of which `load_weights` warns and which `load_pretrained` takes care of.
+    `epsilon` is 1e-3 and `momentum` 0.99, as in torchvision and the paper's code. timm's weights
+    (mobilenetv3_large_100, mobilenetv3_small_100) need `epsilon=1e-5`: `load_weights` warns of
+    this, and `load_pretrained` sets it.
 
     Attributes:
         rows: Table 1 or 2 of the paper, by stages.
-        hidden_channels: The size of the embedding, 1280 or 1024 in the paper.
-        width_multiplier: What numbers of channels are multiplied by, and then rounded to multiples
-            of 8, as in torchvision. (timm's variants of other widths differ in expanded channels.)
+        hidden_channels: Length of the embedding, 1280 or 1024 in the paper.
+        width_multiplier: Factor of the numbers of channels, which are then rounded to multiples of
+            8, as in torchvision. (timm's variants of other widths differ in the expanded channels.)
 
     >>> mobilenet_v3_small(num_classes=10).hidden_channels
     1024
@@ -91,8 +91,7 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
         super().__post_init__()
 
     def setup(self) -> None:
-        """Defines the layers."""
-        # The dense layers start as torchvision's.
+        """Defines the layers; the dense ones start as in torchvision."""
         dense_init = layers.initializer("normal_0.01")
         self.define(
             stem_channels=make_divisible(16 * self.width_multiplier),
@@ -107,7 +106,7 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
         )
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
-        """Computes the hidden layer of the average of the last map."""
+        """Applies the hidden layer to the average of the last map."""
         average = super().embed(x, train)
         vector: Float[Array, "batch features"] = layers.activation(self.activation)(
             self.hidden(average)
@@ -116,7 +115,7 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
 
     @nn.nowrap
     def stages(self) -> Sequence[Sequence[BlockSpec]]:
-        """The rows of the table, multiplied."""
+        """Lists the blocks of the table, with multiplied channels."""
         return [[self._spec(row) for row in rows] for rows in self.rows]
 
     @nn.nowrap
@@ -133,13 +132,13 @@ class MobileNetV3(InvertedResidualNet, kw_only=True):
         )
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Both libraries have it; timm as mobilenetv3_large_100 and mobilenetv3_small_100."""
+        """Torchvision and timm (mobilenetv3_large_100, mobilenetv3_small_100) have these models."""
         stages = self.stages()
         return {"torchvision": torchvision_names(stages), "timm": timm_names(len(stages))}
 
 
 def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
-    """Where torchvision has the leaves: blocks in a row.
+    """Maps the parameters to torchvision's names, which number the blocks through all stages.
 
     >>> names = torchvision_names(mobilenet_v3_small().stages())
     >>> names.find("stage2_block1/project/norm/scale", 1)[0]
@@ -159,7 +158,7 @@ def torchvision_names(stages: Sequence[Sequence[BlockSpec]]) -> TorchNames:
 
 
 def timm_names(num_stages: int) -> TorchNames:
-    """Where timm has the leaves: the last convolution is a stage of its own.
+    """Maps the parameters to timm's names, in which the last convolution is a stage of its own.
 
     >>> timm_names(6).find("last/conv/kernel", 4)[0]
     'blocks.6.0.conv.weight'
@@ -176,7 +175,7 @@ def timm_names(num_stages: int) -> TorchNames:
 
 
 class MobileNetV3Options(InvertedResidualOptions, total=False):
-    """The options of a MobileNetV3; see `MobileNetV3`."""
+    """Options of a MobileNetV3; see `MobileNetV3`."""
 
     width_multiplier: float
     dropout: float

@@ -1,8 +1,8 @@
-"""One backbone under several heads.
+"""One backbone under several heads, one for each task.
 
-R. Caruana. Multitask learning. Machine Learning 28, 1997.
-A. Kendall, Y. Gal, R. Cipolla. Multi-task learning using uncertainty to weigh losses for scene
-geometry and semantics. CVPR 2018, arXiv:1705.07115.
+References: Caruana, Multitask learning, Machine Learning 28, 1997; Kendall et al., Multi-task
+learning using uncertainty to weigh losses for scene geometry and semantics, CVPR 2018,
+arXiv:1705.07115.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ Outputs = dict[str, Float[Array, "batch outputs"]]
 
 
 class LogVariances(nn.Module):
-    """A learned number per task: the logarithm of the variance of what its loss measures.
+    """A learned log variance per task, which weighs the task's loss (Kendall et al.).
 
     Attributes:
-        tasks: Their names.
+        tasks: Names of the tasks.
     """
 
     tasks: tuple[str, ...]
 
     @nn.compact
     def __call__(self) -> dict[str, Float[Array, ""]]:
-        """Gives the number of every task; they start at 0."""
+        """Gives the log variance of every task; each starts at 0."""
         return {
             task: self.param(task, nn.initializers.zeros, (), jnp.float32) for task in self.tasks
         }
@@ -37,13 +37,13 @@ class LogVariances(nn.Module):
 
 @register_module
 class MultiHead(nn.Module, kw_only=True):
-    """A model's backbone with several heads in place of its own, one for each task.
+    """A model's backbone with one head per task, in place of the model's own head.
 
     Attributes:
-        backbone: A model; its `embed` is used, and its own head does not exist.
-        heads: How many outputs each task has, by name.
-        learned_weights: Whether there is a log variance per task, for a loss that learns how to
-            weigh the tasks; see `train.multitask`.
+        backbone: Model that computes the embedding for all heads; its own head is not created.
+        heads: Number of outputs of each task, by the name of the task.
+        learned_weights: Whether there is a log variance per task, for a loss that learns the
+            weights of the tasks; see `train.multitask`.
 
     >>> import jax
     >>> from jaxvision import models
@@ -64,7 +64,7 @@ class MultiHead(nn.Module, kw_only=True):
             raise ValueError("heads must name at least one task")
         for name, size in self.heads.items():
             if not name.isidentifier():
-                raise ValueError(f"a task must be called by letters, digits and _, not {name!r}")
+                raise ValueError(f"a task's name must be letters, digits and _, not {name!r}")
             if size < 1:
                 raise ValueError(f"the head of {name!r} must have 1 or more outputs, got {size}")
         self.heads = FrozenDict(self.heads)  # models are hashed
@@ -78,29 +78,13 @@ class MultiHead(nn.Module, kw_only=True):
             self.head_weights = LogVariances(tuple(self.heads))
 
     def __call__(self, x: Images, train: bool = False) -> Outputs:
-        """Computes the outputs of every head.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: As for a model.
-
-        Returns:
-            Outputs by task, each (batch, outputs).
-        """
+        """Computes the outputs of every task, each (batch, outputs), by the task's name."""
         return self.with_log_variances(x, train)[0]
 
     def with_log_variances(
         self, x: Images, train: bool = False
     ) -> tuple[Outputs, dict[str, Float[Array, ""]]]:
-        """Computes the outputs of every head, and gives the log variances.
-
-        Args:
-            x: As for a call.
-            train: As for a call.
-
-        Returns:
-            Outputs by task, and log variances by task; none if they are not learned.
-        """
+        """Computes the outputs and the log variances (an empty dict if not learned), by task."""
         vector = self.backbone.embed(x, train)
         outputs = {name: getattr(self, f"head_{name}")(vector) for name in self.heads}
         return outputs, self.head_weights() if self.learned_weights else {}

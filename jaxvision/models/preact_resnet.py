@@ -25,14 +25,14 @@ from jaxvision.models.weights.names import DENSE_AS_CONV, Rule, TorchNames
 
 
 class PreActBlock(ResidualBlock, kw_only=True):
-    """Two 3x3 convolutions, each of a normalized and activated map, added to their input.
+    """Two 3x3 convolutions, each after a norm and an activation, added to their input.
 
-    Where the shape changes, the shortcut is a 1x1 convolution of the first such map. The stride is
-    that of the first convolution, and of the shortcut. Its other attributes are `ResidualBlock`'s.
+    Where the shape changes, the shortcut is a 1x1 convolution of the first activated map. The first
+    convolution and the shortcut apply the stride.
 
     Attributes:
-        dropout: The share that training drops between the convolutions.
-        zero_init_residual: Whether the residual starts at zero, by its last convolution.
+        dropout: Dropout rate between the convolutions.
+        zero_init_residual: Whether the last convolution, and so the residual, starts at zero.
     """
 
     dropout: float = 0.0
@@ -58,25 +58,20 @@ class PreActBlock(ResidualBlock, kw_only=True):
         )(y)
 
     def parts(self) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
-        """Gives what makes the layers.
-
-        Returns:
-            What makes a normalization with activation, and what makes a convolution.
-        """
+        """Gives the constructors of a norm with activation and of a convolution."""
         norm = partial(layers.NormActivation, activation=self.activation, **self.norm_options())
         conv = partial(layers.conv, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
         return norm, conv
 
 
 class PreActBottleneck(PreActBlock, kw_only=True):
-    """A 3x3 convolution between two 1x1 that narrow and widen, added to their input.
+    """A 3x3 convolution between a narrowing and a widening 1x1 convolution, added to their input.
 
-    Each is of a normalized and activated map. The output has 4 times `channels`. Its attributes are
-    `PreActBlock`'s and this.
+    A norm and an activation precede each convolution. The output has 4 times `channels`.
 
     Attributes:
-        stride_in_first: Whether the stride is that of the first 1x1 convolution, as in the paper,
-            rather than of the 3x3. The parameters are the same.
+        stride_in_first: Whether the first 1x1 convolution applies the stride, as in the paper,
+            rather than the 3x3. The parameters are the same.
     """
 
     stride_in_first: bool = False
@@ -104,23 +99,22 @@ class PreActBottleneck(PreActBlock, kw_only=True):
 class PreActResNet(ResidualModel, kw_only=True):
     """A pre-activation residual network: `stem`, `stage1_block0`, ..., `last_norm`, `head`.
 
-    Its maps are the stem's, before the max-pooling (stride 2), and the last of each stage (strides
-    4 to 32); with `small_images`, the last of each stage (strides 1 to 8). Only the coarsest is
-    normalized and activated: elsewhere that is what the next block begins with.
+    The blocks are those of the paper's figure 4e. The feature maps are the stem's before the
+    max-pooling (stride 2) and the last of each stage (strides 4 to 32); with `small_images`, only
+    the last of each stage (strides 1 to 8). Only the coarsest map is normalized and activated: for
+    the others, the next block does this first.
 
-    As in timm, the map of the stem is pooled first and then normalized and activated, by the first
-    block; the authors' code does so before the pooling. There, the stride of a bottleneck is that
-    of its first convolution: `stride_in_first`.
-
-    Its other fields are `ResidualModel`'s.
+    As in timm, the stem's map is pooled before the first block normalizes and activates it. The
+    authors' code normalizes and activates it before the pooling, and its bottlenecks have the
+    stride in the first convolution (`stride_in_first`). For other attributes, see `ResidualModel`.
 
     Attributes:
-        block: The kind of block.
-        small_images: Whether the stem is a 3x3 convolution that keeps the size, rather than a 7x7
-            and a max-pooling that leave a quarter of it: for images of about 32x32.
-        zero_init_residual: Whether each block's last convolution starts at zero, so that each block
+        block: Class of the blocks.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, for images of about
+            32x32, rather than a 7x7 convolution and a max-pooling, each with a stride of 2.
+        zero_init_residual: Whether each block's last convolution starts at zero, so that the block
             starts as its shortcut.
-        stride_in_first: See `PreActBottleneck`; other blocks have no such thing.
+        stride_in_first: See `PreActBottleneck`; not for other blocks.
 
     >>> import jax, jax.numpy as jnp
     >>> model = preact_resnet18(num_classes=10, small_images=True)
@@ -143,7 +137,7 @@ class PreActResNet(ResidualModel, kw_only=True):
 
     @property
     def stem_stride(self) -> int:
-        """The stride of what the first stage takes."""
+        """Stride of the map that the first stage takes."""
         return 1 if self.small_images else 4
 
     def setup(self) -> None:
@@ -173,12 +167,12 @@ class PreActResNet(ResidualModel, kw_only=True):
         return [*maps, (stride, self.last_norm(last, train))]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it, as `resnetv2_18` and so on, with the usual stride."""
+        """Only timm has these models, as `resnetv2_18` etc., with `stride_in_first=False`."""
         return {} if self.stride_in_first else {"timm": NAMES}
 
 
 def _in_block(match: re.Match[str]) -> str:
-    """The name of a layer of a block, whose stages are counted from 0 there."""
+    """Names a layer of a block in timm, which counts stages from 0."""
     stage, block, *layer = match.groups()
     name = layer[0] if layer else "downsample.conv"
     return f"stages.{int(stage) - 1}.blocks.{block}.{name}"
@@ -197,14 +191,14 @@ NAMES = TorchNames(
 
 
 class PreActResNetOptions(ResidualOptions, total=False):
-    """The options of a pre-activation ResNet; see `PreActResNet`."""
+    """Options of a pre-activation ResNet; see `PreActResNet`."""
 
     small_images: bool
     zero_init_residual: bool
 
 
 class PreActBottleneckOptions(PreActResNetOptions, total=False):
-    """The options of a pre-activation ResNet of bottlenecks; see `PreActResNet`."""
+    """Options of a pre-activation ResNet of bottlenecks; see `PreActResNet`."""
 
     stride_in_first: bool
 
@@ -213,8 +207,7 @@ class PreActBottleneckOptions(PreActResNetOptions, total=False):
 def preact_resnet18(**options: Unpack[PreActResNetOptions]) -> PreActResNet:
     """Pre-activation ResNet-18: 11,687,720 parameters for 1000 classes.
 
-    The blocks are the paper's (figure 4e), the stages those of ResNet-18 (He et al., CVPR 2016,
-    arXiv:1512.03385, Table 1). In timm it is `resnetv2_18`.
+    It has the stages of ResNet-18 (arXiv:1512.03385, Table 1); timm calls it `resnetv2_18`.
 
     >>> preact_resnet18(num_classes=10).stage_sizes
     (2, 2, 2, 2)
@@ -226,8 +219,7 @@ def preact_resnet18(**options: Unpack[PreActResNetOptions]) -> PreActResNet:
 def preact_resnet34(**options: Unpack[PreActResNetOptions]) -> PreActResNet:
     """Pre-activation ResNet-34: 21,795,880 parameters for 1000 classes.
 
-    The blocks are the paper's (figure 4e), the stages those of ResNet-34 (He et al., CVPR 2016,
-    arXiv:1512.03385, Table 1). In timm it is `resnetv2_34`.
+    It has the stages of ResNet-34 (arXiv:1512.03385, Table 1); timm calls it `resnetv2_34`.
     """
     return PreActResNet(stage_sizes=(3, 4, 6, 3), block=PreActBlock, **options)
 
@@ -236,8 +228,7 @@ def preact_resnet34(**options: Unpack[PreActResNetOptions]) -> PreActResNet:
 def preact_resnet50(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet:
     """Pre-activation ResNet-50: 25,549,352 parameters for 1000 classes.
 
-    The blocks are the paper's (figure 4e), the stages those of ResNet-50 (He et al., CVPR 2016,
-    arXiv:1512.03385, Table 1). In timm it is `resnetv2_50`.
+    It has the stages of ResNet-50 (arXiv:1512.03385, Table 1); timm calls it `resnetv2_50`.
     """
     return PreActResNet(stage_sizes=(3, 4, 6, 3), block=PreActBottleneck, **options)
 
@@ -246,8 +237,7 @@ def preact_resnet50(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet:
 def preact_resnet101(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet:
     """Pre-activation ResNet-101: 44,541,480 parameters for 1000 classes.
 
-    The blocks are the paper's (figure 4e), the stages those of ResNet-101 (He et al., CVPR 2016,
-    arXiv:1512.03385, Table 1). In timm it is `resnetv2_101`.
+    It has the stages of ResNet-101 (arXiv:1512.03385, Table 1); timm calls it `resnetv2_101`.
     """
     return PreActResNet(stage_sizes=(3, 4, 23, 3), block=PreActBottleneck, **options)
 
@@ -256,7 +246,6 @@ def preact_resnet101(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet
 def preact_resnet152(**options: Unpack[PreActBottleneckOptions]) -> PreActResNet:
     """Pre-activation ResNet-152: 60,185,128 parameters for 1000 classes.
 
-    The blocks are the paper's (figure 4e), the stages those of ResNet-152 (He et al., CVPR 2016,
-    arXiv:1512.03385, Table 1). In timm it is `resnetv2_152`.
+    It has the stages of ResNet-152 (arXiv:1512.03385, Table 1); timm calls it `resnetv2_152`.
     """
     return PreActResNet(stage_sizes=(3, 8, 36, 3), block=PreActBottleneck, **options)

@@ -1,4 +1,4 @@
-"""Models by name: register, create and list."""
+"""Registry of models: registers, creates and lists them by name."""
 
 import dataclasses
 import fnmatch
@@ -18,7 +18,7 @@ Builder = TypeVar("Builder", bound=Callable[..., Model])
 
 _BUILDERS: dict[str, Callable[..., Model]] = {}
 
-# What an option must be, told from its default.
+# The type that an option must have and its description, by the type of its default.
 _KINDS: Mapping[type, tuple[type, str]] = {
     bool: (bool, "True or False"),
     int: (Integral, "an integer"),
@@ -29,20 +29,9 @@ _KINDS: Mapping[type, tuple[type, str]] = {
 
 
 def register(builder: Builder) -> Builder:
-    """Makes a model known to `create_model` under the name of the function that builds it.
+    """Registers a model for `create_model`, under the name of the function that builds it.
 
-    Args:
-        builder: A function that returns a model. Its parameters are the model's options, all
-            keyword-only with a default, or `**options: Unpack[T]` with a TypedDict T of fields of
-            the model class, whose defaults are theirs. `num_classes`, `in_channels` and `dtype`
-            are among them.
-
-    Returns:
-        The function itself.
-
-    Raises:
-        TypeError: The parameters are not as above.
-        ValueError: Another module has registered the name.
+    For example:
 
         class MyNetOptions(ModelOptions, total=False):
             norm: str
@@ -50,6 +39,19 @@ def register(builder: Builder) -> Builder:
         @register
         def my_net(**options: Unpack[MyNetOptions]) -> MyNet:
             return MyNet(depth=3, **options)
+
+    Args:
+        builder: Function that returns a model. Its parameters are the options of the model: each
+            keyword-only with a default, or `**options: Unpack[T]`, where the TypedDict T names
+            fields of the model class, which have the defaults. `num_classes`, `in_channels` and
+            `dtype` must be among the options.
+
+    Returns:
+        The same function.
+
+    Raises:
+        TypeError: The parameters do not have these forms, or a required option is missing.
+        ValueError: Another module has registered the name.
 
     >>> from jaxvision import models
     >>> register(models.resnet18) is models.resnet18
@@ -62,7 +64,7 @@ def register(builder: Builder) -> Builder:
     ]
     if missing:
         raise TypeError(f"{name} must take {', '.join(missing)}, as every model does")
-    # A module that is loaded again (a notebook does so) may register its own models again.
+    # A module that is reloaded, as in notebooks, may register its models again.
     if name in _BUILDERS and _BUILDERS[name].__module__ != builder.__module__:
         raise ValueError(f"model {name!r} is already registered by {_BUILDERS[name].__module__}")
     _BUILDERS[name] = builder
@@ -81,20 +83,20 @@ def create_model(
 
     Args:
         name: One of `list_models()`.
-        num_classes: The number of logits; None takes the model's own default (1000, or 10 for the
-            models that were made for ten classes).
-        in_channels: The number of channels images must have; None takes what the first image has.
-        dtype: What to compute in, a floating-point dtype or its name; None promotes the types of
-            images and parameters. Parameters are float32 whatever it is.
-        **options: The model's own options: fields of its class, listed in the signature of the
-            function of its name.
+        num_classes: Number of logits; None takes the model's default: 1000, or 10 for models made
+            for ten classes.
+        in_channels: Number of image channels; None takes that of the images at initialization.
+        dtype: Floating-point dtype of the computation, or its name; None promotes the dtypes of
+            images and parameters. Parameters are float32 in any case.
+        **options: Other options of the model. They are fields of its class, and the signature of
+            the function called `name` lists them.
 
     Returns:
-        A Flax Linen module; see `Model` for the three calls it answers.
+        A Flax Linen module; see `Model` for its methods.
 
     Raises:
         TypeError: The model has no such option.
-        ValueError: There is no such model, or a value is not allowed.
+        ValueError: No model has this name, or the value of an option is not allowed.
 
     >>> model = create_model("resnet18", num_classes=10, small_images=True)
     >>> type(model).__name__, model.num_classes
@@ -121,10 +123,11 @@ def list_models(pattern: str = "*") -> list[str]:
     """Lists the registered models.
 
     Args:
-        pattern: A shell-style pattern: `*` any characters, `?` any one, `[...]` one of several.
+        pattern: Shell-style pattern: `*` matches any characters, `?` any one, `[...]` one of
+            several.
 
     Returns:
-        The matching names, sorted; none if nothing matches.
+        The matching names, sorted.
 
     >>> list_models("resnet*")
     ['resnet101', 'resnet152', 'resnet18', 'resnet34', 'resnet50']
@@ -133,14 +136,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def unknown_model(name: str, known: Iterable[str]) -> str:
-    """Says that there is no such model; names of timm's lead to the model of the same kind here.
-
-    Args:
-        name: The name that was not found.
-        known: The names of the models that there are.
-
-    Returns:
-        One sentence for an exception.
+    """Words the error for an unknown model; for names from timm, it suggests the same model here.
 
     >>> unknown_model("vit_base_patch16_224.augreg_in21k", ["mlp", "vit_b_16"])
     "unknown model 'vit_base_patch16_224.augreg_in21k'; did you mean 'vit_b_16'? ..."
@@ -152,7 +148,7 @@ def unknown_model(name: str, known: Iterable[str]) -> str:
 
 
 def _options(builder: Callable[..., Model]) -> dict[str, Any]:
-    """The options of the model that a function builds, with their defaults."""
+    """Lists the options that a builder takes, with their defaults."""
     options: dict[str, Any] = {}
     signature = inspect.signature(builder)
     for parameter in signature.parameters.values():
@@ -171,11 +167,11 @@ def _options(builder: Callable[..., Model]) -> dict[str, Any]:
 
 
 def _plain(where: str, value: Any, default: Any) -> Any:
-    """Checks an option against the kind of its default; gives it as a hashable Python value."""
+    """Checks an option against the type of its default, and makes it a hashable Python value."""
     if isinstance(value, np.generic):
         value = value.item()
     kind, allowed = _KINDS.get(type(default), (object, ""))
-    # A bool is an int to Python, and a string is a sequence; neither is meant where they pass.
+    # In Python, bools are integers and strings are sequences; here, they are not.
     misread = (isinstance(value, bool) and kind is not bool) or (
         isinstance(value, str) and kind is Sequence
     )

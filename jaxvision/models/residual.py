@@ -1,4 +1,4 @@
-"""What residual networks share: stages of blocks, and the blocks of He et al.
+"""Base classes of residual networks: stages of blocks, and the blocks of He et al.
 
 Reference: He et al., Deep residual learning for image recognition, CVPR 2016, arXiv:1512.03385.
 """
@@ -19,14 +19,14 @@ KERNEL_INIT = layers.initializer("he_normal_fan_out")
 
 
 class Stage(NamedTuple):
-    """How the blocks of a stage step and dilate.
+    """Strides and dilations of a stage's blocks.
 
     Attributes:
-        num_blocks: How many blocks there are.
-        stride: The stride of the stage's maps.
-        step: The stride of the first block.
-        first_dilation: The dilation of the first block's first 3x3 convolution.
-        dilation: The dilation of the other ones.
+        num_blocks: Number of blocks.
+        stride: Stride of the stage's maps.
+        step: Stride of the first block.
+        first_dilation: Dilation of the first 3x3 convolution of the first block.
+        dilation: Dilation of all other 3x3 convolutions.
     """
 
     num_blocks: int
@@ -37,18 +37,17 @@ class Stage(NamedTuple):
 
 
 class ResidualModel(ConvModel, kw_only=True):
-    """A stem, stages of blocks and a head: `stage1_block0`, `stage1_block1`, ..., `head`.
+    """Base class of networks of residual blocks: `stage1_block0`, `stage1_block1`, ..., `head`.
 
-    A subclass defines its stem in `setup`, and there calls `define_stages`; its `pyramid` calls
-    `run_stages`. It says by `stem_stride` what the first stage takes. Its other fields are
-    `ConvModel`'s.
+    A subclass defines its stem in `setup` and calls `define_stages` there; its `pyramid` calls
+    `run_stages`. Its `stem_stride` is the stride of the map that the first stage takes. For other
+    attributes, see `ConvModel`.
 
     Attributes:
-        stage_sizes: How many blocks each stage has.
-        output_stride: The coarsest stride of a map; None sets no limit. Stages beyond it keep the
-            size and dilate their convolutions instead, with the same parameters, as dense
-            predictions want it.
-        dilate_first: Whether all convolutions of such a stage have its dilation, as in
+        stage_sizes: Number of blocks in each stage.
+        output_stride: Coarsest stride of the maps, for dense prediction; None sets no limit. Stages
+            beyond it keep the size and dilate their convolutions instead, with the same parameters.
+        dilate_first: Whether all 3x3 convolutions of such a stage have its dilation, as in
             segmentation_models_pytorch, rather than all but the first, as in torchvision.
     """
 
@@ -67,12 +66,12 @@ class ResidualModel(ConvModel, kw_only=True):
 
     @property
     def stem_stride(self) -> int:
-        """The stride of what the first stage takes."""
+        """Stride of the map that the first stage takes."""
         return 1
 
     @property
     def stages(self) -> list[Stage]:
-        """How each stage steps and dilates."""
+        """Strides and dilations of each stage."""
         stages: list[Stage] = []
         stride, dilation = self.stem_stride, 1
         for index, num_blocks in enumerate(self.stage_sizes):
@@ -86,12 +85,10 @@ class ResidualModel(ConvModel, kw_only=True):
         return stages
 
     def define_stages(self, make_block: Callable[..., nn.Module], channels: int) -> None:
-        """Defines the blocks and the head. Every stage but the first begins with a stride of 2.
+        """Defines the blocks and the head; each stage has twice the channels of the stage before.
 
-        Args:
-            make_block: Makes a block of `channels`, `stride`, `first_dilation`, `dilation` and what
-                `shared` gives.
-            channels: Of the blocks of the first stage; each further stage has twice as many.
+        `make_block` takes `channels`, `stride`, `first_dilation`, `dilation` and the options of
+        `shared`.
         """
         for index, stage in enumerate(self.stages):
             for i in range(stage.num_blocks):
@@ -110,15 +107,7 @@ class ResidualModel(ConvModel, kw_only=True):
         return dict(self.pyramid(x, train))
 
     def run_stages(self, x: Float[Array, "batch height width channels"], train: bool) -> Pyramid:
-        """Computes the last map of each stage.
-
-        Args:
-            x: What the first stage takes.
-            train: Whether to normalize by the statistics of the batch.
-
-        Returns:
-            Strides and maps, finest first.
-        """
+        """Computes the stride and the last map of each stage, finest first."""
         maps = []
         for index, stage in enumerate(self.stages, start=1):
             for i in range(stage.num_blocks):
@@ -128,24 +117,20 @@ class ResidualModel(ConvModel, kw_only=True):
 
 
 class ResidualOptions(ConvModelOptions, total=False):
-    """The options of every residual network; see `ResidualModel`."""
+    """Options of every residual network; see `ResidualModel`."""
 
     output_stride: int | None
     dilate_first: bool
 
 
 class ResidualBlock(ConvBlock, kw_only=True):
-    """A block of a `ResidualModel`: a residual that is added to the block's input.
+    """Base class of blocks that add a residual to their input; see `ConvBlock`.
 
     Attributes:
-        channels: The output channels.
-        stride: The step of the block.
-        first_dilation: The dilation of the first 3x3 convolution.
-        dilation: The dilation of the 3x3 convolutions after it.
-        norm: See `layers.norm`.
-        activation: See `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        channels: Output channels; bottlenecks have 4 times as many.
+        stride: Stride of the block.
+        first_dilation: Dilation of the first 3x3 convolution.
+        dilation: Dilation of the 3x3 convolutions after it.
     """
 
     channels: int
@@ -157,11 +142,10 @@ class ResidualBlock(ConvBlock, kw_only=True):
 class BasicBlock(ResidualBlock, kw_only=True):
     """Two 3x3 convolutions added to their input, which is projected where the shape changes.
 
-    The stride is that of the first convolution, and of the projection. Its other attributes are
-    `ResidualBlock`'s.
+    The first convolution and the projection apply the stride.
 
     Attributes:
-        zero_init_residual: Whether the residual starts at zero, by the scale of its last norm.
+        zero_init_residual: Whether the scale of the last norm, and so the residual, starts at zero.
     """
 
     zero_init_residual: bool = False
@@ -196,23 +180,21 @@ class BasicBlock(ResidualBlock, kw_only=True):
 
 
 class Bottleneck(BasicBlock, kw_only=True):
-    """A 3x3 convolution between two 1x1 that narrow and widen, added to their input.
+    """A 3x3 convolution between a narrowing and a widening 1x1 convolution, added to their input.
 
-    The stride is that of the 3x3 convolution ("v1.5", as in torchvision); in the paper it is that
-    of the first 1x1, which costs some accuracy and changes the receptive field, not the parameters.
-    The output has 4 times `channels`. Its attributes are `BasicBlock`'s and these.
+    The output has 4 times `channels`. The 3x3 convolution applies the stride ("v1.5", as in
+    torchvision). In the paper, the first 1x1 convolution applies it, which costs some accuracy and
+    changes the receptive field, but not the parameters.
 
     Attributes:
-        groups: In how many groups the 3x3 convolution takes its channels (Xie et al., Aggregated
-            residual transformations for deep neural networks, CVPR 2017, arXiv:1611.05431).
-        width_per_group: How many channels a group has where `channels` are 64; in proportion
-            elsewhere.
-        narrowing: By how much the first 1x1 convolution is narrower than the 3x3.
-        stride_in_first: Whether the stride is that of the first 1x1 convolution, as in the paper.
-        shortcut_size: The kernel of the shortcut's convolution where it has a stride, or a dilation
-            in place of one.
-        reduction: By how much the layers of a squeeze-and-excitation at the residual's end are
-            narrower than it (`layers.SqueezeExcite`); None for no such thing.
+        groups: Groups of the 3x3 convolution (Xie et al., Aggregated residual transformations for
+            deep neural networks, CVPR 2017, arXiv:1611.05431).
+        width_per_group: Channels of a group where `channels` is 64, and in proportion elsewhere.
+        narrowing: Factor by which the first 1x1 convolution is narrower than the 3x3.
+        stride_in_first: Whether the first 1x1 convolution applies the stride, as in the paper.
+        shortcut_size: Kernel size of the shortcut in blocks with a stride or a dilation.
+        reduction: Factor by which squeeze-and-excitation at the end of the residual narrows the
+            channels between its layers (`layers.SqueezeExcite`); None leaves it out.
     """
 
     groups: int = 1

@@ -30,7 +30,7 @@ from jaxvision.models.weights.names import (
     squeeze_excite_rules,
 )
 
-# Below it, nothing is left after the unpadded pooling of `original`.
+# Smaller images leave no pixels after the unpadded pooling of `original`.
 MIN_ORIGINAL_SIZE = 3
 
 STEMS = ("plain", "deep")
@@ -40,11 +40,9 @@ BOTTLENECK_FIELDS = ("groups", "width_per_group", "narrowing", "shortcut_size", 
 class DeepStem(ConvBlock, kw_only=True):
     """Three 3x3 convolutions in place of one 7x7; the last has twice the channels of the others.
 
-    Its other attributes are `ConvBlock`'s.
-
     Attributes:
-        channels: The channels of the first two.
-        stride: The step of the first.
+        channels: Channels of the first two convolutions.
+        stride: Stride of the first convolution.
     """
 
     channels: int
@@ -54,7 +52,7 @@ class DeepStem(ConvBlock, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width out_channels"]:
-        """Applies the three in turn."""
+        """Applies the three convolutions in turn."""
         conv_norm = partial(
             layers.ConvNorm,
             kernel_size=3,
@@ -70,29 +68,28 @@ class DeepStem(ConvBlock, kw_only=True):
 class ResNet(ResidualModel, kw_only=True):
     """A residual network: `stem`, `stage1_block0`, `stage1_block1`, ..., `head`.
 
-    Its maps are the stem's, before the max-pooling (stride 2), and the last of each stage (strides
-    4 to 32); with `small_images`, the last of each stage (strides 1 to 8).
+    The feature maps are the stem's before the max-pooling (stride 2) and the last of each stage
+    (strides 4 to 32); with `small_images`, only the last of each stage (strides 1 to 8).
 
-    ResNeXt, wide ResNets and networks with squeeze-and-excitation are of this class too. Its other
-    fields are `ResidualModel`'s.
+    ResNeXts, wide ResNets and squeeze-and-excitation networks have this class too. For other
+    attributes, see `ResidualModel`; `groups` to `reduction` are for bottlenecks only.
 
     Attributes:
-        block: The kind of block.
-        groups: See `Bottleneck`, as for the next four; other blocks have none of them.
-        width_per_group: The channels of a group.
-        narrowing: By how much the first convolution of a block is narrower.
-        shortcut_size: The kernel of a shortcut that has a stride.
-        reduction: By how much squeeze-and-excitation narrows; None leaves it out.
-        channels: How many channels the stem and the blocks of the first stage have; later stages
-            have twice those of the stage before. The published networks have 64.
+        block: Class of the blocks.
+        groups: Groups of the 3x3 convolutions; see `Bottleneck`.
+        width_per_group: Channels of a group; see `Bottleneck`.
+        narrowing: Factor by which the first convolution of a block is narrower than the second.
+        shortcut_size: Kernel size of shortcuts that have a stride; see `Bottleneck`.
+        reduction: Factor by which squeeze-and-excitation narrows the channels; None leaves it out.
+        channels: Channels of the stem and of the first stage's blocks (64 in published networks);
+            each later stage has twice those of the stage before.
         stem_type: "plain" for one 7x7 convolution, or "deep" for a `DeepStem`.
-        original: Whether the max-pooling is not padded and takes in a last window that does not
-            fit, and the stride of a bottleneck without groups is that of its first 1x1
-            convolution, as in Caffe, where the first networks with squeeze-and-excitation were
-            trained. Maps of an image of odd size may then be smaller than its size by their
-            stride, and images need to be 3x3 at least.
-        small_images: Whether the stem keeps the size and no pooling follows it, rather than leaving
-            a quarter, and is 3x3 if plain: for images of about 32x32.
+        original: Whether to follow the Caffe code of the first squeeze-and-excitation networks: the
+            max-pooling is not padded and keeps a last window that is not full, and bottlenecks
+            without groups have the stride in the first 1x1 convolution. Maps may then be smaller
+            than the image divided by the stride, and images need at least 3x3 pixels.
+        small_images: Whether the stem keeps the size (with a 3x3 kernel if plain) and no pooling
+            follows, for images of about 32x32.
         zero_init_residual: Whether the scale of each block's last normalization starts at zero, so
             that each block starts as the identity (Goyal et al., 2017, arXiv:1706.02677).
 
@@ -130,7 +127,7 @@ class ResNet(ResidualModel, kw_only=True):
 
     @property
     def stem_stride(self) -> int:
-        """The stride of what the first stage takes."""
+        """Stride of the map that the first stage takes."""
         return 1 if self.small_images else 4
 
     def setup(self) -> None:
@@ -174,7 +171,7 @@ class ResNet(ResidualModel, kw_only=True):
         return [(2, y), *self.run_stages(pooled, train)]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision and timm use the same names; other stems and gates are in timm alone."""
+        """Torchvision and timm share their names; only timm has deep stems and `reduction`."""
         if self.reduction is None and self.stem_type == "plain":
             return {"torchvision": NAMES, "timm": NAMES}
         if self.original:
@@ -187,7 +184,7 @@ BLOCKS = [
     *conv_norm_rules(rf"{BLOCK}/conv(\d)", r"layer\1.\2.conv\3", r"layer\1.\2.bn\3"),
     *sequence_rules(rf"{BLOCK}/shortcut", r"layer\1.\2.downsample"),
 ]
-"""What both libraries call the layers of blocks."""
+"""Rules for the layers of blocks, in both libraries."""
 
 NAMES = TorchNames(
     [*conv_norm_rules("stem", "conv1", "bn1"), *BLOCKS, Rule("head", "fc")],
@@ -219,11 +216,11 @@ ORIGINAL_SE_NAMES = TorchNames(
     ],
     options={"original": True},
 )
-"""Those of the first networks with squeeze-and-excitation, timm's `legacy_` ones."""
+"""Names in timm's `legacy_` models, the first networks with squeeze-and-excitation."""
 
 
 class ResNetOptions(ResidualOptions, total=False):
-    """The options of a ResNet; see `ResNet`."""
+    """Options of a ResNet; see `ResNet`."""
 
     channels: int
     small_images: bool

@@ -1,8 +1,8 @@
 """Squeeze-and-excitation networks: residual networks whose blocks weigh their channels.
 
-As everywhere in this package, the stride of a block is that of its 3x3 convolution, and the
-max-pooling is padded by 1. That is timm's `seresnet50`, `seresnext50_32x4d` and `senet154`. The
-authors' own networks, timm's `legacy_` ones, are `original=True`, with the same parameters.
+By default, they are timm's `seresnet50`, `seresnext50_32x4d` and `senet154`: the 3x3 convolution of
+a block applies the stride, and the max-pooling is padded by 1. `original=True` builds the authors'
+networks, timm's `legacy_` ones, with the same parameters.
 
 Reference: Hu et al., Squeeze-and-excitation networks, CVPR 2018, arXiv:1709.01507.
 """
@@ -13,12 +13,12 @@ from jaxvision.models.registry import register
 from jaxvision.models.residual import Bottleneck, ResidualOptions
 from jaxvision.models.resnet import ResNet
 
-# By how much the layers that weigh channels are narrower than the residual: the paper's r.
+# Factor by which squeeze-and-excitation narrows the channels: the paper's r.
 REDUCTION = 16
 
 
 class SENetOptions(ResidualOptions, total=False):
-    """The options of an SE network, but for `dropout`; see `ResNet`."""
+    """Options of a squeeze-and-excitation network except `dropout`; see `ResNet`."""
 
     original: bool
     small_images: bool
@@ -62,8 +62,8 @@ def se_resnext50_32x4d(*, dropout: float = 0.0, **options: Unpack[SENetOptions])
 def senet154(*, dropout: float = 0.2, **options: Unpack[SENetOptions]) -> ResNet:
     """SENet-154: 115,088,984 parameters for 1000 classes (the paper's appendix).
 
-    It is SE-ResNeXt-152, 64 groups of 4 channels, with a deep stem, first convolutions of half the
-    width, shortcuts that are 3x3 where they have a stride, and dropout before the head.
+    It is SE-ResNeXt-152 (64 groups of 4 channels) with a deep stem, first convolutions of half the
+    width, 3x3 shortcuts where they have a stride, and dropout before the head.
     """
     return ResNet(
         stage_sizes=(3, 8, 36, 3),

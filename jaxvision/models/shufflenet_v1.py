@@ -16,7 +16,7 @@ from jaxvision.models.base import FeatureMaps, Images, check_images
 from jaxvision.models.conv_model import ConvBlock, ConvModel, ConvModelOptions
 from jaxvision.models.registry import register
 
-# Table 1 of the paper: the output channels of stage 2 by groups; each later stage has twice those.
+# Table 1 of the paper: output channels of stage 2 by groups; they double with each later stage.
 CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 STEM_CHANNELS = 24
 STAGE_SIZES = (4, 8, 4)
@@ -24,20 +24,18 @@ KERNEL_INIT = layers.initializer("he_normal")
 
 
 class ShuffleUnit(ConvBlock, kw_only=True):
-    """A depthwise 3x3 convolution between two grouped 1x1, the first followed by a shuffle.
+    """A grouped 1x1 convolution, a channel shuffle, a depthwise 3x3 and a grouped 1x1 convolution.
 
-    At stride 1 the input is added. At stride 2 its average over 3x3 windows is stacked in front,
-    and the residual has that many channels less. The activation follows either. Its other
-    attributes are `ConvBlock`'s.
+    At stride 1, the result is added to the input. At stride 2, it is appended to the channels of
+    the input's averages over 3x3 windows, and together they have `features` channels. The
+    activation comes last. (Zhang et al., 2018, figure 2b and 2c; the inner channels are a quarter
+    of the output's: section 3.2.)
 
     Attributes:
-        features: The output channels.
-        groups: The groups of the second 1x1 convolution, and of the shuffle.
-        first_groups: The groups of the first 1x1 convolution.
-        stride: The step of the depthwise convolution.
-
-    Reference: Zhang et al., 2018, figure 2b and 2c; section 3.2 for the narrow channels, a quarter
-    of the output's.
+        features: Output channels.
+        groups: Groups of the second 1x1 convolution, and of the shuffle.
+        first_groups: Groups of the first 1x1 convolution; None takes `groups`.
+        stride: Stride of the depthwise convolution.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = ShuffleUnit(features=48, groups=3, stride=2)
@@ -55,7 +53,7 @@ class ShuffleUnit(ConvBlock, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width features"]:
-        """Adds or stacks input and residual."""
+        """Adds or appends the residual to the input."""
         conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **self.norm_options())
         narrow = self.features // 4
         residual = self.features - (x.shape[-1] if self.stride > 1 else 0)
@@ -81,14 +79,14 @@ class ShuffleUnit(ConvBlock, kw_only=True):
 class ShuffleNetV1(ConvModel, kw_only=True):
     """A ShuffleNet: `stem`, `stage2_block0`, ..., `stage4_block3`, `head`.
 
-    Its maps are the stem's, before the max-pooling (stride 2), after it (stride 4), and the last of
-    each stage (strides 8 to 32); with `small_images`, the stem's (stride 1), which is not
-    pooled, and the last of each stage (strides 2 to 8). Where the paper does not say, averages
-    count the zeros around the map, as in its authors' code. Its other fields are `ConvModel`'s.
+    The feature maps are the stem's before the max-pooling (stride 2) and after it (stride 4), and
+    the last of each stage (strides 8 to 32); with `small_images`, the stem's (stride 1), which is
+    not pooled, and the last of each stage (strides 2 to 8). Averages count the padding around the
+    map, as in the authors' code; the paper does not say. For other attributes, see `ConvModel`.
 
     Attributes:
-        groups: The groups of the 1x1 convolutions: 1, 2, 3, 4 or 8.
-        small_images: Whether the stem is a 3x3 convolution that keeps the size: for images of about
+        groups: Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, for images of about
             32x32.
 
     >>> shufflenet_v1_g3(num_classes=10).groups
@@ -118,7 +116,7 @@ class ShuffleNetV1(ConvModel, kw_only=True):
                 unit = ShuffleUnit(
                     features=CHANNELS[self.groups] * 2 ** (stage - 2),
                     groups=self.groups,
-                    # The stem has too few channels to be taken in groups (the paper, section 3.2).
+                    # The stem has too few channels for groups (the paper, section 3.2).
                     first_groups=1 if (stage, i) == (2, 0) else None,
                     stride=2 if i == 0 else 1,
                     **self.shared(),
@@ -144,7 +142,7 @@ class ShuffleNetV1(ConvModel, kw_only=True):
 
 
 class ShuffleNetV1Options(ConvModelOptions, total=False):
-    """The options of a ShuffleNet; see `ShuffleNetV1`."""
+    """Options of a ShuffleNet; see `ShuffleNetV1`."""
 
     small_images: bool
 
@@ -153,7 +151,7 @@ class ShuffleNetV1Options(ConvModelOptions, total=False):
 def shufflenet_v1_g1(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
     """ShuffleNet with 1 group (no shuffle): 1,531,936 parameters for 1000 classes.
 
-    The count is derived from Table 1 of the paper, which has only multiply-adds.
+    Table 1 of the paper, from which the number is derived, only has multiply-adds.
 
     >>> shufflenet_v1_g1(num_classes=10).groups
     1
@@ -163,35 +161,23 @@ def shufflenet_v1_g1(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
 
 @register
 def shufflenet_v1_g2(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
-    """ShuffleNet with 2 groups: 1,733,848 parameters for 1000 classes.
-
-    The count is derived from Table 1 of the paper, which has only multiply-adds.
-    """
+    """ShuffleNet with 2 groups: 1,733,848 parameters for 1000 classes (derived from Table 1)."""
     return ShuffleNetV1(groups=2, **options)
 
 
 @register
 def shufflenet_v1_g3(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
-    """ShuffleNet with 3 groups: 1,865,728 parameters for 1000 classes.
-
-    The count is derived from Table 1 of the paper, which has only multiply-adds.
-    """
+    """ShuffleNet with 3 groups: 1,865,728 parameters for 1000 classes (derived from Table 1)."""
     return ShuffleNetV1(groups=3, **options)
 
 
 @register
 def shufflenet_v1_g4(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
-    """ShuffleNet with 4 groups: 1,968,344 parameters for 1000 classes.
-
-    The count is derived from Table 1 of the paper, which has only multiply-adds.
-    """
+    """ShuffleNet with 4 groups: 1,968,344 parameters for 1000 classes (derived from Table 1)."""
     return ShuffleNetV1(groups=4, **options)
 
 
 @register
 def shufflenet_v1_g8(**options: Unpack[ShuffleNetV1Options]) -> ShuffleNetV1:
-    """ShuffleNet with 8 groups: 2,434,768 parameters for 1000 classes.
-
-    The count is derived from Table 1 of the paper, which has only multiply-adds.
-    """
+    """ShuffleNet with 8 groups: 2,434,768 parameters for 1000 classes (derived from Table 1)."""
     return ShuffleNetV1(groups=8, **options)

@@ -20,21 +20,19 @@ from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules, se
 
 STEM_CHANNELS = 24
 STAGE_SIZES = (4, 8, 4)
-# torchvision's convolutions start as torch's do.
+# As in torchvision, whose convolutions keep PyTorch's default.
 KERNEL_INIT = layers.initializer("torch")
 
 
 class SplitUnit(ConvBlock, kw_only=True):
-    """Two branches whose outputs, half the channels each, are stacked and shuffled.
+    """Two branches of half the channels each, whose outputs are concatenated and shuffled.
 
-    At stride 1, one branch is the first half of the input as it is, and the other sees the second
-    half. At stride 2, both see all of it. Its other attributes are `ConvBlock`'s.
+    At stride 1, one branch is the unchanged first half of the input, and the other takes the second
+    half. At stride 2, both branches take the whole input (Ma et al., 2018, figure 3c and 3d).
 
     Attributes:
-        features: The output channels.
-        stride: The step of the depthwise convolutions.
-
-    Reference: Ma et al., 2018, figure 3c and 3d.
+        features: Output channels.
+        stride: Stride of the depthwise convolutions.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = SplitUnit(features=48, stride=2)
@@ -50,7 +48,7 @@ class SplitUnit(ConvBlock, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width features"]:
-        """Stacks the branches and shuffles them."""
+        """Concatenates the branches and shuffles their channels."""
         half = self.features // 2
         conv_norm = partial(layers.ConvNorm, kernel_init=KERNEL_INIT, **self.norm_options())
         pointwise = partial(conv_norm, features=half, kernel_size=1, activation=self.activation)
@@ -71,15 +69,15 @@ class SplitUnit(ConvBlock, kw_only=True):
 class ShuffleNetV2(ConvModel, kw_only=True):
     """A ShuffleNetV2: `stem`, `stage2_block0`, ..., `stage4_block3`, `last`, `head`.
 
-    Its maps are the stem's, before the max-pooling (stride 2), after it (stride 4), the last of
-    each stage (strides 8 and 16) and that of `last`, a 1x1 convolution (stride 32); with
-    `small_images`, the stem's (stride 1), which is not pooled, and the rest (strides 2 to 8). Its
-    other fields are `ConvModel`'s.
+    The feature maps are the stem's before the max-pooling (stride 2) and after it (stride 4), the
+    last of the first two stages (strides 8 and 16), and that of `last`, a 1x1 convolution (stride
+    32). With `small_images`, they are the stem's (stride 1), which is not pooled, and the others
+    (strides 2 to 8). For other attributes, see `ConvModel`.
 
     Attributes:
-        stage_channels: The output channels of the three stages.
-        last_channels: The channels of the last convolution.
-        small_images: Whether the stem is a 3x3 convolution that keeps the size: for images of about
+        stage_channels: Output channels of the three stages.
+        last_channels: Channels of the last convolution.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, for images of about
             32x32.
 
     >>> shufflenet_v2_x1_0(num_classes=10).stage_channels
@@ -121,12 +119,12 @@ class ShuffleNetV2(ConvModel, kw_only=True):
         return maps
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only torchvision has it."""
+        """Only torchvision has this model."""
         return {"torchvision": NAMES}
 
 
 def _unit(part: str, branch: int, number: int) -> list[Rule]:
-    """A convolution and its norm: two modules of a branch there, from a number on."""
+    """Lists the rules for a convolution and its norm, two consecutive modules in torchvision."""
     branch_there = rf"stage\1.\2.branch{branch}"
     return conv_norm_rules(
         rf"stage(\d)_block(\d+)/{part}", f"{branch_there}.{number}", f"{branch_there}.{number + 1}"
@@ -148,7 +146,7 @@ NAMES = TorchNames(
 
 
 class ShuffleNetV2Options(ConvModelOptions, total=False):
-    """The options of a ShuffleNetV2; see `ShuffleNetV2`."""
+    """Options of a ShuffleNetV2; see `ShuffleNetV2`."""
 
     small_images: bool
 

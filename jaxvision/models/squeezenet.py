@@ -1,4 +1,4 @@
-"""SqueezeNet: few parameters by narrow layers between wide ones.
+"""SqueezeNet: few parameters, because narrow layers alternate with wide ones.
 
 Reference: Iandola et al., SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB
 model size, 2016, arXiv:1602.07360.
@@ -28,12 +28,12 @@ POOL = partial(layers.max_pool, window=3, stride=2, ceil=True)
 
 
 class Fire(nn.Module, kw_only=True):
-    """A 1x1 convolution that narrows, then a 1x1 and a 3x3 side by side that widen.
+    """A narrowing 1x1 convolution, then a widening 1x1 and a widening 3x3 convolution in parallel.
 
     Attributes:
-        narrow: The channels of `squeeze`; `expand1` and `expand3` have 4 times as many each.
-        activation: See `layers.activation`.
-        dtype: What to compute in; None promotes types.
+        narrow: Channels of `squeeze`; `expand1` and `expand3` have 4 times as many each.
+        activation: Name of the nonlinearity; see `layers.activation`.
+        dtype: Dtype of the computation; None promotes the dtypes of inputs and parameters.
     """
 
     narrow: int
@@ -44,7 +44,7 @@ class Fire(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width out_channels"]:
-        """Computes the two, one after the other in channels."""
+        """Concatenates the channels of both widening convolutions."""
         conv = partial(layers.conv, kernel_init=layers.initializer("he_uniform"), dtype=self.dtype)
         activation = layers.activation(self.activation)
         x = activation(conv(self.narrow, 1, name="squeeze")(x))
@@ -56,23 +56,23 @@ class Fire(nn.Module, kw_only=True):
 class SqueezeNet(Model, kw_only=True):
     """A SqueezeNet: `stem`, `fire2`, ..., `fire9`, `head`.
 
-    The head gives logits at every place of the last map (it is a 1x1 convolution in the paper);
-    those that are negative become zero, and the logits of the image are their averages. So `embed`,
-    the average of the last map, is not all that they depend on.
+    The head (a 1x1 convolution in the paper) gives logits at every pixel of the last map. Negative
+    ones become zero, and the image's logits are the averages over all pixels. So the logits do not
+    depend on `embed`, the average of the last map, alone.
 
-    Its maps are the last at each stride, before the pooling that follows: strides 2 to 16; with
-    `small_images`, strides 1 to 4. The stem is not padded, so that maps may be smaller than the
-    stride says.
+    The feature maps are the last at each stride, before the pooling (strides 2 to 16; with
+    `small_images`, 1 to 4). The stem is not padded, so maps may be smaller than the image divided
+    by the stride.
 
     Attributes:
-        stem_size: The channels and the kernel of the stem.
-        stages: The narrow widths of the fire modules between poolings.
-        min_size: The least height and width of images.
-        small_images: Whether the stem is a 3x3 convolution that keeps the size, without pooling
-            after it: for images of about 32x32.
+        stem_size: Channels and kernel size of the stem.
+        stages: Narrow widths of the fire modules, grouped by the poolings between them.
+        min_size: Smallest height and width of images.
+        small_images: Whether the stem is a 3x3 convolution that keeps the size, without a pooling
+            after it, for images of about 32x32.
         bypass: Whether fire modules 3, 5, 7 and 9 are added to their inputs (section 6).
-        dropout: The share of the last map that training drops.
-        activation: The nonlinearity; see `layers.activation`.
+        dropout: Dropout rate of the last map.
+        activation: Name of the nonlinearity; see `layers.activation`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = squeezenet1_1(num_classes=10)
@@ -141,7 +141,7 @@ class SqueezeNet(Model, kw_only=True):
         return maps
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision counts layers; timm has none."""
+        """Only torchvision has this model; it numbers all layers."""
         rules, index, fire = [Rule(r"stem", "features.0")], 2, 2
         for stage in self.stages:
             index += 1  # the pooling before it
@@ -156,7 +156,7 @@ class SqueezeNet(Model, kw_only=True):
 
 
 class SqueezeNetOptions(ModelOptions, total=False):
-    """The options of a SqueezeNet; see `SqueezeNet`."""
+    """Options of a SqueezeNet; see `SqueezeNet`."""
 
     small_images: bool
     bypass: bool
@@ -177,10 +177,10 @@ def squeezenet1_0(**options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
 
 @register
 def squeezenet1_1(**options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
-    """SqueezeNet 1.1: 1,235,496 parameters for 1000 classes, and 2.4 times less computation.
+    """SqueezeNet 1.1: 1,235,496 parameters for 1000 classes, 2.4 times less computation than 1.0.
 
-    It is the authors' later one (https://github.com/forresti/SqueezeNet): a smaller stem, and
-    poolings that come earlier.
+    It is the authors' later version (https://github.com/forresti/SqueezeNet), with a smaller stem
+    and earlier poolings.
     """
     stages = ((16, 16), (32, 32), (48, 48, 64, 64))
     return SqueezeNet(stem_size=(64, 3), stages=stages, min_size=17, **options)

@@ -1,4 +1,4 @@
-"""Swin transformers: attention within windows that move, over maps that get smaller.
+"""Swin transformers: attention within shifted windows, over maps that become smaller.
 
 Reference: Liu et al., Swin transformer: hierarchical vision transformer using shifted windows, ICCV
 2021, arXiv:2103.14030.
@@ -19,7 +19,7 @@ from jaxvision.models.weights.names import Constant, Rule, TorchNames, conv_norm
 
 KERNEL_INIT = layers.initializer("normal_0.02")
 
-# What is added to how well pixels match that the shift has brought together.
+# Added to the attention logits of pixels that are neighbors only because of the cyclic shift.
 FAR_APART = -100.0
 
 
@@ -27,14 +27,14 @@ class SwinBlock(nn.Module, kw_only=True):
     """Attention within windows, then two dense layers per pixel, each added to its input.
 
     Attributes:
-        num_heads: See `layers.MultiHeadAttention`.
-        window: The height and width of a window.
-        shifted: Whether windows begin half a window further, except where one covers all.
-        activation: See `layers.activation`.
-        dropout: The share of both residuals that training drops, value by value.
-        attention_dropout: The share of attention's weights that training drops.
-        stochastic_depth: The share of residuals that training drops as a whole.
-        dtype: What to compute in; None promotes types.
+        num_heads: Number of attention heads.
+        window: Height and width of a window.
+        shifted: Whether windows are shifted by half their size, unless one covers the whole map.
+        activation: Name of the nonlinearity; see `layers.activation`.
+        dropout: Dropout rate of both residuals.
+        attention_dropout: Dropout rate of the attention weights.
+        stochastic_depth: Share of residuals that training drops as a whole.
+        dtype: Dtype of the computation; None promotes the dtypes of inputs and parameters.
     """
 
     num_heads: int
@@ -50,7 +50,7 @@ class SwinBlock(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch height width channels"]:
-        """Adds both residuals."""
+        """Adds both residuals to the input."""
         channels = x.shape[-1]
         drop = layers.StochasticDepth(self.stochastic_depth)
         y = layers.norm("layer", channels, train=train, dtype=self.dtype, name="norm1")(x)
@@ -69,7 +69,7 @@ class SwinBlock(nn.Module, kw_only=True):
     def _attend(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch height width channels"]:
-        """Attention within windows of the padded and shifted maps."""
+        """Computes attention within the windows of the padded and shifted maps."""
         height, width = x.shape[1:3]
         x = layers.pad_to_multiple(x, self.window)
         padded = x.shape[1:3]
@@ -102,11 +102,7 @@ class SwinBlock(nn.Module, kw_only=True):
 
 
 class PatchMerging(nn.Module, kw_only=True):
-    """Makes one pixel of each 2x2, with twice the channels.
-
-    Attributes:
-        dtype: What to compute in; None promotes types.
-    """
+    """Merges each 2x2 pixels into one with twice the channels."""
 
     dtype: DTypeLike | None = None
 
@@ -114,10 +110,10 @@ class PatchMerging(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch half_height half_width twice_channels"]:
-        """Normalizes the four together and applies a dense layer."""
+        """Normalizes the four pixels together and applies a dense layer."""
         x = layers.pad_to_multiple(x, 2)
         batch, height, width, channels = x.shape
-        # Columns of the two rows come first, as in both libraries.
+        # Pixels are concatenated column by column, as in torchvision and timm.
         x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 4, 2, 5)
         x = x.reshape(batch, height // 2, width // 2, 4 * channels)
         x = layers.norm("layer", 4 * channels, train=False, dtype=self.dtype, name="norm")(x)
@@ -135,25 +131,24 @@ class PatchMerging(nn.Module, kw_only=True):
 class SwinTransformer(Model, kw_only=True):
     """A Swin: `stem`, `stage1_block0`, ..., `merge2` before stage 2, ..., `final_norm`, `head`.
 
-    Its maps are the last of each stage, the very last normalized (strides 4 to 32; with
-    `small_images`, 2 to 16). It takes images of any size, of one patch at least: pixels
-    that do not fill a patch of the stem are left out, and in what follows, zeros below and on the
-    right complete windows and squares of four. This is as in torchvision. timm shifts windows
-    before it completes them, and so gives other logits where windows are incomplete; at 224x224
-    the two agree.
+    The feature maps are the last of each stage (strides 4 to 32; with `small_images`, 2 to 16); the
+    last one is normalized. Images may have any size of at least one patch. The stem drops pixels
+    that do not fill a patch; later, zeros below and on the right fill up windows and 2x2 squares.
+    This follows torchvision. timm shifts windows before it pads, so its logits differ where windows
+    are not full; at 224x224 they agree.
 
     Attributes:
-        stage_sizes: How many blocks each stage has.
-        channels: The channels of the first stage; each further one has twice those before.
-        num_heads: How many heads attention has in each stage.
-        window: The height and width of a window.
-        patch_size: The height and width of a patch of the stem.
-        small_images: Whether patches are 2x2 and windows 4x4 instead: for images of about 32x32.
-        activation: The nonlinearity; see `layers.activation`.
-        dropout: The share of all residuals that training drops, value by value.
-        attention_dropout: The share of attention's weights that training drops.
-        stochastic_depth: The share of the last block's residuals that training drops; it rises
-            evenly from none at the first block.
+        stage_sizes: Number of blocks in each stage.
+        channels: Channels of the first stage; each later stage has twice those of the stage before.
+        num_heads: Number of attention heads in each stage.
+        window: Height and width of a window.
+        patch_size: Height and width of a patch of the stem.
+        small_images: Whether patches are 2x2 and windows 4x4 instead, for images of about 32x32.
+        activation: Name of the nonlinearity; see `layers.activation`.
+        dropout: Dropout rate of all residuals.
+        attention_dropout: Dropout rate of the attention weights.
+        stochastic_depth: Share of the last block's residuals that training drops as a whole; it
+            rises linearly from 0 at the first block.
 
     >>> import jax
     >>> model = SwinTransformer(stage_sizes=(2, 2), channels=96, num_heads=(3, 6))
@@ -183,7 +178,7 @@ class SwinTransformer(Model, kw_only=True):
         super().__post_init__()
 
     def setup(self) -> None:
-        """Defines the stem, the blocks, what is between stages, and the head."""
+        """Defines the stem, the blocks, the merging between stages, the last norm and the head."""
         self.stem = layers.PatchEmbedding(
             features=self.channels, patch_size=self._patch_size(), norm=True, dtype=self.dtype
         )
@@ -229,7 +224,7 @@ class SwinTransformer(Model, kw_only=True):
         return maps
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """The names differ between torchvision and timm."""
+        """Torchvision and timm use different names."""
         return {"torchvision": TORCHVISION, "timm": TIMM}
 
     def _patch_size(self) -> int:
@@ -296,7 +291,7 @@ TIMM = TorchNames(
 
 
 class SwinTransformerOptions(ModelOptions, total=False):
-    """The options of a Swin transformer; see `SwinTransformer`."""
+    """Options of a Swin transformer; see `SwinTransformer`."""
 
     small_images: bool
     activation: str
@@ -309,8 +304,7 @@ class SwinTransformerOptions(ModelOptions, total=False):
 def swin_t(**options: Unpack[SwinTransformerOptions]) -> SwinTransformer:
     """Swin-T: 28,288,354 parameters for 1000 classes (section 3.3 and Table 7 of the paper).
 
-    Its stochastic depth is 0.2 by default, as in the paper. In timm it is
-    swin_tiny_patch4_window7_224.
+    The default stochastic depth, 0.2, is the paper's. timm calls it swin_tiny_patch4_window7_224.
 
     >>> swin_t(num_classes=10).num_heads
     (3, 6, 12, 24)

@@ -1,4 +1,4 @@
-"""What timm calls the models that have another name here."""
+"""Names in timm of models that have another name here."""
 
 from collections.abc import Mapping
 
@@ -40,17 +40,11 @@ TIMM_NAMES: Mapping[str, str] = {
     "vit_tiny_patch16_224": "vit_ti_16",
     "vit_tiny_patch16_384": "vit_ti_16",
 }
-"""The name here by the name in timm; a variant of another resolution or width is the same model."""
+"""Names here by names in timm, whose variants of other resolutions or widths are one model here."""
 
 
 def without_tag(name: str) -> str:
-    """The name of a model in timm without the hub and without the tag of its weights.
-
-    Args:
-        name: What somebody asked for.
-
-    Returns:
-        The name of the architecture.
+    """Removes the hub and the tag of the weights from a model's name in timm.
 
     >>> without_tag("timm/resnet50.a1_in1k"), without_tag("resnet50")
     ('resnet50', 'resnet50')

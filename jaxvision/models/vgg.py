@@ -23,7 +23,7 @@ from jaxvision.models.weights.names import (
     conv_norm_rules,
 )
 
-# Below it, nothing is left after the fifth pooling.
+# Smaller images leave no pixels after the fifth pooling.
 MIN_SIZE = 32
 
 WIDTHS = (64, 128, 256, 512, 512)
@@ -32,22 +32,22 @@ WIDTHS = (64, 128, 256, 512, 512)
 class VGG(ConvModel, kw_only=True):
     """Five stages of 3x3 convolutions, each followed by a pooling, and dense layers.
 
-    The first convolution is the `stem`, the others `stage1_conv1`, `stage2_conv0`, ...; then come
-    `dense1`, ..., `head`. Its maps are the last of each stage, before the pooling (strides 1 to
-    16), and the last pooling's (stride 32). Poolings leave out an odd row and column, so that
-    maps may be smaller than the stride says. Maps of other images than 224x224 are averaged to the
-    7x7 that the dense layers take, as in torchvision (timm lets the dense layers slide over larger
-    maps). `embed` is the last hidden layer's output, after dropout. Its other fields are
-    `ConvModel`'s.
+    The layers are `stem`, `stage1_conv1`, `stage2_conv0`, ..., `dense1`, ..., `head`. The feature
+    maps are the last of each stage before the pooling (strides 1 to 16) and the last pooling's
+    (stride 32). Poolings drop an odd row and column, so maps may be smaller than the image divided
+    by the stride. For images that are not 224x224, the last map is averaged to the 7x7 that the
+    dense layers take, as in torchvision (timm applies the dense layers at each position of larger
+    maps). `embed` is the last hidden layer's output, after dropout. For other attributes, see
+    `ConvModel`.
 
     Attributes:
-        stage_sizes: How many convolutions each stage has.
+        stage_sizes: Number of convolutions in each stage.
         normalized: Whether a normalization follows each convolution, which keeps its bias.
         small_images: Whether the head takes the average of the last map, as is usual for images of
-            about 32x32, of which 1x1 is left.
-        hidden_sizes: The widths of the dense layers before the head; None is (4096, 4096), and none
-            at all with `small_images`.
-        dropout: The share of each of those layers' outputs that training drops.
+            about 32x32, whose last map is 1x1.
+        hidden_sizes: Widths of the dense layers before the head; None is (4096, 4096), or () with
+            `small_images`.
+        dropout: Dropout rate of these layers' outputs.
 
     >>> import jax, jax.numpy as jnp
     >>> model = vgg11_bn(num_classes=10, small_images=True)
@@ -94,7 +94,7 @@ class VGG(ConvModel, kw_only=True):
         return maps
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
-        """Computes the last hidden layer; without any, the average of the last map."""
+        """Computes the last hidden layer's output, or without any, the averaged last map."""
         activation = layers.activation(self.activation)
         side = 1 if self.small_images else 7
         y = layers.adaptive_avg_pool(self.features(x, train)[32], side, side)
@@ -105,7 +105,7 @@ class VGG(ConvModel, kw_only=True):
         return y
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Torchvision counts layers; timm does too, and has convolutions for dense layers."""
+        """Torchvision and timm number all layers; in timm, dense layers are convolutions."""
         rules: list[Rule] = []
         index = 0
         for names in self._stages():
@@ -116,7 +116,7 @@ class VGG(ConvModel, kw_only=True):
         return {"torchvision": TorchNames(rules + TORCHVISION), "timm": TorchNames(rules + TIMM)}
 
     def _stages(self) -> list[list[str]]:
-        """The names of the convolutions of each stage."""
+        """Lists the names of the convolutions of each stage."""
         stages = [
             [f"stage{stage}_conv{i}" for i in range(size)]
             for stage, size in enumerate(self.stage_sizes, start=1)
@@ -130,7 +130,7 @@ class VGG(ConvModel, kw_only=True):
         return () if self.small_images else (4096, 4096)
 
 
-# What comes after the convolutions.
+# Rules for the layers after the convolutions.
 TORCHVISION = [
     Rule(r"dense1", "classifier.0", after_flatten(7, 7)),
     Rule(r"dense2", "classifier.3"),
@@ -144,7 +144,7 @@ TIMM = [
 
 
 class VGGOptions(ModelOptions, total=False):
-    """The options of a VGG without normalization; see `VGG`."""
+    """Options of a VGG without normalization; see `VGG`."""
 
     small_images: bool
     hidden_sizes: tuple[int, ...] | None
@@ -153,7 +153,7 @@ class VGGOptions(ModelOptions, total=False):
 
 
 class NormalizedVGGOptions(VGGOptions, total=False):
-    """The options of a VGG with normalization; see `VGG`."""
+    """Options of a VGG with normalization; see `VGG`."""
 
     norm: str
     axis_name: str | None
@@ -173,7 +173,7 @@ def vgg11(**options: Unpack[VGGOptions]) -> VGG:
 def vgg11_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
     """VGG-11 with BatchNorm: 132,868,840 parameters for 1000 classes (Table 1, A).
 
-    The paper is older than BatchNorm; this is torchvision's.
+    The paper predates BatchNorm; the variants with BatchNorm are torchvision's.
     """
     return VGG(stage_sizes=(1, 1, 2, 2, 2), normalized=True, **options)
 
@@ -186,10 +186,7 @@ def vgg13(**options: Unpack[VGGOptions]) -> VGG:
 
 @register
 def vgg13_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
-    """VGG-13 with BatchNorm: 133,053,736 parameters for 1000 classes (Table 1, B).
-
-    The paper is older than BatchNorm; this is torchvision's.
-    """
+    """VGG-13 with BatchNorm: 133,053,736 parameters for 1000 classes (Table 1, B)."""
     return VGG(stage_sizes=(2, 2, 2, 2, 2), normalized=True, **options)
 
 
@@ -201,10 +198,7 @@ def vgg16(**options: Unpack[VGGOptions]) -> VGG:
 
 @register
 def vgg16_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
-    """VGG-16 with BatchNorm: 138,365,992 parameters for 1000 classes (Table 1, D).
-
-    The paper is older than BatchNorm; this is torchvision's.
-    """
+    """VGG-16 with BatchNorm: 138,365,992 parameters for 1000 classes (Table 1, D)."""
     return VGG(stage_sizes=(2, 2, 3, 3, 3), normalized=True, **options)
 
 
@@ -216,8 +210,5 @@ def vgg19(**options: Unpack[VGGOptions]) -> VGG:
 
 @register
 def vgg19_bn(**options: Unpack[NormalizedVGGOptions]) -> VGG:
-    """VGG-19 with BatchNorm: 143,678,248 parameters for 1000 classes (Table 1, E).
-
-    The paper is older than BatchNorm; this is torchvision's.
-    """
+    """VGG-19 with BatchNorm: 143,678,248 parameters for 1000 classes (Table 1, E)."""
     return VGG(stage_sizes=(2, 2, 4, 4, 4), normalized=True, **options)

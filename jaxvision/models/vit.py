@@ -1,8 +1,9 @@
 """Vision transformers: attention between the patches of an image.
 
 Reference: Dosovitskiy et al., An image is worth 16x16 words: transformers for image recognition at
-scale, ICLR 2021, arXiv:2010.11929. The Base and Large sizes are of its Table 1; Tiny and Small of
-Touvron et al., Training data-efficient image transformers, ICML 2021, arXiv:2012.12877, Table 1.
+scale, ICLR 2021, arXiv:2010.11929. The sizes of Base and Large are from its Table 1, those of Tiny
+and Small from Touvron et al., Training data-efficient image transformers, ICML 2021,
+arXiv:2012.12877, Table 1 (DeiT-Ti and DeiT-S).
 """
 
 import math
@@ -25,13 +26,10 @@ EPSILON = 1e-6
 
 
 class Tokens(nn.Module, kw_only=True):
-    """Makes a sequence of a class token and patches, and adds to each what stands for its place.
+    """Makes a sequence of a class token and the patches, and adds position embeddings.
 
-    Positions are learnt for the number of rows and columns that it is initialized with. For
-    another, they are interpolated.
-
-    Attributes:
-        dtype: What to compute in; None promotes types.
+    The embeddings are learned for the number of rows and columns at initialization, and
+    interpolated for other numbers.
 
     >>> import jax
     >>> layer = Tokens()
@@ -53,7 +51,7 @@ class Tokens(nn.Module, kw_only=True):
         normal = initializers.normal(0.02)
         token = self.param("class_token", initializers.zeros, (channels,), jnp.float32)
         class_position = self.param("class_position", normal, (channels,), jnp.float32)
-        # `param` would refuse what was made for another number of rows or columns.
+        # `param` would refuse embeddings for another number of rows or columns.
         if self.has_variable("params", "patch_position"):
             positions: Array = self.get_variable("params", "patch_position")
         else:
@@ -70,27 +68,30 @@ class Tokens(nn.Module, kw_only=True):
 class VisionTransformer(Model, kw_only=True):
     """A vision transformer: `stem`, `tokens`, `block0`, `block1`, ..., `final_norm`, `head`.
 
-    Its only map holds the tokens of the patches after the last normalization (stride 16 or
-    32), and `embed` is the class token there. Zeros below and on the right complete patches
-    that the image does not fill. Positions are learnt for images of the size that the model was
-    initialized with; for images of another size they are interpolated (bicubic, with antialiasing,
-    as timm does with dynamic_img_size=True). `load_weights` does so once for its `image_size`. This
-    is better for training; the logits are the same. (torchvision's interpolate_embeddings aligns
-    corners and does not antialias.) The head is one dense layer, as in the libraries and in the
-    paper's fine-tuning; its pre-training has a hidden one before.
+    The only feature map holds the tokens of the patches after the last normalization; its stride is
+    the patch size. `embed` is the class token after this normalization. Patches at the bottom and
+    on the right that the image does not fill are padded with zeros.
+
+    Position embeddings are learned for images of the size at initialization. For images of another
+    size, they are interpolated (bicubic, antialiased, as timm does with dynamic_img_size=True).
+    `load_weights` can do so once for its `image_size`, which gives the same logits and is better
+    for training. (torchvision's interpolate_embeddings aligns corners and does not antialias.)
+
+    The head is one dense layer, as in both libraries and in the paper's fine-tuning; the paper's
+    pre-training has a hidden layer before it.
 
     Attributes:
-        num_blocks: How many blocks there are.
-        channels: The length of a token. The dense layers between tokens are 4 times as wide.
-        num_heads: How many heads attention has.
-        patch_size: The height and width of a patch.
-        small_images: Whether patches are 4x4 instead: for images of about 32x32.
-        activation: The nonlinearity; see `layers.activation`.
-        dropout: The share of the tokens, and of all residuals, that training drops, value by value
-            (0.1 in the paper for training on ImageNet alone).
-        attention_dropout: The share of attention's weights that training drops.
-        stochastic_depth: The share of the last block's residuals that training drops; it rises
-            evenly from none at the first block.
+        num_blocks: Number of blocks.
+        channels: Length of a token. The hidden dense layers of the blocks are 4 times as wide.
+        num_heads: Number of attention heads.
+        patch_size: Height and width of a patch.
+        small_images: Whether patches are 4x4 instead, for images of about 32x32.
+        activation: Name of the nonlinearity; see `layers.activation`.
+        dropout: Dropout rate of the tokens and of all residuals (0.1 in the paper for training on
+            ImageNet alone).
+        attention_dropout: Dropout rate of the attention weights.
+        stochastic_depth: Share of the last block's residuals that training drops as a whole; it
+            rises linearly from 0 at the first block.
 
     >>> import jax
     >>> model = VisionTransformer(num_blocks=2, channels=192, num_heads=3, patch_size=16)
@@ -143,7 +144,7 @@ class VisionTransformer(Model, kw_only=True):
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=initializers.zeros)
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
-        """Computes the tokens of the patches, in place."""
+        """Computes the tokens of the patches, arranged as a map."""
         x = check_images(x, self.in_channels)
         patch = self._patch_size()
         rows, columns = (-(-size // patch) for size in x.shape[1:3])
@@ -157,18 +158,18 @@ class VisionTransformer(Model, kw_only=True):
         return self._encode(check_images(x, self.in_channels), train)[:, 0]
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """The names differ; torchvision has no Tiny and no Small."""
+        """Torchvision and timm use different names; torchvision has no Tiny and no Small."""
         in_torchvision = self.channels in (768, 1024)
         return {"torchvision": TORCHVISION, "timm": TIMM} if in_torchvision else {"timm": TIMM}
 
     def adapt_parameter(
         self, path: str, value: np.ndarray, shape: tuple[int, ...]
     ) -> np.ndarray | None:
-        """Interpolates positions."""
+        """Interpolates position embeddings."""
         if path != "tokens/patch_position" or value.shape[-1] != shape[-1]:
             return None
         if len(value) == 1 and value.shape[1] == shape[0] * shape[1]:
-            return value.reshape(shape)  # it was no square, so that only the numbers were known
+            return value.reshape(shape)  # not square, so only the number of patches was known
         return np.asarray(layers.resize_grid(jnp.asarray(value), *shape[:2]))
 
     def _patch_size(self) -> int:
@@ -185,7 +186,7 @@ class VisionTransformer(Model, kw_only=True):
 
 
 def _read_positions(theirs: np.ndarray) -> np.ndarray:
-    """Positions of patches in rows and columns, if there are as many; else in one row."""
+    """Arranges the patches' position embeddings in a square if possible, else in a row."""
     count, channels = theirs.shape[1] - 1, theirs.shape[2]
     side = math.isqrt(count)
     return theirs[0, 1:].reshape(side if side**2 == count else 1, -1, channels)
@@ -196,7 +197,7 @@ PATCH_POSITION = Form(_read_positions, lambda ours: ours.reshape(1, -1, ours.sha
 
 
 def _positions(name: str) -> list[Rule]:
-    """Both leaves are parts of one tensor there."""
+    """Lists the rules for both position embeddings, parts of one tensor in the libraries."""
     return [
         Rule(r"tokens/class_position", name, CLASS_POSITION),
         Rule(r"tokens/patch_position", name, PATCH_POSITION),
@@ -222,7 +223,7 @@ TORCHVISION = TorchNames(
         Rule(r"final_norm", "encoder.ln"),
         Rule(r"head", "heads.head"),
     ],
-    # The files that it offers are older than these names.
+    # torchvision's weight files are older than these names.
     renamed={
         r"(.*)\.mlp\.linear_1\.(.*)": r"\1.mlp.0.\2",
         r"(.*)\.mlp\.linear_2\.(.*)": r"\1.mlp.3.\2",
@@ -244,7 +245,7 @@ TIMM = TorchNames(
 
 
 class VisionTransformerOptions(ModelOptions, total=False):
-    """The options of a vision transformer; see `VisionTransformer`."""
+    """Options of a vision transformer; see `VisionTransformer`."""
 
     small_images: bool
     activation: str
@@ -257,7 +258,7 @@ class VisionTransformerOptions(ModelOptions, total=False):
 def vit_ti_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-Ti/16: 5,717,416 parameters for 1000 classes and 224x224 images.
 
-    Its sizes: Table 1 of Touvron et al., there DeiT-Ti. In timm it is vit_tiny_patch16_224.
+    timm calls it vit_tiny_patch16_224.
 
     >>> vit_ti_16(num_classes=10).channels
     192
@@ -269,7 +270,7 @@ def vit_ti_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
 def vit_s_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-S/16: 22,050,664 parameters for 1000 classes and 224x224 images.
 
-    Its sizes: Table 1 of Touvron et al., there DeiT-S. In timm it is vit_small_patch16_224.
+    timm calls it vit_small_patch16_224.
     """
     return VisionTransformer(num_blocks=12, channels=384, num_heads=6, patch_size=16, **options)
 
@@ -278,7 +279,7 @@ def vit_s_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
 def vit_s_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-S/32: 22,878,952 parameters for 1000 classes and 224x224 images.
 
-    Its sizes: ViT-S/16 with larger patches. In timm it is vit_small_patch32_224.
+    It is ViT-S/16 with larger patches; timm calls it vit_small_patch32_224.
     """
     return VisionTransformer(num_blocks=12, channels=384, num_heads=6, patch_size=32, **options)
 
@@ -287,7 +288,7 @@ def vit_s_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
 def vit_b_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-B/16: 86,567,656 parameters for 1000 classes and 224x224 images.
 
-    Its sizes: Table 1 of the paper. In timm it is vit_base_patch16_224.
+    timm calls it vit_base_patch16_224.
     """
     return VisionTransformer(num_blocks=12, channels=768, num_heads=12, patch_size=16, **options)
 
@@ -296,7 +297,7 @@ def vit_b_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
 def vit_b_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-B/32: 88,224,232 parameters for 1000 classes and 224x224 images.
 
-    Its sizes: Table 1 of the paper. In timm it is vit_base_patch32_224.
+    timm calls it vit_base_patch32_224.
     """
     return VisionTransformer(num_blocks=12, channels=768, num_heads=12, patch_size=32, **options)
 
@@ -305,7 +306,7 @@ def vit_b_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
 def vit_l_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-L/16: 304,326,632 parameters for 1000 classes and 224x224 images.
 
-    Its sizes: Table 1 of the paper. In timm it is vit_large_patch16_224.
+    timm calls it vit_large_patch16_224.
     """
     return VisionTransformer(num_blocks=24, channels=1024, num_heads=16, patch_size=16, **options)
 
@@ -314,6 +315,6 @@ def vit_l_16(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
 def vit_l_32(**options: Unpack[VisionTransformerOptions]) -> VisionTransformer:
     """ViT-L/32: 306,535,400 parameters for 1000 classes and 224x224 images.
 
-    Its sizes: Table 1 of the paper. In timm it is vit_large_patch32_224.
+    timm calls it vit_large_patch32_224.
     """
     return VisionTransformer(num_blocks=24, channels=1024, num_heads=16, patch_size=32, **options)

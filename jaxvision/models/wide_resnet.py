@@ -1,4 +1,4 @@
-"""Wide residual networks, for ImageNet and for images of 32x32.
+"""Wide residual networks, for ImageNet and for 32x32 images.
 
 Reference: Zagoruyko and Komodakis, Wide residual networks, BMVC 2016, arXiv:1605.07146.
 """
@@ -17,14 +17,14 @@ from jaxvision.models.resnet import ResNet, ResNetOptions
 class WideResNet(ResidualModel, kw_only=True):
     """A pre-activation network of 6n + 4 layers: `stem`, `stage1_block0`, ..., `last_norm`, `head`.
 
-    Its three stages have 16, 32 and 64 channels times `width`, and maps at strides 1, 2 and
-    4. Only the coarsest is normalized and activated: elsewhere that is what the next block
-    begins with. The stages have the paper's N blocks each. Its other fields are `ResidualModel`'s.
+    It has three stages of n blocks each (the paper's N), with 16, 32 and 64 channels times `width`,
+    and maps at strides 1, 2 and 4. Only the coarsest map is normalized and activated: for the
+    others, the next block does this first. For other attributes, see `ResidualModel`.
 
     Attributes:
-        width: By how much it is wider: the paper's k.
-        dropout: The share that training drops between the two convolutions of a block, and not
-            before the head; where the paper drops any, 0.3 for CIFAR and 0.4 for SVHN.
+        width: Factor of the channels: the paper's k.
+        dropout: Dropout rate between the two convolutions of a block, and not before the head.
+            Where the paper has dropout, the rate is 0.3 for CIFAR and 0.4 for SVHN.
 
     >>> import jax, jax.numpy as jnp
     >>> model = WideResNet(stage_sizes=(2, 2, 2), width=2)
@@ -46,13 +46,13 @@ class WideResNet(ResidualModel, kw_only=True):
         self.last_norm = layers.NormActivation(**self.shared())
 
     def pyramid(self, x: Images, train: bool = False) -> Pyramid:
-        """Computes the maps of each stage."""
+        """Computes the map of each stage."""
         *maps, (stride, last) = self.run_stages(self.stem(check_images(x, self.in_channels)), train)
         return [*maps, (stride, self.last_norm(last, train))]
 
 
 class WideResNetOptions(ResidualOptions, total=False):
-    """The options of a wide ResNet for small images; see `WideResNet`."""
+    """Options of a wide ResNet for small images; see `WideResNet`."""
 
     dropout: float
 
@@ -77,7 +77,7 @@ def wrn_28_10(**options: Unpack[WideResNetOptions]) -> WideResNet:
 def wide_resnet50_2(**options: Unpack[ResNetOptions]) -> ResNet:
     """Wide ResNet-50-2: 68,883,240 parameters for 1000 classes.
 
-    It is ResNet-50 whose 3x3 convolutions are twice as wide, the paper's WRN-50-2-bottleneck.
+    It is ResNet-50 with 3x3 convolutions twice as wide, the paper's WRN-50-2-bottleneck.
     """
     return ResNet(stage_sizes=(3, 4, 6, 3), block=Bottleneck, width_per_group=128, **options)
 
@@ -86,6 +86,6 @@ def wide_resnet50_2(**options: Unpack[ResNetOptions]) -> ResNet:
 def wide_resnet101_2(**options: Unpack[ResNetOptions]) -> ResNet:
     """Wide ResNet-101-2: 126,886,696 parameters for 1000 classes.
 
-    It is ResNet-101 whose 3x3 convolutions are twice as wide; the paper has the one of 50 layers.
+    It is ResNet-101 with 3x3 convolutions twice as wide; the paper only has the one of 50 layers.
     """
     return ResNet(stage_sizes=(3, 4, 23, 3), block=Bottleneck, width_per_group=128, **options)

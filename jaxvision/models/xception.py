@@ -20,17 +20,15 @@ from jaxvision.models.weights.names import Rule, TorchNames, conv_norm_rules
 
 KERNEL_INIT = layers.initializer("he_normal_fan_out")
 
-# Below it, nothing is left after the unpadded convolutions of the stem.
+# Smaller images leave no pixels after the unpadded convolutions of the stem.
 MIN_SIZE = 7
 
 
 class SeparableConvNorm(ConvBlock, kw_only=True):
-    """A 3x3 convolution of each channel alone, one of 1x1, a normalization and an activation.
-
-    Its other attributes are `ConvBlock`'s.
+    """A depthwise 3x3 convolution, a 1x1 convolution, a normalization and an activation.
 
     Attributes:
-        features: The output channels.
+        features: Output channels.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = SeparableConvNorm(features=8)
@@ -47,7 +45,7 @@ class SeparableConvNorm(ConvBlock, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch height width features"]:
-        """Applies them in turn."""
+        """Applies the layers in turn."""
         conv = partial(layers.conv, use_bias=False, kernel_init=KERNEL_INIT, dtype=self.dtype)
         channels = x.shape[-1]
         x = conv(channels, 3, groups=channels, name="depthwise")(x)
@@ -64,15 +62,13 @@ class SeparableConvNorm(ConvBlock, kw_only=True):
 
 
 class XceptionBlock(ConvBlock, kw_only=True):
-    """Separable convolutions of activated maps, added to their input.
-
-    Its other attributes are `ConvBlock`'s.
+    """Separable convolutions, each after an activation, added to their input.
 
     Attributes:
-        channels: The output channels of each convolution.
-        stride: The step of a max-pooling at the end, and of the shortcut's convolution; 1 for none
-            of both.
-        activate_first: Whether the input is activated before the first convolution.
+        channels: Output channels of each convolution.
+        stride: Stride of the max-pooling at the end and of the shortcut's convolution; 1 leaves out
+            both.
+        activate_first: Whether an activation precedes the first convolution.
     """
 
     channels: tuple[int, ...]
@@ -107,15 +103,15 @@ class XceptionBlock(ConvBlock, kw_only=True):
 class Xception(ConvModel, kw_only=True):
     """Xception: `stem1`, `stem2`, `block1` to `block12`, `conv3`, `conv4`, `head`.
 
-    Its maps are the stem's (stride 2), those of blocks 1, 2 and 11 (strides 4 to 16) and the
-    last (stride 32). The stem is not padded: they are smaller than the image divided by the stride.
-    With `small_images` it is, and they are at strides 1 to 16. Its other fields are `ConvModel`'s;
-    the paper has a `dropout` of 0.5 for ImageNet.
+    The feature maps are the stem's (stride 2), those of blocks 1, 2 and 11 (strides 4 to 16) and
+    the last (stride 32). The stem is not padded, so maps are smaller than the image divided by the
+    stride. With `small_images` it is padded, and the strides are 1 to 16. For other attributes, see
+    `ConvModel`; the paper has a `dropout` of 0.5 for ImageNet.
 
     Attributes:
-        middle_blocks: How many blocks the middle flow has, from block 4 on.
-        small_images: Whether the stem keeps the size, rather than leaving half of it: for images of
-            about 32x32.
+        middle_blocks: Number of blocks in the middle flow, which begins with block 4.
+        small_images: Whether the stem keeps the size rather than halving it, for images of about
+            32x32.
 
     >>> import jax, jax.numpy as jnp
     >>> model = Xception(num_classes=10, middle_blocks=1)
@@ -132,7 +128,7 @@ class Xception(ConvModel, kw_only=True):
     default_image_size: ClassVar[int] = 299
 
     def setup(self) -> None:
-        """Defines the layers: figure 5 of the paper."""
+        """Defines the layers of figure 5 of the paper."""
         stem = partial(
             layers.ConvNorm,
             kernel_size=3,
@@ -174,12 +170,12 @@ class Xception(ConvModel, kw_only=True):
         return {stride * 2**i: each for i, each in enumerate(maps)}
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """Only timm has it, as `legacy_xception`."""
+        """Only timm has this model, as `legacy_xception`."""
         return {"timm": NAMES}
 
 
 def _in_block(match: re.Match[str]) -> str:
-    """The name of what a block has, whose layers are counted there with its activations."""
+    """Names a layer of a block in timm, which numbers layers and activations together."""
     block, number, part = match.groups()
     place = 3 * (int(number) - 1) + (block != "1")  # only the first begins without activation
     if part == "norm":
@@ -203,7 +199,7 @@ NAMES = TorchNames(
 
 
 class XceptionOptions(ConvModelOptions, total=False):
-    """The options of Xception; see `Xception`."""
+    """Options of Xception; see `Xception`."""
 
     small_images: bool
     dropout: float
@@ -213,7 +209,7 @@ class XceptionOptions(ConvModelOptions, total=False):
 def xception(**options: Unpack[XceptionOptions]) -> Xception:
     """Xception: 22,855,952 parameters for 1000 classes (figure 5 of the paper, Table 3).
 
-    It is timm's `legacy_xception`, whose normalization adds 1e-5 to the variance.
+    timm calls it `legacy_xception`. Its normalizations add 1e-5 to the variance, as timm's do.
 
     >>> xception(num_classes=10).default_image_size
     299

@@ -1,4 +1,4 @@
-"""ZFNet: AlexNet after a look at what its layers see.
+"""ZFNet: AlexNet, improved after a visualization of its layers.
 
 Reference: Zeiler & Fergus, Visualizing and understanding convolutional networks, ECCV 2014,
 arXiv:1311.2901.
@@ -20,7 +20,7 @@ from jaxvision.models.base import (
 )
 from jaxvision.models.registry import register
 
-# Below it, nothing is left after the third pooling.
+# Smaller images leave no pixels after the third pooling.
 MIN_SIZE = 47
 
 POOL = partial(layers.max_pool, window=3, stride=2, ceil=True)
@@ -29,15 +29,16 @@ POOL = partial(layers.max_pool, window=3, stride=2, ceil=True)
 class ZFNet(Model, kw_only=True):
     """Five convolutions and dense layers: `stem`, `conv2`, ..., `conv5`, `dense1`, ..., `head`.
 
-    Its maps are the convolutions' last at each stride (strides 2, 8 and 16) and the first
-    and last pooling's (strides 4 and 32). The second convolution is not padded, so that maps are
-    smaller than the stride says. Maps of other images than 224x224 are averaged to the 6x6 that the
-    dense layers take. `embed` is the last hidden layer's output.
+    The feature maps are those of the last convolution before each pooling (strides 2, 8 and 16) and
+    those of the first and the last pooling (strides 4 and 32). The second convolution is not
+    padded, so maps are smaller than the image divided by the stride. For images that are not
+    224x224, the last map is averaged to the 6x6 that the dense layers take. `embed` is the last
+    hidden layer's output.
 
     Attributes:
-        hidden_sizes: The widths of the dense layers before the head.
-        dropout: The share of each of those layers' outputs that training drops.
-        activation: The nonlinearity; see `layers.activation`.
+        hidden_sizes: Widths of the dense layers before the head.
+        dropout: Dropout rate of these layers' outputs.
+        activation: Name of the nonlinearity; see `layers.activation`.
 
     >>> import jax, jax.numpy as jnp
     >>> model = zfnet(num_classes=10)
@@ -88,7 +89,7 @@ class ZFNet(Model, kw_only=True):
         }
 
     def embed(self, x: Images, train: bool = False) -> Float[Array, "batch features"]:
-        """Computes the last hidden layer."""
+        """Computes the last hidden layer's output."""
         activation = layers.activation(self.activation)
         y = layers.flatten(layers.adaptive_avg_pool(self.features(x, train)[32], 6, 6))
         for i in range(1, len(self.hidden_sizes) + 1):
@@ -98,7 +99,7 @@ class ZFNet(Model, kw_only=True):
 
 
 class ZFNetOptions(ModelOptions, total=False):
-    """The options of a ZFNet; see `ZFNet`."""
+    """Options of a ZFNet; see `ZFNet`."""
 
     hidden_sizes: tuple[int, ...]
     dropout: float
@@ -109,9 +110,9 @@ class ZFNetOptions(ModelOptions, total=False):
 def zfnet(**options: Unpack[ZFNetOptions]) -> ZFNet:
     """ZFNet: 62,357,608 parameters for 1000 classes (Figure 3 of the paper).
 
-    Padding and rounding are those that give the sizes in the figure: 110, 55, 26, 13 and 6. The
-    figure's contrast normalization across maps is `layers.local_response_norm`, AlexNet's. Neither
-    torchvision nor timm has this model.
+    Padding and rounding give the sizes in the figure: 110, 55, 26, 13 and 6. The figure's contrast
+    normalization across maps is AlexNet's `layers.local_response_norm` here. Neither torchvision
+    nor timm has this model.
 
     >>> zfnet(num_classes=10).hidden_sizes
     (4096, 4096)

@@ -103,6 +103,6 @@ def test_what_describes_nothing(description, message: str) -> None:
 
 def test_a_name_that_is_taken() -> None:
     other = type("Decoder", (nn.Module,), {"__module__": "elsewhere"})
-    with pytest.raises(ValueError, match="Decoder is called 'Decoder' too"):
+    with pytest.raises(ValueError, match="Decoder is already registered as 'Decoder'; rename"):
         models.register_module(other)
     assert models.register_module(Decoder) is Decoder
