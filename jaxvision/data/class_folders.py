@@ -1,4 +1,4 @@
-"""Which folders are splits and which are classes, and the images in them."""
+"""Finds splits, classes and images in a folder."""
 
 import collections
 import os
@@ -12,25 +12,16 @@ from jaxvision.suggest import unknown
 
 TRAINING = ("train", "training")
 SPLITS = (*TRAINING, "val", "valid", "validation", "test", "testing", "dev")
-"""What folders of splits are called, in small letters."""
+"""Lower-case names of folders that hold splits."""
 
 
 def place_of_split(
     root: pathlib.Path, split: str, class_names: Sequence[str] | None
 ) -> tuple[pathlib.Path, Sequence[str] | None]:
-    """Finds the folder whose sub-folders are the classes of a split.
+    """Finds the folder whose sub-folders are the classes of a split, and the names of the classes.
 
-    Args:
-        root: A folder of splits, or one of classes.
-        split: The name of the split.
-        class_names: The names of the classes, if they are known.
-
-    Returns:
-        The folder of the split, and the names of its classes: those that are known, or else the
-        sub-folders of the training split. None leaves them to the folder itself.
-
-    Raises:
-        SplitError: There is no such split, or the folder holds splits and `split` is `all`.
+    Without `class_names`, the names are the sub-folders of the training split; None if there is
+    none.
     """
     own = root.resolve().name
     folders = {folder.name: folder for folder in sub_folders(root)}
@@ -59,17 +50,9 @@ def place_of_split(
 def read_classes(
     place: pathlib.Path, class_names: Sequence[str] | None
 ) -> tuple[Sequence[str], list[tuple[str, int]]]:
-    """Finds the images of every class, and warns of what is left out.
+    """Returns the class names, and the image files with their class indices.
 
-    Args:
-        place: The folder whose sub-folders are the classes.
-        class_names: The names of the classes in their order; None takes all sub-folders.
-
-    Returns:
-        The names of the classes, and the image files with the numbers of their classes.
-
-    Raises:
-        DatasetError: There are no images, or a sub-folder is none of the classes.
+    Warns about files and links that are left out, and about classes without images.
     """
     loose, outside = find_loose(place), around(place)
     folders = sub_folders(place)
@@ -103,7 +86,7 @@ def read_classes(
 def _left_out(
     place: pathlib.Path, found: list[Found], loose: Found, circles: list[pathlib.Path]
 ) -> list[str]:
-    """Says what is not read, a sentence for every kind."""
+    """Describes the files that are not read, one sentence for each kind."""
     others = [file for one in found for file in one.others]
     unfollowed = [*circles, *(link for one in (loose, *found) for link in one.unfollowed)]
     sentences = (

@@ -1,4 +1,4 @@
-"""Changes of batches joined to one."""
+"""Chains of augmentations."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from jaxvision.data.fields import Field, Kind
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chain:
-    """Changes of a batch, one after another, each with a key of its own; made by `chain`."""
+    """Augmentations applied to a batch in order, each with its own key; made by `chain`."""
 
     parts: tuple[tuple[int | None, Augment], ...]
 
     def __call__(self, key: RandomKey, batch: Batch) -> dict[str, Any]:
-        """Changes a batch; see `Augment`."""
+        """Applies the augmentations to a batch; see `Augment`."""
         changed = dict(batch)
         for index, augment in self.parts:
             changed = augment(key if index is None else jax.random.fold_in(key, index), changed)
