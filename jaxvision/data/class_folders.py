@@ -61,7 +61,7 @@ def read_classes(
     names = list(found) if class_names is None else class_names
     if strange := [name for name in found if name not in names]:
         raise DatasetError(
-            f"{place} has the sub-folders {', '.join(strange)}, which are none of the classes "
+            f"{place} has the sub-folders {', '.join(strange)}, which are not among the classes "
             f"{', '.join(names)}"
         )
     numbers = {name: number for number, name in enumerate(names)}
@@ -77,7 +77,7 @@ def read_classes(
         warnings.warn(f"left out of {place}: {text}", stacklevel=3)
     if empty := [name for name in found if not found[name].images]:
         warnings.warn(
-            f"{place} has no images of {_first(empty)}; as classes they stay, without an example",
+            f"{place} has no images of {_first(empty)}; they stay classes, without examples",
             stacklevel=3,
         )
     return names, files
@@ -90,7 +90,7 @@ def _left_out(
     others = [file for one in found for file in one.others]
     unfollowed = [*circles, *(link for one in (loose, *found) for link in one.unfollowed)]
     sentences = (
-        (others, f"files whose suffix is that of no image ({_by_suffix(others)})"),
+        (others, f"files without the suffix of an image ({_by_suffix(others)})"),
         (loose.images, "images that lie in no class folder"),
         (unfollowed, "links that lead nowhere, in a circle, or to a folder that is read already"),
     )

@@ -39,7 +39,7 @@ def class_counts(dataset: Dataset, field: str = "label") -> Int64[np.ndarray, " 
         labels = labels_of(dataset)
         return np.bincount(labels[labels >= 0], minlength=len(names)).astype(np.int64)
     if kind != "mask":
-        raise DatasetError(f"{field} has the kind {kind}, and classes are counted of labels, masks")
+        raise DatasetError(f"{field} has the kind {kind}, not label or mask: it has no classes")
     counts = np.zeros(IGNORED + 1, np.int64)
     for index in range(len(dataset)):
         try:

@@ -30,7 +30,7 @@ MEMORY_LIMIT = 2**31
 MAX_NUMBERED_CLASSES = 50_000
 """Largest number of unnamed classes; a larger label is probably a marker, not a class."""
 
-_NO_LABEL = "an example that has no label has -1"
+_NO_LABEL = "an example without a label has -1"
 
 Arrays = Mapping[str, Shaped[np.ndarray, "examples ..."]]
 
@@ -105,11 +105,7 @@ class Dataset:
         return self.examples[index]
 
     def sample_batch(self) -> dict[str, np.ndarray]:
-        """A batch of one row, for shapes and types.
-
-        Returns:
-            The first example that can be decoded, as `batches` would give it.
-        """
+        """Returns a batch of one row, the first readable example, for shapes and types."""
         if isinstance(self.examples, Mapping):
             example = self[0]
         else:
@@ -178,7 +174,7 @@ class Dataset:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Returns a JSON-able dict that a run folder keeps, so that restoring it needs no data."""
+        """Returns a JSON-able description, with which a run folder is restored without the data."""
         shapes = {key: list(values.shape[1:]) for key, values in self.sample_batch().items()}
         return {
             "name": self.name,

@@ -91,13 +91,13 @@ Fields = Mapping[str, Field]
 
 
 def kind_of(name: str) -> Kind | None:
-    """Guesses the kind of a field from its name, of which only the part after the last `/` counts.
+    """Returns the kind that the name of a field implies, by its part after the last `/`.
 
     Args:
         name: Name of the field.
 
     Returns:
-        The kind, or None if the name does not tell it.
+        The kind, or None if the name implies none.
 
     >>> kind_of("objects/bbox"), kind_of("temperature")
     ('boxes', None)

@@ -73,9 +73,9 @@ def load_folder(
 
     Images are files with the suffix of a format that Pillow decodes (`.jpg`, `.png`, `.webp`,
     `.tif` and so on), at any depth inside their class folder; links are followed. Warnings name
-    what is left out: other files, images outside class folders, and links that lead in a circle;
-    and class folders without images, which stay classes. Names that begin with a dot and system
-    files such as `__MACOSX` and `Thumbs.db` are ignored.
+    what is left out (other files, images outside class folders, links that lead in a circle), and
+    class folders without images, which stay classes. Names that begin with a dot, and system files
+    such as `__MACOSX` and `Thumbs.db`, are ignored.
 
     The sub-folders are splits if all are called `train`, `val`, `test` or the like, or if the one
     that `split` names has sub-folders. Otherwise, or if all of them are in `class_names`, they are
@@ -83,14 +83,14 @@ def load_folder(
 
     Args:
         path: Folder to load.
-        split: Sub-folder of the split. If the sub-folders are classes, `all`, `train` or the
-            folder's own name. `train[:80%]`, `train[80%:]` and `all[:100]` take a part in which the
-            classes have about the same shares; `data.split` draws random parts.
+        split: Sub-folder of the split; or, where the sub-folders are classes, `all`, `train` or the
+            folder's own name. `train[:80%]`, `train[80%:]` and `all[:100]` take a part with about
+            the same share of every class; `data.split` draws random parts.
         class_names: Class names in order; a class without a folder has no images. None takes the
             sorted sub-folders, those of the training split if there is one, so that all splits
             number their classes alike.
-        image_size: Height and width. Images are resized until they cover it, then center-cropped.
-            None requires images of one size.
+        image_size: Height and width. Images are resized until they cover this size, then
+            center-cropped. None requires images of one size.
         preprocessing: Resizing and cropping for pretrained weights; see `load`.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
         sixteen_bit: Conversion of 16-bit pixels to 8 bits, `"high"` or `"range"`; see

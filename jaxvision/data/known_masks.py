@@ -29,12 +29,7 @@ class KnownMasks:
 
 @dataclasses.dataclass(frozen=True)
 class Relabeled:
-    """Examples of a data set whose image and mask become `image` and `mask`.
-
-    Attributes:
-        source: Examples as the data set has them.
-        known: How it names and numbers them.
-    """
+    """Examples whose image and mask are renamed to `image` and `mask`, with new class indices."""
 
     source: Source
     known: KnownMasks
@@ -50,17 +45,7 @@ class Relabeled:
 
 
 def relabeled(source: Source, fields: Fields, name: str) -> tuple[Source, Fields]:
-    """Gives the images and masks of a data set the names and classes of this library.
-
-    Args:
-        source: Examples as the data set has them.
-        fields: What their fields are.
-        name: The name of the data set.
-
-    Returns:
-        The examples and fields, with `image` and `mask` where the data set is one of `KNOWN` and
-        its configuration has masks.
-    """
+    """Renames the image and mask of data sets in `KNOWN` that have masks; translates classes."""
     known = KNOWN.get(name)
     if known is None or known.mask not in fields:
         return source, fields

@@ -27,7 +27,7 @@ def load(
 ) -> Dataset:
     """Loads a split of a TensorFlow Datasets (TFDS) data set, without TensorFlow.
 
-    `digits` (1,797 real handwritten digits), `shapes` (5,000 rendered scenes) and `volumes` (220
+    `digits` (1,797 real handwritten digits), `shapes` (9,000 rendered scenes) and `volumes` (220
     rendered volumes) need no network. Any other name is read from `data_dir`, in its newest
     prepared version; if none is prepared, it is downloaded and prepared if possible.
 

@@ -136,8 +136,8 @@ def mask_colors(num_classes: int) -> UInt8[np.ndarray, "classes 3"]:
     each of red, green and blue.
 
     Args:
-        num_classes: Number of colors, at most 256. Color 255 is white, for unlabeled pixels, so
-            that `mask_colors(256)[mask]` is a picture of any mask.
+        num_classes: Number of colors, at most 256. The last of 256 is white, for unlabeled pixels,
+            so that `mask_colors(256)[mask]` is a picture of any mask.
 
     Returns:
         Read-only red, green and blue of each class, from 0 to 255.

@@ -190,7 +190,7 @@ def _by_name(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 def _check_table(classes: Classes, num_classes: int | None) -> None:
     if not classes or len({isinstance(key, tuple) for key in classes}) > 1:
-        raise ValueError("classes must have gray values or colors for keys, not both, and not none")
+        raise ValueError("the keys of classes must be gray values or colors, one or more, not both")
     most = IGNORED if num_classes is None else num_classes
     for key, number in classes.items():
         if not (0 <= number < most or number == IGNORED):

@@ -31,15 +31,9 @@ class Motion(Protocol):
     def resample(
         self, pixels: Shaped[Array, "height width channels"], *, nearest: bool, fill: int | None
     ) -> Shaped[Array, "new_height new_width channels"]:
-        """Moves pixels.
+        """Moves pixels, keeping their type.
 
-        Args:
-            pixels: Maps of the old size.
-            nearest: Whether to read the nearest pixel, as labels need it, or to interpolate.
-            fill: What lies beyond the border; None is what lies beyond that of the image.
-
-        Returns:
-            Maps of the new size, in their type.
+        Beyond the border is `fill`, or if it is None, the values beyond the border of the image.
         """
         ...
 
@@ -68,9 +62,9 @@ def move(
         flat = value.__array_namespace__().moveaxis(value, 0, -1) if is_deep else value
         if not _CHECKS[kind](flat.shape, motion.old):
             raise DatasetError(
-                f"the field {name!r} of shape {tuple(value.shape)} is no {kind} of an image of "
-                f"{motion.old[0]}x{motion.old[1]}: declare what it is by fields={{{name!r}: ...}}, "
-                "or move it by a transform of your own"
+                f"the field {name!r} of shape {tuple(value.shape)} cannot have the kind {kind} in "
+                f"an image of {motion.old[0]}x{motion.old[1]}: declare another kind by "
+                f"fields={{{name!r}: ...}}, or move it by a transform of your own"
             )
         if kind == "boxes":
             moved[name], inside = _boxes(value, motion)

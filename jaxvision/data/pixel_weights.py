@@ -25,12 +25,13 @@ def boundary_weights(
     """Computes U-Net's weight map, `w_c(x) + w0 exp(-(d1(x) + d2(x))**2 / (2 sigma**2))`.
 
     d1 is the distance in pixels from the center of pixel x to that of the nearest pixel of any
-    object, d2 the same for the second nearest object. Only background pixels have the second term,
-    0 with fewer than two objects: the paper writes it for every pixel, but motivates it by the thin
-    background between touching cells, and does not define it within a cell.
+    object, and d2 the same for the second nearest object. Only background pixels have the second
+    term, and with fewer than two objects it is 0: the paper writes the term for every pixel, but
+    motivates it by the thin background between touching cells, and does not define it inside a
+    cell.
 
-    The paper only says that w_c balances the class frequencies. Here it is `n / (k n_c)`, for n
-    pixels of k classes in this image, n_c of them of the class of x; its mean is 1.
+    The paper only says that w_c balances the class frequencies. Here it is `n / (k n_c)`, where the
+    image has n pixels and k classes, and n_c pixels have the class of x; its mean is 1.
 
     Args:
         masks: One mask per object, where empty masks are padding and the classes are background and

@@ -27,7 +27,10 @@ class Source(Protocol):
 
 
 def first_readable(source: Source, corrupt: Corrupt, name: str) -> Example:
-    """Returns the first example that can be decoded; with "stop", it must be the very first."""
+    """Returns the first example that can be decoded, for shapes and types.
+
+    Raises a CorruptImageError at one that cannot be decoded if `corrupt` is "stop".
+    """
     for index in range(len(source)):
         try:
             return source[index]

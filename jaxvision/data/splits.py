@@ -63,7 +63,13 @@ def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Da
 
 
 class Slice(NamedTuple):
-    """A split, or its part from `start` to `stop`, such as "80%" or "100"; None is its own end."""
+    """A split, or a part of one.
+
+    Attributes:
+        name: Name of the split.
+        start: Beginning of the part, such as `80%` or `100`; None is that of the split.
+        stop: End of the part; None is that of the split.
+    """
 
     name: str
     start: str | None
@@ -84,8 +90,8 @@ class Slice(NamedTuple):
         )
         if not 0 <= start < stop <= len(labels):
             raise SplitError(
-                f"{self} is the examples from {start} to {stop} of {len(labels)}, and a part of a "
-                "split lies within it and has one example at least"
+                f"{self} means the examples from {start} to {stop} of {len(labels)}; a part must "
+                "lie within its split and have at least one example"
             )
         return np.sort(_even_order(labels)[start:stop])
 

@@ -57,7 +57,7 @@ class Stream(Iterator[dict[str, np.ndarray]]):
             dataset = dataset.mp_prefetch(workers, worker_init_fn=_end_with_parent)
         self._iterators: list[Any] = [iter(dataset)]
         self._has_workers = num_workers > 0
-        # Unclosed streams too: Grain's own clean-up fails while the interpreter shuts down.
+        # This closes forgotten streams: Grain's own clean-up fails while the interpreter exits.
         self._stop = weakref.finalize(self, _close, self._iterators, self._has_workers)
 
     def __next__(self) -> dict[str, np.ndarray]:

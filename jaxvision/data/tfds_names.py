@@ -33,7 +33,7 @@ def base_name(name: str) -> str:
 def no_such(name: str, directory: str) -> str:
     """Returns the message that no data set has this name, with the nearest known name."""
     message = unknown("data set", name, _known(), ELSEWHERE)
-    return f"{message}; and {directory} holds none of that name"
+    return f"{message}; {directory} has none of that name either"
 
 
 def cannot_open(name: str, error: Exception) -> str:

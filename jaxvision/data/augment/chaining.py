@@ -47,22 +47,22 @@ def chain(
     fields: Mapping[str, Field | Kind] | None = None,
     mask_fill: int | None = None,
 ) -> Transform | Chain:
-    """Applies changes one after another, each with a key of its own.
+    """Applies augmentations one after another, each with its own key.
 
-    Neighbors that move pixels, with no change of values between them and with the same
-    sampling, become one warp. What one of them would push out of the frame and the next pull
-    back in is then still there, where applying them one at a time would show the fill.
+    Adjacent transforms that move pixels with the same sampling become one warp. Content that one of
+    them moves out of the frame and the next moves back in is then preserved; applied one at a time,
+    they would leave the fill in its place.
 
     Args:
-        *augments: Transforms, `mixup`, `cutmix` or functions of your own, first to last; none at
-            all gives the identity.
-        fields: Fields or kinds by name, for those whose name does not say what they are, besides
-            those that the transforms have.
-        mask_fill: The class of mask pixels that come in from beyond the border; see `Transform`.
-            None is what the transforms have.
+        *augments: Transforms, `mixup`, `cutmix` or functions of your own, in order; without any,
+            the result is the identity.
+        fields: Fields or kinds by name, for fields whose name does not tell their kind, in addition
+            to those of the transforms.
+        mask_fill: Class of mask pixels from beyond the border; see `Transform`. None takes that of
+            the transforms.
 
     Returns:
-        One transform; where something else is among them, a function of batches.
+        A `Transform`, or a function of batches if not all augmentations are transforms.
 
     Raises:
         ValueError: `mask_fill` is None, and transforms have different ones.

@@ -23,16 +23,9 @@ def rectangle(
     rows: tuple[ScalarLike, ScalarLike],
     columns: tuple[ScalarLike, ScalarLike],
 ) -> Bool[Array, "height width 1"]:
-    """Marks the pixels of a rectangle, whose bounds may be traced.
+    """Marks the pixels of a rectangle.
 
-    Args:
-        height: The image's height.
-        width: The image's width.
-        rows: First row, and first row after the rectangle.
-        columns: First column, and first column after the rectangle.
-
-    Returns:
-        True inside.
+    `rows` and `columns` are (first, end), where the end is outside; they may be traced.
 
     >>> mark = jax.jit(rectangle, static_argnums=(0, 1))
     >>> int(mark(4, 4, rows=(1, 3), columns=(0, 4)).sum())

@@ -19,8 +19,8 @@ class Mixing:
     """Augmentation that mixes the rows of a batch; made by `mixup` and `cutmix`.
 
     The batch needs `image` (floating) and `label`: class indices, or distributions over the
-    classes. Mixed labels are distributions. Rows of `weight` 0 are padding; they stay unmixed, as
-    do rows whose partner would be padding. The same holds for rows whose index is not a class:
+    classes. Mixed labels are distributions. Rows of `weight` 0 are padding. They stay unmixed, and
+    so do rows whose partner would be padding. Rows whose index is not a class are treated alike;
     their label, and thus their loss, is NaN, or zeros where their weight is 0.
 
     CutMix pastes masks and maps such as `pixel_weight` too, by the same rectangle; with a mask, the
@@ -80,7 +80,7 @@ class Mixing:
         for name in batch.keys() - maps.keys() - {"image"}:
             nameless = kind_of(name) is None and has_size(jnp.shape(batch[name]), shape)
             if nameless or kind_of(name) in PLACED:
-                remedy = "name it as what it is, or " if nameless else ""
+                remedy = "give it a name that tells its kind, or " if nameless else ""
                 raise ValueError(
                     f"{self.kind} cannot mix {name!r}: {remedy}take it out of the batch"
                 )

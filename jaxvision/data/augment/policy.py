@@ -97,7 +97,7 @@ def rand_augment(
 
 
 def _draw(key: RandomKey) -> tuple[Int[Array, ""], Float[Array, ""]]:
-    """An operation's index (geometric ones first, then the identity) and a direction, -1 or 1."""
+    """Draws an operation's index (first geometric ones, then the identity) and a sign, -1 or 1."""
     index_key, sign_key = jax.random.split(key)
     sign = jnp.where(jax.random.bernoulli(sign_key), 1.0, -1.0).astype(jnp.float32)
     return jax.random.randint(index_key, (), 0, NUM_OPERATIONS), sign

@@ -30,7 +30,7 @@ def posterize(image: Image, bits: ScalarLike) -> Image:
 
     Args:
         image: Image with values in [0, 1].
-        bits: Number of bits to keep, 0 to 8; 8 leaves even values between levels unchanged.
+        bits: Number of bits to keep, 0 to 8; 8 leaves all values unchanged, also between levels.
 
     Returns:
         The image; its gradient is zero.
@@ -114,7 +114,7 @@ def _levels(image: Image) -> Int[Array, "height width channels"]:
 
 
 def _equalizing_table(levels: Int[Array, "height width"]) -> tuple[Array, Array]:
-    """Returns the new level of each of 256, and whether there is anything to equalize."""
+    """Returns the new level of each of the 256 levels, and whether they are to be applied."""
     histogram = jnp.zeros(256, jnp.int32).at[levels.ravel()].add(1, mode="promise_in_bounds")
     step = (levels.size - histogram[levels.max()]) // 255
     below = jnp.cumsum(histogram) - histogram

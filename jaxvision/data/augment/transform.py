@@ -33,7 +33,7 @@ _NUMBERS = ("image", "volume", "map")
 
 @runtime_checkable
 class Augment(Protocol):
-    """A random change of a batch: a `Transform`, `mixup`, `cutmix`, or a chain of them."""
+    """Protocol of random changes of a batch: `Transform`, `mixup`, `cutmix`, or a chain of them."""
 
     def __call__(self, key: RandomKey, batch: Batch, /) -> dict[str, Any]:
         """Changes a batch.
@@ -79,19 +79,19 @@ class Transform:
         """Transforms a batch of fields, one image, or each image of a batch by itself.
 
         Args:
-            key: A PRNG key.
-            batch: Fields by name, `image` among them; or images. Images are floating, with values
-                from 0 to 1.
+            key: PRNG key.
+            batch: Fields by name, including `image`; or images. Images are floating, with values in
+                [0, 1].
 
         Returns:
-            What was given, transformed, in its types; links compute in at least float32. Boxes and
-            points that were moved get a field that says which of them are left in the image.
+            The transformed input, in its types; links compute in at least float32. Fields are added
+            that say which of the moved boxes and points are inside the image.
 
         Raises:
-            KeyError: There is no `image` among the fields.
-            TypeError: Images are not floating, or a mask is neither integer nor bool.
-            ValueError: Shapes do not go together, a mask cannot hold `mask_fill`, or values of
-                volumes would be changed.
+            KeyError: `image` is missing.
+            TypeError: Images or maps are not floating, or a mask is neither integer nor bool.
+            ValueError: Shapes do not fit, a mask cannot hold `mask_fill`, a field of the images'
+                size has no known kind, or values of volumes would be changed.
         """
         if isinstance(batch, Mapping):
             return self._fields(key, batch)
@@ -120,9 +120,9 @@ class Transform:
             )
         if images.ndim == 5 and any(link.photometry is not None for link in self.links):
             raise ValueError(
-                f"only what moves pixels, such as a flip, is for volumes, and those of shape "
-                f"{images.shape} would change their values: leave that out, or change them in a "
-                "function of your own"
+                f"volumes can only be moved, for example by a flip, and this transform would "
+                f"change the values of volumes of shape {images.shape}: leave such changes out, or "
+                "make them in a function of your own"
             )
         given = {name: jnp.asarray(value) for name, value in batch.items()}
         fields = known_fields(

@@ -208,7 +208,10 @@ def _separable(image: Array, matrix: Array, size: tuple[int, int]) -> Array:
 
 
 def _triangle_weights(scale: Array, offset: Array, outputs: int, inputs: int, dtype: Any) -> Array:
-    """The share of each input pixel in each output pixel: a triangle as wide as the scale."""
+    """Returns the weight of each input pixel in each output pixel.
+
+    The weights are a triangle whose half-width is the scale, but at least 1.
+    """
     center = jnp.clip(scale * jnp.arange(outputs) + offset, -0.5, inputs - 0.5)
     reach = jnp.maximum(jnp.abs(scale), 1)
     weights = jnp.maximum(0, 1 - jnp.abs(jnp.arange(inputs) - center[:, None]) / reach)

@@ -54,7 +54,7 @@ def read_idx(file: io.IOBase, name: str) -> UInt8[np.ndarray, "..."]:
     """
     start = file.read(4)
     if len(start) < 4 or start[:3] != b"\0\0\x08":
-        raise DatasetError(f"{name} is no IDX file of bytes: it begins with {start!r}")
+        raise DatasetError(f"{name} is not an IDX file of bytes: it begins with {start!r}")
     sizes = file.read(4 * start[3])
     shape = np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4").astype(np.int64)
     content = np.frombuffer(file.read(), np.uint8)

@@ -39,8 +39,8 @@ class Cifar10(tfds.image_classification.Cifar10, skip_registration=True):  # typ
         for file in parts:
             if len(contents[file]) % self._record_size():
                 raise DatasetError(
-                    f"{file} of {path} has {len(contents[file]):,} bytes, which is no multiple of "
-                    f"{self._record_size():,}"
+                    f"{file} of {path} has {len(contents[file]):,} bytes, which is not a "
+                    f"multiple of {self._record_size():,}"
                 )
         for label, file in zip(how.label_keys, how.label_files, strict=True):
             names = contents[file].decode().splitlines()

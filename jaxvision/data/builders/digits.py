@@ -1,4 +1,4 @@
-"""Builder of the 1,797 handwritten digits that scikit-learn contains; it needs no network."""
+"""TFDS builder of the 1,797 handwritten digits that scikit-learn contains; it needs no network."""
 
 from collections.abc import Iterator
 

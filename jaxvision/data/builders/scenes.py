@@ -35,7 +35,7 @@ class Draws:
         """Starts a stream.
 
         Args:
-            *key: At most two whole numbers; streams of other numbers are independent.
+            *key: At most two whole numbers; different keys give independent streams.
         """
         self._bits = np.random.Philox(key=np.array(key, np.uint64))
 
@@ -156,7 +156,7 @@ def render(
 def _laid_out(
     draws: Draws, size: tuple[int, int], num_objects: tuple[int, int], crowd: int | float
 ) -> tuple[list[Thing], list[Plane], Masks, Float[np.ndarray, " objects"]]:
-    """Objects of which enough is seen, each pixel's distance from their outlines, and `_seen`."""
+    """Returns objects that are visible enough, pixels' distances from each, and `_seen`."""
     y, x = _places(size)
     for _ in range(_TRIES):
         things = _arrange(draws, size, num_objects, crowd)

@@ -78,7 +78,7 @@ def render_solids(
 def _laid_out(
     draws: Draws, size: Size, num_balls: tuple[int, int], num_tubes: tuple[int, int]
 ) -> tuple[list[Distance], UInt8[np.ndarray, "depth height width"]]:
-    """The distance of each voxel from each object, negative within, and the class of each voxel."""
+    """Returns each voxel's distance from each object, negative inside, and each voxel's class."""
     for _ in range(_TRIES):
         balls, tubes = draws.between(*num_balls), draws.between(*num_tubes)
         found = _arranged(draws, size, balls, tubes)
@@ -98,7 +98,7 @@ def _laid_out(
 
 
 def _arranged(draws: Draws, size: Size, balls: int, tubes: int) -> list[Distance] | None:
-    """The distances from tubes, and then from balls, that do not touch; None without room."""
+    """Returns the distances from tubes, then balls, that do not touch; None if they do not fit."""
     nearest = np.full(size, np.inf)
     found = []
     for draw_object in [_curve] * tubes + [_center] * balls:
@@ -121,7 +121,7 @@ def _center(draws: Draws, size: Size) -> Balls:
 
 
 def _curve(draws: Draws, size: Size) -> Balls:
-    """The balls of a tube: along a Bezier curve from one face of the volume to the opposite."""
+    """Draws the balls of a tube, on a Bezier curve from one face of the volume to its opposite."""
     controls = draws.uniform(-0.1, 1.1, (4, 3))
     controls[[0, 3]] = draws.uniform(0.15, 0.85, (2, 3))
     controls[:, draws.between(0, 2)] = 0, 1 / 3, 2 / 3, 1
