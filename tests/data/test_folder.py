@@ -295,7 +295,7 @@ def test_splits_without_classes_are_no_classes(tmp_path):
 
 def test_a_class_that_the_training_split_lacks(splits):
     save(splits / "val" / "dog" / "1.png")
-    with pytest.raises(data.DatasetError, match="val has the sub-folders dog, which are none of"):
+    with pytest.raises(data.DatasetError, match="val has the sub-folders dog, which are not amo"):
         data.load_folder(splits, split="val")
 
 
