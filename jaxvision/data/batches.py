@@ -1,4 +1,4 @@
-"""The iterator over batches, and its position."""
+"""The iterator over batches."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -17,16 +17,15 @@ Arrays = Mapping[str, Shaped[np.ndarray, "examples ..."]]
 
 
 class Batches(Iterator[Batch]):
-    """Batches in the order of a plan, out of memory or off the disk.
+    """Iterator over batches in the order of a plan, from memory or from disk.
 
-    Made by `Dataset.batches`. Iterating moves the position on; `get_state` and `set_state` save and
-    restore it, so that what follows is what would have followed.
+    `Dataset.batches` makes it. `get_state` and `set_state` save and restore its position.
 
     Attributes:
         plan: Which examples each batch holds.
-        name: What to call the data in errors.
-        num_skipped: Rows before the position that this process could not decode; it is saved and
-            restored with the position.
+        name: Name of the data in errors.
+        num_skipped: Number of rows before the position that this process could not decode; saved
+            and restored with the position.
     """
 
     def __init__(
@@ -43,15 +42,15 @@ class Batches(Iterator[Batch]):
 
         Args:
             plan: Which examples each batch holds.
-            data: Stacked arrays, gathered by whole batches; or examples by index, read one by one.
-            name: What to call the data in errors.
-            corrupt: Whether an image that cannot be decoded stops the run, or becomes a row of
-                weight 0 that `num_skipped` counts.
-            num_workers: Processes that read examples; 0 reads them by threads.
-            describe: Makes what `describe` gives.
+            data: Stacked arrays, or a source that reads examples by index.
+            name: Name of the data in errors.
+            corrupt: Whether an image that cannot be decoded raises (`"stop"`), or becomes a row of
+                weight 0 that `num_skipped` counts (`"skip"`).
+            num_workers: Number of processes that read examples; 0 reads with threads.
+            describe: Function whose result the method `describe` returns.
 
         Raises:
-            ValueError: `num_workers` is negative, or no whole number.
+            ValueError: `num_workers` is negative or not whole.
         """
         self._num_workers = whole("num_workers", num_workers)
         if self._num_workers < 0:
@@ -72,18 +71,14 @@ class Batches(Iterator[Batch]):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that go once through the examples."""
+        """Number of batches in one pass over the examples."""
         return self.plan.steps_per_epoch
 
     def __iter__(self) -> "Batches":
         return self
 
     def __len__(self) -> int:
-        """The batches from the first to the last, wherever the position is.
-
-        Raises:
-            TypeError: They never end.
-        """
+        """Number of batches from first to last, at any position; a TypeError if they never end."""
         if self.plan.num_steps is None:
             raise TypeError(
                 f"these batches never end, and have no length; {self.steps_per_epoch} go once "
@@ -128,33 +123,22 @@ class Batches(Iterator[Batch]):
         try:
             return dict(next(self._stream))
         except BaseException:
-            self.close()  # it may have read past the batch that failed: begin again there
+            self.close()  # the stream may have read past the failed batch: restart at that batch
             raise
 
     def describe(self) -> dict[str, Any]:
-        """What the batches are of, for a run folder to keep.
-
-        Returns:
-            What `Dataset.describe` gave.
-        """
+        """Returns the description of the data, which a run folder keeps; see `Dataset.describe`."""
         return self._describe()
 
     def get_state(self) -> dict[str, Any]:
-        """The position, and what the order depends on.
-
-        Returns:
-            A JSON-able dict.
-        """
+        """Returns the position, and the values that the order depends on, as a JSON-able dict."""
         return {"step": self._step, "num_skipped": self.num_skipped, **self._identity()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes to a saved position.
-
-        Args:
-            state: What `get_state` gave.
+        """Goes to a position that `get_state` returned.
 
         Raises:
-            ValueError: It is no position, or one in other data, or in another order of them.
+            ValueError: The state is not a position, or is one in other data or in another order.
         """
         own = self._identity()
         numbers = ("step", "num_skipped")
@@ -175,7 +159,7 @@ class Batches(Iterator[Batch]):
         self.num_skipped = state["num_skipped"]
 
     def close(self) -> None:
-        """Stops worker processes and threads; iterating on starts them again."""
+        """Stops worker processes and threads; the next batch starts them again."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -187,7 +171,7 @@ class Batches(Iterator[Batch]):
         self.close()
 
     def _identity(self) -> dict[str, Any]:
-        """What must be equal for a position to mean the same; processes may come and go."""
+        """Returns the values that a position depends on; the number of processes may change."""
         plan = dataclasses.asdict(self.plan)
         kept = ("num_examples", "batch_size", "seed", "shuffle", "drop_remainder")
         return {"data": self.name, **{name: plan[name] for name in kept}}

@@ -1,4 +1,4 @@
-"""What options and names can be."""
+"""Checks of options and class names."""
 
 import numbers
 from collections.abc import Sequence
@@ -6,17 +6,7 @@ from typing import Any
 
 
 def whole(name: str, value: Any) -> int:
-    """Makes sure that an option is a whole number.
-
-    Args:
-        name: Of the option.
-        value: What it is.
-
-    Returns:
-        The number as Python's `int`, which JSON takes.
-
-    Raises:
-        ValueError: It is of another type.
+    """Returns a whole number as `int`, which JSON accepts; raises a ValueError for anything else.
 
     >>> whole("batch_size", 8.0)
     Traceback (most recent call last):
@@ -28,16 +18,7 @@ def whole(name: str, value: Any) -> int:
 
 
 def seed_of(value: Any) -> int:
-    """Makes sure that something is a seed.
-
-    Args:
-        value: What it is.
-
-    Returns:
-        The seed.
-
-    Raises:
-        ValueError: It is no whole number from 0 to 2**64 - 1.
+    """Returns a seed as `int`; raises a ValueError unless it is a whole number in [0, 2**64).
 
     >>> seed_of(-1)
     Traceback (most recent call last):
@@ -50,16 +31,7 @@ def seed_of(value: Any) -> int:
 
 
 def different_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Makes sure that every class has a name of its own.
-
-    Args:
-        names: What the classes are called.
-
-    Returns:
-        The names.
-
-    Raises:
-        ValueError: They are one text rather than a sequence, or a name is there twice.
+    """Returns class names as a tuple; raises a ValueError for a string or a duplicate.
 
     >>> different_names(["cat", "dog", "cat"])
     Traceback (most recent call last):

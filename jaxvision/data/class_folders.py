@@ -1,4 +1,4 @@
-"""Which folders are splits and which are classes, and the images in them."""
+"""Finds splits, classes and images in a folder."""
 
 import collections
 import os
@@ -12,25 +12,16 @@ from jaxvision.suggest import unknown
 
 TRAINING = ("train", "training")
 SPLITS = (*TRAINING, "val", "valid", "validation", "test", "testing", "dev")
-"""What folders of splits are called, in small letters."""
+"""Lower-case names of folders that hold splits."""
 
 
 def place_of_split(
     root: pathlib.Path, split: str, class_names: Sequence[str] | None
 ) -> tuple[pathlib.Path, Sequence[str] | None]:
-    """Finds the folder whose sub-folders are the classes of a split.
+    """Finds the folder whose sub-folders are the classes of a split, and the names of the classes.
 
-    Args:
-        root: A folder of splits, or one of classes.
-        split: The name of the split.
-        class_names: The names of the classes, if they are known.
-
-    Returns:
-        The folder of the split, and the names of its classes: those that are known, or else the
-        sub-folders of the training split. None leaves them to the folder itself.
-
-    Raises:
-        SplitError: There is no such split, or the folder holds splits and `split` is `all`.
+    Without `class_names`, the names are the sub-folders of the training split; None if there is
+    none.
     """
     own = root.resolve().name
     folders = {folder.name: folder for folder in sub_folders(root)}
@@ -59,17 +50,9 @@ def place_of_split(
 def read_classes(
     place: pathlib.Path, class_names: Sequence[str] | None
 ) -> tuple[Sequence[str], list[tuple[str, int]]]:
-    """Finds the images of every class, and warns of what is left out.
+    """Returns the class names, and the image files with their class indices.
 
-    Args:
-        place: The folder whose sub-folders are the classes.
-        class_names: The names of the classes in their order; None takes all sub-folders.
-
-    Returns:
-        The names of the classes, and the image files with the numbers of their classes.
-
-    Raises:
-        DatasetError: There are no images, or a sub-folder is none of the classes.
+    Warns about files and links that are left out, and about classes without images.
     """
     loose, outside = find_loose(place), around(place)
     folders = sub_folders(place)
@@ -78,7 +61,7 @@ def read_classes(
     names = list(found) if class_names is None else class_names
     if strange := [name for name in found if name not in names]:
         raise DatasetError(
-            f"{place} has the sub-folders {', '.join(strange)}, which are none of the classes "
+            f"{place} has the sub-folders {', '.join(strange)}, which are not among the classes "
             f"{', '.join(names)}"
         )
     numbers = {name: number for number, name in enumerate(names)}
@@ -94,7 +77,7 @@ def read_classes(
         warnings.warn(f"left out of {place}: {text}", stacklevel=3)
     if empty := [name for name in found if not found[name].images]:
         warnings.warn(
-            f"{place} has no images of {_first(empty)}; as classes they stay, without an example",
+            f"{place} has no images of {_first(empty)}; they stay classes, without examples",
             stacklevel=3,
         )
     return names, files
@@ -103,11 +86,11 @@ def read_classes(
 def _left_out(
     place: pathlib.Path, found: list[Found], loose: Found, circles: list[pathlib.Path]
 ) -> list[str]:
-    """Says what is not read, a sentence for every kind."""
+    """Describes the files that are not read, one sentence for each kind."""
     others = [file for one in found for file in one.others]
     unfollowed = [*circles, *(link for one in (loose, *found) for link in one.unfollowed)]
     sentences = (
-        (others, f"files whose suffix is that of no image ({_by_suffix(others)})"),
+        (others, f"files without the suffix of an image ({_by_suffix(others)})"),
         (loose.images, "images that lie in no class folder"),
         (unfollowed, "links that lead nowhere, in a circle, or to a folder that is read already"),
     )

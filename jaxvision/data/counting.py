@@ -1,4 +1,4 @@
-"""How many examples, or pixels, a data set has of each class."""
+"""Counts of examples or pixels per class."""
 
 from collections.abc import Mapping
 
@@ -13,20 +13,19 @@ from jaxvision.suggest import unknown
 
 
 def class_counts(dataset: Dataset, field: str = "label") -> Int64[np.ndarray, " classes"]:
-    """Counts the examples of each class, or the pixels of each class.
+    """Counts the examples of each class, or the pixels of each class in masks.
 
     Args:
-        dataset: A data set with one label per example, or with masks. What is neither in memory
-            nor labeled by its folders is read once, all of it.
-        field: The field to count: `label`, or a mask such as `mask`.
+        dataset: Data set with one label per example, or with masks. Every example is read once,
+            unless the data are in memory or labeled by their folders.
+        field: Field to count: `label`, or a mask such as `mask`.
 
     Returns:
-        A number for each class. Examples without a label (-1), and pixels without one (255), are
-        not counted.
+        Count of each class. Unlabeled examples (-1) and pixels (255) are not counted.
 
     Raises:
         CorruptImageError: An image that is read for its label cannot be decoded.
-        DatasetError: There is no such field, or it is neither a label per example nor a mask.
+        DatasetError: The field does not exist, or is neither a label per example nor a mask.
 
     >>> from jaxvision import data
     >>> images = np.zeros((4, 8, 8, 1))
@@ -40,7 +39,7 @@ def class_counts(dataset: Dataset, field: str = "label") -> Int64[np.ndarray, " 
         labels = labels_of(dataset)
         return np.bincount(labels[labels >= 0], minlength=len(names)).astype(np.int64)
     if kind != "mask":
-        raise DatasetError(f"{field} has the kind {kind}, and classes are counted of labels, masks")
+        raise DatasetError(f"{field} has the kind {kind}, not label or mask: it has no classes")
     counts = np.zeros(IGNORED + 1, np.int64)
     for index in range(len(dataset)):
         try:
@@ -53,14 +52,14 @@ def class_counts(dataset: Dataset, field: str = "label") -> Int64[np.ndarray, " 
 
 
 def counts_are_known(dataset: Dataset, field: str = "label") -> bool:
-    """Whether `class_counts` is quick, because it has no image to read.
+    """Whether `class_counts` is fast, because it reads no images.
 
     Args:
-        dataset: A data set.
-        field: The field to count.
+        dataset: Data set to count.
+        field: Field to count.
 
     Returns:
-        Whether it has the field, in memory or known from the names of folders.
+        Whether the field is in memory, or is a label known from the names of folders.
 
     >>> from jaxvision import data
     >>> counts_are_known(data.load("digits", "test"))

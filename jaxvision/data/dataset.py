@@ -25,30 +25,30 @@ from jaxvision.data.source import (
 from jaxvision.data.transformed import Transformed
 
 MEMORY_LIMIT = 2**31
-"""A split whose decoded examples take more bytes than this streams from the disk."""
+"""Splits whose decoded examples take more bytes than this are streamed from disk."""
 
 MAX_NUMBERED_CLASSES = 50_000
-"""So many classes at most are named by their numbers; a larger label rather marks something."""
+"""Largest number of unnamed classes; a larger label is probably a marker, not a class."""
 
-_NO_LABEL = "an example that has no label has -1"
+_NO_LABEL = "an example without a label has -1"
 
 Arrays = Mapping[str, Shaped[np.ndarray, "examples ..."]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """One split of a data set, decoded in memory or read as it is needed.
+    """One split of a data set, decoded in memory or read when needed.
 
     Attributes:
-        name: What the data set is called.
-        split: Which part of it this is.
-        examples: All examples stacked, or examples by index.
-        fields: What the fields are, and the names of their classes; a field that is not there
-            has no place in the image.
-        corrupt: What happens when an image that is read later cannot be decoded.
-        num_skipped: Examples left out because they could not be decoded.
-        preprocessing: How the images were resized and cut; None if they were not.
-        file_names: The file of each example, relative to the data set's folder; None for data that
+        name: Name of the data set.
+        split: Name of the split.
+        examples: All examples stacked, or a source that reads them by index.
+        fields: Kinds and class names by field name. Fields that are missing here do not move with
+            the image.
+        corrupt: Whether an image that cannot be decoded when read later stops or is skipped.
+        num_skipped: Number of examples left out because they could not be decoded.
+        preprocessing: How the images were resized and cropped; None if they were not.
+        file_names: File of each example, relative to the data set's folder; None if the examples
             are not in files of their own.
     """
 
@@ -63,25 +63,22 @@ class Dataset:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes of `label`; empty without labels."""
+        """Class names of `label`; empty without labels."""
         return self.fields["label"].names if "label" in self.fields else ()
 
     @property
     def num_classes(self) -> int:
-        """The number of classes that `label` tells apart."""
+        """Number of classes of `label`."""
         return len(self.class_names)
 
     @property
     def in_memory(self) -> bool:
-        """Whether all examples are decoded."""
+        """Whether all examples are decoded in memory."""
         return isinstance(self.examples, Mapping)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Height, width and channels of the images, or of volumes with a depth before.
-
-        They are those of the first.
-        """
+        """Shape of the first image: (height, width, channels); volumes have a depth before."""
         return tuple(self.sample_batch()["image"].shape[1:])
 
     def __repr__(self) -> str:
@@ -108,11 +105,7 @@ class Dataset:
         return self.examples[index]
 
     def sample_batch(self) -> dict[str, np.ndarray]:
-        """A batch of one row, for shapes and types.
-
-        Returns:
-            The first example that can be decoded, as `batches` would give it.
-        """
+        """Returns a batch of one row, the first readable example, for shapes and types."""
         if isinstance(self.examples, Mapping):
             example = self[0]
         else:
@@ -131,30 +124,30 @@ class Dataset:
         process_index: int | None = None,
         process_count: int | None = None,
     ) -> Batches:
-        """Batches as dicts of arrays, the same for the same seed and step.
+        """Returns an iterator over batches: dicts that depend only on the seed and the step.
 
-        Every batch has `batch_size` rows and a `weight`: 1 for a row that counts. The last batch of
-        an epoch is filled up with rows from the epoch's start, whose weight is 0: shapes never
+        Every batch has `batch_size` rows and a `weight` per row. The last batch of an epoch is
+        filled with rows from the epoch's start, whose weight is 0 instead of 1: shapes never
         change, and BatchNorm sees real images only.
 
         Args:
             batch_size: Rows of a batch over all processes.
-            seed: Chooses the order.
+            seed: Seed of the order.
             shuffle: Draws a new order for every epoch; False keeps the stored one.
-            epochs: How often to go through the examples; None goes on for ever.
-            drop_remainder: Leaves the last, incomplete batch of an epoch out.
-            num_workers: Processes that read what is not in memory; 0 reads by threads, which
-                decode at the same time too. Processes pay where `transform` is slow Python; every
-                one imports the script that runs, which has to begin its work under
+            epochs: Number of passes over the examples; None never ends.
+            drop_remainder: Drops the last, incomplete batch of an epoch.
+            num_workers: Number of processes that read data that are not in memory; 0 reads with
+                threads, which also decode in parallel. Processes help if `transform` is slow Python
+                code. Each one imports the running script, which must start its work under
                 `if __name__ == "__main__":`.
-            process_index: Which process's rows to give; None asks JAX.
-            process_count: How many processes share a batch; None asks JAX.
+            process_index: Process whose rows to return; None asks JAX.
+            process_count: Number of processes that share a batch; None asks JAX.
 
         Returns:
             An iterator whose position `get_state` and `set_state` save and restore.
 
         Raises:
-            ValueError: A number is out of range or no whole number, or the split is empty.
+            ValueError: A number is out of range or not whole, or the split is empty.
 
         >>> digits = from_arrays({"image": np.zeros((10, 8, 8, 1)), "label": np.arange(10)})
         >>> batches = digits.batches(4, shuffle=False, epochs=1)
@@ -181,11 +174,7 @@ class Dataset:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What a run folder keeps of its data, so that it can be evaluated without them.
-
-        Returns:
-            A JSON-able dict.
-        """
+        """Returns a JSON-able description, with which a run folder is restored without the data."""
         shapes = {key: list(values.shape[1:]) for key, values in self.sample_batch().items()}
         return {
             "name": self.name,
@@ -212,19 +201,15 @@ def from_arrays(
 
     Args:
         arrays: `image`, `label` and so on, each with the examples along its first axis.
-        name: What to call it.
-        split: Which part of it this is.
-        class_names: The names of the classes of `label`; None numbers them, up to
-            `MAX_NUMBERED_CLASSES`.
-        fields: Fields or kinds by name, for arrays whose name does not say what they are.
-
-    Returns:
-        The data set.
+        name: Name of the data set.
+        split: Name of the split.
+        class_names: Class names of `label`; None numbers up to `MAX_NUMBERED_CLASSES` classes.
+        fields: Fields or kinds by name, for arrays whose name does not tell their kind.
 
     Raises:
         DatasetError: An array is called `weight`, or a declared field does not exist.
-        ValueError: There is no array, or their lengths differ, or a label has no class name, or
-            a class name is there twice or names nothing.
+        ValueError: There are no arrays, their lengths differ, a label has no class name, or class
+            names are duplicated or given without labels.
 
     >>> from_arrays({"image": np.zeros((3, 8, 8, 1)), "label": np.array([0, 1, 1])}).class_names
     ('0', '1')
@@ -276,28 +261,26 @@ def from_source(
     """Makes a data set of examples that are read by index.
 
     Args:
-        source: Examples by index.
-        name: What to call it.
-        split: Which part of it this is.
-        class_names: The names of the classes of `label`.
-        fields: Fields or kinds by name, for those whose name does not say what they are.
-        pad: How many rows fields of objects are brought to, such as `{"objects": 32}`; see
-            `load`.
-        image_size: Resizes and crops `image` to this height and width, and what belongs to it; see
-            `load`.
-        preprocessing: Resizes and crops as weights need it; to normalize is left to the loss.
-        transform: Changes every example after that; what is no array of numbers then is left out.
-        in_memory: Whether to decode all examples now; None does if they fit in `MEMORY_LIMIT`.
-        corrupt: Whether an image that cannot be decoded stops, or is skipped with a count.
-
-    Returns:
-        The data set.
+        source: Object that reads examples by index.
+        name: Name of the data set.
+        split: Name of the split.
+        class_names: Class names of `label`.
+        fields: Fields or kinds by name, for fields whose name does not tell their kind.
+        pad: Number of rows to pad fields of objects to, such as `{"objects": 32}`; see `load`.
+        image_size: Height and width to resize and crop `image` to, with its masks, boxes and
+            points; see `load`.
+        preprocessing: Resizing and cropping for pretrained weights; the loss normalizes.
+        transform: Function applied to each example after resizing. Afterward, values that are not
+            numeric arrays are dropped.
+        in_memory: Whether to decode all examples now; None does so if they fit in `MEMORY_LIMIT`.
+        corrupt: Whether an image that cannot be decoded raises (`"stop"`) or is skipped and counted
+            (`"skip"`).
 
     Raises:
         CorruptImageError: An image cannot be decoded and `corrupt` is `"stop"`.
-        DatasetError: No image can be decoded, or they differ in size, or boxes or points cannot
-            follow them.
-        ValueError: The split is empty, an option is out of range, or a class name is there twice.
+        DatasetError: No image can be decoded, images differ in size, or boxes or points cannot be
+            resized with them.
+        ValueError: The split is empty, an option is out of range, or class names are duplicated.
     """
     if corrupt not in ("stop", "skip"):
         raise ValueError(f"corrupt must be 'stop' or 'skip', got {corrupt!r}")

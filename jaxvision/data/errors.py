@@ -1,8 +1,8 @@
-"""What can be wrong with a data set."""
+"""Exceptions of data sets."""
 
 
 class DatasetError(Exception):
-    """A data set cannot be had or read; the message says what to do about it."""
+    """A data set cannot be obtained or read; the message says what to do about it."""
 
 
 class CorruptImageError(DatasetError):
@@ -10,4 +10,4 @@ class CorruptImageError(DatasetError):
 
 
 class SplitError(DatasetError):
-    """A data set has no such split, or not so many examples in it; the message says what it has."""
+    """A data set lacks the requested split or part of one; the message says what it has."""

@@ -1,4 +1,4 @@
-"""What the fields of examples and batches are: images, labels, masks, boxes and so on."""
+"""Kinds of the fields of examples and batches: images, labels, masks, boxes and so on."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -24,19 +24,19 @@ Kind = Literal[
     "tokens",
     "caption",
 ]
-"""The kinds of fields. Those of the first seven have a place in the image and move with it.
+"""Kind of a field. The first seven kinds have positions in the image and move with it.
 
 - `image`: pixels, (height, width, channels).
 - `volume`: slices or frames that move alike, (depth, height, width, channels).
-- `map`: a floating number per pixel, (height, width) or (height, width, maps), such as a depth or
-  a weight; 0 beyond the border.
-- `mask`: a class per pixel, (height, width) or (height, width, masks), or per voxel where `image`
-  is a volume, (depth, height, width); 255 is none.
+- `map`: one float per pixel, such as a depth or a weight, (height, width) or (height, width, maps);
+  0 beyond the border.
+- `mask`: one class per pixel, (height, width) or (height, width, masks), or per voxel of a volume,
+  (depth, height, width); 255 marks unlabeled pixels.
 - `instances`: one mask per object, (objects, height, width).
-- `boxes`: corners in pixels, (..., 4), as `x_min, y_min, x_max, y_max`; see `ops.boxes`.
-- `points`: places in pixels, (..., 2), as `x, y`; the center of the first pixel is 0, 0.
-- `label`: classes; -1 is none.
-- `number`: whatever has no place in the image.
+- `boxes`: corners `x_min, y_min, x_max, y_max` in pixels, (..., 4); see `ops.boxes`.
+- `points`: positions `x, y` in pixels, (..., 2); the center of the first pixel is (0, 0).
+- `label`: classes; -1 marks unlabeled examples.
+- `number`: any value without a position in the image.
 - `tokens`: indices in a vocabulary.
 - `caption`: text, which batches leave out.
 """
@@ -69,15 +69,14 @@ _BY_NAME: Mapping[str, Kind] = {
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """What one field is.
+    """Kind of a field, and the names of its classes.
 
     Attributes:
-        kind: See `Kind`.
-        names: The names of the classes of a label or mask, or the vocabulary of tokens; empty where
-            they are not known.
+        kind: One of `Kind`.
+        names: Class names of a label or mask, or the vocabulary of tokens; empty if unknown.
 
     Raises:
-        ValueError: The kind is unknown, or a name is there twice.
+        ValueError: The kind is unknown, or a name is duplicated.
     """
 
     kind: Kind
@@ -92,13 +91,13 @@ Fields = Mapping[str, Field]
 
 
 def kind_of(name: str) -> Kind | None:
-    """The kind of a field by its name, where nothing else says what it is.
+    """Returns the kind that the name of a field implies, by its part after the last `/`.
 
     Args:
-        name: The name, whose last part after a `/` counts.
+        name: Name of the field.
 
     Returns:
-        The kind; None for a name that says nothing.
+        The kind, or None if the name implies none.
 
     >>> kind_of("objects/bbox"), kind_of("temperature")
     ('boxes', None)
@@ -109,18 +108,7 @@ def kind_of(name: str) -> Kind | None:
 def known_fields(
     names: Sequence[str], declared: Mapping[str, Field | Kind] | None = None
 ) -> Fields:
-    """The fields of which something is known: by a declaration, or else by their names.
-
-    Args:
-        names: The names of all fields.
-        declared: Fields or kinds by name.
-
-    Returns:
-        The fields by name, in the order of the names.
-
-    Raises:
-        DatasetError: A declared field does not exist.
-        ValueError: A kind is unknown.
+    """Returns the fields whose kind is declared or follows from their name, in the given order.
 
     >>> {name: field.kind for name, field in known_fields(["image", "a"], {"a": "mask"}).items()}
     {'image': 'image', 'a': 'mask'}
@@ -138,15 +126,7 @@ def known_fields(
 
 
 def with_class_names(fields: Fields, class_names: Sequence[str]) -> Fields:
-    """Names the classes of `label`.
-
-    Args:
-        fields: Fields by name.
-        class_names: The names of the classes; none changes nothing.
-
-    Returns:
-        The fields, with these names where there is a `label`.
-    """
+    """Returns the fields with class names added to `label`, unless either is missing."""
     if not class_names or "label" not in fields:
         return fields
     named = dataclasses.replace(fields["label"], names=tuple(class_names))
@@ -154,15 +134,9 @@ def with_class_names(fields: Fields, class_names: Sequence[str]) -> Fields:
 
 
 def valid_name(name: str) -> str:
-    """The name of the field that says which rows of a padded field are real.
+    """Returns the name of the field that says which rows of a padded field are real.
 
-    The parts of one object share it: `objects/bbox` and `objects/label` have `objects/valid`.
-
-    Args:
-        name: The name of the padded field.
-
-    Returns:
-        The name.
+    The fields of one group share it: `objects/bbox` and `objects/label` have `objects/valid`.
 
     >>> valid_name("objects/bbox"), valid_name("boxes")
     ('objects/valid', 'boxes_valid')
@@ -174,20 +148,10 @@ def valid_name(name: str) -> str:
 def pad_rows(
     example: Mapping[str, Any], lengths: Mapping[str, int], fields: Fields | None = None
 ) -> dict[str, Any]:
-    """Brings fields of as many rows as there are objects to a fixed length.
+    """Pads the fields of one example that have a row per object to a fixed number of rows.
 
-    Args:
-        example: The fields of one example.
-        lengths: The number of rows by the name of a field, or of a group of fields such as
-            `objects`.
-        fields: What fields are whose name does not say it.
-
-    Returns:
-        The example with rows of zeros (-1 for labels) added, and with truth values that say which
-        rows are real: `objects/valid` of a group, `boxes_valid` of a field of its own.
-
-    Raises:
-        DatasetError: A name is unknown, or an example has more rows.
+    `lengths` has that number by the name of a field or of a group such as `objects`. Added rows are
+    zeros (-1 for labels), and a bool field (`objects/valid`, `boxes_valid`) marks the real rows.
 
     >>> padded = pad_rows({"boxes": np.ones((1, 4))}, {"boxes": 3})
     >>> padded["boxes"].shape, padded["boxes_valid"].tolist()

@@ -1,4 +1,4 @@
-"""Images in one folder per class."""
+"""Loading of images in one folder per class."""
 
 import dataclasses
 import os
@@ -21,13 +21,13 @@ from jaxvision.data.splits import read_slice
 
 @dataclasses.dataclass(frozen=True)
 class FolderSource:
-    """Image files with the numbers of their classes.
+    """Image files and their class indices.
 
     Attributes:
-        root: The folder of the data set.
+        root: Folder of the data set.
         files: Paths and labels.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
-        sixteen_bit: How 16 bits become 8; see `decode_image`.
+        sixteen_bit: Conversion of 16-bit pixels to 8 bits; see `decode_image`.
     """
 
     root: str
@@ -37,12 +37,12 @@ class FolderSource:
 
     @property
     def known_labels(self) -> Int64[np.ndarray, " files"]:
-        """The labels, without reading a file."""
+        """Labels, known without reading a file."""
         return np.array([label for _, label in self.files], np.int64)
 
     @property
     def file_names(self) -> tuple[str, ...]:
-        """The names of the files, relative to the root."""
+        """File names relative to the root."""
         return tuple(os.path.relpath(path, self.root) for path, _ in self.files)
 
     def __len__(self) -> int:
@@ -69,47 +69,47 @@ def load_folder(
     in_memory: bool | None = None,
     corrupt: Corrupt = "stop",
 ) -> Dataset:
-    """Loads a folder that has one sub-folder of images per class, or such a folder per split.
+    """Loads a folder of images that has one sub-folder per class, or one such folder per split.
 
-    An image is a file with the suffix of a format that Pillow decodes (`.jpg`, `.png`, `.webp`,
-    `.tif` and so on). It may lie deeper inside the folder of its class, and links are followed. A
-    warning names what is left out: other files, images outside of class folders, links to folders
-    that lead in a circle, and class folders without an image, whose classes stay. What begins with
-    a dot, and leftovers of systems such as `__MACOSX` and `Thumbs.db`, are passed over.
+    Images are files with the suffix of a format that Pillow decodes (`.jpg`, `.png`, `.webp`,
+    `.tif` and so on), at any depth inside their class folder; links are followed. Warnings name
+    what is left out (other files, images outside class folders, links that lead in a circle), and
+    class folders without images, which stay classes. Names that begin with a dot, and system files
+    such as `__MACOSX` and `Thumbs.db`, are ignored.
 
-    The folder holds splits where all its sub-folders are called `train`, `val`, `test` or the like,
-    or where the one that `split` names has sub-folders. Else, or if they all are among
-    `class_names`, its sub-folders are classes.
+    The sub-folders are splits if all are called `train`, `val`, `test` or the like, or if the one
+    that `split` names has sub-folders. Otherwise, or if all of them are in `class_names`, they are
+    classes.
 
     Args:
-        path: The folder.
-        split: The sub-folder of a split. Where the sub-folders are classes, all images are `all` or
-            `train`, or what the folder itself is called. `train[:80%]`, `train[80%:]` and
-            `all[:100]` take a part, which has of every class about what it has of the whole;
-            `data.split` draws other parts, by a seed.
-        class_names: The names of the classes in their order; those that have no folder here stay
-            without images. None takes the sub-folders, sorted by name: those of the training split
-            if there is one, so that all splits number their classes alike.
-        image_size: Height and width to bring the images to: resized until they cover it, then cut
-            to the center. None needs images that are all of one size.
-        preprocessing: Resizes and crops as weights need it; see `load`.
+        path: Folder to load.
+        split: Sub-folder of the split; or, where the sub-folders are classes, `all`, `train` or the
+            folder's own name. `train[:80%]`, `train[80%:]` and `all[:100]` take a part with about
+            the same share of every class; `data.split` draws random parts.
+        class_names: Class names in order; a class without a folder has no images. None takes the
+            sorted sub-folders, those of the training split if there is one, so that all splits
+            number their classes alike.
+        image_size: Height and width. Images are resized until they cover this size, then
+            center-cropped. None requires images of one size.
+        preprocessing: Resizing and cropping for pretrained weights; see `load`.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
-        sixteen_bit: How 16 bits become 8: `"high"` or `"range"`; see `decode_image`.
-        transform: Changes every example after that.
-        in_memory: Whether to decode all images now; None does if they fit in 2 GiB.
-        corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
+        sixteen_bit: Conversion of 16-bit pixels to 8 bits, `"high"` or `"range"`; see
+            `decode_image`.
+        transform: Function applied to each example after resizing.
+        in_memory: Whether to decode all images now; None does so if they fit in 2 GiB.
+        corrupt: Whether an image that cannot be decoded raises (`"stop"`) or is skipped and counted
+            (`"skip"`).
 
     Returns:
-        The data set. It is called as the folder is; `pets/test` as `pets`, and its part `test`. Its
-        `file_names` are relative to the folder.
+        The data set, named after the folder; for `pets/test`, the name is `pets` and the split
+        `test`. Its `file_names` are relative to the folder.
 
     Raises:
-        CorruptImageError: An image is truncated or none; the message names the file.
-        DatasetError: The folder, classes or images are missing, or a sub-folder is none of the
-            classes.
+        CorruptImageError: An image cannot be decoded; the message names the file.
+        DatasetError: The folder, classes or images are missing, or a sub-folder is not a class.
         OSError: A folder cannot be read.
-        SplitError: There is no such split, or the folder holds splits and none is named.
-        ValueError: An option is out of range, or a class name is there twice.
+        SplitError: The split does not exist, or the folder holds splits and none is named.
+        ValueError: An option is out of range, or a class name is duplicated.
 
     >>> import tempfile
     >>> from PIL import Image

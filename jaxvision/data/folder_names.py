@@ -1,26 +1,18 @@
-"""What data are called that come from folders."""
+"""Names of data sets that come from folders."""
 
 import pathlib
 
 from jaxvision.data.class_folders import SPLITS
 
 _OF_IMAGES = ("image", "images", "img", "imgs", "input", "inputs", "jpegimages", "jpg", "png")
-"""What folders are called that hold the images of a data set, in small letters."""
+"""Lower-case names of folders that hold the images of a data set."""
 
 
 def name_and_split(root: pathlib.Path, split: str) -> tuple[str, str]:
-    """Names the data of a folder, and the part of them.
+    """Returns a name for the data of a folder and a name for the loaded part.
 
-    They are named after the folder: `pets` and `test` for `load_folder("pets", split="test")`.
-    Where that is called as a split is, or as the images of any data set are, it is the folder
-    around it: `pets` and `test` for `load_folder("pets/test")` too.
-
-    Args:
-        root: The folder.
-        split: What was asked for.
-
-    Returns:
-        The name of the data, and what to call the part.
+    The data are named after the folder. If the folder is called like a split or like `_OF_IMAGES`,
+    they are named after the folder around it: `load_folder("pets/test")` gives `pets` and `test`.
 
     >>> name_and_split(pathlib.Path("pets"), "train[:80%]")
     ('pets', 'train[:80%]')

@@ -1,4 +1,4 @@
-"""Finds the image files of a folder, and notes what is no image."""
+"""Finds the image files of a folder."""
 
 import dataclasses
 import os
@@ -17,17 +17,17 @@ LEFTOVERS = frozenset(
         "system volume information",
     }
 )
-"""What systems leave in folders, in small letters, besides names that begin with a dot."""
+"""Lower-case names of files and folders that operating systems leave behind."""
 
 _NO_DECODER = frozenset({"EPS", "MPEG"})  # the one needs Ghostscript, the other is only recognized
 
 
 @dataclasses.dataclass
 class Found:
-    """What a folder and the folders inside it hold.
+    """Contents of a folder and of its sub-folders.
 
     Attributes:
-        images: Image files by their suffix, sorted.
+        images: Files with the suffix of an image, sorted.
         others: Other files, sorted.
         unfollowed: Links to folders that were not followed.
     """
@@ -38,11 +38,9 @@ class Found:
 
 
 def image_suffixes() -> frozenset[str]:
-    """The suffixes of files that Pillow decodes, with the plugins that are registered with it.
+    """Returns the lower-case suffixes of formats that Pillow, with its registered plugins, decodes.
 
-    Returns:
-        Suffixes in small letters, without those of formats that Pillow only writes, such as PDF, or
-        decodes with another program, such as EPS.
+    Formats that Pillow only writes (PDF) or decodes with another program (EPS) are left out.
 
     >>> {".jpg", ".png", ".tif", ".webp"} <= image_suffixes()
     True
@@ -56,19 +54,13 @@ def image_suffixes() -> frozenset[str]:
 
 
 def _is_stub(kind: str) -> bool:
-    """Whether Pillow recognizes a format and has nothing to decode it with."""
+    """Whether Pillow recognizes a format but has no decoder for it."""
     factory = Image.OPEN[kind][0]
     return isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile)
 
 
 def sub_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The folders in a folder, and links to folders.
-
-    Args:
-        folder: Where to look.
-
-    Returns:
-        Those that are no leftovers of a system, sorted.
+    """Returns the folders in a folder, sorted, with links to folders but without system leftovers.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -83,27 +75,13 @@ def sub_folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def around(folder: pathlib.Path) -> set[str]:
-    """A folder and those that it lies in.
-
-    Args:
-        folder: Which one.
-
-    Returns:
-        Their paths without links. A link to one of them leads in a circle.
-    """
+    """Returns the real paths of a folder and of all folders that contain it."""
     real = pathlib.Path(os.path.realpath(folder))
     return {str(real), *map(str, real.parents)}
 
 
 def find_loose(folder: pathlib.Path) -> Found:
-    """Looks at what lies in a folder itself.
-
-    Args:
-        folder: Where to look.
-
-    Returns:
-        Its images, and the links that lead nowhere.
-    """
+    """Finds the images that lie directly in a folder, and the links that lead nowhere."""
     found, suffixes = Found(), image_suffixes()
     for entry in sorted(folder.iterdir()):
         if _is_leftover(entry.name) or entry.is_dir():
@@ -116,20 +94,10 @@ def find_loose(folder: pathlib.Path) -> Found:
 
 
 def find(folder: pathlib.Path, root: pathlib.Path) -> Found:
-    """Looks through a folder and all that are inside it.
+    """Finds the files in a folder and in all of its sub-folders.
 
-    Links to folders are followed, but for those to a folder that has been looked through already,
-    and to the root or a folder that this one lies in.
-
-    Args:
-        folder: The folder.
-        root: Another folder that no link may lead to, nor to those that it lies in.
-
-    Returns:
-        The files.
-
-    Raises:
-        OSError: A folder cannot be read.
+    Links to folders are followed unless they lead to a folder that was already searched, to `root`,
+    or to a folder that contains `root` or `folder`.
     """
     found, suffixes = Found(), image_suffixes()
     seen = around(root) | around(folder) - {os.path.realpath(folder)}
@@ -156,10 +124,10 @@ def find_images(folder: str | pathlib.Path) -> list[pathlib.Path]:
     """Finds the image files of a folder and of all folders inside it.
 
     Args:
-        folder: Where to look.
+        folder: Folder to search.
 
     Returns:
-        Files with the suffix of a format that Pillow decodes, sorted.
+        Sorted paths of the files with the suffix of a format that Pillow decodes.
 
     Raises:
         OSError: A folder cannot be read.

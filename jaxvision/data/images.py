@@ -1,4 +1,4 @@
-"""Image files to arrays."""
+"""Decoding, resizing and cropping of images."""
 
 import contextlib
 import io
@@ -37,27 +37,27 @@ def decode_image(
     name: str | None = None,
     sixteen_bit: SixteenBit = "high",
 ) -> UInt8[np.ndarray, "height width channels"]:
-    """Decodes an image, the right way up as its EXIF or XMP data say.
+    """Decodes an image and turns it upright, as its EXIF or XMP data say.
 
-    Transparency is left out if it is not asked for. Of several frames the first is taken.
+    Transparency is dropped unless `channels` asks for it. Of several frames, the first is taken.
 
     Args:
-        encoded: The bytes of a file in any format that Pillow reads, or the file's path.
-        channels: 1 for grayscale, 3 for RGB, 4 for RGBA; None keeps what the file has.
-        name: How to call the image in an error; None uses the path.
-        sixteen_bit: How 16 bits become 8. `"high"` keeps the higher 8, and warns where this leaves
-            next to nothing, as of 12 bits that were stored as 16. `"range"` scales every image by
-            itself, its darkest pixel to 0 and its brightest to 255; it needs grayscale without
-            transparency, because Pillow reads other images of 16 bits by the higher 8.
+        encoded: Bytes of a file in any format that Pillow reads, or the file's path.
+        channels: 1 for grayscale, 3 for RGB, 4 for RGBA; None keeps the channels of the file.
+        name: Name of the image in errors; None uses the path.
+        sixteen_bit: Conversion of 16-bit pixels to 8 bits. `"high"` keeps the upper 8 bits, and
+            warns if the image becomes nearly black, as 12-bit data stored in 16 bits do. `"range"`
+            scales each image from its own minimum and maximum to 0 and 255; it needs grayscale
+            without transparency, because Pillow reads only the upper 8 bits of other images.
 
     Returns:
-        The pixels, 0 to 255.
+        Pixels from 0 to 255.
 
     Raises:
-        CorruptImageError: The image is truncated, too large for Pillow, or none at all, or has
-            pixels that do not become 8 bits.
+        CorruptImageError: The file is truncated, too large for Pillow or not an image, or its
+            pixels cannot be converted to 8 bits.
         OSError: The file cannot be read.
-        ValueError: No such number of channels, or no such way to make 8 bits of 16.
+        ValueError: `channels` or `sixteen_bit` is not one of the values above.
 
     >>> file = io.BytesIO()
     >>> Image.new("RGB", (4, 3), "red").save(file, "PNG")
@@ -89,31 +89,23 @@ def decode_image(
 
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Names the image in the errors of whatever decodes it.
-
-    Args:
-        name: What to call the image.
-
-    Raises:
-        CorruptImageError: The image cannot be decoded.
-        OSError: The file cannot be read.
-    """
+    """Turns errors inside the `with` block into a CorruptImageError that names the image."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # it is the file system's, and says nothing about the image
+            raise  # an error of the file system, not of the image
         raise CorruptImageError(f"cannot decode {name}: {error}") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turns an image as its EXIF or else its XMP data say; if damaged, it stays as it is stored."""
-    image.load()  # PNG may hold them behind the pixels; and what fails below is not the pixels
+    """Turns an image as its EXIF or else its XMP data say; damaged data are ignored."""
+    image.load()  # first: a PNG may store EXIF behind the pixels, and damaged pixels must raise
     try:
         exif = image.getexif()
-        # Pillow turns TIFF while loading; of XMP data, it reads those of other formats in part.
+        # Pillow turns TIFF files while loading, and reads the XMP data of other formats in part.
         if _ORIENTATION not in exif and image.format != "TIFF":
             exif[_ORIENTATION] = _orientation_in_xmp(image)
         return image if exif.get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
@@ -128,17 +120,17 @@ def _orientation_in_xmp(image: Image.Image) -> int:
 
 
 def _depth(image: Image.Image) -> Depth:
-    """What Pillow gives of the pixels, as an image says that is not loaded yet."""
+    """Returns how many bits per pixel Pillow decodes; the image must not be loaded yet."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return "16"
-    tiles: Any = getattr(image, "tile", None)  # (decoder, place, offset, what the decoder is told)
+    tiles: Any = getattr(image, "tile", None)  # (decoder, extents, offset, arguments)
     told = tiles[0][3] if tiles else None
     stored = told[0] if isinstance(told, tuple) and told else told
     return "upper 8 of 16" if ";16" in str(stored) else "8"
 
 
 def _is_dark(image: Image.Image, depth: Depth) -> bool:
-    """Whether 16 bits use the lower 12 at most; a wholly black image is as it should be."""
+    """Whether a 16-bit image uses at most its lower 12 bits; False if it is wholly black."""
     pixels = np.asarray(image)
     if "A" in image.getbands():
         pixels = pixels[..., :-1]
@@ -146,7 +138,7 @@ def _is_dark(image: Image.Image, depth: Depth) -> bool:
 
 
 def _in_8_bits(image: Image.Image, depth: Depth, sixteen_bit: SixteenBit) -> Image.Image:
-    """Makes 8 bits of 16, where Pillow would cut off at 255."""
+    """Converts 16-bit pixels to 8 bits, where Pillow would clip at 255."""
     if depth == "16":
         values = np.asarray(image)
         if sixteen_bit == "high":
@@ -173,10 +165,10 @@ def _channels_of(image: Image.Image) -> int:
 
 
 def resize_and_crop(image: ImageArray, how: Preprocessing, *, nearest: bool = False) -> Resized:
-    """Resizes an image until it covers what is asked for, and cuts out the center.
+    """Resizes an image until it covers the size of `how`, and crops its center.
 
-    Sizes and places are rounded as in torchvision's `Resize` and `CenterCrop`, and Pillow, which
-    they call too, interpolates: pixels are the same.
+    Pixels equal those of torchvision's `Resize` and `CenterCrop`: sizes and offsets are rounded as
+    there, and Pillow interpolates.
 
     Args:
         image: Pixels of any numeric type, with or without channels.
@@ -184,8 +176,8 @@ def resize_and_crop(image: ImageArray, how: Preprocessing, *, nearest: bool = Fa
         nearest: Takes the nearest pixel instead, as label maps need.
 
     Returns:
-        Pixels of the same type, at that size. Shrinking averages over the area (no aliasing), but
-        for "nearest", in at most 32 bits.
+        Pixels of the same type, in the size of `how`. Shrinking averages over the area
+        (antialiasing) except with "nearest". Interpolation computes in at most 32 bits.
 
     >>> resize_and_crop(np.zeros((20, 30, 3), np.uint8), Preprocessing(8)).shape
     (8, 8, 3)
@@ -203,14 +195,14 @@ def resize_and_crop(image: ImageArray, how: Preprocessing, *, nearest: bool = Fa
 def resize_and_crop_batch(
     images: UInt8[Array, "*batch height width channels"], how: Preprocessing
 ) -> UInt8[Array, "*batch new_height new_width channels"]:
-    """Does what `resize_and_crop` does, to images of one size, inside of a compiled program.
+    """Does the same as `resize_and_crop` to images of one size, inside a compiled program.
 
     Args:
-        images: Pixels, 0 to 255.
+        images: Pixels from 0 to 255.
         how: Size, crop, interpolation and `squash`; nothing is normalized.
 
     Returns:
-        The same pixels as of `resize_and_crop`; see `ops.resample`.
+        The same pixels as from `resize_and_crop`; see `ops.resample`.
 
     >>> resize_and_crop_batch(jnp.zeros((2, 20, 30, 3), jnp.uint8), Preprocessing(8)).shape
     (2, 8, 8, 3)
@@ -221,14 +213,7 @@ def resize_and_crop_batch(
 
 
 def placement(size: tuple[int, int], how: Preprocessing) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Works out where `resize_and_crop` puts an image.
-
-    Args:
-        size: Height and width of the image.
-        how: Size, crop and `squash`.
-
-    Returns:
-        Height and width that it is resized to, and the row and column where the cut begins.
+    """Returns the size that `resize_and_crop` resizes to, and the crop's first row and column.
 
     >>> placement((20, 30), Preprocessing(8))
     ((8, 12), (0, 2))
@@ -243,20 +228,20 @@ def placement(size: tuple[int, int], how: Preprocessing) -> tuple[tuple[int, int
 def preprocess(
     image: UInt8[np.ndarray, "height width channels"], preprocessing: Preprocessing
 ) -> Float32[np.ndarray, "new_height new_width channels"]:
-    """Does all to one image that a model's weights need: resizing, cutting and normalizing.
+    """Resizes, crops and normalizes one image as a model's weights need it.
 
     To train or evaluate on many images, give `preprocessing` to `load` or `load_folder`, which
-    resize and cut, and its `mean` and `std` to the loss, which normalizes after augmentation.
+    resize and crop, and its `mean` and `std` to the loss, which normalizes after augmentation.
 
     Args:
         image: Pixels from 0 to 255.
-        preprocessing: What to do.
+        preprocessing: Preprocessing of the weights.
 
     Returns:
-        What the model takes, without the axis of the batch.
+        The model's input, without the batch axis.
 
     Raises:
-        ValueError: The means are not as many as the channels.
+        ValueError: `mean` or `std` does not have one number per channel.
 
     >>> white = np.full((40, 30, 3), 255, np.uint8)
     >>> preprocess(white, Preprocessing(8, mean=[0.5], std=[0.5])).max()
@@ -268,14 +253,14 @@ def preprocess(
 
 
 def _cover(old: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """The least size of the same aspect ratio that covers another."""
+    """Returns the smallest size with the aspect ratio of `old` that covers `size`."""
     if size[0] * old[1] >= size[1] * old[0]:
         return size[0], max(size[1], size[0] * old[1] // old[0])
     return max(size[0], size[1] * old[0] // old[1]), size[1]
 
 
 def _nearest(old: int, new: int) -> Int[np.ndarray, " new"]:
-    """The pixel that lies under the center of each new one."""
+    """Returns the index of the old pixel under the center of each new one."""
     return ((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
 
 

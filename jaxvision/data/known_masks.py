@@ -1,4 +1,4 @@
-"""How data sets of TFDS name and number what they segment, and how this library does."""
+"""Renames fields and classes of TFDS segmentation data sets to those of this library."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from jaxvision.data.source import Example, Source
 
 @dataclasses.dataclass(frozen=True)
 class KnownMasks:
-    """How a data set names and numbers what it segments.
+    """Fields and classes of a segmentation data set of TFDS.
 
     Attributes:
-        image: The data set's name of the image.
-        mask: The data set's name of the mask.
-        names: The names of the classes.
-        classes: The class of each value in the data set's masks; other values become 255, none.
+        image: Name of the image field in TFDS.
+        mask: Name of the mask field in TFDS.
+        names: Class names.
+        classes: Class of each value in TFDS's masks; other values become 255 (unlabeled).
     """
 
     image: str
@@ -29,12 +29,7 @@ class KnownMasks:
 
 @dataclasses.dataclass(frozen=True)
 class Relabeled:
-    """Examples of a data set whose image and mask become `image` and `mask`.
-
-    Attributes:
-        source: Examples as the data set has them.
-        known: How it names and numbers them.
-    """
+    """Examples whose image and mask are renamed to `image` and `mask`, with new class indices."""
 
     source: Source
     known: KnownMasks
@@ -50,17 +45,7 @@ class Relabeled:
 
 
 def relabeled(source: Source, fields: Fields, name: str) -> tuple[Source, Fields]:
-    """Gives the images and masks of a data set the names and classes of this library.
-
-    Args:
-        source: Examples as the data set has them.
-        fields: What their fields are.
-        name: The name of the data set.
-
-    Returns:
-        The examples and fields, with `image` and `mask` where the data set is one of `KNOWN` and
-        its configuration has masks.
-    """
+    """Renames the image and mask of data sets in `KNOWN` that have masks; translates classes."""
     known = KNOWN.get(name)
     if known is None or known.mask not in fields:
         return source, fields
@@ -93,7 +78,7 @@ _CITYSCAPES = {
     "motorcycle": 32,
     "bicycle": 33,
 }
-"""The 19 classes that the benchmark counts, with the values of `labelIds` files."""
+"""The 19 classes that the benchmark evaluates, with their values in `labelIds` files."""
 
 KNOWN: Mapping[str, KnownMasks] = {
     "cityscapes": KnownMasks(
@@ -102,7 +87,7 @@ KNOWN: Mapping[str, KnownMasks] = {
         tuple(_CITYSCAPES),
         {value: number for number, value in enumerate(_CITYSCAPES.values())},
     ),
-    # 0 is neither road nor obstacle, 1 the free road, and every kind of obstacle has its number.
+    # 0 is neither road nor obstacle, 1 the free road, and each other value a kind of obstacle.
     "lost_and_found": KnownMasks(
         "image_left",
         "segmentation_label",
@@ -114,4 +99,4 @@ KNOWN: Mapping[str, KnownMasks] = {
         "image", "segmentation_mask", ("background", "pet"), {1: 1, 2: 0}
     ),
 }
-"""By the name of the data set."""
+"""Fields and classes by the name of the data set."""

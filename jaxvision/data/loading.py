@@ -1,4 +1,4 @@
-"""Data sets by name."""
+"""Loading of data sets by name."""
 
 import pathlib
 from collections.abc import Callable, Mapping
@@ -25,45 +25,45 @@ def load(
     in_memory: bool | None = None,
     corrupt: Corrupt = "stop",
 ) -> Dataset:
-    """Loads a split of a data set of TensorFlow Datasets, without TensorFlow.
+    """Loads a split of a TensorFlow Datasets (TFDS) data set, without TensorFlow.
 
-    `digits`, 1,797 real handwritten digits, `shapes`, 5,000 rendered scenes, and `volumes`, 220
-    rendered volumes, need no network.
-    Any other name is read from `data_dir`, in its newest prepared version; where none is prepared,
-    it is downloaded and prepared if possible.
+    `digits` (1,797 real handwritten digits), `shapes` (9,000 rendered scenes) and `volumes` (220
+    rendered volumes) need no network. Any other name is read from `data_dir`, in its newest
+    prepared version; if none is prepared, it is downloaded and prepared if possible.
 
     Args:
-        name: `digits`, `shapes`, `volumes`, `mnist`, ...; `NAME/CONFIG:VERSION` works too.
-        split: `train`, `test`, ...; slices such as `train[:80%]` work too.
-        data_dir: Where prepared data sets lie; None is TFDS's default, `TFDS_DATA_DIR` or
+        name: Name such as `digits` or `mnist`; `NAME/CONFIG:VERSION` works too.
+        split: Split such as `train` or `test`, or a slice such as `train[:80%]`.
+        data_dir: Folder of prepared data sets; None is TFDS's default, `TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
-        config: A configuration that has no name yet, such as `ShapesConfig(size=(96, 96))` of
+        config: Configuration object, such as `ShapesConfig(size=(96, 96))` of
             `data.builders.shapes` or a `VolumesConfig` of `data.builders.volumes`. Once prepared,
-            the data set has that of `config.name`.
-        fields: Fields or kinds by name, where neither TFDS nor the name says what they are; see
-            `Kind`.
-        pad: How many rows fields of objects are brought to, by the name of a field or of a group
-            such as `objects`. `{"objects": 32}` makes `objects/bbox` of shape (32, 4), with zeros
-            (-1 for labels) in rows that `objects/valid` excludes.
-        image_size: Height and width to bring `image` to: resized until it covers it, then cut to
-            the center. Fields that have a place in the image move with it: masks by nearest pixels,
-            boxes and points with their coordinates, and `NAME_valid` or `GROUP/valid` says which of
-            these are left. None needs images that are all of one size.
-        preprocessing: Resizes and crops as weights need it (`models.load_pretrained`), instead. To
-            normalize by its `mean` and `std` is left to the loss, which does so after augmentation.
-        transform: Changes every example after that. It sees text too; features inside of others
-            have the names of both, such as `objects/bbox`.
-        in_memory: Whether to decode all examples now; None does if they fit in 2 GiB. What is not
-            in memory is read by threads or worker processes.
-        corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
+            `NAME/CONFIG` with its `config.name` loads it too.
+        fields: Fields or kinds by name, where neither TFDS nor the name tells the kind; see `Kind`.
+        pad: Number of rows to pad fields of objects to, by the name of a field or of a group such
+            as `objects`. `{"objects": 32}` makes `objects/bbox` of shape (32, 4); the rows that
+            `objects/valid` excludes are zeros (-1 for labels).
+        image_size: Height and width of `image`, which is resized until it covers them, then
+            center-cropped. Masks (by nearest pixels), boxes and points move with it, and
+            `NAME_valid` or `GROUP/valid` says which boxes and points stay inside. None requires
+            images of one size.
+        preprocessing: Resizing and cropping for pretrained weights (`models.load_pretrained`),
+            instead of `image_size`. Its `mean` and `std` are for the loss, which normalizes after
+            augmentation.
+        transform: Function applied to each example after resizing. It sees text too; nested
+            features have joined names such as `objects/bbox`.
+        in_memory: Whether to decode all examples now; None does so if they fit in 2 GiB. Otherwise
+            threads or worker processes read them when needed.
+        corrupt: Whether an image that cannot be decoded raises (`"stop"`) or is skipped and counted
+            (`"skip"`).
 
     Returns:
-        The split. Boxes are in pixels, `x_min, y_min, x_max, y_max`. What is no array of numbers,
-        such as text, is left out.
+        The split. Boxes are `x_min, y_min, x_max, y_max` in pixels. Values that are not numeric
+        arrays, such as text, are dropped.
 
     Raises:
-        DatasetError: There is no such data set, or it is not prepared and cannot be, or is stored
-            in a form that needs TensorFlow; the message says what to run.
+        DatasetError: The data set does not exist, is not prepared and cannot be, or is stored in a
+            form that needs TensorFlow; the message says what to run.
         SplitError: The data set has no such split.
 
     >>> digits = load("digits", "test")

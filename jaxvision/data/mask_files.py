@@ -1,4 +1,4 @@
-"""Files with a class per pixel: read, and written with colors that people tell apart."""
+"""Reads and writes mask files, which have a class per pixel."""
 
 import functools
 import pathlib
@@ -32,16 +32,17 @@ def read_mask(
     """Reads a file with a class per pixel.
 
     Args:
-        path: A file that Pillow reads without loss: of gray values, with a palette, or of colors.
-        classes: The class of each gray value or palette index, or of each color; None takes the
-            values themselves.
+        path: Lossless file of gray values, palette indices or colors, in a format that Pillow
+            reads.
+        classes: Class of each gray value or palette index, or of each color; None takes the values
+            themselves.
 
     Returns:
-        Classes; 255 is none.
+        Class of each pixel; 255 marks unlabeled pixels.
 
     Raises:
-        CorruptImageError: The file is truncated, or none that Pillow reads.
-        DatasetError: The file is a JPEG, or has a value that is no class.
+        CorruptImageError: The file is truncated, or Pillow cannot read it.
+        DatasetError: The file is a JPEG, or has a value that is not a class.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -82,20 +83,20 @@ def write_mask(
     classes: UInt8[np.ndarray, "height width"],
     colors: Sequence[Color] | UInt8[np.ndarray, "classes 3"] | None = None,
 ) -> None:
-    """Writes a PNG with a class per pixel, which viewers show in colors.
+    """Writes a mask as a PNG with a palette, which viewers show in colors.
 
-    The value of a pixel is its class, and its color comes from the palette of the file. `read_mask`
-    reads the same classes back, also 255, which is none.
+    Pixel values are the classes, so `read_mask` reads back the same mask, including 255
+    (unlabeled).
 
     Args:
-        path: The file, whose name ends in `.png`; it is replaced if it exists, whole or not at all.
-        classes: A class for every pixel, or 255 for none.
-        colors: The color of each class, in order, and white for 255 unless there are 256; None
-            takes `mask_colors(256)`.
+        path: Path that ends in `.png`. An existing file is replaced in one step.
+        classes: Class of each pixel, or 255 for none.
+        colors: Color of each class, in order; 255 is white unless there are 256 colors. None takes
+            `mask_colors(256)`.
 
     Raises:
-        ValueError: The name ends otherwise, there is no pixel, a color is none, or a class has no
-            color.
+        ValueError: The path does not end in `.png`, there are no pixels, a color is not valid, or a
+            class has no color.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -128,25 +129,25 @@ def write_mask(
 
 @functools.cache
 def mask_colors(num_classes: int) -> UInt8[np.ndarray, "classes 3"]:
-    """Colors that tell classes apart, the same for a class however many there are.
+    """Returns distinguishable colors for classes, the same ones whatever the number of classes.
 
-    Class 0 is black, and 1 to 6 have colors that are told apart without the sense for red and green
-    too. Each further one is the color farthest from all before it and from white, among 8 levels of
-    red, green and blue.
+    Class 0 is black, and the colors of 1 to 6 can be told apart with red-green color blindness.
+    Each further color is the one farthest from all previous ones and white, on a grid of 8 levels
+    each of red, green and blue.
 
     Args:
-        num_classes: How many colors, at most 256. The last of 256 is white, for no class, so that
-            `mask_colors(256)[mask]` is a picture of any mask.
+        num_classes: Number of colors, at most 256. The last of 256 is white, for unlabeled pixels,
+            so that `mask_colors(256)[mask]` is a picture of any mask.
 
     Returns:
-        Red, green and blue of each class, from 0 to 255; not to be written to.
+        Read-only red, green and blue of each class, from 0 to 255.
 
     Raises:
-        ValueError: There are not that many.
+        ValueError: `num_classes` is not from 1 to 256.
 
     References: Okabe and Ito, Color universal design, 2008, for classes 1 to 6. Glasbey et al.,
-    Colour displays for categorical images, Color Research and Application 32, 2007, for those after
-    them; here distances are weighted by the mean red, as for colors on a screen.
+    Colour displays for categorical images, Color Research and Application 32, 2007, for further
+    ones; here distances are weighted by the mean red, as is usual for screen colors.
 
     >>> mask_colors(3).tolist()
     [[0, 0, 0], [0, 114, 178], [213, 94, 0]]
@@ -170,7 +171,7 @@ def mask_colors(num_classes: int) -> UInt8[np.ndarray, "classes 3"]:
 def _distances(
     colors: Float64[np.ndarray, "colors 3"], other: Float64[np.ndarray, "3"]
 ) -> Float64[np.ndarray, " colors"]:
-    """Squared distances of colors to another, as far as three weights tell how they look."""
+    """Squared distances between colors, weighted to approximate how different they look."""
     red, green, blue = ((colors - other) ** 2).T
     mean_red = (colors[:, 0] + other[0]) / 2 / 255
     return (2 + mean_red) * red + 4 * green + (3 - mean_red) * blue
@@ -179,7 +180,7 @@ def _distances(
 def _palette(
     colors: Sequence[Color] | UInt8[np.ndarray, "classes 3"] | None,
 ) -> UInt8[np.ndarray, "256 3"]:
-    """Colors of all values of a pixel: those given, then gray, and white for 255."""
+    """Colors of all 256 pixel values: the given ones, then gray, and white for 255."""
     if colors is None:
         return mask_colors(IGNORED + 1)
     given = np.asarray(colors)
@@ -197,7 +198,7 @@ def _palette(
 
 
 def _values(path: pathlib.Path, *, by_color: bool) -> np.ndarray:
-    """The gray values or palette indices of a file, or its colors as one number each."""
+    """Gray values or palette indices of a file, or its colors packed into one number each."""
     with decoding(str(path)), Image.open(path) as image:
         image.load()
         if by_color:
@@ -211,6 +212,5 @@ def _values(path: pathlib.Path, *, by_color: bool) -> np.ndarray:
 
 
 def _packed(colors: Integer[np.ndarray, "*shape 3"]) -> Integer[np.ndarray, "*shape"]:
-    """One number for each color."""
     packed: np.ndarray = colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     return packed

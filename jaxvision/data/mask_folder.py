@@ -1,4 +1,4 @@
-"""Folders of images, and folders of masks with a class per pixel."""
+"""Loading of images and masks from two folders."""
 
 import dataclasses
 import os
@@ -23,15 +23,15 @@ from jaxvision.data.splits import read_slice
 
 @dataclasses.dataclass(frozen=True)
 class MaskSource:
-    """Image files with the files of their masks.
+    """Image files and their mask files.
 
     Attributes:
-        root: The folder of the images.
-        files: Paths of images and of their masks.
+        root: Folder of the images.
+        files: Paths of the images and of their masks.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
-        sixteen_bit: How 16 bits of an image become 8; see `decode_image`.
-        classes: The class of each value or color of a mask; None where the values are the classes.
-        num_classes: How many classes there are; None where it is not known.
+        sixteen_bit: Conversion of 16-bit images to 8 bits; see `decode_image`.
+        classes: Class of each mask value or color; None if the values are the classes.
+        num_classes: Number of classes; None if unknown.
     """
 
     root: str
@@ -43,7 +43,7 @@ class MaskSource:
 
     @property
     def file_names(self) -> tuple[str, ...]:
-        """The names of the images' files, relative to the root."""
+        """File names of the images, relative to the root."""
         return tuple(os.path.relpath(image, self.root) for image, _ in self.files)
 
     def __len__(self) -> int:
@@ -81,36 +81,36 @@ def load_masks(
 ) -> Dataset:
     """Loads images and their masks from two folders: `images/a/1.jpg` goes with `masks/a/1.png`.
 
-    The value of a gray pixel, or the palette index of a paletted one, is its class; 255 is none.
-    `classes` translates other values, or colors.
+    The value of a gray pixel, or the palette index of a paletted one, is its class; 255 marks
+    unlabeled pixels. `classes` translates other values, or colors.
 
     Args:
-        images: The folder of the images, which may lie deeper inside.
-        masks: The folder of the masks: files without loss, such as PNG.
-        class_names: The names of the classes in their order. None leaves them, and their number,
-            unknown.
-        classes: The class of each gray value or palette index, `{0: 0, 128: 1}`, or of each color,
-            `{(128, 64, 128): 0}`. Class 255 is ignored. A value that is missing is an error.
-        mask_of: From the path of an image inside its folder, without suffix, to that of its mask;
-            None takes the same.
-        split: What to call the data. `all[:80%]` and `all[80%:]` take parts.
-        image_size: Height and width to bring the images to; see `load`. Masks follow by the nearest
-            pixel.
-        preprocessing: Resizes and crops as weights need it; see `load`.
+        images: Folder of the images, which may lie in sub-folders.
+        masks: Folder of the masks, lossless files such as PNG.
+        class_names: Class names in order. None leaves them, and their number, unknown.
+        classes: Class of each gray value or palette index, such as `{0: 0, 128: 1}`, or of each
+            color, such as `{(128, 64, 128): 0}`. Class 255 is ignored. A value that is missing here
+            is an error.
+        mask_of: Function from an image's path inside its folder, without suffix, to its mask's;
+            None uses the same path.
+        split: Name of the split. `all[:80%]` and `all[80%:]` take parts.
+        image_size: Height and width of the images; see `load`. Masks are resized by nearest pixel.
+        preprocessing: Resizing and cropping for pretrained weights; see `load`.
         channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
-        sixteen_bit: How 16 bits of an image become 8; see `decode_image`.
-        transform: Changes every example after that.
-        in_memory: Whether to decode all images now; None does if they fit in 2 GiB.
-        corrupt: `"stop"` at an image that cannot be decoded, or `"skip"` it with a count.
+        sixteen_bit: Conversion of 16-bit images to 8 bits; see `decode_image`.
+        transform: Function applied to each example after resizing.
+        in_memory: Whether to decode all images now; None does so if they fit in 2 GiB.
+        corrupt: Whether an image that cannot be decoded raises (`"stop"`) or is skipped and counted
+            (`"skip"`).
 
     Returns:
-        The data set, with the fields `image` and `mask`. It is called as the images' folder is, and
-        where that is `scans/images`, as `scans`.
+        The data set with the fields `image` and `mask`, named after the folder of the images; for
+        `scans/images`, its name is `scans`.
 
     Raises:
-        CorruptImageError: An image or mask is truncated or none; the message names the file.
-        DatasetError: A folder is missing, an image has no mask or a mask no image, their sizes
-            differ, or a mask has a value that is no class.
+        CorruptImageError: An image or mask cannot be decoded; the message names the file.
+        DatasetError: A folder is missing, an image lacks a mask or a mask an image, their sizes
+            differ, or a mask has a value that is not a class.
         SplitError: The part is empty.
 
     >>> import tempfile
@@ -151,7 +151,7 @@ def load_masks(
 def _pairs(
     images: pathlib.Path, masks: pathlib.Path, mask_of: Callable[[str], str] | None
 ) -> list[tuple[str, str]]:
-    """The files of the images, sorted, each with that of its mask."""
+    """Returns the image files, sorted, each with its mask file."""
     for folder in (images, masks):
         if not folder.is_dir():
             raise DatasetError(f"{folder} is not a folder")
@@ -178,7 +178,7 @@ def _pairs(
 
 
 def _by_name(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Image files by their path inside the folder, without suffix."""
+    """Returns the image files by their path inside the folder, without suffix."""
     files: dict[str, pathlib.Path] = {}
     for path in find(folder, folder.parent).images:
         name = path.relative_to(folder).with_suffix("").as_posix()
@@ -190,7 +190,7 @@ def _by_name(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 def _check_table(classes: Classes, num_classes: int | None) -> None:
     if not classes or len({isinstance(key, tuple) for key in classes}) > 1:
-        raise ValueError("classes must have gray values or colors for keys, not both, and not none")
+        raise ValueError("the keys of classes must be gray values or colors, one or more, not both")
     most = IGNORED if num_classes is None else num_classes
     for key, number in classes.items():
         if not (0 <= number < most or number == IGNORED):

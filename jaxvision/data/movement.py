@@ -1,4 +1,4 @@
-"""How the fields of an example move with its image: one way per kind, on host and device."""
+"""Moves the fields of an example with its image, one way per kind, on host and device."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -11,69 +11,45 @@ from jaxvision.data.errors import DatasetError
 from jaxvision.data.fields import Fields, valid_name
 
 Array = Any
-"""An array of NumPy on the host, of JAX on the device."""
+"""A NumPy array on the host, a JAX array on the device."""
 
 
 @runtime_checkable
 class Motion(Protocol):
-    """A way to move the pixels of one image: a resize and cut, or a warp."""
+    """A way to move the pixels of one image: a resize and crop, or a warp."""
 
     @property
     def old(self) -> tuple[int, int]:
-        """Height and width of the image before."""
+        """Height and width of the original image."""
         ...
 
     @property
     def new(self) -> tuple[int, int]:
-        """Height and width of the image after."""
+        """Height and width of the moved image."""
         ...
 
     def resample(
         self, pixels: Shaped[Array, "height width channels"], *, nearest: bool, fill: int | None
     ) -> Shaped[Array, "new_height new_width channels"]:
-        """Moves pixels.
+        """Moves pixels, keeping their type.
 
-        Args:
-            pixels: Maps of the old size.
-            nearest: Whether to read the nearest pixel, as labels need it, or to interpolate.
-            fill: What lies beyond the border; None is what lies beyond that of the image.
-
-        Returns:
-            Maps of the new size, in their type.
+        Beyond the border is `fill`, or if it is None, the values beyond the border of the image.
         """
         ...
 
     def points(self, points: Shaped[Array, "... 2"]) -> Shaped[Array, "... 2"]:
-        """Moves points.
-
-        Args:
-            points: Places `x, y` in the image before, where pixel centers are whole numbers.
-
-        Returns:
-            Their places in the image after.
-        """
+        """Moves points `x, y`; pixel centers are at whole numbers."""
         ...
 
 
 def move(
     example: Mapping[str, Any], fields: Fields, motion: Motion, *, mask_fill: int = IGNORED
 ) -> dict[str, Any]:
-    """Moves all fields of one example that have a place in the image.
+    """Moves all fields of one example that have positions in the image.
 
-    Boxes become the boxes around their moved corners, cut at the border. Boxes without an area
-    and points outside of the image are marked as invalid, in the field that `mark` names.
-
-    Args:
-        example: The fields of one example.
-        fields: What they are.
-        motion: How the image moves.
-        mask_fill: The class of mask pixels that come in from beyond the border.
-
-    Returns:
-        The example, moved.
-
-    Raises:
-        DatasetError: The shape of a field does not go with its kind and the image.
+    A box becomes the box around its moved corners, clipped to the image. The field that `mark`
+    names marks boxes without area, and points outside the image, as invalid. `mask_fill` is the
+    class of mask pixels from beyond the border.
     """
     moved = dict(example)
     is_volume = "image" in fields and fields["image"].kind == "volume"
@@ -81,14 +57,14 @@ def move(
         kind = fields[name].kind if name in fields else "number"
         if kind not in PLACED:
             continue
-        # A mask of a volume moves as one of so many classes per pixel.
+        # The slices of a volume's mask move as channels of one 2D mask.
         is_deep = kind == "mask" and is_volume
         flat = value.__array_namespace__().moveaxis(value, 0, -1) if is_deep else value
         if not _CHECKS[kind](flat.shape, motion.old):
             raise DatasetError(
-                f"the field {name!r} of shape {tuple(value.shape)} is no {kind} of an image of "
-                f"{motion.old[0]}x{motion.old[1]}: declare what it is by fields={{{name!r}: ...}}, "
-                "or move it by a transform of your own"
+                f"the field {name!r} of shape {tuple(value.shape)} cannot have the kind {kind} in "
+                f"an image of {motion.old[0]}x{motion.old[1]}: declare another kind by "
+                f"fields={{{name!r}: ...}}, or move it by a transform of your own"
             )
         if kind == "boxes":
             moved[name], inside = _boxes(value, motion)
@@ -104,14 +80,9 @@ def move(
 
 
 def mark(name: str, kind: str) -> str:
-    """The field that says which boxes or points of another field are left in the image.
+    """Returns the field that says which boxes or points of another field are inside the image.
 
-    Args:
-        name: The name of the other field.
-        kind: Its kind.
-
-    Returns:
-        The name: of points their own, of boxes that of `valid_name`.
+    Boxes use the field of `valid_name`, which their group shares; points have one of their own.
 
     >>> mark("objects/bbox", "boxes"), mark("objects/keypoints", "points")
     ('objects/valid', 'objects/keypoints_valid')
@@ -159,9 +130,9 @@ def _volume(value: Array, motion: Motion, mask_fill: int) -> Array:
 
 
 def _boxes(value: Array, motion: Motion) -> tuple[Array, Array]:
-    """Boxes around the moved corners within the image, and whether any area is left."""
+    """Returns the boxes around the moved corners, clipped, and whether they have any area."""
     xp = value.__array_namespace__()
-    # Corners lie on the edges of pixels, half a pixel before their centers.
+    # Corners lie on pixel edges, half a pixel before the centers.
     left, top, right, bottom = (value[..., index] for index in range(4))
     corners = xp.stack(
         [
@@ -208,4 +179,4 @@ _CHECKS = {
     "points": lambda shape, size: len(shape) >= 1 and shape[-1] == 2,
 }
 PLACED = frozenset(_CHECKS)
-"""The kinds of fields that have a place in the image."""
+"""Kinds of fields that have positions in the image."""

@@ -1,4 +1,4 @@
-"""What is done to pixels before a model sees them."""
+"""Conversion of pixels to floats, and normalization."""
 
 from collections.abc import Sequence
 
@@ -12,16 +12,16 @@ FloatImages = Float[Array, "*batch height width channels"]
 
 
 def to_float(images: Images) -> FloatImages:
-    """Pixels as floats; integers are divided by the largest value that their type holds.
+    """Converts pixels to floats; integers are divided by the largest value of their type.
 
     Args:
         images: Pixels of a floating-point type, uint8, uint16 or bool.
 
     Returns:
-        The same images, from 0 to 1 in float32 if they were integers or truth values.
+        Floating-point images unchanged; others in float32, from 0 to 1.
 
     Raises:
-        TypeError: They are of another type, which does not tell what white is.
+        TypeError: The images are of another type, in which the value of white is unknown.
 
     >>> to_float(jnp.array([[[51]]], jnp.uint8)).item()
     0.20000000298023224
@@ -39,15 +39,15 @@ def to_float(images: Images) -> FloatImages:
 
 
 def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) -> FloatImages:
-    """Shifts and scales every channel, as pretrained weights expect it.
+    """Subtracts the mean and divides by the standard deviation, as pretrained weights expect.
 
     Args:
         images: Pixels from 0 to 1.
-        mean: Subtracted; one number, or one per channel.
-        std: Divided by; one number, or one per channel.
+        mean: Mean that is subtracted; one number, or one per channel.
+        std: Standard deviation that is divided by; one number, or one per channel.
 
     Returns:
-        Pixels in the type of the given ones; worked out in at least float32.
+        Pixels of the given type, computed in at least float32.
 
     Raises:
         ValueError: There are not as many numbers as channels, a mean is not finite, or a deviation
@@ -61,16 +61,15 @@ def normalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) 
 
 
 def denormalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]) -> FloatImages:
-    """Undoes `normalize`, as what a model makes needs it to be shown.
+    """Undoes `normalize`, for example to show the images that a model generates.
 
     Args:
         images: Normalized pixels.
-        mean: Added; one number, or one per channel.
-        std: Multiplied by, before that; one number, or one per channel.
+        mean: Mean that `normalize` subtracted; one number, or one per channel.
+        std: Standard deviation that `normalize` divided by; one number, or one per channel.
 
     Returns:
-        Pixels in the type of the given ones, from 0 to 1 where they were so before; worked out in
-        at least float32.
+        Pixels of the given type, from 0 to 1 if they were so before, computed in at least float32.
 
     Raises:
         ValueError: As for `normalize`.
@@ -85,7 +84,7 @@ def denormalize(images: FloatImages, mean: Sequence[float], std: Sequence[float]
 def _checked(
     images: FloatImages, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[Array, Array, Array]:
-    """Images, mean and deviation in the type to compute in."""
+    """Returns the checked images, mean and deviation in the type to compute in."""
     for name, numbers in (("mean", mean), ("std", std)):
         if len(numbers) not in (1, images.shape[-1]):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""U-Net's weights of pixels: high where two objects nearly touch."""
+"""U-Net's pixel weights, which are high where two objects nearly touch."""
 
 import functools
 import math
@@ -22,32 +22,31 @@ def boundary_weights(
     sigma: int | float = 5.0,
     class_balance: bool = True,
 ) -> Float32[np.ndarray, "height width"]:
-    """The weight map of U-Net, `w_c(x) + w0 exp(-(d1(x) + d2(x))**2 / (2 sigma**2))`.
+    """Computes U-Net's weight map, `w_c(x) + w0 exp(-(d1(x) + d2(x))**2 / (2 sigma**2))`.
 
-    Here d1 is the distance in pixels from the center of pixel x to that of the nearest pixel of an
-    object, d2 the same for the second nearest object. Pixels of the background alone have the
-    second term: the paper writes it for every pixel, but has it so that the thin background between
-    touching cells is learned, and does not say what it is within a cell. With fewer than two
-    objects it is 0.
+    d1 is the distance in pixels from the center of pixel x to that of the nearest pixel of any
+    object, and d2 the same for the second nearest object. Only background pixels have the second
+    term, and with fewer than two objects it is 0: the paper writes the term for every pixel, but
+    motivates it by the thin background between touching cells, and does not define it inside a
+    cell.
 
-    The paper does not define w_c beyond that it balances the frequencies of the classes. Here it is
-    `n / (k n_c)`, with n pixels, of which n_c have the class of x, and k classes in this image; its
-    mean is 1.
+    The paper only says that w_c balances the class frequencies. Here it is `n / (k n_c)`, where the
+    image has n pixels and k classes, and n_c pixels have the class of x; its mean is 1.
 
     Args:
-        masks: One mask per object, where rows without a pixel are padding; the classes are then
-            background and foreground. Or the class of each pixel, 0 for the background; then an
-            object is a set of pixels of one class that are joined along rows and columns. Pixels
-            with 255 or a negative class get a weight of 0.
-        w0: The largest weight that a border adds; not negative.
-        sigma: How wide a border is, in pixels.
-        class_balance: Whether w_c is as above; otherwise it is 1.
+        masks: One mask per object, where empty masks are padding and the classes are background and
+            foreground. Or the class of each pixel, 0 for the background, where an object is a set
+            of pixels of one class connected along rows and columns. Pixels with 255 or a negative
+            class get a weight of 0.
+        w0: Largest weight that a border adds; not negative.
+        sigma: Width of a border, in pixels.
+        class_balance: Whether w_c balances the classes; otherwise it is 1.
 
     Returns:
-        The weight of each pixel.
+        Weight of each pixel.
 
     Raises:
-        ValueError: The masks are of another shape or type, or a value is not allowed.
+        ValueError: The masks have another shape or type, or `w0` or `sigma` is out of range.
 
     Reference: Ronneberger et al., U-Net: convolutional networks for biomedical image segmentation,
     MICCAI 2015, arXiv:1505.04597, equation 2.
@@ -82,18 +81,18 @@ def with_boundary_weights(
     sigma: int | float = 5.0,
     class_balance: bool = True,
 ) -> Callable[[Example], Example]:
-    """Makes a `transform` for `load` and its like, which gives examples a field `pixel_weight`.
+    """Makes a `transform` for `load` and its like that adds the field `pixel_weight` to examples.
 
     That field moves with the image when it is augmented, and is 0 beyond the border.
 
     Args:
-        field: The mask, or the masks of objects, that `boundary_weights` is given.
-        w0: The largest weight that a border adds.
-        sigma: How wide a border is, in pixels.
+        field: Mask, or masks of objects, that `boundary_weights` takes.
+        w0: Largest weight that a border adds.
+        sigma: Width of a border, in pixels.
         class_balance: Whether the classes are balanced.
 
     Returns:
-        A function from example to example. It raises a DatasetError where the field is missing.
+        A function from example to example, which raises a DatasetError if the field is missing.
 
     >>> transform = with_boundary_weights(class_balance=False)
     >>> transform({"mask": np.array([[0, 1, 255]])})["pixel_weight"].tolist()
@@ -113,7 +112,7 @@ def _add(example: Example, field: str, options: dict[str, int | float | bool]) -
 def _objects(
     masks: Bool[np.ndarray, "objects height width"] | Mask,
 ) -> tuple[Mask, Iterator[Bool[np.ndarray, "height width"]]]:
-    """The class of each pixel, and the mask of each object."""
+    """Returns the class of each pixel, and the mask of each object."""
     if masks.ndim == 3 and masks.dtype == bool:
         classes = np.any(masks, axis=0).astype(np.int32)
         return classes, (mask for mask in masks if mask.any())

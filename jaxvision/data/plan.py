@@ -1,4 +1,4 @@
-"""Which examples a batch holds: a pure function of the seed and the step."""
+"""Plans which examples each batch holds, as a pure function of the seed and the step."""
 
 import dataclasses
 import functools
@@ -11,20 +11,20 @@ from jaxvision.data.checks import seed_of, whole
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
-    """The rows of every batch of a run, worked out from the step alone.
+    """The rows of every batch of a run, computed from the step alone.
 
     Attributes:
-        num_examples: Examples in the split.
+        num_examples: Number of examples in the split.
         batch_size: Rows of a batch over all processes.
-        seed: Chooses the order of the examples.
-        shuffle: Whether every epoch has an order of its own; else it is the stored one.
-        epochs: How often to go through the examples; None is for ever.
-        drop_remainder: Whether the last, incomplete batch of an epoch is left out.
-        process_index: Which process's rows these are.
-        process_count: How many processes share a batch.
+        seed: Seed of the order of the examples.
+        shuffle: Whether every epoch draws a new order; False keeps the stored one.
+        epochs: Number of passes over the examples; None never ends.
+        drop_remainder: Whether the last, incomplete batch of an epoch is dropped.
+        process_index: Process whose rows these are.
+        process_count: Number of processes that share a batch.
 
     Raises:
-        ValueError: A number is out of range, or no whole number.
+        ValueError: A number is out of range or not whole.
     """
 
     num_examples: int
@@ -65,28 +65,28 @@ class BatchPlan:
 
     @property
     def rows_per_process(self) -> int:
-        """Rows of a batch that this process holds."""
+        """Number of rows of a batch that this process holds."""
         return self.batch_size // self.process_count
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that go once through the examples."""
+        """Number of batches in one pass over the examples."""
         whole, rest = divmod(self.num_examples, self.batch_size)
         return whole + (1 if rest and not self.drop_remainder else 0)
 
     @property
     def num_steps(self) -> int | None:
-        """Batches in all; None if they never end."""
+        """Total number of batches; None if they never end."""
         return None if self.epochs is None else self.epochs * self.steps_per_epoch
 
     def rows(self, step: int) -> tuple[Int[np.ndarray, " rows"], Float32[np.ndarray, " rows"]]:
-        """The examples of this process's part of a batch.
+        """Returns the examples in this process's part of a batch.
 
         Args:
-            step: Which batch, from 0.
+            step: Index of the batch, from 0.
 
         Returns:
-            The indices of the examples, and their weights: 0 for a row that only fills up.
+            Indices of the examples, and their weights: 0 for rows that only fill the batch, else 1.
 
         >>> plan = BatchPlan(num_examples=5, batch_size=3, shuffle=False, epochs=1)
         >>> [(index.tolist(), weight.tolist()) for index, weight in map(plan.rows, range(2))]
@@ -104,10 +104,9 @@ class BatchPlan:
 
 @functools.lru_cache(maxsize=4)
 def _order(num_examples: int, seed: int, epoch: int) -> Int[np.ndarray, " examples"]:
-    """The order of an epoch.
+    """Returns the order of the examples in an epoch.
 
-    Sorting raw random bits, because NumPy promises that they stay what they are in its later
-    versions, and does not promise it of `permutation`.
+    It sorts raw random bits: NumPy keeps those the same in later versions, unlike `permutation`.
     """
     bits = np.random.Philox(key=(epoch << 64) | seed).random_raw(num_examples)
     order = np.argsort(bits, kind="stable")

@@ -1,4 +1,4 @@
-"""The next items made ready while the current one is used."""
+"""Prepares the next items in a thread while the current one is used."""
 
 import queue
 import threading
@@ -11,16 +11,16 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 PATIENCE = 10.0
-"""How many seconds `Prefetch.close` waits for its thread, which may be waiting for the data."""
+"""Seconds that `Prefetch.close` waits for its thread, which may itself be waiting for data."""
 
 
 class Prefetch(Iterator[U], Generic[T, U]):
-    """Draws items in a thread, some ahead, and applies a function to each.
+    """Draws items ahead in a thread, and applies a function to each.
 
-    An error in the thread is raised where the item would have come. Close it, or use it in a
-    `with`, when not all items are taken: that waits for the thread to end, for `PATIENCE` seconds
-    at most, because nothing can end it while it waits for an item. Otherwise the thread ends some
-    time after the last reference has gone.
+    An error in the thread is raised in place of its item. If not all items are taken, call `close`
+    or use a `with` block: both wait up to `PATIENCE` seconds for the thread, which cannot be ended
+    while it waits for an item. Otherwise the thread ends some time after the last reference is
+    gone.
 
     >>> with Prefetch(range(3), lambda number: number * 10) as items:
     ...     list(items)
@@ -38,13 +38,12 @@ class Prefetch(Iterator[U], Generic[T, U]):
         """Starts the thread.
 
         Args:
-            items: Where the items come from, such as `Dataset.batches(...)`; only the thread
-                touches it from now on.
-            apply: What makes an item ready, such as `ParallelStep.place_batch`, which starts the
-                copy to the devices.
-            size: How many items to hold ready.
-            while_waiting: Called several times a second while an item is waited for; what it raises
-                is raised there.
+            items: Iterable such as `Dataset.batches(...)`; from now on, only the thread may use it.
+            apply: Function that prepares an item, such as `ParallelStep.place_batch`, which starts
+                the copy to the devices.
+            size: Number of items to hold ready.
+            while_waiting: Function called several times a second while waiting for an item; its
+                exceptions propagate.
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
@@ -82,7 +81,7 @@ class Prefetch(Iterator[U], Generic[T, U]):
                 self._while_waiting()
 
     def close(self) -> None:
-        """Ends the thread; items that it holds ready are dropped."""
+        """Ends the thread and drops the prepared items."""
         self._finished = True
         self._stop.set()
         end = time.monotonic() + PATIENCE
@@ -108,7 +107,7 @@ def _produce(
                 return
             _put(ready, stop, "item", apply(item))
         _put(ready, stop, "end", None)
-    except BaseException as error:  # it is raised again in the other thread
+    except BaseException as error:  # `Prefetch.__next__` raises it again
         _put(ready, stop, "error", error)
 
 

@@ -1,4 +1,4 @@
-"""Examples by index, and how to get them all into memory."""
+"""Examples that are read by index, and functions that read all of them into memory."""
 
 import warnings
 from collections.abc import Collection, Sequence
@@ -15,30 +15,21 @@ Corrupt = Literal["stop", "skip"]
 
 @runtime_checkable
 class Source(Protocol):
-    """Examples by index. Workers read it too, so that it has to survive pickling."""
+    """Protocol of objects that read examples by index. Worker processes need them picklable."""
 
     def __len__(self) -> int:
-        """The number of examples."""
+        """Number of examples."""
         ...
 
     def __getitem__(self, index: int) -> Example:
-        """Reads one example; an image that cannot be decoded raises `CorruptImageError`."""
+        """Reads one example; raises a CorruptImageError if its image cannot be decoded."""
         ...
 
 
 def first_readable(source: Source, corrupt: Corrupt, name: str) -> Example:
-    """The first example that can be decoded.
+    """Returns the first example that can be decoded, for shapes and types.
 
-    Args:
-        source: Examples by index.
-        corrupt: Whether to pass over those that cannot be decoded.
-        name: What to call the data in errors.
-
-    Returns:
-        An example, for shapes and types.
-
-    Raises:
-        DatasetError: There is none.
+    Raises a CorruptImageError at one that cannot be decoded if `corrupt` is "stop".
     """
     for index in range(len(source)):
         try:
@@ -50,14 +41,7 @@ def first_readable(source: Source, corrupt: Corrupt, name: str) -> Example:
 
 
 def check_names(names: Collection[str], name: str) -> None:
-    """Makes sure that features can stand in a batch.
-
-    Args:
-        names: What the features are called.
-        name: What to call the data in errors.
-
-    Raises:
-        DatasetError: There are none, or one has a name that batches need.
+    """Raises a DatasetError if there are no features, or if one is called `weight`.
 
     >>> check_names(["image", "label"], "digits")
     """
@@ -71,17 +55,7 @@ def check_names(names: Collection[str], name: str) -> None:
 
 
 def stack(examples: Sequence[Example], name: str) -> dict[str, np.ndarray]:
-    """Puts examples together along a new first axis.
-
-    Args:
-        examples: At least one.
-        name: What to call the data in errors.
-
-    Returns:
-        One array per name.
-
-    Raises:
-        DatasetError: Shapes differ, or `check_names` objects.
+    """Stacks examples along a new first axis; raises a DatasetError if their shapes differ.
 
     >>> stack([{"label": np.int64(3)}, {"label": np.int64(5)}], "pair")["label"].tolist()
     [3, 5]
@@ -109,20 +83,7 @@ def stack(examples: Sequence[Example], name: str) -> dict[str, np.ndarray]:
 def read_all(
     source: Source, corrupt: Corrupt, name: str
 ) -> tuple[dict[str, np.ndarray], list[int]]:
-    """Decodes every example.
-
-    Args:
-        source: Examples by index.
-        corrupt: Whether to leave out those that cannot be decoded.
-        name: What to call the data in errors.
-
-    Returns:
-        The stacked examples, and the indices of those that were left out.
-
-    Raises:
-        CorruptImageError: An image cannot be decoded and `corrupt` is `"stop"`.
-        DatasetError: None can, or shapes differ.
-    """
+    """Decodes all examples; returns them stacked, and the indices of those that were skipped."""
     examples, errors = [], {}
     for index in range(len(source)):
         try:

@@ -1,4 +1,4 @@
-"""Parts of a data set: a share that is held out, and slices of a split."""
+"""Random held-out parts of a data set, and slices of a split."""
 
 import numbers
 import re
@@ -16,26 +16,24 @@ _SLICE = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)
 
 
 def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Dataset]:
-    """Holds a share of a data set out, of every class alike, to evaluate on what is not learned.
+    """Holds out a share of every class, to evaluate on examples that are not trained on.
 
-    Of a class with `n` examples, `share * n` are held out, rounded, but at least one, and at least
-    one is left; a class with one example keeps it. The same data, share and seed give the same
-    parts. Each part has its examples in the order of the data set, and all classes.
-
-    Labels are those of `subset`: what has none (-1) is in neither part.
+    Of a class with `n` examples, `share * n` (rounded, at least one, at most `n - 1`) are held out;
+    a class with one example keeps it. The same data, share and seed give the same parts. Each part
+    keeps all classes and the order of the examples. Labels are read as by `subset`; unlabeled
+    examples (-1) are in neither part.
 
     Args:
-        dataset: A data set with one label per example.
-        share: The part to hold out, above 0 and below 1.
-        seed: Chooses the examples.
+        dataset: Data set with one label per example.
+        share: Share to hold out, above 0 and below 1.
+        seed: Seed of the draw.
 
     Returns:
-        The rest, and what is held out. Their splits are called `train-rest` and `train-held-out`,
-        if that of the data set is `train`.
+        The rest and the held-out part, with splits such as `train-rest` and `train-held-out`.
 
     Raises:
         DatasetError: Examples have no label, or no class has two examples.
-        ValueError: The share or the seed is out of range.
+        ValueError: `share` or `seed` is out of range.
 
     >>> from jaxvision import data
     >>> rest, held_out = split(data.load("digits", "train[:200]"), 0.2)
@@ -65,12 +63,12 @@ def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Da
 
 
 class Slice(NamedTuple):
-    """A split by its name, or a part of it.
+    """A split, or a part of one.
 
     Attributes:
-        name: Of the split.
-        start: Where the part begins, such as `80%` or `100`; None is the beginning.
-        stop: Where it ends; None is the end.
+        name: Name of the split.
+        start: Beginning of the part, such as `80%` or `100`; None is that of the split.
+        stop: End of the part; None is that of the split.
     """
 
     name: str
@@ -78,20 +76,10 @@ class Slice(NamedTuple):
     stop: str | None
 
     def of(self, labels: Int[np.ndarray, " examples"]) -> Int[np.ndarray, " part"]:
-        """Chooses the examples of the part.
+        """Returns the ascending indices of the part's examples; a SplitError if there are none.
 
-        It is cut out of an order that is always the same and goes through all classes at once, so
-        that a part has of every class about what it has of the whole. Parts that do not overlap
-        share no example.
-
-        Args:
-            labels: The class of every example of the split.
-
-        Returns:
-            The indices of the chosen ones, ascending.
-
-        Raises:
-            SplitError: The part is empty, or goes beyond the examples.
+        Parts are slices of one fixed order in which all classes are spread evenly: each class has
+        about the same share in every part, and parts that do not overlap share no example.
 
         >>> read_slice("train[:50%]").of(np.repeat([0, 1], [4, 8])).tolist()
         [0, 2, 6, 7, 9, 11]
@@ -102,8 +90,8 @@ class Slice(NamedTuple):
         )
         if not 0 <= start < stop <= len(labels):
             raise SplitError(
-                f"{self} is the examples from {start} to {stop} of {len(labels)}, and a part of a "
-                "split lies within it and has one example at least"
+                f"{self} means the examples from {start} to {stop} of {len(labels)}; a part must "
+                "lie within its split and have at least one example"
             )
         return np.sort(_even_order(labels)[start:stop])
 
@@ -114,16 +102,7 @@ class Slice(NamedTuple):
 
 
 def read_slice(text: str) -> Slice:
-    """Reads the name of a split, or of a part of it.
-
-    Args:
-        text: Such as `train`, `train[:80%]`, `train[80%:]`, `train[10%:20%]` or `all[:100]`.
-
-    Returns:
-        The name and the bounds.
-
-    Raises:
-        SplitError: It is written in another way.
+    """Parses a split such as `train`, `train[:80%]`, `train[10%:20%]` or `all[:100]`.
 
     >>> read_slice("train[80%:]")
     Slice(name='train', start='80%', stop=None)
@@ -146,10 +125,10 @@ def _position(bound: str | None, count: int, default: int) -> int:
 
 
 def _even_order(labels: Int[np.ndarray, " examples"]) -> Int[np.ndarray, " examples"]:
-    """Shuffles every class, and spreads it over the whole at equal distances."""
+    """Shuffles every class, and spreads its examples evenly over the whole."""
     classes = _shuffled_classes(labels, seed=0)
-    # Multiples of the golden ratio: were all classes to begin at once, all would be cut alike, and
-    # those with one example would come in the order of their names.
+    # Each class begins at another offset, a multiple of the golden ratio: otherwise all classes
+    # would be cut at the same places, and those with one example would be ordered by name.
     begins = np.arange(len(classes)) * ((5**0.5 - 1) / 2) % 1
     places = [
         (np.arange(len(members)) + begin) / len(members)
@@ -161,10 +140,9 @@ def _even_order(labels: Int[np.ndarray, " examples"]) -> Int[np.ndarray, " examp
 def _shuffled_classes(
     labels: Int[np.ndarray, " examples"], seed: int
 ) -> list[Int[np.ndarray, " members"]]:
-    """The examples of every class that has any, in a drawn order.
+    """Returns the shuffled examples of every class that has any.
 
-    Raw random bits are sorted, because NumPy promises that they stay what they are in its later
-    versions.
+    It sorts raw random bits, which NumPy keeps the same in later versions.
     """
     labeled = np.flatnonzero(labels >= 0)
     labeled = labeled[np.argsort(labels[labeled], kind="stable")]

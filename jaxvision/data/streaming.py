@@ -1,4 +1,4 @@
-"""Examples read as they are needed, by Grain's threads or worker processes."""
+"""Streams batches of examples, read when needed by Grain's threads or worker processes."""
 
 import dataclasses
 import gc
@@ -17,10 +17,10 @@ from jaxvision.data.plan import BatchPlan
 from jaxvision.data.source import Corrupt, Example, Source, first_readable, stack
 
 THREADS = 4
-"""Threads that read batches, one each, where there are no workers."""
+"""Number of threads, each reading whole batches, without workers."""
 
 THREADS_PER_WORKER = 2
-"""Threads in every worker: one decodes while the other waits for the disk."""
+"""Number of threads per worker: one decodes while the other waits for the disk."""
 
 
 _MAIN = (
@@ -30,7 +30,7 @@ _MAIN = (
 
 
 class Stream(Iterator[dict[str, np.ndarray]]):
-    """Batches of a plan from a given step on, with the weight among the arrays."""
+    """Iterator over the batches of a plan from a given step, with the weight among the arrays."""
 
     def __init__(
         self,
@@ -42,22 +42,12 @@ class Stream(Iterator[dict[str, np.ndarray]]):
         start: int,
         name: str,
     ) -> None:
-        """Starts threads or workers.
-
-        Args:
-            plan: Which examples each batch holds.
-            source: Examples by index.
-            corrupt: Whether an image that cannot be decoded stops, or becomes a row of weight 0.
-            num_workers: Worker processes; 0 reads by threads.
-            start: The step of the first batch.
-            name: What to call the data in errors.
-        """
+        """Starts threads or workers; with "skip", corrupt images become rows of weight 0."""
         import grain
 
         template = first_readable(source, corrupt, name) if corrupt == "skip" else None
         batches = _Batches(plan, source, start, template, name)
-        # A thread or worker takes whole batches in turn, so that the batches are the same however
-        # many there are.
+        # Threads and workers take whole batches in turn: their number does not change the batches.
         threads = THREADS_PER_WORKER if num_workers else THREADS
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
         dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
@@ -67,7 +57,7 @@ class Stream(Iterator[dict[str, np.ndarray]]):
             dataset = dataset.mp_prefetch(workers, worker_init_fn=_end_with_parent)
         self._iterators: list[Any] = [iter(dataset)]
         self._has_workers = num_workers > 0
-        # Also when nobody closes this: Grain's own clean-up fails while the interpreter shuts down.
+        # This closes forgotten streams: Grain's own clean-up fails while the interpreter exits.
         self._stop = weakref.finalize(self, _close, self._iterators, self._has_workers)
 
     def __next__(self) -> dict[str, np.ndarray]:
@@ -79,7 +69,7 @@ class Stream(Iterator[dict[str, np.ndarray]]):
             raise
         if not self._has_workers:
             return batch
-        # Copies, because a worker wants its memory back.
+        # Copies, because the worker reuses its memory.
         return {name: np.array(values) for name, values in batch.items()}
 
     def close(self) -> None:
@@ -88,7 +78,7 @@ class Stream(Iterator[dict[str, np.ndarray]]):
 
 
 def _end_with_parent(index: int, count: int) -> None:
-    """In a worker: ends it when the process that started it is gone, as after SIGKILL."""
+    """Ends a worker when its parent process is gone, for example after SIGKILL."""
     del index, count
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -101,17 +91,17 @@ def _end_with_parent(index: int, count: int) -> None:
 
 
 def _close(iterators: list[Any], has_workers: bool) -> None:
-    """Closes Grain's iterator, and lets go of all that hangs on it."""
+    """Closes Grain's iterator and frees its objects."""
     iterators.pop().close()
     if has_workers:
-        # It hangs together in cycles, semaphores among it. Were they collected later, while
-        # Python's resource tracker happens to be at work, Python 3.12 would call that an error.
+        # They form cycles that hold semaphores. If these were collected later, while Python's
+        # resource tracker is at work, Python 3.12 would raise an error.
         gc.collect()
 
 
 @dataclasses.dataclass(frozen=True)
 class _Batches:
-    """The batches of a plan by index, from a step on."""
+    """Batches of a plan by index, counted from `start`."""
 
     plan: BatchPlan
     source: Source
@@ -137,7 +127,7 @@ class _Batches:
 
 
 def _let_grain_read_its_flags() -> None:
-    """Grain's workers read absl flags, which only absl's own `app.run` would have parsed."""
+    """Marks absl's flags as parsed, because Grain's workers read them."""
     from absl import flags
 
     if not flags.FLAGS.is_parsed():

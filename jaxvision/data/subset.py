@@ -1,4 +1,4 @@
-"""A part of a data set: some classes, a few examples of each."""
+"""Parts of a data set: some classes, or a few examples of each."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from jaxvision.data.source import Example, Source
 
 @dataclasses.dataclass(frozen=True)
 class _Chosen:
-    """Some examples of a source, with labels of their own."""
+    """Some examples of a source, with new labels."""
 
     source: Source
     indices: Int[np.ndarray, " examples"]
@@ -25,7 +25,6 @@ class _Chosen:
 
     @property
     def known_labels(self) -> Int[np.ndarray, " examples"]:
-        """The labels, for `labels_of`."""
         return self.labels
 
     def __len__(self) -> int:
@@ -44,21 +43,21 @@ def subset(
 ) -> Dataset:
     """Takes some classes of a data set, or a few examples of each class.
 
-    What is not in memory is read once, to see its labels, but for folders of images without a
-    `transform`: their labels are known, and an image that cannot be decoded is met when it is read.
-    What has no label (-1) is left out.
+    Data that are not in memory are read once for their labels, except folders of images without a
+    `transform`: their labels are known, and corrupt images are found only when they are read.
+    Unlabeled examples (-1) are left out.
 
     Args:
-        dataset: A data set with one label per example.
-        classes: Names of classes, which are numbered from 0 in this order; None takes all.
-        per_class: How many examples of each class to draw; None takes all.
-        seed: Chooses these.
+        dataset: Data set with one label per example.
+        classes: Names of the classes, which are numbered from 0 in this order; None takes all.
+        per_class: Number of examples of each class to draw; None takes all.
+        seed: Seed of the draw.
 
     Returns:
-        A data set, in the order of the given one.
+        A data set with the examples in their original order.
 
     Raises:
-        DatasetError: Examples have no label, or there are fewer of a class than asked for.
+        DatasetError: Examples have no label, or a class has fewer than `per_class`.
         ValueError: A class is unknown or named twice, or a number is out of range.
 
     >>> from jaxvision import data
@@ -95,17 +94,7 @@ def take(
     labels: Int[np.ndarray, " part"],
     **changes: Any,
 ) -> Dataset:
-    """Takes some examples of a data set, and gives them labels.
-
-    Args:
-        dataset: All examples.
-        indices: Which ones to take, in this order.
-        labels: Their labels.
-        **changes: Attributes that the part has of its own, such as `split`.
-
-    Returns:
-        The part.
-    """
+    """Takes examples by index and relabels them; `changes` replace attributes such as `split`."""
     if dataset.file_names is not None:
         changes["file_names"] = tuple(dataset.file_names[index] for index in indices)
     if isinstance(dataset.examples, Mapping):
@@ -117,18 +106,9 @@ def take(
 
 
 def labels_of(dataset: Dataset) -> Int[np.ndarray, " examples"]:
-    """Looks up the label of every example.
+    """Returns the label of every example; -1 if its image is corrupt and to be skipped.
 
-    Args:
-        dataset: What to look through. What is not in memory is read, but for sources that know
-            their labels.
-
-    Returns:
-        The labels; -1 for an example that cannot be decoded and is to be skipped.
-
-    Raises:
-        CorruptImageError: An image cannot be decoded and is not to be skipped.
-        DatasetError: There is no label per example.
+    Data that are not in memory are read, unless the source knows its labels.
     """
     if isinstance(dataset.examples, Mapping):
         labels = dataset.examples.get("label")
@@ -157,7 +137,7 @@ def _draw(
     seed: int,
     where: str,
 ) -> np.ndarray:
-    """Marks so many examples of each class, drawn at random."""
+    """Marks `per_class` random examples of each class."""
     chosen = np.zeros(len(labels), bool)
     random = np.random.default_rng(seed)
     for label, name in enumerate(names):

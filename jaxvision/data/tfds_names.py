@@ -1,4 +1,4 @@
-"""Names of data sets, and what is said of those that cannot be opened."""
+"""Names of data sets, and messages about those that cannot be opened."""
 
 import contextlib
 import re
@@ -18,17 +18,11 @@ ELSEWHERE: Mapping[str, str] = {
     "pets": "oxford_iiit_pet",
     "svhn": "svhn_cropped",
 }
-"""The name here by the name in other libraries."""
+"""TFDS's names of data sets by their names in other libraries."""
 
 
 def base_name(name: str) -> str:
-    """The name of a data set without configuration and version.
-
-    Args:
-        name: Such as `coco/2017:1.1.0`.
-
-    Returns:
-        The first part.
+    """Returns the name of a data set without configuration and version.
 
     >>> base_name("coco/2017:1.1.0")
     'coco'
@@ -37,29 +31,13 @@ def base_name(name: str) -> str:
 
 
 def no_such(name: str, directory: str) -> str:
-    """Says that no data set has a name, and which one has a name near it.
-
-    Args:
-        name: What was asked for.
-        directory: Where prepared data sets were looked for.
-
-    Returns:
-        One sentence for an exception.
-    """
+    """Returns the message that no data set has this name, with the nearest known name."""
     message = unknown("data set", name, _known(), ELSEWHERE)
-    return f"{message}; and {directory} holds none of that name"
+    return f"{message}; {directory} has none of that name either"
 
 
 def cannot_open(name: str, error: Exception) -> str:
-    """Says what is wrong with a name, or with the configuration or the version in it.
-
-    Args:
-        name: What was asked for.
-        error: What TensorFlow Datasets says of it.
-
-    Returns:
-        One sentence for an exception.
-    """
+    """Returns the message that a name, or its configuration or version, is wrong."""
     import tensorflow_datasets as tfds
 
     base = base_name(name)
@@ -71,7 +49,7 @@ def cannot_open(name: str, error: Exception) -> str:
             "as cifar10 or coco/2017; a folder of images is read by load_folder)"
         )
     config = re.fullmatch(r"\w+/([^:/]+).*", name)
-    with contextlib.suppress(Exception):  # where TFDS does not know it, its own words must do
+    with contextlib.suppress(Exception):  # unknown to TFDS: its own message follows below
         configs = [*tfds.builder_cls(base).builder_configs]
         if config and config[1] not in configs:
             if configs:

@@ -26,7 +26,7 @@ from jaxvision.data.transformed import flatten
 from jaxvision.suggest import unknown
 
 _TOOLS = "pip install tensorflow tensorflow-datasets apache-beam mlcroissant"
-"""What the command `tfds` needs to start."""
+"""Command that installs what the command `tfds` needs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,12 @@ class TfdsSource:
 
     Attributes:
         records: TFDS's own source, with images left encoded.
-        images: The features that are images still to be decoded, with their channels.
-        masks: The features of one channel that are masks, which they lose.
-        boxes: The features that are boxes, by their names with those of the dicts around them.
-        scalars: The types of the features that are single numbers, which TFDS gives as Python's.
-        name: What to call the split in errors.
+        images: Image features that are still to be decoded, with their number of channels.
+        masks: Mask features, whose channel axis of length 1 is removed.
+        boxes: Box features, by their joined names.
+        scalars: Types of the features that are single numbers, which TFDS returns as Python
+            numbers.
+        name: Name of the split in errors.
     """
 
     records: Any
@@ -69,24 +70,16 @@ class TfdsSource:
 def open_tfds(
     name: str, split: str, data_dir: str | pathlib.Path | None, config: Any = None
 ) -> tuple[Source, Fields]:
-    """Opens a split, preparing the data set first where that is needed.
-
-    Args:
-        name: A TFDS name, such as `mnist` or `cityscapes/fine_annotations`; or `digits`.
-        split: A split, or a slice of one such as `train[:80%]`.
-        data_dir: Where prepared data sets lie; None is TFDS's own default.
-        config: A configuration of the data set; None takes the one in `name`, or its first.
-
-    Returns:
-        The examples, and what their fields are.
+    """Opens a split, preparing the data set first if needed; returns its examples and their fields.
 
     Raises:
-        DatasetError: It does not exist, or cannot be prepared, or not read without TensorFlow.
+        DatasetError: The data set does not exist, or cannot be prepared or read without TensorFlow.
+        SplitError: The data set has no such split.
     """
     builder = _builder(name, data_dir, config)
     if not _is_prepared(builder):
         _prepare(builder, name)
-        # Afresh: it may be another process that prepared it.
+        # A new builder, because another process may have prepared the data set.
         builder = _builder(name, data_dir, config)
     base = re.split(r"[\[+]", split)[0].strip()
     if base not in builder.info.splits and base != "all":
@@ -96,7 +89,7 @@ def open_tfds(
 
 
 def _fields(features: Any, prefix: str = "") -> Iterator[tuple[str, Field]]:
-    """What TFDS says of the features; of other features their names may tell."""
+    """Yields the fields whose kind TFDS knows; other features may be known by their names."""
     import tensorflow_datasets as tfds
 
     for name, feature in features.items():
@@ -142,8 +135,8 @@ def _builder(name: str, data_dir: str | pathlib.Path | None, config: Any = None)
     if "://" not in directory:  # absolute, as `tfds convert_format` needs it
         directory = os.path.abspath(os.path.expanduser(directory))
     own = own_builder(base_name(name))
-    # Asked for any version, TFDS takes what lies prepared, and needs the code of the data set, and
-    # whatever that imports, only if nothing does.
+    # For version "*.*.*", TFDS takes any prepared version, and needs the code of the data set, and
+    # whatever that imports, only if none is prepared.
     options = {} if config is None else {"config": config}
     if ":" not in name:
         options["version"] = "*.*.*"
@@ -163,18 +156,18 @@ def _builder(name: str, data_dir: str | pathlib.Path | None, config: Any = None)
 
 
 def _is_carried(name: str) -> bool:
-    """Whether the data are made here, or an installed package holds them."""
+    """Whether the data are rendered here, or contained in an installed package."""
     own = own_builder(base_name(name))
     return own is not None and not hasattr(own, "urls")
 
 
 def _is_prepared(builder: Any) -> bool:
-    with absl_level(logging.ERROR):  # it warns where there is nothing yet
+    with absl_level(logging.ERROR):  # TFDS warns if nothing is prepared yet
         return builder.is_prepared()
 
 
 def _prepare(builder: Any, name: str) -> None:
-    """Downloads and writes ArrayRecord files; says what to run where that cannot be done here."""
+    """Downloads a data set and writes ArrayRecord files; errors say what to run instead."""
     import tensorflow_datasets as tfds
 
     by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
@@ -206,7 +199,7 @@ def _prepare(builder: Any, name: str) -> None:
 
 
 def _archives(builder: Any) -> list[pathlib.Path] | None:
-    """Where archives that somebody has downloaded may lie; None if TFDS's own code reads them."""
+    """Paths where the user may have put downloaded archives; None if TFDS's own code reads them."""
     urls = getattr(builder, "urls", None)
     if urls is None:
         return None
@@ -215,26 +208,26 @@ def _archives(builder: Any) -> list[pathlib.Path] | None:
 
 
 def _data_dir(builder: Any) -> pathlib.Path:
-    """The folder of all data sets, in which that of this one lies."""
+    """The folder that holds all data sets, this one among them."""
     return pathlib.Path(builder.data_dir).parents[builder.info.full_name.count("/")]
 
 
 @contextlib.contextmanager
 def _leaving_no_empty_folders(builder: Any) -> Iterator[None]:
-    """Removes the empty folders that TFDS leaves where preparing a data set fails."""
+    """Removes the empty folders that TFDS leaves when preparing a data set fails."""
     root = _data_dir(builder)
     before = set(_folders_of(builder.name, root))
     try:
         yield
     except BaseException:
         for folder in sorted(set(_folders_of(builder.name, root)) - before, reverse=True):
-            with contextlib.suppress(OSError):  # it holds something
+            with contextlib.suppress(OSError):  # the folder is not empty
                 folder.rmdir()
         raise
 
 
 def _folders_of(name: str, root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The folders that TFDS makes for a data set: of its files, and of its downloads."""
+    """The folders that TFDS makes for a data set: for its files, and for its downloads."""
     downloads = root / "downloads"
     places = (root, root / name, downloads, downloads / "extracted", downloads / name)
     inside = (*(root / name).rglob("*"), *(downloads / name).glob("*"))
@@ -265,7 +258,7 @@ def _not_prepared(
 
 
 def _online() -> bool:
-    """Whether names resolve; asking beats the minutes that TFDS tries again and again."""
+    """Whether host names resolve; without this check, TFDS retries for minutes."""
     if urllib.request.getproxies():
         return True
     try:
@@ -276,7 +269,7 @@ def _online() -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither progress bars for what takes a moment, nor advice to install TensorFlow."""
+    """Hides progress bars and advice to install TensorFlow."""
     nowhere = io.StringIO()
     with (
         absl_level(logging.ERROR),

@@ -1,4 +1,4 @@
-"""Examples of a source, with their images resized, changed by a function, and padded."""
+"""Examples whose images are resized, transformed and padded as they are read."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -17,18 +17,18 @@ from jaxvision.data.source import Example, Source
 
 @dataclasses.dataclass(frozen=True)
 class Transformed:
-    """Examples of another source, changed one by one as they are read.
+    """Examples of another source, resized, transformed and padded as they are read.
 
-    Fields inside a dict get its name before theirs, such as `objects/bbox`. What is no array of
-    numbers after that, such as text, is left out: batches cannot hold it.
+    Nested fields get joined names, such as `objects/bbox`. After the transform, values that are not
+    numeric arrays, such as text, are dropped, because batches cannot hold them.
 
     Attributes:
-        source: Examples by index.
-        resize: How `image` is resized and cut, and with it what has a place in it; see `move`.
+        source: Source of the examples.
+        resize: How `image`, and the fields that move with it, are resized and cropped; see `move`.
             Nothing is normalized.
-        transform: From example to example; it has to survive pickling where workers are used.
-        fields: What fields are whose name does not say it.
-        pad: How many rows fields of objects are brought to; see `pad_rows`.
+        transform: Function from example to example; worker processes need it to be picklable.
+        fields: Fields whose name does not tell their kind.
+        pad: Number of rows to pad fields of objects to; see `pad_rows`.
     """
 
     source: Source
@@ -39,7 +39,7 @@ class Transformed:
 
     @property
     def known_labels(self) -> Int[np.ndarray, " examples"] | None:
-        """The labels, if they are known without reading an example."""
+        """Labels, if they are known without reading an example."""
         return None if self.transform is not None else getattr(self.source, "known_labels", None)
 
     def __len__(self) -> int:
@@ -82,12 +82,7 @@ class Transformed:
 
 @dataclasses.dataclass(frozen=True)
 class Resizing:
-    """How `resize_and_crop` moves the pixels of one image; see `Motion`.
-
-    Attributes:
-        old: Height and width of the image.
-        how: Size, crop, interpolation and `squash`.
-    """
+    """Motion of the pixels of an image of size `old` under `resize_and_crop`; see `Motion`."""
 
     old: tuple[int, int]
     how: Preprocessing
@@ -100,7 +95,7 @@ class Resizing:
     def resample(
         self, pixels: Shaped[np.ndarray, "..."], *, nearest: bool, fill: int | None
     ) -> Shaped[np.ndarray, "..."]:
-        """Resizes maps; nothing comes in from beyond the border."""
+        """Resizes pixels; `fill` is unused, because no pixels come from beyond the border."""
         del fill
         return resize_and_crop(pixels, self.how, nearest=nearest)
 
@@ -112,13 +107,7 @@ class Resizing:
 
 
 def flatten(example: Mapping[str, Any]) -> Example:
-    """Brings fields inside of dicts to the top, by the names of both.
-
-    Args:
-        example: The fields of one example, dicts of fields among them.
-
-    Returns:
-        The example without dicts.
+    """Replaces nested dicts by fields with joined names.
 
     >>> flatten({"id": 1, "objects": {"bbox": [0.0], "label": [3]}})
     {'id': 1, 'objects/bbox': [0.0], 'objects/label': [3]}
@@ -133,13 +122,7 @@ def flatten(example: Mapping[str, Any]) -> Example:
 
 
 def is_numeric(value: Any) -> bool:
-    """Whether a batch can hold a value: numbers or truth values, of one shape.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        Whether it is so.
+    """Whether a batch can hold a value: numbers or bools that form one array.
 
     >>> is_numeric([1, 2]), is_numeric(b"text"), is_numeric([[1], [2, 3]])
     (True, False, False)
@@ -151,7 +134,7 @@ def is_numeric(value: Any) -> bool:
 
 
 def _check(name: str, array: np.ndarray, fields: Fields, resizing: Resizing) -> None:
-    """Refuses what would silently stay where it was."""
+    """Refuses fields that would silently not move with the image."""
     if name not in fields:
         if array.ndim > 1 and resizing.old in (array.shape[:2], array.shape[1:3]):
             raise DatasetError(

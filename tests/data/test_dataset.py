@@ -120,7 +120,7 @@ def test_num_classes_is_that_of_the_labels():
             {"label": np.array([0, 5])},
             {"class_names": ["a", "b"]},
             ValueError,
-            "label 5 has no name among 2 class names; an example that has no label has -1",
+            "label 5 has no name among 2 class names; an example without a label has -1",
         ),
         (
             {"label": np.array([0, 2**31 - 1])},

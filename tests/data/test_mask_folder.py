@@ -129,8 +129,8 @@ def test_what_is_wrong_names_the_file(images, tmp_path, spoil, options, message)
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({}, "must have gray values or colors for keys"),
-        ({0: 0, (1, 2, 3): 1}, "gray values or colors for keys, not both"),
+        ({}, "keys of classes must be gray values or colors"),
+        ({0: 0, (1, 2, 3): 1}, "gray values or colors, one or more, not both"),
         ({0: 3}, "classes gives 0 the class 3, and classes are 0 to 2, or 255 for none"),
         ({(0, 0, 0): -1}, r"gives \(0, 0, 0\) the class -1"),
     ],

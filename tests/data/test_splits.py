@@ -153,7 +153,7 @@ def test_slices_are_no_runs_of_files_and_never_change():
 
 @pytest.mark.parametrize("text", ["all[:0]", "all[5:5]", "all[90%:10%]", "all[:11]", "all[-11:]"])
 def test_slices_without_examples_or_beyond_them(text):
-    with pytest.raises(data.SplitError, match=r"all\[.*\] is the examples from .* of 10, and a pa"):
+    with pytest.raises(data.SplitError, match=r"all\[.*\] means the examples from .* of 10; a pa"):
         splits.read_slice(text).of(np.zeros(10, int))
 
 

@@ -78,9 +78,13 @@ def test_boxes_of_every_shape():
     [
         ("boxes", [[0.0, 0.25, 1, 1]], "boxes must be in pixels, and all its numbers lie from 0"),
         ("keypoints", [[0.5, 0.5]], "keypoints must be in pixels"),
-        ("boxes", [[0.0, 0, 9, 9, 1]], r"'boxes' of shape \(1, 5\) is no boxes of an image of 4x8"),
-        ("mask", [[0, 1], [1, 0]], r"'mask' of shape \(2, 2\) is no mask of an image of 4x8"),
-        ("masks", np.zeros((4, 8)), r"'masks' of shape \(4, 8\) is no instances of an image"),
+        ("boxes", [[0.0, 0, 9, 9, 1]], r"\(1, 5\) cannot have the kind boxes in an image of 4x8"),
+        (
+            "mask",
+            [[0, 1], [1, 0]],
+            r"'mask' of shape \(2, 2\) cannot have the kind mask in an image",
+        ),
+        ("masks", np.zeros((4, 8)), r"'masks' of shape \(4, 8\) cannot have the kind instances in"),
         ("flow", np.zeros((4, 8, 2)), "flow has the size of the image, and its name does not say"),
         ("layers", np.zeros((5, 4, 8)), "layers has the size of the image"),
     ],

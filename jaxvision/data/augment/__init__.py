@@ -1,18 +1,18 @@
 """Augmentation on the device: keyed, pure, compiled with the training step.
 
-An augmentation is a function `augment(key, batch) -> batch`. A factory such as `random_flip` makes
-one, a `Transform`, which moves masks, boxes and points with their images and takes bare images as
-well: `transform(key, images)`. Images are floating with values in [0, 1]. `chain` joins
-augmentations, `sometimes` makes one occasional, and `geometric` and `photometric` make transforms
-of your own. `mixup` and `cutmix` mix the rows of a batch and their labels. Functions of one image
-(`adjust_hue`, `affine_warp`, ...) need no key.
+An augmentation is a function `augment(key, batch) -> batch`. Factories such as `random_flip` return
+a `Transform`, which moves masks, boxes and points with their images, and also takes bare images:
+`transform(key, images)`. Images are floating, with values in [0, 1]. `chain` joins augmentations,
+`sometimes` applies one to some images, and `geometric` and `photometric` make custom transforms.
+`mixup` and `cutmix` mix the rows of a batch and their labels. Functions of one image (`adjust_hue`,
+`affine_warp`, ...) need no key.
 
-Reproducibility: a compiled transform gives the same bits for the same key and images. However a
-batch is sharded or sized, each row draws the same, and pixels that are copied, as by flips and
-crops, are the same to the last bit; computed values agree to float32 rounding, since XLA may
-fuse multiplications with additions differently in each program.
+Reproducibility: a compiled transform returns the same bits for the same key and images. What a row
+draws does not depend on the size or the sharding of its batch. Copied pixels (flips, crops) then
+agree to the last bit; computed values agree to float32 rounding, because XLA may fuse
+multiplications and additions differently in each program.
 
-Coordinates: pixel centers lie at the integers, x to the right and y downwards; see `warp`.
+Coordinates: pixel centers are at integers, x points right and y down; see `warp`.
 
 >>> import jax, jax.numpy as jnp
 >>> from jaxvision.data import augment

@@ -1,4 +1,4 @@
-"""Changes of batches joined to one."""
+"""Chains of augmentations."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from jaxvision.data.fields import Field, Kind
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chain:
-    """Changes of a batch, one after another, each with a key of its own; made by `chain`."""
+    """Augmentations applied to a batch in order, each with its own key; made by `chain`."""
 
     parts: tuple[tuple[int | None, Augment], ...]
 
     def __call__(self, key: RandomKey, batch: Batch) -> dict[str, Any]:
-        """Changes a batch; see `Augment`."""
+        """Applies the augmentations to a batch; see `Augment`."""
         changed = dict(batch)
         for index, augment in self.parts:
             changed = augment(key if index is None else jax.random.fold_in(key, index), changed)
@@ -47,22 +47,22 @@ def chain(
     fields: Mapping[str, Field | Kind] | None = None,
     mask_fill: int | None = None,
 ) -> Transform | Chain:
-    """Applies changes one after another, each with a key of its own.
+    """Applies augmentations one after another, each with its own key.
 
-    Neighbors that move pixels, with no change of values between them and with the same
-    sampling, become one warp. What one of them would push out of the frame and the next pull
-    back in is then still there, where applying them one at a time would show the fill.
+    Adjacent transforms that move pixels with the same sampling become one warp. Content that one of
+    them moves out of the frame and the next moves back in is then preserved; applied one at a time,
+    they would leave the fill in its place.
 
     Args:
-        *augments: Transforms, `mixup`, `cutmix` or functions of your own, first to last; none at
-            all gives the identity.
-        fields: Fields or kinds by name, for those whose name does not say what they are, besides
-            those that the transforms have.
-        mask_fill: The class of mask pixels that come in from beyond the border; see `Transform`.
-            None is what the transforms have.
+        *augments: Transforms, `mixup`, `cutmix` or functions of your own, in order; without any,
+            the result is the identity.
+        fields: Fields or kinds by name, for fields whose name does not tell their kind, in addition
+            to those of the transforms.
+        mask_fill: Class of mask pixels from beyond the border; see `Transform`. None takes that of
+            the transforms.
 
     Returns:
-        One transform; where something else is among them, a function of batches.
+        A `Transform`, or a function of batches if not all augmentations are transforms.
 
     Raises:
         ValueError: `mask_fill` is None, and transforms have different ones.

@@ -1,8 +1,8 @@
-"""Brightness, contrast, saturation, hue: functions of one image, and transforms that draw them.
+"""Brightness, contrast, saturation and hue: functions of one image, and random transforms.
 
-The definitions are those of torchvision: a factor of 1 leaves the image as it is, 0 removes the
-property, above 1 exaggerates it, and the result is clipped to [0, 1]. Gray is the ITU-R 601
-luma, 0.2989 red + 0.587 green + 0.114 blue; an image of one channel is its own gray.
+The definitions are torchvision's: factor 1 keeps the image, 0 removes the property, above 1
+exaggerates it, and results are clipped to [0, 1]. Gray is the ITU-R 601 luma, 0.2989 red + 0.587
+green + 0.114 blue, or the only channel.
 """
 
 import jax
@@ -22,17 +22,14 @@ from jaxvision.data.augment.transform import Transform, photometric
 
 
 def adjust_brightness(image: Image, factor: ScalarLike) -> Image:
-    """Multiplies by a factor.
+    """Multiplies an image by a factor, and clips it to [0, 1].
 
     Args:
-        image: An image with values in [0, 1], of any number of channels.
-        factor: At least 0; 0 gives black.
-
-    Returns:
-        The image, clipped to [0, 1].
+        image: Image with values in [0, 1] and any number of channels.
+        factor: Factor of at least 0; 0 gives black.
 
     Raises:
-        TypeError: If the image is not floating.
+        TypeError: The image is not floating.
 
     >>> float(adjust_brightness(jnp.full((1, 1, 3), 0.25), 2.0)[0, 0, 0])
     0.5
@@ -42,18 +39,15 @@ def adjust_brightness(image: Image, factor: ScalarLike) -> Image:
 
 
 def adjust_contrast(image: Image, factor: ScalarLike) -> Image:
-    """Moves every value away from, or towards, the mean of the gray image.
+    """Moves values away from, or towards, the mean of the gray image, and clips them to [0, 1].
 
     Args:
-        image: An image with values in [0, 1], of 1 or 3 channels.
-        factor: At least 0; 0 gives a uniform gray.
-
-    Returns:
-        The image, clipped to [0, 1].
+        image: Image with values in [0, 1] and 1 or 3 channels.
+        factor: Factor of at least 0; 0 gives a uniform gray.
 
     Raises:
-        TypeError: If the image is not floating.
-        ValueError: If it has neither 1 nor 3 channels.
+        TypeError: The image is not floating.
+        ValueError: The image does not have 1 or 3 channels.
 
     >>> adjust_contrast(jnp.array([[[0.25], [0.75]]]), 0.5)[0, :, 0]
     Array([0.375, 0.625], dtype=float32)
@@ -63,18 +57,15 @@ def adjust_contrast(image: Image, factor: ScalarLike) -> Image:
 
 
 def adjust_saturation(image: Image, factor: ScalarLike) -> Image:
-    """Moves every pixel away from, or towards, its gray.
+    """Moves pixels away from, or towards, their gray, and clips them to [0, 1].
 
     Args:
-        image: An image with values in [0, 1], of 3 channels, or of 1, which stays as it is.
-        factor: At least 0; 0 gives a gray image.
-
-    Returns:
-        The image, clipped to [0, 1].
+        image: Image with values in [0, 1] and 3 channels, or 1, which stays unchanged.
+        factor: Factor of at least 0; 0 gives a gray image.
 
     Raises:
-        TypeError: If the image is not floating.
-        ValueError: If it has neither 1 nor 3 channels.
+        TypeError: The image is not floating.
+        ValueError: The image does not have 1 or 3 channels.
 
     >>> red = jnp.array([[[1.0, 0.0, 0.0]]])
     >>> adjust_saturation(red, 0.0)[0, 0]
@@ -88,18 +79,15 @@ def adjust_saturation(image: Image, factor: ScalarLike) -> Image:
 
 
 def adjust_hue(image: Image, shift: ScalarLike) -> Image:
-    """Turns the color circle, keeping saturation and value (of HSV) as they are.
+    """Rotates hues on the color circle, keeping saturation and value (of HSV).
 
     Args:
-        image: An image with values in [0, 1], of 3 channels, or of 1, which stays as it is.
-        shift: In turns: 1/3 makes red green, -0.5 and 0.5 give complementary colors.
-
-    Returns:
-        The image.
+        image: Image with values in [0, 1] and 3 channels, or 1, which stays unchanged.
+        shift: Rotation in turns: 1/3 turns red into green, -0.5 and 0.5 give complementary colors.
 
     Raises:
-        TypeError: If the image is not floating.
-        ValueError: If it has neither 1 nor 3 channels.
+        TypeError: The image is not floating.
+        ValueError: The image does not have 1 or 3 channels.
 
     >>> red = jnp.array([[[1.0, 0.0, 0.0]]])
     >>> jax.jit(adjust_hue)(red, 1 / 3).round(5)[0, 0]
@@ -113,8 +101,8 @@ def adjust_hue(image: Image, shift: ScalarLike) -> Image:
     value = wide.max(axis=-1)
     chroma = value - wide.min(axis=-1)
     divisor = jnp.where(chroma == 0, 1, chroma)
-    # Comparing channels, not a channel with the maximum: if a compiler computes the image twice,
-    # once with fused multiply-adds, equality may fail, while at near ties all formulas agree.
+    # Channels are compared with each other, not with the maximum: if a compiler computes the image
+    # twice, once with fused multiply-adds, equality may fail. At near ties all formulas agree.
     hue = jnp.where(
         (red >= green) & (red >= blue),
         (green - blue) / divisor,
@@ -122,7 +110,7 @@ def adjust_hue(image: Image, shift: ScalarLike) -> Image:
     )
     hue = hue + 6 * shift
 
-    # Over the circle in sixths each channel is a trapezium; floor is much faster than %.
+    # Each channel is a trapezoid over the circle in sixths; floor is much faster than %.
     def channel(offset: int) -> Array:
         place = offset + hue
         place = place - 6 * jnp.floor(place / 6)
@@ -132,17 +120,14 @@ def adjust_hue(image: Image, shift: ScalarLike) -> Image:
 
 
 def to_grayscale(image: Image) -> Image:
-    """Replaces every channel by the gray.
+    """Replaces every channel by the gray, keeping the number of channels.
 
     Args:
-        image: An image with values in [0, 1], of 3 channels, or of 1, which stays as it is.
-
-    Returns:
-        The image, with as many channels as before.
+        image: Image with values in [0, 1] and 3 channels, or 1, which stays unchanged.
 
     Raises:
-        TypeError: If the image is not floating.
-        ValueError: If it has neither 1 nor 3 channels.
+        TypeError: The image is not floating.
+        ValueError: The image does not have 1 or 3 channels.
 
     >>> to_grayscale(jnp.array([[[0.0, 1.0, 0.0]]]))[0, 0]
     Array([0.587, 0.587, 0.587], dtype=float32)
@@ -153,20 +138,21 @@ def to_grayscale(image: Image) -> Image:
 def color_jitter(
     brightness: Number = 0.0, contrast: Number = 0.0, saturation: Number = 0.0, hue: Number = 0.0
 ) -> Transform:
-    """Changes brightness, contrast, saturation and hue, in an order random for each image.
+    """Changes brightness, contrast, saturation and hue, in a random order for each image.
 
     Args:
-        brightness: The factor is uniform in [max(0, 1 - brightness), 1 + brightness].
-        contrast: The same for the contrast.
-        saturation: The same for the saturation.
-        hue: The shift is uniform in [-hue, hue] turns, and at most 0.5.
+        brightness: Strength b; the factor is uniform in [max(0, 1 - b), 1 + b].
+        contrast: Strength of the contrast, likewise.
+        saturation: Strength of the saturation, likewise.
+        hue: Greatest shift, at most 0.5 turns; the shift is uniform in [-hue, hue].
 
     Returns:
-        The transform. What has strength 0 is left out, so that all 0 returns images bit for bit.
+        A transform. Changes of strength 0 are left out: if all are 0, images are unchanged bit for
+        bit.
 
     Raises:
-        ValueError: If a strength is negative, the hue exceeds 0.5, or (in the call) contrast,
-            saturation or hue meet an image of neither 1 nor 3 channels.
+        ValueError: A strength is negative, the hue exceeds 0.5, or (in the call) contrast,
+            saturation or hue are applied to an image that does not have 1 or 3 channels.
 
     >>> jitter = color_jitter(0.4, 0.4, 0.4, 0.1)
     >>> jax.eval_shape(jitter, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
@@ -191,8 +177,8 @@ def color_jitter(
         branches = [
             lambda image, index=index: adjustments[index](image, amounts[index]) for index in chosen
         ]
-        # Unrolled: a vmapped switch computes every branch, and so fused it costs no more than
-        # one fixed order; as a loop it is four times slower on a CPU.
+        # Unrolled: a vmapped switch computes every branch. Unrolled and fused, it costs no more
+        # than one fixed order; as a loop, it is four times slower on a CPU.
         for choice in jax.random.permutation(order_key, len(branches)):
             image = jax.lax.switch(choice, branches, image)
         return image
@@ -201,17 +187,14 @@ def color_jitter(
 
 
 def random_grayscale(probability: Number = 0.1) -> Transform:
-    """Makes some of the images gray, keeping their number of channels.
+    """Makes some images gray, keeping their number of channels.
 
     Args:
-        probability: How often.
-
-    Returns:
-        The transform.
+        probability: Probability of each image to become gray.
 
     Raises:
-        ValueError: If the probability lies outside [0, 1], or (in the call) an image has neither
-            1 nor 3 channels.
+        ValueError: The probability is not in [0, 1], or (in the call) an image does not have 1 or 3
+            channels.
 
     >>> random_grayscale(1.0)(jax.random.key(0), jnp.array([[[0.0, 1.0, 0.0]]]))[0, 0]
     Array([0.587, 0.587, 0.587], dtype=float32)
@@ -225,7 +208,7 @@ def random_grayscale(probability: Number = 0.1) -> Transform:
 
 
 def blend(image: Image, other: Float[Array, "..."], factor: ScalarLike) -> Image:
-    """Goes from `other` (factor 0) through the image (factor 1) and beyond, within [0, 1]."""
+    """Interpolates from `other` (factor 0) to the image (factor 1) and beyond, within [0, 1]."""
     return jnp.clip(factor * image + (1 - factor) * other, 0, 1)
 
 
@@ -239,7 +222,7 @@ def _check_channels(image: Image) -> None:
 
 
 def _gray(image: Image) -> Float[Array, "height width 1"]:
-    """The luma of an image of three channels, and an image of one channel itself."""
+    """Returns the luma of an image of three channels; an image of one channel is its own gray."""
     _check_channels(image)
     if image.shape[-1] == 1:
         return image

@@ -1,4 +1,4 @@
-"""Erasing rectangles."""
+"""Random erasing of rectangles."""
 
 import jax
 import jax.numpy as jnp
@@ -23,16 +23,9 @@ def rectangle(
     rows: tuple[ScalarLike, ScalarLike],
     columns: tuple[ScalarLike, ScalarLike],
 ) -> Bool[Array, "height width 1"]:
-    """Marks the pixels of a rectangle, whose bounds may be traced.
+    """Marks the pixels of a rectangle.
 
-    Args:
-        height: The image's height.
-        width: The image's width.
-        rows: First row, and first row after the rectangle.
-        columns: First column, and first column after the rectangle.
-
-    Returns:
-        True inside.
+    `rows` and `columns` are (first, end), where the end is outside; they may be traced.
 
     >>> mark = jax.jit(rectangle, static_argnums=(0, 1))
     >>> int(mark(4, 4, rows=(1, 3), columns=(0, 4)).sum())
@@ -51,24 +44,21 @@ def random_erasing(
     ratio: tuple[Number, Number] = (0.3, 3.3),
     value: Number | tuple[Number, ...] | str = 0.0,
 ) -> Transform:
-    """Overwrites a random rectangle in some of the images. Masks are left as they are.
+    """Overwrites a random rectangle in some images; masks stay unchanged.
 
-    Area and shape are drawn as for `random_resized_crop` and rounded to whole pixels; every
-    place inside the image is equally likely.
+    Area and aspect ratio are drawn as by `random_resized_crop` and rounded to whole pixels. All
+    positions inside the image are equally likely.
 
     Args:
-        probability: How often.
+        probability: Probability of each image to be changed.
         scale: Least and greatest area of the rectangle, as a fraction of the image's.
         ratio: Least and greatest aspect ratio (width over height) of the rectangle.
-        value: What is written: a number, one number for each channel, or "normal" for standard
-            normal noise, which leaves [0, 1] and is meant for standardised images.
-
-    Returns:
-        The transform.
+        value: Value that is written: a number, one number per channel, or "normal" for standard
+            normal noise, which is not limited to [0, 1] and suits standardized images.
 
     Raises:
-        ValueError: If the probability or a range is not one, the value's name is unknown, or
-            (in the call) the value does not fit the image's channels.
+        ValueError: The probability or a range is invalid, the value's name is unknown, or (in the
+            call) the value does not fit the image's channels.
 
     Reference: Zhong et al., Random erasing data augmentation, AAAI 2020, arXiv:1708.04896
 

@@ -1,4 +1,4 @@
-"""Blur, sharpness and noise: functions of one image, and transforms that draw them."""
+"""Blur, sharpness and noise: functions of one image, and random transforms."""
 
 import jax
 import jax.numpy as jnp
@@ -18,22 +18,19 @@ from jaxvision.data.augment.transform import Transform, photometric
 
 
 def gaussian_blur(image: Image, sigma: ScalarLike, *, kernel_size: int) -> Image:
-    """Blurs with a Gaussian, cut off and normalized, over the image mirrored at its border.
+    """Blurs with a truncated, normalized Gaussian; beyond its border, the image is mirrored.
 
-    Each axis is one matrix product, which takes a sigma of its own for every image of a batch; a
-    grouped convolution, the other way, is many times slower on a CPU.
+    Each axis is one matrix product, which allows a different sigma for every image of a batch; a
+    grouped convolution would be many times slower on a CPU.
 
     Args:
-        image: An image with values in [0, 1].
-        sigma: Standard deviation in pixels; 0 leaves the image as it is.
+        image: Image with values in [0, 1].
+        sigma: Standard deviation in pixels; 0 leaves the image unchanged.
         kernel_size: Width of the filter in pixels, odd.
 
-    Returns:
-        The image.
-
     Raises:
-        TypeError: If the image is not floating.
-        ValueError: If the kernel size is even, or its half is not smaller than the image.
+        TypeError: The image is not floating.
+        ValueError: The kernel size is even, or half of it is not smaller than the image.
 
     >>> spot = jnp.zeros((5, 5, 1)).at[2, 2].set(1.0)
     >>> blur = jax.jit(gaussian_blur, static_argnames="kernel_size")
@@ -55,20 +52,17 @@ def gaussian_blur(image: Image, sigma: ScalarLike, *, kernel_size: int) -> Image
 
 
 def adjust_sharpness(image: Image, factor: ScalarLike) -> Image:
-    """Moves the image away from, or towards, a smoothed copy of it.
+    """Moves an image away from, or towards, a smoothed copy of it, and clips it to [0, 1].
 
-    The smoothing is PIL's: a 3x3 mean in which the middle counts five times. The outermost
-    pixels stay as they are, and so does an image of under three rows or columns.
+    The smoothing is PIL's: a 3x3 mean whose middle counts five times. The outermost pixels, and
+    images of fewer than three rows or columns, stay unchanged.
 
     Args:
-        image: An image with values in [0, 1].
-        factor: At least 0; 0 gives the smoothed copy, 1 the image, above 1 sharpens.
-
-    Returns:
-        The image, clipped to [0, 1].
+        image: Image with values in [0, 1].
+        factor: Factor of at least 0; 0 gives the smoothed copy, 1 the image, above 1 sharpens.
 
     Raises:
-        TypeError: If the image is not floating.
+        TypeError: The image is not floating.
 
     >>> spot = jnp.zeros((3, 3, 1)).at[1, 1].set(0.5)
     >>> jax.jit(adjust_sharpness)(spot, 2.0)[1, 1, 0].round(4)
@@ -78,7 +72,7 @@ def adjust_sharpness(image: Image, factor: ScalarLike) -> Image:
     height, width, _ = image.shape
     if height < 3 or width < 3:
         return image
-    # Not nine shifted reads: XLA's CPU backend computes a warp before them nine times over.
+    # Not nine shifted reads: XLA's CPU backend would compute a preceding warp nine times.
     square = jax.lax.reduce_window(wide, 0.0, jax.lax.add, (3, 3, 1), (1, 1, 1), "VALID")
     smooth = wide.at[1:-1, 1:-1].set((square + 4 * wide[1:-1, 1:-1]) / 13)
     return blend(wide, smooth, factor).astype(image.dtype)
@@ -87,20 +81,20 @@ def adjust_sharpness(image: Image, factor: ScalarLike) -> Image:
 def random_gaussian_blur(
     kernel_size: int, *, sigma: tuple[Number, Number] = (0.1, 2.0)
 ) -> Transform:
-    """Blurs with a Gaussian whose standard deviation is uniform over a range.
+    """Blurs with a Gaussian whose standard deviation is drawn uniformly.
 
     Args:
-        kernel_size: Width of the filter in pixels, odd; SimCLR takes a tenth of the image.
+        kernel_size: Width of the filter in pixels, odd; SimCLR uses a tenth of the image.
         sigma: Least and greatest standard deviation in pixels.
 
     Returns:
-        The transform. `sometimes` blurs only some of the images.
+        A transform of all images; `sometimes` restricts it to some of them.
 
     Raises:
-        ValueError: If the kernel size is even, or sigma not (low, high) with 0 < low <= high.
+        ValueError: The kernel size is even, or `sigma` is not (low, high) with 0 < low <= high.
 
-    Reference: Chen et al., A simple framework for contrastive learning of visual
-    representations, ICML 2020, arXiv:2002.05709 (appendix A)
+    Reference: Chen et al., A simple framework for contrastive learning of visual representations,
+    ICML 2020, arXiv:2002.05709 (appendix A)
 
     >>> blur = random_gaussian_blur(5)
     >>> jax.eval_shape(blur, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
@@ -119,14 +113,11 @@ def random_gaussian_noise(std: Number = 0.1, *, clip: bool = True) -> Transform:
     """Adds independent Gaussian noise to every value.
 
     Args:
-        std: Standard deviation of the noise.
+        std: Standard deviation of the noise; 0 leaves images in [0, 1] unchanged bit for bit.
         clip: Whether the result is clipped to [0, 1].
 
-    Returns:
-        The transform; std 0 returns images in [0, 1] bit for bit.
-
     Raises:
-        ValueError: If std is negative.
+        ValueError: `std` is negative.
 
     >>> noise = random_gaussian_noise(0.1)
     >>> jax.eval_shape(noise, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
@@ -147,8 +138,8 @@ def _check_kernel_size(kernel_size: int) -> None:
 
 
 def _blur_weights(sigma: ScalarLike, radius: int, length: int) -> Float[Array, "length length"]:
-    """The share of each input position in each output position, mirror images included."""
-    # The floor lets sigma 0 mean a spike of width 0 and not 0 / 0.
+    """Returns the weight of each input position in each output position, with mirrored inputs."""
+    # The lower limit makes sigma 0 a spike of width 0, instead of 0 / 0.
     spread = 2 * jnp.maximum(jnp.square(sigma), 1e-12)
 
     def gaussian(distance: Array) -> Array:
@@ -157,7 +148,7 @@ def _blur_weights(sigma: ScalarLike, radius: int, length: int) -> Float[Array, "
 
     source = jnp.arange(length)
     output = source[:, None]
-    # The border pixels are not repeated, so they have no image in their own mirror.
+    # Mirroring does not repeat the border pixels, so they have no mirror image.
     before = jnp.where(source == 0, 0, gaussian(source + output))
     after = jnp.where(source == length - 1, 0, gaussian(2 * (length - 1) - source - output))
     weights = gaussian(source - output) + before + after

@@ -1,7 +1,7 @@
-"""Flips, crops, rotations, shifts, zooms and shears: matrices, and transforms that draw them.
+"""Flips, crops, rotations, shifts, zooms and shears: matrices, and random transforms.
 
-A matrix goes from output pixels to input pixels (see `warp`), so each is the inverse of what
-its name does to the content.
+A matrix maps output pixels to input pixels (see `warp`), so it is the inverse of what its name does
+to the content.
 """
 
 import math
@@ -29,13 +29,7 @@ from jaxvision.data.augment.warp import BILINEAR, Sampling
 def flip_horizontal(
     image: Shaped[Array, "height width channels"],
 ) -> Shaped[Array, "height width channels"]:
-    """Swaps left and right.
-
-    Args:
-        image: An image or a mask.
-
-    Returns:
-        Its mirror image.
+    """Swaps left and right of an image or mask.
 
     >>> flip_horizontal(jnp.arange(3.0).reshape(1, 3, 1))[..., 0]
     Array([[2., 1., 0.]], dtype=float32)
@@ -46,13 +40,7 @@ def flip_horizontal(
 def flip_vertical(
     image: Shaped[Array, "height width channels"],
 ) -> Shaped[Array, "height width channels"]:
-    """Swaps top and bottom.
-
-    Args:
-        image: An image or a mask.
-
-    Returns:
-        Its mirror image.
+    """Swaps top and bottom of an image or mask.
 
     >>> flip_vertical(jnp.arange(3.0).reshape(3, 1, 1))[:, 0, 0]
     Array([2., 1., 0.], dtype=float32)
@@ -61,14 +49,11 @@ def flip_vertical(
 
 
 def translation_matrix(x: ScalarLike, y: ScalarLike) -> Matrix:
-    """Shifts the content to the right and down.
+    """Returns the matrix, from output to input pixels, that shifts the content right and down.
 
     Args:
-        x: Pixels to the right.
-        y: Pixels downwards.
-
-    Returns:
-        The matrix, from output to input.
+        x: Shift to the right, in pixels.
+        y: Shift downwards, in pixels.
 
     >>> translation_matrix(2.0, -1.0)
     Array([[ 1.,  0., -2.],
@@ -79,13 +64,13 @@ def translation_matrix(x: ScalarLike, y: ScalarLike) -> Matrix:
 
 
 def rotation_matrix(degrees: ScalarLike) -> Matrix:
-    """Rotates the content about pixel (0, 0), counter-clockwise as seen.
+    """Returns the matrix that rotates the content about pixel (0, 0), counterclockwise as seen.
 
     Args:
-        degrees: The angle.
+        degrees: Angle of the rotation.
 
     Returns:
-        The matrix, from output to input; `centered` moves its fixed point.
+        The matrix, from output to input pixels; `centered` moves its fixed point.
 
     >>> rotation_matrix(90.0).round()
     Array([[-0., -1.,  0.],
@@ -98,13 +83,13 @@ def rotation_matrix(degrees: ScalarLike) -> Matrix:
 
 
 def scaling_matrix(factor: ScalarLike) -> Matrix:
-    """Enlarges the content about pixel (0, 0).
+    """Returns the matrix that enlarges the content about pixel (0, 0).
 
     Args:
-        factor: Above 1 enlarges, below 1 shrinks; not 0.
+        factor: Factor above 1 to enlarge, below 1 to shrink; not 0.
 
     Returns:
-        The matrix, from output to input; `centered` moves its fixed point.
+        The matrix, from output to input pixels; `centered` moves its fixed point.
 
     >>> scaling_matrix(2.0)
     Array([[0.5, 0. , 0. ],
@@ -115,14 +100,14 @@ def scaling_matrix(factor: ScalarLike) -> Matrix:
 
 
 def shear_matrix(x_degrees: ScalarLike, y_degrees: ScalarLike) -> Matrix:
-    """Slants the content about pixel (0, 0), along x first and then along y.
+    """Returns the matrix that shears the content about pixel (0, 0), first along x, then along y.
 
     Args:
         x_degrees: Angle by which vertical lines lean to the right at their upper end.
         y_degrees: Angle by which horizontal lines rise at their right end.
 
     Returns:
-        The matrix, from output to input; `centered` moves its fixed point.
+        The matrix, from output to input pixels; `centered` moves its fixed point.
 
     >>> shear_matrix(45.0, 0.0)
     Array([[1., 1., 0.],
@@ -137,12 +122,9 @@ def centered(matrix: Matrix, height: int, width: int) -> Matrix:
     """Moves the fixed point of a matrix from pixel (0, 0) to the center of an image.
 
     Args:
-        matrix: A matrix, from output to input.
-        height: The image's height.
-        width: The image's width.
-
-    Returns:
-        The matrix, from output to input.
+        matrix: Matrix from output to input pixels.
+        height: Height of the image.
+        width: Width of the image.
 
     >>> centered(rotation_matrix(180.0), height=2, width=4).round()[:2, 2]
     Array([3., 1.], dtype=float32)
@@ -153,19 +135,16 @@ def centered(matrix: Matrix, height: int, width: int) -> Matrix:
 
 
 def random_flip(probability: Number = 0.5, *, direction: str = "horizontal") -> Transform:
-    """Mirrors some of the images.
+    """Mirrors some images; pixels are copied exactly.
 
     Args:
-        probability: How often.
+        probability: Probability of each image to be flipped.
         direction: "horizontal" swaps left and right, "vertical" top and bottom, and "diagonal" rows
-            and columns of square images. All three together turn by quarters too.
-
-    Returns:
-        The transform; pixels are copied exactly.
+            and columns of square images. All three in a chain also give quarter turns.
 
     Raises:
-        ValueError: If the probability lies outside [0, 1] or the direction is unknown; and, when it
-            is applied, if the direction is "diagonal" and an image is not square.
+        ValueError: The probability is not in [0, 1], the direction is unknown, or (in the call) the
+            direction is "diagonal" and an image is not square.
 
     >>> jax.jit(random_flip(1.0))(jax.random.key(0), jnp.arange(3.0).reshape(1, 3, 1))[..., 0]
     Array([[2., 1., 0.]], dtype=float32)
@@ -194,20 +173,17 @@ def random_crop(
     padding: int = 0,
     sampling: Sampling = BILINEAR,
 ) -> Transform:
-    """Cuts a window out of the image at a random whole-pixel offset.
+    """Cuts out a window at a random whole-pixel offset; pixels are copied exactly.
 
     Args:
-        size: Height and width of the window; the image's when None.
-        padding: Pixels by which the window may leave the image on each side. What it sees there
-            is the boundary of `sampling`.
-        sampling: How to read beyond the border.
-
-    Returns:
-        The transform; every offset is equally likely and pixels are copied exactly.
+        size: Height and width of the window; None takes the image's.
+        padding: Number of pixels by which the window may extend beyond each side of the image,
+            where it shows the boundary of `sampling`.
+        sampling: Sampling beyond the border.
 
     Raises:
-        ValueError: If the padding is negative, or (in the call) the window larger than the
-            padded image.
+        ValueError: The padding is negative, or (in the call) the window is larger than the padded
+            image.
 
     >>> shift = random_crop(padding=4, sampling=Sampling(boundary="reflect"))
     >>> jax.eval_shape(shift, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
@@ -237,27 +213,26 @@ def random_resized_crop(
     ratio: tuple[Number, Number] = (3 / 4, 4 / 3),
     antialias: bool = True,
 ) -> Transform:
-    """Cuts out a window of random area, shape and place and resizes it.
+    """Cuts out a window of random area, aspect ratio and position, and resizes it.
 
-    The area is uniform over `scale`. Given the area, the logarithm of the aspect ratio is
-    uniform over the part of `ratio` at which the window fits into the image, or at the nearest
-    ratio that fits. Given both, the place is uniform. There are no attempts and no fallback, and
-    windows are not rounded to pixels; the usual loop of ten attempts has slightly fewer large
-    windows.
+    The area is uniform over `scale`. Given the area, the logarithm of the aspect ratio is uniform
+    over the part of `ratio` at which the window fits into the image; if it fits at none, the
+    nearest ratio that fits is taken. The position is uniform. Windows are not rounded to pixels.
+    The usual method, ten attempts and a fallback, draws slightly fewer large windows.
 
     Args:
         size: Height and width of the result.
         scale: Least and greatest area of the window, as a fraction of the image's.
         ratio: Least and greatest aspect ratio (width over height) of the window.
-        antialias: Average over the pixels that an output pixel covers where the window shrinks.
-            As this reads rows and columns, it is a warp apart from rotations and shears next
-            to it in a chain; flips still join it.
+        antialias: Whether shrinking averages over the pixels that an output pixel covers. Such a
+            crop is a warp separate from adjacent rotations and shears in a chain, because it works
+            by rows and columns; flips still join it.
 
     Returns:
-        The transform. At the window's border the filter sees the image's pixels outside.
+        A transform. At the window's border, its filter reads the image's pixels outside the window.
 
     Raises:
-        ValueError: If a range is not (low, high) with 0 < low <= high, or the scale exceeds 1.
+        ValueError: A range is not (low, high) with 0 < low <= high, or `scale` exceeds 1.
 
     Reference: Szegedy et al., Going deeper with convolutions, CVPR 2015, arXiv:1409.4842
 
@@ -275,7 +250,7 @@ def random_resized_crop(
         top = uniform(top_key, 0.0, height - crop_height)
         left = uniform(left_key, 0.0, width - crop_width)
         down, across = crop_height / rows, crop_width / columns
-        # An output pixel's center lies half a pixel in from the window's border.
+        # The center of an outermost output pixel is half a pixel inside the window's border.
         return _affine(across, 0.0, left + across / 2 - 0.5, 0.0, down, top + down / 2 - 0.5)
 
     sampling = Sampling(boundary="edge", antialias=antialias)
@@ -286,14 +261,11 @@ def random_rotation(degrees: Number, *, sampling: Sampling = BILINEAR) -> Transf
     """Rotates about the center by an angle uniform in [-degrees, degrees].
 
     Args:
-        degrees: The greatest angle.
-        sampling: How to read between pixels and beyond the border.
-
-    Returns:
-        The transform.
+        degrees: Greatest angle.
+        sampling: Sampling between pixels and beyond the border.
 
     Raises:
-        ValueError: If degrees is negative.
+        ValueError: `degrees` is negative.
 
     >>> rotate = random_rotation(15.0)
     >>> jax.eval_shape(rotate, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
@@ -308,18 +280,17 @@ def random_rotation(degrees: Number, *, sampling: Sampling = BILINEAR) -> Transf
 
 
 def random_translation(x: Number, y: Number, *, sampling: Sampling = BILINEAR) -> Transform:
-    """Shifts by a whole number of pixels, uniform in both directions of both axes.
+    """Shifts by whole numbers of pixels, uniform in both directions of both axes.
+
+    By itself, it copies pixels exactly.
 
     Args:
-        x: The greatest shift to the left and right, as a fraction of the width.
-        y: The greatest shift up and down, as a fraction of the height.
-        sampling: How to read beyond the border.
-
-    Returns:
-        The transform; by itself it copies pixels exactly.
+        x: Greatest shift to the left and right, as a fraction of the width.
+        y: Greatest shift up and down, as a fraction of the height.
+        sampling: Sampling beyond the border.
 
     Raises:
-        ValueError: If a fraction lies outside [0, 1].
+        ValueError: A fraction is not in [0, 1].
 
     >>> shift = random_translation(0.1, 0.1)
     >>> jax.eval_shape(shift, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
@@ -336,18 +307,15 @@ def random_translation(x: Number, y: Number, *, sampling: Sampling = BILINEAR) -
 
 
 def random_scale(factor: tuple[Number, Number], *, sampling: Sampling = BILINEAR) -> Transform:
-    """Enlarges or shrinks the content about the center, within a frame of the same size.
+    """Enlarges or shrinks the content about the center, keeping the image's size.
 
     Args:
-        factor: Least and greatest factor. The logarithm is uniform, so that with (0.5, 2.0)
-            halving is as likely as doubling.
-        sampling: How to read between pixels and beyond the border.
-
-    Returns:
-        The transform; nothing is averaged where it shrinks.
+        factor: Least and greatest factor. The logarithm is uniform, so that (0.5, 2.0) halves as
+            often as it doubles. Shrinking does not average (no antialiasing).
+        sampling: Sampling between pixels and beyond the border.
 
     Raises:
-        ValueError: If factor is not (low, high) with 0 < low <= high.
+        ValueError: `factor` is not (low, high) with 0 < low <= high.
 
     >>> zoom = random_scale((0.8, 1.25))
     >>> jax.eval_shape(zoom, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
@@ -365,18 +333,15 @@ def random_scale(factor: tuple[Number, Number], *, sampling: Sampling = BILINEAR
 def random_shear(
     x_degrees: Number, y_degrees: Number = 0.0, *, sampling: Sampling = BILINEAR
 ) -> Transform:
-    """Slants about the center by angles uniform in both directions.
+    """Shears about the center by angles uniform in both directions.
 
     Args:
-        x_degrees: The greatest angle by which vertical lines lean.
-        y_degrees: The greatest angle by which horizontal lines rise or fall.
-        sampling: How to read between pixels and beyond the border.
-
-    Returns:
-        The transform.
+        x_degrees: Greatest angle by which vertical lines lean.
+        y_degrees: Greatest angle by which horizontal lines rise or fall.
+        sampling: Sampling between pixels and beyond the border.
 
     Raises:
-        ValueError: If an angle lies outside [0, 89].
+        ValueError: An angle is not in [0, 89].
 
     >>> shear = random_shear(10.0)
     >>> jax.eval_shape(shear, jax.random.key(0), jnp.zeros((16, 32, 32, 3))).shape
@@ -397,6 +362,6 @@ def random_shear(
 def _affine(
     a: ScalarLike, b: ScalarLike, e: ScalarLike, c: ScalarLike, d: ScalarLike, f: ScalarLike
 ) -> Matrix:
-    """Lays out x' = a x + b y + e, y' = c x + d y + f, in at least float32."""
+    """Returns the matrix of x' = a x + b y + e, y' = c x + d y + f, in at least float32."""
     matrix = jnp.stack([jnp.asarray(value) for value in (a, b, e, c, d, f, 0.0, 0.0, 1.0)])
     return matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32)).reshape(3, 3)

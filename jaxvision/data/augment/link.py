@@ -1,8 +1,8 @@
-"""Links of transforms, and how a sequence of them is carried out on one image.
+"""Links of transforms, and how a sequence of them is applied to one image.
 
-A link moves pixels (its geometry, a 3x3 matrix), changes their values (its photometry), or does
-both. Consecutive geometries are multiplied together and the image is resampled once, by the
-product, so a chain of five does not blur five times.
+A link moves pixels (its geometry, a 3x3 matrix), changes their values (its photometry), or both.
+Consecutive geometries are multiplied, and the image is resampled once by the product, so that a
+chain of five does not blur five times.
 """
 
 import dataclasses
@@ -22,14 +22,14 @@ Photometry = Callable[[RandomKey, Image], Image]
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """One link of a transform. Both functions get the same key; geometry acts first.
+    """One link of a transform. Both functions get the same key; geometry is applied first.
 
     Attributes:
-        geometry: `(key, height, width) -> matrix`, from output pixels to input pixels.
-        photometry: `(key, image) -> image` of the same shape, in at least float32.
-        size: Height and width of what geometry gives; the input's when None.
-        sampling: How geometry is to be sampled; None leaves it to the neighbors in the chain,
-            for matrices that only ever copy pixels, like a flip's.
+        geometry: Function `(key, height, width) -> matrix`, from output pixels to input pixels.
+        photometry: Function `(key, image) -> image` of the same shape, in at least float32.
+        size: Height and width after geometry; None keeps the input's.
+        sampling: Sampling of the warp; None, for matrices that only copy pixels (such as flips),
+            takes that of adjacent links.
     """
 
     geometry: Geometry | None = None
@@ -38,7 +38,7 @@ class Link:
     sampling: Sampling | None = None
 
     def with_key(self, derive: Callable[[RandomKey], RandomKey]) -> "Link":
-        """Gives this link under a key made from the one it is handed."""
+        """Returns this link with a key derived from the one it receives."""
         geometry, photometry = self.geometry, self.photometry
         return dataclasses.replace(
             self,
@@ -49,20 +49,19 @@ class Link:
 
 @dataclasses.dataclass(frozen=True)
 class _Pending:
-    """Geometry gathered so far and not yet carried out."""
+    """Product of geometries that are not yet applied."""
 
     matrix: Matrix
     size: tuple[int, int]
     sampling: Sampling | None
 
     def joins(self, link: Link) -> bool:
-        """Whether one sampling serves this and the link."""
         return None in (self.sampling, link.sampling) or self.sampling == link.sampling
 
 
 @dataclasses.dataclass(frozen=True)
 class _Warp:
-    """How a warp moves the pixels of one image; see `Motion`."""
+    """Motion of the pixels of one image under a warp; see `Motion`."""
 
     matrix: Matrix
     old: tuple[int, int]
@@ -88,19 +87,10 @@ def run_links(
     fields: Fields,
     mask_fill: int,
 ) -> dict[str, Array]:
-    """Carries out links on one image and what goes with it, consecutive geometries at once.
+    """Applies links to one image and the fields that move with it, merging consecutive geometries.
 
-    Where the image is a volume, geometry moves all of its slices alike.
-
-    Args:
-        links: What is done, in this order.
-        key: What all of them draw from.
-        example: The image, in at least float32, and all else that has a place in it.
-        fields: What these are, by name.
-        mask_fill: The class of mask pixels that come in from beyond the border.
-
-    Returns:
-        The example, transformed.
+    `example` holds the image, in at least float32, and these fields. All slices of a volume move
+    alike.
     """
     pending = None
     for link in links:
@@ -122,7 +112,7 @@ def run_links(
 def _move(
     pending: _Pending | None, example: dict[str, Array], fields: Fields, mask_fill: int
 ) -> dict[str, Array]:
-    """Carries out a warp on everything that has a place in the image."""
+    """Warps all fields that have positions in the image."""
     if pending is None:
         return example
     height, width = example["image"].shape[-3:-1]

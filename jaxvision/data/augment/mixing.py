@@ -1,4 +1,4 @@
-"""MixUp and CutMix: rows of a batch mixed with one another, and their labels with them."""
+"""MixUp and CutMix, which mix the rows of a batch and their labels."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,23 +16,22 @@ from jaxvision.data.movement import PLACED
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mixing:
-    """A change of a batch that mixes its rows; made by `mixup` and `cutmix`.
+    """Augmentation that mixes the rows of a batch; made by `mixup` and `cutmix`.
 
-    It takes a batch with `image`, floating, and `label`: class indices, or distributions over the
-    classes. Where the batch has a `weight`, rows of weight 0 are padding: they stay unmixed, and so
-    does a row whose partner they would have been. The labels become distributions over the classes.
-    A row whose index is no class stays unmixed; its distribution is NaN, and so is its loss, or
-    zeros where its weight is 0.
+    The batch needs `image` (floating) and `label`: class indices, or distributions over the
+    classes. Mixed labels are distributions. Rows of `weight` 0 are padding. They stay unmixed, and
+    so do rows whose partner would be padding. Rows whose index is not a class are treated alike;
+    their label, and thus their loss, is NaN, or zeros where their weight is 0.
 
-    CutMix pastes masks and maps such as `pixel_weight` too, by the same rectangle, so that every
-    pixel keeps its class; with a mask, the batch needs no `label`. MixUp cannot mix masks, for the
-    average of two classes is none. Whatever else has a place in the image neither of them can mix.
+    CutMix pastes masks and maps such as `pixel_weight` too, by the same rectangle; with a mask, the
+    batch needs no `label`. MixUp takes neither, because the average of two classes is not a class.
+    Other fields with positions in the image cannot be mixed.
 
     Attributes:
         kind: `"mixup"` or `"cutmix"`.
-        alpha: Parameter of the Beta distribution that shares are drawn from; 0 mixes nothing.
-        num_classes: The number of classes, where labels are indices.
-        per_row: Whether every row has a share of its own, rather than all the same.
+        alpha: Parameter of the Beta distribution of the shares; 0 mixes nothing.
+        num_classes: Number of classes, for labels that are indices.
+        per_row: Whether every row draws its own share, rather than one per batch.
     """
 
     kind: str
@@ -44,18 +43,17 @@ class Mixing:
         """Mixes the rows of a batch.
 
         Args:
-            key: A PRNG key.
+            key: PRNG key.
             batch: Fields by name, as above.
 
         Returns:
             The batch, with `image`, `label` and, for CutMix, masks and maps mixed.
 
         Raises:
-            KeyError: There is no `image` or no `label`.
+            KeyError: `image` or `label` is missing.
             TypeError: The images are not floating.
-            ValueError: Labels and `num_classes` do not go together, or the batch has a field that
-                cannot be mixed, such as boxes or volumes, or that has the size of the images
-                and no known kind.
+            ValueError: Labels and `num_classes` do not fit, or a field cannot be mixed: boxes,
+                volumes and the like, or a field of the images' size and of unknown kind.
         """
         maps = self._maps(batch)
         images, weight = jnp.asarray(batch["image"]), batch.get("weight")
@@ -71,7 +69,7 @@ class Mixing:
         return {**batch, **self._paste(key, images, targets, maps, weight)}
 
     def _maps(self, batch: Mapping[str, Any]) -> dict[str, Array]:
-        """The masks and maps that are pasted; refuses what would silently stay unmixed."""
+        """Returns the masks and maps to paste; refuses fields that would silently stay unmixed."""
         kinds = ("mask", "map") if self.kind == "cutmix" else ()
         maps = {name: jnp.asarray(batch[name]) for name in batch if kind_of(name) in kinds}
         masked = any(kind_of(name) == "mask" for name in maps)
@@ -82,7 +80,7 @@ class Mixing:
         for name in batch.keys() - maps.keys() - {"image"}:
             nameless = kind_of(name) is None and has_size(jnp.shape(batch[name]), shape)
             if nameless or kind_of(name) in PLACED:
-                remedy = "name it as what it is, or " if nameless else ""
+                remedy = "give it a name that tells its kind, or " if nameless else ""
                 raise ValueError(
                     f"{self.kind} cannot mix {name!r}: {remedy}take it out of the batch"
                 )
@@ -103,7 +101,7 @@ class Mixing:
         share = jnp.where(alone, 1, share)
         image_share = share[:, None, None, None]
         mixed = image_share * wide + (1 - image_share) * wide[partner]
-        # An unmixed row is kept by selection: times zero, a partner that is not finite would show.
+        # Unmixed rows are selected: zero times a partner that is not finite would be NaN.
         mixed = jnp.where(alone[:, None, None, None], wide, mixed)
         return {
             "image": mixed.astype(images.dtype),
@@ -141,12 +139,12 @@ class Mixing:
 def mixup(alpha: Number, *, num_classes: int | None = None, per_row: bool = False) -> Mixing:
     """Averages each image with another of the batch, and their labels in the same proportion.
 
-    The other is given by a random permutation, so every row is used once as a partner.
+    Partners come from a random permutation, so every row is used once as a partner.
 
     Args:
-        alpha: An image's share is drawn from Beta(alpha, alpha); 0 mixes nothing.
-        num_classes: The number of classes, where labels are indices.
-        per_row: Draw a share for every row rather than one, as in the paper, for the batch.
+        alpha: Parameter of the shares' distribution, Beta(alpha, alpha); 0 mixes nothing.
+        num_classes: Number of classes, for labels that are indices.
+        per_row: Whether every row draws its own share; the paper draws one per batch.
 
     Returns:
         A function of batches; see `Mixing`.
@@ -154,8 +152,7 @@ def mixup(alpha: Number, *, num_classes: int | None = None, per_row: bool = Fals
     Raises:
         ValueError: `alpha` is negative.
 
-    Reference: Zhang et al., mixup: Beyond empirical risk minimization, ICLR 2018,
-    arXiv:1710.09412
+    Reference: Zhang et al., mixup: Beyond empirical risk minimization, ICLR 2018, arXiv:1710.09412
 
     >>> batch = {"image": jnp.zeros((4, 8, 8, 3)), "label": jnp.array([0, 1, 2, 0])}
     >>> mixed = jax.jit(mixup(0.2, num_classes=3))(jax.random.key(0), batch)
@@ -167,17 +164,17 @@ def mixup(alpha: Number, *, num_classes: int | None = None, per_row: bool = Fals
 
 
 def cutmix(alpha: Number = 1.0, *, num_classes: int | None = None, per_row: bool = False) -> Mixing:
-    """Pastes into each image a rectangle of another, and mixes the labels by its exact area.
+    """Pastes a rectangle of another image into each image, and mixes the labels by its exact area.
 
-    A share is drawn from Beta(alpha, alpha). The rectangle has the image's shape and 1 - share of
-    its area, its center is uniform over the image, and what leaves the image is cut off; the
-    labels' share is then that of the pixels which remain. Masks are pasted with the image, and with
-    a mask the batch needs no `label`.
+    The rectangle has the image's aspect ratio and 1 - share of its area, with the share drawn from
+    Beta(alpha, alpha). Its center is uniform over the image, and it is clipped at the border;
+    labels are mixed by the pixels that were pasted. Masks are pasted likewise; with a mask, the
+    batch needs no `label`.
 
     Args:
         alpha: Parameter of the Beta distribution; 0 mixes nothing.
-        num_classes: The number of classes, where labels are indices.
-        per_row: Draw a rectangle for every row rather than one, as in the paper, for the batch.
+        num_classes: Number of classes, for labels that are indices.
+        per_row: Whether every row draws its own rectangle; the paper draws one per batch.
 
     Returns:
         A function of batches; see `Mixing`.
@@ -227,7 +224,7 @@ def _partners(
     targets: Float[Array, "batch classes"] | None,
     weight: Num[Array, " batch"] | None,
 ) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
-    """Who is mixed into each row, and which rows are to stay unmixed."""
+    """Returns the partner of each row, and which rows stay unmixed."""
     partner = jax.random.permutation(key, count)
     kept_out = jnp.zeros(count, bool) if targets is None else jnp.isnan(targets).any(axis=1)
     if weight is not None:
@@ -244,7 +241,7 @@ def _shares(key: RandomKey, alpha: Number, count: int) -> Float[Array, " count"]
 def _cut(
     key: RandomKey, share: Float[Array, ""], height: int, width: int
 ) -> Bool[Array, "height width 1"]:
-    """A rectangle about a random center, of 1 - share of the area before it is cut off."""
+    """Marks a rectangle with a random center and 1 - share of the area, before clipping."""
     row_key, column_key = jax.random.split(key)
     side = jnp.sqrt(1 - share)
 
@@ -262,5 +259,5 @@ def _mix_targets(
     share: Shaped[Array, "#batch"],
 ) -> Float[Array, "batch classes"]:
     share = share[:, None].astype(targets.dtype)
-    # By selection: a row that stays alone is not to see the NaN of its partner.
+    # Unmixed rows are selected, so that they do not get the NaN of their partner.
     return jnp.where(share == 1, targets, share * targets + (1 - share) * targets[partner])

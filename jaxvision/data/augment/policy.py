@@ -1,4 +1,4 @@
-"""RandAugment: a few operations drawn from fourteen, all of one magnitude."""
+"""RandAugment: a few random operations of fourteen, all of one magnitude."""
 
 import jax
 import jax.numpy as jnp
@@ -30,31 +30,29 @@ def rand_augment(
     num_bins: int = 31,
     sampling: Sampling = NEAREST,
 ) -> Transform:
-    """Applies operations drawn with replacement, the same number to every image.
+    """Applies `num_ops` operations to every image, drawn uniformly with replacement from fourteen.
 
-    The fourteen, each as likely as the others, and what they do at the greatest magnitude:
-    identity; shears along x and y about the upper left corner by 0.3 pixels per pixel;
-    translations along x and y by 150/331 of the side, in whole pixels; rotation by 30 degrees;
-    brightness, color (saturation), contrast and sharpness by a factor of 1 +- 0.9; posterize to
-    4 bits; solarize from 0 on; autocontrast and equalize, which have no magnitude. Those with a
-    direction take each with probability 1/2. At magnitude 0 solarize still inverts values of
-    exactly 1. The table is torchvision's; masks follow the geometric operations.
+    The operations and their greatest magnitudes are torchvision's: identity; shears along x and y
+    about the upper left corner by 0.3 pixels per pixel; translations along x and y by 150/331 of
+    the side, in whole pixels; rotation by 30 degrees; brightness, color (saturation), contrast and
+    sharpness by a factor of 1 +- 0.9; posterize to 4 bits; solarize from 0 on; autocontrast and
+    equalize, which have no magnitude. The direction of an operation is random. At magnitude 0,
+    solarize still inverts values of exactly 1. Masks follow the geometric operations.
 
-    The geometric operations share one warp, by the matrix of the one that was drawn; the
-    photometric ones are a switch, of which a batch computes every branch and keeps one. Order is
-    as drawn, so there is a warp for each of `num_ops`.
+    Each of the `num_ops` steps is one warp, by the matrix of the operation that was drawn, and one
+    switch between photometric operations, of which a batch computes every branch.
 
     Args:
-        num_ops: How many operations are applied, one after another.
-        magnitude: Their strength, from 0 to `num_bins` - 1.
-        num_bins: The number of magnitudes.
-        sampling: How to read between pixels and beyond the border.
+        num_ops: Number of operations, applied one after another.
+        magnitude: Strength of the operations, from 0 to `num_bins` - 1.
+        num_bins: Number of magnitudes.
+        sampling: Sampling between pixels and beyond the border.
 
     Returns:
-        The transform, for images of 1 or 3 channels.
+        A transform for images of 1 or 3 channels.
 
     Raises:
-        ValueError: If num_ops is negative, or the magnitude is not among the bins.
+        ValueError: `num_ops` is negative, `num_bins` below 2, or `magnitude` out of range.
 
     Reference: Cubuk et al., RandAugment: Practical automated data augmentation with a reduced
     search space, NeurIPS 2020, arXiv:1909.13719
@@ -99,7 +97,7 @@ def rand_augment(
 
 
 def _draw(key: RandomKey) -> tuple[Int[Array, ""], Float[Array, ""]]:
-    """An operation's index (geometric ones first, then the identity) and a direction, -1 or 1."""
+    """Draws an operation's index (first geometric ones, then the identity) and a sign, -1 or 1."""
     index_key, sign_key = jax.random.split(key)
     sign = jnp.where(jax.random.bernoulli(sign_key), 1.0, -1.0).astype(jnp.float32)
     return jax.random.randint(index_key, (), 0, NUM_OPERATIONS), sign
@@ -108,12 +106,12 @@ def _draw(key: RandomKey) -> tuple[Int[Array, ""], Float[Array, ""]]:
 def _matrices(
     strength: float, sign: Float[Array, ""], height: int, width: int
 ) -> tuple[Matrix, Matrix, Matrix, Matrix, Matrix]:
-    """The geometric operations at one strength, for one direction."""
+    """Returns the matrices of the geometric operations."""
     lean = 0.3 * strength * sign
     slant = jnp.rad2deg(jnp.arctan(lean))
     most = 150 / 331 * strength
     return (
-        # The corner, not the pixel (0, 0), stays in place: half a pixel makes the difference.
+        # The corner of the image stays in place, half a pixel from the center of pixel (0, 0).
         compose(translation_matrix(-lean / 2, 0.0), shear_matrix(slant, 0.0)),
         compose(translation_matrix(0.0, -lean / 2), shear_matrix(0.0, slant)),
         translation_matrix(int(most * width) * sign, 0.0),

@@ -1,4 +1,4 @@
-"""Functions of one image that change values channel by channel: invert, posterize, equalize, ...
+"""Functions of one image that change values channel by channel: invert, posterize and so on.
 
 The definitions are those of PIL and torchvision for 8-bit images; level n of 255 is n / 255 here.
 """
@@ -11,16 +11,13 @@ from jaxvision.data.augment._common import Image, widen
 
 
 def invert(image: Image) -> Image:
-    """Gives the negative, 1 - image.
+    """Returns the negative, 1 - image.
 
     Args:
-        image: An image with values in [0, 1].
-
-    Returns:
-        The negative.
+        image: Image with values in [0, 1].
 
     Raises:
-        TypeError: If the image is not floating.
+        TypeError: The image is not floating.
 
     >>> float(invert(jnp.full((1, 1, 3), 0.25))[0, 0, 0])
     0.75
@@ -32,14 +29,14 @@ def posterize(image: Image, bits: ScalarLike) -> Image:
     """Keeps the highest bits of each value's 8-bit level and clears the others.
 
     Args:
-        image: An image with values in [0, 1].
-        bits: How many bits to keep, 0 to 8; 8 leaves the image as it is, also between levels.
+        image: Image with values in [0, 1].
+        bits: Number of bits to keep, 0 to 8; 8 leaves all values unchanged, also between levels.
 
     Returns:
         The image; its gradient is zero.
 
     Raises:
-        TypeError: If the image is not floating.
+        TypeError: The image is not floating.
 
     >>> posterize(jnp.array([[[100 / 255]]]), 2) * 255
     Array([[[64.]]], dtype=float32)
@@ -54,14 +51,11 @@ def solarize(image: Image, threshold: ScalarLike) -> Image:
     """Inverts the values at or above a threshold.
 
     Args:
-        image: An image with values in [0, 1].
-        threshold: From which value on; 0 inverts all, 1 only what is fully saturated.
-
-    Returns:
-        The image.
+        image: Image with values in [0, 1].
+        threshold: Least value to invert; 0 inverts all values, 1 only those of exactly 1.
 
     Raises:
-        TypeError: If the image is not floating.
+        TypeError: The image is not floating.
 
     >>> solarize(jnp.array([[[0.25], [0.75], [1.0]]]), 0.5)[0, :, 0]
     Array([0.25, 0.25, 0.  ], dtype=float32)
@@ -71,16 +65,13 @@ def solarize(image: Image, threshold: ScalarLike) -> Image:
 
 
 def autocontrast(image: Image) -> Image:
-    """Stretches each channel so that its least value becomes 0 and its greatest 1.
+    """Stretches each channel to the range [0, 1]; a channel of a single value stays unchanged.
 
     Args:
-        image: An image with values in [0, 1].
-
-    Returns:
-        The image; a channel of one value stays as it is.
+        image: Image with values in [0, 1].
 
     Raises:
-        TypeError: If the image is not floating.
+        TypeError: The image is not floating.
 
     >>> autocontrast(jnp.array([[[0.25], [0.375], [0.5]]]))[0, :, 0]
     Array([0. , 0.5, 1. ], dtype=float32)
@@ -96,14 +87,14 @@ def equalize(image: Image) -> Image:
     """Spreads each channel's 8-bit levels so that all become about equally frequent.
 
     Args:
-        image: An image with values in [0, 1]; they are rounded to 256 levels.
+        image: Image with values in [0, 1], which are rounded to 256 levels.
 
     Returns:
-        The image, of such levels; its gradient is zero. A channel with too few pixels below its
-        greatest level (under 255), or with only one level, stays as it is.
+        The image in these levels; its gradient is zero. A channel with a single level, or with
+        fewer than 255 pixels below its greatest level, stays unchanged.
 
     Raises:
-        TypeError: If the image is not floating.
+        TypeError: The image is not floating.
 
     >>> dark = jnp.linspace(0.0, 0.25, 1024).reshape(32, 32, 1)
     >>> float(jax.jit(equalize)(dark).max())
@@ -123,7 +114,7 @@ def _levels(image: Image) -> Int[Array, "height width channels"]:
 
 
 def _equalizing_table(levels: Int[Array, "height width"]) -> tuple[Array, Array]:
-    """The new level of each of 256, and whether there is anything to equalize."""
+    """Returns the new level of each of the 256 levels, and whether they are to be applied."""
     histogram = jnp.zeros(256, jnp.int32).at[levels.ravel()].add(1, mode="promise_in_bounds")
     step = (levels.size - histogram[levels.max()]) // 255
     below = jnp.cumsum(histogram) - histogram

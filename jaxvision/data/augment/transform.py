@@ -1,6 +1,6 @@
-"""Transforms: keyed functions of batches that chain and move every field with its image.
+"""Transforms: keyed functions of batches that can be chained and move all fields with the image.
 
-A transform is a sequence of links, which are carried out together; see `link`.
+A transform is a sequence of links, which are applied together; see `link`.
 """
 
 import dataclasses
@@ -28,44 +28,39 @@ from jaxvision.data.movement import PLACED, mark
 
 Batch = Mapping[str, Any]
 _NUMBERS = ("image", "volume", "map")
-"""The kinds of fields that are read between pixels."""
+"""Kinds of fields that are interpolated between pixels."""
 
 
 @runtime_checkable
 class Augment(Protocol):
-    """A random change of a batch: a `Transform`, `mixup`, `cutmix`, or a chain of them."""
+    """Protocol of random changes of a batch: `Transform`, `mixup`, `cutmix`, or a chain of them."""
 
     def __call__(self, key: RandomKey, batch: Batch, /) -> dict[str, Any]:
         """Changes a batch.
 
         Args:
-            key: A PRNG key.
+            key: PRNG key.
             batch: Fields by name, with the rows along their first axis; images are floating.
-
-        Returns:
-            The batch, changed.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transform:
-    """A random transform of images, and of all that has a place in them.
+    """Random transform of images and of all fields that have positions in them.
 
-    `transform(key, batch)` transforms a batch of fields: what has a place in the image moves with
-    it (see `data.Kind`), changes of values act on `image` alone, and all else is passed on. Of
-    volumes, (batch, depth, height, width, channels), all slices move alike, and values cannot be
-    changed.
-    `transform(key, images)` transforms an image of shape (height, width, channels), or a batch of
-    them. Rows get the keys `jax.random.split(key, batch)`: what happens to a row depends on the key
-    and on its index, not on the other rows nor on how a batch is sharded.
+    `transform(key, batch)` transforms a batch of fields: fields with positions in the image move
+    with it (see `data.Kind`), changes of values affect only `image`, and other fields are passed
+    on. Volumes, (batch, depth, height, width, channels), move with all slices alike; their values
+    cannot be changed. `transform(key, images)` transforms an image of shape (height, width,
+    channels), or a batch of them. Row i gets the key `jax.random.split(key, batch)[i]`, so it
+    depends on the key and on its index, not on other rows or on sharding.
 
     Attributes:
-        links: What is done, in this order.
-        fields: Fields or kinds by name, for those whose name does not say what they are.
-        mask_fill: The class of mask pixels that come in from beyond the border, where the boundary
-            is "constant"; 0 suits a mask whose class 0 is the background. None is 255, the
-            customary class for "ignore".
+        links: Links, applied in this order.
+        fields: Fields or kinds by name, for fields whose name does not tell their kind.
+        mask_fill: Class of mask pixels from beyond the border, where the boundary is "constant"; 0
+            suits masks whose class 0 is the background. None is 255, the usual class for "ignore".
     """
 
     links: tuple[Link, ...]
@@ -84,19 +79,19 @@ class Transform:
         """Transforms a batch of fields, one image, or each image of a batch by itself.
 
         Args:
-            key: A PRNG key.
-            batch: Fields by name, `image` among them; or images. Images are floating, with values
-                from 0 to 1.
+            key: PRNG key.
+            batch: Fields by name, including `image`; or images. Images are floating, with values in
+                [0, 1].
 
         Returns:
-            What was given, transformed, in its types; links compute in at least float32. Boxes and
-            points that were moved get a field that says which of them are left in the image.
+            The transformed input, in its types; links compute in at least float32. Fields are added
+            that say which of the moved boxes and points are inside the image.
 
         Raises:
-            KeyError: There is no `image` among the fields.
-            TypeError: Images are not floating, or a mask is neither integer nor bool.
-            ValueError: Shapes do not go together, a mask cannot hold `mask_fill`, or values of
-                volumes would be changed.
+            KeyError: `image` is missing.
+            TypeError: Images or maps are not floating, or a mask is neither integer nor bool.
+            ValueError: Shapes do not fit, a mask cannot hold `mask_fill`, a field of the images'
+                size has no known kind, or values of volumes would be changed.
         """
         if isinstance(batch, Mapping):
             return self._fields(key, batch)
@@ -125,9 +120,9 @@ class Transform:
             )
         if images.ndim == 5 and any(link.photometry is not None for link in self.links):
             raise ValueError(
-                f"only what moves pixels, such as a flip, is for volumes, and those of shape "
-                f"{images.shape} would change their values: leave that out, or change them in a "
-                "function of your own"
+                f"volumes can only be moved, for example by a flip, and this transform would "
+                f"change the values of volumes of shape {images.shape}: leave such changes out, or "
+                "make them in a function of your own"
             )
         given = {name: jnp.asarray(value) for name, value in batch.items()}
         fields = known_fields(
@@ -159,16 +154,16 @@ class Transform:
         return any(link.geometry is not None for link in self.links)
 
     def matrix(self, key: RandomKey, height: int, width: int) -> Matrix:
-        """Gives the whole geometry of a call with this key on one image.
+        """Returns the combined matrix of a call with this key on one image.
 
         Args:
-            key: The key of that call; for row i of a batch `jax.random.split(key, batch)[i]`.
-            height: The image's height.
-            width: The image's width.
+            key: Key of that call; for row i of a batch, `jax.random.split(key, batch)[i]`.
+            height: Height of the image.
+            width: Width of the image.
 
         Returns:
-            The matrix from pixels of the result to pixels of the image; `warp_points` applies
-            its inverse to points of the image.
+            Matrix from output pixels to input pixels; `warp_points` applies its inverse to points
+            of the image.
 
         >>> from jaxvision.data import augment
         >>> augment.random_flip(1.0).matrix(jax.random.key(0), height=8, width=8)
@@ -193,13 +188,10 @@ def geometric(
     """Makes a transform that moves pixels.
 
     Args:
-        geometry: `(key, height, width) -> matrix`, from output pixels to input pixels.
-        size: Height and width of the output; the input's when None.
-        sampling: How to read between pixels and beyond the border; None for matrices that only
-            ever copy pixels, like a flip's.
-
-    Returns:
-        The transform.
+        geometry: Function `(key, height, width) -> matrix`, from output pixels to input pixels.
+        size: Height and width of the output; None keeps the input's.
+        sampling: Sampling between pixels and beyond the border; None for matrices that only copy
+            pixels, such as flips.
 
     >>> swap = geometric(lambda key, height, width: jnp.eye(3)[jnp.array([1, 0, 2])])
     >>> jax.jit(swap)(jax.random.key(0), jnp.arange(4.0).reshape(2, 2, 1))[..., 0]
@@ -210,13 +202,10 @@ def geometric(
 
 
 def photometric(photometry: Photometry) -> Transform:
-    """Makes a transform that changes values and leaves pixels where they are.
+    """Makes a transform that changes values without moving pixels.
 
     Args:
-        photometry: `(key, image) -> image` of the same shape; it gets at least float32.
-
-    Returns:
-        The transform.
+        photometry: Function `(key, image) -> image` of the same shape; it gets at least float32.
 
     >>> halve = photometric(lambda key, image: image / 2)
     >>> float(halve(jax.random.key(0), jnp.ones((2, 2, 1))).max())
@@ -226,17 +215,14 @@ def photometric(photometry: Photometry) -> Transform:
 
 
 def sometimes(transform: Transform, probability: Number = 0.5) -> Transform:
-    """Applies a transform, as a whole, to some images and leaves the others as they are.
+    """Applies a whole transform to some images and leaves the others unchanged.
 
     Args:
-        transform: A transform that keeps the size of images.
-        probability: How often it is applied.
-
-    Returns:
-        The transform; with probability 0 it returns images bit for bit.
+        transform: Transform that keeps the size of images.
+        probability: Probability of each image to be transformed; 0 returns images bit for bit.
 
     Raises:
-        ValueError: If the probability lies outside [0, 1], or the transform changes the size.
+        ValueError: The probability is not in [0, 1], or the transform changes the size.
 
     >>> from jaxvision.data import augment
     >>> jitter = sometimes(augment.color_jitter(0.4, 0.4, 0.4, 0.1), probability=0.8)
@@ -247,7 +233,7 @@ def sometimes(transform: Transform, probability: Number = 0.5) -> Transform:
     if any(link.size is not None for link in transform.links):
         raise ValueError("sometimes cannot take a transform that sets the size of its result")
 
-    # Every link is handed the same key, so all of them see the same coin.
+    # Every link gets the same key, so all of them toss the same coin.
     def heads(key: RandomKey) -> Array:
         return jax.random.bernoulli(jax.random.fold_in(key, 0), probability)
 
@@ -268,7 +254,7 @@ def sometimes(transform: Transform, probability: Number = 0.5) -> Transform:
 def _check(
     batch: Mapping[str, Array], placed: Fields, shape: tuple[int, ...], mask_fill: int
 ) -> None:
-    """Refuses what cannot be moved, or would silently stay where it was."""
+    """Refuses fields that cannot be moved, or would silently stay unmoved."""
     for name, value in batch.items():
         if name in placed and placed[name].kind == "mask":
             _check_masks(name, shape, value, mask_fill)

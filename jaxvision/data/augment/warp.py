@@ -1,9 +1,8 @@
-"""Affine resampling of an image or a mask by one 3x3 matrix.
+"""Affine resampling of an image or a mask by a 3x3 matrix.
 
-Coordinates, here and everywhere in this package: pixel centers lie at the integers, x counts
-columns to the right and y rows downwards, so an image covers x from -0.5 to width - 0.5 and its
-center is ((width - 1) / 2, (height - 1) / 2). A matrix takes a pixel (x, y, 1) of the output to
-the place in the input where its value is read.
+In this package, pixel centers are at integers, x counts columns to the right and y rows downwards:
+an image covers x from -0.5 to width - 0.5, and its center is ((width - 1) / 2, (height - 1) / 2). A
+matrix maps a pixel (x, y, 1) of the output to the position in the input where its value is read.
 """
 
 import dataclasses
@@ -21,22 +20,22 @@ BOUNDARIES = ("constant", "edge", "reflect")
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How a warp reads between pixels and beyond the border.
+    """How a warp samples between pixels and beyond the border.
 
-    Masks are always read from the nearest pixel, with the same boundary.
+    Masks are always sampled by the nearest pixel, with the same boundary.
 
     Attributes:
-        interpolation: "bilinear" or "nearest" (half-way goes right and down). Both copy pixels
-            exactly where the matrix lands on pixel centers, as flips and whole-pixel shifts do.
-        boundary: What lies beyond the border: "constant" (the fill), "edge" (the border pixel
+        interpolation: "bilinear" or "nearest" (half-way rounds right and down). Both copy pixels
+            exactly if the matrix maps to pixel centers, as flips and whole-pixel shifts do.
+        boundary: Values beyond the border: "constant" (the fill), "edge" (the border pixel
             repeated) or "reflect" (the image mirrored about its border pixels).
-        fill: The constant, one number or one for each channel.
-        antialias: Average over the input pixels that an output pixel covers, where the image
-            shrinks. Needs bilinear interpolation, the edge boundary, and a matrix without
-            rotation or shear (its off-diagonal terms are not read).
+        fill: Value for "constant": one number, or one per channel.
+        antialias: Whether shrinking averages over the input pixels that an output pixel covers.
+            Needs bilinear interpolation, the edge boundary, and a matrix without rotation or shear
+            (its off-diagonal terms are not read).
 
     Raises:
-        ValueError: If a name is unknown, or antialias is combined with what it does not support.
+        ValueError: A name is unknown, or `antialias` is combined with other options than these.
 
     >>> Sampling(boundary="constant", fill=(0.5, 0.5, 0.5)).interpolation
     'bilinear'
@@ -48,7 +47,6 @@ class Sampling:
     antialias: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the names and their combination."""
         check_name("interpolation", self.interpolation, INTERPOLATIONS)
         check_name("boundary", self.boundary, BOUNDARIES)
         if self.antialias and (self.interpolation, self.boundary) != ("bilinear", "edge"):
@@ -69,23 +67,23 @@ def affine_warp(
     size: tuple[int, int] | None = None,
     sampling: Sampling = BILINEAR,
 ) -> Shaped[Array, "out_height out_width channels"]:
-    """Resamples an image: each output pixel is read where the matrix sends it.
+    """Resamples an image: each output pixel is read at the position that the matrix maps it to.
 
-    It is differentiable with respect to the image, and for bilinear sampling also with respect
-    to the matrix.
+    It is differentiable in the image and, with bilinear sampling, in the matrix.
 
     Args:
-        image: The image; integers (a mask) need nearest sampling.
-        matrix: Takes output pixels (x, y, 1) to input pixels; the last row is taken as 0, 0, 1.
-        size: Height and width of the output; the input's when None.
-        sampling: How to read between pixels and beyond the border.
+        image: Image, or a mask of integers, which needs nearest sampling.
+        matrix: Matrix from output pixels (x, y, 1) to input pixels; its last row is taken as 0, 0,
+            1.
+        size: Height and width of the output; None keeps the input's.
+        sampling: Sampling between pixels and beyond the border.
 
     Returns:
-        The output image, in the input's dtype.
+        Output image in the input's dtype.
 
     Raises:
-        TypeError: If the image is not floating and the sampling not nearest.
-        ValueError: If the image has no pixels, or the fill does not fit the channels.
+        TypeError: The image is not floating and the sampling is not nearest.
+        ValueError: The image has no pixels, or the fill does not fit the channels.
 
     >>> import jax
     >>> image = jnp.arange(4.0).reshape(2, 2, 1)
@@ -117,14 +115,14 @@ def affine_warp(
 
 
 def compose(first: Matrix, second: Matrix) -> Matrix:
-    """Gives the matrix of a warp by `first` followed by a warp by `second`.
+    """Returns the matrix of a warp by `first` followed by a warp by `second`.
 
     Args:
-        first: The matrix of the first warp, from its output to its input.
-        second: The matrix of the second.
+        first: Matrix of the first warp, from its output to its input.
+        second: Matrix of the second warp.
 
     Returns:
-        Their product, in full precision also where matrix products usually are not.
+        Product of the matrices, in full precision even where matrix products have less by default.
 
     >>> shift = jnp.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     >>> compose(shift, shift)[0]
@@ -134,14 +132,14 @@ def compose(first: Matrix, second: Matrix) -> Matrix:
 
 
 def warp_points(points: Float[Array, "*points 2"], matrix: Matrix) -> Float[Array, "*points 2"]:
-    """Takes points of the input image to where a warp by this matrix puts them.
+    """Moves points of the input image to their positions after a warp by this matrix.
 
     Args:
         points: Points (x, y) of the input image.
-        matrix: The warp's matrix, from output to input.
+        matrix: Matrix of the warp, from output to input.
 
     Returns:
-        The points (x, y) of the output image: the matrix's inverse applied to each.
+        Points (x, y) of the output image: the inverse of the matrix applied to each.
 
     >>> mirror = jnp.array([[-1.0, 0.0, 31.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     >>> warp_points(jnp.array([[0.0, 5.0]]), mirror)
@@ -155,7 +153,7 @@ def warp_points(points: Float[Array, "*points 2"], matrix: Matrix) -> Float[Arra
 def _within(position: Array, length: int, sampling: Sampling) -> Array:
     """Moves positions beyond the border to where their value is read."""
     if sampling.boundary == "constant":
-        # One pixel beyond the border everything is fill; further out an int32 could overflow.
+        # From one pixel beyond the border all is fill; farther out, an int32 could overflow.
         return jnp.clip(position, -1, length)
     if sampling.boundary == "reflect":
         period = max(2 * (length - 1), 1)
@@ -201,7 +199,7 @@ def _bilinear(image: Array, x: Array, y: Array, sampling: Sampling) -> Array:
 
 
 def _separable(image: Array, matrix: Array, size: tuple[int, int]) -> Array:
-    """Antialiased sampling on a grid of rows and columns: one matrix product for each axis."""
+    """Samples a grid of rows and columns with antialiasing: one matrix product per axis."""
     dtype = jnp.promote_types(image.dtype, jnp.float32)
     by_row = _triangle_weights(matrix[1, 1], matrix[1, 2], size[0], image.shape[0], dtype)
     by_column = _triangle_weights(matrix[0, 0], matrix[0, 2], size[1], image.shape[1], dtype)
@@ -210,7 +208,10 @@ def _separable(image: Array, matrix: Array, size: tuple[int, int]) -> Array:
 
 
 def _triangle_weights(scale: Array, offset: Array, outputs: int, inputs: int, dtype: Any) -> Array:
-    """The share of each input pixel in each output pixel: a triangle as wide as the scale."""
+    """Returns the weight of each input pixel in each output pixel.
+
+    The weights are a triangle whose half-width is the scale, but at least 1.
+    """
     center = jnp.clip(scale * jnp.arange(outputs) + offset, -0.5, inputs - 0.5)
     reach = jnp.maximum(jnp.abs(scale), 1)
     weights = jnp.maximum(0, 1 - jnp.abs(jnp.arange(inputs) - center[:, None]) / reach)

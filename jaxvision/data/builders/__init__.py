@@ -1,4 +1,4 @@
-"""Data sets that are prepared without TensorFlow by builders of our own."""
+"""Builders that prepare TFDS data sets without TensorFlow."""
 
 import importlib
 from collections.abc import Mapping
@@ -15,17 +15,11 @@ BUILDERS: Mapping[str, str] = {
     "shapes": "shapes:Shapes",
     "volumes": "volumes:Volumes",
 }
-"""The module and class of each builder by the name of its data set."""
+"""Module and class of each builder by the name of its data set."""
 
 
 def own_builder(name: str) -> type[Any] | None:
-    """Finds the builder of a data set.
-
-    Args:
-        name: The name of the data set, without configuration and version.
-
-    Returns:
-        The builder's class; None for a data set that TFDS itself prepares.
+    """Returns the builder class of a data set, or None if TFDS itself prepares it.
 
     >>> own_builder("mnist").__name__, own_builder("imagenet2012")
     ('MNIST', None)

@@ -1,4 +1,4 @@
-"""Published archives: where they come from, and how files in them are read without TensorFlow."""
+"""Download of published archives, and reading of their files without TensorFlow."""
 
 import contextlib
 import gzip
@@ -19,17 +19,9 @@ from jaxvision.data.errors import DatasetError
 
 
 def fetch(manager: tfds.download.DownloadManager, urls: Mapping[str, str]) -> dict[str, Any]:
-    """Downloads archives, unless they lie on the disk, and compares their checksums.
+    """Downloads archives unless they are on disk, and returns their paths by the names of `urls`.
 
-    Args:
-        manager: The download manager of TFDS, which knows the published checksums.
-        urls: Addresses by any names.
-
-    Returns:
-        The paths of the archives, by the same names.
-
-    Raises:
-        DatasetError: An archive is not the one that was published.
+    Raises a DatasetError if a checksum differs from the published one, which TFDS knows.
     """
     try:
         paths: dict[str, Any] = manager.download(dict(urls))
@@ -44,14 +36,7 @@ def fetch(manager: tfds.download.DownloadManager, urls: Mapping[str, str]) -> di
 
 @contextlib.contextmanager
 def reading(path: Any) -> Iterator[None]:
-    """Names the archive in the errors of whatever reads it.
-
-    Args:
-        path: The archive.
-
-    Raises:
-        DatasetError: The archive is cut short or damaged.
-    """
+    """Turns errors of a truncated or damaged archive into a DatasetError that names it."""
     try:
         yield
     except (EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
@@ -59,17 +44,9 @@ def reading(path: Any) -> Iterator[None]:
 
 
 def read_idx(file: io.IOBase, name: str) -> UInt8[np.ndarray, "..."]:
-    """Reads an array of bytes in the IDX format of MNIST.
+    """Reads an array of bytes in the IDX format of MNIST from a decompressed file.
 
-    Args:
-        file: The file, decompressed.
-        name: The name of the file in errors.
-
-    Returns:
-        The array.
-
-    Raises:
-        DatasetError: The file is of another format, or of another length than its header says.
+    Raises a DatasetError, which calls the file `name`, if its format or length is wrong.
 
     >>> content = bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9])
     >>> read_idx(io.BytesIO(content), "labels").tolist()
@@ -77,7 +54,7 @@ def read_idx(file: io.IOBase, name: str) -> UInt8[np.ndarray, "..."]:
     """
     start = file.read(4)
     if len(start) < 4 or start[:3] != b"\0\0\x08":
-        raise DatasetError(f"{name} is no IDX file of bytes: it begins with {start!r}")
+        raise DatasetError(f"{name} is not an IDX file of bytes: it begins with {start!r}")
     sizes = file.read(4 * start[3])
     shape = np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4").astype(np.int64)
     content = np.frombuffer(file.read(), np.uint8)
@@ -90,13 +67,7 @@ def read_idx(file: io.IOBase, name: str) -> UInt8[np.ndarray, "..."]:
 
 
 def png(pixels: UInt8[np.ndarray, "height width *channels"]) -> bytes:
-    r"""Encodes an image.
-
-    Args:
-        pixels: The pixels; one channel may be left out.
-
-    Returns:
-        A PNG file.
+    r"""Encodes pixels as PNG; the axis of a single channel may be left out.
 
     >>> png(np.zeros((2, 2, 1), np.uint8))[:4]
     b'\x89PNG'

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100, as TFDS has them.
 
-TFDS's builders need TensorFlow to open a file and to write PNG. These differ in that alone:
-features, addresses, checksums, keys, and with them the order of the records, are TFDS's.
+TFDS's builders need TensorFlow to open files and to write PNG. These builders differ only in that:
+features, addresses, checksums, keys, and thus the order of the records, are TFDS's.
 """
 
 import tarfile
@@ -28,7 +28,7 @@ class Cifar10(tfds.image_classification.Cifar10, skip_registration=True):  # typ
 
     @property
     def urls(self) -> dict[str, str]:
-        """The address of the archive."""
+        """Address of the archive."""
         return {"all": self._cifar_info.url}
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
@@ -39,8 +39,8 @@ class Cifar10(tfds.image_classification.Cifar10, skip_registration=True):  # typ
         for file in parts:
             if len(contents[file]) % self._record_size():
                 raise DatasetError(
-                    f"{file} of {path} has {len(contents[file]):,} bytes, which is no multiple of "
-                    f"{self._record_size():,}"
+                    f"{file} of {path} has {len(contents[file]):,} bytes, which is not a "
+                    f"multiple of {self._record_size():,}"
                 )
         for label, file in zip(how.label_keys, how.label_files, strict=True):
             names = contents[file].decode().splitlines()
@@ -70,7 +70,7 @@ class Cifar10(tfds.image_classification.Cifar10, skip_registration=True):  # typ
         return len(self._cifar_info.label_keys) + int(np.prod(SHAPE))
 
     def _read(self, path: Any, files: Sequence[str]) -> dict[str, bytes]:
-        """The contents of files in the archive, which is unpacked once."""
+        """Returns the contents of files in the archive, which is unpacked once."""
         wanted = {self._cifar_info.prefix + file: file for file in files}
         contents = {}
         with reading(path), tarfile.open(path) as archive:

@@ -1,4 +1,4 @@
-"""Settings of data sets that are made here, and the names that they give."""
+"""Base of the configurations of rendered data sets."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -7,15 +7,15 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 SPLITS = ("train", "validation", "test")
-"""The splits of data sets that are made here."""
+"""Splits of rendered data sets."""
 
 
 @dataclasses.dataclass(kw_only=True)
 class MadeConfig(tfds.core.BuilderConfig):
-    """Settings of a data set that is made here; subclasses are dataclasses that add theirs.
+    """Configuration of a rendered data set; subclasses are dataclasses that add its settings.
 
     Attributes:
-        name: The data set's name after its own and `/`: the settings that differ from the standard.
+        name: Name of the configuration: its settings that differ from the defaults.
 
     >>> @dataclasses.dataclass(kw_only=True)
     ... class PointsConfig(MadeConfig):
@@ -42,14 +42,10 @@ class MadeConfig(tfds.core.BuilderConfig):
 def split_generators(
     counts: Sequence[int], generate: Callable[[int, int], Iterator[Any]]
 ) -> dict[str, Iterator[Any]]:
-    """What `_split_generators` of a builder returns.
+    """Returns the examples by split, as `_split_generators` of a builder must.
 
-    Args:
-        counts: How many examples each of `SPLITS` has.
-        generate: `generate(number, count)` gives the examples of the split of that number.
-
-    Returns:
-        The examples of each split, by its name.
+    `counts` are the numbers of examples of `SPLITS`; `generate(number, count)` makes those of a
+    split.
     """
     return {
         split: generate(number, count)

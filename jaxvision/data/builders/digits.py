@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that scikit-learn carries, as a TFDS builder without a network."""
+"""TFDS builder of the 1,797 handwritten digits that scikit-learn contains; it needs no network."""
 
 from collections.abc import Iterator
 
@@ -71,13 +71,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
 
 def split_indices(labels: Int[np.ndarray, " examples"]) -> dict[str, Int[np.ndarray, " part"]]:
-    """Which examples belong to which split.
-
-    Args:
-        labels: The classes.
-
-    Returns:
-        The indices of `train`, `validation` and `test`, each ascending.
+    """Returns the ascending indices of the examples in `train`, `validation` and `test`.
 
     >>> {name: len(index) for name, index in split_indices(np.repeat(np.arange(10), 20)).items()}
     {'train': 140, 'validation': 20, 'test': 40}
@@ -85,7 +79,7 @@ def split_indices(labels: Int[np.ndarray, " examples"]) -> dict[str, Int[np.ndar
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        # Raw bits, because NumPy keeps them the same for ever; `permutation` it may change.
+        # Raw bits, because NumPy keeps them the same in all versions, unlike `permutation`.
         bits = np.random.Philox(key=int(label)).random_raw(len(members))
         members = members[np.argsort(bits, kind="stable")]
         ends = round(0.2 * len(members)), round(0.3 * len(members))

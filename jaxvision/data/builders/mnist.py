@@ -1,7 +1,7 @@
 """MNIST and the data sets in its format, as TFDS has them.
 
-TFDS's builders need TensorFlow to open a file and to write PNG. These differ in that alone:
-features, addresses, checksums, keys, and with them the order of the records, are TFDS's.
+TFDS's builders need TensorFlow to open files and to write PNG. These builders differ only in that:
+features, addresses, checksums, keys, and thus the order of the records, are TFDS's.
 """
 
 import gzip
@@ -29,7 +29,7 @@ class MNIST(tfds.image_classification.MNIST, skip_registration=True):  # type: i
 
     @property
     def urls(self) -> dict[str, str]:
-        """The addresses of the archives."""
+        """Addresses of the archives."""
         return {name: self.URL + file for name, file in FILES.items()}
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
@@ -66,7 +66,7 @@ class EMNIST(tfds.image_classification.EMNIST, skip_registration=True):  # type:
 
     @property
     def urls(self) -> dict[str, str]:
-        """The address of the archive, which holds all configurations."""
+        """Address of the archive, which holds all configurations."""
         return {"all": self.URL}
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
@@ -84,7 +84,7 @@ class EMNIST(tfds.image_classification.EMNIST, skip_registration=True):  # type:
                 gzip.open(part) as file,
             ):
                 arrays.append(read_idx(file, f"{name} of {path}"))
-        # As TFDS does: the files of `letters` hold more.
+        # Cut as TFDS does, because the files of `letters` hold more.
         count = getattr(self.builder_config, f"{split}_examples")
         yield from _examples(*(array[:count] for array in arrays))
 

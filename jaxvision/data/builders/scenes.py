@@ -1,4 +1,4 @@
-"""Rendered scenes: shapes before a background, and what there is to know of them."""
+"""Rendered scenes of shapes on a background, with their annotations."""
 
 import colorsys
 import dataclasses
@@ -13,35 +13,35 @@ Masks = Bool[np.ndarray, "objects height width"]
 T = TypeVar("T")
 
 SHAPES = ("circle", "square", "triangle")
-"""The classes of objects."""
+"""Classes of objects."""
 
 BACKGROUND = "background"
-"""The class of a mask where there is no object."""
+"""Class of mask pixels without an object."""
 
 HUES = {"red": 0, "orange": 32, "yellow": 56, "green": 120, "cyan": 180, "blue": 226, "purple": 282}
-"""The hue of each color that objects have, in degrees."""
+"""Hue of each object color, in degrees."""
 
 _TRIES = 1_000
-"""The most arrangements of objects that are tried for one scene."""
+"""Largest number of arrangements of objects that are tried for one scene."""
 
 PATTERNS = ("plain", "striped", "checked", "cloudy")
-"""What backgrounds and objects are covered by."""
+"""Patterns of backgrounds and objects."""
 
 
 class Draws:
-    """Random numbers from a generator's raw bits, which NumPy keeps the same for ever."""
+    """Random numbers from a generator's raw bits, which NumPy keeps the same in all versions."""
 
     def __init__(self, *key: int) -> None:
         """Starts a stream.
 
         Args:
-            *key: At most two whole numbers; streams of other numbers are independent.
+            *key: At most two whole numbers; different keys give independent streams.
         """
         self._bits = np.random.Philox(key=np.array(key, np.uint64))
 
     @classmethod
     def of_example(cls, seed: int, split: int, index: int) -> "Draws":
-        """Starts the stream of an example: of its own for each seed, split and index."""
+        """Starts the stream of an example, a different one for each seed, split and index."""
         return cls(seed, split << 48 | index)
 
     def uniform(
@@ -54,7 +54,7 @@ class Draws:
         return drawn if shape else float(drawn)
 
     def normal(self, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-        """Draws numbers of mean 0 and deviation 1, nearly normal: sums of four uniform ones."""
+        """Draws nearly normal numbers of mean 0 and deviation 1: sums of four uniform ones."""
         sums: np.ndarray = self.uniform(-0.5, 0.5, (4, *shape)).sum(axis=0)
         return sums * np.sqrt(12 / 4)
 
@@ -63,7 +63,7 @@ class Draws:
         return low + int(self.uniform() * (high - low + 1))
 
     def one_of(self, options: Sequence[T]) -> T:
-        """Draws one of several things."""
+        """Draws one of several options."""
         return options[self.between(0, len(options) - 1)]
 
 
@@ -72,10 +72,10 @@ class Thing:
     """An object of a scene: one shape, or a crowd of small ones.
 
     Attributes:
-        kind: The index of its class in `SHAPES`.
-        color: The name of its color.
-        parts: The center x, center y, radius and angle of each shape, in pixels and radians. The
-            radius is that of a circle of the same area.
+        kind: Index of the object's class in `SHAPES`.
+        color: Name of the color.
+        parts: Center x, center y, radius and angle of each shape, in pixels and radians. The radius
+            is that of a circle of the same area.
     """
 
     kind: int
@@ -88,7 +88,7 @@ class Thing:
         return len(self.parts) > 1
 
     def distance(self, x: Plane, y: Plane) -> Plane:
-        """The distance of each pixel from the outline, negative within."""
+        """Distance of each pixel from the outline, negative inside."""
         distances = [_OUTLINES[self.kind](*_turned(x, y, part), part[2]) for part in self.parts]
         return np.minimum.reduce(distances)
 
@@ -98,12 +98,12 @@ class Scene:
     """A rendered scene.
 
     Attributes:
-        image: The pixels.
-        masks: The pixels of each object that are seen, in the order in which they were painted.
-        kinds: The class of each object, an index in `SHAPES`.
+        image: Pixels.
+        masks: Visible pixels of each object, in the order in which the objects were painted.
+        kinds: Class of each object, an index in `SHAPES`.
         crowds: Which objects are crowds.
-        main: The class of the largest object.
-        caption: A description in words.
+        main: Class of the object, crowds not counted, with the largest visible area.
+        caption: Description in words.
     """
 
     image: UInt8[np.ndarray, "height width 3"]
@@ -115,7 +115,7 @@ class Scene:
 
     @property
     def classes(self) -> UInt8[np.ndarray, "height width"]:
-        """The class of each pixel: 0 for the background, else 1 more than the index in `SHAPES`."""
+        """Class of each pixel: 0 for the background, else 1 + the index in `SHAPES`."""
         kinds = np.array(self.kinds)[:, None, None] + 1
         return (self.masks * kinds).sum(axis=0).astype(np.uint8)
 
@@ -128,23 +128,12 @@ def render(
     crowd: int | float = 0.1,
     noise: tuple[int | float, int | float] = (0.01, 0.06),
 ) -> Scene:
-    """Draws a scene and paints it.
+    """Draws and paints a scene; raises a ValueError if the objects do not fit.
 
-    Objects lie over one another and beyond the border. Of each at least two fifths are seen, and
-    of the one with the largest area seen, `main`, at least a fifth more than of any other.
-
-    Args:
-        draws: Random numbers.
-        size: Height and width, in pixels.
-        num_objects: The least and the largest number of objects, crowds not counted.
-        crowd: The probability of a crowd: several small shapes that count as one object.
-        noise: The least and the largest deviation of the noise, of a range of 0 to 1.
-
-    Returns:
-        The scene.
-
-    Raises:
-        ValueError: So many objects do not find room.
+    Objects overlap each other and the border. At least two fifths of each are visible, and the
+    visible area of the largest, `main`, is at least a fifth larger than that of any other. `crowd`
+    is the probability of a crowd, which `num_objects` does not count; `noise` bounds the deviation
+    of the noise, for values from 0 to 1.
     """
     things, distances, masks, seen = _laid_out(draws, size, num_objects, crowd)
     pattern, color = _background(draws, size)
@@ -167,7 +156,7 @@ def render(
 def _laid_out(
     draws: Draws, size: tuple[int, int], num_objects: tuple[int, int], crowd: int | float
 ) -> tuple[list[Thing], list[Plane], Masks, Float[np.ndarray, " objects"]]:
-    """Objects of which enough is seen, each pixel's distance from their outlines, and `_seen`."""
+    """Returns objects that are visible enough, pixels' distances from each, and `_seen`."""
     y, x = _places(size)
     for _ in range(_TRIES):
         things = _arrange(draws, size, num_objects, crowd)
@@ -185,7 +174,7 @@ def _laid_out(
 def _seen(
     things: Sequence[Thing], distances: Sequence[Plane]
 ) -> tuple[Masks, Float[np.ndarray, " objects"]]:
-    """The pixels of each object that no later one hides, and their share of its area."""
+    """Returns the visible pixels of each object, and their share of its area."""
     whole = np.stack([distance <= 0 for distance in distances])
     hiding: np.ndarray = np.cumsum(whole[::-1], axis=0)[::-1] - whole
     masks = whole & (hiding == 0)
@@ -194,14 +183,14 @@ def _seen(
 
 
 def _areas_alone(things: Sequence[Thing], masks: Masks) -> Int[np.ndarray, " objects"]:
-    """The area of each object that is seen, and 0 for crowds."""
+    """Returns the visible area of each object, and 0 for crowds."""
     return np.where([thing.is_crowd for thing in things], 0, masks.sum(axis=(1, 2)))
 
 
 def _arrange(
     draws: Draws, size: tuple[int, int], num_objects: tuple[int, int], crowd: int | float
 ) -> list[Thing]:
-    """Objects somewhere, from the farthest to the nearest."""
+    """Draws random objects, from the farthest to the nearest."""
     short = min(size)
     things = []
     for _ in range(draws.between(*num_objects)):
@@ -225,7 +214,7 @@ def _thing(draws: Draws, circles: Sequence[tuple[float, float, float]]) -> Thing
 def _surface(
     draws: Draws, size: tuple[int, int], color: str
 ) -> Float[np.ndarray, "height width 3"]:
-    """Paint of a color, with a pattern of darker paint."""
+    """Paints a surface in a color, with a darker pattern."""
     hue = HUES[color] + draws.uniform(-8, 8)
     paint = _rgb(hue, draws.uniform(0.5, 1), draws.uniform(0.5, 1))
     _, pattern = _pattern(draws, size)
@@ -236,7 +225,7 @@ def _surface(
 def _background(
     draws: Draws, size: tuple[int, int]
 ) -> tuple[str, Float[np.ndarray, "height width 3"]]:
-    """The name of a pattern, and a background of it in two colors."""
+    """Returns the name of a pattern, and a background with it in two colors."""
     one, two = (
         _rgb(draws.uniform(0, 360), draws.uniform(0, 0.5), draws.uniform(0.2, 0.95))
         for _ in range(2)
@@ -248,7 +237,7 @@ def _background(
 
 
 def _pattern(draws: Draws, size: tuple[int, int]) -> tuple[str, Plane]:
-    """A name of `PATTERNS`, and the pattern from 0 to 1."""
+    """Returns a name of `PATTERNS`, and that pattern with values from 0 to 1."""
     name = draws.one_of(PATTERNS)
     angle, period = draws.uniform(0, np.pi), draws.uniform(0.06, 0.2) * min(size)
     y, x = _places(size)
@@ -264,15 +253,7 @@ def _pattern(draws: Draws, size: tuple[int, int]) -> tuple[str, Plane]:
 
 
 def clouds(draws: Draws, size: tuple[int, ...], cells: int) -> Float[np.ndarray, "..."]:
-    """Makes smooth noise: random numbers on a grid, and between them.
-
-    Args:
-        draws: Random numbers.
-        size: The shape of the noise, of any number of axes.
-        cells: The number of cells of the grid along each axis.
-
-    Returns:
-        Numbers from 0 to 1.
+    """Makes smooth noise from 0 to 1, interpolated on a grid of `cells` cells along each axis.
 
     >>> clouds(Draws(0, 0), (8, 12, 16), 2).shape
     (8, 12, 16)
@@ -287,7 +268,7 @@ def clouds(draws: Draws, size: tuple[int, ...], cells: int) -> Float[np.ndarray,
 
 
 def _light(draws: Draws, size: tuple[int, int]) -> Plane:
-    """How bright each pixel is lit: from one side more, and with soft shadows."""
+    """Returns the brightness of each pixel: more light from one side, and soft shadows."""
     angle = draws.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j]
     slope = draws.uniform(0, 0.35) * (np.cos(angle) * x + np.sin(angle) * y)
@@ -297,12 +278,12 @@ def _light(draws: Draws, size: tuple[int, int]) -> Plane:
 
 
 def _places(size: tuple[int, int]) -> Float[np.ndarray, "2 height width"]:
-    """The y and x of each pixel's center."""
+    """Returns the y and x of each pixel's center."""
     return np.mgrid[: size[0], : size[1]].astype(np.float64)
 
 
 def _turned(x: Plane, y: Plane, part: tuple[float, float, float, float]) -> tuple[Plane, Plane]:
-    """Coordinates from the center of a shape, along its axes."""
+    """Returns coordinates relative to the center of a shape, along its axes."""
     center_x, center_y, _, angle = part
     right, down = x - center_x, y - center_y
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -338,7 +319,7 @@ def _describe(
     seen: Float[np.ndarray, " objects"],
     pattern: str,
 ) -> str:
-    """Names the objects, from the largest to the smallest."""
+    """Describes the objects, from the largest to the smallest."""
     areas = masks.mean(axis=(1, 2))
     phrases = []
     for index in np.argsort(-areas, kind="stable").tolist():
@@ -358,7 +339,7 @@ def _describe(
 
 
 def _place(mask: Bool[np.ndarray, "height width"]) -> str:
-    """Where a mask lies, in words."""
+    """Describes the position of a mask."""
     rows, columns = np.nonzero(mask)
     vertical = ("top", "", "bottom")[min(int(3 * (rows.mean() + 0.5) / mask.shape[0]), 2)]
     horizontal = ("left", "", "right")[min(int(3 * (columns.mean() + 0.5) / mask.shape[1]), 2)]

@@ -1,4 +1,4 @@
-"""Rendered scenes of shapes with everything known of them, as a TFDS builder without a network."""
+"""TFDS builder of rendered scenes of shapes with full annotations; it needs no network."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -31,16 +31,16 @@ class ShapesConfig(MadeConfig):
     """Settings of the data set `shapes`.
 
     Attributes:
-        name: The data set's name after `shapes/`: the settings that differ from the standard.
-        size: Height and width of the images.
-        num_scenes: The numbers of scenes for training, validation and test.
-        num_objects: The least and the largest number of objects in a scene, crowds left out.
-        crowd: The probability of a crowd in a scene.
-        noise: The least and the largest deviation of the noise, of a range of 0 to 1.
-        seed: Another seed makes other scenes.
+        name: Name of the configuration: its settings that differ from the defaults.
+        size: Height and width of the images, in pixels.
+        num_scenes: Numbers of scenes for training, validation and test.
+        num_objects: Least and largest number of objects in a scene, crowds not counted.
+        crowd: Probability of a crowd in a scene.
+        noise: Least and largest deviation of the noise, for values from 0 to 1.
+        seed: Seed of the scenes.
 
     Raises:
-        ValueError: A setting is not allowed.
+        ValueError: A number is out of range, or a least value exceeds the largest.
 
     >>> ShapesConfig(size=(96, 128), seed=3).name
     'size96-128_seed3'

@@ -13,16 +13,16 @@ Points = Float[np.ndarray, "points 3"]
 Balls = tuple[Points, Float[np.ndarray, " points"]]
 
 SOLIDS = ("ball", "tube")
-"""The classes of objects."""
+"""Classes of objects."""
 
 _TRIES = 200
-"""The most places that are tried for an object, and arrangements that are tried for a volume."""
+"""Largest number of positions tried for an object, and of arrangements tried for a volume."""
 
 _APART = 1.5
-"""The least distance between two objects, in voxels."""
+"""Least distance between two objects, in voxels."""
 
 _SAMPLES = 48
-"""So many balls along a curve make a tube."""
+"""Number of balls along a curve that make a tube."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +30,9 @@ class Solids:
     """A rendered volume.
 
     Attributes:
-        volume: The intensity of each voxel.
-        classes: The class of each voxel: 0 for the background, else 1 more than the index in
-            `SOLIDS`.
-        main: The class of which there are more voxels, an index in `SOLIDS`.
+        volume: Intensity of each voxel.
+        classes: Class of each voxel: 0 for the background, else 1 + the index in `SOLIDS`.
+        main: Class with the most voxels, an index in `SOLIDS`.
     """
 
     volume: UInt8[np.ndarray, "depth height width"]
@@ -50,25 +49,13 @@ def render_solids(
     num_plates: tuple[int, int] = (1, 3),
     noise: tuple[int | float, int | float] = (0.02, 0.08),
 ) -> Solids:
-    """Arranges balls and tubes that do not touch, and paints them over plates and specks.
+    """Draws and paints a volume; raises a ValueError if the objects do not fit.
 
-    All of them are brighter or darker than what is around them, by a contrast of their own, so that
-    the intensity of a voxel does not tell its class. A bias field makes it brighter in one place
-    than in another. Of one class there are at least a fifth more voxels than of the other.
-
-    Args:
-        draws: Random numbers.
-        size: Depth, height and width, in voxels.
-        num_balls: The least and the largest number of balls.
-        num_tubes: The least and the largest number of tubes.
-        num_plates: The least and the largest number of plates: thin disks, which are background.
-        noise: The least and the largest deviation of the noise, of a range of 0 to 1.
-
-    Returns:
-        The volume.
-
-    Raises:
-        ValueError: So many objects do not find room.
+    Balls and tubes, which do not touch, lie over plates (thin disks) and specks, which are
+    background. Each has its own contrast, brighter or darker than its surroundings, so that
+    intensity does not reveal the class; a smooth bias field varies the brightness. One class has at
+    least a fifth more voxels than the other. `noise` bounds the deviation of the noise, for values
+    from 0 to 1.
     """
     distances, classes = _laid_out(draws, size, num_balls, num_tubes)
     tissue = draws.uniform(0.4, 0.6) + 0.12 * (clouds(draws, size, 6) - 0.5)
@@ -91,7 +78,7 @@ def render_solids(
 def _laid_out(
     draws: Draws, size: Size, num_balls: tuple[int, int], num_tubes: tuple[int, int]
 ) -> tuple[list[Distance], UInt8[np.ndarray, "depth height width"]]:
-    """The distance of each voxel from each object, negative within, and the class of each voxel."""
+    """Returns each voxel's distance from each object, negative inside, and each voxel's class."""
     for _ in range(_TRIES):
         balls, tubes = draws.between(*num_balls), draws.between(*num_tubes)
         found = _arranged(draws, size, balls, tubes)
@@ -111,7 +98,7 @@ def _laid_out(
 
 
 def _arranged(draws: Draws, size: Size, balls: int, tubes: int) -> list[Distance] | None:
-    """The distances from tubes, and then from balls, that do not touch; None without room."""
+    """Returns the distances from tubes, then balls, that do not touch; None if they do not fit."""
     nearest = np.full(size, np.inf)
     found = []
     for draw_object in [_curve] * tubes + [_center] * balls:
@@ -128,13 +115,13 @@ def _arranged(draws: Draws, size: Size, balls: int, tubes: int) -> list[Distance
 
 
 def _center(draws: Draws, size: Size) -> Balls:
-    """A ball."""
+    """Draws a ball."""
     radius = min(size) * 0.12 * 1.9 ** draws.uniform()
     return _inside(draws, size), np.array([radius])
 
 
 def _curve(draws: Draws, size: Size) -> Balls:
-    """The balls of a tube: along a Bezier curve from one face of the volume to the opposite."""
+    """Draws the balls of a tube, on a Bezier curve from one face of the volume to its opposite."""
     controls = draws.uniform(-0.1, 1.1, (4, 3))
     controls[[0, 3]] = draws.uniform(0.15, 0.85, (2, 3))
     controls[:, draws.between(0, 2)] = 0, 1 / 3, 2 / 3, 1
@@ -151,7 +138,7 @@ def _speck(draws: Draws, size: Size) -> Distance:
 
 
 def _plate(draws: Draws, size: Size) -> Distance:
-    """The distance from a disk of one to two voxels in thickness, turned in any way."""
+    """Returns the distances from a randomly oriented disk, one to two voxels thick."""
     towards = draws.normal((3,))
     normal = towards / np.sqrt((towards**2).sum())
     from_center = _places(size) - _inside(draws, size)[0][:, None, None, None]
@@ -163,7 +150,7 @@ def _plate(draws: Draws, size: Size) -> Distance:
 
 
 def _distance(size: Size, centers: Points, radii: Float[np.ndarray, " points"]) -> Distance:
-    """The distance of each voxel from the nearest of some balls."""
+    """Returns the distance of each voxel from the nearest of several balls."""
     nearest = np.full(size, np.inf)
     for (z, y, x), radius in zip(centers, radii, strict=True):
         depth, height, width = (
@@ -175,12 +162,12 @@ def _distance(size: Size, centers: Points, radii: Float[np.ndarray, " points"]) 
 
 
 def _inside(draws: Draws, size: Size) -> Points:
-    """A point within a volume, and not at its border."""
+    """Draws a point inside a volume, away from its border."""
     return draws.uniform(0.12, 0.88, (1, 3)) * (np.array(size) - 1)
 
 
 def _counts(classes: UInt8[np.ndarray, "..."]) -> Int[np.ndarray, " solids"]:
-    """The number of voxels of each class but the background."""
+    """Returns the number of voxels of each class except the background."""
     return np.bincount(classes.ravel(), minlength=len(SOLIDS) + 1)[1:]
 
 

@@ -1,4 +1,4 @@
-"""Rendered volumes of balls and tubes as a TFDS builder without a network."""
+"""TFDS builder of rendered volumes of balls and tubes; it needs no network."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -30,17 +30,17 @@ class VolumesConfig(MadeConfig):
     """Settings of the data set `volumes`.
 
     Attributes:
-        name: The data set's name after `volumes/`: the settings that differ from the standard.
-        size: Depth, height and width of the volumes.
-        num_volumes: The numbers of volumes for training, validation and test.
-        num_balls: The least and the largest number of balls in a volume.
-        num_tubes: The least and the largest number of tubes.
-        num_plates: The least and the largest number of plates, which are background.
-        noise: The least and the largest deviation of the noise, of a range of 0 to 1.
-        seed: Another seed makes other volumes.
+        name: Name of the configuration: its settings that differ from the defaults.
+        size: Depth, height and width of the volumes, in voxels.
+        num_volumes: Numbers of volumes for training, validation and test.
+        num_balls: Least and largest number of balls in a volume.
+        num_tubes: Least and largest number of tubes.
+        num_plates: Least and largest number of plates, which are background.
+        noise: Least and largest deviation of the noise, for values from 0 to 1.
+        seed: Seed of the volumes.
 
     Raises:
-        ValueError: A setting is not allowed.
+        ValueError: A number is out of range, or a least value exceeds the largest.
 
     >>> VolumesConfig(size=(24, 32, 40), num_volumes=(8, 2, 2)).name
     'size24-32-40_volumes8-2-2'

@@ -314,7 +314,7 @@ VOLUMES = np.zeros((2, 4, 5, 6, 1), np.float32)
         (EXACT, {"image": VOLUMES, "mask": np.zeros((2, 5, 6), int)}, "with volumes of shape"),
         (EXACT, {"image": VOLUMES, "depth": np.zeros((2, 4, 5, 6))}, "'depth' has the size"),
         (EXACT, {"image": VOLUMES[None]}, "or volumes"),
-        (augment.color_jitter(0.4), {"image": VOLUMES}, "only what moves pixels, such as a flip"),
+        (augment.color_jitter(0.4), {"image": VOLUMES}, "volumes can only be moved"),
     ],
 )
 def test_volumes_that_cannot_be_moved(transform, batch, message):

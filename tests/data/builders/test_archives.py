@@ -194,8 +194,8 @@ def test_published_checksums_are_known():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"labels is no IDX file of bytes: it begins with b''"),
-        (b"\0\0\x0d\1\0\0\0\1\0\0\0\0", "is no IDX file of bytes"),
+        (b"", r"labels is not an IDX file of bytes: it begins with b''"),
+        (b"\0\0\x0d\1\0\0\0\1\0\0\0\0", "is not an IDX file of bytes"),
         (idx(np.zeros(3, np.uint8))[:-1], r"holds 2 bytes, and its header .* shape \(3,\)"),
         (idx(np.zeros((2, 3), np.uint8))[:9], "holds 0 bytes"),
     ],
