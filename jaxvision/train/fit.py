@@ -217,7 +217,7 @@ def _check(
         isinstance(batches, Batches) and batches.plan.epochs is None
     )
     if endless and num_steps is None:
-        raise ValueError("give num_steps, the step to stop at: these batches never end")
+        raise ValueError("num_steps has to say when to stop: these batches never end")
     if fuse_steps is not None and fuse_steps < 1:
         raise ValueError(f"fuse_steps must be at least 1, got {fuse_steps}")
     if patience is not None:

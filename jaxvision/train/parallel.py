@@ -36,7 +36,7 @@ class ParallelStep:
     _compiled: dict[Any, Callable] = dataclasses.field(default_factory=dict, repr=False)
 
     def with_constant(self, constant: Constant) -> "ParallelStep":
-        """Returns the same step for a constant batch, to be passed as `place_batch(constant.batch)`.
+        """Returns the same step for a constant batch, passed as `place_batch(constant.batch)`.
 
         Raises:
             ValueError: The strategy is `pmap`, which splits every batch.
