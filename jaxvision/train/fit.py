@@ -80,8 +80,10 @@ def fit(
 
     If `run_dir` holds checkpoints, their run is continued: the state, the position in the data and
     the files are restored from the newest intact checkpoint, and all later numbers equal those of
-    an uninterrupted run, bit for bit. SIGTERM saves a checkpoint and exits with status 0; Ctrl-C
-    saves one and raises KeyboardInterrupt.
+    an uninterrupted run, bit for bit.
+
+    With a `run_dir`, SIGTERM saves a checkpoint and exits with status 0, and Ctrl-C saves one and
+    raises KeyboardInterrupt.
 
     Args:
         step: Any step; if `parallelize` did not make it, it is compiled for all devices.
@@ -95,9 +97,10 @@ def fit(
             returns. It is compiled for the same devices; without `eval_data` it is called once,
             uncompiled, with None for the batch.
         eval_data: A data set, a list of batches, or a function that returns batches. Log lines name
-            the evaluation after the data set's split, else `evaluation`.
-        eval_every: Steps between evaluations, in addition to the one at the end; None evaluates ten
-            times.
+            the evaluation after the data set's split (`train_evaluation` for `train`), else
+            `evaluation`.
+        eval_every: Steps between evaluations, in addition to the one at the end; None takes a tenth
+            of `num_steps`, or 500 without it.
         evaluations: Further evaluations by name, each with its own data and interval.
         on_evaluation: `on_evaluation(step, state)` is called after each evaluation of `evaluate`,
             or as often without one, and returns pictures by name, or None. They are written to
@@ -113,7 +116,8 @@ def fit(
             as `keep_best` defines it; None runs all steps.
         loggers: Functions, called as `logger(step, numbers)` with every measurement, by names such
             as `train/loss` and `test/accuracy`; only in the first of several processes.
-        log_every: Steps between lines of training metrics; None writes a hundred lines.
+        log_every: Steps between lines of training metrics; None takes a hundredth of `num_steps`,
+            or 50 without it.
         settings: The user's options, a dataclass or mapping; they are stored in the folder, and
             compared when the run is continued.
         settings_may_differ: Names in `settings` that may change when the run is continued;

@@ -186,7 +186,7 @@ def _check_leaf(
 def _relative_error(analytic: float, numerical: float, here: float, step_size: float) -> float:
     if not all(map(math.isfinite, (analytic, numerical, here))):
         return math.nan
-    rounding = 1e-14 * max(abs(here), 1.0) / step_size  # of the loss, in its difference
+    rounding = 1e-14 * max(abs(here), 1.0) / step_size  # the rounding error of the difference
     difference = max(abs(analytic - numerical) - rounding, 0.0)
     return difference / max(abs(analytic), abs(numerical)) if difference else 0.0
 

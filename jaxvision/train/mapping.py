@@ -81,7 +81,7 @@ def map_batches(
     def rows_of(variables: PyTree, batch: Batch) -> Rows:
         weight = batch["weight"]
         made = fn(variables, {**batch, "weight": jnp.maximum(weight, 0)})
-        return Rows((made, weight), weight)  # with one array at least, to count examples by
+        return Rows((made, weight), weight)  # `weight` too, to count the examples
 
     compiled = parallel.compile_evaluation(rows_of, variables)
     variables = parallel.place_state(variables)

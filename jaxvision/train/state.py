@@ -114,7 +114,7 @@ def init_state(
         _check_variables(
             variables, jax.eval_shape(lambda: model.init(key, *arguments, train=False))
         )
-        if mesh is not None:  # from the host, whatever devices they are on
+        if mesh is not None:  # as NumPy arrays, because they may be on other devices
             variables = jax.tree.map(np.asarray, variables)
     if mesh is None:
         return jax.jit(create)(key, variables)

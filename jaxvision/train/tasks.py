@@ -54,8 +54,8 @@ class Answer:
 class Trained:
     """A trained run, made by `restore`; each task has a subclass, such as `TrainedClassifier`.
 
-    A task overrides the methods that it supports; the others raise NotImplementedError. `predict`
-    returns predictions in a form of the task's own, and `evaluate`, `draw` and `compare` take them.
+    A subclass overrides the methods that its task supports; most others raise NotImplementedError.
+    `predict` returns predictions in a form of the task's own, for `evaluate`, `draw` and `compare`.
 
     Attributes:
         run: The run, as read from its folder.

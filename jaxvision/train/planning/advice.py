@@ -19,7 +19,7 @@ class Change:
 
     Attributes:
         what: The change, in words.
-        needed: Bytes on each device after it, estimated without compiling; None if unknown.
+        needed: Bytes on each device after the change, estimated without compiling; None if unknown.
         cost: Its cost in time or otherwise.
     """
 
@@ -103,7 +103,7 @@ def advise(parallel: ParallelStep, state: PyTree, batch: PyTree, plan: Plan) -> 
         Change(
             "rematerialize: wrap the blocks of the model in flax.linen.remat",
             None,
-            "up to a third more operations; the maps in between are computed again",
+            "up to a third more operations; feature maps are computed again",
         )
     )
     return changes

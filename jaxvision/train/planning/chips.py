@@ -62,7 +62,7 @@ _LARGEST_SIDE = 24
 
 
 def chip_of(mesh: jax.sharding.Mesh) -> Chip | None:
-    """Returns the chip of a mesh; None for devices that are not in `CHIPS`, such as CPUs.
+    """Returns the kind of chip in a mesh; None for devices that are not in `CHIPS`, such as CPUs.
 
     >>> chip_of(data_mesh(jax.devices("cpu")[:1])) is None
     True
@@ -144,7 +144,7 @@ def check_topology(topology: str) -> tuple[Chip, tuple[int, ...]]:
 
 
 def require_libtpu() -> None:
-    """Raises ImportError, which says how to install it, if `libtpu` is not installed."""
+    """Raises ImportError with installation instructions if `libtpu` is not installed."""
     if importlib.util.find_spec("libtpu") is None:
         raise ImportError(
             "programs for TPUs are compiled by libtpu, which is not installed: "
@@ -155,7 +155,7 @@ def require_libtpu() -> None:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Lets several processes load libtpu without a TPU, which it refuses by default."""
+    """Lets libtpu load without a TPU, and in several processes, which it refuses by default."""
     settings = {
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
         "TPU_SKIP_MDS_QUERY": "1",

@@ -60,7 +60,7 @@ def read_metrics(folder: str | pathlib.Path) -> list[dict[str, Any]]:
     Returns:
         One dict per line of `metrics.jsonl`, with `step`, `split` and the metrics; null becomes
         NaN. Damaged lines are skipped with a warning, or silently if only the last line is
-        incomplete. Empty if there is no such file.
+        damaged. Empty if there is no such file.
     """
     path = pathlib.Path(folder) / METRICS
     texts = path.read_bytes().splitlines() if path.exists() else []

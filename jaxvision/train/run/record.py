@@ -180,7 +180,7 @@ def save_record(folder: pathlib.Path, record: RunRecord) -> None:
 
 
 def _describe(model: Any) -> Any:
-    """The description of a model; None if it cannot be made again, as it is not registered."""
+    """The description of a model; None if the model is not registered."""
     if isinstance(model, Mapping | None):
         return model
     try:
