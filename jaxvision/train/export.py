@@ -84,8 +84,8 @@ def export(
     0.002 and, for one doubtful image, by 0.35; the accuracies agree to 0.3%. GPUs and TPUs multiply
     with less precision by default, here as in `predict`.
 
-    Bytes stand for numbers in [0, 1]. If a run was trained on images of another scale, its record
-    does not tell: give its program only bytes that stand for such numbers.
+    The program scales bytes to [0, 1]. It is wrong for a run that was trained on floating-point
+    images of another scale, which the record of the run does not tell.
 
     Args:
         run: The folder of a run, or the result of `restore`, such as one seed of several agents.

@@ -11,7 +11,7 @@ from jaxvision.train.optimizers import Optimizer
 
 PyTree = Any
 Layers = Sequence[Sequence[str]]
-"""The prefixes of the parameter paths of every layer, first layer first: `models.layer_order`."""
+"""The prefixes of parameter paths in each layer, first layer first; from `models.layer_order`."""
 
 
 def layerwise_decay(

@@ -227,7 +227,7 @@ def make_train_step(
             frozen BatchNorm normalizes by its running statistics, which do not change.
         frozen: Regular expressions of parameters that are frozen even if `trainable` matches them.
         ema_decay: If given, `state.ema_params` follows the parameters as
-            `decay * ema + (1 - decay) * params`, where `decay` is the smaller of this and
+            `decay * ema + (1 - decay) * params`, where `decay` is the smaller of `ema_decay` and
             `(1 + t) / (10 + t)` after t steps. Without this ramp, a short run's average is mostly
             the initial parameters: with 0.999, 37% of it after 1,000 steps.
         accumulate_steps: Computes the gradient of a batch in this many parts, one after the other,
