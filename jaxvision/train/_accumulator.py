@@ -1,4 +1,4 @@
-"""Metrics of the steps since the last line of the log."""
+"""Accumulation of training metrics between two log lines."""
 
 import collections
 import math
@@ -16,63 +16,38 @@ class NonFiniteLossError(FloatingPointError):
     """A loss became NaN or infinite; the message names the step and the last good checkpoint.
 
     Attributes:
-        batch: The batch of that step, where it is known.
+        batch: The batch of that step, if known.
     """
 
     batch: Any = None
 
 
 class MetricAccumulator:
-    """Adds up metrics without making the devices wait for Python."""
+    """Adds up metrics without making the devices wait for Python.
+
+    Its methods raise NonFiniteLossError once a step's loss turns out not to be finite.
+    """
 
     def __init__(self, sums: Sums | None = None) -> None:
-        """Starts empty, or with what a checkpoint kept.
-
-        Args:
-            sums: Totals and counts by name.
-        """
+        """Starts at zero, or at the totals and counts that a checkpoint kept."""
         self._sums: Sums = dict(sums or {})
         self._pending: collections.deque[tuple[int, int, Any, Any]] = collections.deque()
 
     def add(self, first: int, count: int, metrics: Any, batches: Any = None) -> None:
-        """Takes the metrics of a program that may still be running.
-
-        Args:
-            first: The step before the program's first.
-            count: How many steps it runs.
-            metrics: Pairs of sums by name; stacked if `count` is not 1.
-            batches: What the program was given, for an error to show; stacked as the metrics are.
-
-        Raises:
-            NonFiniteLossError: An earlier step's loss was not finite.
-        """
+        """Adds the metrics of `count` steps after step `first`, in a program that may still run."""
         self._pending.append((first, count, metrics, batches))
         # One program runs and one waits: more would only take memory.
         while len(self._pending) > 2:
             self._take()
 
     def sums(self) -> Sums:
-        """Waits for all steps.
-
-        Returns:
-            Totals and counts by name, JSON-able.
-
-        Raises:
-            NonFiniteLossError: A step's loss was not finite.
-        """
+        """Waits for all steps, and returns totals and counts by name, JSON-able."""
         while self._pending:
             self._take()
         return {name: list(pair) for name, pair in self._sums.items()}
 
     def flush(self) -> dict[str, float]:
-        """Waits for all steps, and starts again from nothing.
-
-        Returns:
-            The means by name.
-
-        Raises:
-            NonFiniteLossError: A step's loss was not finite.
-        """
+        """Waits for all steps, returns the means by name, and starts again at zero."""
         sums = self.sums()
         self._sums = {}
         return {name: total / count if count else math.nan for name, (total, count) in sums.items()}
@@ -84,7 +59,7 @@ class MetricAccumulator:
             name: [np.asarray(sums, np.float64).reshape(-1)[:count] for sums in pair]
             for name, pair in metrics.items()
         }
-        for index in range(count):  # step by step, so that the first loss to go is the one named
+        for index in range(count):  # step by step, to name the first one that is not finite
             for name, (totals, _) in taken.items():
                 if "loss" in name and not np.isfinite(totals[index]):
                     error = NonFiniteLossError(

@@ -1,4 +1,4 @@
-"""Whether two models differ in more than chance, on the same images."""
+"""Comparison of two models on the same images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,23 +22,11 @@ def compare_by_bootstrap(
     unit: str = "",
     num_resamples: int = 1000,
 ) -> tuple[str, dict[str, Any]]:
-    """Compares a statistic of two models, of which the same images are drawn.
+    """Compares a statistic of two models, as a sentence and a JSON-able dict.
 
-    Args:
-        what: What the statistic is called.
-        statistic: Makes a number of the rows of some images.
-        own: What one model did, with a row per image.
-        other: What the other one did.
-        images: What says which images each of them saw: places in the data, or labels.
-        form: How numbers are written, as for `format`.
-        unit: Of the numbers, with a space before it.
-        num_resamples: Bootstrap draws.
-
-    Returns:
-        The result in words, and as a JSON-able dict.
-
-    Raises:
-        ValueError: The images are others.
+    `statistic` maps the rows of some images, which a paired bootstrap draws, to a number. `images`
+    are the indices, or labels, of each model's images, which must be equal. `form` and `unit`
+    format the numbers; the unit begins with a space.
 
     >>> errors = np.arange(8.0)
     >>> words, _ = compare_by_bootstrap(

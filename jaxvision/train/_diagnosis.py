@@ -1,4 +1,4 @@
-"""Why a loss may have become NaN or infinite."""
+"""Diagnosis of losses that became NaN or infinite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,15 +15,10 @@ GENERAL_ADVICE = "A lower learning rate, warm-up or clip_norm usually helps."
 
 
 def diagnose(step: Any, batch: PyTree) -> str:
-    """Looks for the reason in the batch.
+    """Explains a loss that is not finite by its batch, or else gives general advice.
 
-    Args:
-        step: The step. If it has a method `diagnose(batch)`, that is asked for a sentence, or None;
-            of other steps, the batch is searched for numbers that are not finite.
-        batch: The batch whose loss is not finite; None if it is not at hand.
-
-    Returns:
-        A sentence that names the reason, or else advice that usually helps.
+    A step may have its own `diagnose(batch)`; else the batch is searched for numbers that are not
+    finite.
 
     >>> diagnose(None, {"image": np.array([0.5, np.nan]), "weight": np.ones(2)})
     "1 of the 2 rows that count have numbers in 'image' that are not finite."
@@ -36,14 +31,7 @@ def diagnose(step: Any, batch: PyTree) -> str:
 
 
 def numbers_not_finite(batch: PyTree) -> str | None:
-    """Names the first array that has NaN or infinities in rows that count.
-
-    Args:
-        batch: Arrays with the rows along their first axis.
-
-    Returns:
-        A sentence; None if there is no such array.
-    """
+    """Describes the first array with NaN or infinity in a row of nonzero weight, if any."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
         if not jnp.issubdtype(leaf.dtype, jnp.inexact) or not leaf.ndim:
             continue
@@ -62,16 +50,7 @@ def numbers_not_finite(batch: PyTree) -> str | None:
 def labels_outside(
     name: str, labels: np.ndarray, num_classes: int | None, counted: np.ndarray
 ) -> str | None:
-    """Says which labels are none of the classes.
-
-    Args:
-        name: Of the labels in the batch.
-        labels: Class indices, or anything else, of which nothing is said.
-        num_classes: The number of classes; None if it is not known.
-        counted: Which rows count.
-
-    Returns:
-        A sentence; None if all are classes.
+    """Describes integer labels outside of the classes, or returns None if all are inside.
 
     >>> labels_outside("label", np.array([0, 3, 1]), 3, np.array([True, True, True]))
     "1 of the 3 rows that count have a 'label' outside the classes 0 to 2, such as 3."
@@ -89,14 +68,7 @@ def labels_outside(
 
 
 def rows_that_count(batch: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
-    """Which rows of a batch have a weight other than 0.
-
-    Args:
-        batch: The batch, perhaps with `weight`.
-        rows: How many rows it has.
-
-    Returns:
-        One truth value per row.
+    """Returns which rows of a batch have a weight other than 0; all, if it has no weights.
 
     >>> rows_that_count({"weight": np.array([1.0, 0.0])}, 2)
     array([ True, False])

@@ -1,4 +1,4 @@
-"""Evaluations at work: compiled for the devices of a step, gathered, and summarized."""
+"""Evaluations compiled for the devices of a step."""
 
 import dataclasses
 import functools
@@ -21,14 +21,14 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluator:
-    """An evaluation made ready for the devices of a step.
+    """An evaluation compiled for the devices of a step.
 
     Attributes:
-        name: What lines of the log call it.
+        name: Its name in log lines.
         every: Steps between evaluations.
         measure: Measures a state on a batch that is on the devices.
-        summarize: Makes numbers of what was gathered.
-        make_batches: Gives the batches anew; None if there are no data.
+        summarize: Computes metrics from the gathered measurements.
+        make_batches: Returns the batches anew; None without data.
         place: Puts a batch on the devices.
     """
 
@@ -46,16 +46,7 @@ class Evaluator:
         between: Callable[[], object],
         while_waiting: Callable[[], object],
     ) -> dict[str, float]:
-        """Measures a state.
-
-        Args:
-            state: The state.
-            between: Called after every batch.
-            while_waiting: Called several times a second while a batch is waited for.
-
-        Returns:
-            Numbers by name.
-        """
+        """Measures a state; calls `between` after each batch, `while_waiting` during waits."""
         if self.make_batches is None:
             return self._numbers(gather([self.measure(state, None)]))
         with Prefetch(self.make_batches(), self.place, while_waiting=while_waiting) as placed:
@@ -84,13 +75,7 @@ class Evaluator:
 
 
 def gather(measured: Iterable[PyTree]) -> PyTree:
-    """Adds up sums, and puts rows together.
-
-    Args:
-        measured: What `Evaluation.measure` gave for each batch.
-
-    Returns:
-        One tree on the host, as `Evaluation.summarize` takes it; None if there is no batch.
+    """Adds up sums and concatenates `Rows` over all batches, on the host; None without batches.
 
     >>> x = np.array([1, 2])
     >>> batches = [{"n": 2, "x": Rows(x, np.array([1, weight]))} for weight in (1, 0)]
@@ -109,7 +94,7 @@ def gather(measured: Iterable[PyTree]) -> PyTree:
         for index, leaf in enumerate(jax.device_get(leaves)):
             if kinds[index]:
                 parts[index].append(_real_rows(leaf))
-            else:  # in wide numbers, so that the order of many batches does not show
+            else:  # in 64 bits, so that sums over many batches stay accurate
                 parts[index] = parts[index] + _wide(leaf)
     if structure is None:
         return None
@@ -127,21 +112,10 @@ def plan_evaluations(
     batches: Any,
     every: int,
 ) -> list[Evaluator]:
-    """Makes evaluations ready for the devices of a step.
+    """Compiles evaluations for the devices of a step.
 
-    Args:
-        evaluations: By the name that lines of the log call them.
-        parallel: The step that is evaluated.
-        state: A state, or its shapes.
-        batches: Those of training, whose size is taken where the data are a data set.
-        every: Steps between evaluations that have no interval of their own.
-
-    Returns:
-        What evaluates, in the same order.
-
-    Raises:
-        ValueError: A name is that of the lines of training, the data can be used only once, or an
-            interval is not positive.
+    Data sets are evaluated with the batch size of training. Raises ValueError if an evaluation is
+    called `train`, its data can be used only once, or its interval is not positive.
     """
     evaluators = []
     for name, each in evaluations.items():

@@ -1,4 +1,4 @@
-"""Batches on their way to the devices."""
+"""Drawing of batches, and their copy to the devices."""
 
 import contextlib
 import dataclasses
@@ -19,12 +19,12 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """What one program takes.
+    """The batches of one program.
 
     Attributes:
         batches: A batch on the devices, several stacked ones, or None.
-        count: How many steps that makes.
-        position: The position in the data after them, or None if it cannot be told.
+        count: The number of steps.
+        position: The position in the data after these steps; None if unknown.
     """
 
     batches: PyTree
@@ -42,18 +42,10 @@ def feed(
     fuse: int,
     while_waiting: Callable[[], object] | None = None,
 ) -> Iterator[Iterator[Chunk]]:
-    """Draws batches in a thread and starts their copy to the devices ahead of their use.
+    """Draws batches in a thread, and copies them to the devices ahead of their use.
 
-    Args:
-        parallel: The step that takes them.
-        iterator: Where they come from; None gives the constant batch of the step, or None.
-        intervals: When the run stops for something else: chunks end there.
-        start: The step of the first.
-        fuse: The most steps of one chunk.
-        while_waiting: See `Prefetch`.
-
-    Yields:
-        An iterator over chunks, that ends with the last step or the data.
+    Yields an iterator over chunks of at most `fuse` steps, which end at the intervals. If
+    `iterator` is None, each chunk holds the constant batch of the step, or None.
     """
     if iterator is None:
         batch = None
@@ -66,7 +58,7 @@ def feed(
         batches, position = drawn
         if fuse == 1:
             return Chunk(parallel.place_batch(batches[0]), 1, position)
-        # Always as many as the program was compiled for; it runs only those that count.
+        # Filled up to the number that the program was compiled for; it skips the copies.
         filled = batches + [batches[-1]] * (fuse - len(batches))
         try:
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
@@ -84,7 +76,7 @@ def feed(
 
 
 def _counts(intervals: Intervals, step: int, fuse: int) -> Iterator[int]:
-    """The lengths of chunks from a step to the end."""
+    """The lengths of chunks from `step` to the end."""
     while step < (intervals.num_steps or 0):
         stop = intervals.next_stop(step, fuse)
         yield stop - step
@@ -94,7 +86,7 @@ def _counts(intervals: Intervals, step: int, fuse: int) -> Iterator[int]:
 def _draw(
     iterator: Peekable, intervals: Intervals, step: int, fuse: int
 ) -> Iterator[tuple[list[Any], Any]]:
-    """Host batches up to the next stop, and the position in the data after them."""
+    """Batches on the host up to the next stop, and the position in the data after them."""
     while intervals.num_steps is None or step < intervals.num_steps:
         batches = list(itertools.islice(iterator, intervals.next_stop(step, fuse) - step))
         if not batches:

@@ -1,4 +1,4 @@
-"""Layers whose parameters are frozen stay as they are in every respect."""
+"""BatchNorm layers whose parameters are frozen."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -13,16 +13,10 @@ PyTree = Any
 
 @contextlib.contextmanager
 def frozen_batch_norms(frozen: PyTree) -> Iterator[None]:
-    """Keeps every BatchNorm in inference mode whose parameters are all frozen.
+    """Keeps a BatchNorm in inference mode if all its parameters are in `frozen`.
 
-    It then normalizes by its running statistics, and these do not move: what lies above it sees the
-    features that it was trained on, whatever the batch.
-
-    Args:
-        frozen: The frozen parameters, as `partition` gives them: None where a leaf is trained.
-
-    Yields:
-        Nothing; models that are applied meanwhile are concerned.
+    It then normalizes by its running statistics, and does not update them, so that later layers get
+    the features that they were trained on. Every model applied inside the `with` block is affected.
     """
     paths = {*by_path(frozen)}
 
@@ -37,9 +31,9 @@ def frozen_batch_norms(frozen: PyTree) -> Iterator[None]:
         module = context.module
         if not isinstance(module, nn.BatchNorm) or not is_frozen(module):
             return method(*args, **kwargs)
-        if module.use_running_average is None:  # it is told when it is called
+        if module.use_running_average is None:  # it is an argument of the call
             return method(*args[:1], **{**kwargs, "use_running_average": True})
-        # Modules are immutable, but this one was made for this call, and is thrown away after it.
+        # Modules are immutable, but this one exists only for this call.
         object.__setattr__(module, "use_running_average", True)
         return method(*args, **kwargs)
 

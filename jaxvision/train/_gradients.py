@@ -1,4 +1,4 @@
-"""The gradient of a mean loss over a batch, computed whole or in parts."""
+"""Gradients of a mean loss over a batch, computed whole or in parts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ def gradients(
     accumulate_steps: int,
     axis_name: str | None,
 ) -> tuple[PyTree, PyTree, Metrics]:
-    """The gradient of the mean loss over all parts of a batch and all devices of the axis."""
+    """Returns the gradient of the mean loss over parts and devices, the model state and metrics."""
     if accumulate_steps == 1:
         sums, weight, model_state, metrics = _part(loss_fn, params, model_state, batch, key)
     else:
@@ -49,10 +49,10 @@ def _part(
     batch: Any,
     key: Key[Array, ""],
 ) -> tuple[PyTree, Float[Array, ""], PyTree, Metrics]:
-    """The gradient of a part's loss times its weight, that weight, and the rest.
+    """The gradient of a part's loss times its weight, that weight, the model state and metrics.
 
-    The weight goes in before the gradient is taken, because with a BatchNorm over several devices
-    the loss of one depends on the rows of all.
+    The loss is weighted before it is differentiated because, with a BatchNorm over several devices,
+    the loss of one device depends on the rows of all.
     """
 
     def weighted(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
@@ -79,7 +79,7 @@ def _accumulate(
     key: Key[Array, ""],
     parts: int,
 ) -> tuple[PyTree, Float[Array, ""], PyTree, Metrics]:
-    """Sums gradients, weights and metrics over the parts; the model state passes through them."""
+    """Sums gradients, weights and metrics over the parts, which pass on the model state."""
     stacked = jax.tree.map(lambda leaf: interleave(leaf, parts), batch)
 
     def body(
@@ -101,7 +101,7 @@ def _accumulate(
 
 
 def interleave(leaf: ArrayLike, parts: int) -> Array:
-    """Row i of a batch becomes row `i // parts` of part `i % parts`."""
+    """Splits a batch: its row i becomes row `i // parts` of part `i % parts`."""
     leaf = jnp.asarray(leaf)
     if not leaf.shape:
         raise ValueError(
@@ -115,6 +115,6 @@ def interleave(leaf: ArrayLike, parts: int) -> Array:
 
 
 def mean_of(total: Array, weight: Float[Array, ""]) -> Array:
-    """`total / weight`, and 0 for a batch of padding alone, which has weight 0."""
+    """Returns `total / weight`, or 0 for a batch of padding, whose weight is 0."""
     divided = jnp.where(weight == 0, 0.0, total / jnp.where(weight == 0, 1.0, weight))
     return divided.astype(total.dtype)

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, heard between steps."""
+"""Signals that ask a run to stop between steps."""
 
 import contextlib
 import signal
@@ -10,32 +10,24 @@ import jax
 
 
 class Interrupts:
-    """Whether somebody wants the run to stop; ask `requested` between steps."""
+    """Remembers a signal that asks the run to stop; call `requested` between steps."""
 
     def __init__(self) -> None:
         self._signal: signal.Signals | None = None
         self._asked = 0
 
     def hear(self, number: int, frame: FrameType | None) -> None:
-        """Notes a signal; a second one acts at once.
-
-        Args:
-            number: The signal.
-            frame: Not used.
-        """
+        """Handles a signal by remembering it; a second one raises KeyboardInterrupt."""
         del frame
         if self._signal is not None:
             raise KeyboardInterrupt
         self._signal = signal.Signals(number)
 
     def requested(self) -> signal.Signals | None:
-        """The signal that came, if all processes of the run can act on it now.
+        """Returns the signal, once all processes of the run can stop at this step, else None.
 
-        Several processes hear it at different steps, and must stop at the same one: JAX agrees on
-        it for them. All have to ask equally often.
-
-        Returns:
-            The signal, or None to go on.
+        A signal reaches processes at different steps, and JAX agrees on a common one. Every process
+        must therefore call this equally often.
         """
         if jax.process_count() == 1:
             return self._signal
@@ -46,20 +38,11 @@ class Interrupts:
         return signal.SIGTERM if reached else None
 
     def heard(self) -> signal.Signals | None:
-        """The signal that came, where this process need not agree with others on it.
-
-        Returns:
-            The signal; None if there is none, or there are other processes.
-        """
+        """Returns the signal, if there are no other processes that must stop at the same step."""
         return self._signal if jax.process_count() == 1 else None
 
     def act(self) -> None:
-        """Ends the program as the signal asks.
-
-        Raises:
-            SystemExit: With status 0, on SIGTERM.
-            KeyboardInterrupt: On SIGINT.
-        """
+        """Ends the program: by KeyboardInterrupt after SIGINT, else with status 0."""
         if self._signal == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(0)
@@ -67,17 +50,10 @@ class Interrupts:
 
 @contextlib.contextmanager
 def listen(*, enabled: bool) -> Iterator[Interrupts]:
-    """Hears SIGTERM and SIGINT in place of the usual handlers.
-
-    Args:
-        enabled: Whether to; only the main thread can.
-
-    Yields:
-        What to ask between steps.
-    """
+    """Handles SIGINT and SIGTERM inside the `with` block, if enabled and in the main thread."""
     interrupts = Interrupts()
     signals = [signal.SIGINT]
-    if jax.process_count() == 1:  # else JAX itself hears SIGTERM
+    if jax.process_count() == 1:  # else JAX itself handles SIGTERM
         signals.append(signal.SIGTERM)
     if not enabled or threading.current_thread() is not threading.main_thread():
         signals = []

@@ -1,18 +1,13 @@
-"""When a run logs, evaluates and saves."""
+"""The steps at which a run logs, evaluates and saves."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """Periods in steps. A run stops for them at the same steps however often it is cut off.
+    """Intervals in steps; `others` are those of evaluations with an interval of their own.
 
-    Attributes:
-        num_steps: The last step, or None.
-        log_every: Steps between lines of training metrics.
-        eval_every: Steps between evaluations.
-        checkpoint_every: Steps between checkpoints.
-        others: Steps between evaluations that have an interval of their own.
+    A run stops at their multiples, thus at the same steps however often it is interrupted.
     """
 
     num_steps: int | None
@@ -30,19 +25,7 @@ class Intervals:
         eval_every: int | None,
         checkpoint_every: int | None,
     ) -> "Intervals":
-        """Fills in what the user left open: a hundred lines, ten evaluations.
-
-        Args:
-            num_steps: The last step, or None.
-            log_every: Steps, or None.
-            eval_every: Steps, or None.
-            checkpoint_every: Steps, or None for those of evaluations.
-
-        Returns:
-            All of them.
-
-        Raises:
-            ValueError: A period is not positive.
+        """Sets intervals that are None: for 100 log lines, 10 evaluations and 10 checkpoints.
 
         >>> Intervals.plan(2000, log_every=None, eval_every=None, checkpoint_every=None)
         Intervals(num_steps=2000, log_every=20, eval_every=200, checkpoint_every=200, others=())
@@ -67,14 +50,7 @@ class Intervals:
         )
 
     def next_stop(self, step: int, fused: int) -> int:
-        """The step up to which a program may run from here.
-
-        Args:
-            step: Where the run is.
-            fused: The most steps of one program.
-
-        Returns:
-            A later step; the last one if the run is over there.
+        """Returns the step up to which a program of at most `fused` steps may run.
 
         >>> intervals = Intervals(num_steps=50, log_every=10, eval_every=25, checkpoint_every=25)
         >>> [intervals.next_stop(step, 16) for step in (0, 10, 20, 25, 48)]

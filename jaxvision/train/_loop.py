@@ -1,4 +1,4 @@
-"""What a run does between its programs: it logs, saves, evaluates, and stops when asked to."""
+"""The training loop: runs programs, and logs, saves, evaluates and stops between them."""
 
 import contextlib
 import time
@@ -28,7 +28,7 @@ OnEvaluation = Callable[[int, Any], Mapping[str, Picture] | None]
 
 
 class Loop:
-    """What goes on between two chunks."""
+    """A training run in progress."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Loop:
         self._clock = step, time.perf_counter()
 
     def evaluations(self) -> dict[str, dict[str, float]]:
-        """The last numbers of each evaluation, of this call or of one that it went on from."""
+        """Returns the newest metrics of each evaluation, including those before a resumption."""
         last: dict[str, dict[str, float]] = {}
         for line in self._run.history:
             if line["split"] != "train":
@@ -77,19 +77,13 @@ class Loop:
         return last
 
     def is_stopped(self) -> bool:
-        """Whether the best state is so many evaluations ago that the run ends early."""
+        """Returns whether `patience` evaluations have passed since the best state."""
         return self._patience is not None and self._run.evaluations_since_best() >= self._patience
 
     def run(
         self, iterator: Peekable | None, *, fuse: int, memory: Callable[[], int | None]
     ) -> None:
-        """Runs all steps, so many in a program, and does what is due between programs.
-
-        Args:
-            iterator: Where batches come from; see `feed`.
-            fuse: The most steps of one program.
-            memory: See `Progress`.
-        """
+        """Runs all steps, at most `fuse` in a program; `memory` is that of `Progress`."""
         self._progress.memory = memory
         with (
             feed(
@@ -102,7 +96,7 @@ class Loop:
             ) as chunks,
             self._progress,
         ):
-            if self.step > 0:  # the run may have been cut off in an evaluation
+            if self.step > 0:  # the run may have been interrupted in an evaluation
                 self._evaluate()
             for chunk in chunks:
                 self._run_chunk(chunk, fuse)
@@ -133,12 +127,12 @@ class Loop:
         self._evaluate()
 
     def while_waiting(self) -> None:
-        """Leaves if a signal came while the next batch is waited for."""
+        """Saves and ends the program if a signal came while a batch is waited for."""
         if self._interrupts.heard():
             self._leave()
 
     def save(self, *, wait: bool = False) -> None:
-        """Saves a state that is worth coming back to."""
+        """Saves the state; raises NonFiniteLossError if a part of it is no longer finite."""
         if self._run.folder is None:
             return
         with self._guard():
@@ -151,7 +145,7 @@ class Loop:
         self._run.save(self.step, self.state, data=self._position, window=sums, wait=wait)
 
     def finish(self) -> None:
-        """Logs, evaluates and saves the end of the run, as far as that is not done."""
+        """Logs, evaluates and saves at the end of the run, unless that is done already."""
         with self._guard():
             if self._accumulator.sums():
                 self._log()
@@ -180,7 +174,7 @@ class Loop:
         self._progress.measured("train", values)
 
     def _evaluate(self, *, at_the_end: bool = False) -> None:
-        """Evaluates what is due at this step and was not evaluated at it, and shows the state."""
+        """Runs the evaluations that are due and not yet done at this step, and draws pictures."""
         due = [each for each in self._evaluators if at_the_end or self.step % each.every == 0]
         shows = at_the_end or self.step % self._intervals.eval_every == 0
         shows = shows and self._on_evaluation is not None and self._shown_at != self.step
@@ -197,12 +191,12 @@ class Loop:
             if shows:
                 self._show()
         except Exception:
-            self.save(wait=True)  # what was trained is not to be lost with it
+            self.save(wait=True)  # so that the trained state is not lost
             raise
         self._clock = self.step, time.perf_counter()
 
     def _report(self, *, evaluated: bool, at_the_end: bool) -> None:
-        """Writes a line for each evaluation, or as often where there is none."""
+        """Writes a progress line after an evaluation, or as often without evaluations."""
         is_due = at_the_end or self.step % self._intervals.eval_every == 0
         if evaluated or (not self._evaluators and is_due and self._reported_at != self.step):
             self._reported_at = self.step
@@ -228,7 +222,7 @@ class Loop:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        """Says where the last good checkpoint is when a loss is not finite."""
+        """Adds a diagnosis and the last good checkpoint to the message of a NonFiniteLossError."""
         try:
             yield
         except NonFiniteLossError as error:
@@ -244,6 +238,6 @@ def _inexact(state: PyTree) -> list[tuple[Any, Any]]:
 
 
 def _finite(state: PyTree) -> jax.Array:
-    """Which floating-point leaves of a state hold no NaN or infinity, in their order."""
+    """Whether each floating-point leaf of a state is free of NaN and infinities."""
     finite = [jnp.isfinite(leaf).all() for _, leaf in _inexact(state)]
     return jnp.array(finite, dtype=bool)

@@ -1,4 +1,4 @@
-"""Steps under `pmap`, which takes batches that are cut already."""
+"""Steps under `pmap`, which takes batches that are already split."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ class Mapped:
     Attributes:
         mapped: The step under `pmap`.
         parts: The number of devices.
-        axis: The axis of a batch that is cut.
+        axis: The axis along which a batch is split.
     """
 
     mapped: Any
@@ -27,7 +27,7 @@ class Mapped:
     axis: int
 
     def __call__(self, state: PyTree, batch: PyTree, *count: Array) -> tuple[PyTree, PyTree]:
-        """Runs the step, or several."""
+        """Runs one step, or several."""
 
         def split(leaf: Any) -> Any:
             return jnp.reshape(leaf, self._split(leaf))
@@ -35,7 +35,7 @@ class Mapped:
         return self.mapped(state, jax.tree.map(split, batch), *count)
 
     def lower(self, state: PyTree, batch: PyTree) -> jax.stages.Lowered:
-        """Traces and lowers the step for shapes."""
+        """Traces and lowers the step for the shapes of its arguments."""
 
         def split(leaf: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(self._split(leaf), leaf.dtype)
@@ -51,17 +51,10 @@ class Mapped:
 def by_pmap(
     step: Callable, axis_name: str, devices: Sequence[jax.Device], *, stacked: bool
 ) -> Mapped:
-    """Compiles a step by `pmap`.
+    """Compiles a step with `pmap`, to take whole batches; the state is replicated, and not donated.
 
-    Args:
-        step: `step(state, batch) -> (state, metrics)`, of one device; with `stacked`, of several
-            batches and how many of them count.
-        axis_name: What the step calls the devices.
-        devices: The devices.
-        stacked: Whether several batches are stacked along a first axis.
-
-    Returns:
-        The step for whole batches. Every device has the same state, which is not donated.
+    With `stacked`, it takes several batches, stacked along a first axis, and how many of them to
+    run.
     """
     axis = 1 if stacked else 0
     mapped = jax.pmap(

@@ -1,4 +1,4 @@
-"""Paths between codes, or between the noise that images are made of."""
+"""Paths between codes, or between the noise from which images are generated."""
 
 import functools
 from typing import Literal, get_args
@@ -21,21 +21,18 @@ def interpolate(
     *,
     path: Path = "linear",
 ) -> Float[Array, "steps *batch latents"]:
-    """Codes on a path from one to another, at equal distances, both ends among them.
+    """Returns codes on a path between two codes, at equal distances, including both ends.
 
-    In many dimensions, codes that are drawn from a normal distribution have almost the same length,
-    and the middle of a straight line between two is shorter than any of them. A spherical path
-    turns from one direction to the other and changes the length evenly.
+    In many dimensions, codes drawn from a normal distribution have almost the same length, and the
+    middle of a straight line between two is shorter than either. A spherical path rotates from one
+    direction to the other, and changes the length evenly.
 
     Args:
-        first: Codes.
-        second: Other codes.
-        steps: How many codes there are on the path, 2 or more.
-        path: `"linear"` or `"spherical"`; where both codes have the same or opposite directions, or
-            one is 0, the spherical path is the linear one.
-
-    Returns:
-        The codes.
+        first: The codes at the start.
+        second: The codes at the end.
+        steps: The number of codes on the path, 2 or more.
+        path: `"linear"` or `"spherical"`, which is also linear where both codes have the same or
+            opposite directions, or one is 0.
 
     Raises:
         ValueError: There are fewer than 2 steps, or the path is unknown.

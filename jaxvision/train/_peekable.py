@@ -1,4 +1,4 @@
-"""An iterator over batches whose first can be looked at, and whose position can be saved."""
+"""An iterator over batches with a look-ahead, and with a position that can be saved."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,46 +8,30 @@ from jaxvision.data import Batches
 
 
 class Peekable(Iterator[Any]):
-    """An iterator whose first item can be looked at; its position counts only what was taken.
+    """An iterator with a look-ahead of one item, and a position that can be saved.
 
     Attributes:
         can_move: Whether it has a position that can be saved and restored.
-        counts_steps: Whether the `step` of a position counts the items taken.
+        counts_steps: Whether the `step` of a position is the number of items taken.
     """
 
     def __init__(self, items: Any) -> None:
-        """Wraps an iterator.
-
-        Args:
-            items: Any iterable; of a list or tuple the position is known too.
-        """
+        """Wraps any iterable; lists and tuples have a position too."""
         self._items: Any = _Listed(items) if isinstance(items, list | tuple) else iter(items)
         self._ahead: list[Any] = []
         self.can_move = hasattr(self._items, "get_state") and hasattr(self._items, "set_state")
         self.counts_steps = isinstance(items, Batches)
 
     def position(self) -> Any:
-        """The position in the data.
-
-        Returns:
-            What `move` takes; None if the iterator has none.
-        """
+        """Returns the position in the data, for `move`; None if there is none."""
         return self._items.get_state() if self.can_move else None
 
     def move(self, position: Any) -> None:
-        """Goes to a saved position.
-
-        Args:
-            position: What `position` gave.
-        """
+        """Goes to a saved position."""
         self._items.set_state(position)
 
     def peek(self) -> Any:
-        """Looks at the next item. Take it before the position is asked for.
-
-        Returns:
-            The item, or None at the end.
-        """
+        """Returns the next item, or None at the end; take it before calling `position`."""
         if not self._ahead:
             self._ahead = list(itertools.islice(self._items, 1))
         return self._ahead[0] if self._ahead else None
@@ -57,7 +41,7 @@ class Peekable(Iterator[Any]):
 
 
 class _Listed(Iterator[Any]):
-    """Goes through a sequence, and can be put back to a place in it."""
+    """An iterator over a sequence, with a position."""
 
     def __init__(self, items: Sequence[Any]) -> None:
         self._items = items
@@ -75,6 +59,7 @@ class _Listed(Iterator[Any]):
     def set_state(self, state: Mapping[str, int]) -> None:
         if not isinstance(state, Mapping) or not 0 <= state.get("next", -1) <= len(self._items):
             raise ValueError(
-                f"the saved position {state!r} is none in a list of {len(self._items)} batches"
+                f"the saved position {state!r} is not a position in a list of {len(self._items)} "
+                "batches"
             )
         self._next = state["next"]

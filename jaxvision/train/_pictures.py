@@ -1,4 +1,4 @@
-"""Images of a data set as the figures of tasks show them."""
+"""Images of a data set for the figures of tasks."""
 
 import pathlib
 from collections.abc import Mapping
@@ -16,23 +16,14 @@ Images = Shaped[np.ndarray, "batch height width channels"]
 def some_images(
     dataset: Dataset, indices: Int[np.ndarray, " examples"], count: int
 ) -> tuple[Int[np.ndarray, " rows"], Images]:
-    """Images at equal distances in what was predicted.
-
-    Args:
-        dataset: Where they come from.
-        indices: The places in it of what was predicted.
-        count: How many, at the most.
-
-    Returns:
-        Rows of the predictions, and the images.
-    """
+    """Returns rows of the predictions, at most `count` and equally spaced, and their images."""
     last = len(indices) - 1
     rows = np.unique(np.linspace(0, last, min(count, len(indices))).round().astype(int))
     return rows, np.stack([dataset[int(indices[row])]["image"] for row in rows])
 
 
 def from_0_to_1(images: Any) -> Float[np.ndarray, "batch height width channels"]:
-    """Images as floats, as they are drawn.
+    """Returns images as floats in [0, 1].
 
     >>> from_0_to_1(np.full((1, 1, 1, 1), 255, np.uint8)).item()
     1.0
@@ -43,7 +34,7 @@ def from_0_to_1(images: Any) -> Float[np.ndarray, "batch height width channels"]
 
 
 def beside(*kinds: Any) -> list[np.ndarray]:
-    """One image of each kind after another, for a sheet with a row for each.
+    """Lists the first image of each kind, then the second of each, for a sheet with a row for each.
 
     >>> images = np.zeros((3, 2, 2, 1))
     >>> len(beside(images, images + 1))
@@ -53,7 +44,7 @@ def beside(*kinds: Any) -> list[np.ndarray]:
 
 
 def plane_of(codes: Float[np.ndarray, "examples latents"]) -> Float[np.ndarray, "examples 2"]:
-    """Codes along the two directions in which they vary most, for a picture.
+    """Projects codes onto the two directions in which they vary most, for a picture.
 
     >>> plane_of(np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 3.0, 0.0]])).shape
     (3, 2)
@@ -66,15 +57,7 @@ def plane_of(codes: Float[np.ndarray, "examples latents"]) -> Float[np.ndarray, 
 
 
 def save_figures(folder: pathlib.Path, drawn: Mapping[str, Any]) -> list[pathlib.Path]:
-    """Writes figures into `figures/` of a run's folder.
-
-    Args:
-        folder: The run's folder.
-        drawn: The figures by name; a slash in a name makes a folder.
-
-    Returns:
-        The files.
-    """
+    """Writes figures to `figures/NAME.png` in a run's folder, and returns the paths."""
     paths = []
     for name, figure in drawn.items():
         paths.append(folder / "figures" / f"{name}.png")

@@ -1,4 +1,4 @@
-"""What a step computes, as the compiler is told."""
+"""The lowered program of a step: its text, fingerprint and memory."""
 
 import dataclasses
 import functools
@@ -15,15 +15,15 @@ from jaxvision.train.parallel import ParallelStep
 PyTree = Any
 
 FUSED_STEPS = 16
-"""Steps in one program, where steps are short."""
+"""The number of short steps to run in one program."""
 
 MAX_FUSED_NUMBERS = 2**22
-"""Numbers in a state and a batch beyond which a step is not short."""
+"""The most numbers in a state and a batch of a short step."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Program:
-    """A step together with what it is applied to.
+    """A step with the shapes of its arguments.
 
     Attributes:
         parallel: The step.
@@ -37,30 +37,25 @@ class Program:
 
     @functools.cached_property
     def text(self) -> str | None:
-        """The step for the whole batch in StableHLO; None under `pmap`, which has no such form."""
+        """The lowered step, for the whole batch, in StableHLO; None under `pmap`."""
         if self.parallel.strategy == "pmap":
             return None
         return without_devices(self._lowered().as_text())
 
     def fingerprint(self) -> dict[str, str] | None:
-        """Tells whether two programs are the same, with the same versions of all packages.
+        """Returns the platform and a digest of the program; None if its text is not reproducible.
 
-        It sees what settings may not say: the optimizer, its schedule, the augmentation, the loss.
-
-        Returns:
-            The platform and a digest of the program; None if it cannot be told.
+        The digest detects changes that settings may not show: of the optimizer, its schedule, the
+        augmentation or the loss. Digests are comparable only between the same versions of all
+        packages.
         """
-        if self.text is None or "callback" in self.text:  # a callback is told by its address
+        if self.text is None or "callback" in self.text:  # its text has an address, which varies
             return None
         digest = hashlib.blake2b(self.text.encode(), digest_size=16).hexdigest()
         return {"platform": jax.default_backend(), "digest": digest}
 
     def memory(self) -> int | None:
-        """The bytes that a step takes on each device.
-
-        Returns:
-            What goes in, what comes out and what is kept in between; None if it cannot be told.
-        """
+        """Returns the bytes that a step takes on each device; None if unknown."""
         if self.parallel.strategy == "pmap":
             return None
         stats = self._lowered().compile().memory_analysis()
@@ -74,14 +69,11 @@ class Program:
         )
 
     def steps_to_fuse(self) -> int:
-        """How many steps to run in one program.
+        """Returns how many steps to run in one program: `FUSED_STEPS` or 1.
 
         Short steps lose time between programs. But XLA's CPU backend runs a convolution inside a
-        loop on one thread, about five times slower than outside, so that there only models without
+        loop on one thread, about five times slower than outside, so on CPUs only models without
         convolutions are fused.
-
-        Returns:
-            `FUSED_STEPS` or 1.
         """
         if self.batch is None:
             return 1
@@ -102,7 +94,7 @@ class Program:
 
 
 def shapes_of(tree: PyTree) -> PyTree:
-    """The shapes and types of a tree, without its arrays."""
+    """Returns the shapes and types of a tree."""
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jax.dtypes.result_type(leaf)), tree
     )
@@ -117,14 +109,7 @@ _DEFINITION = re.compile(r"\s*%(\d+)(?::\d+)? = ")
 
 
 def without_devices(text: str) -> str:
-    r"""Takes out of a program what tells of the devices that it is for.
-
-    Args:
-        text: The program in StableHLO.
-
-    Returns:
-        The program without shardings, and without the constraints that steps put on them; values
-        are numbered anew.
+    r"""Removes shardings and sharding constraints from a StableHLO text, and renumbers its values.
 
     >>> print(without_devices('%3 = sdy.sharding_constraint %arg0 <@mesh, [{"data"}]> : f32\n'
     ...                       '%4 = stablehlo.add %3, %3 : f32 {sdy.sharding = #sdy.sharding<x>}'))

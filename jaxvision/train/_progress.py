@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a bar on a terminal and in a notebook, lines elsewhere."""
+"""The progress display of a run: a bar on a terminal and in a notebook, lines elsewhere."""
 
 import shutil
 import sys
@@ -11,38 +11,31 @@ from typing import Any
 import jax
 
 _LONG = 120.0
-"""Seconds from which a run is long enough to be told how long it will take."""
+"""Seconds from which the duration of a run is announced."""
 _SETTLED = 3.0
-"""Seconds of training after which the time of a step is known."""
+"""Seconds of training after which the time of a step can be estimated."""
 _HIDDEN = ("steps_per_second", "gradient_norm", "learning_rate")
-"""Numbers of training that the log keeps and no line shows."""
+"""Training metrics that are logged but not displayed."""
 _MOST = 6
-"""Numbers of an evaluation that a line shows."""
+"""The most metrics of an evaluation in a line."""
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 _BAR_OF_UNKNOWN_LENGTH = "{desc}{n_fmt} steps [{elapsed}{postfix}]"
 _BESIDES = 44
-"""Columns of a bar that are not numbers of the run."""
+"""Columns of a bar that show no metrics."""
 
 
 class Progress:
-    """Shows how far a run is. Other processes than the first show nothing.
+    """Displays the progress of a run, in the first process only.
 
     Attributes:
-        memory: Gives the bytes that a step takes on each device, or None; called once, by long
+        memory: Returns the bytes that a step takes on each device, or None; called once, by long
             runs.
     """
 
     memory: Callable[[], int | None] = staticmethod(lambda: None)
 
     def __init__(self, show: bool | None, start: int, num_steps: int | None) -> None:
-        """Chooses the form.
-
-        Args:
-            show: True draws a bar, False shows nothing; None draws a bar on a terminal and in a
-                notebook, and writes lines elsewhere.
-            start: The step at which the run begins or goes on.
-            num_steps: The step at which it ends, or None.
-        """
+        """Chooses the form of display, by the `progress` of `fit`."""
         self._start = self._step = start
         self._num_steps = num_steps
         self._began: float | None = None
@@ -72,11 +65,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, count: int) -> None:
-        """Counts steps that were run; the first are those for which the step was compiled.
-
-        Args:
-            count: How many.
-        """
+        """Counts steps that were run; the clock starts after the first, which include compiling."""
         self._step += count
         if self._began is None:
             self._began = time.perf_counter()
@@ -89,12 +78,7 @@ class Progress:
             self._bar.update(count)
 
     def measured(self, split: str, values: Mapping[str, float]) -> None:
-        """Takes the newest numbers of training or of an evaluation.
-
-        Args:
-            split: `train`, or what was evaluated.
-            values: Numbers by name.
-        """
+        """Takes the newest metrics of training (`split` is `train`) or of an evaluation."""
         names = sorted((name for name in values if name not in _HIDDEN), key=_not_loss)
         self._shown[split] = {name: f"{values[name]:.4g}" for name in names}
         if self._bar is not None:
@@ -102,7 +86,7 @@ class Progress:
             self._bar.set_postfix_str(_fitting(self._shown, width), refresh=False)
 
     def report(self) -> None:
-        """Writes a line of the newest numbers, after an evaluation."""
+        """Writes a line with the newest metrics."""
         of = "" if self._num_steps is None else f" of {self._num_steps:,}"
         parts = [f"step {self._step:,}{of}"]
         for split, texts in self._shown.items():
@@ -116,11 +100,7 @@ class Progress:
         self.say("; ".join(parts))
 
     def say(self, text: str) -> None:
-        """Writes a line, above the bar if there is one.
-
-        Args:
-            text: The line, which is wrapped on a terminal.
-        """
+        """Writes a line, above the bar if there is one; on a terminal it is wrapped."""
         if self._is_silent:
             return
         if sys.stderr.isatty():
@@ -129,13 +109,13 @@ class Progress:
         _tqdm().write(text, file=sys.stderr)
 
     def _rate(self) -> float | None:
-        """Steps a second since the step was compiled, with what was done in between."""
+        """Steps per second since the step was compiled, including evaluations."""
         if self._began is None or self._step == self._start:
             return None
         return (self._step - self._start) / max(time.perf_counter() - self._began, 1e-9)
 
     def _tell_time(self) -> None:
-        """Says how long a long run will take, as soon as that is known."""
+        """Announces the duration of a long run, as soon as it can be estimated."""
         rate = self._rate()
         if self._num_steps is None or rate is None or self._began is None:
             return
@@ -148,13 +128,13 @@ class Progress:
         memory = self.memory()
         takes = "" if memory is None else f" and {memory / 2**30:.2g} GiB of memory on each device"
         self.say(
-            f"a step takes {duration(1 / rate)}{takes}: the {left:,} that are left will take about "
-            f"{duration(left / rate)}"
+            f"a step takes {duration(1 / rate)}{takes}: the remaining {left:,} steps will take "
+            f"about {duration(left / rate)}"
         )
 
 
 def duration(seconds: float) -> str:
-    """A time in words.
+    """Formats a duration in seconds.
 
     >>> [duration(seconds) for seconds in (0.0123, 5.2, 75.0, 4e3, 2e5)]
     ['12 ms', '5.2 s', '1 min 15 s', '1 h 7 min', '2 d 8 h']
@@ -179,7 +159,7 @@ def _not_loss(name: str) -> bool:
 
 
 def _fitting(shown: Mapping[str, Mapping[str, str]], width: int) -> str:
-    """As many numbers as there is room for: the loss, those of evaluations, the rest of training.
+    """As many metrics as fit: the loss, those of evaluations, then the rest of training.
 
     >>> _fitting({"train": {"loss": "0.5", "accuracy": "0.8"}, "test": {"accuracy": "0.9"}}, 40)
     'loss 0.5, test accuracy 0.9'
@@ -197,7 +177,7 @@ def _fitting(shown: Mapping[str, Mapping[str, str]], width: int) -> str:
 
 
 def _in_notebook() -> bool:
-    """Whether this is the kernel of a notebook, whose output is drawn and not a terminal's."""
+    """Whether this process is the kernel of a notebook."""
     if "IPython" not in sys.modules:
         return False
     shell = sys.modules["IPython"].get_ipython()
@@ -205,7 +185,7 @@ def _in_notebook() -> bool:
 
 
 def _tqdm() -> Any:
-    """The bar of a notebook, where it has one, or that of a terminal."""
+    """The bar for notebooks, in a notebook that can show it, else the bar for terminals."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without ipywidgets, bars of text are drawn
         from tqdm.auto import tqdm

@@ -1,4 +1,4 @@
-"""Threads that a library starts and does not say how to wait for."""
+"""Waiting for threads of a library that offers no way to join them."""
 
 import threading
 import time
@@ -6,11 +6,7 @@ from collections.abc import Collection
 
 
 def wait_for_others(before: Collection[threading.Thread], seconds: float = 5.0) -> None:
-    """Waits for threads that were started since, but not for long.
-
-    Args:
-        before: The threads that were there before.
-        seconds: How long to wait for all of them together.
+    """Waits, at most `seconds` in all, for threads that are not in `before`.
 
     >>> before = threading.enumerate()
     >>> threading.Thread(target=time.sleep, args=(0.01,)).start()

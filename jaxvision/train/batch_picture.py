@@ -1,4 +1,4 @@
-"""A picture of what a model is trained on."""
+"""A picture of training images as the model sees them."""
 
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 _SHARE_SHOWN = 0.005
-"""The least share of a class in a mixed label that is written."""
+"""The smallest share of a class in a mixed label that is shown."""
 
 
 def draw_batch(
@@ -27,21 +27,21 @@ def draw_batch(
     *,
     num_images: int = 24,
 ) -> pathlib.Path | None:
-    """Draws training images as the model will see them, into `figures/batch.png` of a run's folder.
+    """Draws training images as the model sees them, into `figures/batch.png` of a run's folder.
 
-    They are augmented as in training, with their labels or masks. Mean and deviation are undone, so
-    that the images look as people know them. It is worth a look before the training: mistakes in
-    labels, colors and augmentation show at once.
+    They are augmented as in training, and shown with their labels or masks. Normalization is
+    undone, so that colors look natural. Look at the picture before training: it reveals mistakes in
+    labels, colors and augmentation.
 
     Args:
         run_dir: The run's folder.
-        dataset: The training data, with `image`, and `label` or `mask` or neither.
+        dataset: The training data: `image`, and `label` or `mask` or neither.
         inputs: How batches are augmented and normalized.
-        seed: Chooses the images and what the augmentation draws.
-        num_images: How many images to show at the most.
+        seed: Seed of the choice of images and of the augmentation.
+        num_images: How many images to show at most; half as many with masks.
 
     Returns:
-        The file; None for data that are not images, such as volumes.
+        The path of the file; None for data that are not images, such as volumes.
 
     Raises:
         ImportError: Matplotlib is not installed.
@@ -77,14 +77,7 @@ def _figure(dataset: Dataset, inputs: Inputs, seen: dict[str, Any]) -> "matplotl
 
 
 def label_in_words(label: Any, names: tuple[str, ...]) -> str:
-    r"""Writes the label of an image, or the shares of classes that mixing made of it.
-
-    Args:
-        label: The number of a class, or a share for each.
-        names: The names of the classes.
-
-    Returns:
-        A line for each class that has a share.
+    r"""Returns the class name of a label, or lines with the class shares of a mixed label.
 
     >>> label_in_words(np.array([0.25, 0.0, 0.75]), ("cat", "dog", "owl"))
     'owl 75%\ncat 25%'
@@ -98,7 +91,7 @@ def label_in_words(label: Any, names: tuple[str, ...]) -> str:
 
 
 def _shown(images: Any, inputs: Inputs) -> Float[np.ndarray, "batch height width channels"]:
-    """Normalized images as they are drawn; of other numbers of channels the first."""
+    """Images with normalization undone; only the first channel unless there are 1, 3 or 4."""
     pixels = np.asarray(images, np.float32) * np.array(inputs.std) + np.array(inputs.mean)
     if pixels.shape[-1] not in (1, 3, 4):
         pixels = pixels[..., :1]

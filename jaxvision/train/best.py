@@ -1,4 +1,4 @@
-"""Which of a run's states is best, by a metric of an evaluation."""
+"""Selection of the best state of a run, by a metric of an evaluation."""
 
 import dataclasses
 import math
@@ -8,12 +8,12 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """What makes a state better than another; made by `highest` and `lowest`.
+    """A criterion for the best state of a run; made by `highest` and `lowest`.
 
     Attributes:
-        metric: The name of the number.
-        of: The name of the evaluation; None takes every one that has such a number.
-        highest: Whether more is better.
+        metric: The name of the metric.
+        of: The name of the evaluation; None considers every evaluation that has the metric.
+        highest: Whether a higher value is better.
     """
 
     metric: str
@@ -21,13 +21,13 @@ class Best:
     highest: bool
 
     def step(self, history: Iterable[Mapping[str, Any]]) -> int | None:
-        """The step of the best state so far, the first of equal ones.
+        """Returns the step of the best state so far, the first of equal ones.
 
         Args:
-            history: Lines of the log.
+            history: Lines of the log, as `FitResult.history` holds them.
 
         Returns:
-            The step; None if the metric was never measured, or was never a number.
+            The step; None if the metric was never measured, or was always NaN.
 
         >>> lines = [{"step": step, "split": "test", "loss": loss}
         ...          for step, loss in ((1, 0.5), (2, 0.25), (3, math.nan))]
@@ -42,13 +42,7 @@ class Best:
         return None if best is None else best[1]
 
     def evaluations_since(self, history: Sequence[Mapping[str, Any]]) -> int:
-        """How many evaluations were made after that of the best state.
-
-        Args:
-            history: Lines of the log.
-
-        Returns:
-            Their number; of all evaluations, if the metric was never a number.
+        """Counts the evaluations after the best one; all of them if the metric was always NaN.
 
         >>> lines = [{"step": step, "split": "test", "loss": loss}
         ...          for step, loss in ((1, 0.5), (2, 0.25), (3, math.nan), (4, 0.25))]
@@ -66,13 +60,13 @@ class Best:
                 yield line
 
     def check(self, history: Iterable[Mapping[str, Any]]) -> None:
-        """Makes sure that the metric is measured.
+        """Raises an error if evaluations were made and none of them has the metric.
 
         Args:
             history: Lines of the log, after an evaluation.
 
         Raises:
-            ValueError: No evaluation has such a number.
+            ValueError: No evaluation has the metric.
         """
         measured: dict[str, list[str]] = {}
         for line in history:
@@ -84,23 +78,16 @@ class Best:
             raise ValueError(f"keep_best names {self.metric!r}, which is not measured: {known}")
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps.
-
-        Returns:
-            A JSON-able dict: `Best(**best.describe()) == best`.
-        """
+        """Returns a JSON-able dict for the record of a run: `Best(**best.describe()) == best`."""
         return dataclasses.asdict(self)
 
 
 def highest(metric: str, *, of: str | None = None) -> Best:
-    """Says that the state with the highest number is best, for `fit(..., keep_best=...)`.
+    """Selects the state with the highest value of a metric, for `fit(..., keep_best=...)`.
 
     Args:
-        metric: The name of the number, such as `"accuracy"`.
-        of: The name of the evaluation; None takes every one that has such a number.
-
-    Returns:
-        What `fit` takes.
+        metric: The name of the metric, such as `"accuracy"`.
+        of: The name of the evaluation; None considers every evaluation that has the metric.
 
     >>> highest("mean_iou", of="validation").highest
     True
@@ -109,14 +96,11 @@ def highest(metric: str, *, of: str | None = None) -> Best:
 
 
 def lowest(metric: str, *, of: str | None = None) -> Best:
-    """Says that the state with the lowest number is best, for `fit(..., keep_best=...)`.
+    """Selects the state with the lowest value of a metric, for `fit(..., keep_best=...)`.
 
     Args:
-        metric: The name of the number, such as `"loss"`.
-        of: The name of the evaluation; None takes every one that has such a number.
-
-    Returns:
-        What `fit` takes.
+        metric: The name of the metric, such as `"loss"`.
+        of: The name of the evaluation; None considers every evaluation that has the metric.
 
     >>> lowest("loss").highest
     False

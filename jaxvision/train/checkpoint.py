@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there at all."""
+"""Checkpoints that are verified by checksums, so that an incomplete one is never restored."""
 
 import contextlib
 import dataclasses
@@ -25,21 +25,21 @@ from jaxvision.train.selection import combine
 PyTree = Any
 MANIFEST = "manifest.json"
 DELETED = ".deleted-"
-"""What the name of a checkpoint begins with while it is deleted."""
+"""Prefix of the folder of a checkpoint that is being deleted."""
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be written or read; the message says which, why and what is left."""
+    """A checkpoint cannot be written or read; the message says which, why and what remains."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """What a checkpoint held.
+    """The content of a checkpoint.
 
     Attributes:
-        step: The step it was saved at.
-        state: The state, of the structure and on the devices that were asked for.
-        extra: What was saved with it.
+        step: The step at which it was saved.
+        state: The state, in the requested structure and on the requested devices.
+        extra: The values saved with the state.
     """
 
     step: int
@@ -48,19 +48,19 @@ class Restored:
 
 
 class Checkpointer:
-    """Saves states to a folder and reads back the newest that is whole.
+    """Saves states to a folder and restores the newest intact one.
 
-    A checkpoint is written by Orbax in the background, then sealed by a manifest of its step and
-    its files' sizes and digests. What has no manifest, or does not agree with it, was cut short,
-    damaged or copied from another step: restoring warns, and takes the one before. Every process of
-    a distributed run calls the same methods; the folder is one that all of them see.
+    Orbax writes a checkpoint in the background; then a manifest seals it, with its step and its
+    files' sizes and digests. A checkpoint that has no manifest, or does not match it, was
+    interrupted, damaged or copied from another step: restoring warns, and takes the one before. In
+    a distributed run, every process calls the same methods, on a folder that all of them share.
     """
 
     def __init__(self, directory: str | pathlib.Path, *, keep: int = 3) -> None:
         """Opens a folder; nothing is written before the first `save`.
 
         Args:
-            directory: Where the checkpoints lie, each in a folder named by its step.
+            directory: The folder of the checkpoints, each in a folder named after its step.
             keep: How many to keep; older ones are deleted when a newer one is sealed.
         """
         if keep < 1:
@@ -73,35 +73,27 @@ class Checkpointer:
         self._protected: int | None = None
 
     def protect(self, step: int | None) -> None:
-        """Keeps one checkpoint besides the newest ones, such as the best.
-
-        Args:
-            step: Its step; None keeps none. It takes the place of the one that was protected.
-        """
+        """Exempts one step from deletion, such as the best, and no longer the previous one."""
         self._protected = step
 
     def steps(self) -> list[int]:
-        """The steps of the checkpoints that were sealed, ascending.
-
-        Returns:
-            Steps; whether the files are whole is checked by `latest` and `load`.
-        """
+        """Returns the steps of sealed checkpoints, ascending, without verifying their files."""
         if not self.directory.is_dir():
             return []
         sealed = self.directory.glob(f"*/{MANIFEST}")
         return sorted(int(path.parent.name) for path in sealed if path.parent.name.isdigit())
 
     def save(self, step: int, state: PyTree, **extra: Any) -> None:
-        """Starts to save; the state is copied before this returns and may be donated.
+        """Starts to save a state, which is copied before this returns and may then be donated.
 
         Args:
-            step: Where the run is.
+            step: The step of the state.
             state: A tree of arrays.
-            **extra: What else to keep, by name; JSON-able, such as the position in the data.
+            **extra: JSON-able values to save with it, such as the position in the data.
 
         Raises:
             CheckpointError: This save cannot start, or the one before it failed.
-            TypeError: Something of `extra` is not JSON-able.
+            TypeError: A value of `extra` is not JSON-able.
         """
         from orbax.checkpoint import v1 as ocp
 
@@ -114,7 +106,7 @@ class Checkpointer:
         self._whole = None
         folder = self._folder(step)
         writing = ocp.Context()
-        # Otherwise every copy of an array writes a slice of it, and every slice is a program.
+        # Otherwise each replica of an array writes a slice, and each slice compiles a program.
         writing.array.saving.use_replica_parallel = False
         before = threading.enumerate()
         try:
@@ -135,10 +127,10 @@ class Checkpointer:
         self._saving.start()
 
     def wait(self) -> None:
-        """Waits until what was started is sealed.
+        """Waits until the current save is sealed.
 
         Raises:
-            CheckpointError: It could not be written. The checkpoints before it are untouched.
+            CheckpointError: It could not be written. Earlier checkpoints are untouched.
         """
         if self._saving is not None:
             self._saving.join()
@@ -148,11 +140,7 @@ class Checkpointer:
             raise error
 
     def latest(self) -> int | None:
-        """The newest checkpoint that is whole; a warning says which are not.
-
-        Returns:
-            Its step, or None if there is none.
-        """
+        """Returns the step of the newest intact checkpoint, or None; warns of damaged ones."""
         for step in self._folders():
             damage = self._damage(step)
             if damage is None:
@@ -164,16 +152,10 @@ class Checkpointer:
         return None
 
     def extra(self, step: int) -> dict[str, Any]:
-        """What was saved beside the state.
-
-        Args:
-            step: Which checkpoint.
-
-        Returns:
-            The arguments of `save`, by name.
+        """Returns the values that were saved with the state, by name.
 
         Raises:
-            CheckpointError: There is no such checkpoint, or it is damaged.
+            CheckpointError: The checkpoint does not exist, or is damaged.
         """
         kept = self._metadata(step).custom_metadata or {}
         if not isinstance(kept, dict):
@@ -189,17 +171,16 @@ class Checkpointer:
         """Reads the state of a checkpoint.
 
         Args:
-            step: Which checkpoint.
+            step: The step of the checkpoint.
             abstract_state: The structure to fill: `jax.ShapeDtypeStruct` leaves with shardings, or
-                a state whose values are not used. None gives nested dicts, on one device.
-            leave_out: Names of parts that are not read, wherever they are in nested dicts; they
-                are None.
+                a state whose values are ignored. None returns nested dicts, on one device.
+            leave_out: Names of parts to skip, at any depth of nested dicts; they become None.
 
         Returns:
-            The state, on the devices that were asked for, however many wrote it.
+            The state on the requested devices, however many devices wrote it.
 
         Raises:
-            CheckpointError: There is no such checkpoint, it is damaged, or it holds another state.
+            CheckpointError: The checkpoint does not exist, is damaged, or holds another state.
         """
         from orbax.checkpoint import v1 as ocp
 
@@ -228,13 +209,10 @@ class Checkpointer:
         return combine(state, jax.tree.map(_if_empty, abstract_state))
 
     def restore(self, abstract_state: PyTree = None) -> Restored | None:
-        """Reads the newest checkpoint that is whole.
-
-        Args:
-            abstract_state: As for `load`.
+        """Reads the newest intact checkpoint into `abstract_state`, as in `load`.
 
         Returns:
-            What it held, or None if there is none.
+            Its content, or None if there is none.
 
         Raises:
             CheckpointError: It holds another state.
@@ -247,7 +225,7 @@ class Checkpointer:
     def _metadata(self, step: int) -> Any:
         from orbax.checkpoint import v1 as ocp
 
-        if step != self._whole:  # what `latest` has just looked at is not read twice
+        if step != self._whole:  # `latest` has just verified that one
             if step not in self._folders():
                 has = ", ".join(map(str, self.steps())) or "none"
                 raise CheckpointError(
@@ -261,7 +239,7 @@ class Checkpointer:
 
     @contextlib.contextmanager
     def _reading(self, step: int) -> Iterator[None]:
-        """Orbax raises whatever a file that is not of its form leads it to."""
+        """Turns the errors of Orbax, which may be of any type, into CheckpointError."""
         try:
             yield
         except CheckpointError:
@@ -288,17 +266,17 @@ class Checkpointer:
         result: Callable[[], Any],
         before: list[threading.Thread],
     ) -> None:
-        """In a thread: waits for Orbax, seals, and only then deletes what is too old."""
+        """Runs in a thread: waits for Orbax, seals the checkpoint, then deletes old ones."""
         try:
             with absl_level(logging.CRITICAL):  # the error is ours to report
                 try:
                     result()
                 except BaseException:
-                    wait_for_others(before)  # before their folder goes
+                    wait_for_others(before)  # before their folder is deleted
                     raise
             if jax.process_index() == 0:
                 write_json(folder / MANIFEST, {"step": step, "files": _digests(folder)})
-                # A damaged one of a later step must not push this one out.
+                # Damaged checkpoints of later steps must not displace this one.
                 for old in [one for one in self.steps() if one <= step][: -self._keep]:
                     if old != self._protected:
                         self._delete(old)
@@ -307,7 +285,7 @@ class Checkpointer:
             self._error = self._failure(step, error)
 
     def _delete(self, step: int) -> None:
-        """Deletes a checkpoint; cut short, it leaves nothing that looks like one."""
+        """Deletes a checkpoint; if interrupted, what remains is not taken for a checkpoint."""
         folder = self._folder(step)
         doomed = folder.with_name(f"{DELETED}{folder.name}")
         with contextlib.suppress(OSError):  # the sweep before the next save tries again
@@ -315,7 +293,7 @@ class Checkpointer:
         shutil.rmtree(doomed, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Deletes what a save or a deletion that was cut short has left."""
+        """Deletes the remains of interrupted saves and deletions."""
         if jax.process_index() == 0:
             for pattern in ("*.orbax-checkpoint-tmp*", f"{DELETED}*"):
                 for left in self.directory.glob(pattern):
@@ -330,7 +308,7 @@ class Checkpointer:
         )
 
     def _damage(self, step: int) -> str | None:
-        """What is wrong with a checkpoint, or None."""
+        """A description of the damage to a checkpoint; None if it is intact."""
         folder = self._folder(step)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -355,7 +333,7 @@ class Checkpointer:
 
 
 def _differences(saved: PyTree, wanted: PyTree) -> list[str]:
-    """Leaves that only one of two trees has, or whose types or shapes differ."""
+    """Lists the leaves that only one of two trees has, or whose types or shapes differ."""
     wanted = jax.tree.map(_stored, wanted)
     before, now = (
         {
@@ -373,7 +351,7 @@ def _differences(saved: PyTree, wanted: PyTree) -> list[str]:
 
 
 def _without_empty(state: PyTree) -> PyTree:
-    """None in place of arrays without elements, which Orbax does not take."""
+    """Replaces arrays without elements, which Orbax rejects, by None."""
     return jax.tree.map(lambda leaf: leaf if math.prod(leaf.shape) else None, state)
 
 
@@ -382,7 +360,7 @@ def _if_empty(leaf: Any) -> Any:
 
 
 def _put(tree: PyTree, names: Sequence[str], change: Callable[[PyTree], PyTree]) -> PyTree:
-    """Changes the parts of these names in nested dicts."""
+    """Changes the parts with these names in nested dicts."""
     if not isinstance(tree, dict):
         return tree
     return {
@@ -392,14 +370,14 @@ def _put(tree: PyTree, names: Sequence[str], change: Callable[[PyTree], PyTree])
 
 
 def _stored(leaf: Any) -> Any:
-    """What a leaf is in a file: random keys are the numbers in them."""
+    """The form of a leaf in a file: random keys are stored as their numbers."""
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.eval_shape(jax.random.key_data, leaf)
     return leaf
 
 
 def _digests(folder: pathlib.Path) -> dict[str, list]:
-    """Size and digest of every file of a checkpoint but its manifest."""
+    """The size and digest of every file of a checkpoint except its manifest."""
     digests = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST:

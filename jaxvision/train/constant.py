@@ -1,4 +1,4 @@
-"""A batch that is the whole problem, the same in every step."""
+"""Training with the same batch in every step."""
 
 import dataclasses
 import hashlib
@@ -15,28 +15,17 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Constant:
-    """Batches for `fit` that are one and the same; made by `constant`."""
+    """Batches for `fit` that are all the same one; made by `constant`."""
 
     batch: PyTree
     shard: ShardRule | None
 
     def shardings(self, mesh: jax.sharding.Mesh) -> PyTree:
-        """How the batch is cut over devices.
-
-        Args:
-            mesh: The devices.
-
-        Returns:
-            A tree of shardings.
-        """
+        """Returns the tree of shardings of the batch on a mesh."""
         return state_shardings(self.batch, mesh, self.shard)
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of the batch.
-
-        Returns:
-            A digest of its numbers, so that a run goes on with the same.
-        """
+        """Returns a digest of the batch, by which a resumed run checks that it is the same."""
         digest = hashlib.blake2b(digest_size=16)
         for name, leaf in sorted(by_path(self.batch).items()):
             array = np.asarray(leaf)
@@ -48,16 +37,16 @@ class Constant:
 def constant(batch: PyTree, *, shard: ShardRule | None = None) -> Constant:
     """Makes batches for `fit` of one batch, which every step gets whole.
 
-    The batch is put on the devices once. It need not divide over them, as the affinities of t-SNE
-    need not.
+    The batch is put on the devices once. Its rows need not divide over them: the affinities of
+    t-SNE, for example, do not.
 
     Args:
         batch: A tree of arrays.
-        shard: Cuts the arrays over the devices, as `fsdp()` does with a state; None puts the whole
-            batch on each.
+        shard: A rule that shards the arrays, as `fsdp()` does with a state; None copies the whole
+            batch to every device.
 
     Returns:
-        What `fit` takes for batches. They never end, so that `fit` needs `num_steps`.
+        The `batches` of `fit`. They never end, so `fit` needs `num_steps`.
 
     Raises:
         ValueError: There is no array in the batch.

@@ -1,4 +1,4 @@
-"""Evaluations: what is measured of a state, batch by batch, and what it comes to."""
+"""Evaluations: measurements of a state, batch by batch, and the metrics computed from them."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -12,17 +12,17 @@ from jaxvision.train.protocols import Metrics
 
 PyTree = Any
 EvalFn = Callable[[Any, Any], Metrics]
-"""`(state, batch) -> metrics`: pairs of sums, as a step gives them."""
+"""`(state, batch) -> metrics`, where metrics are pairs of sums, as those of a step."""
 
 EvalData = Dataset | Iterable[Any] | Callable[[], Iterable[Any]]
 
 
 class Rows(flax.struct.PyTreeNode):
-    """Numbers of each example, which an evaluation gathers instead of adding them up.
+    """Per-example values, which an evaluation concatenates instead of summing.
 
     Attributes:
         values: An array, or a tree of arrays, with the examples along the first axis.
-        weight: The weight of each example; those of weight 0 are padding, and are left out.
+        weight: The weight of each example; examples of weight 0 are padding, and are dropped.
     """
 
     values: PyTree
@@ -34,47 +34,48 @@ class Rows(flax.struct.PyTreeNode):
 
 @runtime_checkable
 class Evaluation(Protocol):
-    """Measures a state on data; mean IoU, average precision, FID and BLEU are all of this form.
+    """Measures a state on data; mean IoU, average precision, FID and BLEU have this form.
 
-    A function `(state, batch) -> metrics` stands for one whose metrics are the quotients of the
-    sums.
+    Where an `Evaluation` is expected, a function `(state, batch) -> metrics` will do: its metrics
+    are the quotients of the sums.
     """
 
     def measure(self, state: Any, batch: Any, /) -> PyTree:
-        """Measures a state on one batch; it is compiled for all devices.
+        """Measures a state on one batch; `fit` compiles it for all devices.
 
         Args:
             state: The state.
-            batch: A batch, whose rows may be padding; None where there are no data.
+            batch: A batch, whose rows may be padding; None for an evaluation without data.
 
         Returns:
-            A tree. Its arrays are sums over the batch, and are added up over the batches. What is
-            in `Rows` is put together instead, in the order of the data.
+            A tree. Its arrays are sums over the batch, and are added up over the batches. `Rows` in
+            it are concatenated instead, in the order of the data.
         """
         ...
 
     def summarize(self, gathered: PyTree, /) -> Mapping[str, float]:
-        """Makes numbers of what was measured of all data; it runs on the host, once.
+        """Computes metrics from the measurements of all batches, once, on the host.
 
         Args:
-            gathered: The tree of `measure`: sums as NumPy arrays, in float64 or int64, and in the
-                place of `Rows` their values, of all examples that are no padding.
+            gathered: The tree of `measure`, with NumPy arrays: sums in float64 or int64, and each
+                `Rows` replaced by its values for all examples that are not padding.
 
         Returns:
-            Numbers by name.
+            Metrics by name.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOn:
-    """An evaluation with data and an interval of its own, for `fit`.
+    """An evaluation with its own data and interval, for `fit`.
 
     Attributes:
         evaluation: An `Evaluation`, or a function `(state, batch) -> metrics`.
-        data: What to evaluate on: a data set, a list of batches, or a function that gives batches.
-            None calls `evaluation` once, uncompiled, with None for a batch.
-        every: Steps between evaluations, besides the one at the end; None takes those of `fit`.
+        data: A data set, a list of batches, or a function that returns batches. None calls
+            `evaluation` once, uncompiled, with None for the batch.
+        every: Steps between evaluations, in addition to the one at the end; None takes `eval_every`
+            of `fit`.
     """
 
     evaluation: Evaluation | EvalFn
@@ -83,15 +84,15 @@ class EvaluateOn:
 
 
 def make_eval_fn(loss_fn: Any) -> Evaluation | EvalFn:
-    """Makes what `fit` evaluates of the loss of a task.
+    """Returns the evaluation of a task's loss, for `fit(..., evaluate=...)`.
 
     Args:
-        loss_fn: A loss function as the tasks' `make_loss_fn` make them: an `Evaluation`, or one
-            with a method `evaluate(state, batch) -> metrics`.
+        loss_fn: A loss made by a task's `make_loss_fn`: an `Evaluation`, or an object with a method
+            `evaluate(state, batch) -> metrics`.
 
     Returns:
-        The loss function itself, or that method. It prepares batches as the loss does, without
-        augmentation, and uses the averaged parameters where there are any.
+        The loss itself, or its method `evaluate`. Batches are prepared as for the loss, without
+        augmentation; averaged parameters (`ema_params`) are used if the state has them.
 
     Raises:
         TypeError: The loss is neither.

@@ -1,4 +1,4 @@
-"""Trained models as files that run without this library."""
+"""Export of trained models as programs that run without this library."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ from jaxvision.train.tasks import Trained, restore
 
 PROGRAM, DESCRIPTION = "model.stablehlo", "model.json"
 SCHEMA = 1
-"""The version of the form that descriptions have."""
+"""The version of the format of `model.json`."""
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 READABLE = (
     "jax.export guarantees that a program can be read by versions of JAX that were released up to "
@@ -33,13 +33,13 @@ class Exported:
     """A model that `export` has written.
 
     Attributes:
-        folder: Where it is: `model.stablehlo`, the program with all its numbers, and `model.json`,
-            which describes it.
-        inputs: What goes in, in the order of the arguments.
-        outputs: What comes out: a dict of arrays by these names.
+        folder: The folder of `model.stablehlo`, the program with its parameters, and `model.json`,
+            its description.
+        inputs: The inputs, in the order of the program's arguments.
+        outputs: The outputs: a dict of arrays by these names.
         task: The task of the run.
-        dtype: What the model computes in.
-        platforms: Where the program runs, in the words of JAX.
+        dtype: The type that the model computes in.
+        platforms: The platforms on which the program runs, by their names in JAX.
         num_bytes: The size of the program.
     """
 
@@ -53,7 +53,7 @@ class Exported:
 
     @property
     def loading(self) -> tuple[str, ...]:
-        """Lines of Python that load the program and call it; they need jax and flatbuffers only."""
+        """Lines of Python that load and call the program; they need only jax and flatbuffers."""
         return _loading(str(self.folder / PROGRAM), self.inputs)
 
 
@@ -68,44 +68,45 @@ def export(
 ) -> Exported:
     """Writes the model of a run as a program that needs JAX, but neither this library nor Flax.
 
-    The program is StableHLO, made by `jax.export`, with the parameters inside. It takes a batch of
-    any size from one row on. It takes images as bytes, and does all that the model needs: resizing
-    and cropping, numbers from 0 to 1, the mean and deviation. On each platform it uses the
-    convolutions that are fastest there, whatever platform it was written on.
+    The program is StableHLO, made by `jax.export`, and contains the parameters. It takes a batch of
+    one or more rows. Images are uint8, and the program does all preprocessing: resizing and
+    cropping, scaling to [0, 1], and normalization. On each platform it uses the fastest
+    convolutions, wherever it was written.
 
-    What a model gives is told by its run: logits and probabilities of a classifier; those of every
-    head; a class and probabilities for each pixel; codes and reconstructions; the images of noise;
+    The outputs depend on the task: logits and probabilities of a classifier, or of every head; a
+    class and probabilities for each pixel; codes and reconstructions; images generated from noise;
     the values of actions, or a policy.
 
-    How near is it to `predict`? Pixels are resized in whole numbers, to exactly those of the host
-    (Pillow 13; older versions may differ by 1 in 255). In float32, probabilities then differ by
-    rounding alone: on a CPU by less than 1e-5, for LeNet-5 and MobileNet-v2 on the test digits. In
-    bfloat16 those of LeNet-5 differ by 7e-5 on average and by 0.02 at most, those of MobileNet-v2
-    by 0.002 and, of one doubtful image, by 0.35; the accuracies are the same to 0.3%. A GPU or a
-    TPU multiplies with less precision by default, here as in `predict`.
+    Outputs are close to those of `predict`. Pixels are resized in integers, exactly as on the host
+    (Pillow 13; older versions may differ by 1 in 255). In float32, probabilities then differ only
+    by rounding: on a CPU by less than 1e-5, for LeNet-5 and MobileNet-v2 on the test digits. In
+    bfloat16, those of LeNet-5 differ by 7e-5 on average and at most 0.02, those of MobileNet-v2 by
+    0.002 and, for one doubtful image, by 0.35; the accuracies agree to 0.3%. GPUs and TPUs multiply
+    with less precision by default, here as in `predict`.
 
-    Images are bytes here, which stand for numbers from 0 to 1. A run whose images were numbers on
-    another scale does not say so; give its program nothing but what such bytes stand for.
+    The program scales bytes to [0, 1]. It is wrong for a run that was trained on floating-point
+    images of another scale, which the record of the run does not tell.
 
     Args:
-        run: The folder of a run; or what `restore` made of it, such as one seed of several agents.
+        run: The folder of a run, or the result of `restore`, such as one seed of several agents.
         out: The folder to write into; None takes `export/` in the run's folder.
-        step: Which checkpoint, as for `restore`.
+        step: Which checkpoint, as in `restore`.
         image_size: Height and width of the images that the program takes and resizes; one number is
-            both. None is the size that the model sees, so that nothing is resized.
-        dtype: What the model computes in: "float32", or "bfloat16", which also halves the kernels.
-            What comes out is float32.
+            both. None takes images of the model's size, and resizes nothing.
+        dtype: The type that the model computes in: "float32", or "bfloat16", which also halves the
+            kernels. Outputs are float32.
         platforms: Where the program may run: "cpu", "cuda", "rocm", "tpu".
 
     Returns:
-        Where it is, what goes in and what comes out.
+        The folder of the program, its inputs and its outputs.
 
     Raises:
         CheckpointError: The run cannot be read; see `restore`.
         ImportError: The package flatbuffers is missing.
         NotImplementedError: The task has nothing to export, the program calls Python, or the model
-            needs a batch of a known size; the message says which, and what to do.
-        ValueError: An option is not allowed, or a task describes other outputs than it gives.
+            needs a batch of a fixed size; the message says which, and what to do.
+        ValueError: An option is not allowed, or the outputs that a task describes are not those of
+            its function.
 
     >>> import tempfile, optax
     >>> from jaxvision import data, models, train
@@ -160,7 +161,7 @@ def _program(serving: Serving, platforms: tuple[str, ...], where: str) -> jax.ex
     try:
         callbacks = {*_callbacks(traced.trace(*shapes).jaxpr)}
     except Exception as error:
-        _check_traces_for_one(fn, serving)  # an error of the model's own shows itself here
+        _check_traces_for_one(fn, serving)  # an error in the model itself is raised here
         raise NotImplementedError(
             f"the model in {where} cannot be exported, because it needs a batch of a known size: "
             f"{_first_line(error)}. In the model, take the size from x.shape[0] and not from "
@@ -177,7 +178,7 @@ def _program(serving: Serving, platforms: tuple[str, ...], where: str) -> jax.ex
 
 @contextlib.contextmanager
 def _without_places() -> Iterator[None]:
-    """Keeps the paths of this machine's files out of a program, which are of no use elsewhere."""
+    """Keeps the file paths of this machine out of a program."""
     option = "jax_traceback_in_locations_limit"
     limit = getattr(jax.config, option)
     jax.config.update(option, 0)
@@ -196,7 +197,7 @@ def _check_traces_for_one(fn: Any, serving: Serving) -> None:
 
 
 def _callbacks(jaxpr: Any) -> Iterator[str]:
-    """The operations of a program that call Python, in the programs inside it too."""
+    """The operations of a program, and of the programs inside it, that call Python."""
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         name = equation.primitive.name
         if "callback" in name or name == "debug_print":
@@ -208,7 +209,7 @@ def _callbacks(jaxpr: Any) -> Iterator[str]:
 
 
 def _outputs(serving: Serving, program: jax.export.Exported) -> Iterator[ArrayInfo]:
-    """Describes what comes out, in the order in which JAX flattens it."""
+    """Describes the outputs, in the order in which JAX flattens them."""
     made = jax.tree.unflatten(program.out_tree, program.out_avals)
     if made.keys() != serving.outputs.keys():
         raise ValueError(
@@ -222,7 +223,7 @@ def _outputs(serving: Serving, program: jax.export.Exported) -> Iterator[ArrayIn
 
 
 def _write(exported: Exported, trained: Trained, program: jax.export.Exported) -> Exported:
-    """Writes the program, and then its description, which has the digest of the program."""
+    """Writes the program, and then its description, which contains the program's digest."""
     content = bytes(program.serialize())
     exported = dataclasses.replace(exported, num_bytes=len(content))
     exported.folder.mkdir(parents=True, exist_ok=True)

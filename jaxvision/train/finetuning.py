@@ -1,4 +1,4 @@
-"""How fast, and from when on, each layer of a trained model learns something new."""
+"""Fine-tuning schedules: learning rates that decay by layer, and gradual unfreezing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,30 +11,27 @@ from jaxvision.train.optimizers import Optimizer
 
 PyTree = Any
 Layers = Sequence[Sequence[str]]
-"""For every layer, first layer first, what the paths of its parameters begin with, as
-`models.layer_order` gives them."""
+"""The prefixes of parameter paths in each layer, first layer first; from `models.layer_order`."""
 
 
 def layerwise_decay(
     optimizer: optax.GradientTransformation, layers: Layers, decay: float
 ) -> optax.GradientTransformation:
-    """Lets every layer learn more slowly than the one after it.
+    """Gives every layer a lower learning rate than the next one.
 
-    The update of the last layer is the optimizer's, that of the layer before it is multiplied by
-    `decay`, that before by its square, and so on; a decoupled weight decay is part of an update.
-    (Howard and Ruder, arXiv:1801.06146, with decay 1 / 2.6; Bao et al., arXiv:2106.08254, with 0.65
-    for a ViT.)
+    The update of the last layer is that of the optimizer, including a decoupled weight decay; the
+    update of the layer before it is multiplied by `decay`, the one before that by its square, and
+    so on. (Howard and Ruder, arXiv:1801.06146, with decay 1 / 2.6; Bao et al., arXiv:2106.08254,
+    with 0.65 for a ViT.)
 
     Args:
-        optimizer: What to scale.
-        layers: What `models.layer_order` gives.
-        decay: The ratio of the learning rates of neighbors, above 0 and at most 1.
-
-    Returns:
-        An optimizer.
+        optimizer: The optimizer whose updates are scaled.
+        layers: The layers, from `models.layer_order`.
+        decay: The ratio of the learning rates of neighboring layers, above 0 and at most 1.
 
     Raises:
-        ValueError: `decay` is out of range, or, when it is used, a parameter is in no layer.
+        ValueError: `decay` is out of range, or, when the optimizer is used, a parameter is in no
+            layer.
 
     >>> import jax.numpy as jnp
     >>> params = {"stem": jnp.zeros(()), "block": jnp.zeros(()), "head": jnp.zeros(())}
@@ -46,8 +43,8 @@ def layerwise_decay(
     """
     if not 0 < decay <= 1:
         raise ValueError(
-            f"decay must be above 0 and at most 1, got {decay}; to keep layers as they are, leave "
-            "them out of what trains"
+            f"decay must be above 0 and at most 1, got {decay}; to freeze layers, leave them out "
+            "of what trains"
         )
     factors = {
         part: decay ** (len(layers) - 1 - index)
@@ -68,22 +65,21 @@ def layerwise_decay(
 
 
 def unfreezing(layers: Layers, num_phases: int) -> list[tuple[str, ...]]:
-    """Plans a fine-tuning that begins with the classifier and takes in earlier layers by and by.
+    """Plans a fine-tuning that begins with the last layer and adds earlier layers in phases.
 
-    What was trained for other images is not torn apart by the gradients of a classifier that knows
-    nothing yet (Howard and Ruder, arXiv:1801.06146). Every phase is a training of its own, with an
-    optimizer that begins anew.
+    This protects pretrained layers from the gradients of an untrained classifier (Howard and Ruder,
+    arXiv:1801.06146). Every phase is a separate training, with a new optimizer state.
 
     Args:
-        layers: What `models.layer_order` gives.
-        num_phases: How many phases; in the first the last layer trains alone, in the last all do,
-            and between them it is a like number of layers more in every phase.
+        layers: The layers, from `models.layer_order`.
+        num_phases: The number of phases. The last layer trains alone in the first phase, all layers
+            train in the last, and their number grows evenly in between. A single phase trains all.
 
     Returns:
-        For every phase what trains, as `make_train_step` takes it.
+        For every phase the `trainable` of `make_train_step`.
 
     Raises:
-        ValueError: There are fewer layers than phases, or no phase.
+        ValueError: There are fewer layers than phases, or `num_phases` is below 1.
 
     >>> unfreezing([["stem"], ["block1"], ["block2", "norm"], ["head"]], 3)
     [('head',), ('block2', 'norm', 'head'), ('stem', 'block1', 'block2', 'norm', 'head')]

@@ -1,4 +1,4 @@
-"""The training loop; there is no other."""
+"""The training loop."""
 
 import dataclasses
 import pathlib
@@ -31,14 +31,14 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True)
 class FitResult:
-    """What `fit` leaves.
+    """The result of `fit`.
 
     Attributes:
         state: The state after the last step.
-        step: How many steps it has seen.
-        metrics: The last numbers of the first evaluation; empty if there was none.
-        history: Every line of `metrics.jsonl`: `step`, `split` and the numbers.
-        evaluations: The last numbers of each evaluation, by its name.
+        step: The number of steps since the start of the run.
+        metrics: The newest metrics of the first evaluation; empty if there was none.
+        history: Every line of `metrics.jsonl`: `step`, `split` and the metrics.
+        evaluations: The newest metrics of each evaluation, by its name.
         best_step: The step of the best state, which a checkpoint keeps; None without `keep_best`.
     """
 
@@ -76,63 +76,64 @@ def fit(
     fuse_steps: int | None = None,
     progress: bool | None = None,
 ) -> FitResult:
-    """Runs a step over batches, measures, saves, and goes on where an earlier call was cut off.
+    """Runs a step over batches, evaluates, saves checkpoints, and resumes interrupted runs.
 
-    A `run_dir` that holds checkpoints continues their run: the state, the position in the data and
-    the files are put back to the newest checkpoint that is whole, and every later number is what
-    the unbroken run would have had, bit for bit. SIGTERM saves and leaves with status 0, Ctrl-C
-    saves and raises KeyboardInterrupt.
+    If `run_dir` holds checkpoints, their run is continued: the state, the position in the data and
+    the files are restored from the newest intact checkpoint, and all later numbers equal those of
+    an uninterrupted run, bit for bit.
+
+    With a `run_dir`, SIGTERM saves a checkpoint and exits with status 0, and Ctrl-C saves one and
+    raises KeyboardInterrupt.
 
     Args:
-        step: Any step; one that is not `parallelize`d yet is compiled for all devices.
-        state: Where to start. It is donated: use the one in the result.
-        batches: Where the batches come from. `constant(batch)` gives every step the same, and None
-            gives every step None. To continue a run, others need `get_state` and `set_state`, as
-            those of `Dataset.batches` have.
-        num_steps: The step to stop at, counted from the start of the run. None goes on until the
+        step: Any step; if `parallelize` did not make it, it is compiled for all devices.
+        state: The initial state. It is donated: use the one in the result.
+        batches: The batches. `constant(batch)` gives every step the same batch, None gives every
+            step None. A run can be resumed with a list, or with an iterator that has `get_state`
+            and `set_state`, such as that of `Dataset.batches`.
+        num_steps: The step to stop at, counted from the start of the run. None runs until the
             batches end.
-        evaluate: Measures a state: an `Evaluation`, or a function `(state, batch) -> metrics` such
-            as `make_eval_fn` gives. It is compiled for the same devices; without `eval_data` it is
-            called once as it is, with None for a batch.
-        eval_data: What to evaluate on: a data set, a list of batches, or a function that gives
-            batches. Lines of the log are called by the split of a data set, else `evaluation`.
-        eval_every: Steps between evaluations, besides the one at the end; None makes ten.
-        evaluations: More evaluations, by the name that lines of the log call them; each has data
-            and an interval of its own.
+        evaluate: An `Evaluation`, or a function `(state, batch) -> metrics`, such as `make_eval_fn`
+            returns. It is compiled for the same devices; without `eval_data` it is called once,
+            uncompiled, with None for the batch.
+        eval_data: A data set, a list of batches, or a function that returns batches. Log lines name
+            the evaluation after the data set's split (`train_evaluation` for `train`), else
+            `evaluation`.
+        eval_every: Steps between evaluations, in addition to the one at the end; None takes a tenth
+            of `num_steps`, or 500 without it.
+        evaluations: Further evaluations by name, each with its own data and interval.
         on_evaluation: `on_evaluation(step, state)` is called after each evaluation of `evaluate`,
-            or as often without one, and gives pictures by name, or None. They go to
-            `pictures/NAME/STEP.png` of the run's folder, and to TensorBoard.
-        run_dir: The run's folder: settings, metrics, TensorBoard files, checkpoints. None keeps
+            or as often without one, and returns pictures by name, or None. They are written to
+            `pictures/NAME/STEP.png` in the run's folder, and to TensorBoard.
+        run_dir: The run's folder: settings, metrics, TensorBoard files, checkpoints. None writes
             nothing.
-        checkpoint_every: Steps between checkpoints, besides the one at the end; None saves when
-            it evaluates.
-        keep_checkpoints: How many of them to keep.
-        keep_best: Which one to keep besides: `highest("accuracy")`, or `lowest("loss")`. A state
-            that is better than those before it is saved when it is evaluated.
-        patience: Ends the run early once so many evaluations in a row were not better than that of
-            the best state, which `keep_best` defines; None runs all steps.
-        loggers: Each is called as `logger(step, numbers)` with every measurement, by names such as
-            `train/loss` and `test/accuracy`; of several processes, in the first.
-        log_every: Steps between lines of training metrics; None makes a hundred.
-        settings: What the user chose, a dataclass or mapping; kept in the folder, and compared when
-            the run is continued.
-        settings_may_differ: Names in `settings` that may change in between; `program` stands for
-            what the step computes.
-        fuse_steps: How many steps to run in one program; None fuses where steps are short.
-        progress: What is written to stderr. None draws a bar on a terminal and in a notebook, and
-            writes a line for each evaluation; True draws the bar elsewhere too, and False leaves
-            out both.
-
-    Returns:
-        The last state and metrics.
+        checkpoint_every: Steps between checkpoints, in addition to the one at the end; None takes
+            the interval of evaluations.
+        keep_checkpoints: How many of the newest checkpoints to keep.
+        keep_best: Which checkpoint to keep in addition: `highest("accuracy")`, or `lowest("loss")`.
+            A state better than all before it is saved when it is evaluated.
+        patience: Ends the run early after this many evaluations in a row without a new best state,
+            as `keep_best` defines it; None runs all steps.
+        loggers: Functions, called as `logger(step, numbers)` with every measurement, by names such
+            as `train/loss` and `test/accuracy`; only in the first of several processes.
+        log_every: Steps between lines of training metrics; None takes a hundredth of `num_steps`,
+            or 50 without it.
+        settings: The user's options, a dataclass or mapping; they are stored in the folder, and
+            compared when the run is continued.
+        settings_may_differ: Names in `settings` that may change when the run is continued;
+            `program` allows a step that computes something else.
+        fuse_steps: How many steps to run in one program; None fuses short steps.
+        progress: The output on stderr. None draws a bar on a terminal and in a notebook, and writes
+            a line for each evaluation; True draws the bar elsewhere too; False shows neither.
 
     Raises:
-        NonFiniteLossError: A metric whose name has `loss` in it became NaN or infinite.
+        NonFiniteLossError: A metric whose name contains `loss`, or the state, became NaN or
+            infinite.
         SettingsError: The folder holds a run with other settings, or of another step.
         RunFolderError: The folder cannot be written, or another run is writing to it.
         CheckpointError: A checkpoint cannot be written, or holds another state.
-        ValueError: The arguments do not go together, there is no batch, or the state was used up by
-            an earlier call.
+        ValueError: The arguments are inconsistent, there is no batch, or an earlier call has
+            donated the state.
 
     >>> import numpy as np
     >>> def step(state, batch):
@@ -213,7 +214,7 @@ def _check(
     patience: int | None,
     keep_best: Best | None,
 ) -> None:
-    """Refuses what does not go together."""
+    """Raises ValueError for inconsistent arguments."""
     if isinstance(batches, Dataset):
         raise ValueError("fit takes batches, not a data set: give it dataset.batches(batch_size)")
     endless = isinstance(batches, Constant | None) or (
@@ -233,16 +234,17 @@ def _check(
 
 
 def _check_state(state: PyTree) -> None:
-    """Refuses a state whose arrays an earlier run has donated."""
+    """Raises ValueError for a state whose arrays an earlier run has donated."""
     if any(getattr(leaf, "is_deleted", bool)() for leaf in jax.tree.leaves(state)):
         raise ValueError(
-            "the state was used up: an earlier fit, or a compiled step, has taken its arrays. Go "
-            "on with the state that it returned (result.state), or make a new one with init_state"
+            "the state was used up: an earlier fit, or a compiled step, has donated its arrays. "
+            "Continue with the state that it returned (result.state), or make a new one with "
+            "init_state"
         )
 
 
 def _iterator(batches: Any, run_dir: Any) -> Peekable | None:
-    """The batches to draw; None where every step gets the same, or none."""
+    """An iterator over the batches; None for a constant batch or for none."""
     if batches is None or isinstance(batches, Constant):
         return None
     iterator = Peekable(batches)
@@ -273,7 +275,7 @@ def _by_name(
     if evaluate is not None:
         name = "evaluation"
         if isinstance(eval_data, Dataset):
-            # Lines of `train` are those of the steps.
+            # Log lines called `train` hold the metrics of the steps.
             name = eval_data.split if eval_data.split != "train" else "train_evaluation"
         named[name] = EvaluateOn(evaluate, eval_data)
     elif eval_data is not None:

@@ -1,4 +1,4 @@
-"""Numerical against analytic gradients."""
+"""Comparison of numerical and analytic gradients."""
 
 import dataclasses
 import math
@@ -17,17 +17,17 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True)
 class LeafReport:
-    """What was found in one array of parameters.
+    """The result for one array of parameters.
 
     Attributes:
-        name: Its path.
-        checked: Entries that were compared.
-        kinks: Entries left out, because the loss has a corner within the step (a ReLU at 0, say).
+        name: The path of the array.
+        checked: The number of entries compared.
+        kinks: Entries skipped because the loss has a corner within the step, such as a ReLU at 0.
         error: The largest relative error, `|a - n| / max(|a|, |n|)`, less what rounding explains;
             NaN if a derivative or the loss is not finite.
-        index: Where that was.
-        analytic: The derivative there by automatic differentiation.
-        numerical: The derivative there by the central difference.
+        index: The entry with that error.
+        analytic: Its derivative by automatic differentiation.
+        numerical: Its derivative by the central difference.
     """
 
     name: str
@@ -41,7 +41,7 @@ class LeafReport:
 
 @dataclasses.dataclass(frozen=True)
 class GradientReport:
-    """What `gradient_check` found; print it.
+    """The result of `gradient_check`; print it as a table.
 
     Attributes:
         leaves: One report per array of parameters.
@@ -53,12 +53,12 @@ class GradientReport:
 
     @property
     def error(self) -> float:
-        """The largest relative error of all; NaN if one is."""
+        """The largest relative error of all arrays; NaN if any is NaN."""
         return float(np.max([leaf.error for leaf in self.leaves])) if self.leaves else 0.0
 
     @property
     def passed(self) -> bool:
-        """Whether every gradient that was compared is right, and any was."""
+        """Whether at least one gradient was compared, and all compared ones are right."""
         return self.error <= self.tolerance and any(leaf.checked for leaf in self.leaves)
 
     def __str__(self) -> str:
@@ -87,20 +87,20 @@ def gradient_check(
     """Compares the gradient of a loss with central differences, `(f(w + h) - f(w - h)) / 2h`.
 
     Everything is computed in float64, in which a right gradient agrees to about 1e-7. A loss that
-    computes in a narrower type by itself cannot: make its model with `dtype=None`.
+    computes in a narrower type itself cannot agree as well: make its model with `dtype=None`.
 
     Args:
-        loss_fn: `loss_fn(params, *args)` gives a scalar, or a scalar and anything else; what
-            `make_train_step` takes is one.
-        params: What to differentiate by.
-        *args: What else the loss takes: model state, batch, key. A fixed key keeps dropout fixed.
-        samples: How many entries of every array to compare; small arrays are compared whole.
-        step_size: The h.
+        loss_fn: `loss_fn(params, *args)` returns a scalar, or a tuple that begins with one, as the
+            losses of `make_train_step` do.
+        params: The parameters to differentiate with respect to.
+        *args: Further arguments: model state, batch, key. A fixed key keeps dropout fixed.
+        samples: How many entries of each array to compare; smaller arrays are compared whole.
+        step_size: The step h.
         tolerance: The largest relative error of a right gradient.
-        seed: Chooses the entries.
+        seed: Seed of the choice of entries.
 
     Returns:
-        A report, with a table as its text and `passed` for tests.
+        A report, which prints as a table and has `passed` for tests.
 
     Raises:
         ValueError: There are no parameters, one is not floating-point, or an option is out of
@@ -170,8 +170,8 @@ def _check_leaf(
         numerical = (above - below) / (2 * step_size)
         analytic = float(gradient[index])
         error = _relative_error(analytic, numerical, here, step_size)
-        # A corner explains a difference as large as the jump between the slopes on either side,
-        # and no larger one: a wrong gradient where the loss curves is no corner.
+        # A corner explains differences up to the jump between the slopes on its two sides. A
+        # larger difference is a wrong gradient, even where the loss is curved.
         jump = abs((above - here) - (here - below)) / step_size
         size = max(abs(analytic), abs(numerical))
         if error > 1e-6 and jump > 1e-3 * size and jump >= abs(analytic - numerical):
@@ -186,13 +186,13 @@ def _check_leaf(
 def _relative_error(analytic: float, numerical: float, here: float, step_size: float) -> float:
     if not all(map(math.isfinite, (analytic, numerical, here))):
         return math.nan
-    rounding = 1e-14 * max(abs(here), 1.0) / step_size  # of the loss, in its difference
+    rounding = 1e-14 * max(abs(here), 1.0) / step_size  # the rounding error of the difference
     difference = max(abs(analytic - numerical) - rounding, 0.0)
     return difference / max(abs(analytic), abs(numerical)) if difference else 0.0
 
 
 def _widen(leaf: Any) -> Any:
-    """Floats to float64; keys and integers as they are."""
+    """Floats as float64; keys and integers unchanged."""
     if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return leaf
     array = np.asarray(leaf)

@@ -1,4 +1,4 @@
-"""How a batch is made ready for a model: said once, for training, evaluation and prediction."""
+"""The preparation of batches for a model, shared by training, evaluation and prediction."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,14 @@ Batch = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Inputs:
-    """What happens to the fields of a batch before a model sees them.
+    """Prepares the fields of a batch for a model.
 
-    Integer images become floating point from 0 to 1; then, in training, the batch is augmented;
+    Integer images become floating point in [0, 1]; then, in training only, the batch is augmented;
     then `image` is normalized.
 
     Attributes:
-        mean: Per-channel mean of images from 0 to 1, subtracted from `image`; one number or one per
-            channel.
-        std: Per-channel standard deviation, which divides it after that.
+        mean: Per-channel mean, subtracted from images in [0, 1]; one number or one per channel.
+        std: Per-channel standard deviation, by which images are divided afterwards.
         augment: `augment(key, batch) -> batch`, such as those of `data.augment`; None changes
             nothing.
 
@@ -52,28 +51,14 @@ class Inputs:
         object.__setattr__(self, "augment", augment)
 
     def train(self, key: Key[Array, ""], batch: Batch) -> dict[str, Any]:
-        """Makes a batch ready for a training step.
-
-        Args:
-            key: Draws what the augmentation draws.
-            batch: Fields by name.
-
-        Returns:
-            The batch, augmented and normalized.
-        """
+        """Returns a batch augmented, with random numbers of `key`, and normalized, for training."""
         changed = _floating(batch)
         if self.augment is not None:
             changed = self.augment(key, changed)
         return self._normalized(changed)
 
     def check_channels(self, channels: int | None) -> None:
-        """Makes sure that images of so many channels can be normalized.
-
-        Args:
-            channels: Those of the images; None where it is not known.
-
-        Raises:
-            ValueError: `mean` or `std` has another number of values.
+        """Raises ValueError if `mean` or `std` does not fit the number of channels; None fits all.
 
         >>> Inputs(mean=(0.5, 0.5)).check_channels(3)
         Traceback (most recent call last):
@@ -87,22 +72,11 @@ class Inputs:
                 )
 
     def evaluate(self, batch: Batch) -> dict[str, Any]:
-        """Makes a batch ready for an evaluation or a prediction.
-
-        Args:
-            batch: Fields by name.
-
-        Returns:
-            The batch, normalized.
-        """
+        """Returns a batch normalized, for evaluation and prediction."""
         return self._normalized(_floating(batch))
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps.
-
-        Returns:
-            `mean` and `std`.
-        """
+        """Returns `mean` and `std`, for the record of a run."""
         return {"mean": self.mean, "std": self.std}
 
     def _normalized(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A function of batches applied to all of some data."""
+"""Application of a function to all batches of a data set."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -20,13 +20,13 @@ Batch = Mapping[str, Any]
 
 
 class Mapped(NamedTuple):
-    """What a function gave for each example of some data.
+    """The results of a function for each example of some data.
 
     Attributes:
-        rows: What the function gave, with the examples along the first axis: NumPy arrays, without
-            padding, in the order of the data.
-        indices: The place of each example in the data: those that could not be decoded are left
-            out.
+        rows: The function's results as NumPy arrays, with the examples along the first axis:
+            without padding, in the order of the data.
+        indices: The index of each example in the data. Examples that could not be decoded are
+            missing.
     """
 
     rows: PyTree
@@ -48,16 +48,16 @@ def map_batches(
 
     Args:
         fn: `fn(variables, batch) -> tree`, whose arrays have a row for each row of the batch, such
-            as the embeddings of images. It is compiled.
-        variables: What the function gets besides, such as the variables of a model.
-        data: A data set; or batches, dicts of arrays with a `weight` that is 0 for padding where
-            there is any. With several processes, each gives its own rows.
-        batch_size: Rows of a batch, if `data` is a data set; it is rounded up to a multiple of the
+            as embeddings of images. It is compiled.
+        variables: The first argument of `fn`, such as the variables of a model.
+        data: A data set; or batches, dicts of arrays, in which a `weight` of 0 marks padding. Each
+            of several processes passes its own rows.
+        batch_size: Rows of a batch, if `data` is a data set; rounded up to a multiple of the
             devices.
         mesh: The devices; None takes all.
 
     Returns:
-        What the function gave for each example.
+        The function's results for each example.
 
     Raises:
         ValueError: There is no example in the data, or no data.
@@ -81,7 +81,7 @@ def map_batches(
     def rows_of(variables: PyTree, batch: Batch) -> Rows:
         weight = batch["weight"]
         made = fn(variables, {**batch, "weight": jnp.maximum(weight, 0)})
-        return Rows((made, weight), weight)  # with one array at least, to count examples by
+        return Rows((made, weight), weight)  # `weight` too, to count the examples
 
     compiled = parallel.compile_evaluation(rows_of, variables)
     variables = parallel.place_state(variables)
@@ -114,7 +114,7 @@ def _not_empty(batches: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def _filled(batch: Batch, multiple: int) -> dict[str, np.ndarray]:
-    """A batch with a weight, and as many rows more, of weight -1, as the devices need."""
+    """A batch with weights, filled up with rows of weight -1 to a multiple of the devices."""
     arrays = {name: np.asarray(value) for name, value in batch.items()}
     rows = len(next(iter(arrays.values())))
     arrays.setdefault("weight", np.ones(rows, np.float32))

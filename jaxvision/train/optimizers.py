@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules by name; the work is Optax's."""
+"""Optimizers and learning-rate schedules by name, built with Optax."""
 
 import collections
 import inspect
@@ -18,7 +18,7 @@ LearningRate = float | Callable[[Any], Any]
 
 
 class Optimizer(optax.GradientTransformationExtraArgs):
-    """An Optax optimizer that tells its learning rate, so that steps can log it.
+    """An Optax optimizer that exposes its learning rate, so that steps can log it.
 
     Attributes:
         learning_rate: A number, or a schedule from steps to numbers.
@@ -29,15 +29,7 @@ class Optimizer(optax.GradientTransformationExtraArgs):
     def __new__(
         cls, transformation: optax.GradientTransformation, learning_rate: LearningRate
     ) -> "Optimizer":
-        """Adds the learning rate to an optimizer.
-
-        Args:
-            transformation: The optimizer.
-            learning_rate: The rate that it was made with.
-
-        Returns:
-            The same optimizer, with the attribute.
-        """
+        """Adds the attribute `learning_rate` to an optimizer that was made with that rate."""
         extended = optax.with_extra_args_support(transformation)
         optimizer = super().__new__(cls, extended.init, extended.update)
         optimizer.learning_rate = learning_rate
@@ -45,13 +37,10 @@ class Optimizer(optax.GradientTransformationExtraArgs):
 
 
 def decay_mask(params: PyTree) -> PyTree:
-    """Marks what weight decay applies to: kernels, not biases or normalization parameters.
+    """Returns a tree of booleans, True for parameters with weight decay.
 
-    Args:
-        params: The parameters.
-
-    Returns:
-        The same tree with True where `losses.is_kernel` holds.
+    These are kernels, as `losses.is_kernel` tells them; biases and normalization parameters are
+    not.
 
     >>> import jax.numpy as jnp
     >>> decay_mask({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
@@ -128,22 +117,19 @@ def create_optimizer(
     clip_norm: float | None = None,
     **options: float,
 ) -> Optimizer:
-    """Makes an optimizer from its name.
+    """Makes an optimizer by name. Defaults are those of the papers.
 
     Args:
         name: `sgd`, `momentum` (Polyak's heavy ball), `nesterov`, `adagrad` (Duchi et al. 2011;
             epsilon inside the root), `rmsprop` (Hinton 2012; epsilon outside the root), `adam`
             (Kingma and Ba, arXiv:1412.6980) or `adamw` (Loshchilov and Hutter, arXiv:1711.05101).
-        learning_rate: A number, or a schedule from steps to numbers.
-        weight_decay: Shrinks the leaves that `decay_mask` marks. For `adamw` it is decoupled from
-            the gradient, and scaled by the learning rate; for the others it is the gradient of
-            `weight_decay / 2 * sum(w ** 2)`, added before anything else.
-        clip_norm: Scales the gradient down to this global norm where it is larger.
-        **options: What the optimizer has besides: `momentum` (momentum, nesterov, rmsprop),
-            `decay` (rmsprop), `beta1` and `beta2` (adam, adamw), `eps`. Any other is an error.
-
-    Returns:
-        The optimizer, whose learning rate training steps log. Its defaults are those of the papers.
+        learning_rate: A number, or a schedule from steps to numbers; training steps log it.
+        weight_decay: Shrinks the parameters that `decay_mask` marks. For `adamw` it is decoupled
+            from the gradient, and scaled by the learning rate; for the others it is the gradient of
+            `weight_decay / 2 * sum(w ** 2)`, added after clipping and before the optimizer.
+        clip_norm: The maximal global norm of the gradient; a larger gradient is scaled down to it.
+        **options: Options of the optimizer: `momentum` (momentum, nesterov, rmsprop), `decay`
+            (rmsprop), `beta1` and `beta2` (adam, adamw), and `eps`.
 
     Raises:
         ValueError: The name or an option is unknown, or a value is out of range.
@@ -192,20 +178,18 @@ def create_schedule(
     milestones: Sequence[float] = (0.5, 0.75),
     factor: float = 0.1,
 ) -> optax.Schedule:
-    """Makes a learning-rate schedule from its name.
+    """Makes a learning-rate schedule by name: a function from the step to the learning rate.
 
     Args:
         name: `constant`; `cosine`, which falls to 0 at the last step (Loshchilov and Hutter, SGDR,
             arXiv:1608.03983); or `step`, which multiplies by `factor` at every milestone.
         learning_rate: The highest value, reached when the warm-up ends.
-        num_steps: The length of the run, warm-up included.
-        warmup_steps: Rises linearly from 0 over so many steps (Goyal et al., arXiv:1706.02677).
-        milestones: Fractions of `num_steps` at which `step` falls. Those that lie in the warm-up
-            count when it ends.
-        factor: What `step` multiplies by.
-
-    Returns:
-        A function from the step to the learning rate.
+        num_steps: The length of the run, including the warm-up.
+        warmup_steps: The number of steps of the linear rise from 0 (Goyal et al.,
+            arXiv:1706.02677).
+        milestones: Fractions of `num_steps` at which `step` falls. Milestones within the warm-up
+            take effect at its end.
+        factor: The factor of each fall of `step`.
 
     Raises:
         ValueError: The name is unknown, or a value is out of range.

@@ -1,4 +1,4 @@
-"""The same step on one device or many."""
+"""Compilation of a step for one or many devices."""
 
 import dataclasses
 import functools
@@ -24,8 +24,8 @@ Strategy = Literal["jit", "pmap"]
 class ParallelStep:
     """A step compiled for a mesh of devices; still `(state, batch) -> (state, metrics)`.
 
-    The state that goes in is donated: use the one that comes out. Batches are whole: cutting them
-    over the devices, and putting metrics together, happens inside.
+    The state passed in is donated: use the returned one. Batches are passed whole: they are split
+    over the devices, and metrics merged, inside.
     """
 
     step: Step
@@ -36,78 +36,54 @@ class ParallelStep:
     _compiled: dict[Any, Callable] = dataclasses.field(default_factory=dict, repr=False)
 
     def with_constant(self, constant: Constant) -> "ParallelStep":
-        """The same step for a batch that is the same every time.
-
-        Args:
-            constant: The batch.
-
-        Returns:
-            A step that takes `place_batch(constant.batch)`, whole.
+        """Returns the same step for a constant batch, passed as `place_batch(constant.batch)`.
 
         Raises:
-            ValueError: The strategy is `pmap`, which cuts every batch.
+            ValueError: The strategy is `pmap`, which splits every batch.
         """
         if self.strategy == "pmap":
             raise ValueError("pmap cuts every batch over the devices; a constant one needs 'jit'")
         return dataclasses.replace(self, constant=constant, _compiled={})
 
     def __call__(self, state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
-        """Runs one step.
-
-        Args:
-            state: The state; it is donated.
-            batch: One global batch, or what `place_batch` made of it.
-
-        Returns:
-            The new state and the metrics over the whole batch.
-        """
+        """Runs one step on a global batch, or on the result of `place_batch`."""
         return self._compile("one", state)(state, self._checked(batch))
 
     def many(
         self, state: PyTree, batches: PyTree, count: int, capacity: int
     ) -> tuple[PyTree, PyTree]:
-        """Runs several steps in one program, without a return to Python in between.
+        """Runs several steps in one program, without returning to Python in between.
 
         Args:
             state: The state; it is donated.
-            batches: As many batches as `capacity`, stacked along a new first axis; of a constant
-                batch that itself.
-            count: How many steps to run. The program does not depend on it, so that a run that is
-                cut elsewhere computes the same numbers.
-            capacity: The most steps that the program can run.
+            batches: `capacity` batches, stacked along a new first axis; or the constant batch
+                itself.
+            count: How many steps to run. The program does not depend on it, so that a run that was
+                interrupted elsewhere computes the same numbers.
+            capacity: The maximal number of steps of the program.
 
         Returns:
-            The new state, and the metrics of every step stacked (zeros from `count` on).
+            The new state, and the stacked metrics of all steps (zeros from `count` on).
         """
         batches = self._checked(batches, axis=1)
         return self._compile("many", state, capacity)(state, batches, jnp.int32(count))
 
     def prepare(self, state: PyTree) -> PyTree:
-        """Adds what the step keeps in the state, and puts the state where the mesh wants it.
-
-        Args:
-            state: What `init_state` gave, wherever it is.
-
-        Returns:
-            The state to start from.
-        """
+        """Applies the step's own `prepare`, if it has one, and places the state on the mesh."""
         if hasattr(self.step, "prepare"):
             state = self.step.prepare(state)
         return self.place_state(state)
 
     def place_state(self, state: PyTree) -> PyTree:
-        """Puts a state on the devices as this step wants it.
+        """Puts a state on the devices, sharded by the rule.
 
         Args:
-            state: A state whose every process holds the whole, or one that is placed already.
-
-        Returns:
-            The same values, sharded by the rule.
+            state: A state that every process holds whole, or that is on the devices already.
         """
         shardings = self.shardings(state)
         if jax.process_count() == 1:
             return jax.device_put(state, shardings)
-        # Several processes: what each holds whole goes in as NumPy arrays, which count as equal.
+        # With several processes, NumPy arrays count as equal everywhere, unlike local JAX arrays.
         leaves, structure = jax.tree.flatten(state)
         kinds = [jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves]
 
@@ -121,7 +97,7 @@ class ParallelStep:
         return jax.jit(place, out_shardings=shardings)([_numbers(leaf) for leaf in leaves])
 
     def place_batch(self, batch: PyTree, *, stacked: bool = False) -> PyTree:
-        """Puts a batch on the devices, cut along the batch axis.
+        """Puts a batch on the devices, split along its rows.
 
         Args:
             batch: This process's rows of the batch, as NumPy arrays; None stays None.
@@ -148,37 +124,20 @@ class ParallelStep:
         )
 
     def batch_sharding(self, *, stacked: bool = False) -> jax.NamedSharding:
-        """How batches are cut by their rows.
-
-        Args:
-            stacked: Whether several batches are stacked along a first axis.
-
-        Returns:
-            The sharding of every leaf of a batch.
-        """
+        """Returns the sharding that splits batches by rows; `stacked` ones have a leading axis."""
         axes = (None, BATCH_AXIS) if stacked else (BATCH_AXIS,)
         return jax.NamedSharding(self.mesh, jax.P(*axes))
 
     def shardings(self, state: PyTree) -> PyTree:
-        """How a state is cut.
-
-        Args:
-            state: The state or its shapes.
-
-        Returns:
-            A tree of shardings.
-        """
+        """Returns a tree of shardings for a state, or for its shapes."""
         return state_shardings(state, self.mesh, self.shard)
 
     def lower(self, state: PyTree, batch: PyTree) -> jax.stages.Lowered:
-        """Traces and lowers one step, which a first call with such arguments then need not do.
+        """Traces and lowers one step; a later call with the same shapes reuses the result.
 
         Args:
             state: A state, or its shapes.
-            batch: A batch of all processes, its shapes, or None.
-
-        Returns:
-            The lowered program.
+            batch: A batch of all processes together, its shapes, or None.
         """
 
         def described(leaf: Any, sharding: jax.NamedSharding | None = None) -> Any:
@@ -205,7 +164,7 @@ class ParallelStep:
             state: The state, or its shapes.
 
         Returns:
-            The compiled function. It donates nothing, and every device gets the whole result.
+            The compiled function, which donates nothing. Every device gets the whole result.
         """
         return jax.jit(
             measure,
@@ -249,24 +208,21 @@ def parallelize(
     strategy: Strategy = "jit",
     shard: ShardRule | None = None,
 ) -> ParallelStep:
-    """Compiles a step for many devices, each taking its part of every batch.
+    """Compiles a step for many devices, each of which processes its part of every batch.
 
-    `jit` computes what one device would compute from the whole batch: BatchNorm sees all of it,
-    and dropout and augmentation draw the same numbers however many devices there are. With `pmap` a
-    device sees its own rows alone: the step needs `axis_name="data"`, BatchNorm the same axis name,
+    With `jit`, the result equals that of one device with the whole batch: BatchNorm sees all rows,
+    and dropout and augmentation draw the same numbers for any number of devices. With `pmap`, each
+    device sees only its own rows: the step needs `axis_name="data"`, BatchNorm the same axis name,
     and the keys of dropout and augmentation are folded with the device's index.
 
     Args:
-        step: The step, with more state than one optimizer's or without a batch if it likes.
-        mesh: Devices; its axis `data` is the one that cuts batches. None takes all devices.
-        strategy: `jit`, or `pmap` for use beside other pmap code, in one process.
-        shard: Cuts the state too, as `fsdp()` does; None keeps a copy on every device.
-
-    Returns:
-        The compiled step.
+        step: The step. Its state may hold several models and optimizers; its batch may be None.
+        mesh: The devices; batches are split over its axis `data`. None takes all devices.
+        strategy: `jit`, or `pmap` for use with other pmap code, in a single process.
+        shard: A rule that shards the state too, such as `fsdp()`; None copies it to every device.
 
     Raises:
-        ValueError: The strategy is unknown, or does not go with the mesh, the rule or the step.
+        ValueError: The strategy is unknown, or is incompatible with the mesh, the rule or the step.
 
     >>> from jaxvision.train import data_mesh
     >>> def step(state, batch):
@@ -313,7 +269,7 @@ def _numbers(leaf: Array) -> Any:
 
 
 def _checked_step(step: Step) -> Step:
-    """The same step; what it returns is looked at when it is compiled."""
+    """The same step, with a check of its return value when it is traced."""
 
     @functools.wraps(step, updated=())
     def checked(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
@@ -329,7 +285,7 @@ def _checked_step(step: Step) -> Step:
 
 
 def _repeat(step: Step, capacity: int, *, stacked: bool) -> Callable:
-    """A loop over stacked batches, or over one, of a length known only when it runs."""
+    """A loop over stacked batches, or over a constant one, with a length known only at run time."""
 
     def many(state: PyTree, batches: PyTree, count: Int[Array, ""]) -> tuple[PyTree, PyTree]:
         def at(index: ArrayLike) -> PyTree:
@@ -356,7 +312,7 @@ def _repeat(step: Step, capacity: int, *, stacked: bool) -> Callable:
 def _by_jit(parallel: ParallelStep, step: Callable, state: PyTree, *, stacked: bool) -> Callable:
     @functools.wraps(step, updated=())
     def on_mesh(*args: PyTree) -> tuple[PyTree, PyTree]:
-        # A step may say how rows that it makes itself are cut, by `with_sharding_constraint`.
+        # So that the step can use `with_sharding_constraint`, for arrays that it creates itself.
         with jax.sharding.use_abstract_mesh(parallel.mesh.abstract_mesh):
             return step(*args)
 

@@ -1,4 +1,4 @@
-"""What steps, losses and metrics are: the protocols that all tasks meet."""
+"""The protocols of steps and losses, and the form of metrics."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -8,20 +8,23 @@ from jaxtyping import Array
 
 PyTree = Any
 RESERVED_METRICS = ("step", "split", "steps_per_second")
-"""Names that the lines of a log use themselves."""
+"""Names that metrics must not have, because log lines use them."""
 
 Metrics = Mapping[str, tuple[ArrayLike, ArrayLike]]
-"""Pairs of sums `(total, count)`: parts of a batch, devices and processes merge by `+`."""
+"""Pairs of sums `(total, count)` by name; parts of a batch, devices and processes merge by `+`."""
 
 
 @runtime_checkable
 class Step(Protocol):
-    """Everything that learns is one: a pure function of a state and a batch.
+    """One training update: a pure function `(state, batch) -> (new state, metrics)`.
 
-    A step may have methods besides. `prepare(state)` makes a state ready for it, before the first
-    call. `describe()` tells the record of the run what it is: a dict of JSON, in which `task` names
-    the task that restores the run, `models` holds Flax modules by name, and `inputs` is an
-    `Inputs`. `diagnose(batch)` says why the loss of a batch on the host is not finite, or None.
+    A step may have these optional methods:
+
+    - `prepare(state)` makes a state ready for the step before the first call.
+    - `describe()` returns a dict for the run's record, in which `task` names the task that restores
+      the run, `models` holds Flax modules by name, and `inputs` is an `Inputs`.
+    - `diagnose(batch)` explains, given a batch on the host, why its loss is not finite, or returns
+      None.
     """
 
     def __call__(self, state: Any, batch: Any, /) -> tuple[Any, Metrics]:
@@ -39,9 +42,9 @@ class Step(Protocol):
 
 @runtime_checkable
 class LossFn(Protocol):
-    """What a task makes from a model, and `make_train_step` turns into a step.
+    """A task's loss, for `make_train_step`.
 
-    It may have the methods `describe` and `diagnose` of a `Step`, which the step passes on.
+    It may have the methods `describe` and `diagnose` of `Step`.
     """
 
     def __call__(
@@ -50,26 +53,25 @@ class LossFn(Protocol):
         """Computes the loss of a batch.
 
         Args:
-            params: The parameters, which the gradient is taken of.
+            params: The parameters, with respect to which the gradient is taken.
             model_state: The other variable collections of the model, such as `batch_stats`.
-            batch: What `fit` was given.
-            key: Draws what is random in this step.
+            batch: A batch, as given to the step.
+            key: The random key of this step.
 
         Returns:
-            The loss, a mean over the batch; the new model state; and metrics. If `metrics` has
-            `"loss"`, that is the loss times its denominator, and the denominator: the parts of a
-            batch that are computed apart (accumulation, devices under `pmap`) are then weighed by
-            it, so that the result is that of the whole batch, padding or not. Without it the parts
-            weigh the same.
+            The mean loss over the batch; the new model state; and metrics. `metrics["loss"]`, if
+            present, must be the loss times its denominator, and the denominator: partial losses (of
+            accumulation steps or `pmap` devices) are weighted by it, so that the total equals that
+            of the whole batch, with or without padding. Without it, all parts have the same weight.
         """
         ...
 
 
 @runtime_checkable
 class ContextLossFn(Protocol):
-    """A `LossFn` that looks at more than its parameters, such as a teacher or another network.
+    """A `LossFn` with a further input, such as a teacher or another network.
 
-    It gets that whole, by the keyword `context`; see `make_train_step`.
+    The step passes it, never split, as the keyword `context`; see `make_train_step`.
     """
 
     def __call__(
@@ -80,14 +82,7 @@ class ContextLossFn(Protocol):
 
 
 def check_metrics(metrics: Any) -> None:
-    """Checks that metrics are pairs of sums.
-
-    Args:
-        metrics: What a loss function or a step gave.
-
-    Raises:
-        TypeError: One is something else.
-        ValueError: One has a name that the lines of a log use themselves.
+    """Raises TypeError for metrics that are no pairs of sums, ValueError for a reserved name.
 
     >>> check_metrics({"loss": (6.0, 4)})
     """

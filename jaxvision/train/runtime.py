@@ -1,4 +1,4 @@
-"""What a program does once, before its first computation."""
+"""Set-up of JAX before a program's first computation."""
 
 import os
 import pathlib
@@ -8,18 +8,18 @@ import jax
 
 
 def start(*, distributed: bool = False) -> None:
-    """Joins the other processes of a run, and keeps compiled programs between runs.
+    """Connects to the other processes of a run, and caches compiled programs across runs.
 
-    On a TPU pod, under SLURM, Open MPI or Kubernetes JAX finds the other processes by itself;
-    elsewhere the environment variables `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and
-    `JAX_PROCESS_ID` name them. Compiled programs lie in `~/.cache/jaxvision`, or where
-    `JAX_COMPILATION_CACHE_DIR` says.
+    On a TPU pod, under SLURM, Open MPI or Kubernetes, JAX finds the other processes itself;
+    elsewhere, set the environment variables `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and
+    `JAX_PROCESS_ID`. Compiled programs are cached in `~/.cache/jaxvision/xla`, or in
+    `JAX_COMPILATION_CACHE_DIR`.
 
     Args:
-        distributed: Whether there are other processes.
+        distributed: Whether the run has other processes.
 
     Raises:
-        RuntimeError: They cannot be found.
+        RuntimeError: The other processes cannot be found.
 
     >>> start()
     """

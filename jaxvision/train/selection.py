@@ -1,4 +1,4 @@
-"""Parameters picked by regular expressions over their paths."""
+"""Selection of parameters by regular expressions over their paths."""
 
 import re
 from collections.abc import Sequence
@@ -15,21 +15,20 @@ PyTree = Any
 def select(tree: PyTree, patterns: Sequence[str]) -> PyTree:
     """Marks the leaves whose path matches one of the patterns.
 
-    A pattern is a regular expression that must match the whole path of a leaf, or of a module above
-    it: `"head"` picks `head/kernel` and `head/bias`, `"stage[34].*"` the last two stages, and
-    `".*/bias"` every bias.
+    A pattern must match the whole path of a leaf, or of a module that contains it: `"head"` selects
+    `head/kernel` and `head/bias`, `"stage[34].*"` the last two stages, and `".*/bias"` every bias.
 
     Args:
         tree: The parameters.
-        patterns: Regular expressions over paths such as `stage1_block0/conv1/kernel`. None of them
-            marks nothing.
+        patterns: Regular expressions over paths such as `stage1_block0/conv1/kernel`. An empty
+            sequence marks nothing.
 
     Returns:
         A tree of the same structure, True where a pattern matches.
 
     Raises:
-        ValueError: A pattern is no regular expression, or matches nothing: a freeze that silently
-            freezes nothing costs a day.
+        ValueError: A pattern is not a regular expression, or matches nothing, so that a mistyped
+            name does not go unnoticed.
 
     >>> select({"stem": {"kernel": 1.0}, "head": {"kernel": 2.0, "bias": 3.0}}, ["head"])
     {'head': {'bias': True, 'kernel': True}, 'stem': {'kernel': False}}
@@ -55,12 +54,12 @@ def select(tree: PyTree, patterns: Sequence[str]) -> PyTree:
 def partition(tree: PyTree, mask: PyTree) -> tuple[PyTree, PyTree]:
     """Splits a tree in two; each part has None where the other has the leaf.
 
-    JAX and Optax take None for "no leaf here", so gradients and optimizer moments of the left-out
-    leaves do not exist at all.
+    JAX and Optax treat None as an absent leaf, so that no gradients or optimizer moments exist for
+    the leaves that are left out.
 
     Args:
         tree: Any tree.
-        mask: A tree of the same structure, with booleans for leaves.
+        mask: A tree of the same structure, with booleans as leaves.
 
     Returns:
         The leaves where the mask is True, and those where it is False.
@@ -74,14 +73,7 @@ def partition(tree: PyTree, mask: PyTree) -> tuple[PyTree, PyTree]:
 
 
 def combine(first: PyTree, second: PyTree) -> PyTree:
-    """Undoes `partition`.
-
-    Args:
-        first: A tree with None for the leaves that `second` has.
-        second: A tree with None for the leaves that `first` has.
-
-    Returns:
-        The whole tree.
+    """Merges two trees of which each has None where the other has a leaf; undoes `partition`.
 
     >>> combine({"a": 1, "b": None}, {"a": None, "b": 2})
     {'a': 1, 'b': 2}
@@ -95,6 +87,6 @@ def combine(first: PyTree, second: PyTree) -> PyTree:
 
 
 def _path_and_above(name: str) -> list[str]:
-    """`a/b/c`, `a/b` and `a`: a leaf, and the modules that it is in."""
+    """`a/b/c`, `a/b` and `a`: the paths of a leaf and of the modules that contain it."""
     parts = name.split("/")
     return ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]

@@ -1,4 +1,4 @@
-"""What a trained model does for whoever calls it, as one function of arrays."""
+"""Trained models as functions of arrays, for export."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -9,20 +9,19 @@ from jaxtyping import Array
 from jaxvision.data import Preprocessing, resize_and_crop_batch
 
 BATCH = "batch"
-"""What stands in a shape for the number of rows, which may be any from 1 on."""
+"""The symbol in a shape for the number of rows, which may be any from 1 up."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ArrayInfo:
-    """What one array is that goes into an exported program, or comes out of it.
+    """The description of an input or output array of an exported program.
 
     Attributes:
-        name: What it is called.
+        name: The name of the array.
         shape: Its shape, which begins with "batch".
         dtype: The name of its type, such as "uint8".
-        meaning: What its numbers are, in words.
-        names: What the entries of its last axis are called, such as classes; none if they have no
-            names.
+        meaning: The meaning of its numbers, in words.
+        names: The names of the entries along its last axis, such as classes; empty without names.
     """
 
     name: str
@@ -38,16 +37,16 @@ class ArrayInfo:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Serving:
-    """A trained model as a function of arrays; `Trained.serving` gives one, and `export` writes it.
+    """A trained model as a function of arrays; `Trained.serving` makes it, and `export` writes it.
 
     Attributes:
-        fn: `fn(*inputs)` gives a dict of arrays, each with a row for each row of the inputs. It is
-            traced for a batch of unknown size: `x.shape[0]` may be used in shapes, `len(x)` not.
-        inputs: What `fn` takes, in this order.
-        outputs: What each array means that `fn` gives, by its name.
-        names: What the entries of the last axis of an output are called, by its name.
-        preprocessing: Where the first input is images: how images of another size become those that
-            `fn` takes. None where there is nothing to resize.
+        fn: `fn(*inputs)` returns a dict of arrays, each with a row for each row of the inputs. It
+            is traced with an unknown batch size: shapes may contain `x.shape[0]`, but not `len(x)`.
+        inputs: The inputs of `fn`, in order.
+        outputs: The meaning of each output of `fn`, by its name.
+        names: The names of the entries along the last axis of outputs, by output.
+        preprocessing: How images of other sizes are resized to the first input; None for other
+            inputs.
     """
 
     fn: Callable[..., Mapping[str, Array]]
@@ -57,16 +56,14 @@ class Serving:
     preprocessing: Preprocessing | None = None
 
     def for_images_of(self, size: int | tuple[int, int]) -> "Serving":
-        """The same for images of another size, which are resized and cropped first.
+        """Returns the same function for images of another size, which it resizes and crops first.
 
         Args:
             size: Height and width of the images; one number is both.
 
-        Returns:
-            A function that takes images of that size.
-
         Raises:
-            ValueError: The size is not positive, or no images of another size can be resized.
+            ValueError: The size is not positive, or the model does not take images that can be
+                resized.
         """
         if self.preprocessing is None:
             taken = "; ".join(map(str, self.inputs))
@@ -75,7 +72,7 @@ class Serving:
                 "out"
             )
         how, (images, *rest) = self.preprocessing, self.inputs
-        height, width = Preprocessing(size).size  # which checks them
+        height, width = Preprocessing(size).size  # which checks the size
 
         def fn(images: Array, *others: Array) -> Mapping[str, Array]:
             return self.fn(resize_and_crop_batch(images, how), *others)
@@ -86,7 +83,7 @@ class Serving:
 
 
 def as_json(info: ArrayInfo) -> dict[str, Any]:
-    """An array's description as JSON has it, without names where there are none.
+    """Returns the description of an array as a JSON-able dict, without `names` if they are empty.
 
     >>> as_json(ArrayInfo("labels", ("batch",), "int32", "classes"))
     {'name': 'labels', 'shape': ['batch'], 'dtype': 'int32', 'meaning': 'classes'}

@@ -1,4 +1,4 @@
-"""Where arrays live: meshes, and rules that say how a state is cut over them."""
+"""Meshes of devices, and rules for sharding a state over them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,20 +11,17 @@ from jaxvision._trees import path_name
 PyTree = Any
 
 BATCH_AXIS = "data"
-"""The mesh axis over which batches are cut."""
+"""The mesh axis over which batches are split."""
 
 ShardRule = Callable[[str, tuple[int, ...], jax.sharding.Mesh], jax.P]
-"""Says how the leaf with this path and shape is cut over a mesh."""
+"""`(path, shape, mesh) -> jax.P`: how a leaf of a state is split over a mesh."""
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
-    """A mesh with all devices along one axis called `data`.
+    """Returns a mesh of devices along one axis called `data`.
 
     Args:
-        devices: The devices to use; None takes all of them, those of other processes included.
-
-    Returns:
-        The mesh.
+        devices: The devices; None takes all, including those of other processes.
 
     Raises:
         ValueError: The list of devices is empty.
@@ -44,14 +41,15 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
 
 
 def fsdp(*, min_size: int = 2**16) -> ShardRule:
-    """Fully sharded data parallelism: every large array is cut over the devices that share a batch.
+    """Fully sharded data parallelism: shards every large array over the devices that share a batch.
 
-    The longest dimension that the number of devices divides is the one that is cut; a large array
-    without such a dimension is replicated. XLA gathers the parts where they are used and scatters
-    the gradients back.
+    An array is split along its longest dimension that is divisible by the number of devices;
+    without one it is replicated. XLA gathers the parts where they are used, and scatters the
+    gradients back.
 
     Args:
-        min_size: Arrays with fewer elements are replicated: cutting them costs more than it saves.
+        min_size: Arrays with fewer elements are replicated: splitting them costs more than it
+            saves.
 
     Returns:
         A rule for `parallelize` and `init_state`.
@@ -80,19 +78,16 @@ def fsdp(*, min_size: int = 2**16) -> ShardRule:
 def state_shardings(
     state: PyTree, mesh: jax.sharding.Mesh, shard: ShardRule | None = None
 ) -> PyTree:
-    """The sharding of every leaf of a state.
+    """Returns the sharding of every leaf of a state, as a tree of `NamedSharding`.
 
     Args:
         state: The state, or its shapes.
         mesh: The devices.
         shard: The rule; None replicates every leaf.
 
-    Returns:
-        A tree of `NamedSharding`.
-
     Raises:
-        ValueError: The rule names an axis that the mesh lacks, cuts a dimension unevenly, or gives
-            no `jax.P`.
+        ValueError: The rule names an axis that the mesh lacks, splits a dimension unevenly, or
+            returns no `jax.P`.
 
     >>> mesh = data_mesh(jax.devices()[:1])
     >>> state_shardings({"w": jax.numpy.ones(3)}, mesh)["w"].spec

@@ -1,4 +1,4 @@
-"""What a step carries from one batch to the next."""
+"""The state of a training run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,20 +19,20 @@ PyTree = Any
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """Everything that changes while a model learns, and nothing but arrays.
+    """All arrays that change during training, and no functions.
 
-    There are no functions in it, so that it checkpoints, shards and donates as it is. The random
-    key of a step is `jax.random.fold_in(state.key, state.step)`: a resumed run draws what the
-    unbroken run would have drawn. The fields are annotated loosely, because trees of this form hold
-    shapes and shardings too.
+    It can be checkpointed, sharded and donated directly. The random key of a step is
+    `jax.random.fold_in(state.key, state.step)`, so that a resumed run draws the same numbers as an
+    uninterrupted one. The annotations are loose because trees of this form also hold shapes and
+    shardings.
 
     Attributes:
-        step: Updates done so far, an int32 scalar.
+        step: The number of updates so far, an int32 scalar.
         params: The learned parameters.
-        model_state: Every other variable collection of the model, such as `batch_stats`.
+        model_state: All other variable collections of the model, such as `batch_stats`.
         opt_state: The state of the Optax optimizer.
         ema_params: The exponential moving average of `params`, or None.
-        key: The typed key that the run's random draws derive from.
+        key: The typed key from which the run's random draws derive.
     """
 
     step: Any
@@ -56,28 +56,28 @@ def init_state(
     mesh: jax.sharding.Mesh | None = None,
     shard: ShardRule | None = None,
 ) -> TrainState:
-    """Builds the state of a model at step 0.
+    """Creates the state of a model at step 0.
 
-    With a mesh, the state is created where it will live: under a sharding rule no device ever holds
+    With a mesh, arrays are created on their devices: under a sharding rule, no device ever holds
     the whole of a large model.
 
     Args:
-        key: Draws the parameters, and all that the run draws later.
+        key: The random key of the parameters, and of all later draws of the run.
         model: A Flax module called as `model(*inputs, train=...)`.
         optimizer: The optimizer that `make_train_step` will get.
-        inputs: What the model is called with: a batch, of which it is `image_input`; an array; or a
-            tuple of arguments, such as `(batch["tokens"], image_input(batch))`. Only shapes and
-            types matter; one row is enough.
-        variables: What to start from, such as `models.load_weights` gives; None draws parameters.
-        mesh: The devices to create the state on; None leaves it to JAX.
-        shard: As in `parallelize`; None replicates.
+        inputs: The model's inputs: a batch, of which `image_input` is taken; an array; or a tuple
+            of arguments, such as `(batch["tokens"], image_input(batch))`. Only shapes and types
+            matter; one row is enough.
+        variables: Initial variables, such as those of `models.load_weights`; None draws parameters.
+        mesh: The devices to create the state on; None leaves the choice to JAX.
+        shard: The sharding rule, as in `parallelize`; None replicates.
 
     Returns:
-        The state, with `ema_params` None: `TrainStep.prepare` adds what a step keeps besides.
+        The state, without a moving average (`ema_params`), which `TrainStep.prepare` adds.
 
     Raises:
-        TypeError: The key is no typed key, or an argument is no array.
-        ValueError: The batch has no `image`, or the variables are not those of the model.
+        TypeError: The key is not a typed key, or an input is not an array.
+        ValueError: The batch has no `image`, or the variables do not match the model.
 
     >>> import optax
     >>> from flax import linen as nn
@@ -97,7 +97,7 @@ def init_state(
         init_key, run_key = jax.random.split(key)
         if given is None:
             variables = model.init(init_key, *arguments, train=False)
-        else:  # copies, because a step takes the buffers of its state over
+        else:  # copies, because a step donates the buffers of its state
             variables = jax.tree.map(jnp.copy, given)
         model_state = {name: tree for name, tree in variables.items() if name != "params"}
         params = variables.get("params", {})
@@ -114,7 +114,7 @@ def init_state(
         _check_variables(
             variables, jax.eval_shape(lambda: model.init(key, *arguments, train=False))
         )
-        if mesh is not None:  # from the host, whatever devices they are on
+        if mesh is not None:  # as NumPy arrays, because they may be on other devices
             variables = jax.tree.map(np.asarray, variables)
     if mesh is None:
         return jax.jit(create)(key, variables)
@@ -123,13 +123,7 @@ def init_state(
 
 
 def image_input(batch: Mapping[str, Any]) -> Array:
-    """The image of a batch as a model is called with it: floating point, of any values.
-
-    Args:
-        batch: Fields by name, one of them `image`.
-
-    Returns:
-        Zeros of the shape of `image`; integers become float32.
+    """Returns zeros of the shape of a batch's `image`, as model input: integers become float32.
 
     Raises:
         ValueError: The batch has no `image`.
@@ -147,7 +141,7 @@ def image_input(batch: Mapping[str, Any]) -> Array:
 
 
 def _arguments(inputs: Any) -> tuple[Any, ...]:
-    """What a model is called with, without its values."""
+    """Zeros in place of the model's arguments."""
     if isinstance(inputs, Mapping):
         return (image_input(inputs),)
     arguments = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -164,7 +158,7 @@ def _arguments(inputs: Any) -> tuple[Any, ...]:
 
 
 def _check_variables(given: PyTree, wanted: PyTree) -> None:
-    """Makes sure that variables to start from are those of the model."""
+    """Raises ValueError for variables whose names or shapes are not those of the model."""
     ours, theirs = (
         {path: jnp.shape(leaf) for path, leaf in by_path(tree).items()} for tree in (wanted, given)
     )
@@ -182,13 +176,7 @@ def _check_variables(given: PyTree, wanted: PyTree) -> None:
 
 
 def as_floating(dtype: Any) -> Any:
-    """The type in which a model sees an input of this type: integers become float32.
-
-    Args:
-        dtype: The type of the input.
-
-    Returns:
-        The type itself if it is floating, else float32.
+    """Returns the type of a model's input: integer types become float32, floating ones stay.
 
     >>> as_floating(jnp.uint8)
     dtype('float32')
@@ -197,13 +185,10 @@ def as_floating(dtype: Any) -> Any:
 
 
 def evaluation_variables(state: TrainState | Mapping[str, PyTree]) -> dict[str, PyTree]:
-    """The variables to evaluate with: the averaged parameters where there are any.
+    """Returns the variables for `model.apply`, with the averaged parameters if there are any.
 
     Args:
-        state: A train state, or the dict of its fields that a checkpoint gives.
-
-    Returns:
-        What `model.apply` takes.
+        state: A train state, or the dict of its fields that a checkpoint holds.
 
     >>> import optax
     >>> from flax import linen as nn

@@ -1,4 +1,4 @@
-"""One update: gradients, optimizer, moving average."""
+"""The step of tasks with one loss and one optimizer: gradients, update, moving average."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainStep:
-    """A step made by `make_train_step`: call it, compile it, or give it to `fit`."""
+    """A step made by `make_train_step`: call it, compile it, or pass it to `fit`."""
 
     loss_fn: LossFn | ContextLossFn
     optimizer: optax.GradientTransformation
@@ -40,14 +40,14 @@ class TrainStep:
 
         Args:
             state: A state made ready by `prepare`.
-            batch: What the loss function takes; leaves have the batch along their first axis.
-            context: What else the loss sees, whole, such as the parameters of another network; only
+            batch: The input of the loss function; its leaves have the rows along their first axis.
+            context: A further input of the loss, such as the parameters of another network; only
                 for a step that was made without `context`.
 
         Returns:
             The new state, and the metrics summed over the whole batch: those of the loss function,
-            `gradient_norm`, the global norm of the gradient before the optimizer sees it, and the
-            `learning_rate`, if the optimizer tells it.
+            `gradient_norm` (the global norm of the gradient before the optimizer changes it), and
+            `learning_rate` with an optimizer of `create_optimizer`.
         """
         key = jax.random.fold_in(state.key, state.step)
         if self.axis_name is not None:
@@ -59,7 +59,7 @@ class TrainStep:
 
         def loss_fn(
             trainable: PyTree, model_state: PyTree, batch: Any, key: Key[Array, ""]
-        ) -> Any:  # what the user's function gives is checked where it is taken apart
+        ) -> Any:  # the result of the user's function is checked where it is unpacked
             with frozen_batch_norms(frozen):
                 return given(combine(trainable, frozen), model_state, batch, key, **seen)
 
@@ -80,7 +80,7 @@ class TrainStep:
         params = combine(optax.apply_updates(trainable, updates), frozen)
         ema_params = state.ema_params
         if self.ema_decay is not None:
-            # After t steps an average of the last tenth of them, until that is longer than asked.
+            # Averages about the last tenth of the steps, until `ema_decay` averages fewer.
             decay = jnp.minimum(self.ema_decay, (1.0 + state.step) / (10.0 + state.step))
             ema_params = _move_average(ema_params, params, decay)
         state = TrainState(
@@ -95,21 +95,15 @@ class TrainStep:
         return state, {**metrics, **own}
 
     def prepare(self, state: TrainState) -> TrainState:
-        """Makes a state ready for this step; a state that is ready comes back as it is.
+        """Makes a state ready for this step; a state that is ready is returned unchanged.
 
-        The moving average starts at the parameters, or is dropped if this step keeps none. An
-        optimizer's state over all parameters starts anew over those that are trainable. `fit` does
-        this by itself.
-
-        Args:
-            state: What `init_state` gave, or a state of another step on the same model.
-
-        Returns:
-            The state that the step takes.
+        The moving average starts at the parameters, or is dropped if this step has no `ema_decay`.
+        An optimizer state over all parameters is replaced by a new one over the trainable
+        parameters. `fit` calls this itself.
 
         Raises:
-            ValueError: A pattern of `trainable` matches no parameter, or the optimizer's state is
-                another optimizer's, or that of other trainable parameters.
+            ValueError: A pattern of `trainable` matches no parameter, or the optimizer state is
+                that of another optimizer or of other trainable parameters.
         """
         if self.ema_decay is None and state.ema_params is not None:
             state = state.replace(ema_params=None)
@@ -123,11 +117,9 @@ class TrainStep:
         return state
 
     def describe(self) -> dict[str, Any]:
-        """What defines this step, as far as it can be told, for the record of a run.
+        """Returns the options of the step and, under `loss`, those of the loss, for a run's record.
 
-        Returns:
-            The options of the step, and under `loss` those of the loss; what a loss says of its
-            `task`, `models` and `inputs` stands beside them.
+        The `task`, `models` and `inputs` that the loss describes are moved to the top level.
         """
         loss = dict(self.loss_fn.describe()) if hasattr(self.loss_fn, "describe") else {}
         shared = {name: loss.pop(name) for name in ("task", "models", "inputs") if name in loss}
@@ -141,20 +133,17 @@ class TrainStep:
         }
 
     def diagnose(self, batch: Any) -> str | None:
-        """Says why the loss of a batch is not finite, if the batch shows it.
-
-        Args:
-            batch: The batch, on the host.
+        """Explains why the loss of a batch on the host is not finite.
 
         Returns:
-            A sentence from the loss function's own `diagnose(batch)`, if it has one, or else about
-            numbers in the batch that are not finite; None if nothing is found.
+            A sentence: that of the loss function's own `diagnose(batch)`, if it has one, else about
+            numbers in the batch that are not finite. None if nothing is found.
         """
         sentence: str | None = getattr(self.loss_fn, "diagnose", numbers_not_finite)(batch)
         return sentence
 
     def _measured(self, grads: PyTree, step: Array) -> Metrics:
-        """What the step itself tells of an update."""
+        """The metrics of the update itself."""
         one = jnp.ones(())
         measured: dict[str, Any] = {"gradient_norm": (optax.tree.norm(grads), one)}
         if isinstance(self.optimizer, Optimizer):
@@ -163,7 +152,7 @@ class TrainStep:
         return measured
 
     def _seen(self, state: TrainState, context: PyTree) -> dict[str, PyTree]:
-        """What the loss gets besides, by name."""
+        """Further arguments of the loss, by name."""
         if self.context is not None:
             if context is not None:
                 raise ValueError(
@@ -230,28 +219,26 @@ def make_train_step(
 
     Args:
         loss_fn: The task's loss; see `LossFn` and `ContextLossFn`.
-        optimizer: An Optax optimizer; clipping belongs in its chain. Its update may take the
-            `value` of the loss, as `optax.contrib.reduce_on_plateau` does, but not a function to
-            search along (`optax.lbfgs`).
-        trainable: Regular expressions over parameter paths, as in `select`. The other parameters
-            stay as they are: they have no gradient and no optimizer state, and a BatchNorm among
-            them normalizes by its running statistics, which do not move. None trains all.
-        frozen: Regular expressions too: parameters that stay as they are though `trainable` may
-            match them.
+        optimizer: An Optax optimizer; clipping is part of its chain. Its update may use the `value`
+            of the loss, as `optax.contrib.reduce_on_plateau` does, but not a function to search
+            along (`optax.lbfgs`).
+        trainable: Regular expressions over parameter paths, as in `select`; None trains all
+            parameters. The others are frozen: they have no gradient and no optimizer state, and a
+            frozen BatchNorm normalizes by its running statistics, which do not change.
+        frozen: Regular expressions of parameters that are frozen even if `trainable` matches them.
         ema_decay: If given, `state.ema_params` follows the parameters as
-            `decay * ema + (1 - decay) * params`, with the smaller of this and `(1 + t) / (10 + t)`
-            for a decay after t steps. Without that ramp a short run's average is mostly the
-            initial parameters: with 0.999, 37% of it after 1,000 steps.
-        accumulate_steps: Computes the gradient of a batch in so many parts, one after the other, to
-            save memory. Row i goes to part `i % accumulate_steps`, so that a batch that is cut over
-            devices needs no exchange.
-        axis_name: The `pmap` axis to average over; under `jit` leave it None.
-        context: Makes what the loss sees besides its parameters, by the keyword `context`, of the
-            state: `lambda state: state.ema_params` for a mean teacher. Whatever it is, it is whole
-            in every part of a batch, and no gradient flows into it. What is not in the state (a
-            teacher, the other network of a GAN) is given at each call:
-            `step(state, batch, context=...)`. None takes the method `context(state)` of the loss,
-            if it has one.
+            `decay * ema + (1 - decay) * params`, where `decay` is the smaller of `ema_decay` and
+            `(1 + t) / (10 + t)` after t steps. Without this ramp, a short run's average is mostly
+            the initial parameters: with 0.999, 37% of it after 1,000 steps.
+        accumulate_steps: Computes the gradient of a batch in this many parts, one after the other,
+            to save memory. Row i goes to part `i % accumulate_steps`, so that a batch that is
+            sharded over devices needs no exchange.
+        axis_name: The `pmap` axis to average over; None under `jit`.
+        context: Makes a further input of the loss, its keyword `context`, from the state:
+            `lambda state: state.ema_params` for a mean teacher. It is not split with the batch, and
+            no gradient flows through it. Inputs that are not in the state (a teacher, the other
+            network of a GAN) are passed at each call instead: `step(state, batch, context=...)`.
+            None takes the loss's own method `context(state)`, if it has one.
 
     Returns:
         The step, a pure function `(state, batch) -> (state, metrics)`.

@@ -1,4 +1,4 @@
-"""Tasks by name, and runs that come back as what they trained."""
+"""The registry of tasks, and `restore`, which loads a trained run from its folder."""
 
 import dataclasses
 import importlib
@@ -23,7 +23,7 @@ from jaxvision.train.serving import BATCH, ArrayInfo, Serving
 PyTree = Any
 _TOGETHER = 128
 RestoreTask = Callable[[SavedRun], "Trained"]
-"""Makes of a run what it trained; a subclass of `Trained` is one."""
+"""Makes the trained run of a `SavedRun`; a subclass of `Trained` is such a function."""
 
 _TASKS: dict[str, str | RestoreTask] = {
     "classification": "jaxvision.train.classification:TrainedClassifier",
@@ -38,12 +38,12 @@ _TASKS: dict[str, str | RestoreTask] = {
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a model says of one image.
+    """The prediction of a model for one image.
 
     Attributes:
-        words: It in a line.
-        content: It as a JSON-able dict.
-        mask: A class for each pixel, from models that segment; 255 is none.
+        words: The prediction in one line.
+        content: The prediction as a JSON-able dict.
+        mask: The class of each pixel, from models that segment; 255 means no class.
     """
 
     words: str
@@ -52,24 +52,19 @@ class Answer:
 
 
 class Trained:
-    """What a run trained; made by `restore`.
+    """A trained run, made by `restore`; each task has a subclass, such as `TrainedClassifier`.
 
-    A task has a subclass, which overrides what it can do. `predict` gives predictions in a form of
-    the task's own; `evaluate`, `draw` and `compare` take them.
+    A subclass overrides the methods that its task supports; most others raise NotImplementedError.
+    `predict` returns predictions in a form of the task's own, for `evaluate`, `draw` and `compare`.
 
     Attributes:
-        run: The run, as its folder holds it.
+        run: The run, as read from its folder.
     """
 
     needs_data: ClassVar[bool] = True
-    """Whether `predict` takes data; what learns in an environment makes its own."""
+    """Whether `predict` needs data; agents generate their own in an environment."""
 
     def __init__(self, run: SavedRun) -> None:
-        """Reads what every task needs of a run.
-
-        Args:
-            run: The run.
-        """
         self.run = run
 
     def __repr__(self) -> str:
@@ -77,12 +72,12 @@ class Trained:
 
     @property
     def record(self) -> RunRecord:
-        """What the run was."""
+        """The settings, versions and descriptions that the run recorded."""
         return self.run.record
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """What an image needs: size, crop and normalization; None without images."""
+        """The size, crop and normalization of the images; None for runs without images."""
         return self.run.preprocessing
 
     def predict(self, data: Any = None, *, batch_size: int = 128) -> Any:
@@ -93,7 +88,7 @@ class Trained:
             batch_size: Rows of a batch, if `data` is a data set.
 
         Returns:
-            Predictions.
+            Predictions in the task's form.
         """
         raise self._cannot("predict")
 
@@ -101,8 +96,9 @@ class Trained:
         """Scores predictions.
 
         Args:
-            predictions: What `predict` gave.
-            num_resamples: Bootstrap draws for the intervals; 0 leaves intervals out that need them.
+            predictions: The result of `predict`.
+            num_resamples: Bootstrap draws for the intervals; with 0, intervals that need them are
+                omitted.
 
         Returns:
             Scores by name.
@@ -110,97 +106,63 @@ class Trained:
         raise self._cannot("evaluate")
 
     def evaluate_classes(self, predictions: Any) -> Mapping[str, ClassScore]:
-        """Scores predictions for each class by itself.
-
-        Args:
-            predictions: What `predict` gave.
-
-        Returns:
-            Scores by the name of the class; none from tasks that have no such scores.
-        """
+        """Returns the scores of `predict`'s result by class name; empty if the task has none."""
         del predictions
         return {}
 
     def mistakes(self, predictions: Any, data: Any) -> Sequence[Any] | None:
-        """Lists what was predicted wrongly, so that it can be looked at.
-
-        Args:
-            predictions: What `predict` gave for the data.
-            data: The data set.
+        """Lists the wrong predictions in the result of `predict` on a data set.
 
         Returns:
-            Named tuples whose first field is the file, or the place, of an example; None from tasks
-            that do not tell right from wrong.
+            Named tuples whose first field is the file, or the index, of an example; None if the
+            task has no notion of a wrong prediction.
         """
         del predictions, data
         return None
 
     def draw(self, predictions: Any, data: Any = None) -> list[pathlib.Path]:
-        """Draws figures into the run's folder.
-
-        Args:
-            predictions: What `predict` gave for the data.
-            data: The data set.
-
-        Returns:
-            The files.
-        """
+        """Draws figures of `predict`'s result into the run's folder, and returns their paths."""
         raise self._cannot("draw")
 
     def compare(
         self, predictions: Any, others: Any, *, num_resamples: int = 1000
     ) -> tuple[str, dict[str, Any]]:
-        """Tests whether another model differs, on the same data.
+        """Tests whether another model differs on the same data.
 
         Args:
-            predictions: What `predict` of this model gave.
-            others: What `predict` of the other model gave.
+            predictions: The result of this model's `predict`.
+            others: The result of the other model's `predict`.
             num_resamples: Bootstrap draws.
 
         Returns:
-            The result in words, and as a JSON-able dict.
+            The result as a sentence, and as a JSON-able dict.
         """
         raise self._cannot("compare")
 
     def in_words(self, predictions: Any, *, top: int = 3) -> Sequence[str]:
-        """Says in a line what was predicted for each example.
-
-        Args:
-            predictions: What `predict` gave.
-            top: How many classes to name.
-
-        Returns:
-            A line per example.
-        """
+        """Describes each prediction in one line, which names at most `top` classes."""
         raise self._cannot("describe predictions")
 
     def contents(self, predictions: Any, *, top: int = 3) -> Sequence[Mapping[str, Any]]:
-        """Says the same as `in_words` as JSON-able dicts.
-
-        Args:
-            predictions: What `predict` gave.
-            top: How many classes to name.
-
-        Returns:
-            A dict per example; empty ones from tasks that have words only.
-        """
+        """Returns the content of `in_words` as JSON-able dicts; empty if a task has words only."""
         return [{} for _ in self.in_words(predictions, top=top)]
 
     def answers(
         self, images: Iterable[Shaped[np.ndarray, "_ _ _"]], *, top: int = 3, **options: Any
     ) -> Iterator[Answer]:
-        """Says what the model makes of images of any size.
+        """Predicts images of any size.
 
-        Unless a task has a way of its own, images are resized and cropped as those of the training
-        were, and predicted 128 at a time.
+        Unless a task overrides it, images are resized and cropped as in training, and predicted 128
+        at a time.
 
         Args:
             images: Pixels, (height, width, channels).
             top: How many classes to name.
-            **options: What else a task can be told about its way.
+            **options: Options of tasks that override this method, such as the tile size of
+                segmenters.
 
         Yields:
-            What it makes of each image.
+            The prediction for each image.
         """
         preprocessing = self.preprocessing
         if options or preprocessing is None:
@@ -216,40 +178,29 @@ class Trained:
             yield Answer(said, {"answer": said, **content})
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
-        """The model that another one can be fine-tuned from, and its variables.
-
-        Returns:
-            Both.
-        """
+        """Returns the model that another one can be fine-tuned from, and its variables."""
         raise self._cannot("be fine-tuned")
 
     def serving(self) -> Serving:
-        """What the model does for whoever calls it, as a function of arrays, for `export`.
-
-        Returns:
-            The function, what it takes and what it gives.
-        """
+        """Returns the trained model as a function of arrays, for `export`."""
         raise self._cannot(
             f"be exported: give {type(self).__name__} a method serving(), which returns a "
             "train.Serving"
         )
 
     def computing_in(self, dtype: str) -> "Trained":
-        """The same with models that compute in another type.
+        """Returns the trained run with models that compute in another floating-point type.
 
-        A task whose class is made of more than a run overrides it.
+        A task whose constructor takes more than a run overrides this method.
 
         Args:
             dtype: "float32" or "bfloat16".
-
-        Returns:
-            What the run trained, made again with that type.
         """
         run = computing_in(self.run, dtype)
         return self if run is self.run else type(self)(run)
 
     def _images(self) -> ArrayInfo:
-        """The images that the model takes, before they are normalized, as an input of `serving`."""
+        """The input of `serving` for tasks that take images: pixels before normalization."""
         preprocessing = self.preprocessing
         if preprocessing is None:
             raise self._cannot("be exported: the run does not say what images it had")
@@ -263,17 +214,17 @@ class Trained:
 
 
 def register_task(name: str, restore: str | RestoreTask) -> None:
-    """Makes a task known to `restore`.
+    """Registers a task, so that `restore` finds it.
 
-    A run belongs to the task that its step, or its loss, names by `describe()["task"]`.
+    The record of a run names its task: the entry "task" in `describe()` of the step or its loss.
 
     Args:
-        name: What the task is called.
-        restore: Makes of a `SavedRun` what the run trained, such as a subclass of `Trained`; or
-            where to import that from, when a run of the task is restored: `"package.module:name"`.
+        name: The name of the task.
+        restore: A function, such as a subclass of `Trained`, that makes the trained run of a
+            `SavedRun`; or its import path `"package.module:name"`, imported when first needed.
 
     Raises:
-        ValueError: Another task has the name, or the place to import from is none.
+        ValueError: Another task has the name, or the import path is malformed.
 
     >>> class TrainedRuler(Trained):
     ...     pass
@@ -287,10 +238,7 @@ def register_task(name: str, restore: str | RestoreTask) -> None:
 
 
 def list_tasks() -> list[str]:
-    """Lists the registered tasks.
-
-    Returns:
-        Names, sorted.
+    """Lists the names of the registered tasks, sorted.
 
     >>> "classification" in list_tasks()
     True
@@ -299,20 +247,18 @@ def list_tasks() -> list[str]:
 
 
 def restore(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> Trained:
-    """Restores what a run trained, with nothing but the folder of the run.
+    """Restores a trained run from its folder alone.
 
     Args:
-        run_dir: What `fit` was given.
-        step: Which checkpoint; `"best"` takes the one that `keep_best` kept, and None the newest
-            that is whole.
+        run_dir: The folder that `fit` got as `run_dir`.
+        step: Which checkpoint: `"best"` is the one kept by `keep_best`, None the newest intact one.
 
     Returns:
-        What the task of the run makes of it, with `predict`, `evaluate`, `draw` and
-        `preprocessing`.
+        The trained run, of the task's subclass of `Trained`.
 
     Raises:
-        CheckpointError: There is no such folder or checkpoint, the checkpoint is damaged, its
-            record cannot be read, or its task or model is not registered here.
+        CheckpointError: The folder or checkpoint does not exist or is damaged, its record cannot be
+            read, or its task or model is not registered.
 
     >>> import tempfile, jax, optax
     >>> from jaxvision import data, models, train
@@ -334,7 +280,7 @@ def restore(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> Tr
     if task is None:
         raise CheckpointError(
             f"the run in {run.folder} names no task: give the step or its loss a method describe() "
-            "that does, or read the run with train.open_run"
+            "that names one, or read the run with train.open_run"
         )
     if task not in _TASKS:
         raise CheckpointError(
@@ -351,14 +297,14 @@ def restore(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> Tr
 
 
 def _stacked(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """Batches of images of one size, `_TOGETHER` at most."""
+    """Batches of at most `_TOGETHER` images, all of one size."""
     left = iter(images)
     while some := list(itertools.islice(left, _TOGETHER)):
         yield {"image": np.stack(some)}
 
 
 def _place(restore: str | RestoreTask) -> str:
-    """Where a task is defined; a module that is loaded again may register its own again."""
+    """The import path of a task: a module that is reloaded may register its task again."""
     if isinstance(restore, str):
         return restore
     return f"{restore.__module__}:{getattr(restore, '__qualname__', restore)}"

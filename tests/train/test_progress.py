@@ -112,8 +112,8 @@ def test_a_long_run_is_told_how_long_it_takes(
             progress.advance(1)
     (line,) = capsys.readouterr().err.splitlines()
     assert re.fullmatch(
-        r"a step takes \S+ s and 1\.5 GiB of memory on each device: the 9,99\d that are left will "
-        r"take about \d+ h( \d+ min)?",
+        r"a step takes \S+ s and 1\.5 GiB of memory on each device: the remaining 9,99\d steps "
+        r"will take about \d+ h( \d+ min)?",
         line,
     )
 

@@ -1,7 +1,7 @@
-"""What a step takes on a mesh of devices, before it runs there: memory, operations, exchanges.
+"""Planning of a step on a mesh of devices before it runs: memory, operations, communication.
 
-A step is compiled for a mesh, whose devices need not be there, and the compiled program is read.
-`tpu_mesh` gives meshes of TPUs on a machine without any.
+The step is compiled for the devices, which need not be present, and the compiled program is
+analyzed. `tpu_mesh` makes meshes of TPUs on a machine without any.
 """
 
 from jaxvision.train.planning._costs import Collective

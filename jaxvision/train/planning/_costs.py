@@ -1,4 +1,4 @@
-"""What a compiled program costs: operations in loops, traffic of memory, and collectives."""
+"""Costs of a compiled program: operations in loops, memory traffic and collectives."""
 
 import dataclasses
 import math
@@ -36,7 +36,7 @@ _FREE = frozenset(
         "broadcast",
     ]
 )
-"""Lines that move nothing: the lines that they call do, or those that take their result."""
+"""Instructions that move no data; those that they call, or that use their result, do."""
 
 _ARITHMETIC = frozenset(
     ["add", "subtract", "multiply", "divide", "maximum", "minimum", "negate", "abs"]
@@ -48,12 +48,12 @@ class Collective:
     """All exchanges of one kind between chips in a step.
 
     Attributes:
-        kind: What XLA calls it, such as "all-reduce".
-        count: How many there are.
-        bytes: Bytes of the arrays that are exchanged, per chip: of what is added up or sent, or of
-            what is gathered.
-        sent: Bytes that each chip sends, at the least: where n chips add up, 2 (n - 1) / n of those
-            bytes; where they gather, scatter or exchange, (n - 1) / n.
+        kind: XLA's name of the kind, such as "all-reduce".
+        count: The number of exchanges.
+        bytes: Bytes of the exchanged arrays per chip: the result of an all-gather, else the
+            operands.
+        sent: Bytes that each of n chips sends at least: 2 (n - 1) / n of `bytes` for an all-reduce,
+            all of them for a collective-permute, else (n - 1) / n.
     """
 
     kind: str
@@ -63,14 +63,7 @@ class Collective:
 
 
 def collectives(module: Module) -> tuple[Collective, ...]:
-    """Adds up the collectives of a program by their kinds.
-
-    Args:
-        module: The program.
-
-    Returns:
-        One entry for each kind that there is, that of the most bytes first.
-    """
+    """Adds up the collectives of a program by kind, sorted by bytes in descending order."""
     found: dict[str, list[float]] = defaultdict(lambda: [0, 0.0, 0.0])
     for computation, line, times in module.lines():
         kind = line.opcode.removesuffix("-start")
@@ -88,7 +81,7 @@ def collectives(module: Module) -> tuple[Collective, ...]:
 
 
 def _exchanged(computation: Computation, line: Instruction, kind: str) -> float:
-    """The bytes of what is gathered, or of what goes in."""
+    """The bytes of the result of an all-gather, else of the operands."""
     taken = math.fsum(
         sum_of_bytes(computation.instructions[name].shapes)
         for name in line.operands
@@ -97,11 +90,11 @@ def _exchanged(computation: Computation, line: Instruction, kind: str) -> float:
     if kind != "all-gather":
         return taken
     given = sum_of_bytes(line.shapes)
-    return given - taken if line.opcode.endswith("-start") else given  # a start gives both
+    return given - taken if line.opcode.endswith("-start") else given  # a start returns both
 
 
 def _group_size(line: Instruction, num_devices: int) -> int:
-    """How many chips take part: `{{0,1},{2,3}}`, `[2,4]<=[8]` or `mesh['a'=8] {'a'}`."""
+    """The number of participating chips: `{{0,1},{2,3}}`, `[2,4]<=[8]` or `mesh['a'=8] {'a'}`."""
     text = re.search(r"replica_groups=(.*)", line.attributes)
     if text is None:
         return num_devices
@@ -116,15 +109,9 @@ def _group_size(line: Instruction, num_devices: int) -> int:
 
 
 def repeated_flop(module: Module) -> float:
-    """The operations in loops, but for the first time that each loop runs.
+    """Counts the operations per chip in loops, without the first iteration of each loop.
 
-    XLA's own count, `jax.stages.Compiled.cost_analysis`, has the body of a loop once.
-
-    Args:
-        module: The program.
-
-    Returns:
-        Operations per chip, two for each multiplication that is added up.
+    XLA's own count, `jax.stages.Compiled.cost_analysis`, includes the body of a loop once.
     """
     return math.fsum(
         (times - 1) * _flop(computation, line) for computation, line, times in module.lines()
@@ -132,10 +119,9 @@ def repeated_flop(module: Module) -> float:
 
 
 def _flop(computation: Computation, line: Instruction) -> float:
-    """Of products, two operations for each number that meets another that is not padding.
+    """Counts two operations per multiply-add of a product, except those with padding.
 
-    Of arithmetic on arrays of floating-point numbers, one for each; of functions such as `exp`,
-    none.
+    Arithmetic on floating-point arrays counts one per element; functions such as `exp` count none.
     """
     if line.opcode in _ARITHMETIC and line.shapes[0].is_floating:
         return float(math.prod(line.shapes[0].sizes)) if line.shapes[0].sizes else 0.0
@@ -177,17 +163,11 @@ def _pairs(inputs: int, taps: int, outputs: int, window: dict[str, str]) -> int:
 
 
 def traffic(module: Module) -> float:
-    """The bytes that a program reads from main memory and writes there.
+    """Returns the bytes per chip that a program reads from and writes to main memory.
 
-    Each line reads what it takes and writes what it gives, and lines within a fusion do neither. Of
-    an array in which a slice is read or replaced, the slice counts. What is kept in a faster memory
-    counts when it is copied there.
-
-    Args:
-        module: The program.
-
-    Returns:
-        Bytes per chip.
+    Each instruction reads its operands and writes its result, unless it is inside a fusion. If only
+    a slice of an array is read or replaced, the slice counts. Data in a faster memory counts when
+    it is copied there.
     """
     return math.fsum(
         times * _moved(module, computation, line)
@@ -200,10 +180,10 @@ def _moved(module: Module, computation: Computation, line: Instruction) -> float
     opcode = line.opcode
     if opcode in _FREE or opcode.endswith(("-done", "-update")):
         return 0.0
-    if opcode in ("copy-start", "slice-start"):  # the smaller one is what is copied
+    if opcode in ("copy-start", "slice-start"):  # the smaller one is copied
         one, other, *_ = line.shapes
         return min(one.bytes, other.bytes) * (one.in_main_memory + other.in_main_memory)
-    if opcode.endswith("-start"):  # its result has what it takes and what it gives
+    if opcode.endswith("-start"):  # its result includes its operands
         return sum_of_bytes(line.shapes, in_main_memory=True)
     taken = [
         computation.instructions[name].shapes
@@ -228,7 +208,7 @@ def _moved(module: Module, computation: Computation, line: Instruction) -> float
 
 
 def _read(module: Module, inside: Computation, index: int) -> float:
-    """What a fusion reads of one of its operands."""
+    """The bytes that a fusion reads of one of its operands."""
     parameter = inside.parameters.get(index)
     return math.inf if parameter is None else _read_of(module, inside, parameter)
 
@@ -256,7 +236,7 @@ def _read_of(module: Module, inside: Computation, line: Instruction) -> float:
 
 
 def _written(inside: Computation, line: Instruction) -> float:
-    """What a fusion writes of its result."""
+    """The bytes that a fusion writes of its result."""
     if line.opcode == "tuple":
         return math.fsum(_written(inside, inside.instructions[name]) for name in line.operands)
     if line.opcode == "bitcast":

@@ -1,4 +1,4 @@
-"""Compiled programs, read from the text in which XLA prints them."""
+"""A parser of the text in which XLA prints compiled programs."""
 
 import dataclasses
 import functools
@@ -24,12 +24,12 @@ _NAME = re.compile(r"%([\w.\-]+)")
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """The shape of an array as a program has it.
+    """The type and shape of an array in a program.
 
     Attributes:
-        dtype: What XLA calls the type of its numbers.
-        sizes: Its sizes.
-        layout: How it lies in memory, and in which memory.
+        dtype: XLA's name of the element type.
+        sizes: The sizes of the axes.
+        layout: The layout in memory, and which memory.
     """
 
     dtype: str
@@ -38,18 +38,18 @@ class Array:
 
     @property
     def bytes(self) -> float:
-        """How many bytes it has, without what its tiles add."""
-        # Types of 8 bits are many (f8e4m3fn, ...), and all others are in the table.
+        """The size in bytes, without the padding of tiles."""
+        # Types that are not in the table have 8 bits, such as f8e4m3fn.
         return float(math.prod(self.sizes) * _BYTES.get(self.dtype, 1))
 
     @property
     def is_floating(self) -> bool:
-        """Whether its numbers are real and have an exponent."""
+        """Whether the elements are real floating-point numbers."""
         return self.dtype.startswith(("f", "bf"))
 
     @property
     def in_main_memory(self) -> bool:
-        """Whether it lies in the memory that every chip has most of, and not in a faster one."""
+        """Whether the array is in the main memory of a chip, not in a faster one."""
         return re.search(r"S\([1-9]", self.layout) is None
 
 
@@ -58,10 +58,10 @@ class Instruction:
     """One line of a program.
 
     Attributes:
-        name: What other lines call it.
-        opcode: What it does.
-        shapes: Of its result; several for a tuple.
-        operands: Names of what it takes.
+        name: Its name, by which other lines refer to it.
+        opcode: The operation.
+        shapes: The shape of the result; several for a tuple.
+        operands: The names of the operands.
         attributes: The rest of the line.
         is_root: Whether it is the result of its computation.
     """
@@ -75,14 +75,14 @@ class Instruction:
 
     @functools.cached_property
     def called(self) -> tuple[str, ...]:
-        """Names of the computations that it calls."""
+        """The names of the computations that it calls."""
         names: list[str] = []
         for several, one in _CALLED.findall(self.attributes):
             names += [name.strip().lstrip("%") for name in several.split(",")] if several else [one]
         return tuple(names)
 
     def attribute(self, name: str) -> str | None:
-        """The value of `name=...`, or what stands in its braces; None if it is not there."""
+        """Returns the value of `name=...`, without its braces; None if it is absent."""
         match = re.search(rf"\b{name}=(?:\{{([^}}]*)\}}|([^,\s]+))", self.attributes)
         return None if match is None else match[1] if match[1] is not None else match[2]
 
@@ -92,8 +92,8 @@ class Computation:
     """A function of a program.
 
     Attributes:
-        name: What instructions call it.
-        instructions: Its lines, by name and in order.
+        name: Its name, by which instructions call it.
+        instructions: Its instructions by name, in order.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Computation:
 
     @functools.cached_property
     def root(self) -> Instruction:
-        """The line that is its result."""
+        """The instruction that is its result."""
         lines = list(self.instructions.values())
         return next((line for line in lines if line.is_root), lines[-1])
 
@@ -116,7 +116,7 @@ class Computation:
 
     @functools.cached_property
     def users(self) -> dict[str, list[Instruction]]:
-        """The lines that take each line."""
+        """The instructions that use each instruction as an operand."""
         users: dict[str, list[Instruction]] = {}
         for line in self.instructions.values():
             for name in dict.fromkeys(line.operands):
@@ -130,8 +130,8 @@ class Module:
 
     Attributes:
         computations: Its functions by name, each after those that it calls.
-        entry: The name of the one that runs.
-        num_devices: On how many devices it runs.
+        entry: The name of the main function.
+        num_devices: The number of devices that it runs on.
     """
 
     computations: dict[str, Computation]
@@ -140,9 +140,9 @@ class Module:
 
     @functools.cached_property
     def times(self) -> dict[str, int]:
-        """How often each computation runs, with loops of unknown length counted once.
+        """How often each computation runs; loops of unknown length count once.
 
-        Of a choice between computations each is counted, though only one of them runs.
+        All branches of a conditional count, though only one of them runs.
         """
         times = dict.fromkeys(self.computations, 0)
         times[self.entry] = 1
@@ -155,7 +155,7 @@ class Module:
 
     @functools.cached_property
     def inlined(self) -> frozenset[str]:
-        """Computations whose values between their lines are in no memory: fusions, reductions."""
+        """Computations whose intermediate values are never in memory: fusions and reductions."""
         return frozenset(
             called
             for computation in self.computations.values()
@@ -166,7 +166,7 @@ class Module:
 
     @property
     def open_loops(self) -> int:
-        """How many loops there are whose length the text does not tell."""
+        """The number of loops whose length the text does not tell."""
         return sum(
             self.trips(line) is None
             for name, computation in self.computations.items()
@@ -175,12 +175,12 @@ class Module:
         )
 
     def trips(self, loop: Instruction) -> int | None:
-        """How often a loop runs: as it says itself, or by the constant that its condition has."""
+        """Returns how often a loop runs, by its annotation or by the constant in its condition."""
         if match := _TRIPS.search(loop.attributes):
             return int(match[1])
         condition = self.computations[loop.attribute("condition").lstrip("%")]  # type: ignore[union-attr]
         test = condition.root
-        if test.opcode == "fusion":  # of the comparison alone
+        if test.opcode == "fusion":  # a fusion of the comparison alone
             inner = self.computations[test.called[0]].root
             if inner.opcode != "compare":
                 return None
@@ -194,7 +194,7 @@ class Module:
         return None
 
     def lines(self) -> Iterator[tuple[Computation, Instruction, int]]:
-        """Every line that runs, with where it is and how often it runs."""
+        """Yields every instruction that runs, with its computation and how often it runs."""
         for name, computation in self.computations.items():
             if self.times[name]:
                 for line in computation.instructions.values():
@@ -202,16 +202,7 @@ class Module:
 
 
 def read_module(text: str) -> Module:
-    """Reads a compiled program.
-
-    Args:
-        text: What `jax.stages.Compiled.as_text` gives.
-
-    Returns:
-        The program.
-
-    Raises:
-        ValueError: The text has no computation that is marked as the entry.
+    """Parses a program in the form of `jax.stages.Compiled.as_text`.
 
     >>> module = read_module('''HloModule f, num_partitions=2
     ...
@@ -239,7 +230,7 @@ def read_module(text: str) -> Module:
             instruction = _read_instruction(line)
             lines[instruction.name] = instruction
     if entry is None:
-        raise ValueError("there is no ENTRY in the text of the program: is it that of a compiled?")
+        raise ValueError("the text has no ENTRY: is it the text of a compiled program?")
     heading = text[: text.find("\n")]
     counts = [
         re.search(rf"\b{name}=(\d+)", heading) for name in ("num_partitions", "replica_count")
@@ -273,7 +264,7 @@ def _arrays(text: str) -> tuple[Array, ...]:
 
 
 def _closing(text: str, start: int) -> int:
-    """Where the parenthesis that opens at `start` closes."""
+    """The index of the parenthesis that closes the one at `start`."""
     depth = 0
     for index in range(start, len(text)):
         depth += (text[index] == "(") - (text[index] == ")")
@@ -283,13 +274,5 @@ def _closing(text: str, start: int) -> int:
 
 
 def sum_of_bytes(shapes: Sequence[Array], *, in_main_memory: bool = False) -> float:
-    """How many bytes arrays have together.
-
-    Args:
-        shapes: The arrays.
-        in_main_memory: Whether to leave out those that are in a faster memory.
-
-    Returns:
-        Bytes.
-    """
+    """Adds up the bytes of arrays; `in_main_memory` skips those in a faster memory."""
     return math.fsum(shape.bytes for shape in shapes if shape.in_main_memory or not in_main_memory)

@@ -1,4 +1,4 @@
-"""What to change where a step needs more memory than a chip has."""
+"""Advice for a step that needs more memory than a chip has."""
 
 import dataclasses
 import math
@@ -15,12 +15,12 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """A way to need less memory.
+    """A change that lowers the memory of a step.
 
     Attributes:
         what: The change, in words.
-        needed: Bytes on each device then, estimated without compiling; None if they cannot be.
-        cost: What it costs in time or otherwise.
+        needed: Bytes on each device after the change, estimated without compiling; None if unknown.
+        cost: Its cost in time or otherwise.
     """
 
     what: str
@@ -29,19 +29,19 @@ class Change:
 
 
 def advise(parallel: ParallelStep, state: PyTree, batch: PyTree, plan: Plan) -> list[Change]:
-    """Lists what lowers the memory that a step needs, with what each would come to.
+    """Lists changes that lower the memory of a step, with an estimate for each.
 
-    Temporaries are taken to grow with the rows of a batch, but for the gradient, which is as large
-    as the parameters. That is near the truth, not exact: a plan of the changed step is.
+    Estimates assume that temporaries grow with the rows of a batch, except the gradient, which is
+    as large as the parameters. They are approximate: only a plan of the changed step is exact.
 
     Args:
         parallel: The step.
         state: The state, or its shapes.
         batch: The batch, its shapes, or None.
-        plan: The plan of these.
+        plan: The plan of this step with this state and batch.
 
     Returns:
-        Changes, those that cost least first.
+        Changes, the cheapest first.
 
     >>> import jax
     >>> from jaxvision import train
@@ -103,7 +103,7 @@ def advise(parallel: ParallelStep, state: PyTree, batch: PyTree, plan: Plan) -> 
         Change(
             "rematerialize: wrap the blocks of the model in flax.linen.remat",
             None,
-            "up to a third more operations; the maps in between are computed again",
+            "up to a third more operations; feature maps are computed again",
         )
     )
     return changes

@@ -1,4 +1,4 @@
-"""What TPU chips can do at their best, and meshes of them that need no TPU."""
+"""Peak rates of TPU chips, and meshes of them on machines without TPUs."""
 
 import contextlib
 import dataclasses
@@ -21,14 +21,14 @@ class Chip:
     """The peak rates and the memory of one chip.
 
     Attributes:
-        name: What topologies call it, such as "v5e".
-        device_kind: What JAX calls it, `jax.Device.device_kind`.
+        name: Its name in topologies, such as "v5e".
+        device_kind: Its name in JAX, `jax.Device.device_kind`.
         flop_rate: Operations per second of matrix products in bfloat16.
-        memory_bytes: Bytes of its memory (HBM) that a program may use: what the compiler allows,
-            which is a little less than what the chip has.
-        memory_rate: Bytes per second that it reads from its memory and writes there.
-        link_rate: Bytes per second that it sends to other chips, over all its links together; it
-            receives as many at the same time.
+        memory_bytes: Bytes of its memory (HBM) that the compiler lets a program use, a little less
+            than the chip has.
+        memory_rate: Bytes per second that it reads from and writes to its memory.
+        link_rate: Bytes per second that it sends to other chips over all links together; it can
+            receive as many at the same time.
     """
 
     name: str
@@ -48,12 +48,12 @@ CHIPS: Mapping[str, Chip] = {
         Chip("v6e", "TPU v6 lite", 918e12, 31.25 * GIB, 1638e9, 400e9),
     )
 }
-"""The chips that programs can be planned for, by name.
+"""The chips for which steps can be planned, by name.
 
-Rates are those of the Cloud TPU documentation (pages "TPU v5e", "TPU v5p" and "TPU v6e", read in
-November 2026; it gives the links of both directions together, of which half is written here), and
-of v4 those of Jouppi et al., TPU v4, ISCA 2023, arXiv:2304.01433 (six links of 50 GB/s). Memory is
-what libtpu 0.0.42 lets a program use.
+The rates of v4 are from Jouppi et al., TPU v4, ISCA 2023, arXiv:2304.01433 (six links of 50 GB/s);
+the others are from the Cloud TPU documentation (pages "TPU v5e", "TPU v5p" and "TPU v6e", read in
+November 2026), whose link rates, of both directions together, are halved here. Memory is what
+libtpu 0.0.42 lets a program use.
 """
 
 _FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
@@ -62,13 +62,7 @@ _LARGEST_SIDE = 24
 
 
 def chip_of(mesh: jax.sharding.Mesh) -> Chip | None:
-    """Looks up what the devices of a mesh can do.
-
-    Args:
-        mesh: The devices, all of one kind.
-
-    Returns:
-        The chip, or None for a device that is not in `CHIPS`, such as a CPU.
+    """Returns the kind of chip in a mesh; None for devices that are not in `CHIPS`, such as CPUs.
 
     >>> chip_of(data_mesh(jax.devices("cpu")[:1])) is None
     True
@@ -78,13 +72,13 @@ def chip_of(mesh: jax.sharding.Mesh) -> Chip | None:
 
 
 def tpu_mesh(topology: str) -> jax.sharding.Mesh:
-    """A mesh of the chips of a TPU slice, on a machine that need not have any.
+    """Returns a mesh of the chips of a TPU slice, on a machine that need not have any.
 
-    Programs can be compiled for its devices, and no array can be put on them. `libtpu`, which holds
-    the compiler, must be installed.
+    Programs can be compiled for its devices, but no array can be put on them. The compiler is in
+    the package `libtpu`, which must be installed.
 
     Args:
-        topology: The chip and how many of them there are along each axis, such as "v5e:2x4" or
+        topology: The chip and the number of chips along each axis, such as "v5e:2x4" or
             "v5p:2x2x2"; see `check_topology`.
 
     Returns:
@@ -106,16 +100,16 @@ def tpu_mesh(topology: str) -> jax.sharding.Mesh:
 
 
 def check_topology(topology: str) -> tuple[Chip, tuple[int, ...]]:
-    """Reads the name of a TPU slice.
+    """Parses the name of a TPU slice.
 
     Args:
-        topology: The chip, a colon, and the sides: of v5e and v6e two, of v4 and v5p three.
+        topology: The chip, a colon, and the sides: two for v5e and v6e, three for v4 and v5p.
 
     Returns:
-        The chip, and how many there are along each axis.
+        The chip, and the number of chips along each axis.
 
     Raises:
-        ValueError: The chip is unknown, or is not sold in slices of these sides.
+        ValueError: The chip is unknown, or has no slices with these sides.
 
     >>> chip, sides = check_topology("v5e:2x4")
     >>> chip.name, sides
@@ -150,11 +144,7 @@ def check_topology(topology: str) -> tuple[Chip, tuple[int, ...]]:
 
 
 def require_libtpu() -> None:
-    """Makes sure that programs can be compiled for TPUs.
-
-    Raises:
-        ImportError: `libtpu` is not installed; the message says how to install it.
-    """
+    """Raises ImportError with installation instructions if `libtpu` is not installed."""
     if importlib.util.find_spec("libtpu") is None:
         raise ImportError(
             "programs for TPUs are compiled by libtpu, which is not installed: "
@@ -165,11 +155,11 @@ def require_libtpu() -> None:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Lets libtpu load without a TPU: it looks for one, and lets one process in, by default."""
+    """Lets libtpu load without a TPU, and in several processes, which it refuses by default."""
     settings = {
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
         "TPU_SKIP_MDS_QUERY": "1",
-        "TPU_ACCELERATOR_TYPE": "v5litepod-8",  # not that of the topology, but there must be one
+        "TPU_ACCELERATOR_TYPE": "v5litepod-8",  # any valid type will do
         "TPU_WORKER_HOSTNAMES": "localhost",
     }
     before = {name: os.environ.get(name) for name in settings}

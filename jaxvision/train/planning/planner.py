@@ -1,4 +1,4 @@
-"""The plan of a step: what its compiled program takes on each device."""
+"""The plan of a step: the memory, operations and communication of its compiled program."""
 
 import dataclasses
 import math
@@ -25,8 +25,8 @@ class Memory:
     Attributes:
         arguments: The state and the batch.
         outputs: The new state and the metrics.
-        shared: What of the outputs takes the place of arguments, because the state is donated.
-        temporaries: What the step keeps in between, mostly maps that the backward pass needs.
+        shared: The part of the outputs that reuses the memory of the donated state.
+        temporaries: Intermediate arrays, mostly feature maps for the backward pass.
         program: The program itself.
     """
 
@@ -38,18 +38,18 @@ class Memory:
 
     @property
     def total(self) -> float:
-        """All of it, in bytes."""
+        """The memory that a step needs, in bytes."""
         return self.arguments + self.outputs - self.shared + self.temporaries + self.program
 
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-    """The least time that a step can take, in seconds, if each part of a chip runs at its peak.
+    """The minimal time of a step, in seconds, if each part of a chip runs at its peak.
 
     Attributes:
-        compute: For the operations.
-        memory: For what is read from memory and written there.
-        interconnect: For what is sent to other chips.
+        compute: The time for the operations.
+        memory: The time for reading from and writing to memory.
+        interconnect: The time for sending to other chips.
     """
 
     compute: float
@@ -58,33 +58,32 @@ class Roofline:
 
     @property
     def seconds(self) -> float:
-        """The longest of the three, as if they overlapped wholly."""
+        """The longest of the three times, as if they overlapped fully."""
         return max(self.compute, self.memory, self.interconnect)
 
     @property
     def bound(self) -> str:
-        """Which of the three that is: "compute", "memory" or "interconnect"."""
+        """Which of the three is longest: "compute", "memory" or "interconnect"."""
         return max(dataclasses.asdict(self).items(), key=lambda item: item[1])[0]
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What one step takes on each device of a mesh. Numbers are per device.
+    """The resources that one step takes. All numbers are per device.
 
     Attributes:
-        devices: How many devices there are.
-        chip: What they can do at their peak; None if that is not known.
-        parts: Bytes of the arguments: of each field of the state, and of the batch.
-        needed: Bytes of memory in all.
-        memory: Where they go; None of a program that the compiler refused, because it needs more
-            memory than there is.
-        flop: Operations, two for each multiplication that is added up. XLA counts them; those in
-            a loop count as often as it runs.
-        traffic: Bytes that are read from memory and written there.
-        collectives: What is exchanged between devices, by kind.
-        open_loops: How many loops there are of which the program does not tell how often they run;
-            their bodies count once.
-        compile_seconds: How long it took to compile.
+        devices: The number of devices.
+        chip: The peak rates of a device; None if unknown.
+        parts: Bytes of each argument: of each field of the state, and of the batch.
+        needed: Bytes of memory in total.
+        memory: The parts of this total; None if the compiler refused the program for lack of
+            memory.
+        flop: Operations, two per multiply-add, by XLA's count; those in a loop count once per
+            iteration.
+        traffic: Bytes read from and written to memory.
+        collectives: Exchanges between devices, by kind.
+        open_loops: The number of loops of unknown length, whose bodies count once.
+        compile_seconds: The time of compilation.
     """
 
     devices: int
@@ -100,21 +99,21 @@ class Plan:
 
     @property
     def fits(self) -> bool | None:
-        """Whether the memory of the chip is enough; None if the chip is not known."""
+        """Whether the memory of the chip is enough; None if the chip is unknown."""
         if self.memory is None:
             return False
         return None if self.chip is None else self.needed <= self.chip.memory_bytes
 
     @property
     def temporaries(self) -> float:
-        """Bytes besides the arguments; of a program that was refused, about."""
+        """Bytes of intermediate arrays; estimated if the compiler refused the program."""
         if self.memory is None:
             return max(0.0, self.needed - math.fsum(self.parts.values()))
         return self.memory.temporaries
 
     @property
     def roofline(self) -> Roofline | None:
-        """The least time of a step; None without a chip, or of a program that was refused."""
+        """The minimal time of a step; None if the chip is unknown or the program was refused."""
         if self.chip is None or self.memory is None:
             return None
         return Roofline(
@@ -125,21 +124,21 @@ class Plan:
 
 
 def plan(parallel: ParallelStep, state: PyTree, batch: PyTree, *, chip: Chip | None = None) -> Plan:
-    """Compiles a step for its devices, and reads off the program what it takes.
+    """Compiles a step for its devices, and analyzes the resources that the program takes.
 
-    Nothing runs, and no array is made: shapes are enough, and the devices may be those of
+    Nothing runs, and no array is created: shapes are enough, and the devices may be those of
     `tpu_mesh`.
 
     Args:
-        parallel: The step on its mesh, as `train.parallelize` gives it.
-        state: A state that is ready for the step (`TrainStep.prepare`), or its shapes, as
-            `jax.eval_shape` gives them.
+        parallel: The step on its mesh, from `train.parallelize`.
+        state: A state that is ready for the step (`TrainStep.prepare`), or its shapes, from
+            `jax.eval_shape`.
         batch: A batch of all devices together, its shapes, or None.
-        chip: What the devices can do at their peak; None looks it up by their kind.
+        chip: The peak rates of a device; None looks them up in `CHIPS`.
 
     Returns:
-        The plan. A program for which the memory of the device is too small has one too, without
-        operations and exchanges, which only a compiled program tells.
+        The plan. If the compiler refuses a program that needs too much memory, its operations and
+        exchanges are unknown.
 
     Raises:
         ValueError: The batch does not divide over the devices.
@@ -196,7 +195,7 @@ def _memory(stats: Any) -> Memory:
 
 
 def _parts(parallel: ParallelStep, state: PyTree, batch: PyTree) -> dict[str, float]:
-    """The bytes of each field of the state, and of the batch, on a device."""
+    """The bytes of each field of the state, and of the batch, on each device."""
     parts: dict[str, float] = {}
     leaves, shardings = by_path(state), by_path(parallel.shardings(state))
     for path, leaf in leaves.items():
@@ -212,14 +211,7 @@ def _parts(parallel: ParallelStep, state: PyTree, batch: PyTree) -> dict[str, fl
 
 
 def device_bytes(leaf: Any, sharding: jax.sharding.Sharding) -> float:
-    """How many bytes of an array each device has.
-
-    Args:
-        leaf: The array, or its shape and type.
-        sharding: How it is cut.
-
-    Returns:
-        Bytes.
+    """Returns the bytes of an array that each device holds.
 
     >>> sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     >>> device_bytes(jax.ShapeDtypeStruct((2, 3), "float32"), sharding)
@@ -238,7 +230,7 @@ _TOO_MUCH = re.compile(
 
 
 def _refused(message: str) -> float | None:
-    """The bytes that a program needs which the compiler refused for its memory; all of them.
+    """The total bytes of a program that was refused for lack of memory, from the error message.
 
     >>> _refused("the total memory required for HLO temporaries (16.00G) exceeds available HBM ...")
     17179869184.0

@@ -1,4 +1,4 @@
-"""Plans as text."""
+"""Text reports of plans."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,11 @@ GIB = 2**30
 
 
 def report(plan: Plan, changes: Sequence[Change] = ()) -> str:
-    """Says what a step takes, in lines to read.
+    """Formats a plan in several lines of text.
 
     Args:
         plan: The plan of the step.
-        changes: What could be changed, as `advise` gives it.
-
-    Returns:
-        Several lines.
+        changes: Changes to list at the end, from `advise`.
 
     >>> import jax
     >>> from jaxvision import train
@@ -33,7 +30,7 @@ def report(plan: Plan, changes: Sequence[Change] = ()) -> str:
     lines += [f"  {name:14}{_bytes(size)}" for name, size in parts.items()]
     if plan.memory is None:
         lines.append(f"  {'temporaries':14}{_bytes(plan.temporaries)}, about")
-        lines.append("  the compiler refused the program, so that no more is known of it")
+        lines.append("  the compiler refused the program, so that nothing more is known of it")
     else:
         copied = plan.memory.outputs - plan.memory.shared
         for name, size in (
@@ -87,10 +84,7 @@ def _described(change: Change) -> str:
 
 
 def titles() -> str:
-    """The head of a table whose lines `row` gives.
-
-    Returns:
-        One line.
+    """Returns the header of a table whose rows are from `row`.
 
     >>> titles().split()[:3]
     ['program', 'chips', 'args']
@@ -104,14 +98,7 @@ def titles() -> str:
 
 
 def row(name: str, plan: Plan) -> str:
-    """A plan as one line of a table: memory, traffic and what is sent in MiB per chip.
-
-    Args:
-        name: What the line is called.
-        plan: The plan.
-
-    Returns:
-        One line.
+    """Formats a plan as a row of a table; memory, traffic and sent data are in MiB per chip.
 
     >>> import jax
     >>> from jaxvision import train
@@ -152,7 +139,7 @@ def _mib(size: float) -> str:
 
 
 def _short(number: float) -> str:
-    """Three digits, or all of a larger whole number."""
+    """Three digits, or all digits of a larger whole number."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 

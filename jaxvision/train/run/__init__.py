@@ -1,1 +1,1 @@
-"""A run on disk: its record, its log, how it goes on, and how it comes back."""
+"""The folder of a run: its record, log and checkpoints, and how it is resumed and restored."""

@@ -1,4 +1,4 @@
-"""One run folder, one run: seen by all its processes, written by no other."""
+"""The lock on a run folder: all processes of one run share it, and no other run writes to it."""
 
 import contextlib
 import fcntl
@@ -17,24 +17,20 @@ from jaxvision.train.run.errors import RunFolderError
 
 LOCK = ".lock"
 _WRITING = threading.RLock()
-"""Held by the thread of this process that writes runs: Orbax keeps state that threads share."""
+"""Held by the one thread that may write runs, because threads share state of Orbax."""
 
 PATIENCE = 20.0
-"""Seconds in which a file of one process must appear to the others."""
+"""Seconds within which a file of one process must be visible to the others."""
 
 
 class Claim:
-    """Holds a folder for a run until it is released, or the process is gone."""
+    """Holds a folder for a run until it is released, or the process ends."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        """Takes the folder; it is made if it does not exist.
+        """Locks the folder, and creates it if needed.
 
-        Args:
-            folder: The run's folder.
-
-        Raises:
-            RunFolderError: It cannot be written, another run is writing to it, or the processes of
-                this run see different folders.
+        Raises RunFolderError if the folder cannot be written, another run is writing to it, or the
+        processes of this run see different folders.
         """
         self._file: TextIO | None = None
         if not _WRITING.acquire(blocking=False):
@@ -61,7 +57,7 @@ class Claim:
             raise error
 
     def release(self) -> None:
-        """Lets the folder go."""
+        """Releases the folder."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -94,7 +90,7 @@ def _lock(folder: pathlib.Path, token: int) -> TextIO:
 
 
 def _take(file: TextIO, folder: pathlib.Path) -> None:
-    """Locks a file for this process, where the file system has locks."""
+    """Locks a file for this process, if the file system supports locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -111,7 +107,7 @@ def _take(file: TextIO, folder: pathlib.Path) -> None:
 def _check_shared(folder: pathlib.Path, token: int) -> None:
     from jax.experimental import multihost_utils
 
-    # All processes come to the same end, so that none is left waiting for another.
+    # All processes reach the same result, so that none keeps waiting for another.
     agreed = int(multihost_utils.broadcast_one_to_all(np.int32(token)))
     if not agreed:
         raise RunFolderError(f"process 0 cannot write to the run folder {folder}; see its error")

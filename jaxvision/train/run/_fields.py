@@ -1,4 +1,4 @@
-"""Values of a record, read one by one, with a message that names what is wrong."""
+"""Validated reading of the values of a record."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,20 +9,10 @@ Check = Callable[[Any], bool]
 
 
 def read_field(content: Any, path: str, check: Check, what: str, where: str) -> Any:
-    """Reads one value of a record.
+    """Returns the value at a dotted path of a record; a missing value is None.
 
-    Args:
-        content: The record.
-        path: The names that lead to the value, joined by dots.
-        check: Whether a value is allowed.
-        what: What values are allowed, in words.
-        where: Where the record was read, for the message.
-
-    Returns:
-        The value; None if it is missing and None is allowed.
-
-    Raises:
-        CheckpointError: The value is not allowed.
+    Raises CheckpointError for a value that fails `check`; its message names the record by `where`,
+    and allowed values by `what`.
 
     >>> read_field({"data": {"name": "digits"}}, "data.name", is_name, "a string", "runs/x")
     'digits'
@@ -36,42 +26,34 @@ def read_field(content: Any, path: str, check: Check, what: str, where: str) -> 
 
 
 def is_mapping(value: Any) -> bool:
-    """Whether a value is an object with names."""
+    """Returns whether a value is a mapping with strings as keys."""
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
 
 
 def is_name(value: Any) -> bool:
-    """Whether a value is a string."""
+    """Returns whether a value is a string."""
     return isinstance(value, str)
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, not negative."""
+    """Returns whether a value is an integer and not negative."""
     return type(value) is int and value >= 0
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number."""
+    """Returns whether a value is an integer or a float."""
     return type(value) in (int, float)
 
 
 def list_of(check: Check, *, least: int = 0) -> Check:
-    """A check of lists.
-
-    Args:
-        check: A check of their members.
-        least: How many members there must be.
-
-    Returns:
-        The check.
-    """
+    """Returns a check of lists with at least `least` members, which all pass `check`."""
     return lambda value: (
         isinstance(value, list | tuple) and len(value) >= least and all(map(check, value))
     )
 
 
 def shown(value: Any) -> str:
-    """A value in a message, cut where it is long.
+    """Formats a value for a message, truncated if it is long.
 
     >>> shown("x" * 100)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."

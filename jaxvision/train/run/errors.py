@@ -1,8 +1,8 @@
-"""What goes wrong with a run's folder."""
+"""Errors of run folders."""
 
 
 class SettingsError(ValueError):
-    """A run is continued with settings that are not its own."""
+    """A run is continued with settings that differ from its own."""
 
 
 class RunFolderError(OSError):

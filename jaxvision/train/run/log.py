@@ -1,4 +1,4 @@
-"""What a run measures, in `metrics.jsonl` and in TensorBoard's files."""
+"""The measurements of a run, in `metrics.jsonl` and TensorBoard files."""
 
 import json
 import math
@@ -18,20 +18,14 @@ METRICS = "metrics.jsonl"
 class MetricsLog:
     """Writes measurements to `metrics.jsonl` and to TensorBoard event files.
 
-    A run that goes on from a step forgets what was written after it, so that the file is that of an
-    unbroken run.
+    A resumed run drops what was written after its checkpoint, so that the file equals that of an
+    uninterrupted run.
     """
 
     def __init__(
         self, folder: pathlib.Path, *, step: int, kept: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        """Opens the files.
-
-        Args:
-            folder: The run's folder.
-            step: Where the run goes on.
-            kept: The lines up to there, as `read_metrics` gives them.
-        """
+        """Opens the files; `kept` are the lines up to `step`, as `read_metrics` returns them."""
         from tensorboardX import SummaryWriter
 
         path = folder / METRICS
@@ -40,27 +34,15 @@ class MetricsLog:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Appends one measurement.
-
-        Args:
-            step: When it was made.
-            split: `train`, or what was evaluated.
-            values: Numbers by name.
-        """
+        """Appends the metrics of training (`split` is `train`) or of an evaluation."""
         self._file.write(to_json({"step": step, "split": split, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
-            if not math.isnan(value):  # nothing was counted; there is no point to draw
+            if not math.isnan(value):  # NaN means that nothing was counted
                 self._board.add_scalar(f"{split}/{name}", value, step)
 
     def image(self, step: int, name: str, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
-        """Shows a picture in TensorBoard.
-
-        Args:
-            step: When it was made.
-            name: What it shows.
-            pixels: The picture.
-        """
+        """Writes a picture to TensorBoard."""
         self._board.add_image(name, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
@@ -70,15 +52,15 @@ class MetricsLog:
 
 
 def read_metrics(folder: str | pathlib.Path) -> list[dict[str, Any]]:
-    """Reads what a run measured.
+    """Reads the measurements of a run.
 
     Args:
         folder: The run's folder.
 
     Returns:
-        One dict per line of `metrics.jsonl`, with `step` and `split`; null is NaN. A last line that
-        was cut short is left out, and other damaged lines are with a warning. Empty if there is no
-        such file.
+        One dict per line of `metrics.jsonl`, with `step`, `split` and the metrics; null becomes
+        NaN. Damaged lines are skipped with a warning, or silently if only the last line is
+        damaged. Empty if there is no such file.
     """
     path = pathlib.Path(folder) / METRICS
     texts = path.read_bytes().splitlines() if path.exists() else []
@@ -94,7 +76,7 @@ def read_metrics(folder: str | pathlib.Path) -> list[dict[str, Any]]:
 
 
 def _measurement(text: bytes) -> dict[str, Any] | None:
-    """A line of `metrics.jsonl`; None if it is damaged."""
+    """Parses a line of `metrics.jsonl`; None if it is damaged."""
     try:
         line = json.loads(text)
     except (ValueError, RecursionError):
@@ -109,14 +91,7 @@ def _measurement(text: bytes) -> dict[str, Any] | None:
 
 
 def set_aside(folder: pathlib.Path) -> pathlib.Path | None:
-    """Moves the measurements of an earlier run out of the way of one that begins anew.
-
-    Args:
-        folder: The run's folder.
-
-    Returns:
-        Where they are now; None if there were none.
-    """
+    """Renames the metrics of an earlier run, for a new one; returns the new path, or None."""
     path = folder / METRICS
     if not path.exists() or not path.stat().st_size:
         return None

@@ -14,22 +14,12 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 Picture: TypeAlias = Union[np.ndarray, "matplotlib.figure.Figure", Any]
-"""Pixels, (height, width) or (height, width, 1, 3 or 4), uint8 or floating point from 0 to 1; or a
-figure of Matplotlib."""
+"""Pixels, (height, width) or (height, width, 1, 3 or 4), uint8 or floating point in [0, 1]; or a
+Matplotlib figure."""
 
 
 def to_pixels(name: str, picture: Picture) -> UInt8[np.ndarray, "height width 3"]:
-    """Makes pixels of a picture.
-
-    Args:
-        name: What it shows, for the message.
-        picture: The picture.
-
-    Returns:
-        Red, green and blue.
-
-    Raises:
-        ValueError: It is no picture.
+    """Converts a picture to RGB; raises ValueError, which names it, for anything else.
 
     >>> to_pixels("gray", np.array([[0.0, 1.0]])).tolist()
     [[[0, 0, 0], [255, 255, 255]]]
@@ -59,17 +49,7 @@ def to_pixels(name: str, picture: Picture) -> UInt8[np.ndarray, "height width 3"
 def save_picture(
     folder: pathlib.Path, step: int, name: str, pixels: UInt8[np.ndarray, "height width 3"]
 ) -> pathlib.Path:
-    """Writes a picture to the folder of a run.
-
-    Args:
-        folder: The run's folder.
-        step: When it was made.
-        name: What it shows.
-        pixels: The picture.
-
-    Returns:
-        The file, `pictures/NAME/STEP.png`.
-    """
+    """Writes a picture to `pictures/NAME/STEP.png` in the run's folder, and returns the path."""
     path = folder / "pictures" / file_name(name) / f"{step:09d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as file:

@@ -1,4 +1,4 @@
-"""A run in another floating-point type than that of its training."""
+"""Restored runs whose models compute in another floating-point type."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,18 +16,12 @@ DTYPES = ("float32", "bfloat16")
 
 
 def computing_in(run: SavedRun, dtype: str) -> SavedRun:
-    """The run as if its models had been made with a `dtype`.
+    """Returns the run as if its models had been created with `dtype`.
 
-    In bfloat16, kernels and other matrices are kept in bfloat16 too, which halves them; biases,
+    In bfloat16, kernels and other matrices are stored in bfloat16 too, which halves them; biases,
     norms and statistics stay in float32. A network whose class has no field `dtype`, such as those
-    of agents, computes in float32 with the rounded kernels.
-
-    Args:
-        run: The run.
-        dtype: "float32" or "bfloat16".
-
-    Returns:
-        The run with that type; the same object if nothing changes.
+    of agents, computes in float32 with the rounded kernels. If nothing changes, the same object is
+    returned.
     """
     described = {name: _with_dtype(each, dtype) for name, each in run.record.models.items()}
     state = _rounded(run.state) if dtype == "bfloat16" else run.state
@@ -38,20 +32,20 @@ def computing_in(run: SavedRun, dtype: str) -> SavedRun:
 
 
 def _with_dtype(description: Any, dtype: str) -> Any:
-    """The description of a model, and of the models in it, with another type to compute in."""
+    """A model's description, and those of the models inside it, with another `dtype`."""
     if isinstance(description, list):
         return [_with_dtype(each, dtype) for each in description]
     if not isinstance(description, Mapping):
         return description
     changed = {name: _with_dtype(value, dtype) for name, value in description.items()}
-    # Without a type, a model computes in that of its parameters, which is float32.
+    # With dtype None, a model computes in the type of its parameters, which is float32.
     if "dtype" in changed and not (changed["dtype"] is None and dtype == "float32"):
         changed["dtype"] = dtype
     return changed
 
 
 def _rounded(state: PyTree) -> PyTree:
-    """The same state with the matrices of all parameters in bfloat16."""
+    """The state with all matrices among the parameters in bfloat16."""
     if not isinstance(state, Mapping):
         return state
     return {
@@ -63,4 +57,4 @@ def _rounded(state: PyTree) -> PyTree:
 def _narrow(leaf: Any) -> Any:
     if np.ndim(leaf) < 2 or not jnp.issubdtype(leaf.dtype, jnp.floating):
         return leaf
-    return np.asarray(leaf).astype(jnp.bfloat16)  # by NumPy, which compiles nothing
+    return np.asarray(leaf).astype(jnp.bfloat16)  # by NumPy, to compile nothing

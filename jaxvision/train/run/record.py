@@ -1,4 +1,4 @@
-"""What a run keeps of itself, in settings.json and in every checkpoint, under one schema."""
+"""The record of a run, kept in `settings.json` and in every checkpoint."""
 
 import dataclasses
 import importlib.metadata
@@ -18,24 +18,24 @@ from jaxvision.train.run.errors import SettingsError
 SETTINGS = "settings.json"
 PACKAGES = ("jaxvision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 SCHEMA = 1
-"""The version of the form that records have."""
+"""The version of the format of records."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """What a run was, so that it can be continued, compared and restored.
+    """The description of a run, by which it is continued, compared and restored.
 
     Attributes:
         task: The name of the task that restores the run; None if the step names none.
-        models: What makes each model again, by name; None for a model that is not registered.
-        inputs: How batches were normalized, as `Inputs.describe` says it.
+        models: A description of each model, by name; None for a model that is not registered.
+        inputs: The normalization of batches, from `Inputs.describe`.
         step: The options of the step and of its loss.
-        data: The data set of training, as `Dataset.describe` says it.
-        settings: What the user chose.
-        versions: Versions of Python and of packages.
-        program: The platform and a digest of the compiled step; None if it cannot be told.
-        best: Which state is best, as `Best.describe` says it; None if none is kept for that.
-        schema: The version of this form.
+        data: The training data set, from `Dataset.describe`.
+        settings: The user's options.
+        versions: The versions of Python and of packages.
+        program: The platform and a digest of the step's program; None if unknown.
+        best: The criterion of the best state, from `Best.describe`; None without `keep_best`.
+        schema: The version of the record's format.
     """
 
     task: str | None
@@ -50,20 +50,12 @@ class RunRecord:
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
-        """What is written.
-
-        Returns:
-            A JSON-able dict.
-        """
+        """Returns the record as a JSON-able dict."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that numbers depend on.
-
-    Returns:
-        Versions by name.
-    """
+    """Returns the versions of Python and of the packages on which results depend."""
     packages = {package: importlib.metadata.version(package) for package in PACKAGES}
     return {"python": platform.python_version(), **packages}
 
@@ -71,19 +63,10 @@ def versions() -> dict[str, str]:
 def make_record(
     settings: Any, step: Any, data: Any = None, *, best: Best | None = None
 ) -> RunRecord:
-    """Makes the record of a run.
+    """Makes the record of a run; `step` and `data` may have a method `describe()`.
 
-    Args:
-        settings: The user's: a dataclass, a mapping, an object with attributes, or None.
-        step: The step; if it has `describe()`, that is kept.
-        data: What the batches are of; likewise.
-        best: Which state is best.
-
-    Returns:
-        The record.
-
-    Raises:
-        TypeError: Something in it has no place in JSON.
+    The user's settings are a dataclass, a mapping, an object with attributes, or None. Raises
+    TypeError for values that JSON cannot hold.
 
     >>> make_record({"learning_rate": 0.1}, None).settings
     {'learning_rate': 0.1}
@@ -107,7 +90,7 @@ def make_record(
         best=None if best is None else best.describe(),
     )
     try:
-        # NaN, which is unequal to itself, becomes None.
+        # NaN becomes None, because it is not equal to itself.
         content = json.loads(
             json.dumps(record.to_json(), default=_plain), parse_constant=lambda _: None
         )
@@ -117,19 +100,7 @@ def make_record(
 
 
 def read_record(content: Any, where: str) -> RunRecord:
-    """Reads a record that a run has kept.
-
-    Args:
-        content: What was read.
-        where: Where it was read, for the message.
-
-    Returns:
-        The record.
-
-    Raises:
-        CheckpointError: It has another schema, or a part is missing or is of another type; the
-            message names it.
-    """
+    """Validates a record; raises CheckpointError, which names `where` it is and what is wrong."""
     if content is None:
         raise CheckpointError(f"{where} is missing: fit did not save its checkpoints")
     if not is_mapping(content):
@@ -160,17 +131,7 @@ def check_settings(
     folder: pathlib.Path,
     may_differ: Sequence[str] = (),
 ) -> None:
-    """Refuses to continue a run with other settings.
-
-    Args:
-        saved: The record of the checkpoint.
-        current: The record now.
-        folder: The run's folder, for the message.
-        may_differ: Names in the user's settings that change nothing of the result.
-
-    Raises:
-        SettingsError: They differ; the message shows how.
-    """
+    """Raises SettingsError if two records differ, except in the settings in `may_differ`."""
     before, now = (
         {
             name: value
@@ -196,15 +157,9 @@ def check_settings(
 
 
 def check_fingerprint(saved: RunRecord, current: RunRecord, folder: pathlib.Path) -> None:
-    """Refuses to continue a run with another step, where no setting says what has changed.
+    """Raises SettingsError if the step's program has changed although no setting has.
 
-    Args:
-        saved: The record of the checkpoint.
-        current: The record now.
-        folder: The run's folder, for the message.
-
-    Raises:
-        SettingsError: The step is another one. Where packages or platform differ, it may be.
+    Programs of different platforms or package versions are not compared.
     """
     before, now = saved.program, current.program
     if not before or not now or saved.versions != current.versions:
@@ -219,18 +174,13 @@ def check_fingerprint(saved: RunRecord, current: RunRecord, folder: pathlib.Path
 
 
 def save_record(folder: pathlib.Path, record: RunRecord) -> None:
-    """Writes `settings.json`.
-
-    Args:
-        folder: The run's folder; it is made if it does not exist.
-        record: What to write.
-    """
+    """Writes `settings.json`; creates the folder if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / SETTINGS, record.to_json())
 
 
 def _describe(model: Any) -> Any:
-    """What makes a model again; None for one that is not registered, or not as it is."""
+    """The description of a model; None if the model is not registered."""
     if isinstance(model, Mapping | None):
         return model
     try:

@@ -1,4 +1,4 @@
-"""What a run folder holds, read with nothing but the folder."""
+"""Reading of a run from its folder alone."""
 
 import dataclasses
 import pathlib
@@ -32,12 +32,12 @@ Loss = TypeVar("Loss")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SavedRun:
-    """A run as its folder holds it; read by `open_run`.
+    """A run as stored in its folder; `open_run` reads it.
 
     Attributes:
         folder: The run's folder.
         step: The step of the checkpoint.
-        record: What the run was.
+        record: The description of the run.
         state: The state of the checkpoint, in nested dicts, without optimizer states.
     """
 
@@ -53,17 +53,14 @@ class SavedRun:
         )
 
     def model(self, name: str = "model") -> nn.Module:
-        """Makes a model of the run again.
+        """Makes a model of the run again, without its parameters.
 
         Args:
-            name: What the task calls it; the one model of a task is `model`.
-
-        Returns:
-            The model.
+            name: The name that the task gives it; a task with one model calls it `model`.
 
         Raises:
-            CheckpointError: The run has no such model, does not say how it was made, or the model
-                is not registered here.
+            CheckpointError: The run has no such model, or its record does not say how to make it,
+                or the model is not registered.
         """
         if name not in self.record.models:
             if not self.record.models:
@@ -80,7 +77,7 @@ class SavedRun:
             )
         try:
             return models.from_description(described)
-        except Exception as error:  # an option of another type fails in any way
+        except Exception as error:  # an option of a wrong type may raise anything
             raise CheckpointError(
                 f"the {name} of the run in {self.folder} cannot be made here: {error}; if the "
                 "run's own code registers it, import that first"
@@ -90,13 +87,10 @@ class SavedRun:
         """Makes the loss of the run again.
 
         Args:
-            make: Makes it of the options that the record has.
-
-        Returns:
-            The loss.
+            make: A function from the recorded options of the loss to the loss.
 
         Raises:
-            CheckpointError: The record has no options of a loss, or they are not allowed here.
+            CheckpointError: The record has no options of a loss, or `make` rejects them.
         """
         try:
             return make(dict(self.record.step["loss"]))
@@ -106,14 +100,10 @@ class SavedRun:
             ) from error
 
     def variables(self, name: str = "model") -> dict[str, PyTree]:
-        """The variables of a model of the run, for evaluation.
+        """Returns a model's variables for `model.apply`: averaged parameters, if there are any.
 
         Args:
-            name: What the task calls the model. Where the state holds several states of models, it
-                is the name of one of these.
-
-        Returns:
-            What `model.apply` takes: the averaged parameters, where there are any.
+            name: The name of the model. It is ignored unless the state holds several models.
 
         Raises:
             CheckpointError: The state holds no such model.
@@ -131,10 +121,10 @@ class SavedRun:
 
     @property
     def inputs(self) -> Inputs:
-        """How batches were normalized.
+        """The normalization of batches.
 
         Raises:
-            CheckpointError: The record cannot be used.
+            CheckpointError: The record is invalid.
         """
         where, inputs = f"the record of the run in {self.folder}", self.record.inputs
         numbers = list_of(is_number, least=1)
@@ -149,12 +139,10 @@ class SavedRun:
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """What an image needs before a model of the run sees it; None without images.
-
-        Volumes are neither resized nor cut, so that it is None for them too.
+        """The size, crop and normalization of images; None for volumes and for runs without images.
 
         Raises:
-            CheckpointError: The record cannot be used.
+            CheckpointError: The record is invalid.
         """
         where, data = f"the record of the run in {self.folder}", self.record.data
         if data.get("image_shape") is None:
@@ -171,16 +159,10 @@ class SavedRun:
             raise CheckpointError(f"{where}: its preprocessing cannot be used: {error}") from error
 
     def names(self, field: str = "label") -> tuple[str, ...]:
-        """The names of the classes of a field, or of its words.
-
-        Args:
-            field: A field of the data.
-
-        Returns:
-            The names; none if the data did not say.
+        """Returns the names of a field's classes, or its vocabulary; empty if the data named none.
 
         Raises:
-            CheckpointError: The record cannot be used.
+            CheckpointError: The record is invalid.
         """
         where = f"the record of the run in {self.folder}"
         fields = self.record.data.get("fields") or {}
@@ -193,19 +175,18 @@ class SavedRun:
 
 
 def open_run(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> SavedRun:
-    """Reads a run with nothing but its folder.
+    """Reads a run from its folder alone.
 
     Args:
-        run_dir: What `fit` was given.
-        step: Which checkpoint; `"best"` takes the one that `keep_best` kept, and None the newest
-            that is whole.
+        run_dir: The folder that `fit` got as `run_dir`.
+        step: Which checkpoint: `"best"` is the one kept by `keep_best`, None the newest intact one.
 
     Returns:
-        The run; see `restore` for what its task makes of it.
+        The run. `restore` returns the trained model of its task instead.
 
     Raises:
-        CheckpointError: There is no such folder or checkpoint, the checkpoint is damaged, or its
-            record cannot be read.
+        CheckpointError: The folder or checkpoint does not exist or is damaged, or its record cannot
+            be read.
 
     >>> import tempfile, jax, optax
     >>> from jaxvision import data, train

@@ -1,4 +1,4 @@
-"""A run on disk: what it goes on from, and what it leaves."""
+"""The folder of a run, through which `fit` resumes, logs and saves."""
 
 import contextlib
 import dataclasses
@@ -37,7 +37,7 @@ Logger = Callable[[int, Mapping[str, float]], object]
 
 
 class Run:
-    """The folder of a run, or nothing where there is none; `fit` writes through it."""
+    """The folder of a run, through which `fit` writes; without a folder, nothing is written."""
 
     def __init__(
         self,
@@ -51,22 +51,8 @@ class Run:
         best: Best | None,
         loggers: Sequence[Logger] = (),
     ) -> None:
-        """Names the folder; nothing is written before `resume`.
-
-        Args:
-            folder: The run's folder, or None.
-            settings: The user's.
-            may_differ: Names in the settings that may change when the run goes on.
-            step: The step, which may describe itself.
-            data: The batches, which may describe themselves.
-            keep: How many checkpoints to keep.
-            best: Which state's checkpoint to keep besides.
-            loggers: Called with every measurement.
-
-        Raises:
-            RunFolderError: The folder is none of a file system.
-        """
-        if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(folder)):  # `Path` makes one slash of two
+        """Takes the options of `fit`; nothing is written before `resume`."""
+        if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(folder)):  # `Path` merges two slashes
             raise RunFolderError(
                 f"the run folder {folder} must lie in a file system: mount the bucket, or copy the "
                 "folder there when the run is over"
@@ -86,20 +72,11 @@ class Run:
         )
 
     def resume(self, state: PyTree, batches: Peekable | None) -> tuple[int, PyTree, dict[str, Any]]:
-        """Puts the state, the data and the files back to the newest checkpoint.
+        """Locks the folder, and resumes from the newest checkpoint, if there is one.
 
-        Args:
-            state: Where a new run starts; its shapes and devices are those of the old one too.
-            batches: The data, moved to the saved position.
-
-        Returns:
-            The step, the state, and the sums of metrics since the last line of the log.
-
-        Raises:
-            SettingsError: The run has other settings.
-            RunFolderError: The folder cannot be written, or another run is writing to it.
-            CheckpointError: The checkpoint holds another state.
-            ValueError: The data cannot be moved.
+        `state` is the initial one; a restored state has its shapes and devices. `batches` are moved
+        to the saved position. Returns the step, the state, and the sums of metrics since the last
+        log line.
         """
         if self.folder is None or self._checkpointer is None:
             return 0, state, {}
@@ -117,7 +94,7 @@ class Run:
             _move(batches, extra.get("data"), step, where)
         self._saved = step
         step = step or 0
-        # Every process knows what was evaluated: evaluating is work for all of them.
+        # Every process needs the history, because all take part in evaluations.
         if self._saved is not None:
             self.history = [line for line in read_metrics(self.folder) if line["step"] <= step]
             self.protect(self.best())
@@ -130,7 +107,7 @@ class Run:
         return step, state, window
 
     def _begin_anew(self) -> None:
-        """Keeps what a run whose checkpoints are gone has measured."""
+        """Keeps the measurements of a run whose checkpoints are gone, in another file."""
         assert self.folder is not None
         if (aside := set_aside(self.folder)) is not None:
             warnings.warn(
@@ -141,14 +118,7 @@ class Run:
             )
 
     def check_program(self, program: Program) -> None:
-        """Keeps what identifies the step, and refuses to go on with another one.
-
-        Args:
-            program: The step, with a state and a batch.
-
-        Raises:
-            SettingsError: The step is another one than that of the checkpoint.
-        """
+        """Records the fingerprint of the step; raises SettingsError if the step has changed."""
         if self.folder is None:
             return
         self._record = dataclasses.replace(self._record, program=program.fingerprint())
@@ -159,13 +129,7 @@ class Run:
                 save_record(self.folder, self._record)
 
     def log(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Keeps a measurement.
-
-        Args:
-            step: When it was made.
-            split: `train`, or what was evaluated.
-            values: Numbers by name.
-        """
+        """Records the metrics of training (`split` is `train`) or of an evaluation."""
         self.history.append({"step": step, "split": split, **values})
         if self._log is not None:
             with self._writing():
@@ -177,17 +141,9 @@ class Run:
     def save(
         self, step: int, state: PyTree, *, data: Any, window: dict[str, Any], wait: bool = False
     ) -> None:
-        """Saves a checkpoint, unless there is one of this step.
+        """Saves a checkpoint, unless this step has one; `wait` returns only when it is sealed.
 
-        Args:
-            step: Where the run is.
-            state: The state.
-            data: The position in the data.
-            window: The sums of metrics since the last line of the log.
-            wait: Whether to return only when it is sealed.
-
-        Raises:
-            CheckpointError: It cannot be written, or the one before could not.
+        `data` is the position in the data, `window` the sums of metrics since the last log line.
         """
         if self._checkpointer is None:
             return
@@ -200,46 +156,23 @@ class Run:
             self._checkpointer.wait()
 
     def best(self) -> int | None:
-        """The step of the best state so far.
-
-        Returns:
-            The step; None if none is to be kept, or none was measured.
-
-        Raises:
-            ValueError: No evaluation measures what makes a state better.
-        """
+        """Returns the step of the best state so far; None without one, or without `keep_best`."""
         if self._best is None:
             return None
         self._best.check(self.history)
         return self._best.step(self.history)
 
     def evaluations_since_best(self) -> int:
-        """How many evaluations were made after that of the best state.
-
-        Returns:
-            Their number; 0 if no best state is kept.
-        """
+        """Counts the evaluations after the best state; 0 without `keep_best`."""
         return 0 if self._best is None else self._best.evaluations_since(self.history)
 
     def protect(self, step: int | None) -> None:
-        """Keeps the checkpoint of a step, besides the newest ones.
-
-        Args:
-            step: The step; None keeps none.
-        """
+        """Keeps the checkpoint of a step in addition to the newest ones; None keeps none."""
         if self._checkpointer is not None:
             self._checkpointer.protect(step)
 
     def show(self, step: int, pictures: Mapping[str, Picture]) -> None:
-        """Keeps pictures, in files and in TensorBoard.
-
-        Args:
-            step: When they were made.
-            pictures: By what they show.
-
-        Raises:
-            ValueError: One is no picture.
-        """
+        """Writes pictures, by name, to files and to TensorBoard."""
         for name, picture in pictures.items():
             pixels = to_pixels(name, picture)
             if self._log is not None and self.folder is not None:
@@ -248,36 +181,24 @@ class Run:
                     self._log.image(step, name, pixels)
 
     def say(self, what: str) -> None:
-        """Tells the user of the run, on a line of its own, once for all processes.
-
-        Args:
-            what: The sentence.
-        """
+        """Writes a line to stderr, in the first process only."""
         if jax.process_index() == 0:
             tqdm.write(what, file=sys.stderr)
 
     def last_good(self) -> str:
-        """The newest sealed checkpoint in words, for an error.
-
-        Returns:
-            A clause.
-        """
+        """Returns a clause about the newest sealed checkpoint, for an error message."""
         if self._checkpointer is None:
             return "there is no checkpoint, because the run has no run_dir"
         with contextlib.suppress(Exception):
             self._checkpointer.wait()
-        # Later steps than this run's are damaged ones, which it did not go on from.
+        # Checkpoints of later steps are damaged: the run did not resume from them.
         steps = [step for step in self._checkpointer.steps() if step <= (self._saved or 0)]
         if not steps:
             return f"{self.folder} has no checkpoint yet"
         return f"the last good checkpoint in {self.folder} is that of step {steps[-1]}"
 
     def close(self) -> None:
-        """Waits for a checkpoint that is being written, and closes the files.
-
-        Raises:
-            CheckpointError: The checkpoint could not be written.
-        """
+        """Waits for a checkpoint that is being written, and closes the files."""
         try:
             if self._log is not None:
                 self._log.close()
@@ -293,7 +214,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
-        # An error on the way out must not hide the one that led there.
+        # An error of `close` must not hide the one that ended the run.
         with contextlib.suppress(Exception) if error is not None else contextlib.nullcontext():
             self.close()
 
@@ -331,8 +252,8 @@ def _move(batches: Peekable | None, position: Any, step: int, where: str) -> Non
     try:
         batches.move(position)
     except ValueError:
-        raise  # it says what differs
-    except Exception as error:  # an iterator of the user's meets what it does not know
+        raise  # its message says what differs
+    except Exception as error:  # a user's iterator may raise anything
         raise CheckpointError(
             f"{where}: the position in the data cannot be used: {error!r}"
         ) from error
