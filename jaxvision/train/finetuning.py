@@ -1,4 +1,4 @@
-"""How fast, and from when on, each layer of a trained model learns something new."""
+"""Fine-tuning layer by layer: learning rates that decay with depth, and gradual unfreezing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,30 +11,26 @@ from jaxvision.train.optimizers import Optimizer
 
 PyTree = Any
 Layers = Sequence[Sequence[str]]
-"""For every layer, first layer first, what the paths of its parameters begin with, as
-`models.layer_order` gives them."""
+"""Parameter path prefixes of each layer, first layer first; see `models.layer_order`."""
 
 
 def layerwise_decay(
     optimizer: optax.GradientTransformation, layers: Layers, decay: float
 ) -> optax.GradientTransformation:
-    """Lets every layer learn more slowly than the one after it.
+    """Scales the updates of an optimizer so that each layer learns more slowly than the next one.
 
-    The update of the last layer is the optimizer's, that of the layer before it is multiplied by
-    `decay`, that before by its square, and so on; a decoupled weight decay is part of an update.
-    (Howard and Ruder, arXiv:1801.06146, with decay 1 / 2.6; Bao et al., arXiv:2106.08254, with 0.65
-    for a ViT.)
+    The update of the last layer is unchanged, that of the layer before it is multiplied by `decay`,
+    that of the one before by `decay` squared, and so on. Decoupled weight decay is scaled too.
+    Typical values are 1 / 2.6 (Howard and Ruder, arXiv:1801.06146) and, for a ViT, 0.65 (Bao et
+    al., arXiv:2106.08254).
 
     Args:
-        optimizer: What to scale.
-        layers: What `models.layer_order` gives.
-        decay: The ratio of the learning rates of neighbors, above 0 and at most 1.
-
-    Returns:
-        An optimizer.
+        optimizer: Optimizer whose updates are scaled.
+        layers: Output of `models.layer_order`.
+        decay: Ratio of the learning rates of neighboring layers, in (0, 1].
 
     Raises:
-        ValueError: `decay` is out of range, or, when it is used, a parameter is in no layer.
+        ValueError: `decay` is out of range; or, at the first update, a parameter is in no layer.
 
     >>> import jax.numpy as jnp
     >>> params = {"stem": jnp.zeros(()), "block": jnp.zeros(()), "head": jnp.zeros(())}
@@ -68,22 +64,22 @@ def layerwise_decay(
 
 
 def unfreezing(layers: Layers, num_phases: int) -> list[tuple[str, ...]]:
-    """Plans a fine-tuning that begins with the classifier and takes in earlier layers by and by.
+    """Plans gradual unfreezing: the last layer trains first, earlier ones join phase by phase.
 
-    What was trained for other images is not torn apart by the gradients of a classifier that knows
-    nothing yet (Howard and Ruder, arXiv:1801.06146). Every phase is a training of its own, with an
-    optimizer that begins anew.
+    Gradients of a classifier that is still random would otherwise spoil the pretrained layers
+    (Howard and Ruder, arXiv:1801.06146). Each phase is a training of its own with a fresh optimizer
+    state.
 
     Args:
-        layers: What `models.layer_order` gives.
-        num_phases: How many phases; in the first the last layer trains alone, in the last all do,
-            and between them it is a like number of layers more in every phase.
+        layers: Output of `models.layer_order`.
+        num_phases: Number of phases. All layers train in the last phase; each phase adds about the
+            same number of layers.
 
     Returns:
-        For every phase what trains, as `make_train_step` takes it.
+        Path prefixes of the trained parameters in each phase, for `make_train_step(trainable=...)`.
 
     Raises:
-        ValueError: There are fewer layers than phases, or no phase.
+        ValueError: `num_phases` is below 1 or above the number of layers.
 
     >>> unfreezing([["stem"], ["block1"], ["block2", "norm"], ["head"]], 3)
     [('head',), ('block2', 'norm', 'head'), ('stem', 'block1', 'block2', 'norm', 'head')]
