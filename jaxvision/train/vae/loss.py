@@ -48,7 +48,7 @@ class VAELoss:
         *,
         context: Integer[Array, ""],
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """Computes the loss, and the evidence lower bound and its two terms in nats per image."""
+        """Computes the loss, the evidence lower bound and its two terms, in nats per image."""
         augment_key, observe_key, code_key = jax.random.split(key, 3)
         observed = self.observe(self.prepared(batch, augment_key), observe_key)
         coded, model_state = self.model.apply(

@@ -53,8 +53,8 @@ def complete(
 ) -> Float[Array, "batch latents"]:
     """Finds the most probable codes of partly known images, by gradient ascent.
 
-    Adam maximizes `log p(known values | code) + log p(code)`. The images expected of the codes fill
-    in the unknown values.
+    Adam maximizes `log p(known values | code) + log p(code)`. The expected images of these codes
+    fill in the unknown values.
 
     Args:
         decode: Function from codes to outputs of the decoder.
