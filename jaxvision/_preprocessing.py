@@ -140,7 +140,8 @@ def from_timm(config: Mapping[str, Any]) -> Preprocessing:
     for name, values in (("mean", mean), ("std", std)):
         if not _are_numbers(values, int, float) or len(values) not in (1, size[0]):
             raise ValueError(
-                f"{name} must be one number per channel, of {size[0]}, got {_shown(values)}"
+                f"{name} must be one number, or one for each of {size[0]} channels, got "
+                f"{_shown(values)}"
             )
     crop = config.get("crop_pct") or 0.875
     if not _are_numbers([crop], int, float):

@@ -124,7 +124,7 @@ def _checked(rows: Mapping[str, ArrayLike], places: Float64[np.ndarray, " places
     for name, numbers in panels.items():
         if numbers.ndim != 2 or not numbers.size or numbers.shape[1:] != places.shape:
             raise ValueError(
-                f"{name!r} must have rows of a number for each of {places.size} places, got "
+                f"{name!r} must have one column for each of {places.size} positions, got the shape "
                 f"{numbers.shape}"
             )
         if not np.isfinite(numbers).all():

@@ -57,8 +57,8 @@ def fields(
     """
     if not len(values) or len(titles) != len(values) or len(points) not in (0, len(values)):
         raise ValueError(
-            f"{len(values)} panels need one or more, as many titles, got {len(titles)}, and points "
-            f"for each or none, got {len(points)}"
+            f"{len(values)} panels (at least one) need as many titles, got {len(titles)}, and no "
+            f"points or as many, got {len(points)}"
         )
     over = _checked_points(points, labels)
     rows = -(-len(values) // columns)

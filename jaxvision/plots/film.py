@@ -41,7 +41,7 @@ def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: flo
     """
     if not len(frames) or not frames_per_second > 0:
         raise ValueError(
-            "a film needs images, and a positive number of them a second, got "
+            "a film needs images, and positive frames_per_second, got "
             f"{len(frames)} and {frames_per_second}"
         )
     first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)

@@ -144,8 +144,8 @@ def _mask(mask: np.ndarray, image: np.ndarray, row: int, num_classes: int) -> Ma
     outside = (mask != IGNORED) & ((mask < 0) | (mask >= num_classes))
     if outside.any():
         raise ValueError(
-            f"a mask of image {row} has the class {mask[outside][0]}, and there are colors for 0 "
-            f"to {num_classes - 1}"
+            f"a mask of image {row} has the class {mask[outside][0]}, but there are colors only "
+            f"for 0 to {num_classes - 1}"
         )
     return mask
 

@@ -42,8 +42,8 @@ def layerwise_decay(
     """
     if not 0 < decay <= 1:
         raise ValueError(
-            f"decay must be above 0 and at most 1, got {decay}; to keep layers as they are, leave "
-            "them out of what trains"
+            f"decay must be above 0 and at most 1, got {decay}; to freeze layers, leave them "
+            "out of `trainable`"
         )
     factors = {
         part: decay ** (len(layers) - 1 - index)

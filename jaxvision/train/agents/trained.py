@@ -99,7 +99,7 @@ class TrainedAgent(Trained):
         environments = described.get("environments")
         if not isinstance(environments, Mapping):
             raise CheckpointError(
-                f"{self._where} does not say what its environments were: make them by name, with "
+                f"{self._where} does not name its environments: make them by name, with "
                 "rl.vectorize, rl.make_gymnasium or rl.make_atari"
             )
         self._environments: Mapping[str, Any] = environments
@@ -126,7 +126,7 @@ class TrainedAgent(Trained):
         """
         if self.num_seeds is None or not 0 <= index < self.num_seeds:
             raise ValueError(
-                f"{self.run.folder} holds {self.num_seeds or 'no'} seeds that learned together, "
+                f"{self.run.folder} holds {self.num_seeds or 'no'} seeds trained together, "
                 f"and none at index {index}"
             )
         return TrainedAgent(self.run, index=index)
@@ -251,6 +251,6 @@ class TrainedAgent(Trained):
     def _check_one(self) -> None:
         if self.num_seeds is not None and self.index is None:
             raise ValueError(
-                f"{self.run.folder} holds {self.num_seeds} seeds that learned together: take one, "
-                "trained.seed(0)"
+                f"{self.run.folder} holds {self.num_seeds} seeds trained together: "
+                "select one, such as trained.seed(0)"
             )

@@ -64,7 +64,7 @@ def draw(
         trained.sample(jax.random.key(0), 50, predictions.codes),
         None,
         10,
-        title="codes drawn from the normal distribution nearest to all codes",
+        title="images of codes drawn from the normal distribution fitted to all codes",
     )
     drawn[f"{place}/reconstructions"] = plots.image_grid(
         beside(*(each[rows] for each in kinds)),

@@ -63,7 +63,7 @@ class TrainedGAN(Trained):
         super().__init__(run)
         generator, critic = run.model("generator"), run.model("critic")
         if not isinstance(generator, models.Generator) or not isinstance(critic, models.Critic):
-            raise CheckpointError(f"the run in {run.folder} has no generator and critic of models")
+            raise CheckpointError(f"the run in {run.folder} is not that of a GAN")
         self.generator, self.critic = generator, critic
         self.variables = run.variables("generator")
         self.critic_variables = run.variables("critic")
@@ -162,7 +162,7 @@ class TrainedGAN(Trained):
             return {"images": self._shown(self.generator.apply(self.variables, noise, labels))}
 
         shape = (BATCH, self.generator.noise_size)
-        inputs = [ArrayInfo("noise", shape, "float32", "numbers with a standard normal law")]
+        inputs = [ArrayInfo("noise", shape, "float32", "samples of a standard normal distribution")]
         if self.generator.num_classes is not None:
             inputs.append(ArrayInfo("labels", (BATCH,), "int32", "the classes, counted from 0"))
         return Serving(fn, inputs, {"images": "images from 0 to 1"})

@@ -144,7 +144,7 @@ class TrainedMultiTask(Trained):
         outputs: dict[str, str] = {}
         names: dict[str, tuple[str, ...]] = {}
         for name, task in self.tasks.items():
-            outputs[name] = f"what was learned of {task.label}"
+            outputs[name] = f"predicted {task.label}"
             if name in classify:
                 classes = self.run.names(task.label)
                 outputs[name] = f"one number per class of {task.label}, not normalized"

@@ -247,8 +247,8 @@ def middle(maps: Array, logits: Num[Any, "..."]) -> Array:
     old = maps.shape[1 : logits.ndim - 1]
     if len(old) != len(new) or any(big < small for big, small in zip(old, new, strict=True)):
         raise ValueError(
-            f"the logits of the model are of {new} pixels, and the masks of {old}: logits must "
-            "have the size of the images, or be smaller"
+            f"the logits of the model have the size {new}, and the masks {old}: logits must be "
+            "as large as the images, or smaller"
         )
     return ops.center_crop(maps, new)
 
@@ -281,7 +281,7 @@ def _checked(batch: Mapping[str, Any]) -> Mapping[str, Any]:
     images, masks = np.shape(batch["image"]), np.shape(batch["mask"])
     if images[:-1] != masks:
         raise ValueError(
-            f"a mask must have the axes of its image but the channels; images have the shape "
+            f"a mask must have the shape of its image without channels; images have the shape "
             f"{images}, and masks {masks}"
         )
     return batch

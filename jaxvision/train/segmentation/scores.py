@@ -90,8 +90,8 @@ def names_of(predictions: Predictions, class_names: Sequence[str]) -> list[str]:
     """A name for each class: the given names, then numbers."""
     if len(class_names) > predictions.num_classes:
         raise ValueError(
-            f"there are {len(class_names)} names of classes ({', '.join(class_names)}), and the "
-            f"model tells {predictions.num_classes} apart"
+            f"there are {len(class_names)} names of classes ({', '.join(class_names)}), but the "
+            f"model has {predictions.num_classes} classes"
         )
     return [*class_names, *map(str, range(len(class_names), predictions.num_classes))]
 
@@ -105,8 +105,8 @@ def count(predictions: Predictions) -> Counts:
         truth, guess = labels[known], classes[known]
         if truth.size and truth.max() >= num_classes:
             raise ValueError(
-                f"a label is {truth.max()}, and the model tells the classes 0 to {num_classes - 1} "
-                f"apart; {IGNORED} is none"
+                f"a label is {truth.max()}, but the model has the classes 0 to {num_classes - 1}; "
+                f"{IGNORED} marks pixels without a label"
             )
         rows.append(
             [np.bincount(of, minlength=num_classes) for of in (truth[truth == guess], truth, guess)]

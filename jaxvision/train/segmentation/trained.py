@@ -139,12 +139,12 @@ class TrainedSegmenter(Trained):
 
         outputs = {
             "classes": "the most probable class of each pixel, counted from 0",
-            "probabilities": "of each class, for each pixel",
+            "probabilities": "the probability of each class for each pixel",
         }
         names = {"probabilities": self.class_names}
         shape = self.record.data.get("image_shape")
         if self.preprocessing is None and shape is not None:
-            meaning = "voxels, from 0 to 1 or on the scale of the training, if that was another"
+            meaning = "voxels, from 0 to 1, or on the scale of the training data"
             volumes = ArrayInfo("volumes", (BATCH, *shape), "float32", meaning)
             return Serving(fn, [volumes], outputs, names)
         return Serving(fn, [self._images()], outputs, names, self.preprocessing)
@@ -169,7 +169,7 @@ class TrainedSegmenter(Trained):
     def _resized(self, image: Shaped[np.ndarray, "_ _ _"]) -> Shaped[np.ndarray, "_ _ _"]:
         preprocessing = self.preprocessing
         if preprocessing is None:
-            raise self._cannot("segment single images: it learned from volumes")
+            raise self._cannot("segment single images: this one was trained on volumes")
         if self.record.data.get("preprocessing") is None:
             return image
         size, _ = placement((image.shape[0], image.shape[1]), preprocessing)

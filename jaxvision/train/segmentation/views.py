@@ -63,7 +63,7 @@ def with_views(apply: Apply, views: Views = "none") -> Apply:
         variables: PyTree, images: Float[Array, "batch *space channels"]
     ) -> Float[Array, "batch height width classes"]:
         if images.ndim != 4:
-            raise ValueError(f"views are flips of images, and volumes have none: {images.shape}")
+            raise ValueError(f"views need images, not volumes of the shape {images.shape}")
         square = images.shape[1] == images.shape[2]
         chosen = _VIEWS["flips" if views == "dihedral" and not square else views]
         if len(chosen) == 1:
@@ -94,8 +94,8 @@ def _log_probabilities(
         )
     if logits.shape[3] < 2:
         raise ValueError(
-            f"apply must give logits of 2 classes or more, got {logits.shape[3]}; the logit of one "
-            "class becomes two by a zero for the other"
+            f"apply must give logits of 2 classes or more, got {logits.shape[3]}; add a zero for "
+            "the other class to a single logit"
         )
     return jax.nn.log_softmax(logits.astype(jnp.float32))
 

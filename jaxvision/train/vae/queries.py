@@ -36,7 +36,7 @@ def traverse(
     """
     latents = codes.shape[-1]
     if not -latents <= index < latents:
-        raise ValueError(f"index must be one of the {latents} numbers of a code, got {index}")
+        raise ValueError(f"index must be one of the {latents} dimensions of a code, got {index}")
     many = jnp.broadcast_to(codes, (len(values), *codes.shape))
     return many.at[:, :, index].set(values[:, None])
 
