@@ -74,7 +74,7 @@ class Preprocessing:
             object.__setattr__(self, name, value)
 
     def for_channels(self, channels: int) -> "Preprocessing":
-        """The same for another number of channels: if they do not fit, mean and std are averaged.
+        """The same for images of `channels` channels: averages a mean or std that does not fit.
 
         >>> Preprocessing(224, mean=(0.25, 0.5, 0.75)).for_channels(1).mean
         (0.5,)

@@ -23,7 +23,7 @@ def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
 
 
 def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
-    """Checks a number in [0, 1]; of a schedule, if allowed, the value at step 0.
+    """Checks a share in [0, 1]; if `schedule`, the value may be a function, checked at step 0.
 
     >>> check_share("discount", 1.1)
     Traceback (most recent call last):

@@ -104,7 +104,7 @@ class GANStep:
         )
 
     def prepare(self, state: GANState) -> GANState:
-        """Makes a state ready for this step, such as by starting the moving average."""
+        """Makes a state ready for this step: starts or drops the generator's moving average."""
         return GANState(
             self.generator_step.prepare(state.generator), self.critic_step.prepare(state.critic)
         )

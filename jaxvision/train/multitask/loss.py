@@ -162,7 +162,7 @@ class MultiTaskLoss:
         return numbers_not_finite(present) or next(filter(None, sentences), None)
 
     def describe(self) -> dict[str, Any]:
-        """Describes the task, model, inputs and heads for the record of a run."""
+        """Describes the model, inputs and tasks for the record of a run."""
         return {
             "task": "multitask",
             "models": {"model": self.model},
@@ -183,8 +183,8 @@ def make_loss_fn(
     `learned_weights`, it is the negative log-likelihood of Kendall, Gal and Cipolla
     (arXiv:1705.07115): with the log-variance s of a task, `exp(-s) * loss + s / 2` for a
     classification, and `exp(-s) * loss / 2 + s / 2` for a regression. A row without a target of a
-    task adds nothing to it. The sum is divided by the number of rows, so that parts of a batch add
-    up to the whole.
+    task adds nothing to the loss of that task. The sum is divided by the number of all rows, so
+    that parts of a batch add up to the whole.
 
     Args:
         model: Model with one head per task.

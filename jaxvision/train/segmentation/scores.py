@@ -66,7 +66,7 @@ def score(
         if np.isnan(estimate):
             return Score(np.nan, note="neither true nor predicted")
         drawn = statistic(sums)
-        drawn = drawn[~np.isnan(drawn)]  # a class may be in no image of a draw
+        drawn = drawn[~np.isnan(drawn)]  # a resample may lack the class
         if not drawn.size:
             return Score(estimate)
         low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
