@@ -1,8 +1,8 @@
 """Deep learning for image analysis as pure functions, in JAX.
 
-Everything that learns is a step, `step(state, batch) -> (state, metrics)`: one loop, one checkpoint
-format and one way onto many devices serve every task. The packages are loaded when they are first
-used, so that `import jaxvision` costs nothing and each program pays for what it needs.
+Everything that learns is a step, `step(state, batch) -> (state, metrics)`: every task uses the same
+training loop, checkpoint format and distribution over devices. Packages are imported at their first
+use, so that `import jaxvision` is fast.
 """
 
 import importlib
@@ -30,12 +30,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Loads a package at its first use."""
+    """Imports a package at its first use."""
     if name in __all__:
         return importlib.import_module(f"jaxvision.{name}")
     raise AttributeError(f"module 'jaxvision' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """What there is, loaded or not."""
+    """All names, whether their packages are imported or not."""
     return sorted({*globals(), *__all__})

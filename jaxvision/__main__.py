@@ -1,4 +1,4 @@
-"""`python -m jaxvision`: the scripts of `experiments/`, as commands."""
+"""`python -m jaxvision`: the scripts of `experiments/` as commands."""
 
 from jaxvision._command import main
 

@@ -1,4 +1,4 @@
-"""The console command: `jaxvision NAME ...` starts a script of `experiments/`."""
+"""The console command: `jaxvision NAME ...` runs a script of `experiments/`."""
 
 import ast
 import pathlib
@@ -10,19 +10,11 @@ import jaxvision
 from jaxvision.suggest import unknown
 
 _OTHER_NAMES = {"classify": "train", "list_models": "models"}
-"""Commands that are not called as their scripts are."""
+"""Commands whose names differ from those of their scripts."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Starts a script.
-
-    Args:
-        arguments: The name of the command, and what its script gets; None takes those of the
-            command line.
-
-    Raises:
-        SystemExit: There is no such command.
-    """
+    """Runs the script of a command; None takes the arguments of the command line."""
     name, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     commands = _commands()
     if name in ("-h", "--help"):
@@ -40,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _commands() -> dict[str, pathlib.Path]:
-    """The scripts by the names of their commands: those of an installed package, or of a clone."""
+    """Scripts by the names of their commands, from the installed package or a clone."""
     package = pathlib.Path(__file__).parent
     installed = package / "experiments"
     folder = installed if installed.is_dir() else package.parent / "experiments"
@@ -51,7 +43,7 @@ def _commands() -> dict[str, pathlib.Path]:
 
 
 def _help(commands: dict[str, pathlib.Path]) -> str:
-    """What each command is for: the first line of its script."""
+    """The help text, with the first docstring line of each script."""
     width = max(map(len, commands))
     lines = [f"  {name:{width}}  {_about(path)}" for name, path in sorted(commands.items())]
     head = "usage: jaxvision COMMAND ...; jaxvision COMMAND --help explains its options\n\n"

@@ -1,4 +1,4 @@
-"""What labels of pixels mean to all who handle them: data, losses, metrics and figures."""
+"""Labels of pixels, shared by data, losses, metrics and figures."""
 
 IGNORED = 255
-"""The label of pixels that have none, and that count nowhere."""
+"""Label of pixels without a class; no loss, metric or figure counts them."""

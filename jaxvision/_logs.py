@@ -1,4 +1,4 @@
-"""Other libraries' log messages, where ours says it better."""
+"""Log messages of other libraries."""
 
 import contextlib
 import logging
@@ -7,13 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def absl_level(level: int) -> Iterator[None]:
-    """Hides what TFDS and Orbax log below a level.
-
-    Args:
-        level: A level of `logging`.
-
-    Yields:
-        Nothing; the level before comes back at the end.
+    """Hides log messages of TFDS and Orbax below a level, inside a `with` block.
 
     >>> with absl_level(logging.ERROR):
     ...     logging.getLogger("absl").isEnabledFor(logging.WARNING)

@@ -1,7 +1,6 @@
-"""What has to be done to an image before weights that were trained elsewhere see it, as data.
+"""Preprocessing of images for pretrained weights, as data.
 
-It belongs to the weights (`models`) and is applied to images (`data`), neither of which imports the
-other.
+It is stored with weights (`models`) and applied to images (`data`); neither imports the other.
 """
 
 import dataclasses
@@ -15,18 +14,18 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes what a model was trained on.
+    """Preprocessing that turns an image into the input of a model.
 
-    It is resized until it covers `size / crop`, cut to `size` around its center, brought to numbers
-    from 0 to 1, and normalized.
+    The image is resized to cover `size / crop`, center-cropped to `size`, scaled to [0, 1], and
+    normalized.
 
     Attributes:
         size: Height and width; one number is both.
-        crop: What part of the resized image's side is left by the cut; 1 for all of it.
-        interpolation: How pixels are interpolated. Shrinking averages over what it covers.
-        squash: Whether the image is resized to a square whatever its aspect ratio was.
-        mean: What is subtracted of numbers from 0 to 1; one, or one per channel.
-        std: What they are divided by then; one, or one per channel.
+        crop: Side of the center crop relative to the resized image, in (0, 1].
+        interpolation: Interpolation of the resizing, with antialiasing when shrinking.
+        squash: Whether to resize without keeping the aspect ratio.
+        mean: Mean, subtracted from images in [0, 1]; one number, or one per channel.
+        std: Standard deviation, which then divides them; one number, or one per channel.
 
     Raises:
         ValueError: A value is out of range.
@@ -75,14 +74,7 @@ class Preprocessing:
             object.__setattr__(self, name, value)
 
     def for_channels(self, channels: int) -> "Preprocessing":
-        """The same for images of so many channels.
-
-        Args:
-            channels: How many.
-
-        Returns:
-            This one where its mean and deviation are of one number or so many; else one with their
-            averages over the channels.
+        """The same for images of `channels` channels: averages a mean or std that does not fit.
 
         >>> Preprocessing(224, mean=(0.25, 0.5, 0.75)).for_channels(1).mean
         (0.5,)
@@ -94,11 +86,7 @@ class Preprocessing:
         return dataclasses.replace(self, mean=mean, std=std)
 
     def describe(self) -> dict[str, Any]:
-        """What makes the same again.
-
-        Returns:
-            A JSON-able dict: `Preprocessing(**preprocessing.describe()) == preprocessing`.
-        """
+        """JSON-able options: `Preprocessing(**p.describe()) == p`."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
@@ -106,14 +94,7 @@ class Preprocessing:
 
 
 def check_mean_and_std(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Makes sure that channels can be normalized.
-
-    Args:
-        mean: What is subtracted.
-        std: What is divided by.
-
-    Raises:
-        ValueError: A mean is not finite, a deviation is not finite and positive, or there is none.
+    """Raises a ValueError unless means are finite, and deviations finite and positive.
 
     >>> check_mean_and_std([0.5], [0.0])
     Traceback (most recent call last):
@@ -128,27 +109,18 @@ def check_mean_and_std(mean: Sequence[float], std: Sequence[float]) -> None:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET = Preprocessing(224, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-"""That of most of torchvision's first weights."""
+"""Preprocessing of most original weights of torchvision."""
 
 
 MAX_SIZE = 4096
-"""The largest height or width that a configuration may ask for."""
+"""Largest height or width accepted from a configuration."""
 
 
 def from_timm(config: Mapping[str, Any]) -> Preprocessing:
-    """Reads what timm keeps beside its weights.
+    """Reads the `pretrained_cfg` of timm's `config.json`; raises a ValueError for invalid values.
 
-    Some were also tested at a larger size (`test_input_size`); what counts here is the size they
-    were trained at, as in timm's own `resolve_model_data_config`.
-
-    Args:
-        config: The `pretrained_cfg` of a `config.json`.
-
-    Returns:
-        The preprocessing.
-
-    Raises:
-        ValueError: A value is missing, is of another type, or asks for what is not known here.
+    The size is that of the training, not a larger `test_input_size`, as in timm's own
+    `resolve_model_data_config`.
 
     >>> from_timm({"input_size": [3, 224, 224], "crop_pct": 0.95, "interpolation": "bicubic",
     ...            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}).crop
@@ -168,7 +140,8 @@ def from_timm(config: Mapping[str, Any]) -> Preprocessing:
     for name, values in (("mean", mean), ("std", std)):
         if not _are_numbers(values, int, float) or len(values) not in (1, size[0]):
             raise ValueError(
-                f"{name} must be one number per channel, of {size[0]}, got {_shown(values)}"
+                f"{name} must be one number, or one for each of {size[0]} channels, got "
+                f"{_shown(values)}"
             )
     crop = config.get("crop_pct") or 0.875
     if not _are_numbers([crop], int, float):
@@ -189,7 +162,7 @@ def from_timm(config: Mapping[str, Any]) -> Preprocessing:
 
 
 def _are_numbers(values: Any, *kinds: type) -> bool:
-    """Whether these are finite numbers of the given types, at least one."""
+    """Whether these are finite numbers of the given types, and at least one."""
     return (
         isinstance(values, list | tuple)
         and len(values) > 0

@@ -1,4 +1,4 @@
-"""Objects with arrays in one line: names, shapes and types, not thousands of numbers."""
+"""Short texts of objects with arrays: shapes and types instead of all numbers."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,14 @@ import jax
 import numpy as np
 
 _SHOWN = 60
-"""Characters of a value that is no array."""
+"""Largest number of characters of a value without arrays."""
 
 
 def brief(self: Any) -> str:
     """The text of a dataclass or named tuple, for its `__repr__`.
 
-    Args:
-        self: The object.
-
-    Returns:
-        Its class, and each field: arrays by type and shape, single numbers as they are, trees by
-        how many arrays and numbers they hold.
+    Arrays are shown by type and shape, scalars by value, trees by their number of arrays and
+    entries.
 
     >>> @dataclasses.dataclass
     ... class State:
@@ -52,7 +48,7 @@ def _brief(value: Any) -> str:
 
 
 def _of_array(array: Any) -> str:
-    """A single number as it is, others by type and shape."""
+    """A scalar by its value, other arrays by type and shape."""
     is_concrete = isinstance(array, jax.Array) and not isinstance(array, jax.core.Tracer)
     is_gone = is_concrete and array.is_deleted()
     is_number = array.ndim == 0 and jax.dtypes.issubdtype(array.dtype, np.number)
@@ -66,7 +62,7 @@ def _of_array(array: Any) -> str:
 
 
 def _of_many(values: Mapping[Any, Any] | Sequence[Any]) -> str | None:
-    """How much a mapping or sequence holds; None where it is short and holds no array."""
+    """The size of a mapping or sequence; None if it is short and has no arrays."""
     leaves = jax.tree.leaves(values)
     arrays = [leaf for leaf in leaves if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
     if arrays:

@@ -1,4 +1,4 @@
-"""What the leaves of a tree are called."""
+"""Names of the leaves of a tree."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,7 @@ import jax
 
 
 def path_name(path: Sequence[Any]) -> str:
-    """The path of a leaf as text, its parts joined by `/`.
-
-    Args:
-        path: What `jax.tree_util` hands over as the path of a leaf.
-
-    Returns:
-        For example `"stage1_block0/conv1/kernel"`.
+    """The path of a leaf, as given by `jax.tree_util`, joined by `/`.
 
     >>> leaves = jax.tree_util.tree_leaves_with_path({"head": {"bias": 0.0}})
     >>> path_name(leaves[0][0])
@@ -23,13 +17,7 @@ def path_name(path: Sequence[Any]) -> str:
 
 
 def by_path(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree by the names of their paths.
-
-    Args:
-        tree: Any tree.
-
-    Returns:
-        A flat dict.
+    """The leaves of a tree in a flat dict, by the names of their paths.
 
     >>> by_path({"head": {"bias": 0.0}})
     {'head/bias': 0.0}

@@ -1,4 +1,4 @@
-"""Checks of options: a value that is not allowed is one clear ValueError."""
+"""Checks of options, which raise a ValueError for values that are not allowed."""
 
 import math
 import numbers
@@ -11,16 +11,7 @@ from jaxvision.suggest import unknown
 
 
 def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
-    """Checks that an option is a count.
-
-    Args:
-        name: The option's name.
-        value: The option's value.
-        of: The things that are counted, for the message.
-        least: The smallest count that is allowed.
-
-    Raises:
-        ValueError: The value is no whole number, or is below `least`.
+    """Checks a whole number of at least `least`; `of` names the counted things in the message.
 
     >>> check_count("capacity", 0, of="transitions")
     Traceback (most recent call last):
@@ -32,16 +23,7 @@ def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
 
 
 def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
-    """Checks that an option is a share or a probability.
-
-    Args:
-        name: The option's name.
-        value: The option's value.
-        schedule: Whether the value may also be a function of the step; its value at step 0 is
-            checked then.
-
-    Raises:
-        ValueError: The value is no number from 0 to 1.
+    """Checks a share in [0, 1]; if `schedule`, the value may be a function, checked at step 0.
 
     >>> check_share("discount", 1.1)
     Traceback (most recent call last):
@@ -59,14 +41,7 @@ def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
 
 
 def check_not_negative(name: str, value: Any) -> None:
-    """Checks that an option, such as a weight, is not negative.
-
-    Args:
-        name: The option's name.
-        value: The option's value.
-
-    Raises:
-        ValueError: The value is negative, infinite, NaN or no number.
+    """Checks a finite number of at least 0.
 
     >>> check_not_negative("value_weight", -0.5)
     Traceback (most recent call last):
@@ -77,14 +52,7 @@ def check_not_negative(name: str, value: Any) -> None:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Checks that an option, such as a size, is positive.
-
-    Args:
-        name: The option's name.
-        value: The option's value.
-
-    Raises:
-        ValueError: The value is 0, negative, NaN or no number.
+    """Checks a number above 0.
 
     >>> check_positive("clip", 0.0)
     Traceback (most recent call last):
@@ -95,15 +63,7 @@ def check_positive(name: str, value: Any) -> None:
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> None:
-    """Checks that an option is one of several names.
-
-    Args:
-        kind: What the name is of, for the message.
-        name: The option's value.
-        known: The names that are allowed.
-
-    Raises:
-        ValueError: The name is none of them; the message has the nearest.
+    """Checks that a name is known; the message suggests the nearest one. `kind` is for the message.
 
     >>> check_name("loss", "focall", ["cross_entropy", "focal"])
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writing of files, completely or not at all."""
 
 import contextlib
 import csv
@@ -15,15 +15,9 @@ from typing import Any, BinaryIO
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """Opens a temporary file beside `path`, and moves it there at the end.
+    """Opens a temporary file next to `path`, and moves it to `path` at the end.
 
-    After a kill or an error, `path` holds what it held before, also when two threads write at once.
-
-    Args:
-        path: The file to write; it is replaced if it exists.
-
-    Yields:
-        A file to write bytes to.
+    After an error or a kill, `path` is unchanged, even if two threads write at once.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
@@ -37,34 +31,18 @@ def writing(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file, whole or not at all.
-
-    Args:
-        path: The file to write.
-        text: Its content.
-    """
+    """Writes a text file, completely or not at all."""
     with writing(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
-    """Writes a JSON file, whole or not at all.
-
-    Args:
-        path: The file to write.
-        content: What `to_json` takes.
-    """
+    """Writes a JSON file with `to_json`, completely or not at all."""
     write_text(path, to_json(content, indent=2) + "\n")
 
 
 def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a table that spreadsheets open, whole or not at all.
-
-    Args:
-        path: The file to write.
-        header: The names of the columns.
-        rows: The cells of each row; a row may be shorter than the header.
-    """
+    """Writes a CSV file, completely or not at all; rows may be shorter than the header."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -73,14 +51,7 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence
 
 
 def to_json(content: Any, *, indent: int | None = None) -> str:
-    """Formats JSON that every reader takes: NaN and infinities, which JSON lacks, become null.
-
-    Args:
-        content: Anything that `json.dumps` takes.
-        indent: As for `json.dumps`.
-
-    Returns:
-        The text.
+    """Formats JSON for every reader: NaN and infinities, which JSON lacks, become null.
 
     >>> to_json({"accuracy": 0.5, "interval": [float("nan"), 1.0]})
     '{"accuracy": 0.5, "interval": [null, 1.0]}'
@@ -92,13 +63,7 @@ _IN_FILE_NAMES = str.maketrans({"/": "_", ":": "-", "[": "(", "]": ")", "%": "pc
 
 
 def file_name(text: str) -> str:
-    """Makes a name for a file or folder of a data set's name and split.
-
-    Args:
-        text: The name and split, such as `cifar10/test[:10%]`.
-
-    Returns:
-        The text, in which characters that some file systems do not take are replaced.
+    """Makes a file name from a data set's name and split: replaces characters some systems reject.
 
     >>> file_name("cifar10/test[:10%]")
     'cifar10_test(-10pct)'

@@ -1,8 +1,8 @@
 """Figures: each function returns a `matplotlib.figure.Figure`, and `save` writes it as PNG.
 
-Matplotlib (`pip install matplotlib`) loads when the first figure is drawn. The figures are made
-without pyplot: nothing opens a window, needs a display, or stays in memory after the figure; and
-they may be drawn in threads.
+Matplotlib (`pip install matplotlib`) is imported when the first figure is drawn. Figures do not use
+pyplot: they open no window, need no display, are freed when no longer used, and may be drawn in
+threads.
 """
 
 from jaxvision.plots._style import require_matplotlib

@@ -1,7 +1,7 @@
-"""What every figure shares: colors, sizes, text, and how it begins.
+"""Shared style of all figures: colors, sizes, text and layout.
 
-All of it is set on the artists themselves. Matplotlib's `rcParams` belong to the process: a library
-that changes them, for a moment only, changes the figure that another thread is drawing.
+The style is set on the artists, not in `rcParams`, which are global: even a temporary change would
+affect a figure that another thread is drawing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     import matplotlib.image
 
 ArrayLike = np.ndarray | jax.Array | Sequence[Any]
-"""What the figures are drawn from: NumPy and JAX arrays, lists, tuples."""
+"""Accepted arrays: NumPy and JAX arrays, lists, tuples."""
 
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = PALETTE = OKABE_ITO
 
 INK, QUIET, RULE = "#333333", "#999999", "#E4E4E4"
-"""Text; what is there for comparison; lines that only guide the eye."""
+"""Colors of text, of references to compare with, and of guide lines."""
 
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11.0, 9.0, 8.0
-"""In points."""
+"""Font sizes in points."""
 
-# Linear sRGB to the responses of the cones, and their cube roots to lightness and two opponent
-# colors (Ottosson, A perceptual color space for image processing, 2020).
+# Matrices of Oklab: from linear sRGB to cone responses, and from their cube roots to lightness
+# and two opponent colors (Ottosson, A perceptual color space for image processing, 2020).
 _CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -50,10 +50,7 @@ _OKLAB = np.array(
 
 
 def require_matplotlib() -> None:
-    """Checks that figures can be drawn, for programs that draw them after hours of work.
-
-    Raises:
-        ImportError: Matplotlib is not installed.
+    """Raises an ImportError if Matplotlib is missing; call it before a run that ends in figures.
 
     >>> require_matplotlib()
     """
@@ -66,18 +63,7 @@ def require_matplotlib() -> None:
 
 
 def new_figure(width: float, height: float, title: str | None = None) -> "matplotlib.figure.Figure":
-    """Makes an empty figure that no window and no global list knows of.
-
-    Args:
-        width: In inches.
-        height: In inches.
-        title: Of the whole figure.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ImportError: Matplotlib is not installed.
+    """Makes an empty figure, of a size in inches, that pyplot does not manage.
 
     >>> new_figure(4.0, 3.0).get_size_inches()
     array([4., 3.])
@@ -95,28 +81,14 @@ def new_figure(width: float, height: float, title: str | None = None) -> "matplo
 
 
 def entitle(figure: "matplotlib.figure.Figure", title: str, *, y: float | None = None) -> None:
-    """Gives a figure its title.
-
-    Args:
-        figure: The figure.
-        title: What it shows.
-        y: Where the title's top is, as a share of the height; None leaves that to the layout.
-    """
+    """Sets the title of a figure; `y` is its top as a share of the height, or None."""
     figure.suptitle(title, y=y, fontsize=TITLE_SIZE, color=INK, parse_math=False)
 
 
 def dress(
     axes: "matplotlib.axes.Axes", *, title: str = "", x: str = "", y: str = "", grid: bool = False
 ) -> None:
-    """Gives axes their words, and the look that all axes have.
-
-    Args:
-        axes: The axes.
-        title: What they show.
-        x: The horizontal quantity and its unit.
-        y: The vertical quantity and its unit.
-        grid: Whether lines lead from the ticks into the axes.
-    """
+    """Sets title and labels of axes, and the look that all axes share; `grid` draws grid lines."""
     axes.set_title(title, fontsize=TEXT_SIZE, color=INK, parse_math=False)
     axes.set_xlabel(x, fontsize=TEXT_SIZE, color=INK, parse_math=False)
     axes.set_ylabel(y, fontsize=TEXT_SIZE, color=INK, parse_math=False)
@@ -132,13 +104,7 @@ def dress(
 
 
 def log_ticks(axis: "matplotlib.axis.Axis", least: float, largest: float) -> None:
-    """Gives a logarithmic axis a few plain numbers.
-
-    Args:
-        axis: The axis.
-        least: The least number on it.
-        largest: The largest one.
-    """
+    """Labels a logarithmic axis with a few plain numbers."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     few = largest < 1000 * least
@@ -156,33 +122,19 @@ def color_bar(
     shrink: int | float,
     aspect: int | float,
 ) -> None:
-    """Draws the scale that says what the colors of an image mean.
-
-    Args:
-        figure: The figure.
-        image: An image in it.
-        beside: The axes, or array of axes, that the scale stands beside.
-        what: The quantity and its unit.
-        shrink: The scale's length over that of the axes.
-        aspect: The scale's length over its width.
-    """
+    """Draws a color bar beside axes; `shrink` and `aspect` are those of `Figure.colorbar`."""
     bar = figure.colorbar(image, ax=beside, shrink=shrink, aspect=aspect, pad=0.02)
     bar.outline.set_visible(False)
     dress(bar.ax, y=what)
 
 
 def legend(figure: "matplotlib.figure.Figure", panels: Iterable["matplotlib.axes.Axes"]) -> None:
-    """Draws one legend under all panels, with a line for each thing that is drawn in any.
-
-    Args:
-        figure: The figure.
-        panels: The axes whose artists have labels.
-    """
+    """Draws one legend below all panels, with each label once."""
     handles: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    # In inches, with letters of about 0.06: one row if it fits, else columns of the widest.
+    # Widths in inches, 0.06 per letter. One row if it fits, else columns as wide as the widest.
     widths = [0.6 + 0.06 * len(label) for label in handles]
     room = figure.get_size_inches()[0]
     figure.legend(
@@ -197,14 +149,7 @@ def legend(figure: "matplotlib.figure.Figure", panels: Iterable["matplotlib.axes
 
 
 def elide(text: str, length: int) -> str:
-    """Shortens a text in its middle, where names that must be told apart differ least.
-
-    Args:
-        text: A name.
-        length: How many characters it may have, at least 3.
-
-    Returns:
-        The name, or its beginning and end.
+    """Shortens the middle of a text, since similar names differ at their ends.
 
     >>> elide("black-footed albatross", 15)
     'black-f…batross'
@@ -216,7 +161,7 @@ def elide(text: str, length: int) -> str:
 
 
 def percent(share: float) -> str:
-    """Writes a share as a percentage with at most one decimal; only all is 100%, none 0%.
+    """A share as a percentage with at most one decimal; only 1 is written as 100%, only 0 as 0%.
 
     >>> percent(1.0), percent(0.125), percent(0.9999), percent(0.0001)
     ('100%', '12.5%', '>99.9%', '<0.1%')
@@ -229,14 +174,7 @@ def percent(share: float) -> str:
 
 
 def ramp(light: str, dark: str) -> "matplotlib.colors.ListedColormap":
-    """Makes a color map along which equal steps look equal: a straight line in Oklab.
-
-    Args:
-        light: The color of the smallest value.
-        dark: The color of the largest.
-
-    Returns:
-        256 colors.
+    """Makes a perceptually uniform color map of 256 colors: a straight line in Oklab.
 
     Reference: Ottosson, A perceptual color space for image processing, 2020.
 
@@ -251,14 +189,7 @@ def ramp(light: str, dark: str) -> "matplotlib.colors.ListedColormap":
 
 
 def diverging(low: str, high: str) -> "matplotlib.colors.ListedColormap":
-    """Makes a color map from one color by white to another, each half as `ramp` makes it.
-
-    Args:
-        low: The color of the smallest value.
-        high: The color of the largest.
-
-    Returns:
-        511 colors.
+    """Makes a color map from one color through white to another; each half is a `ramp`.
 
     >>> from matplotlib.colors import to_hex
     >>> [to_hex(color) for color in diverging("red", "blue")([0.0, 0.5, 1.0])]
@@ -271,20 +202,14 @@ def diverging(low: str, high: str) -> "matplotlib.colors.ListedColormap":
 
 
 def text_color(background: ArrayLike) -> str:
-    """Black or white, whichever is read more easily on a color.
-
-    Args:
-        background: Red, green, blue from 0 to 1; more is left out.
-
-    Returns:
-        A color.
+    """Black or white, whichever is more readable on an RGB color in [0, 1].
 
     >>> text_color((1.0, 0.9, 0.8)), text_color((0.1, 0.1, 0.5))
     ('black', 'white')
     """
     rgb = np.asarray(background, dtype=np.float64)[:3]
     luminance = _linear(rgb) @ np.array([0.2126, 0.7152, 0.0722])
-    # Where the contrast ratios of WCAG 2 are equal: (l + .05) / .05 = 1.05 / (l + .05).
+    # Black and white have equal WCAG 2 contrast here: (l + .05) / .05 = 1.05 / (l + .05).
     return "black" if luminance > 0.179 else "white"
 
 

@@ -1,4 +1,4 @@
-"""Whether a confidence of 0.9 is right nine times of ten."""
+"""Reliability diagrams."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NUM_BINS = 15
 _FEW, _PALE = 4, 0.25
-"""How many examples a bin needs to say something, and how opaque those are that have fewer."""
+"""Bins with fewer examples than `_FEW` are drawn with the opacity `_PALE`."""
 
 _GAP = "#FBE3D2"
 _EDGE: Any = {"edgecolor": "white", "linewidth": 0.6}
@@ -28,28 +28,27 @@ def reliability_diagram(
     num_bins: int | None = None,
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    r"""Draws the accuracy in bins of confidence, and below it how many examples each bin has.
+    r"""Draws the accuracy in bins of confidence, and below it the number of examples per bin.
 
-    A dot is a bin's accuracy, with its 95% Wilson interval; bins of fewer than four examples, which
-    say next to nothing, are pale. The hatched part of the others lies between accuracy and mean
-    confidence: with the dot at its foot the model was surer than right, with the dot at its head
-    less sure than right. A calibrated model's dots are near the diagonal. The expected calibration
-    error (ECE) is the mean height of the hatched parts over the examples.
+    Dots are accuracies with 95% Wilson intervals; bins of fewer than four examples are pale.
+    Hatched bars span the gap between accuracy and mean confidence: the model is overconfident where
+    the dot is at the lower end, and underconfident where it is at the upper end. A calibrated model
+    has its dots near the diagonal. The expected calibration error (ECE) is the mean gap over the
+    examples.
 
     Args:
-        curve_or_probabilities: What `metrics.reliability_curve` returns, or the probabilities it
+        curve_or_probabilities: Output of `metrics.reliability_curve`, or the probabilities that it
             takes: of class 1, or of every class.
-        labels: With probabilities: 0 or 1, or class indices.
-        num_bins: With probabilities: bins of equal width over [0, 1]; None makes 15.
-        title: Of the figure; the ECE stands below it.
+        labels: Only with probabilities: 0 or 1, or class indices.
+        num_bins: Only with probabilities: number of equally wide bins over [0, 1]; None takes 15.
+        title: Title of the figure; the ECE is shown below it.
 
     Returns:
         The figure: axes with the diagram, and axes with the histogram.
 
     Raises:
-        ValueError: Labels or bins are given with a curve, or no labels with probabilities; the
-            curve has no examples; or the probabilities and labels are not as
-            `metrics.reliability_curve` asks.
+        ValueError: Labels or bins are given with a curve, labels are missing with probabilities,
+            the curve has no examples, or `metrics.reliability_curve` rejects its arguments.
         ImportError: Matplotlib is not installed.
 
     Reference: Guo et al., On calibration of modern neural networks, ICML 2017, arXiv:1706.04599.

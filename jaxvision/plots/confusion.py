@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _NAME_LENGTH = 18
 _COLORS = "#E3EEF7", "#0B4F8A"
 _NO_EXAMPLE = "#F0F0F0"
 _GAMMA = 0.5
-"""The scale goes with the square root, so that rare errors are seen beside the right answers."""
+"""Colors follow the square root of the values, so that rare errors stay visible."""
 
 
 def confusion_matrix(
@@ -34,27 +34,28 @@ def confusion_matrix(
     normalize: Literal["true"] | None = "true",
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws a confusion matrix so that its errors are seen.
+    """Draws a confusion matrix whose colors make rare errors visible.
 
-    All cells have one scale of color, along which the square root of the value is even: rare errors
-    are seen beside the right answers on the diagonal. Cells without an example are white. Up to 20
-    classes the cells show what they count, up to 12 also their share of the row. Above 50 classes
-    only every second, fifth, ... class is named. A gray row is a class without examples.
+    Colors follow the square root of a cell's value; cells without examples are white, and the rows
+    of classes without examples are gray. With up to 20 classes, cells show counts; with up to 12,
+    also shares of their row. With more than 50 classes, only every second, fifth, ... class is
+    named.
 
     Args:
-        matrix: What `metrics.confusion_matrix` returns: true classes in rows, predicted ones in
-            columns; sums of weights or of several matrices will do.
-        class_names: One per class; long ones are shortened in the middle. None numbers them.
-        normalize: "true" colors by the share of a true class's examples, None by their number; the
-            cells then show no shares.
-        title: Of the figure; the accuracy stands below it.
+        matrix: Output of `metrics.confusion_matrix`: true classes in rows, predicted ones in
+            columns. Sums of weights and sums of matrices are allowed.
+        class_names: One per class; long names are shortened in the middle. None numbers the
+            classes.
+        normalize: "true" colors cells by their share of the true class; None colors them by their
+            count, and shows no shares.
+        title: Title of the figure; the accuracy is shown below it.
 
     Returns:
-        The figure: axes with the matrix, and the scale of colors.
+        The figure: axes with the matrix, and a color bar.
 
     Raises:
         ValueError: The matrix is not square, has an entry that is negative or not finite, or is all
-            0; there are fewer or more names than classes; or `normalize` is something else.
+            0; the number of names is not that of the classes; or `normalize` is something else.
         ImportError: Matplotlib is not installed.
 
     >>> figure = confusion_matrix([[8, 1], [0, 9]], ["cat", "dog"])
@@ -119,7 +120,7 @@ def _draw_cells(
     values: Float64[np.ndarray, "classes classes"],
     normalize: str | None,
 ) -> "matplotlib.image.AxesImage":
-    """The cells that have examples, and under them the rows that have none."""
+    """Draws the cells with examples, over gray rows of classes without examples."""
     from matplotlib.colors import PowerNorm
 
     present = np.broadcast_to(np.nansum(values, axis=1, keepdims=True) > 0, values.shape)
@@ -144,7 +145,7 @@ def _name_classes(axes: "matplotlib.axes.Axes", names: Sequence[str]) -> None:
     axes.set_yticks(ticks, shown, parse_math=False, fontsize=size)
     axes.set_xticks(ticks, shown, parse_math=False, fontsize=size)
     if max(map(len, shown)) > 3:
-        # A steep name is easier to read than an upright one, but takes the room of its neighbors.
+        # Slanted names are easier to read than vertical ones, but need more room.
         slope = 45 if len(shown) <= _MAX_NUMBERS else 90
         for label in axes.get_xticklabels():
             label.set(rotation=slope, rotation_mode="anchor", ha="right")
@@ -152,7 +153,7 @@ def _name_classes(axes: "matplotlib.axes.Axes", names: Sequence[str]) -> None:
 
 
 def _draw_rules(axes: "matplotlib.axes.Axes", num_classes: int) -> None:
-    """Lines between the cells; where there are too many, from the names into the matrix."""
+    """Draws lines between cells, or grid lines at the ticks if there are too many cells."""
     if num_classes <= _MAX_TICKS:
         edges = np.arange(num_classes + 1) - 0.5
         axes.set_xticks(edges, minor=True)
@@ -172,7 +173,7 @@ def _write_numbers(
     *,
     cell: float,
 ) -> None:
-    """What each cell counts, and its share of the row if that is given; `cell` is in points."""
+    """Writes counts, and shares of rows if given, into cells of a size in points."""
     present = counts.any(axis=1, keepdims=True)
     shown = present & ((counts > 0) | np.eye(len(counts), dtype=bool))
     cells: Any = np.ma.asarray(image.get_array())
@@ -189,11 +190,11 @@ def _write_numbers(
             ha="center",
             va="center",
             color=_style.text_color(colors[row, column]),
-            # A digit is about 0.6 of the font's size wide.
+            # A digit is about 0.6 font sizes wide.
             fontsize=min(_style.TEXT_SIZE, cell / (0.65 * longest)),
         )
 
 
 def _number(count: float) -> str:
-    """Whole counts as they are; sums of weights to four digits."""
+    """Whole counts in full, sums of weights with four digits."""
     return f"{count:.0f}" if count == round(count) else f"{count:.4g}"

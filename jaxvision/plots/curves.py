@@ -1,4 +1,4 @@
-"""Curves: a score over a hyperparameter, and functions of one variable beside their fits."""
+"""Curves: a score against a hyperparameter, and functions with their fits."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 _SHIFT = 0.2
-"""How far dots stand to the left of their mean, as a share of the least distance of two values."""
+"""Offset of dots to the left of their mean, relative to the smallest distance of values."""
 _Panels = dict[str, Float64[np.ndarray, "repeats places"]]
 
 
@@ -31,28 +31,25 @@ def validation_curves(
     log_y: bool = False,
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws a score over a hyperparameter, as cross-validation or several seeds measured it.
+    """Draws a score against a hyperparameter, measured by cross-validation or several seeds.
 
-    A dot is the score of one fold or seed. A line goes through the means, and bars reach one
-    standard deviation up and down from them. Panels have the same axes.
+    Dots are scores of single folds or seeds. A line joins the means, with error bars of one
+    standard deviation. Panels share their axes.
 
     Args:
-        scores: The scores of each panel by its title, (repeats, values).
-        values: The values of the hyperparameter, in increasing order.
-        x: The name of the hyperparameter.
-        y: The name of the score.
-        repeats: What one row of scores comes from, in the singular.
-        chosen: The panel and the value that were chosen, to mark them.
-        log_x: Whether the axis of the hyperparameter is logarithmic.
-        log_y: Whether the axis of the score is logarithmic.
-        title: Of the figure.
-
-    Returns:
-        The figure.
+        scores: Scores of shape (repeats, values), by the title of their panel.
+        values: Values of the hyperparameter, in increasing order.
+        x: Name of the hyperparameter.
+        y: Name of the score.
+        repeats: Name of one repeat, in the singular.
+        chosen: Panel and value to mark as the chosen ones.
+        log_x: Whether the hyperparameter axis is logarithmic.
+        log_y: Whether the score axis is logarithmic.
+        title: Title of the figure.
 
     Raises:
-        ValueError: There are no scores, there is not one column of finite scores for each value, a
-            number on a logarithmic axis is not positive, or what was chosen is not drawn.
+        ValueError: There are no scores; scores are not finite or not one column per value; a number
+            on a logarithmic axis is not positive; or `chosen` is not drawn.
         ImportError: Matplotlib is not installed.
 
     >>> rows = [[0.9, 0.8], [0.8, 0.8]]
@@ -86,21 +83,18 @@ def fitted_curves(
     repeats: str = "seed",
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws a function of one variable, and over it in each panel what was fitted to it.
+    """Draws a function of one variable, and in each panel the functions fitted to it.
 
     Args:
-        x: Where the functions are known, in increasing order.
-        fits: The fitted functions of each panel by its title, (repeats, positions).
-        truth: The function that they were fitted to.
-        axes: What the two axes are.
-        repeats: What one fitted function comes from, in the singular.
-        title: Of the figure.
-
-    Returns:
-        The figure.
+        x: Positions at which the functions are known, in increasing order.
+        fits: Fitted functions of shape (repeats, positions), by the title of their panel.
+        truth: Values of the true function.
+        axes: Labels of the two axes.
+        repeats: Name of one repeat, in the singular.
+        title: Title of the figure.
 
     Raises:
-        ValueError: There are no fits, or a function is not known, or not finite, at all positions.
+        ValueError: There are no fits, or a function lacks a finite value at a position.
         ImportError: Matplotlib is not installed.
 
     >>> figure = fitted_curves([0.0, 1.0, 2.0], {"line": [[0.1, 0.9, 2.0]]}, [0.0, 1.0, 2.0])
@@ -123,14 +117,14 @@ def fitted_curves(
 
 
 def _checked(rows: Mapping[str, ArrayLike], places: Float64[np.ndarray, " places"]) -> _Panels:
-    """Panels as arrays of a row per repeat and a column per place."""
+    """Panels as finite arrays with a row per repeat and a column per place."""
     panels = {name: np.asarray(each, np.float64) for name, each in rows.items()}
     if not panels:
         raise ValueError("there is nothing to draw: give one panel or more")
     for name, numbers in panels.items():
         if numbers.ndim != 2 or not numbers.size or numbers.shape[1:] != places.shape:
             raise ValueError(
-                f"{name!r} must have rows of a number for each of {places.size} places, got "
+                f"{name!r} must have one column for each of {places.size} positions, got the shape "
                 f"{numbers.shape}"
             )
         if not np.isfinite(numbers).all():
@@ -147,7 +141,7 @@ def _check_positive(what: str, log: bool, *arrays: Float64[np.ndarray, "..."]) -
 def _figure(
     panels: _Panels, width: float, height: float, words: tuple[str, str], title: str | None
 ) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
-    """Panels in a row, of a width in inches each, with the same axes."""
+    """A row of panels with shared axes; sizes are in inches, the width is that of one panel."""
     figure = _style.new_figure(max(4.8, width * len(panels)), height, title)
     row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, name in zip(row, panels, strict=True):
@@ -162,7 +156,7 @@ def _draw_scores(
     repeats: str,
     log: bool,
 ) -> None:
-    # The dots stand a little to the left, or the bars would hide them.
+    # Dots are shifted to the left, so that the error bars do not hide them.
     along = np.log(places) if log else places
     along = along - (_SHIFT * np.diff(along).min() if len(places) > 1 else 0)
     axes.plot(
@@ -198,7 +192,7 @@ def _mark(
     chosen: tuple[str, int | float],
     x: str,
 ) -> None:
-    """Draws a ring around the mean that was chosen."""
+    """Draws a ring around the chosen mean."""
     name, value = chosen
     if name not in panels or value not in values:
         raise ValueError(
@@ -223,7 +217,7 @@ def _mark(
 def _set_ticks(
     axis: "matplotlib.axis.Axis", log: bool, numbers: Float64[np.ndarray, "..."]
 ) -> None:
-    """A few plain numbers, and whole ones where all of these are."""
+    """Sets a few plain tick labels, integers if all numbers are."""
     from matplotlib.ticker import MaxNLocator
 
     if log:

@@ -1,4 +1,4 @@
-"""Functions of the plane, as colors, with points over them."""
+"""Functions of the plane as colors, with points over them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -30,29 +30,25 @@ def fields(
     legend: str = "",
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws functions of the plane beside each other, in the same colors.
+    """Draws functions of the plane side by side, with the same colors.
 
     Args:
-        values: Of each function, at equal distances from the left to the right and, row after row,
-            from the bottom to the top; NaN is gray.
-        titles: Of the panels.
+        values: Values of each function on a regular grid, with rows from bottom to top and columns
+            from left to right; NaN is gray.
+        titles: Titles of the panels.
         points: Points over each panel, (points, 2), or None for none.
-        labels: The classes of the points over each panel, 0 or 1: points of class 1 are filled, and
-            those of class 0 hollow. Without labels all points are small and filled.
-        level: A line is drawn where functions have this value, such as a decision boundary; None
-            draws none.
-        extent: Where the plane is shown: left, right, bottom, top.
-        limits: The values that have the strongest colors; the middle between both is white.
-        columns: Panels in a row.
-        legend: What the colors mean.
-        title: Of the figure.
-
-    Returns:
-        The figure.
+        labels: Classes of the points over each panel, 0 (hollow) or 1 (filled). Without labels, all
+            points are small and filled.
+        level: Value whose contour line is drawn, such as a decision boundary; None draws none.
+        extent: Bounds of the plane: left, right, bottom, top.
+        limits: Values with the strongest colors; their middle is white.
+        columns: Panels per row.
+        legend: Label of the color bar.
+        title: Title of the figure.
 
     Raises:
-        ValueError: There is no panel, there are not as many titles, points are not in the plane, or
-            there is not a label 0 or 1 for each point.
+        ValueError: There is no panel, the number of titles or points is not that of the panels,
+            points are not in the plane, or a point lacks a label 0 or 1.
         ImportError: Matplotlib is not installed.
 
     >>> figure = fields(np.eye(3)[None], ["the diagonal"], [[[0.5, 0.5]]], legend="value")
@@ -61,8 +57,8 @@ def fields(
     """
     if not len(values) or len(titles) != len(values) or len(points) not in (0, len(values)):
         raise ValueError(
-            f"{len(values)} panels need one or more, as many titles, got {len(titles)}, and points "
-            f"for each or none, got {len(points)}"
+            f"{len(values)} panels (at least one) need as many titles, got {len(titles)}, and no "
+            f"points or as many, got {len(points)}"
         )
     over = _checked_points(points, labels)
     rows = -(-len(values) // columns)
@@ -88,7 +84,7 @@ def fields(
 def _checked_points(
     points: Sequence[ArrayLike | None], labels: Sequence[ArrayLike]
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """The points over each panel, and their classes where there are labels."""
+    """Points over each panel, and their classes if there are labels."""
     planes = [np.empty((0, 2)) if each is None else np.asarray(each, np.float64) for each in points]
     for plane in planes:
         if plane.ndim != 2 or plane.shape[1] != 2:
@@ -110,7 +106,7 @@ def _draw_points(
     if labels is None:
         axes.scatter(points[:, 0], points[:, 1], s=1.5, c=_style.INK, linewidths=0, alpha=0.6)
         return
-    # Edges set points off against every color that may be behind them.
+    # Edges keep points visible on every background color.
     for number, (face, edge) in enumerate((("white", _style.INK), (_style.INK, "white"))):
         shown = points[labels == number]
         axes.scatter(shown[:, 0], shown[:, 1], s=10, c=face, edgecolors=edge, linewidths=0.5)
@@ -122,7 +118,7 @@ def _draw_level(
     extent: tuple[int | float, int | float, int | float, int | float],
     level: int | float | None,
 ) -> None:
-    """A line where a function has a value, if one is given and the function has it anywhere."""
+    """Draws the contour line of a level, if the function crosses it."""
     known = values[np.isfinite(values)]
     if level is not None and known.size and known.min() < level < known.max():
         axes.contour(
@@ -142,7 +138,7 @@ def _draw_field(
     extent: tuple[int | float, int | float, int | float, int | float],
     limits: tuple[int | float, int | float],
 ) -> "matplotlib.image.AxesImage":
-    """One function as colors, without ticks."""
+    """Draws one function as colors, without ticks."""
     axes.set_xticks([])
     axes.set_yticks([])
     return axes.imshow(

@@ -1,4 +1,4 @@
-"""Images of one thing over time, as a film or side by side."""
+"""Image sequences, as an animation or side by side."""
 
 import pathlib
 from collections.abc import Sequence
@@ -14,22 +14,23 @@ from jaxvision.files import writing
 Frames = UInt8[np.ndarray, "time height width 3"]
 
 _HELD, _SHORTEST = 1_500, 3_000
-"""How long the last image stays, and how long a film lasts, at the least, in milliseconds."""
+"""Shortest display of the last image, and shortest duration of a film, in milliseconds."""
 
 
 def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: float = 30.0) -> None:
-    """Writes a film, which begins anew at its end.
+    """Writes images as an animated GIF that repeats.
 
-    The last image stays for a second and a half, and longer where the film is shorter than three
-    seconds with it, so that one sees how it ends.
+    The last image is held for 1.5 seconds, or longer if the film is shorter than three seconds, so
+    that its end can be seen.
 
     Args:
-        frames: The images.
-        path: A name that ends in `.gif`; folders that do not exist are made.
-        frames_per_second: How fast it runs; viewers know hundredths of a second.
+        frames: Images of the film.
+        path: File name ending in `.gif`; missing folders are created.
+        frames_per_second: Speed of the film; GIF rounds it to hundredths of a second per image.
 
     Raises:
-        ValueError: The name ends otherwise, or there are no images, or none in a second.
+        ValueError: The file name has another ending, there are no images, or the speed is not
+            positive.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +41,7 @@ def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: flo
     """
     if not len(frames) or not frames_per_second > 0:
         raise ValueError(
-            "a film needs images, and a positive number of them a second, got "
+            "a film needs images, and positive frames_per_second, got "
             f"{len(frames)} and {frames_per_second}"
         )
     first, *others = (Image.fromarray(frame).quantize(64) for frame in frames)
@@ -58,15 +59,15 @@ def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: flo
 
 
 def save_strip(frames: Frames, path: str | pathlib.Path, *, count: int = 8) -> None:
-    """Writes some images of a film side by side, at equal distances in time.
+    """Writes evenly spaced images of a film side by side, as a PNG.
 
     Args:
-        frames: The images.
-        path: A name that ends in `.png`; folders that do not exist are made.
-        count: How many.
+        frames: Images of the film.
+        path: File name ending in `.png`; missing folders are created.
+        count: Number of images shown.
 
     Raises:
-        ValueError: The name ends otherwise, or there are no images.
+        ValueError: The file name has another ending, or there are no images.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

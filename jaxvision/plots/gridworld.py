@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-_WAYS = ((0, -1), (1, 0), (0, 1), (-1, 0))  # right and down, for up, right, down, left
+_WAYS = ((0, -1), (1, 0), (0, 1), (-1, 0))  # (right, down) of the actions up, right, down, left
 _CELL = 0.75  # inches
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
 
@@ -27,19 +27,16 @@ def gridworld(
 ) -> "matplotlib.figure.Figure":
     """Draws the value of every cell as a color and a number, and the policy as arrows.
 
-    An arrow is as long as its action is probable, beside the most probable one of its cell.
+    The length of an arrow is the probability of its action, relative to the most probable one.
 
     Args:
-        values: Of the cells; NaN is a wall.
-        policy: The probability of going up, right, down and left; None draws no arrows.
-        terminal: Cells in which nothing is done: they have a frame and a name, and no arrows.
-        traps: Those of them that are bad to end in. They are hatched, with a red frame and called
-            `trap`, and the others `goal`; None calls all `end`.
-        title: Of the figure.
-        decimals: Of the numbers.
-
-    Returns:
-        The figure.
+        values: Values of the cells; NaN is a wall.
+        policy: Probabilities of going up, right, down and left; None draws no arrows.
+        terminal: Cells that end an episode; they have a frame and a name instead of arrows.
+        traps: Bad terminal cells, hatched and named `trap`; the others are named `goal`. None names
+            all `end`.
+        title: Title of the figure.
+        decimals: Decimals of the numbers.
 
     Raises:
         ValueError: The shapes do not fit, or there are no cells.
@@ -83,7 +80,7 @@ def gridworld(
 
 
 def _number(axes: "matplotlib.axes.Axes", row: int, column: int, text: str, color: str) -> None:
-    """What the middle of a cell says."""
+    """Writes the value in the middle of a cell."""
     size = _style.SMALL_SIZE
     axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
 
@@ -95,7 +92,7 @@ def _arrows(
     odds: Float[np.ndarray, "4"],
     color: str,
 ) -> None:
-    """Arrows from around the number towards the edges of the cell."""
+    """Draws arrows from around the number towards the edges of the cell."""
     for (right, down), probability in zip(_WAYS, odds, strict=True):
         length = 0.2 * probability / odds.max()
         if length < 0.02:
@@ -110,7 +107,7 @@ def _arrows(
 
 
 def _frame(axes: "matplotlib.axes.Axes", row: int, column: int, kind: str, ink: str) -> None:
-    """The frame of a cell that ends an episode, and what kind of end it is."""
+    """Draws the frame of a terminal cell, and its name."""
     from matplotlib.patches import Rectangle
 
     axes.add_patch(

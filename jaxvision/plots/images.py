@@ -1,4 +1,4 @@
-"""Pictures in rows and columns."""
+"""Grids of images."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from jaxvision.plots._style import ArrayLike
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Sizes that begin with _ may differ between the images of one call.
+# The underscores allow images of different sizes in one call.
 _SIZES = "_height _width _channels"
 Pixels = UInt8[np.ndarray, _SIZES] | Float32[np.ndarray, _SIZES]
 
@@ -23,13 +23,13 @@ _HEADER = 0.35
 _MAX_WIDTH = 2.0
 _LETTER = 0.58 * _style.SMALL_SIZE / 72
 _LINE = 1.35 * _style.SMALL_SIZE / 72
-_SWATCH = 0.4  # a color of the legend, and what lies between two names
+_SWATCH = 0.4  # color patch of a legend entry, and the space between two entries
 
-# Pixels a side, up to which they are shown as squares.
+# Largest side, in pixels, of images that show square pixels.
 _PIXELATED = 64
-# What a caption of two words and a percentage leaves for the name of a class.
+# Characters of a class name that fit into the caption of a mistake.
 _NAME_LENGTH = 13
-# By how much arithmetic may leave [0, 1].
+# Rounding error allowed outside of [0, 1].
 _ROUNDING = 1e-3
 
 
@@ -41,25 +41,25 @@ def image_grid(
     title: str | None = None,
     legend: Mapping[str, str] | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws images as a contact sheet, row by row.
+    """Draws images in a grid, row by row.
 
-    Every image is shown as it is: black is 0 and white is 255 or 1, whatever else an image holds.
-    Images of at most 64 pixels a side have square pixels, others are resampled.
+    Intensities are not rescaled: black is 0, white is 255 or 1. Images of at most 64 pixels a side
+    show square pixels; others are resampled.
 
     Args:
-        images: `batch height width channels`, or images that differ in size; gray, RGB or RGBA;
-            uint8, floats from 0 to 1, or booleans.
+        images: `batch height width channels`, or images of different sizes; gray, RGB or RGBA;
+            uint8, floats in [0, 1], or booleans.
         titles: One above each image; lines that are too long are shortened in the middle.
-        columns: Images in a row; None makes the sheet about square, and at most ten wide.
-        title: Of the figure.
-        legend: What colors in the images mean, by name; it stands below them.
+        columns: Images per row; None makes the grid about square, and at most ten wide.
+        title: Title of the figure.
+        legend: Colors in the images by their meaning, shown below the images.
 
     Returns:
         The figure: one axes per image, in their order.
 
     Raises:
-        ValueError: There are no images, one has another shape or type or has values outside its
-            range (NaN too), there are not as many titles as images, or `columns` is below 1.
+        ValueError: There are no images, the shape, type or range of an image is wrong (NaN too),
+            the number of titles is not that of the images, or `columns` is below 1.
         ImportError: Matplotlib is not installed.
 
     >>> images = np.linspace(0, 1, 6 * 8 * 8, dtype=np.float32).reshape(6, 8, 8, 1)
@@ -93,22 +93,21 @@ def mistakes(
     r"""Draws the mistakes of a classifier, the most confident first.
 
     Args:
-        images: As for `image_grid`.
+        images: Images as for `image_grid`.
         labels: True class indices.
         predictions: Predicted class indices.
-        confidences: The probability given to the prediction, from 0 to 1. NaN comes last.
+        confidences: Probability of each prediction; NaN comes last.
         class_names: One per class; None numbers them.
-        file_names: The file of each image, which is shown above it.
-        count: How many to show at most.
-        title: Of the figure; the number of mistakes follows it.
+        file_names: File of each image, shown above it.
+        count: Largest number of mistakes shown.
+        title: Title of the figure; the number of mistakes follows it.
 
     Returns:
-        The figure: one axes per mistake; if there is none, a figure without axes that says so.
+        The figure: one axes per mistake; without any, a figure without axes that says so.
 
     Raises:
         ValueError: There are no images, the lengths differ, an index is negative or has no name, a
-            confidence is outside [0, 1], `count` is below 1, or an image that is shown is not as
-            `image_grid` asks.
+            confidence is outside [0, 1], `count` is below 1, or `image_grid` rejects an image.
         ImportError: Matplotlib is not installed.
 
     >>> images = np.zeros((3, 8, 8, 1), np.uint8)
@@ -140,7 +139,7 @@ def mistakes(
 
 
 def _pixels(image: ArrayLike, index: int) -> Pixels:
-    """The image in one of the two types that are drawn, after a look at its values."""
+    """The checked image as uint8 or as float32 in [0, 1]."""
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
         raise ValueError(
@@ -149,7 +148,7 @@ def _pixels(image: ArrayLike, index: int) -> Pixels:
         )
     if array.dtype == np.uint8:
         return array
-    if array.dtype.kind not in "fVb":  # V is what NumPy takes bfloat16 for
+    if array.dtype.kind not in "fVb":  # bfloat16 has the kind V
         raise ValueError(f"image {index} must be uint8, float or bool, got {array.dtype}")
     array = array.astype(np.float32)
     low, high = array.min(), array.max()
@@ -168,7 +167,7 @@ def _sheet(
     title: str | None,
     legend: Mapping[str, str],
 ) -> "matplotlib.figure.Figure":
-    # Everything has a known size, so that no layout engine has to search for it.
+    # All sizes are known, so no layout engine is needed.
     rows = math.ceil(len(images) / columns)
     lines = [text.split("\n") for text in titles or []]
     longest = max((len(line) for text in lines for line in text), default=0)
@@ -200,7 +199,7 @@ def _sheet(
             interpolation="nearest" if max(image.shape) <= _PIXELATED else "antialiased",
         )
         axes.set(xticks=[], yticks=[], facecolor="white")
-        axes.spines[:].set(color=_style.RULE, linewidth=0.5)  # a white image ends somewhere too
+        axes.spines[:].set(color=_style.RULE, linewidth=0.5)  # so that white images have a border
         if lines:
             axes.set_title(
                 "\n".join(_style.elide(line, int(width / _LETTER)) for line in lines[index]),
@@ -216,7 +215,7 @@ def _sheet(
 
 
 def _legend_size(legend: Mapping[str, str], width: float) -> tuple[int, float]:
-    """How many names of a legend a line has room for, and the height of all lines, in inches."""
+    """Names of a legend that fit into a line, and the height of all lines in inches."""
     if not legend:
         return 0, 0.0
     longest = max(map(len, legend)) * _LETTER + _SWATCH
@@ -269,7 +268,7 @@ def _checked_names(
     confidence: np.ndarray,
     class_names: Sequence[str] | None,
 ) -> list[str]:
-    """The names of the classes, short enough for a caption, once all arrays are as they must be."""
+    """Checks all arrays, and returns class names that are short enough for a caption."""
     shapes = {"labels": truth.shape, "predictions": guess.shape, "confidences": confidence.shape}
     for name, shape in shapes.items():
         if shape != (num_images,):

@@ -33,24 +33,24 @@ def segmentations(
 ) -> "matplotlib.figure.Figure":
     """Draws a row for each image: the image, its true classes, the predicted ones, the errors.
 
-    Classes are laid over the image in gray. Pixels without a label (255) are white among the
-    errors, wrong ones are magenta.
+    Class colors are laid over a gray version of the image. In the errors, wrong pixels are magenta,
+    and pixels without a label (255) are white.
 
     Args:
-        images: (height, width, channels) each; gray, RGB or RGBA; uint8, or floats from 0 to 1.
-        truths: The class of each pixel; 255 where there is none.
-        predictions: The predicted classes.
-        colors: One row of red, green and blue from 0 to 255 for each class.
+        images: (height, width, channels) each; gray, RGB or RGBA; uint8, or floats in [0, 1].
+        truths: True class of each pixel; 255 for none.
+        predictions: Predicted class of each pixel.
+        colors: Red, green and blue of each class, from 0 to 255.
         class_names: One per class; None numbers them.
-        captions: What stands above each image; None numbers them.
-        title: Of the figure.
+        captions: Title of each image; None numbers them.
+        title: Title of the figure.
 
     Returns:
         The figure: four axes per image.
 
     Raises:
-        ValueError: There are no images; a mask has another size than its image, or a class
-            without a color; or there are not as many of one thing as of the other.
+        ValueError: There are no images, the size of a mask is not that of its image, a class has no
+            color, or the arguments differ in length.
         ImportError: Matplotlib is not installed.
 
     >>> images, masks = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), np.uint8)
@@ -97,21 +97,21 @@ def labeled_masks(
     *,
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws images, and beside each the classes of its pixels.
+    """Draws images, each followed by the classes of its pixels.
 
     Args:
-        images: (height, width, channels) each; gray, RGB or RGBA; uint8, or floats from 0 to 1.
-        masks: The class of each pixel; 255 where there is none.
-        colors: One row of red, green and blue from 0 to 255 for each class.
+        images: (height, width, channels) each; gray, RGB or RGBA; uint8, or floats in [0, 1].
+        masks: Class of each pixel; 255 for none.
+        colors: Red, green and blue of each class, from 0 to 255.
         class_names: One per class; None numbers them.
-        title: Of the figure.
+        title: Title of the figure.
 
     Returns:
         The figure: two axes per image.
 
     Raises:
-        ValueError: There are no images; a mask has another size than its image, or a class without
-            a color; or there are not as many of one thing as of the other.
+        ValueError: There are no images, the size of a mask is not that of its image, a class has no
+            color, or the arguments differ in length.
         ImportError: Matplotlib is not installed.
 
     >>> images, masks = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), np.uint8)
@@ -144,14 +144,14 @@ def _mask(mask: np.ndarray, image: np.ndarray, row: int, num_classes: int) -> Ma
     outside = (mask != IGNORED) & ((mask < 0) | (mask >= num_classes))
     if outside.any():
         raise ValueError(
-            f"a mask of image {row} has the class {mask[outside][0]}, and there are colors for 0 "
-            f"to {num_classes - 1}"
+            f"a mask of image {row} has the class {mask[outside][0]}, but there are colors only "
+            f"for 0 to {num_classes - 1}"
         )
     return mask
 
 
 def _gray(image: np.ndarray) -> Rgb:
-    """The brightness of an image, lightened, so that colors over it stay apart."""
+    """The brightness of an image, lightened so that colors over it remain distinct."""
     values = image.astype(np.float64) / (255 if image.dtype == np.uint8 else 1)
     brightness = values[..., :3].mean(axis=-1, keepdims=True).clip(0, 1)
     return np.repeat((255 * (0.25 + 0.75 * brightness)).astype(np.uint8), 3, axis=-1)

@@ -1,4 +1,4 @@
-"""Figures to files."""
+"""Saving of figures."""
 
 import pathlib
 from typing import TYPE_CHECKING
@@ -12,17 +12,17 @@ DOTS_PER_INCH = 150
 
 
 def save(figure: "matplotlib.figure.Figure", path: str | pathlib.Path) -> None:
-    """Writes a figure as PNG, at 150 dots per inch.
+    """Writes a figure as PNG, at 150 dots per inch, and replaces an existing file.
 
-    The file appears whole or not at all, also when the process is killed meanwhile or when two
-    threads write it; a file of that name is replaced.
+    The file is written completely or not at all, even if the process is killed or two threads write
+    the same file.
 
     Args:
-        figure: Any of Matplotlib's.
-        path: A name that ends in `.png`; folders that do not exist are made.
+        figure: Any Matplotlib figure.
+        path: File name ending in `.png`; missing folders are created.
 
     Raises:
-        ValueError: The name ends otherwise.
+        ValueError: The file name has another ending.
 
     >>> import tempfile
     >>> from jaxvision import plots

@@ -1,4 +1,4 @@
-"""Points in the plane, with their classes."""
+"""Points in the plane, colored by class."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _PANEL = 4.0  # inches
 _THUMBNAIL = 0.035
-"""The side of an image over that of the panel."""
+"""Side of an image relative to that of the panel."""
 _Plane = Float64[np.ndarray, "points 2"]
 _Classes = Integer[np.ndarray, " points"]
 
@@ -29,24 +29,20 @@ def scatter(
     axes: tuple[str, str] = ("", ""),
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws points in the plane, such as the codes or the embeddings of images.
+    """Draws points in the plane, such as the codes or embeddings of images.
 
-    Each class has a color and a shape of its own, for up to 36 classes, and its name stands at the
-    median of its points.
+    Each of up to 36 classes has its own color and marker; its name is at the median of its points.
 
     Args:
-        points: (points, 2).
-        labels: The class of each point; negative ones have none, and are gray. None draws all gray.
-        class_names: Names of the classes; classes without a name are numbered.
-        axes: What the two axes are.
-        title: Of the figure.
-
-    Returns:
-        The figure.
+        points: Points of shape (points, 2).
+        labels: Class of each point; negative ones are gray. None draws all points gray.
+        class_names: Class names; a class without a name is shown by its number.
+        axes: Labels of the two axes.
+        title: Title of the figure.
 
     Raises:
-        ValueError: There are no points, they are not in the plane or not finite, or there are not
-            as many labels.
+        ValueError: There are no points, they are not finite or not in the plane, or the number of
+            labels is not that of the points.
         ImportError: Matplotlib is not installed.
 
     >>> figure = scatter([[0.0, 1.0], [1.0, 0.0]], [0, 1], ["cat", "dog"])
@@ -71,24 +67,23 @@ def embeddings(
     columns: int = 3,
     title: str | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draws embeddings of the same points beside each other, without axes: only nearness counts.
+    """Draws several embeddings of the same points side by side.
+
+    The panels have no axes, because only the nearness of points is meaningful.
 
     Args:
-        points: (points, 2) each, by the title of their panel.
-        labels: The class of each point; negative ones have none, and are gray. None draws all gray.
-        class_names: Names of the classes; classes without a name are numbered.
-        images: (points, height, width) or (points, height, width, channels), numbers from 0 to 1 or
-            whole ones from 0 to 255. As many as have room are shown at their points, framed in the
-            color of the class.
-        columns: Panels in a row.
-        title: Of the figure.
-
-    Returns:
-        The figure.
+        points: Points of shape (points, 2), by the title of their panel.
+        labels: Class of each point; negative ones are gray. None draws all points gray.
+        class_names: Class names; a class without a name is shown by its number.
+        images: (points, height, width) or (points, height, width, channels), floats in [0, 1] or
+            integers from 0 to 255. Images that do not overlap are drawn at their points, framed in
+            the color of their class.
+        columns: Panels per row.
+        title: Title of the figure.
 
     Raises:
-        ValueError: There are no panels or no points, points are not in the plane or not finite, or
-            there are not as many labels or images.
+        ValueError: There are no panels or points, points are not finite or not in the plane, or the
+            number of labels or images is not that of the points.
         ImportError: Matplotlib is not installed.
 
     >>> figure = embeddings({"t-SNE": [[0.0, 1.0], [1.0, 0.0]]}, [0, 1])
@@ -129,7 +124,7 @@ def _checked(points: ArrayLike, labels: ArrayLike | None) -> tuple[_Plane, _Clas
 
 
 def _look(number: int) -> tuple[str, str]:
-    """The color and the marker of a class."""
+    """Color and marker of a class."""
     if number < 0:
         return _style.QUIET, "o"
     marker = _MARKERS[number // len(_style.PALETTE) % len(_MARKERS)]
@@ -165,7 +160,7 @@ def _draw_names(
 def _draw_images(
     axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes, images: np.ndarray
 ) -> None:
-    """Draws the images of points that are a thumbnail or more apart, the first ones first."""
+    """Draws the images of points, except those that would overlap earlier ones."""
     if images.ndim not in (3, 4) or len(images) != len(plane):
         raise ValueError(
             f"{len(plane)} points need as many images, (points, height, width) or with channels, "

@@ -1,4 +1,4 @@
-"""How a run went: metrics over steps."""
+"""Learning curves: metrics over training steps."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 History = Sequence[Mapping[str, Any]]
-"""What `fit` returns and writes to `metrics.jsonl`: a `step`, a `split` and numbers, per line."""
+"""Log of a run, as `fit` returns it: lines with a `step`, a `split` and metrics."""
 
 _NOT_METRICS = ("step", "split", "steps_per_second")
 _MARKERS = "os^Dv"
@@ -33,27 +33,24 @@ class _Curve:
 
 
 _Curves = dict[str, dict[str, _Curve]]
-"""By metric, then by split."""
+"""Curves by metric, then by split."""
 
 
 def learning_curves(
     history: History, *, title: str | None = None, x: str = "training step", log: bool = False
 ) -> "matplotlib.figure.Figure":
-    """Draws every metric of a run over its steps, one panel each.
+    """Draws every metric of a run over its steps, in one panel each.
 
-    The training split is a thin gray line, every other split a colored one with markers. The loss
-    comes first; speed is left out. An axis is logarithmic if it shows a loss (a metric with `loss`
-    in its name) whose values are positive and span more than a factor of ten.
+    The training split is a thin gray line, other splits are colored and have markers. The loss
+    comes first; speed is left out. The axis of a loss (a metric with `loss` in its name) is
+    logarithmic if its values are positive and span more than a factor of ten.
 
     Args:
-        history: Lines with `step`, `split` and numbers. Lines need not have the same metrics; where
-            a number is NaN, infinite or None, its curve has a gap.
-        title: Of the figure.
-        x: What `step` counts.
-        log: Whether every axis whose values are positive is logarithmic.
-
-    Returns:
-        The figure.
+        history: Lines with `step`, `split` and metrics, which may differ between lines. Values that
+            are NaN, infinite or None leave a gap.
+        title: Title of the figure.
+        x: Label of the step axis.
+        log: Whether other metrics get logarithmic axes too, under the same condition.
 
     Raises:
         ValueError: There are no lines, a line lacks its step or split, or none has a metric.
@@ -84,24 +81,21 @@ def learning_curves(
 def learning_curves_by_seed(
     histories: Sequence[History], *, title: str | None = None, x: str = "training step"
 ) -> "matplotlib.figure.Figure":
-    """Draws runs that differ in their seed alone, and what they say together.
+    """Draws runs that differ only in their seed, with their mean.
 
-    Every run is a thin line. For the splits other than `train` (for `train`, if there is no other)
-    a thick line is the mean over the runs, and a band its 95% t interval, at the steps that all
-    runs have; where a run has NaN there is neither. One run has no band. Panels and axes are those
-    of `learning_curves`. The curves set the axis: where a band is far wider than they are, as that
-    of two seeds is, it is cut.
+    Each run is a thin line. A thick line is the mean over the runs, and a band its 95% t interval,
+    at the steps that all runs have; both have gaps where a run has NaN. They are drawn for all
+    splits but `train`, or for `train` if it is the only one. Panels and axes are those of
+    `learning_curves`. Axes fit the runs, and cut off a band that is much wider, such as that of two
+    seeds.
 
     Args:
-        histories: One per seed, each as for `learning_curves`.
-        title: Of the figure.
-        x: What `step` counts.
-
-    Returns:
-        The figure.
+        histories: One history per seed, as for `learning_curves`.
+        title: Title of the figure.
+        x: Label of the step axis.
 
     Raises:
-        ValueError: There is no history, or one of them is not as `learning_curves` asks.
+        ValueError: There is no history, or `learning_curves` rejects one.
         ImportError: Matplotlib is not installed.
 
     >>> histories = [
@@ -161,7 +155,7 @@ def _sorted(by_step: Mapping[float, float]) -> _Curve:
 
 
 def _styles(runs: Iterable[_Curves]) -> dict[str, tuple[str, str]]:
-    """A color and a marker for every split, the same in all panels; `train` comes first."""
+    """Color and marker of each split, the same in all panels; `train` comes first."""
     splits = dict.fromkeys(split for run in runs for panel in run.values() for split in panel)
     others = [split for split in splits if split != "train"]
     styles = {"train": (_style.QUIET, "o")} if "train" in splits else {}
@@ -188,7 +182,7 @@ def _panels(
 def _draw_thin(
     axes: "matplotlib.axes.Axes", curve: _Curve, color: str, *, label: str, faint: bool = False
 ) -> None:
-    # A point between two gaps has no line to be seen by.
+    # A point between two gaps gets a marker, because it has no line.
     finite = np.pad(np.isfinite(curve.values), 1)
     alone = finite[1:-1] & ~finite[:-2] & ~finite[2:]
     axes.plot(
@@ -251,7 +245,7 @@ def _draw_mean(
 
 
 def _keep_to(axes: "matplotlib.axes.Axes", curves: Sequence[_Curve]) -> None:
-    """Cuts an axis where a band leaves the curves by more than half of their own extent."""
+    """Limits an axis to the curves and half of their range on both sides."""
     values = np.concatenate([curve.values for curve in curves])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -269,7 +263,7 @@ def _keep_to(axes: "matplotlib.axes.Axes", curves: Sequence[_Curve]) -> None:
 
 
 def _floor(log: bool, curves: Iterable[_Curve]) -> float | None:
-    """Where an axis begins that may be logarithmic, if it is; None for a linear one."""
+    """Lower limit of the axis if it is logarithmic; None for a linear axis."""
     values = np.concatenate([curve.values for curve in curves])
     values = values[np.isfinite(values)]
     if log and len(values) and 0 < 10 * values.min() < values.max():

@@ -1,4 +1,4 @@
-"""Fine-tuning schedules: learning rates that decay by layer, and gradual unfreezing."""
+"""Fine-tuning layer by layer: learning rates that decay with depth, and gradual unfreezing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,27 +11,26 @@ from jaxvision.train.optimizers import Optimizer
 
 PyTree = Any
 Layers = Sequence[Sequence[str]]
-"""The prefixes of parameter paths in each layer, first layer first; from `models.layer_order`."""
+"""Parameter path prefixes of each layer, first layer first; see `models.layer_order`."""
 
 
 def layerwise_decay(
     optimizer: optax.GradientTransformation, layers: Layers, decay: float
 ) -> optax.GradientTransformation:
-    """Gives every layer a lower learning rate than the next one.
+    """Scales the updates of an optimizer so that each layer learns more slowly than the next one.
 
-    The update of the last layer is that of the optimizer, including a decoupled weight decay; the
-    update of the layer before it is multiplied by `decay`, the one before that by its square, and
-    so on. (Howard and Ruder, arXiv:1801.06146, with decay 1 / 2.6; Bao et al., arXiv:2106.08254,
-    with 0.65 for a ViT.)
+    The update of the last layer is unchanged, that of the layer before it is multiplied by `decay`,
+    that of the one before by `decay` squared, and so on. Decoupled weight decay is scaled too.
+    Typical values are 1 / 2.6 (Howard and Ruder, arXiv:1801.06146) and, for a ViT, 0.65 (Bao et
+    al., arXiv:2106.08254).
 
     Args:
-        optimizer: The optimizer whose updates are scaled.
-        layers: The layers, from `models.layer_order`.
-        decay: The ratio of the learning rates of neighboring layers, above 0 and at most 1.
+        optimizer: Optimizer whose updates are scaled.
+        layers: Output of `models.layer_order`.
+        decay: Ratio of the learning rates of neighboring layers, in (0, 1].
 
     Raises:
-        ValueError: `decay` is out of range, or, when the optimizer is used, a parameter is in no
-            layer.
+        ValueError: `decay` is out of range; or, at the first update, a parameter is in no layer.
 
     >>> import jax.numpy as jnp
     >>> params = {"stem": jnp.zeros(()), "block": jnp.zeros(()), "head": jnp.zeros(())}
@@ -43,8 +42,8 @@ def layerwise_decay(
     """
     if not 0 < decay <= 1:
         raise ValueError(
-            f"decay must be above 0 and at most 1, got {decay}; to freeze layers, leave them out "
-            "of what trains"
+            f"decay must be above 0 and at most 1, got {decay}; to freeze layers, leave them "
+            "out of `trainable`"
         )
     factors = {
         part: decay ** (len(layers) - 1 - index)
@@ -65,21 +64,22 @@ def layerwise_decay(
 
 
 def unfreezing(layers: Layers, num_phases: int) -> list[tuple[str, ...]]:
-    """Plans a fine-tuning that begins with the last layer and adds earlier layers in phases.
+    """Plans gradual unfreezing: the last layer trains first, earlier ones join phase by phase.
 
-    This protects pretrained layers from the gradients of an untrained classifier (Howard and Ruder,
-    arXiv:1801.06146). Every phase is a separate training, with a new optimizer state.
+    Gradients of a classifier that is still random would otherwise spoil the pretrained layers
+    (Howard and Ruder, arXiv:1801.06146). Each phase is a training of its own with a fresh optimizer
+    state.
 
     Args:
-        layers: The layers, from `models.layer_order`.
-        num_phases: The number of phases. The last layer trains alone in the first phase, all layers
-            train in the last, and their number grows evenly in between. A single phase trains all.
+        layers: Output of `models.layer_order`.
+        num_phases: Number of phases. All layers train in the last phase; each phase adds about the
+            same number of layers.
 
     Returns:
-        For every phase the `trainable` of `make_train_step`.
+        Path prefixes of the trained parameters in each phase, for `make_train_step(trainable=...)`.
 
     Raises:
-        ValueError: There are fewer layers than phases, or `num_phases` is below 1.
+        ValueError: `num_phases` is below 1 or above the number of layers.
 
     >>> unfreezing([["stem"], ["block1"], ["block2", "norm"], ["head"]], 3)
     [('head',), ('block2', 'norm', 'head'), ('stem', 'block1', 'block2', 'norm', 'head')]

@@ -61,7 +61,7 @@ def test_bars_that_reach_below_zero_are_drawn_on_a_logarithmic_axis(render) -> N
     ("scores", "options", "message"),
     [
         ({}, {}, "nothing to draw"),
-        ({"l2": ROWS[:, :2]}, {}, r"'l2' must have rows .* each of 3 places, got \(2, 2\)"),
+        ({"l2": ROWS[:, :2]}, {}, r"'l2' must .* each of 3 positions, got the shape \(2, 2\)"),
         ({"l2": [[0.5, np.nan, 0.5]]}, {}, "'l2' must have finite numbers"),
         ({"l2": ROWS}, {"chosen": ("l1", 3)}, r"one of the panels \['l2'\]"),
         ({"l2": ROWS}, {"chosen": ("l2", 2)}, r"got \('l2', 2\)"),
@@ -91,8 +91,8 @@ def test_fits_lie_over_the_function() -> None:
     ("fits", "truth", "message"),
     [
         ({}, [0.0, 1.0], "nothing to draw"),
-        ({"a": [[0.0]]}, [0.0, 1.0], r"'a' must have rows .* got \(1, 1\)"),
-        ({"a": [[0.0, 1.0]]}, [0.0], "'truth' must have rows"),
+        ({"a": [[0.0]]}, [0.0, 1.0], r"'a' must have one column .* \(1, 1\)"),
+        ({"a": [[0.0, 1.0]]}, [0.0], "'truth' must have one column"),
     ],
 )
 def test_fits_that_cannot_be_drawn(fits, truth, message) -> None:

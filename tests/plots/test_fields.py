@@ -52,7 +52,7 @@ def test_a_boundary_and_points_of_two_classes() -> None:
     ("values", "titles", "points", "message"),
     [
         (np.zeros((0, 2, 2)), [], [], "0 panels"),
-        (np.zeros((2, 2, 2)), ["a"], [], "2 panels need"),
+        (np.zeros((2, 2, 2)), ["a"], [], r"2 panels .* need as many titles, got 1"),
         (np.zeros((1, 2, 2)), ["a"], [None, None], "got 2"),
         (np.zeros((1, 2, 2)), ["a"], [np.zeros((3, 1))], r"points must be .* got \(3, 1\)"),
     ],

@@ -49,7 +49,7 @@ def test_what_is_no_film(tmp_path) -> None:
         plots.save_gif(FRAMES, tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"must end in \.png, got 'a\.gif'"):
         plots.save_strip(FRAMES, tmp_path / "a.gif")
-    with pytest.raises(ValueError, match=r"a positive number of them a second, got 9 and 0.0"):
+    with pytest.raises(ValueError, match=r"positive frames_per_second, got 9 and 0.0"):
         plots.save_gif(FRAMES, tmp_path / "a.gif", frames_per_second=0.0)
     with pytest.raises(ValueError, match="a film needs images"):
         plots.save_gif(FRAMES[:0], tmp_path / "a.gif")

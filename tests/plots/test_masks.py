@@ -65,7 +65,7 @@ def test_what_is_wrong_is_said():
         plots.segmentations([image], [TRUTH], [GUESS], COLORS, ["sky"])
     with pytest.raises(ValueError, match=r"masks of image 0 must be .* of the shape \(2, 3\)"):
         plots.segmentations([image], [TRUTH.T], [GUESS], COLORS)
-    with pytest.raises(ValueError, match="has the class 2, and there are colors for 0 to 1"):
+    with pytest.raises(ValueError, match="has the class 2, but there are colors only for 0 to 1"):
         plots.segmentations([image], [TRUTH], [GUESS], COLORS[:2])
     with pytest.raises(ValueError, match="images is empty"):
         plots.segmentations([], [], [], COLORS)

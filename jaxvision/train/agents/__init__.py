@@ -1,4 +1,4 @@
-"""Agents from their run folders; `jaxvision.rl` trains them."""
+"""Trained agents, restored from their run folders; `jaxvision.rl` trains them."""
 
 from jaxvision.train.agents.trained import Episodes, TrainedAgent, register_agent
 

@@ -1,4 +1,4 @@
-"""A trained agent, from its run folder."""
+"""A trained agent, restored from its run folder."""
 
 import dataclasses
 import pathlib
@@ -43,16 +43,16 @@ _HEADS = {head.__name__: head for head in (Categorical, Expected, Quantile)}
 
 
 def register_agent(kind: type[Learner]) -> type[Learner]:
-    """Makes a kind of agent known to `train.restore`; a class decorator.
+    """Registers an agent class for `train.restore`; a class decorator.
 
     Args:
-        kind: A subclass of `Agent`.
+        kind: The class of the agent.
 
     Returns:
         The class itself.
 
     Raises:
-        ValueError: Another kind has the name.
+        ValueError: Another class is registered under the same name.
 
     >>> register_agent(PPO) is PPO
     True
@@ -65,11 +65,11 @@ def register_agent(kind: type[Learner]) -> type[Learner]:
 
 
 class Episodes(NamedTuple):
-    """Whole episodes that an agent played.
+    """Returns and lengths of complete episodes.
 
     Attributes:
-        returns: The sum of the rewards of each.
-        lengths: The steps of each.
+        returns: Sum of the rewards of each episode.
+        lengths: Number of steps of each episode.
     """
 
     returns: Float[np.ndarray, " episodes"]
@@ -80,27 +80,17 @@ class Episodes(NamedTuple):
 
 
 class TrainedAgent(Trained):
-    """An agent as its run left it; `train.restore` makes one.
+    """A trained agent; `train.restore` makes it from a run folder.
 
     Attributes:
-        run: The run, as its folder holds it.
-        num_seeds: How many seeds learned together; None if it was one. Of several, `seed` gives the
-            agent of each.
-        index: Which of the seeds this is.
+        num_seeds: Number of seeds trained together, of which `seed` selects one; None for a single
+            agent.
+        index: Index of the selected seed; None if none is selected.
     """
 
     needs_data = False
 
     def __init__(self, run: SavedRun, *, index: int | None = None) -> None:
-        """Makes the agent again.
-
-        Args:
-            run: The run.
-            index: Which of the seeds that learned together.
-
-        Raises:
-            CheckpointError: The run is not that of an agent, or its record cannot be used.
-        """
         super().__init__(run)
         self._where = f"the record of the run in {run.folder}"
         described = run.record.step
@@ -109,7 +99,7 @@ class TrainedAgent(Trained):
         environments = described.get("environments")
         if not isinstance(environments, Mapping):
             raise CheckpointError(
-                f"{self._where} does not say what its environments were: make them by name, with "
+                f"{self._where} does not name its environments: make them by name, with "
                 "rl.vectorize, rl.make_gymnasium or rl.make_atari"
             )
         self._environments: Mapping[str, Any] = environments
@@ -117,7 +107,7 @@ class TrainedAgent(Trained):
             self._agent = self._make(described)
         except CheckpointError:
             raise
-        except Exception as error:  # what is damaged fails in any way
+        except Exception as error:  # a damaged record can fail anywhere
             raise CheckpointError(f"{self._where}: its agent cannot be made: {error}") from error
         if not isinstance(run.state, Mapping) or "params" not in run.state:
             raise CheckpointError(f"the checkpoint in {run.folder} holds no parameters of an agent")
@@ -126,58 +116,46 @@ class TrainedAgent(Trained):
             self._params = jax.tree.map(lambda leaf: leaf[index], self._params)
 
     def seed(self, index: int) -> "TrainedAgent":
-        """The agent of one of the seeds that learned together.
+        """The agent of one of the seeds that were trained together.
 
         Args:
-            index: Which one, from 0.
-
-        Returns:
-            The agent.
+            index: Index of the seed, from 0.
 
         Raises:
             ValueError: There is no such seed.
         """
         if self.num_seeds is None or not 0 <= index < self.num_seeds:
             raise ValueError(
-                f"{self.run.folder} holds {self.num_seeds or 'no'} seeds that learned together, "
+                f"{self.run.folder} holds {self.num_seeds or 'no'} seeds trained together, "
                 f"and none at index {index}"
             )
         return TrainedAgent(self.run, index=index)
 
     @property
     def environment(self) -> str:
-        """The name of the environment."""
+        """Name of the environment."""
         return str(self._environments["name"])
 
     def make_environments(self, num_envs: int) -> VectorEnv:
-        """Makes environments as those that the agent learned in, with whole rewards.
-
-        Args:
-            num_envs: How many.
-
-        Returns:
-            The environments.
-        """
+        """Makes `num_envs` environments like those of the training, with unclipped rewards."""
         return make_environments(self._environments, num_envs, whole_rewards=True)
 
     def act(
         self, observations: Array | np.ndarray, key: Key[Array, ""] | None = None
     ) -> Int[Array, "envs"]:
-        """Chooses actions.
+        """Chooses an action for each observation.
 
         Args:
-            observations: What the agent sees.
-            key: Draws from a policy; None takes the best action.
-
-        Returns:
-            One action for each.
+            observations: One observation per environment.
+            key: Random key to sample from a policy; None takes the best actions, as agents that
+                learn values always do.
         """
         self._check_one()
         actions: Array = self._agent.act(self._params, jnp.asarray(observations), key)
         return actions
 
     def serving(self) -> Serving:
-        """Observations to what speaks for each action, and to the best one."""
+        """Function from observations to the scores of all actions and the best action."""
         self._check_one()
         agent, params = self._agent, self._params
         if not isinstance(agent, Agent):
@@ -192,20 +170,12 @@ class TrainedAgent(Trained):
         return Serving(lambda seen: agent.answer(params, seen), [observations], agent.answers)
 
     def computing_in(self, dtype: str) -> "TrainedAgent":
-        """The same agent with a network whose kernels are rounded; see `Trained`."""
+        """The same agent with rounded kernels of its network; see `Trained`."""
         run = computing_in(self.run, dtype)
         return self if run is self.run else TrainedAgent(run, index=self.index)
 
     def predict(self, data: None = None, *, batch_size: int = 100) -> Episodes:
-        """Plays whole episodes, the best action taken each time.
-
-        Args:
-            data: None: an agent makes its own experience.
-            batch_size: How many episodes.
-
-        Returns:
-            Their returns and lengths.
-        """
+        """Plays `batch_size` complete episodes, always with the best action; `data` is ignored."""
         del data
         self._check_one()
         envs = self.make_environments(batch_size)
@@ -214,15 +184,7 @@ class TrainedAgent(Trained):
         return Episodes(returns, lengths)
 
     def evaluate(self, predictions: Episodes, *, num_resamples: int = 0) -> dict[str, Score]:
-        """Scores episodes.
-
-        Args:
-            predictions: What `predict` gave.
-            num_resamples: Not used: the intervals are t intervals.
-
-        Returns:
-            The mean `return` and the mean `length`, each with its 95% interval.
-        """
+        """Mean `return` and `length` of the episodes, with 95% t intervals."""
         del num_resamples
         return {
             name: Score(float(np.mean(values)), *metrics.t_interval(values))
@@ -230,14 +192,11 @@ class TrainedAgent(Trained):
         }
 
     def film(self, *, seed: int = 0, max_steps: int = 4_000) -> Film | None:
-        """Plays an episode and draws every step of it.
+        """Plays an episode and renders each step; None if the environment cannot be rendered.
 
         Args:
-            seed: Of what is random in the episode.
-            max_steps: Stops after so many steps, if the episode has not ended.
-
-        Returns:
-            The film; None for environments that cannot be drawn.
+            seed: Seed of the episode.
+            max_steps: Number of steps after which an unfinished episode stops.
         """
         self._check_one()
         envs = self.make_environments(1)
@@ -247,14 +206,9 @@ class TrainedAgent(Trained):
         return film(envs, lambda seen, _: self.act(seen), key, max_steps=max_steps)
 
     def draw(self, predictions: Any = None, data: None = None) -> list[pathlib.Path]:
-        """Plays an episode, and writes it into the run's folder.
+        """Plays an episode and writes `episode.gif` and `episode.png` into the run folder.
 
-        Args:
-            predictions: Not used.
-            data: Not used.
-
-        Returns:
-            `episode.gif` and `episode.png`; none for environments that cannot be drawn.
+        Writes nothing if the environment cannot be rendered; the arguments are ignored.
         """
         del predictions, data
         played = self.film()
@@ -297,6 +251,6 @@ class TrainedAgent(Trained):
     def _check_one(self) -> None:
         if self.num_seeds is not None and self.index is None:
             raise ValueError(
-                f"{self.run.folder} holds {self.num_seeds} seeds that learned together: take one, "
-                "trained.seed(0)"
+                f"{self.run.folder} holds {self.num_seeds} seeds trained together: "
+                "select one, such as trained.seed(0)"
             )

@@ -1,4 +1,4 @@
-"""The figures of an autoencoder's run folder."""
+"""Figures of an autoencoder's run folder."""
 
 import pathlib
 from typing import TYPE_CHECKING
@@ -27,21 +27,20 @@ def draw(
     *,
     num_images: int = 10,
 ) -> list[pathlib.Path]:
-    """Draws what one wants to see of an autoencoder, into `figures/` of its run folder.
+    """Draws the figures of an autoencoder into `figures/` of its run folder.
 
-    Learning curves, filters and samples lie there; the other figures, which show the data, in a
-    folder named after the data set and the split.
+    Learning curves, filters and samples are written there; the figures about the data go to a
+    subfolder named after the data set and split.
 
     Args:
-        trained: The restored run.
-        predictions: What it predicted of the data set.
-        dataset: Where the images come from.
-        num_images: How many images a figure shows.
+        trained: Restored run.
+        predictions: Output of `trained.predict` on `dataset`.
+        dataset: Data set with the images.
+        num_images: Images per figure.
 
     Returns:
-        The files: learning curves (if the run logged anything), the filters of the first layer,
-        images of codes that are drawn at random, reconstructions beside the images, and the codes
-        in a plane.
+        Paths of the figures: learning curves (if the run has a log), filters of the first layer,
+        images of random codes, reconstructions next to the images, and the codes in the plane.
 
     Raises:
         ImportError: Matplotlib is not installed.
@@ -65,7 +64,7 @@ def draw(
         trained.sample(jax.random.key(0), 50, predictions.codes),
         None,
         10,
-        title="codes drawn from the normal distribution nearest to all codes",
+        title="images of codes drawn from the normal distribution fitted to all codes",
     )
     drawn[f"{place}/reconstructions"] = plots.image_grid(
         beside(*(each[rows] for each in kinds)),
@@ -83,7 +82,7 @@ def draw(
 
 
 def _titles(names: list[str], kinds: list[np.ndarray], rows: Int[np.ndarray, " rows"]) -> list[str]:
-    """The name of each panel, and below it how near it is to the image."""
+    """Title of each panel: its name, PSNR and SSIM."""
     images = jnp.asarray(kinds[0])
     lines = [["image"] * len(rows)]
     for name, each in zip(names[1:], kinds[1:], strict=True):
@@ -96,7 +95,7 @@ def _titles(names: list[str], kinds: list[np.ndarray], rows: Int[np.ndarray, " r
 def _filters(
     trained: "TrainedAutoencoder", shape: tuple[int, ...], count: int = 64
 ) -> "matplotlib.figure.Figure | None":
-    """The kernels of the encoder's first layer, each scaled by itself: gray is 0."""
+    """Kernels of the encoder's first layer, each scaled by itself; gray is 0."""
     layers = trained.variables["params"].get("encoder", {})
     first = layers.get("conv0", layers.get("hidden0"))
     if first is None:

@@ -1,4 +1,4 @@
-"""From an autoencoder to its loss and its evaluation."""
+"""Loss and evaluation of an autoencoder."""
 
 import dataclasses
 import math
@@ -21,9 +21,9 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AutoencodingLoss:
-    """A loss function over batches with `image`; made by `make_loss_fn`.
+    """Loss function for batches with `image` and optionally `weight` (0 for padding rows).
 
-    A batch may have `weight`, 0 for rows that are padding.
+    Made by `make_loss_fn`.
     """
 
     model: models.Autoencoder
@@ -38,10 +38,10 @@ class AutoencodingLoss:
     def __call__(
         self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """Computes the loss, and what is measured besides.
+        """Computes the loss of a batch and its metrics.
 
-        That is `loss`, of reconstructions alone: the squared error, averaged over the values of an
-        image; and `penalty`, what is added to it for the gradient, where anything is.
+        The metric `loss` is the squared error of reconstructions, averaged over the values of an
+        image. Penalties, if any, add `penalty` to the loss that is differentiated.
         """
         augment_key, corrupt_key = jax.random.split(key)
         images, weight = _unpack(self.inputs.train(augment_key, batch))
@@ -81,15 +81,10 @@ class AutoencodingLoss:
     def evaluate(
         self, state: TrainState | Mapping[str, PyTree], batch: Mapping[str, Any]
     ) -> Metrics:
-        """Measures a state on a batch, for `make_eval_fn`.
+        """Measures `loss` on a batch, and `denoising_loss` if training corrupts images.
 
-        Args:
-            state: A train state; its averaged parameters are used where it has them.
-            batch: The batch.
-
-        Returns:
-            The sums behind `loss`, of images as they are, and with noise or masking behind
-            `denoising_loss`, of corrupted ones against those as they are.
+        `loss` reconstructs clean images, `denoising_loss` corrupted ones, both compared with the
+        clean images. Uses averaged parameters if the state has them; see `make_eval_fn`.
         """
         images, weight = _unpack(self.inputs.evaluate(batch))
 
@@ -105,15 +100,7 @@ class AutoencodingLoss:
     def corrupt(
         self, key: Key[Array, ""], images: Float[Array, "batch *shape"]
     ) -> Float[Array, "batch *shape"]:
-        """Adds noise to normalized images, and sets values to 0, as in training.
-
-        Args:
-            key: Draws both.
-            images: The images.
-
-        Returns:
-            What the encoder sees.
-        """
+        """Adds noise to normalized images and sets values to 0, as in training."""
         noise_key, mask_key = jax.random.split(key)
         if self.noise:
             images = images + self.noise * jax.random.normal(noise_key, images.shape, images.dtype)
@@ -123,15 +110,11 @@ class AutoencodingLoss:
         return images
 
     def diagnose(self, batch: Mapping[str, Any]) -> str | None:
-        """Says why the loss of a batch is not finite, as far as the batch shows it."""
+        """Names non-finite numbers in a batch on the host; None if there are none."""
         return numbers_not_finite(batch)
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this loss.
-
-        Returns:
-            The task, the model, the inputs and the options.
-        """
+        """Describes the task, model, inputs and options for the record of a run."""
         options = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -158,26 +141,27 @@ def make_loss_fn(
 ) -> AutoencodingLoss:
     """Makes the loss of an autoencoder, for `make_train_step`: the squared error, and penalties.
 
-    Without options the autoencoder is undercomplete: only the size of its code keeps it from
-    copying. The others are denoising (Vincent et al., JMLR 2010), sparse (Ng, 2011) and contractive
-    (Rifai et al., ICML 2011) autoencoders.
+    Without options, only the size of the code keeps the autoencoder from copying (undercomplete).
+    The options make it denoising (Vincent et al., JMLR 2010), sparse (Ng, 2011) or contractive
+    (Rifai et al., ICML 2011).
 
     Args:
-        model: The model.
-        noise: The deviation of noise that is added to normalized images, of which the images
-            without it are to be made.
-        masking: The share of values that are set to 0 before the encoder sees them.
-        l1: The factor of the sum of the absolute values of a code.
-        sparsity: The factor of `losses.sparsity_divergence`, for codes from 0 to 1.
-        activity: The mean activity that `sparsity` aims at.
-        contraction: The factor of `losses.jacobian_norm` of the encoder.
-        inputs: How images are augmented and normalized; None only makes them floating point.
+        model: The autoencoder.
+        noise: Standard deviation of the noise added to normalized images, which the autoencoder
+            learns to remove.
+        masking: Share of values that are set to 0 before encoding.
+        l1: Factor of the sum of the absolute values of a code.
+        sparsity: Factor of `losses.sparsity_divergence`, for codes in [0, 1].
+        activity: Target mean activity of a code dimension under `sparsity`.
+        contraction: Factor of `losses.jacobian_norm` of the encoder.
+        inputs: Augmentation and normalization; None only converts integers to floats in [0, 1].
 
     Returns:
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
-        ValueError: A value is not allowed, or codes that are to be sparse are not from 0 to 1.
+        ValueError: A factor or `noise` is negative or not finite, `masking` or `activity` is
+            outside [0, 1), or `sparsity` is given for codes that are not in [0, 1].
 
     >>> model = models.Autoencoder(
     ...     encoder=models.DenseEncoder(hidden_sizes=()),

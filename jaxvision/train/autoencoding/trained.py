@@ -1,4 +1,4 @@
-"""A trained autoencoder, from its run folder."""
+"""A trained autoencoder, restored from its run folder."""
 
 import functools
 import pathlib
@@ -28,15 +28,16 @@ Images = Float32[np.ndarray, "examples height width channels"]
 
 
 class Predictions(NamedTuple):
-    """What an autoencoder makes of each image that counts; images are from 0 to 1.
+    """Images, reconstructions and codes, one row per image; images are in [0, 1].
 
     Attributes:
         images: The images.
-        seen: What the encoder saw: the same, or with the noise of the training.
-        reconstructions: What the decoder made of it.
+        seen: Inputs of the encoder: the images, with the corruption of the training if there was
+            any.
+        reconstructions: Outputs of the decoder.
         codes: The codes.
-        labels: The classes, -1 where the data have none.
-        indices: The images' places in the data: those that could not be decoded are left out.
+        labels: Class labels; -1 for none.
+        indices: Index of each image in the data set; undecodable images are skipped.
     """
 
     images: Images
@@ -51,25 +52,16 @@ class Predictions(NamedTuple):
 
 
 class TrainedAutoencoder(Trained):
-    """An autoencoder as its run left it; `train.restore` makes one.
+    """A trained autoencoder; `train.restore` makes it from a run folder.
 
     Attributes:
-        run: The run, as its folder holds it.
-        model: The model.
-        variables: Its variables, with averaged parameters if there are any.
-        loss: Its loss, which says how images were corrupted.
-        class_names: What the classes of the images are called; none if the data did not say.
+        model: The Flax module.
+        variables: Variables of the model, with averaged parameters if the run has them.
+        loss: Loss of the training, with its corruption of images.
+        class_names: Class names; empty if the data set has none.
     """
 
     def __init__(self, run: SavedRun) -> None:
-        """Reads the model and what its images need.
-
-        Args:
-            run: The run.
-
-        Raises:
-            CheckpointError: The run is not that of an autoencoder, or its record cannot be used.
-        """
         super().__init__(run)
         model = run.model()
         if not isinstance(model, models.Autoencoder):
@@ -88,19 +80,7 @@ class TrainedAutoencoder(Trained):
         batch_size: int = 128,
         seed: int = 0,
     ) -> Predictions:
-        """Encodes and decodes images, with noise where there was some in training.
-
-        Args:
-            data: Images of the size of the training, not normalized yet.
-            batch_size: Rows of a batch, if `data` is a data set.
-            seed: Of the noise.
-
-        Returns:
-            Images, reconstructions, codes and places in the data.
-
-        Raises:
-            ValueError: There is no example in the data.
-        """
+        """Corrupts images as in training (seeded by `seed`), and encodes and decodes them."""
 
         def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> dict[str, Array]:
             images = self.loss.inputs.evaluate(batch)["image"]
@@ -119,16 +99,11 @@ class TrainedAutoencoder(Trained):
         return Predictions(**rows, indices=indices)
 
     def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
-        """Scores reconstructions; intervals are t intervals of means over the images.
+        """Scores reconstructions: means over the images with t intervals.
 
-        Args:
-            predictions: What `predict` gave.
-            num_resamples: Not used.
-
-        Returns:
-            `squared_error`, averaged over the values of images from 0 to 1; `psnr`, in decibels,
-            and `ssim`, for images of any size with reflected borders; and the same of what the
-            encoder saw, with `seen_` before the name, where it was not the image itself.
+        `squared_error` is averaged over the values of images in [0, 1], `psnr` is in decibels, and
+        `ssim` reflects the borders, so that images may have any size. If training corrupted images,
+        the names with `seen_` score the inputs of the encoder. `num_resamples` is ignored.
         """
         del num_resamples
         scores = {}
@@ -147,19 +122,7 @@ class TrainedAutoencoder(Trained):
     def compare(
         self, predictions: Predictions, others: Predictions, *, num_resamples: int = 1000
     ) -> tuple[str, dict[str, Any]]:
-        """Tests whether the squared error of another autoencoder differs, on the same images.
-
-        Args:
-            predictions: Of this model.
-            others: Of the other one, on the same images.
-            num_resamples: Bootstrap draws.
-
-        Returns:
-            The result in words, and as a JSON-able dict.
-
-        Raises:
-            ValueError: The images are others.
-        """
+        """Compares squared error with another autoencoder on the same images, by a bootstrap."""
         own, other = (
             np.square(each.reconstructions - each.images).mean(axis=(1, 2, 3))
             for each in (predictions, others)
@@ -175,11 +138,11 @@ class TrainedAutoencoder(Trained):
         )
 
     def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
-        """Draws figures into the run's folder, as `autoencoding.draw` does."""
+        """Draws figures into the run folder with `autoencoding.draw`."""
         return draw(self, predictions, data)
 
     def serving(self) -> Serving:
-        """Images, without noise, to their codes and to what the decoder makes of these."""
+        """Function from images, which it does not corrupt, to codes and reconstructions."""
 
         def fn(images: Array) -> dict[str, Array]:
             seen = self.loss.inputs.evaluate({"image": images})["image"]
@@ -194,24 +157,21 @@ class TrainedAutoencoder(Trained):
         return Serving(fn, [self._images()], outputs, preprocessing=self.preprocessing)
 
     def decode(self, codes: Any) -> Float[Array, "batch height width channels"]:
-        """Images of codes, from 0 to 1."""
+        """Images of codes, in [0, 1]."""
         return self._decode(self.variables, jnp.asarray(codes))
 
     def sample(
         self, key: Key[Array, ""], count: int, codes: Float[np.ndarray, "examples latents"]
     ) -> Float[Array, "batch height width channels"]:
-        """Decodes codes that are drawn from the normal distribution nearest to some codes.
+        """Decodes codes drawn from a normal distribution fitted to the codes of images.
 
-        Nothing in the training of an autoencoder asks for images between the codes of images, so
-        that most of what this draws is none; that is what a variational autoencoder is for.
+        Training does not shape the space between codes, so most of the results do not look like
+        images; a variational autoencoder is made for sampling.
 
         Args:
-            key: Draws the codes.
-            count: How many.
-            codes: Codes of images, whose mean and covariance are taken.
-
-        Returns:
-            Images from 0 to 1.
+            key: Random key.
+            count: Number of images.
+            codes: Codes of images, whose mean and covariance are used.
         """
         mean, covariance = codes.mean(axis=0), np.cov(codes, rowvar=False, ddof=0)
         drawn = jax.random.multivariate_normal(
@@ -227,7 +187,7 @@ class TrainedAutoencoder(Trained):
         return jax.jit(decode)
 
     def _shown(self, images: Any) -> Array:
-        """Images as they are drawn: not normalized, and from 0 to 1."""
+        """Images without their normalization, in [0, 1]."""
         inputs = self.loss.inputs
         plain = denormalize(images.astype(jnp.float32), inputs.mean, inputs.std)
         return jnp.clip(plain, 0, 1)

@@ -1,4 +1,4 @@
-"""The figures of a classifier's run folder."""
+"""Figures of a classifier's run folder."""
 
 import pathlib
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ def draw(
     *,
     num_mistakes: int = 25,
 ) -> list[pathlib.Path]:
-    """Draws what one wants to see of a classifier, into `figures/` of its run folder.
+    """Draws the figures of a classifier into `figures/` of its run folder.
 
-    The learning curves lie there, the other figures in a folder named after the data set and the
-    split, as their titles are.
+    The learning curves are written there; the figures about the data go to a subfolder named after
+    the data set and split.
 
     Args:
-        run_dir: The run's folder.
-        predictions: What `predict` gave for the data set.
-        dataset: Where the images and the names of the classes come from.
-        num_mistakes: How many mistakes to show at the most.
+        run_dir: Folder of the run.
+        predictions: Output of `predict` on `dataset`.
+        dataset: Data set with the images and class names.
+        num_mistakes: Largest number of mistakes shown.
 
     Returns:
-        The files: learning curves (if the run logged anything), confusion matrix, most confident
-        mistakes, reliability diagram.
+        Paths of the figures: learning curves (if the run has a log), confusion matrix, most
+        confident mistakes, reliability diagram.
 
     Raises:
         ImportError: Matplotlib is not installed.
@@ -76,7 +76,7 @@ def draw(
 
 
 class _Images(Sequence[np.ndarray]):
-    """Images of a data set at some indices, decoded when they are looked at."""
+    """Images of a data set at some indices, decoded on access."""
 
     def __init__(self, dataset: Dataset, indices: Int[np.ndarray, " examples"]) -> None:
         self._dataset = dataset

@@ -1,4 +1,4 @@
-"""From a classifier to its loss and its evaluation."""
+"""Loss and evaluation of a classifier."""
 
 import dataclasses
 import functools
@@ -28,7 +28,7 @@ Targets = Integer[Array, " batch"] | Float[Array, "batch classes"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassificationLoss:
-    """A loss function over batches with `image`, `label` and, if rows are padding, `weight`.
+    """Loss function for batches with `image`, `label` and optionally `weight` (0 for padding rows).
 
     Made by `make_loss_fn`.
     """
@@ -44,10 +44,11 @@ class ClassificationLoss:
     def __call__(
         self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """Computes the mean loss of the rows that count, and what is measured besides.
+        """Computes the mean loss of a batch and its metrics.
 
-        That is `loss`, of the logits alone as in an evaluation, `accuracy`, and of a model with
-        auxiliary heads `auxiliary_loss`, which is added to `loss` for the gradient.
+        The metrics `loss` (with penalties) and `accuracy` are those of the main logits. Auxiliary
+        heads, if any, add `auxiliary_loss` to the loss that is differentiated, but not to the
+        metric `loss`.
         """
         augment_key, _, dropout_key = jax.random.split(key, 3)
         images, labels, weight = _unpack(self.inputs.train(augment_key, batch))
@@ -61,7 +62,7 @@ class ClassificationLoss:
             method="with_auxiliary" if has_auxiliary else None,
         )
         logits, auxiliary = outputs if has_auxiliary else (outputs, ())
-        # With class weights, the mean is over the weights of the labels.
+        # With class weights, the sum is divided by the weights of the labels.
         class_weights = None if self.class_weights is None else jnp.array(self.class_weights)
         options: dict[str, Any] = {}
         if self.loss is losses.cross_entropy:
@@ -89,14 +90,10 @@ class ClassificationLoss:
     def evaluate(
         self, state: TrainState | Mapping[str, PyTree], batch: Mapping[str, Any]
     ) -> Metrics:
-        """Measures a state on a batch, for `make_eval_fn`.
+        """Measures `loss` and `accuracy` on a batch, for `make_eval_fn`.
 
-        Args:
-            state: A train state; its averaged parameters are used where it has them.
-            batch: The batch.
-
-        Returns:
-            The sums behind `loss`, without smoothing, class weights and penalties, and `accuracy`.
+        This loss is without label smoothing, class weights and penalties. Uses averaged parameters
+        if the state has them.
         """
         images, labels, weight = _unpack(self.inputs.evaluate(batch))
         logits: Any = self.model.apply(evaluation_variables(state), images, train=False)
@@ -106,14 +103,7 @@ class ClassificationLoss:
         }
 
     def diagnose(self, batch: Mapping[str, Any]) -> str | None:
-        """Says why the loss of a batch is not finite: numbers in it, or labels that are no class.
-
-        Args:
-            batch: The batch, on the host.
-
-        Returns:
-            A sentence, or None if the batch does not show it.
-        """
+        """Names non-finite numbers or invalid labels in a batch on the host; None without any."""
         counted = rows_that_count(batch, len(batch["label"]))
         num_classes = getattr(self.model, "num_classes", None)
         return numbers_not_finite(batch) or labels_outside(
@@ -121,19 +111,19 @@ class ClassificationLoss:
         )
 
     def check(self, batch: Mapping[str, Any]) -> None:
-        """Looks whether batches go through augmentation, normalization and loss, computing nothing.
+        """Traces augmentation, normalization and loss of a batch, without computing anything.
 
-        The first step would find out too, after minutes of compiling in the worst case, and from
-        the midst of it.
+        This finds errors at once that would otherwise appear after the compilation of the first
+        step.
 
         Args:
             batch: A batch; only its shapes and types matter.
 
         Raises:
-            KeyError: The augmentation needs a field that the batch has not.
-            TypeError: A field has a type that cannot be augmented or normalized.
-            ValueError: Something does not fit: `mean` to the channels, a flip to images that are
-                not square, the loss to mixed labels.
+            KeyError: The augmentation needs a field that the batch lacks.
+            TypeError: The type of a field cannot be augmented or normalized.
+            ValueError: Shapes do not fit: `mean` and the channels, a diagonal flip and images that
+                are not square, the loss and mixed labels.
         """
         prepared = jax.eval_shape(
             lambda batch: self.inputs.train(jax.random.key(0), batch), dict(batch)
@@ -153,11 +143,7 @@ class ClassificationLoss:
                 ) from error
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this loss.
-
-        Returns:
-            The task, the model, the inputs, and the options as far as they are numbers.
-        """
+        """Describes the task, model, inputs and options for the record of a run."""
         return {
             "task": "classification",
             "models": {"model": self.model},
@@ -184,28 +170,27 @@ def make_loss_fn(
     """Makes the loss of a classifier, for `make_train_step`.
 
     Args:
-        model: A Flax module called as `model(images, train=...)` that gives logits.
-        loss: `loss(logits, labels)` gives one value per example, such as those of `losses`; set
-            options by `functools.partial`.
-        label_smoothing: See `losses.cross_entropy`.
-        class_weights: One number per class, for skewed data; the loss is then divided by the
-            weights of the labels, as torch divides it. A label that is a distribution weighs the
-            mean of its classes, so that mixing changes no weight (torch divides by the rows).
-            `"balanced"` takes `losses.balanced_weights(class_counts)`.
-        class_counts: How many training examples each class has, `data.class_counts(dataset)`, for
-            `"balanced"`.
-        l1: The factor of the sum of the kernels' absolute values, which is added to the loss.
-        l2: The factor of the sum of the kernels' squares, which is added to the loss. (Weight decay
-            is the optimizer's.)
-        inputs: How batches are augmented and normalized; None only makes images floating point.
+        model: Flax module called as `model(images, train=...)` that returns logits.
+        loss: `loss(logits, labels)` with one value per example, such as those of `losses`; set
+            options with `functools.partial`.
+        label_smoothing: Label smoothing in [0, 1]; see `losses.cross_entropy`.
+        class_weights: One weight per class, for imbalanced data, or `"balanced"` for
+            `losses.balanced_weights(class_counts)`. The loss is divided by the sum of the labels'
+            weights, as in torch. A mixed label has the mean weight of its classes (torch divides by
+            the number of rows instead).
+        class_counts: Training examples per class, `data.class_counts(dataset)`, for `"balanced"`.
+        l1: Factor of the sum of the kernels' absolute values, which is added to the loss.
+        l2: Factor of the sum of the kernels' squares, which is added to the loss. (Weight decay is
+            an option of the optimizer.)
+        inputs: Augmentation and normalization; None only converts integers to floats in [0, 1].
 
     Returns:
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
-        ValueError: A number is out of range, there is not one weight per class, `mean` or `std` is
-            of another number of channels, or an option of the cross-entropy is given with another
-            loss.
+        ValueError: A number is out of range; there is not one weight per class; `"balanced"` lacks
+            `class_counts`; `mean` or `std` does not fit the model's channels; or an option of the
+            cross-entropy is given with another loss.
 
     >>> from jaxvision import models
     >>> model = models.create_model("linear_classifier", num_classes=3)
@@ -237,7 +222,7 @@ def make_loss_fn(
 
 
 def _weights(given: Any, class_counts: Any, num_classes: int | None) -> tuple[float, ...] | None:
-    """The weight of each class, once there is one for each."""
+    """The checked weights, one per class; None without weights."""
     if given is None:
         return None
     if isinstance(given, str):

@@ -1,4 +1,4 @@
-"""Which examples a classifier gets wrong."""
+"""Misclassified examples of a data set."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,13 @@ from jaxvision.train.classification.prediction import Predictions
 
 
 class Mistake(NamedTuple):
-    """An example that is taken for another class.
+    """A misclassified example.
 
     Attributes:
-        file: Its file; or, for data that are not in files of their own, its place among them.
-        true: The name of its class.
-        predicted: The name of the class that it is taken for.
-        probability: That of the predicted class.
+        file: File of the example; its index in the data set if the data have no files.
+        true: Name of the true class.
+        predicted: Name of the predicted class.
+        probability: Probability of the predicted class.
     """
 
     file: str
@@ -26,14 +26,11 @@ class Mistake(NamedTuple):
 
 
 def mistakes(predictions: Predictions, dataset: Dataset) -> list[Mistake]:
-    """Lists the examples that are taken for another class, the most confident first.
+    """Lists misclassified examples, the most confident first; skips examples without a label.
 
     Args:
-        predictions: What `predict` gave for the data set.
-        dataset: The data set.
-
-    Returns:
-        The mistakes; examples without a label are none.
+        predictions: Output of `predict` on `dataset`.
+        dataset: Data set with the class names and file names.
 
     >>> from jaxvision import data
     >>> images = np.zeros((2, 4, 4, 1))
@@ -60,15 +57,7 @@ def mistakes(predictions: Predictions, dataset: Dataset) -> list[Mistake]:
 
 
 def names_of_files(dataset: Dataset, indices: Int[np.ndarray, " examples"]) -> list[str] | None:
-    """The files of some examples.
-
-    Args:
-        dataset: A data set.
-        indices: Places in it.
-
-    Returns:
-        A name for each; None if the data are not in files of their own.
-    """
+    """File names of examples; None if the data set has none."""
     if dataset.file_names is None:
         return None
     return [dataset.file_names[index] for index in indices]

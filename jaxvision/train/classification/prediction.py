@@ -1,4 +1,4 @@
-"""What a classifier says of data."""
+"""Predictions and embeddings of a classifier."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -17,12 +17,12 @@ PyTree = Any
 
 
 class Predictions(NamedTuple):
-    """What a model said, one row per example that counts.
+    """Logits and labels, one row per example.
 
     Attributes:
-        logits: One per class, float32.
-        labels: The classes, -1 where the data have none.
-        indices: The examples' places in the data: those that could not be decoded are left out.
+        logits: Logits of the classes, float32.
+        labels: Class labels; -1 for none.
+        indices: Index of each example in the data set; undecodable images are skipped.
     """
 
     logits: Float32[np.ndarray, "examples classes"]
@@ -46,13 +46,13 @@ class Predictions(NamedTuple):
 
 
 class Embeddings(NamedTuple):
-    """What a model sees in images, one row per example that counts.
+    """Feature vectors of images, one row per example.
 
     Attributes:
-        vectors: The last vector before the logits, float32.
-        probabilities: The softmax of the logits, float32.
-        labels: The classes, -1 where the data have none.
-        indices: The examples' places in the data: those that could not be decoded are left out.
+        vectors: Feature vectors before the classification layer, float32.
+        probabilities: Softmax of the logits, float32.
+        labels: Class labels; -1 for none.
+        indices: Index of each example in the data set; undecodable images are skipped.
     """
 
     vectors: Float32[np.ndarray, "examples features"]
@@ -72,20 +72,17 @@ def embed(
     batch_size: int = 128,
     inputs: Inputs | None = None,
 ) -> Embeddings:
-    """Computes the vectors that a classifier tells classes apart by, on all devices.
+    """Computes the feature vectors before the classification layer, on all devices.
 
     Args:
-        model: The model; it has a method `embed`, as those of `models.create_model` have.
-        variables: Its variables, such as `SavedRun.variables` gives them.
-        data: A data set, or batches with `image` and perhaps `label` and `weight`.
-        batch_size: Rows of a batch, if `data` is a data set.
-        inputs: How images are normalized, as in training; None only makes them floating point.
-
-    Returns:
-        Vectors, probabilities, labels and places in the data, without padding.
+        model: Flax module with a method `embed`, such as those of `models.create_model`.
+        variables: Variables of the model, as from `SavedRun.variables`.
+        data: Data set, or batches with `image` and optionally `label` and `weight`.
+        batch_size: Examples per batch, if `data` is a data set.
+        inputs: Normalization of the training; None only converts integers to floats in [0, 1].
 
     Raises:
-        ValueError: There is no example in the data.
+        ValueError: `data` is None or empty.
 
     >>> import jax
     >>> from jaxvision import data, models
@@ -117,20 +114,20 @@ def predict(
     batch_size: int = 128,
     inputs: Inputs | None = None,
 ) -> Predictions:
-    """Applies a model to data, on all devices.
+    """Applies a classifier to data, on all devices.
 
     Args:
-        model: The model.
-        variables: Its variables, such as `SavedRun.variables` gives them.
-        data: A data set, or batches with `image` and perhaps `label` and `weight`.
-        batch_size: Rows of a batch, if `data` is a data set.
-        inputs: How images are normalized, as in training; None only makes them floating point.
+        model: Flax module that returns logits.
+        variables: Variables of the model, as from `SavedRun.variables`.
+        data: Data set, or batches with `image` and optionally `label` and `weight`.
+        batch_size: Examples per batch, if `data` is a data set.
+        inputs: Normalization of the training; None only converts integers to floats in [0, 1].
 
     Returns:
-        Logits, labels and places in the data, without padding.
+        Logits and labels, without padding rows.
 
     Raises:
-        ValueError: There is no example in the data.
+        ValueError: `data` is None or empty.
 
     >>> import jax
     >>> from jaxvision import data, models

@@ -1,4 +1,4 @@
-"""What a classifier is worth on a test set, with intervals."""
+"""Scores of a classifier, with confidence intervals."""
 
 from collections.abc import Callable
 
@@ -17,24 +17,24 @@ def score(
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Score]:
-    """Scores a classifier: how often it is right, over all and per class, and how sure it is.
+    """Scores a classifier: its accuracy, its balance over classes, and its probabilities.
 
     Args:
-        predictions: What `predict` gave.
-        confidence: The level of the intervals: Wilson's for shares of examples, percentiles of the
-            bootstrap for the others.
-        num_resamples: Bootstrap draws; 0 leaves those intervals out, for very large test sets.
-        seed: Of the draws.
+        predictions: Output of `predict`.
+        confidence: Level of the intervals: Wilson's for accuracies, percentile bootstrap for
+            others.
+        num_resamples: Bootstrap resamples; 0 skips the bootstrap, for very large test sets.
+        seed: Seed of the bootstrap.
 
     Returns:
         `accuracy`, `top_5_accuracy` (with more than five classes), `balanced_accuracy`, `macro_f1`,
-        `matthews_correlation`, `roc_auc` (one class against the rest, mean), `log_loss` (nats) and
-        `calibration_error` (expected, 15 bins). A score that is undefined for these predictions,
-        such as the area under the ROC curve of examples of one class, is NaN and has a `note`.
-        Between equal logits the lower class wins, as in `metrics.accuracy`.
+        `matthews_correlation`, `roc_auc` (mean over classes, each against the rest), `log_loss`
+        (nats) and `calibration_error` (expected, 15 bins). An undefined score, such as the ROC AUC
+        of examples of one class, is NaN and has a `note`. In a tie of logits the lower class wins,
+        as in `metrics.accuracy`.
 
     Raises:
-        ValueError: There are no examples, or some label is no class.
+        ValueError: There are no examples, or a label is not a class.
 
     >>> logits = np.array([[2, 0], [0, 1], [1, 0], [0, 3]], np.float32)
     >>> predictions = Predictions(logits, np.array([0, 1, 1, 1]), np.arange(4))
@@ -82,7 +82,7 @@ _UNDEFINED = {
     "roc_auc": "all labels are of one class",
     "log_loss": "a label has the probability 0",
 }
-"""What it means for predictions that a statistic of them is NaN or infinite."""
+"""Why a score is NaN or infinite."""
 
 _top_k_accuracy = jax.jit(metrics.top_k_accuracy, static_argnums=2)
 
@@ -97,7 +97,7 @@ def _check(logits: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _of_classes(num_classes: int) -> dict[str, Callable[..., float]]:
-    """Statistics of labels and predicted classes, by way of the confusion matrix."""
+    """Statistics of labels and predicted classes, computed from the confusion matrix."""
 
     def of_matrix(statistic: Callable[[np.ndarray], float]) -> Callable[..., float]:
         return lambda labels, classes: statistic(

@@ -1,4 +1,4 @@
-"""A trained classifier, from its run folder."""
+"""A trained classifier, restored from its run folder."""
 
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -25,26 +25,16 @@ PyTree = Any
 
 
 class TrainedClassifier(Trained):
-    """A classifier of images as its run left it; `train.restore` makes one.
+    """A trained classifier of images; `train.restore` makes it from a run folder.
 
     Attributes:
-        run: The run, as its folder holds it.
-        model: The model.
-        variables: Its variables, with averaged parameters if there are any.
-        channels: The channels of its images.
-        class_names: What its logits mean; none if the data did not say.
+        model: Flax module that returns logits.
+        variables: Variables of the model, with averaged parameters if the run has them.
+        channels: Channels of the images.
+        class_names: Class names; empty if the data set has none.
     """
 
     def __init__(self, run: SavedRun) -> None:
-        """Reads the model and what its images need.
-
-        Args:
-            run: The run.
-
-        Raises:
-            CheckpointError: The run is not that of a classifier on images, or its record cannot be
-                used.
-        """
         super().__init__(run)
         if run.preprocessing is None:
             raise CheckpointError(f"{run.folder} is not the run of a classifier on images")
@@ -60,70 +50,39 @@ class TrainedClassifier(Trained):
         *,
         batch_size: int = 128,
     ) -> Predictions:
-        """Applies the model to data, as `classification.predict` does.
-
-        Args:
-            data: Images of the size in `preprocessing`, not normalized yet.
-            batch_size: Rows of a batch, if `data` is a data set.
-
-        Returns:
-            Logits, labels and places in the data.
-
-        Raises:
-            ValueError: There is no example in the data.
-        """
+        """Applies the model to images of the size in `preprocessing`, not normalized yet."""
         return predict(self.model, self.variables, data, batch_size=batch_size, inputs=self.inputs)
 
     def embed(
         self, data: Dataset | Iterable[Mapping[str, Any]] | None, *, batch_size: int = 128
     ) -> Embeddings:
-        """Computes the vectors that classes are told apart by, as `classification.embed` does.
-
-        Args:
-            data: Images of the size in `preprocessing`, not normalized yet.
-            batch_size: Rows of a batch, if `data` is a data set.
-
-        Returns:
-            Vectors, probabilities, labels and places in the data.
-
-        Raises:
-            ValueError: There is no example in the data.
-        """
+        """Computes feature vectors of images with `classification.embed`."""
         return embed(self.model, self.variables, data, batch_size=batch_size, inputs=self.inputs)
 
     def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
-        """Scores predictions, as `classification.score` does."""
+        """Scores predictions with `classification.score`."""
         return score(predictions, num_resamples=num_resamples)
 
     def evaluate_classes(self, predictions: Predictions) -> dict[str, ClassScore]:
-        """Scores predictions for each class, as `metrics.class_scores` does."""
+        """Scores predictions for each class with `metrics.class_scores`."""
         num_classes = predictions.logits.shape[1]
         matrix = metrics.confusion_matrix(predictions.labels, predictions.classes, num_classes)
         return metrics.class_scores(matrix, self.class_names or None)
 
     def mistakes(self, predictions: Predictions, data: Any) -> list[Mistake]:
-        """Lists what is taken for another class, as `classification.mistakes` does."""
+        """Lists misclassified examples with `classification.mistakes`."""
         return mistakes(predictions, data)
 
     def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
-        """Draws figures into the run's folder, as `classification.draw` does."""
+        """Draws figures into the run folder with `classification.draw`."""
         return draw(self.run.folder, predictions, data)
 
     def compare(
         self, predictions: Predictions, others: Predictions, *, num_resamples: int = 1000
     ) -> tuple[str, dict[str, Any]]:
-        """Tests whether another classifier is right on other images, by McNemar's test.
+        """Compares accuracy with another classifier on the same images.
 
-        Args:
-            predictions: Of this classifier.
-            others: Of the other one, on the same images.
-            num_resamples: Bootstrap draws for the interval of the difference.
-
-        Returns:
-            The result in words, and as a JSON-able dict.
-
-        Raises:
-            ValueError: The labels differ, so that the images are others.
+        The difference has an interval from a paired bootstrap; McNemar's test gives its p-value.
         """
         labels, own, other = predictions.labels, predictions.classes, others.classes
         if not np.array_equal(labels, others.labels):
@@ -158,7 +117,7 @@ class TrainedClassifier(Trained):
         ]
 
     def contents(self, predictions: Predictions, *, top: int = 3) -> list[dict[str, Any]]:
-        """Gives the most probable classes of each example, with their probabilities."""
+        """The most probable classes of each example, with their probabilities."""
         probabilities = predictions.probabilities
         names = self.class_names or [str(index) for index in range(probabilities.shape[1])]
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
@@ -171,7 +130,7 @@ class TrainedClassifier(Trained):
         ]
 
     def serving(self) -> Serving:
-        """Images to logits and probabilities."""
+        """Function from images to logits and probabilities."""
 
         def fn(images: Array) -> dict[str, Array]:
             seen = self.inputs.evaluate({"image": images})["image"]

@@ -1,4 +1,4 @@
-"""Adversarial networks: the step of both, samples, restored runs."""
+"""Generative adversarial networks: the step of both networks, samples, restored runs."""
 
 from jaxvision.train.gan.figures import draw, nearest
 from jaxvision.train.gan.step import GAMES, GANState, GANStep, clip_parameters, make_step

@@ -1,4 +1,4 @@
-"""The figures of a GAN's run folder."""
+"""Figures of a GAN's run folder."""
 
 import pathlib
 from typing import TYPE_CHECKING
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from jaxvision.train.gan.trained import Predictions, TrainedGAN
 
 STEPS = 9
-"""Images in a row of an interpolation."""
+"""Images per row of an interpolation."""
 
 
 def draw(
     trained: "TrainedGAN", predictions: "Predictions", dataset: Dataset, *, num_images: int = 50
 ) -> list[pathlib.Path]:
-    """Draws what one wants to see of a GAN, into `figures/` of its run folder.
+    """Draws the figures of a GAN into `figures/` of its run folder.
 
     Args:
-        trained: The restored run.
-        predictions: What it predicted of a data set.
-        dataset: That data set.
-        num_images: How many samples are shown.
+        trained: Restored run.
+        predictions: Output of `trained.predict` on `dataset`.
+        dataset: Data set with the real images.
+        num_images: Number of samples shown.
 
     Returns:
-        The files: learning curves (if the run logged anything), samples, ways between samples, and
-        in a folder named after the data set and the split each of some samples beside the real
-        image that is nearest to it.
+        Paths of the figures: learning curves (if the run has a log), samples, and interpolations;
+        and, in a subfolder named after the data set and split, samples next to their nearest real
+        images.
 
     Raises:
         ImportError: Matplotlib is not installed.
@@ -64,15 +64,12 @@ def draw(
 def nearest(
     fake: np.ndarray, real: np.ndarray, *, title: str | None = None
 ) -> "matplotlib.figure.Figure":
-    """Draws each generated image beside the real one that is nearest to it, by squared error.
+    """Draws each generated image next to its nearest real image, by squared error.
 
     Args:
-        fake: Generated images, from 0 to 1.
-        real: Real ones.
-        title: Of the figure.
-
-    Returns:
-        The figure.
+        fake: Generated images, in [0, 1].
+        real: Real images, in [0, 1].
+        title: Title of the figure.
     """
     rows = [np.square(real - image).mean(axis=(1, 2, 3)) for image in fake]
     chosen = [int(row.argmin()) for row in rows]

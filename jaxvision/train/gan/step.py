@@ -1,4 +1,4 @@
-"""The step of two networks that play against each other."""
+"""Training step of a generator and a critic."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -25,11 +25,11 @@ PyTree = Any
 
 
 class GANState(flax.struct.PyTreeNode):
-    """What two networks carry from one step to the next.
+    """State of both networks.
 
     Attributes:
-        generator: The state of the generator.
-        critic: The state of the critic.
+        generator: Train state of the generator.
+        critic: Train state of the critic.
     """
 
     generator: Any
@@ -41,10 +41,10 @@ class GANState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GANStep:
-    """A step of both networks: the critic several times, then the generator once.
+    """Training step of both networks: several critic updates, then one generator update.
 
-    Made by `make_step`. A batch has `image`, of networks with classes also `label`, and as many
-    rows for each step of the critic as there are in the batch divided by those steps.
+    Made by `make_step`. A batch has `image`, and `label` if the networks have classes. Its rows are
+    divided equally among the critic updates.
     """
 
     generator: models.Generator
@@ -61,13 +61,8 @@ class GANStep:
     def __call__(self, state: GANState, batch: Mapping[str, Any]) -> tuple[GANState, Metrics]:
         """Updates both networks by one batch.
 
-        Args:
-            state: A state of `init`.
-            batch: The batch.
-
-        Returns:
-            The new state; and what both steps measure, as `critic_loss` and `generator_loss`, the
-            critic's mean numbers for real and generated images, and the penalties.
+        The metrics are `critic_loss`, `generator_loss`, the critic's mean scores `real_score` and
+        `fake_score`, the penalties, and the norms of gradients.
         """
         parts = jax.tree.map(lambda leaf: interleave(leaf, self.critic_steps), dict(batch))
         critic, measured = state.critic, []
@@ -93,12 +88,9 @@ class GANStep:
         """Builds the state at step 0.
 
         Args:
-            key: Draws the parameters, and all that the run draws later.
-            mesh: The devices to create the state on; None leaves it to JAX.
-            shard: As in `parallelize`; None replicates.
-
-        Returns:
-            The state.
+            key: Random key of the parameters and of everything that the run draws.
+            mesh: Devices to create the state on; None leaves the choice to JAX.
+            shard: Sharding as in `parallelize`; None replicates the state.
         """
         generator_key, critic_key = jax.random.split(key)
         noise = jnp.zeros((1, self.generator.noise_size))
@@ -112,13 +104,13 @@ class GANStep:
         )
 
     def prepare(self, state: GANState) -> GANState:
-        """Makes a state ready for this step: the moving average of the generator begins."""
+        """Makes a state ready for this step: starts or drops the generator's moving average."""
         return GANState(
             self.generator_step.prepare(state.generator), self.critic_step.prepare(state.critic)
         )
 
     def describe(self) -> dict[str, Any]:
-        """What defines this step, for the record of a run."""
+        """Describes the task, networks, inputs and options for the record of a run."""
         return {
             "task": "gan",
             "models": {"generator": self.generator, "critic": self.critic},
@@ -133,13 +125,13 @@ class GANStep:
         }
 
     def diagnose(self, batch: Any) -> str | None:
-        """Says why the loss of a batch is not finite, as far as the batch shows it."""
+        """Names non-finite numbers in a batch on the host; None if there are none."""
         return numbers_not_finite(batch)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Players:
-    """The losses of both networks; each sees the other as its context."""
+    """Losses of both networks; each gets the other's variables as its context."""
 
     generator: models.Generator
     critic: models.Critic
@@ -157,7 +149,7 @@ class _Players:
         *,
         context: PyTree,
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """What the critic minimizes, of real images and as many generated ones."""
+        """Loss of the critic, on real images and as many generated ones."""
         augment_key, noise_key, line_key = jax.random.split(key, 3)
         batch = self.inputs.train(augment_key, batch)
         real, labels, weight = batch["image"], self._labels(batch), _weight(batch)
@@ -194,7 +186,7 @@ class _Players:
         *,
         context: PyTree,
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """What the generator minimizes, of as many images as the batch has."""
+        """Loss of the generator, on as many generated images as the batch has rows."""
         labels, weight = self._labels(batch), _weight(batch)
         variables = {"params": params, **model_state}
         fake, model_state = self._generate(variables, len(batch["image"]), labels, key)
@@ -237,7 +229,7 @@ GAMES: Mapping[str, Callable[[], AdversarialLoss]] = {
     name: getattr(losses.adversarial, name)
     for name in ("hinge", "least_squares", "minimax", "non_saturating", "wasserstein")
 }
-"""The games by name."""
+"""Adversarial losses by name."""
 
 
 def make_step(
@@ -258,27 +250,28 @@ def make_step(
 
     Args:
         generator: The generator.
-        critic: The critic, with as many classes.
-        generator_optimizer: The generator's optimizer.
-        critic_optimizer: The critic's, often with a larger learning rate (two time scales: Heusel
-            et al., NeurIPS 2017). With `clip_parameters` at its end, a critic's slope is bounded as
-            in the first Wasserstein GAN.
-        game: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein": see
-            `losses.adversarial`.
-        critic_steps: How often the critic learns before the generator does once. A batch has the
-            rows of all of these steps.
-        gradient_penalty: The factor of `losses.adversarial.gradient_penalty`; 10 in WGAN-GP.
-        r1: The factor of `losses.adversarial.r1`; 10 in its paper.
-        ema_decay: If given, images are made by a moving average of the generator's parameters.
-        inputs: How images are augmented and normalized, to the range of the generator, -1 to 1;
-            None takes a mean and a deviation of 0.5.
-        axis_name: The `pmap` axis to average over; under `jit` leave it None.
+        critic: The critic, with the same `num_classes`.
+        generator_optimizer: Optimizer of the generator.
+        critic_optimizer: Optimizer of the critic, often with a larger learning rate (two time
+            scales: Heusel et al., NeurIPS 2017). End it with `clip_parameters` to bound the
+            critic's slope as in the first Wasserstein GAN.
+        game: Adversarial loss: "minimax", "non_saturating", "least_squares", "hinge" or
+            "wasserstein"; see `losses.adversarial`.
+        critic_steps: Critic updates per generator update; a batch holds the rows of all of them.
+        gradient_penalty: Factor of `losses.adversarial.gradient_penalty`; 10 in WGAN-GP.
+        r1: Factor of `losses.adversarial.r1`; 10 in its paper.
+        ema_decay: Decay of a moving average of the generator's parameters, which then makes the
+            images; None keeps no average.
+        inputs: Augmentation and normalization to the generator's range [-1, 1]; None takes a mean
+            and standard deviation of 0.5.
+        axis_name: `pmap` axis to average over; leave it None under `jit`.
 
     Returns:
-        The step, `(state, batch) -> (state, metrics)`, whose state is that of `step.init(key)`.
+        The step, `(state, batch) -> (state, metrics)`; `step.init(key)` makes its first state.
 
     Raises:
-        ValueError: A value is not allowed, or only one network has classes.
+        ValueError: `game` is unknown, `critic_steps` is below 1, a factor is negative, or the
+            networks differ in `num_classes`.
 
     >>> generator = models.DCGANGenerator(shape=(8, 8, 1), noise_size=4, channels=(8,))
     >>> critic = models.DCGANCritic(channels=(8,))
@@ -318,16 +311,16 @@ def make_step(
 
 
 def clip_parameters(limit: int | float) -> optax.GradientTransformation:
-    """Keeps every parameter between `-limit` and `limit`, at the end of an optimizer's chain.
+    """Clips every parameter to [-limit, limit], as the last transformation of an optimizer.
 
     Args:
-        limit: The largest absolute value; 0.01 in the paper of the Wasserstein GAN.
+        limit: Largest absolute value; 0.01 in the paper of the Wasserstein GAN.
 
     Returns:
-        The transformation, which needs the parameters.
+        A transformation whose `update` needs the parameters.
 
     Raises:
-        ValueError: The limit is not positive.
+        ValueError: `limit` is not positive.
 
     Reference: Arjovsky et al., Wasserstein generative adversarial networks, ICML 2017,
     arXiv:1701.07875.

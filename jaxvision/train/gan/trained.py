@@ -1,4 +1,4 @@
-"""A trained generator and its critic, from their run folder."""
+"""A trained generator and its critic, restored from their run folder."""
 
 import functools
 import pathlib
@@ -28,14 +28,14 @@ Images = Float[Array, "batch height width channels"]
 
 
 class Predictions(NamedTuple):
-    """Real images, as many generated ones, and what the critic says of both.
+    """Real images, as many generated ones, and the critic's scores of both.
 
     Attributes:
-        real: The real images, from 0 to 1.
-        fake: The generated ones, of the same classes where there are any.
-        real_scores: The critic's number for each real image.
-        fake_scores: The critic's number for each generated one.
-        indices: The real images' places in the data.
+        real: Real images, in [0, 1].
+        fake: Generated images, in [0, 1], of the same classes if there are any.
+        real_scores: Critic's score of each real image.
+        fake_scores: Critic's score of each generated image.
+        indices: Index of each real image in the data set.
     """
 
     real: Float32[np.ndarray, "examples height width channels"]
@@ -49,30 +49,21 @@ class Predictions(NamedTuple):
 
 
 class TrainedGAN(Trained):
-    """A generator and a critic as their run left them; `train.restore` makes one.
+    """A trained generator and critic; `train.restore` makes it from a run folder.
 
     Attributes:
-        run: The run, as its folder holds it.
         generator: The generator.
         critic: The critic.
-        variables: The generator's variables, with averaged parameters if there are any.
-        critic_variables: The critic's.
-        class_names: What its classes are called; none if the data did not say.
+        variables: Variables of the generator, with averaged parameters if the run has them.
+        critic_variables: Variables of the critic.
+        class_names: Class names; empty if the data set has none.
     """
 
     def __init__(self, run: SavedRun) -> None:
-        """Reads both networks and how images were normalized.
-
-        Args:
-            run: The run.
-
-        Raises:
-            CheckpointError: The run is not that of a GAN, or its record cannot be used.
-        """
         super().__init__(run)
         generator, critic = run.model("generator"), run.model("critic")
         if not isinstance(generator, models.Generator) or not isinstance(critic, models.Critic):
-            raise CheckpointError(f"the run in {run.folder} has no generator and critic of models")
+            raise CheckpointError(f"the run in {run.folder} is not that of a GAN")
         self.generator, self.critic = generator, critic
         self.variables = run.variables("generator")
         self.critic_variables = run.variables("critic")
@@ -86,19 +77,7 @@ class TrainedGAN(Trained):
         batch_size: int = 128,
         seed: int = 0,
     ) -> Predictions:
-        """Generates as many images as there are in some data, and asks the critic about both.
-
-        Args:
-            data: Real images of the size of the training, not normalized yet.
-            batch_size: Rows of a batch, if `data` is a data set.
-            seed: Of the noise.
-
-        Returns:
-            Images and the critic's numbers.
-
-        Raises:
-            ValueError: There is no example in the data.
-        """
+        """Samples one image per real image of `data`, and scores all with the critic."""
         classes = self.generator.num_classes
 
         def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> dict[str, Array]:
@@ -119,19 +98,13 @@ class TrainedGAN(Trained):
         )
 
     def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
-        """Says how far the critic tells real and generated images apart, and how near they are.
+        """Measures how well the critic separates real and generated images, and how near both are.
 
-        How good images are is seen in the features of a classifier: see `experiments/gan.py`, and
-        the measures of `metrics` (`frechet_distance`, `support`, `mode_coverage`).
-
-        Args:
-            predictions: What `predict` gave.
-            num_resamples: Not used.
-
-        Returns:
-            `real_score` and `fake_score`, the critic's mean numbers, with t intervals;
-            `critic_auc`, the share of pairs of a real and a generated image that it puts in order,
-            0.5 if it knows nothing; `pixel_frechet_distance`, between the pixels of both at 8x8.
+        `real_score` and `fake_score` are the critic's mean scores, with t intervals. `critic_auc`
+        is the share of pairs in which it scores the real image higher (0.5 is chance).
+        `pixel_frechet_distance` compares the pixels of both, shrunk to 8x8. `num_resamples` is
+        ignored. Image quality shows in the features of a classifier: see `experiments/gan.py`, and
+        `frechet_distance`, `support` and `mode_coverage` of `metrics`.
         """
         del num_resamples
         scores = np.concatenate([predictions.real_scores, predictions.fake_scores])
@@ -147,7 +120,7 @@ class TrainedGAN(Trained):
         return result
 
     def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
-        """Draws figures into the run's folder, as `gan.draw` does."""
+        """Draws figures into the run folder with `gan.draw`."""
         return draw(self, predictions, data)
 
     def sample(
@@ -158,28 +131,24 @@ class TrainedGAN(Trained):
         *,
         truncation: int | float | None = None,
     ) -> Images:
-        """Draws images.
+        """Samples images in [0, 1].
 
         Args:
-            key: Draws the noise.
-            count: How many.
-            labels: The classes, for a generator with classes.
-            truncation: The largest absolute value of a number of the noise; smaller ones make
-                images that are more alike, and more of them good (Brock et al., arXiv:1809.11096).
-                None does not cut the normal distribution.
-
-        Returns:
-            Images from 0 to 1.
+            key: Random key of the noise.
+            count: Number of images.
+            labels: Class labels, for a generator with classes.
+            truncation: Largest absolute value of the noise; smaller values give better but less
+                diverse images (Brock et al., arXiv:1809.11096). None does not truncate.
 
         Raises:
-            ValueError: The truncation is not positive.
+            ValueError: `truncation` is not positive.
         """
         return self.generate(
             draw_noise(key, (count, self.generator.noise_size), truncation), labels
         )
 
     def generate(self, noise: Float[Array, "batch numbers"], labels: Labels = None) -> Images:
-        """The images of some noise, from 0 to 1."""
+        """Images of given noise, in [0, 1]."""
         parts = [
             self._generate(self.variables, noise[rows], None if labels is None else labels[rows])
             for rows in _parts(len(noise))
@@ -187,13 +156,13 @@ class TrainedGAN(Trained):
         return jnp.concatenate(parts)
 
     def serving(self) -> Serving:
-        """Noise, and labels of a generator with classes, to images."""
+        """Function from noise (and labels, if there are classes) to images."""
 
         def fn(noise: Array, labels: Array | None = None) -> dict[str, Array]:
             return {"images": self._shown(self.generator.apply(self.variables, noise, labels))}
 
         shape = (BATCH, self.generator.noise_size)
-        inputs = [ArrayInfo("noise", shape, "float32", "numbers with a standard normal law")]
+        inputs = [ArrayInfo("noise", shape, "float32", "samples of a standard normal distribution")]
         if self.generator.num_classes is not None:
             inputs.append(ArrayInfo("labels", (BATCH,), "int32", "the classes, counted from 0"))
         return Serving(fn, inputs, {"images": "images from 0 to 1"})
@@ -207,7 +176,7 @@ class TrainedGAN(Trained):
         *,
         path: Path = "spherical",
     ) -> Float[Array, "steps batch height width channels"]:
-        """Images on the way from some noise to other; see `vae.interpolate`."""
+        """Images generated on a path from some noise to other noise; see `vae.interpolate`."""
         noise = interpolate(first, second, steps, path=path)
         flat = noise.reshape(-1, noise.shape[-1])
         repeated = None if labels is None else jnp.tile(jnp.asarray(labels), steps)
@@ -231,7 +200,7 @@ class TrainedGAN(Trained):
         return jax.jit(judge)
 
     def _shown(self, images: Any) -> Array:
-        """Images as they are drawn: not normalized, and from 0 to 1."""
+        """Images without their normalization, in [0, 1]."""
         plain = denormalize(images.astype(jnp.float32), self.inputs.mean, self.inputs.std)
         return jnp.clip(plain, 0, 1)
 
@@ -239,18 +208,16 @@ class TrainedGAN(Trained):
 def draw_noise(
     key: Key[Array, ""], shape: tuple[int, ...], truncation: int | float | None = None
 ) -> Float[Array, "..."]:
-    """Draws noise for a generator.
+    """Draws noise for a generator, from a standard normal distribution.
 
     Args:
-        key: Draws it.
-        shape: Its shape.
-        truncation: The largest absolute value; None takes the whole normal distribution.
-
-    Returns:
-        Numbers with a standard normal distribution, those beyond drawn again.
+        key: Random key.
+        shape: Shape of the noise.
+        truncation: Largest absolute value; values beyond it are drawn again. None does not
+            truncate.
 
     Raises:
-        ValueError: The truncation is not positive.
+        ValueError: `truncation` is not positive.
 
     >>> float(jnp.abs(draw_noise(jax.random.key(0), (1000,), truncation=0.5)).max()) <= 0.5
     True
@@ -266,12 +233,12 @@ _TOGETHER = 256
 
 
 def _parts(count: int) -> list[slice]:
-    """Rows that are computed at once."""
+    """Slices of rows that are computed at once."""
     return [slice(start, start + _TOGETHER) for start in range(0, max(count, 1), _TOGETHER)]
 
 
 def _small(images: Float32[np.ndarray, "_ height width channels"]) -> Float[np.ndarray, "_ _"]:
-    """The pixels of images that are shrunk to 8x8, by averages."""
+    """The pixels of images, averaged down to 8x8."""
     height, width = min(images.shape[1], 8), min(images.shape[2], 8)
     small = models.layers.adaptive_avg_pool(jnp.asarray(images), height, width)
     return np.asarray(small).reshape(len(images), -1)

@@ -1,4 +1,4 @@
-"""Several tasks on one backbone: weighted losses, fixed or learned."""
+"""Loss and evaluation of a model with several tasks."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -24,19 +24,19 @@ Kind = Literal["classification", "regression"]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a head learns.
+    """Task of one head.
 
     Attributes:
-        label: What the targets are called in a batch.
-        kind: "classification", where the head's outputs are the logits of classes, targets
-            (batch,) integers and the loss the cross-entropy; or "regression", where targets are
-            numbers, (batch,) or (batch, outputs), and the loss the squared error.
-        weight: The factor of its loss, where weights are not learned.
-        present: What in a batch says which rows have a target (1) and which have none (0); None
-            if all have.
+        label: Field of a batch with the targets.
+        kind: "classification": outputs are logits, targets are integers of shape (batch,), the loss
+            is the cross-entropy. "regression": targets are numbers of shape (batch,) or (batch,
+            outputs), the loss is the squared error.
+        weight: Factor of the loss, unless the model learns weights.
+        present: Field of a batch that is 1 for rows with a target and 0 for rows without; None if
+            all rows have one.
 
     Raises:
-        ValueError: The kind is unknown, or the weight is negative.
+        ValueError: `kind` is unknown, or `weight` is negative.
 
     >>> Task("label", "classification", weight=0.5).weight
     0.5
@@ -55,7 +55,7 @@ class Task:
     def measure(
         self, outputs: Array, targets: Array, weight: Rows
     ) -> tuple[Rows, dict[str, metrics.Pair]]:
-        """The loss of each row, and what else is measured over those that count."""
+        """The loss of each row, and a metric over the rows that count."""
         if self.kind == "classification":
             values = losses.cross_entropy(outputs, targets)
             return values, {"accuracy": metrics.accuracy(outputs, targets, weight)}
@@ -67,7 +67,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MultiTaskLoss:
-    """A loss function over batches with `image` and the targets of all tasks.
+    """Loss function for batches with `image` and the targets of all tasks.
 
     Made by `make_loss_fn`.
     """
@@ -79,7 +79,7 @@ class MultiTaskLoss:
     def __call__(
         self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """Computes the mean of the weighted losses over the rows, and what `measure` gives."""
+        """Computes the mean of the weighted losses over the rows, and the metrics of `measure`."""
         augment_key, dropout_key = jax.random.split(key)
         batch = self.inputs.train(augment_key, batch)
         (outputs, log_variances), model_state = self.model.apply(
@@ -99,15 +99,15 @@ class MultiTaskLoss:
         log_variances: Mapping[str, Array],
         batch: Mapping[str, Any],
     ) -> tuple[Float[Array, ""], Metrics]:
-        """The loss, and the metrics of every task under `TASK_loss` and so on.
+        """The loss and the metrics of every task, under names such as `TASK_loss`.
 
         Args:
-            outputs: Of the heads.
-            log_variances: By task, or none.
-            batch: The targets, and `weight` if rows are padding.
+            outputs: Outputs of the heads, by task.
+            log_variances: Log-variances by task; empty if weights are not learned.
+            batch: Targets, and optionally `weight` (0 for padding rows).
 
         Returns:
-            The mean over the rows that count, and pairs of sums.
+            The mean loss over the weighted rows, and metrics as pairs of sums.
         """
         rows = len(batch["image"])
         row_weight = jnp.asarray(batch.get("weight", jnp.ones(rows)), jnp.float32)
@@ -116,7 +116,7 @@ class MultiTaskLoss:
         for name, task in self.tasks.items():
             present = jnp.ones(rows) if task.present is None else jnp.asarray(batch[task.present])
             targets = jnp.asarray(batch[task.label])
-            # Whatever stands where there is no target must not reach the loss: it may be NaN or -1.
+            # A row without a target may hold NaN or -1 there, which must not reach the loss.
             has_target = present.reshape(rows, *[1] * (targets.ndim - 1)) > 0
             targets = jnp.where(has_target, targets, jnp.zeros_like(targets))
             weight = row_weight * present
@@ -135,15 +135,7 @@ class MultiTaskLoss:
     def evaluate(
         self, state: TrainState | Mapping[str, PyTree], batch: Mapping[str, Any]
     ) -> Metrics:
-        """Measures a state on a batch, for `make_eval_fn`.
-
-        Args:
-            state: A train state; its averaged parameters are used where it has them.
-            batch: The batch.
-
-        Returns:
-            What `measure` gives.
-        """
+        """Measures a state on a batch, with averaged parameters if it has any."""
         batch = self.inputs.evaluate(batch)
         heads: Any = self.model.apply(
             evaluation_variables(state), batch["image"], train=False, method="with_log_variances"
@@ -152,14 +144,7 @@ class MultiTaskLoss:
         return self.measure(outputs, log_variances, batch)[1]
 
     def diagnose(self, batch: Mapping[str, Any]) -> str | None:
-        """Says why the loss of a batch is not finite: numbers in it, or labels that are no class.
-
-        Args:
-            batch: The batch, on the host.
-
-        Returns:
-            A sentence, or None if the batch does not show it.
-        """
+        """Names non-finite numbers or invalid labels in a batch on the host; None without any."""
         present = dict(batch)
         sentences = []
         for name, task in self.tasks.items():
@@ -167,7 +152,7 @@ class MultiTaskLoss:
             counted = rows_that_count(batch, len(labels))
             if task.present is not None:
                 counted &= batch[task.present] > 0
-            # Where there is no target, anything may stand.
+            # Rows without a target may hold any value there.
             present[task.label] = np.where(
                 counted.reshape(-1, *[1] * (labels.ndim - 1)), labels, np.zeros_like(labels)
             )
@@ -177,11 +162,7 @@ class MultiTaskLoss:
         return numbers_not_finite(present) or next(filter(None, sentences), None)
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this loss.
-
-        Returns:
-            The model, the inputs, and the tasks.
-        """
+        """Describes the model, inputs and tasks for the record of a run."""
         return {
             "task": "multitask",
             "models": {"model": self.model},
@@ -198,23 +179,24 @@ def make_loss_fn(
 ) -> MultiTaskLoss:
     """Makes the loss of several tasks, for `make_train_step`.
 
-    With fixed weights a row's loss is `sum_i w_i * loss_i`. If the model has `learned_weights`, it
-    is the negative log likelihood of Kendall, Gal and Cipolla (arXiv:1705.07115) with s the log
-    variance of a task: `exp(-s) * loss + s / 2` for a classification, and
-    `exp(-s) * loss / 2 + s / 2` for a regression. A row adds nothing to a task it has no target of,
-    and the sum is divided by the number of rows, so that it is the same in parts of a batch.
+    With fixed weights, the loss of a row is `sum_i w_i * loss_i`. If the model has
+    `learned_weights`, it is the negative log-likelihood of Kendall, Gal and Cipolla
+    (arXiv:1705.07115): with the log-variance s of a task, `exp(-s) * loss + s / 2` for a
+    classification, and `exp(-s) * loss / 2 + s / 2` for a regression. A row without a target of a
+    task adds nothing to the loss of that task. The sum is divided by the number of all rows, so
+    that parts of a batch add up to the whole.
 
     Args:
-        model: One head for every task.
-        tasks: What each head learns, by its name.
-        inputs: How batches are augmented and normalized; the augmentation must leave all targets
-            as they are. None only makes images floating point.
+        model: Model with one head per task.
+        tasks: Tasks by the names of their heads.
+        inputs: Augmentation and normalization; the augmentation must not invalidate any target.
+            None only converts integers to floats in [0, 1].
 
     Returns:
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
-        ValueError: Heads and tasks do not have the same names, or a weight is given and learned.
+        ValueError: Heads and tasks differ in their names, or a weight is both given and learned.
 
     >>> from jaxvision import models, train
     >>> backbone = models.create_model("lenet5")

@@ -1,4 +1,4 @@
-"""A model of several tasks, from its run folder."""
+"""A trained model of several tasks, restored from its run folder."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -24,13 +24,13 @@ PyTree = Any
 
 
 class Outputs(NamedTuple):
-    """What a model of several tasks said, one row per example that counts.
+    """Outputs and targets of several tasks, one row per example.
 
     Attributes:
-        outputs: What each head gave, by task, (examples, outputs).
-        targets: What each head was to give, by task; only of tasks that the data have targets of.
-        present: Which examples have a target, by task.
-        indices: The places of the examples in the data.
+        outputs: Outputs of each head, by task.
+        targets: Targets by task, for the tasks whose targets the data have.
+        present: Whether each example has a target, by task.
+        indices: Index of each example in the data set.
     """
 
     outputs: dict[str, Float[np.ndarray, "examples outputs"]]
@@ -43,25 +43,15 @@ class Outputs(NamedTuple):
 
 
 class TrainedMultiTask(Trained):
-    """A model of several tasks as its run left it; `train.restore` makes one.
+    """A trained model of several tasks; `train.restore` makes it from a run folder.
 
     Attributes:
-        run: The run, as its folder holds it.
-        model: The model.
-        variables: Its variables, with averaged parameters if there are any.
-        tasks: What each head learned, by its name.
+        model: The Flax module.
+        variables: Variables of the model, with averaged parameters if the run has them.
+        tasks: Tasks by the names of their heads.
     """
 
     def __init__(self, run: SavedRun) -> None:
-        """Reads the model, its tasks and what its images need.
-
-        Args:
-            run: The run.
-
-        Raises:
-            CheckpointError: The run is not that of several tasks on images, or its record cannot be
-                used.
-        """
         super().__init__(run)
         model = run.model()
         if run.preprocessing is None or not isinstance(model, MultiHead):
@@ -83,18 +73,7 @@ class TrainedMultiTask(Trained):
         *,
         batch_size: int = 128,
     ) -> Outputs:
-        """Applies the model to data, on all devices.
-
-        Args:
-            data: Images of the size in `preprocessing`, not normalized yet.
-            batch_size: Rows of a batch, if `data` is a data set.
-
-        Returns:
-            What every head says.
-
-        Raises:
-            ValueError: There is no example in the data.
-        """
+        """Applies the model to images of the size in `preprocessing`, not normalized yet."""
 
         def of_batch(variables: PyTree, batch: Mapping[str, Any]) -> tuple[Any, Any]:
             images = self.inputs.evaluate(batch)["image"]
@@ -115,15 +94,10 @@ class TrainedMultiTask(Trained):
         return Outputs(outputs, targets, present, indices)
 
     def evaluate(self, predictions: Outputs, *, num_resamples: int = 1000) -> dict[str, Score]:
-        """Scores each task over the examples that have a target of it.
+        """Scores each task on the examples that have a target of it.
 
-        Args:
-            predictions: What `predict` gave.
-            num_resamples: Bootstrap draws for the intervals of mean errors; 0 leaves them out.
-
-        Returns:
-            `TASK_accuracy` of classifications, with Wilson's interval, and `TASK_absolute_error` of
-            regressions, with an interval of the bootstrap.
+        `TASK_accuracy` of a classification has Wilson's interval; `TASK_absolute_error` of a
+        regression has a bootstrap interval, unless `num_resamples` is 0.
         """
         scores: dict[str, Score] = {}
         for name, targets in predictions.targets.items():
@@ -141,7 +115,7 @@ class TrainedMultiTask(Trained):
         return scores
 
     def in_words(self, predictions: Outputs, *, top: int = 3) -> list[str]:
-        """Says of each example what every head gave."""
+        """Describes each example by the outputs of all heads."""
         lines = []
         for row in range(len(predictions.indices)):
             words = []
@@ -157,7 +131,7 @@ class TrainedMultiTask(Trained):
         return lines
 
     def serving(self) -> Serving:
-        """Images to what each head gives, and of those that classify to probabilities."""
+        """Function from images to the outputs of the heads, with probabilities of classes."""
         classify = [name for name, task in self.tasks.items() if task.kind == "classification"]
 
         def fn(images: Array) -> dict[str, Array]:
@@ -170,7 +144,7 @@ class TrainedMultiTask(Trained):
         outputs: dict[str, str] = {}
         names: dict[str, tuple[str, ...]] = {}
         for name, task in self.tasks.items():
-            outputs[name] = f"what was learned of {task.label}"
+            outputs[name] = f"predicted {task.label}"
             if name in classify:
                 classes = self.run.names(task.label)
                 outputs[name] = f"one number per class of {task.label}, not normalized"
@@ -179,7 +153,7 @@ class TrainedMultiTask(Trained):
         return Serving(fn, [self._images()], outputs, names, self.preprocessing)
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
-        """The model that the tasks share, without a head of its own."""
+        """The shared model without heads, and its variables."""
         return self.model.backbone, models.backbone_variables(self.variables)
 
 

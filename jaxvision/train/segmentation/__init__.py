@@ -1,4 +1,4 @@
-"""Segmentation: a class for every pixel of images and volumes."""
+"""Semantic segmentation of images and volumes: loss, prediction, scores, restored runs."""
 
 from jaxvision.train.segmentation.figures import draw
 from jaxvision.train.segmentation.loss import SegmentationLoss, make_loss_fn

@@ -1,4 +1,4 @@
-"""The figures of a segmenter's run folder."""
+"""Figures of a segmenter's run folder."""
 
 import pathlib
 from collections.abc import Sequence
@@ -29,24 +29,23 @@ def draw(
     num_images: int = 8,
     remark: str = "",
 ) -> list[pathlib.Path]:
-    """Draws what one wants to see of a segmenter, into `figures/` of its run folder.
+    """Draws the figures of a segmenter into `figures/` of its run folder.
 
-    The learning curves lie there, the other figures in a folder named after the data set and the
-    split, as their titles are.
+    The learning curves are written there; the figures about the data go to a subfolder named after
+    the data set and split.
 
     Args:
-        run_dir: The run's folder.
-        predictions: What `predict` gave for the data set.
-        dataset: Where the images come from. Of a volume, the plane with the most foreground (pixels
-            of a class above 0) is shown.
-        class_names: Names of the classes; classes without a name are numbered.
-        num_images: How many images to show at the most: the one of the lowest mean IoU, the one of
-            the highest, and what lies at equal distances between them.
-        remark: What titles say after the data, such as how the predictions were refined.
+        run_dir: Folder of the run.
+        predictions: Output of `predict` on `dataset`.
+        dataset: Data set with the images. Of a volume, the plane with the most foreground pixels
+            (classes above 0) is shown.
+        class_names: Class names; a class without a name is shown by its number.
+        num_images: Largest number of images, spread evenly from the lowest mean IoU to the highest.
+        remark: Text that follows the data set in titles, such as how predictions were refined.
 
     Returns:
-        The files: learning curves (if the run logged anything), the confusion matrix of pixels and
-        the images with their masks (if there are labels).
+        Paths of the figures: learning curves (if the run has a log), and, if there are labels, the
+        confusion matrix of pixels and the images with their masks.
 
     Raises:
         ImportError: Matplotlib is not installed.
@@ -96,7 +95,7 @@ def _masks(
 def _from_worst_to_best(
     predictions: Predictions, num_images: int
 ) -> tuple[Int[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
-    """Some images by their mean IoU; those without a label are left out."""
+    """Rows and mean IoU of images from worst to best; images without labels are skipped."""
     scores = np.array([mean_iou(each[None]) for each in count(predictions)])
     labelled = (predictions.labels != IGNORED).reshape(len(scores), -1).any(axis=1)
     order = np.flatnonzero(labelled)[np.argsort(scores[labelled], kind="stable")]
@@ -105,7 +104,7 @@ def _from_worst_to_best(
 
 
 def _plane(predictions: Predictions, dataset: Dataset, row: int) -> tuple[Any, Any, Any]:
-    """An image with both masks, or one plane of a volume, as far as the masks go."""
+    """An image with its true and predicted mask; of a volume, the plane with most foreground."""
     image: np.ndarray = dataset[int(predictions.indices[row])]["image"]
     truth, guess = predictions.labels[row], predictions.classes[row]
     image = _shown(ops.center_crop(image, truth.shape, first_axis=0))
@@ -117,7 +116,7 @@ def _plane(predictions: Predictions, dataset: Dataset, row: int) -> tuple[Any, A
 
 
 def _shown(image: np.ndarray) -> np.ndarray:
-    """An image that can be drawn: of other numbers of channels the first, scaled where it must."""
+    """The image with 1, 3 or 4 channels, as uint8 or floats in [0, 1]; rescaled if necessary."""
     if image.shape[-1] not in (1, 3, 4):
         image = image[..., :1]
     low, high = float(image.min()), float(image.max())

@@ -1,4 +1,4 @@
-"""From a segmenter to its loss and its evaluation."""
+"""Loss and evaluation of a segmenter."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ Labels = Integer[Array, "batch *space"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SegmentationLoss:
-    """A loss function over batches with `image` and `mask`; it is an `Evaluation` too.
+    """Loss function, and `Evaluation`, for batches with `image` and `mask`.
 
-    Made by `make_loss_fn`. A batch may have `weight`, 0 for rows that are padding, and
-    `pixel_weight`, what each pixel counts in the losses of single pixels. Images and masks may have
-    two axes of space, or three. Of a model whose logits are smaller than the images, such as U-Net
-    without padding, the middle of the masks counts.
+    Made by `make_loss_fn`. Optional fields of a batch: `weight` (0 for padding rows) and
+    `pixel_weight` (weight of each pixel in pixelwise losses). Images and masks have two or three
+    spatial axes. If the logits are smaller than the images, as of an unpadded U-Net, masks are
+    center-cropped.
     """
 
     model: nn.Module
@@ -41,10 +41,10 @@ class SegmentationLoss:
     def __call__(
         self, params: PyTree, model_state: PyTree, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """Computes the loss of the rows that count, and what is measured besides.
+        """Computes the loss of a batch and its metrics.
 
-        That is `loss`, of the logits alone as in an evaluation, `pixel_accuracy`, and of a model
-        with auxiliary heads `auxiliary_loss`, which is added to `loss` for the gradient.
+        The metrics `loss` and `pixel_accuracy` are those of the main logits. Auxiliary heads, if
+        any, add `auxiliary_loss` to the loss that is differentiated, but not to the metric `loss`.
         """
         augment_key, dropout_key = jax.random.split(key)
         batch = self.inputs.train(augment_key, _checked(batch))
@@ -77,7 +77,7 @@ class SegmentationLoss:
     def measure(
         self, state: TrainState | Mapping[str, PyTree], batch: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Counts pixels by true and predicted class, and adds up the loss; see `Evaluation`."""
+        """Sums the loss and the confusion matrix of pixels of a batch; see `Evaluation`."""
         batch = self.inputs.evaluate(_checked(batch))
         logits: Any = self.model.apply(evaluation_variables(state), batch["image"], train=False)
         labels, num_classes = labels_of(batch, logits), num_classes_of(logits)
@@ -90,14 +90,10 @@ class SegmentationLoss:
         }
 
     def summarize(self, gathered: Mapping[str, Any]) -> dict[str, float]:
-        """Makes numbers of what was counted of all pixels; see `Evaluation`.
+        """Computes `loss`, `mean_iou`, `mean_dice` and `pixel_accuracy` from the sums of `measure`.
 
-        Args:
-            gathered: The sums of what `measure` gave.
-
-        Returns:
-            `loss`, `mean_iou` and `mean_dice` (over the classes that are there or predicted), and
-            `pixel_accuracy`. They are NaN where no pixel has a label.
+        Class means leave out classes that are neither labeled nor predicted. Without a labeled
+        pixel, the scores are NaN.
         """
         total, count = gathered["loss"]
         loss = float(total / count) if count else float("nan")
@@ -107,14 +103,7 @@ class SegmentationLoss:
         return {"loss": loss, **{name: score(matrix) for name, score in _SCORES.items()}}
 
     def diagnose(self, batch: Mapping[str, Any]) -> str | None:
-        """Says why the loss of a batch is not finite: numbers in it, or labels that are no class.
-
-        Args:
-            batch: The batch, on the host.
-
-        Returns:
-            A sentence, or None if the batch does not show it.
-        """
+        """Names non-finite numbers or invalid labels in a batch on the host; None without any."""
         mask = np.asarray(batch["mask"])
         counted = _by_row(rows_that_count(batch, len(mask)), mask) & is_labelled(mask)
         num_classes = getattr(self.model, "num_classes", None)
@@ -123,16 +112,16 @@ class SegmentationLoss:
         return numbers_not_finite(batch) or labels_outside("mask", mask, num_classes, counted)
 
     def check(self, batch: Mapping[str, Any]) -> None:
-        """Looks whether batches go through augmentation, normalization and loss, computing nothing.
+        """Traces augmentation, normalization and loss of a batch, without computing anything.
 
         Args:
             batch: A batch; only its shapes and types matter.
 
         Raises:
-            KeyError: The augmentation needs a field that the batch has not.
-            TypeError: A field has a type that cannot be augmented or normalized.
-            ValueError: Something does not fit: `mean` to the channels, a flip to images that are
-                not square, weights of classes to the classes.
+            KeyError: The augmentation needs a field that the batch lacks.
+            TypeError: The type of a field cannot be augmented or normalized.
+            ValueError: Shapes do not fit: `mean` and the channels, a diagonal flip and images that
+                are not square, class weights and classes.
         """
 
         def loss(batch: Mapping[str, Any]) -> metrics.Pair:
@@ -143,11 +132,7 @@ class SegmentationLoss:
         jax.eval_shape(loss, dict(batch))
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this loss.
-
-        Returns:
-            The task, the model, the inputs, and the terms of the loss.
-        """
+        """Describes the task, model, inputs and loss for the record of a run."""
         return {
             "task": "segmentation",
             "models": {"model": self.model},
@@ -158,7 +143,7 @@ class SegmentationLoss:
         }
 
     def _loss(self, logits: Array, batch: Mapping[str, Any]) -> metrics.Pair:
-        """The loss times the weight of the rows, and that weight."""
+        """The weighted sum of the rows' losses, and the sum of their weights."""
         options = {}
         if "pixel_weight" in batch:
             options["pixel_weight"] = middle(jnp.asarray(batch["pixel_weight"]), logits)
@@ -177,27 +162,27 @@ def make_loss_fn(
     auxiliary_weight: int | float = 0.5,
     inputs: Inputs | None = None,
 ) -> SegmentationLoss:
-    """Makes the loss of a segmenter, for `make_train_step`, and its evaluation, for `fit`.
+    """Makes the loss of a segmenter for `make_train_step`; `fit(evaluate=...)` takes it too.
 
     Args:
-        model: A Flax module called as `model(images, train=...)` that gives logits for each pixel;
-            or one logit, whose sigmoid is the probability of class 1.
+        model: Flax module called as `model(images, train=...)` that returns logits for each pixel.
+            A single logit is that of class 1 (its sigmoid is the probability).
         loss: `loss(logits, labels, reduce=..., weight=...)`, such as those of `losses`; set options
-            by `functools.partial`, and add several up by `losses.Sum`.
-        reduce: `"sample"` computes the loss of each example, and takes the mean; `"batch"` that of
-            the pixels of all examples together. Parts of a batch that are computed apart
-            (accumulation, devices under `pmap`) add up to the same only with `"sample"`.
-        auxiliary_weight: What the loss of each auxiliary head counts in training, where the model
-            has any; labels are taken at the nearest pixel.
-        inputs: How batches are augmented and normalized; None only makes images floating point.
+            with `functools.partial`, and add several up with `losses.Sum`.
+        reduce: `"sample"` averages the losses of the examples; `"batch"` computes one loss over the
+            pixels of all examples. Only `"sample"` gives the same result for a batch computed in
+            parts (gradient accumulation, devices under `pmap`).
+        auxiliary_weight: Weight of each auxiliary head's loss, if the model has any; masks are
+            resized to the head's logits by nearest neighbor.
+        inputs: Augmentation and normalization; None only converts integer images to floats in
+            [0, 1].
 
     Returns:
-        `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`, which
-        `fit(evaluate=...)` takes too.
+        `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
-        ValueError: `reduce` is something else, the weight is negative, or `mean` or `std` is of
-            another number of channels.
+        ValueError: `reduce` is unknown, `auxiliary_weight` is negative, or `mean` or `std` of
+            `inputs` does not fit the model's channels.
 
     >>> from jaxvision import models
     >>> model = models.ClassicUNet(num_classes=3, channels=(2, 2), padded=True)
@@ -225,26 +210,26 @@ def make_loss_fn(
 
 
 def num_classes_of(logits: Num[Any, "..."]) -> int:
-    """How many classes logits tell apart: as many as there are, and of a single one two."""
+    """Number of classes that logits distinguish; a single logit distinguishes two."""
     return max(logits.shape[-1], 2)
 
 
 def classes_of(logits: Num[Any, "*pixels classes"]) -> Integer[Array, "*pixels"]:
-    """The most probable class of each pixel; of equal ones the first."""
+    """Most probable class of each pixel; the first one in a tie."""
     if logits.shape[-1] == 1:
         return (logits[..., 0] > 0).astype(jnp.int32)
     return logits.argmax(-1)
 
 
 def of_two_classes(logits: Num[Array, "*pixels classes"]) -> Num[Array, "*pixels _"]:
-    """Logits of which a softmax can be taken: beside a single logit, a zero for class 0."""
+    """Logits of two classes or more: a single logit gets a zero for class 0 before it."""
     if logits.shape[-1] > 1:
         return logits
     return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
 
 
 def labels_of(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> Labels:
-    """The masks of a batch as far as the logits go, as signed integers."""
+    """Masks of a batch as int32, center-cropped to the size of the logits."""
     mask = middle(jnp.asarray(batch["mask"]), logits)
     if not jnp.issubdtype(mask.dtype, jnp.integer) and mask.dtype != bool:
         raise ValueError(f"a mask must have a whole number for each pixel, got {mask.dtype}")
@@ -252,24 +237,24 @@ def labels_of(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> Labels:
 
 
 def is_labelled(labels: Any) -> Any:
-    """Which pixels have a label."""
+    """Which pixels have a label: not negative, and not 255."""
     return (labels >= 0) & (labels != IGNORED)
 
 
 def middle(maps: Array, logits: Num[Any, "..."]) -> Array:
-    """The middle of maps, (batch, *space) or with channels behind, of the size of the logits."""
+    """Maps, (batch, *space) or with channels, center-cropped to the size of the logits."""
     new = logits.shape[1:-1]
     old = maps.shape[1 : logits.ndim - 1]
     if len(old) != len(new) or any(big < small for big, small in zip(old, new, strict=True)):
         raise ValueError(
-            f"the logits of the model are of {new} pixels, and the masks of {old}: logits must "
-            "have the size of the images, or be smaller"
+            f"the logits of the model have the size {new}, and the masks {old}: logits must be "
+            "as large as the images, or smaller"
         )
     return ops.center_crop(maps, new)
 
 
 def shrunk(batch: Mapping[str, Any], logits: Num[Any, "..."]) -> dict[str, Any]:
-    """A batch whose masks and weights of pixels have the size of coarser logits."""
+    """The batch with masks and pixel weights resized to coarser logits, by nearest neighbor."""
     changed = dict(batch)
     for name in ("mask", "pixel_weight"):
         if name in batch:
@@ -296,7 +281,7 @@ def _checked(batch: Mapping[str, Any]) -> Mapping[str, Any]:
     images, masks = np.shape(batch["image"]), np.shape(batch["mask"])
     if images[:-1] != masks:
         raise ValueError(
-            f"a mask must have the axes of its image but the channels; images have the shape "
+            f"a mask must have the shape of its image without channels; images have the shape "
             f"{images}, and masks {masks}"
         )
     return batch
@@ -308,5 +293,5 @@ def _row_weight(batch: Mapping[str, Any]) -> Float[Array, " batch"]:
 
 
 def _by_row(rows: Any, labels: Any) -> Any:
-    """One value per example with the axes of labels, to be broadcast."""
+    """One value per example, with singleton axes to broadcast over labels."""
     return rows.reshape(-1, *(1,) * (labels.ndim - 1))

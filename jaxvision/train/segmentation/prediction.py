@@ -1,4 +1,4 @@
-"""What a segmenter says of data."""
+"""Predictions of a segmenter."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -27,13 +27,13 @@ Refine = Callable[[Array, Array], Array]
 
 
 class Predictions(NamedTuple):
-    """What a model said of each example that counts.
+    """Predicted and true masks, one row per example.
 
     Attributes:
-        classes: The most probable class of each pixel.
-        labels: The true class of each pixel; 255 where there is none.
-        indices: The examples' places in the data: those that could not be decoded are left out.
-        num_classes: How many classes there are.
+        classes: Most probable class of each pixel.
+        labels: True class of each pixel; 255 for none.
+        indices: Index of each example in the data set; undecodable images are skipped.
+        num_classes: Number of classes.
     """
 
     classes: UInt8[np.ndarray, "examples *space"]
@@ -55,25 +55,25 @@ def predict(
     views: Views = "none",
     refine: Refine | None = None,
 ) -> Predictions:
-    """Applies a model to data whose images have one size, on all devices.
+    """Applies a segmenter to images of one size, on all devices.
 
     Args:
-        model: The model.
-        variables: Its variables, such as `SavedRun.variables` gives them.
-        data: A data set, or batches with `image` and perhaps `mask` and `weight`.
-        batch_size: Rows of a batch, if `data` is a data set.
-        inputs: How images are normalized, as in training; None only makes them floating point.
-        views: Flips and rotations of images to average over; see `with_views`.
-        refine: `refine(logits, images) -> logits` changes the logits by what the images show, such
-            as `functools.partial(ops.dense_crf, kernels=...)`. Images are from 0 to 1.
+        model: Flax module that returns logits for each pixel.
+        variables: Variables of the model, as from `SavedRun.variables`.
+        data: Data set, or batches with `image` and optionally `mask` and `weight`.
+        batch_size: Examples per batch, if `data` is a data set.
+        inputs: Normalization of the training; None only converts integers to floats in [0, 1].
+        views: Flips and rotations to average over; see `with_views`.
+        refine: `refine(logits, images) -> logits`, which refines logits given the images in [0, 1],
+            such as `functools.partial(ops.dense_crf, kernels=...)`.
 
     Returns:
-        Classes and labels of the pixels, without padding. Of a model whose logits are smaller than
-        the images, they are those in the middle.
+        Classes and labels of the pixels, without padding rows. If the logits are smaller than the
+        images, both cover the center of the images.
 
     Raises:
-        ValueError: There is no example in the data, there are more than 255 classes, or `views` are
-            asked of volumes, or of a model whose logits are smaller than the images.
+        ValueError: `data` is None or empty, the model has more than 255 classes, or `views` are
+            requested for volumes or for logits smaller than the images.
 
     >>> import jax
     >>> from jaxvision import data, models

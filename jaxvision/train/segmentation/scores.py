@@ -1,4 +1,4 @@
-"""How well a segmenter does, with confidence intervals."""
+"""Scores of a segmenter, with bootstrap confidence intervals."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,10 +11,9 @@ from jaxvision.metrics import Score
 from jaxvision.train.segmentation.prediction import Predictions
 
 Counts = Int64[np.ndarray, "examples classes 3"]
-"""Of each example and class: pixels that are right, that are of the class, and that are predicted
-as the class."""
+"""Pixels by example and class: the last axis holds correct, true and predicted ones."""
 Sums = Num[np.ndarray, "_ _ _"]
-"""What was counted of each class, summed over images: once, or for each of many draws of them."""
+"""Counts summed over images; the first axis holds one total, or bootstrap resamples."""
 
 
 def score(
@@ -26,26 +25,29 @@ def score(
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Score]:
-    """Scores masks. Intervals draw images, not pixels, which are no independent examples.
+    """Scores predicted masks, with confidence intervals from a bootstrap over images.
+
+    Pixels of all images are counted together before a score is computed. A class that is neither
+    true nor predicted has no scores (NaN) and is left out of means. The bootstrap resamples images,
+    because the pixels of an image are not independent.
 
     Args:
-        predictions: What `predict` gave.
-        class_names: Names of the classes; classes without a name are numbered.
-        boundary_tolerance: How many pixels an outline may be off in `boundary_f1`. None leaves out
-            the scores of outlines, which take a second for 500 images of 64x64 pixels.
-        confidence: The share of such intervals that hold the true value.
-        num_resamples: Bootstrap draws; 0 leaves the intervals out.
-        seed: Of the draws.
+        predictions: Output of `predict`.
+        class_names: Class names; a class without a name is shown by its number.
+        boundary_tolerance: Tolerance of `boundary_f1` in pixels. None skips the boundary scores,
+            which take about a second for 500 images of 64x64 pixels.
+        confidence: Level of the intervals.
+        num_resamples: Bootstrap resamples; 0 skips the intervals.
+        seed: Seed of the bootstrap.
 
     Returns:
-        `mean_iou`, `mean_dice`, `frequency_weighted_iou`, `pixel_accuracy`, with a tolerance
-        `boundary_f1` and `hausdorff_95` (in pixels, over the images where a class is both true and
-        predicted), and `iou/CLASS` and `dice/CLASS` of each class. The pixels of all images are
-        counted together, and then the scores computed. A class that is neither true nor predicted
-        has no scores (NaN), and the means leave it out.
+        `mean_iou`, `mean_dice`, `frequency_weighted_iou` and `pixel_accuracy`; `iou/CLASS` and
+        `dice/CLASS` of each class; with a tolerance also `boundary_f1` and `hausdorff_95` (in
+        pixels, over the images where a class is both true and predicted).
 
     Raises:
-        ValueError: No pixel has a label, a label is no class, or there are more names than classes.
+        ValueError: No pixel has a label, a label is not a class, or there are more names than
+            classes.
 
     >>> labels = np.array([[[0, 0, 1, 1]], [[0, 0, 0, 1]]], np.uint8)
     >>> classes = np.array([[[0, 1, 1, 1]], [[0, 0, 0, 1]]], np.uint8)
@@ -64,7 +66,7 @@ def score(
         if np.isnan(estimate):
             return Score(np.nan, note="neither true nor predicted")
         drawn = statistic(sums)
-        drawn = drawn[~np.isnan(drawn)]  # a class may be in no image of a draw
+        drawn = drawn[~np.isnan(drawn)]  # a resample may lack the class
         if not drawn.size:
             return Score(estimate)
         low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
@@ -85,39 +87,17 @@ def score(
 
 
 def names_of(predictions: Predictions, class_names: Sequence[str]) -> list[str]:
-    """A name for each class.
-
-    Args:
-        predictions: What `predict` gave.
-        class_names: The first names; the others are numbers.
-
-    Returns:
-        As many names as there are classes.
-
-    Raises:
-        ValueError: There are more names than classes.
-    """
+    """A name for each class: the given names, then numbers."""
     if len(class_names) > predictions.num_classes:
         raise ValueError(
-            f"there are {len(class_names)} names of classes ({', '.join(class_names)}), and the "
-            f"model tells {predictions.num_classes} apart"
+            f"there are {len(class_names)} names of classes ({', '.join(class_names)}), but the "
+            f"model has {predictions.num_classes} classes"
         )
     return [*class_names, *map(str, range(len(class_names), predictions.num_classes))]
 
 
 def count(predictions: Predictions) -> Counts:
-    """Counts the labelled pixels of each image by class.
-
-    Args:
-        predictions: What `predict` gave.
-
-    Returns:
-        Of each image and class: pixels that are right, that are of the class, and that are
-        predicted as the class. All scores of overlaps are made of sums of them.
-
-    Raises:
-        ValueError: A label is no class.
-    """
+    """Counts correct, true and predicted pixels by image and class; ignores unlabeled pixels."""
     num_classes = predictions.num_classes
     rows = []
     for classes, labels in zip(predictions.classes, predictions.labels, strict=True):
@@ -125,8 +105,8 @@ def count(predictions: Predictions) -> Counts:
         truth, guess = labels[known], classes[known]
         if truth.size and truth.max() >= num_classes:
             raise ValueError(
-                f"a label is {truth.max()}, and the model tells the classes 0 to {num_classes - 1} "
-                f"apart; {IGNORED} is none"
+                f"a label is {truth.max()}, but the model has the classes 0 to {num_classes - 1}; "
+                f"{IGNORED} marks pixels without a label"
             )
         rows.append(
             [np.bincount(of, minlength=num_classes) for of in (truth[truth == guess], truth, guess)]
@@ -135,19 +115,12 @@ def count(predictions: Predictions) -> Counts:
 
 
 def mean_iou(counts: Counts) -> float:
-    """The mean over classes of the IoU of all pixels that were counted.
-
-    Args:
-        counts: What `count` gave, of some images.
-
-    Returns:
-        From 0 to 1; classes that are neither true nor predicted are left out.
-    """
+    """Mean IoU over classes, with the pixels of all images together; skips absent classes."""
     return float(_mean(_iou(counts.sum(axis=0, keepdims=True)))[0])
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """A quotient that is NaN where both are 0."""
+    """The quotient, NaN where the divisor is 0."""
     return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
 
 
@@ -162,7 +135,7 @@ def _dice(sums: Sums) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over the classes whose value is defined."""
+    """Mean over the classes whose value is not NaN."""
     defined = ~np.isnan(values)
     return _ratio(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
 
@@ -185,12 +158,12 @@ _OVERALL: dict[str, Callable[[Sums], np.ndarray]] = {
 
 
 def _mean_of_classes(sums: np.ndarray) -> np.ndarray:
-    """The mean over classes of the mean over images, from sums of values and their numbers."""
+    """Mean over classes of the mean over images, from sums of values and their counts."""
     return _mean(_ratio(sums[..., 0], sums[..., 1]))
 
 
 def _draws(rows: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
-    """The sum of as many rows drawn with replacement as there are, many times."""
+    """Sums of the rows of each bootstrap resample."""
     times = np.random.default_rng(seed).multinomial(
         len(rows), np.full(len(rows), 1 / len(rows)), size=num_resamples
     )
@@ -199,7 +172,7 @@ def _draws(rows: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
 
 
 def _outlines(predictions: Predictions, tolerance: int | float) -> dict[str, np.ndarray]:
-    """Scores of outlines: of each image and class the score, or 0, and whether it is defined."""
+    """Boundary scores by image and class, each with 1 if it is defined and 0 if not."""
     shape = (len(predictions.classes), predictions.num_classes, 2)
     overlaps, distances = np.zeros(shape), np.zeros(shape)
     for row, (classes, labels) in enumerate(

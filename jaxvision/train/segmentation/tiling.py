@@ -1,4 +1,4 @@
-"""Masks of images of any size, computed tile by tile."""
+"""Segmentation of images of any size, tile by tile."""
 
 import functools
 import itertools
@@ -19,7 +19,7 @@ from jaxvision.train.sharding import BATCH_AXIS, data_mesh
 PyTree = Any
 Output = Literal["classes", "probabilities"]
 Pixels = int | tuple[int, int]
-"""A number of pixels, or one for height and one for width."""
+"""A size in pixels: one number, or (height, width)."""
 
 
 def predict_tiled(
@@ -34,39 +34,35 @@ def predict_tiled(
     views: Views = "none",
     output: Output = "classes",
 ) -> UInt8[np.ndarray, "height width"] | Float32[np.ndarray, "height width classes"]:
-    """Applies a segmenter to an image of any size, tile by tile, and blends the tiles.
+    """Segments an image of any size tile by tile and blends the tiles.
 
-    Probabilities of tiles that overlap are averaged. The weight of a tile is 0 within `margin`
-    pixels of its borders, rises as a squared sine over the rest of the overlap, and is 1 further
-    inside; at a border of the image it stays 1. Weights are divided by their sum.
+    Probabilities of overlapping tiles are averaged. The weight of a tile is 0 within `margin`
+    pixels of its borders, rises as a squared sine over the rest of the overlap, and is 1 inside; at
+    borders of the image it stays 1. The weights at each pixel are normalized to sum to 1.
 
     The result equals that of the whole image, up to rounding, if no logit depends on pixels more
-    than `margin` away, and the segmenter treats every place alike. One with strides does where the
-    starts of tiles, the multiples of `tile - overlap`, are multiples of its stride. The last tile
-    of a row or column is moved back to end at the border of the image, so there it may not.
+    than `margin` away and the segmenter is shift-equivariant. A segmenter with strides meets this
+    where the starts of tiles (multiples of `tile - overlap`) are multiples of its stride; the last
+    tile of each row and column ends at the image border, so its start may be any number.
 
-    Tiles never leave the image. Where the image is smaller than a tile, the tile has the size of
-    the image: an image that fits into one tile gets the probabilities that `apply` gives for the
-    whole. A program is compiled for each size of tile, and for each number of tiles that is less
-    than `batch_size`.
-
-    Probabilities are kept for one row of tiles at a time, unless they are the output. Tiles are
-    computed on all devices of this process.
+    Tiles never extend beyond the image; a tile larger than the image is cut to the image. A program
+    is compiled for each size of tile, and for each number of tiles below `batch_size`. Tiles run on
+    all devices of this process. Memory holds the probabilities of one row of tiles at a time,
+    unless they are the output.
 
     Args:
         apply: `apply(variables, images) -> logits`, with the height and width of the images. It is
-            compiled; give the same function again for the next image, and not a new one.
-        variables: What `apply` gets besides, such as the variables of a model.
-        image: One image: uint8 and uint16 become 0 to 1 as by `data.to_float`, floats stay as they
-            are. It is only sliced, by rows and columns, so it may be a `np.memmap`.
-        tile: Height and width of a tile.
-        overlap: How many pixels two tiles share, less than the tile.
-        margin: How many pixels at the border of a tile get no weight, because the segmenter does
-            not see there what lies outside of the tile; at most half of the overlap. None takes a
-            quarter of the overlap.
-        batch_size: How many tiles are computed at once; rounded up to a multiple of the devices.
-        views: Flips and rotations of every tile to average over; see `with_views`.
-        output: `"classes"`, the most probable class of every pixel, or `"probabilities"`.
+            compiled; pass the same function object for every image to compile it once.
+        variables: First argument of `apply`, such as the variables of a model.
+        image: One image: uint8 and uint16 are scaled to [0, 1] as by `data.to_float`, floats are
+            kept. It is only sliced by rows and columns, so it may be a `np.memmap`.
+        tile: Height and width of a tile, in pixels.
+        overlap: Pixels that neighboring tiles share; less than `tile`.
+        margin: Pixels at the border of a tile that get no weight, because the segmenter does not
+            see their surroundings; at most half of `overlap`. None takes a quarter of it.
+        batch_size: Tiles computed at once, rounded up to a multiple of the devices.
+        views: Flips and rotations of each tile to average over; see `with_views`.
+        output: `"classes"`, the most probable class of each pixel, or `"probabilities"`.
 
     Returns:
         Classes, uint8 of shape (height, width), or probabilities, float32 of shape (height, width,
@@ -74,11 +70,12 @@ def predict_tiled(
 
     Raises:
         TypeError: The pixels are integers of another type.
-        ValueError: The image has not three axes or no pixels, an option is not allowed, `apply`
-            changes the size of images, or gives NaN, or more classes than a mask can have.
+        ValueError: The image is empty or does not have three axes, an option is out of range, or
+            `apply` changes the size of images, gives NaN, or gives more than the 255 classes of a
+            mask.
 
     Reference: Ronneberger et al., U-Net: convolutional networks for biomedical image segmentation,
-    MICCAI 2015, arXiv:1505.04597, for tiles that overlap.
+    MICCAI 2015, arXiv:1505.04597 (overlapping tiles).
 
     >>> brightness = lambda variables, images: jnp.concatenate([0 * images, images - 0.5], axis=-1)
     >>> image = np.linspace(0, 1, 50, dtype=np.float32).reshape(1, 50, 1)
@@ -94,18 +91,18 @@ def predict_tiled(
     rows = _Axis.cover(height, sizes[0], overlaps[0], margins[0])
     columns = _Axis.cover(width, sizes[1], overlaps[1], margins[1])
     if isinstance(image, jax.Array):
-        image = np.asarray(image)  # whose slices are no programs
+        image = np.asarray(image)  # each slice of a JAX array would compile a program
     band = None
     for row, column, part in _tiles(apply, variables, image, rows, columns, batch_size, views):
         if band is None:
             band = _Band(rows, width, part.shape[2], output)
         band.add(row, columns.starts[column], part)
-    assert band is not None  # there is one tile at least
+    assert band is not None  # there is at least one tile
     return band.finish(height)
 
 
 class _Axis(NamedTuple):
-    """The tiles along one axis of an image: how long they are, where they start, their weights."""
+    """Tiles along one axis of an image: their length, starts and weights."""
 
     length: int
     starts: tuple[int, ...]
@@ -116,7 +113,7 @@ class _Axis(NamedTuple):
         """Covers an axis of an image; the weights of all tiles sum to 1 at every pixel."""
         length = min(tile, size)
         starts = (*range(0, size - length, tile - overlap), size - length)
-        inside = np.arange(length) + 0.5 - margin  # of the centers of pixels, from the margin
+        inside = np.arange(length) + 0.5 - margin  # distance of pixel centers from the margin
         share = np.clip(inside / max(overlap - 2 * margin, 1e-9), 0, 1)
         rise = np.sin(np.pi / 2 * share) ** 2
         weights, total = np.ones((len(starts), length)), np.zeros(size)
@@ -130,7 +127,7 @@ class _Axis(NamedTuple):
 
 
 class _Band:
-    """The sums of weighted probabilities over a row of tiles, and what is finished above it."""
+    """Weighted probabilities summed over one row of tiles, and the finished rows of the result."""
 
     def __init__(self, rows: _Axis, width: int, num_classes: int, output: Output) -> None:
         height = rows.starts[-1] + rows.length
@@ -147,7 +144,7 @@ class _Band:
             self.result = np.empty((height, width), np.uint8)
 
     def add(self, row: int, left: int, part: Float32[np.ndarray, "height width classes"]) -> None:
-        """Adds a tile, in the order of rows."""
+        """Adds a tile; rows of tiles must come in order."""
         if row > self.row:
             done = self.rows.starts[row] - self.rows.starts[self.row]
             self.finish(self.rows.starts[row])
@@ -158,7 +155,7 @@ class _Band:
         self.sums[:, left : left + part.shape[1]] += part
 
     def finish(self, until: int) -> np.ndarray:
-        """Takes the rows of pixels up to one that no tile will be added to."""
+        """Stores the result up to a row of pixels, above which no tile will be added."""
         top = self.rows.starts[self.row]
         sums = self.sums[: until - top]
         self.result[top:until] = sums if self.output == "probabilities" else sums.argmax(axis=2)
@@ -174,7 +171,7 @@ def _tiles(
     batch_size: int,
     views: Views,
 ) -> Iterator[tuple[int, int, Float32[np.ndarray, "height width classes"]]]:
-    """The weighted probabilities of each tile, and its row and column among the tiles."""
+    """Yields the row and column of each tile, and its weighted probabilities."""
     places = list(itertools.product(range(len(rows.starts)), range(len(columns.starts))))
     devices = jax.local_devices()[: len(places)]
     mesh = data_mesh(devices)
@@ -200,7 +197,7 @@ def _tiles(
     following = compute(batches[0])
     for number, batch in enumerate(batches):
         parts, is_nan = map(np.asarray, following)
-        if number + 1 < len(batches):  # computed while these are added
+        if number + 1 < len(batches):  # runs while the current tiles are added
             following = compute(batches[number + 1])
         for place, part, nan in zip(batch, parts, is_nan, strict=False):
             if nan:
@@ -222,7 +219,7 @@ def _weighted(
     apply: Apply,
     views: Views,
 ) -> tuple[Float[Array, "tiles height width classes"], Bool[Array, " tiles"]]:
-    """Probabilities times weights, and which tiles have NaN among them."""
+    """Probabilities times weights, and which tiles contain NaN."""
     probabilities = jnp.exp(with_views(apply, views)(variables, to_float(tiles)))
     weights = rows[:, :, None, None] * columns[:, None, :, None]
     return probabilities * weights, jnp.isnan(probabilities).any(axis=(1, 2, 3))

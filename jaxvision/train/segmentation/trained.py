@@ -1,4 +1,4 @@
-"""A trained segmenter, from its run folder."""
+"""A trained segmenter, restored from its run folder."""
 
 import functools
 import pathlib
@@ -27,29 +27,20 @@ from jaxvision.train.tasks import Answer, Trained
 
 PyTree = Any
 SMALL = 2**18
-"""Up to so many pixels an image, the scores of outlines take little time."""
+"""Boundary scores are slow, so they are skipped for images of more pixels than this."""
 
 
 class TrainedSegmenter(Trained):
-    """A segmenter of images or volumes as its run left it; `train.restore` makes one.
+    """A trained segmenter of images or volumes; `train.restore` makes it from a run folder.
 
     Attributes:
-        run: The run, as its folder holds it.
-        model: The model.
-        variables: Its variables, with averaged parameters if there are any.
-        class_names: What its classes are called; none if the data did not say.
-        inputs: How images are normalized.
+        model: Flax module that returns logits for each pixel.
+        variables: Variables of the model, with averaged parameters if the run has them.
+        class_names: Class names; empty if the data set has none.
+        inputs: Normalization of the images.
     """
 
     def __init__(self, run: SavedRun) -> None:
-        """Reads the model and what its images need.
-
-        Args:
-            run: The run.
-
-        Raises:
-            CheckpointError: The run's record cannot be used.
-        """
         super().__init__(run)
         self.model = run.model()
         self.variables = run.variables()
@@ -64,20 +55,7 @@ class TrainedSegmenter(Trained):
         views: Views = "none",
         refine: Refine | None = None,
     ) -> Predictions:
-        """Applies the model to data, as `segmentation.predict` does.
-
-        Args:
-            data: Images of one size, not normalized yet.
-            batch_size: Rows of a batch, if `data` is a data set.
-            views: Flips and rotations of images to average over; see `with_views`.
-            refine: Changes the logits by what the images show; see `segmentation.predict`.
-
-        Returns:
-            Classes and labels of the pixels, and places in the data.
-
-        Raises:
-            ValueError: There is no example in the data, or `views` are asked of volumes.
-        """
+        """Applies the model to images of one size, with the options of `segmentation.predict`."""
         return predict(
             self.model,
             self.variables,
@@ -89,10 +67,10 @@ class TrainedSegmenter(Trained):
         )
 
     def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
-        """Scores predictions, as `segmentation.score` does; outlines of small images too.
+        """Scores predictions with `segmentation.score`.
 
-        Outlines may be off by 1 pixel in `boundary_f1`. Of images of more than `SMALL` pixels their
-        scores are left out, as they take long.
+        Boundary scores, with a tolerance of 1 pixel, are included for images of up to `SMALL`
+        pixels.
         """
         small = predictions.labels[0].size <= SMALL
         return score(
@@ -103,25 +81,13 @@ class TrainedSegmenter(Trained):
         )
 
     def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
-        """Draws figures into the run's folder, as `segmentation.draw` does."""
+        """Draws figures into the run folder with `segmentation.draw`."""
         return draw(self.run.folder, predictions, data, self.class_names)
 
     def compare(
         self, predictions: Predictions, others: Predictions, *, num_resamples: int = 1000
     ) -> tuple[str, dict[str, Any]]:
-        """Tests whether the mean IoU of another segmenter differs, by drawing the same images.
-
-        Args:
-            predictions: Of this segmenter.
-            others: Of the other one, on the same images.
-            num_resamples: Bootstrap draws.
-
-        Returns:
-            The result in words, and as a JSON-able dict.
-
-        Raises:
-            ValueError: The labels differ, so that the images are others.
-        """
+        """Compares mean IoU with another segmenter on the same images, by a paired bootstrap."""
         return compare_by_bootstrap(
             "mean IoU",
             mean_iou,
@@ -142,17 +108,17 @@ class TrainedSegmenter(Trained):
     ) -> Iterator[Answer]:
         """Segments images of any size, tile by tile.
 
-        An image is resized as those of the training were, but not cut, and its mask is brought back
-        to its own size. Where the training took images as they were, so does this.
+        Images are resized as in training but not cropped, and their masks are resized back. If
+        training did not resize images, neither does this.
 
         Args:
             images: Pixels, (height, width, channels).
-            top: How many classes to name.
-            **options: Options of `predict_tiled`: `tile`, `overlap`, `margin`, `batch_size` and
+            top: Number of classes named in the answer.
+            **options: Options of `predict_tiled`: `tile`, `overlap`, `margin`, `batch_size`,
                 `views`.
 
         Yields:
-            For each image its mask, the areas of its classes, and the largest in words.
+            For each image its mask, the areas of its classes, and the names of the largest ones.
         """
         for image in images:
             resized = self._resized(image)
@@ -164,7 +130,7 @@ class TrainedSegmenter(Trained):
             yield Answer(_largest(classes, names, top), metrics.areas(classes, names), classes)
 
     def serving(self) -> Serving:
-        """Images or volumes to the probabilities and the class of each pixel, at their size."""
+        """Function from images or volumes to the class and class probabilities of each pixel."""
 
         def fn(images: Array) -> dict[str, Array]:
             logits = self._apply(self.variables, images).astype(jnp.float32)
@@ -173,25 +139,25 @@ class TrainedSegmenter(Trained):
 
         outputs = {
             "classes": "the most probable class of each pixel, counted from 0",
-            "probabilities": "of each class, for each pixel",
+            "probabilities": "the probability of each class for each pixel",
         }
         names = {"probabilities": self.class_names}
         shape = self.record.data.get("image_shape")
         if self.preprocessing is None and shape is not None:
-            meaning = "voxels, from 0 to 1 or on the scale of the training, if that was another"
+            meaning = "voxels, from 0 to 1, or on the scale of the training data"
             volumes = ArrayInfo("volumes", (BATCH, *shape), "float32", meaning)
             return Serving(fn, [volumes], outputs, names)
         return Serving(fn, [self._images()], outputs, names, self.preprocessing)
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
-        """The model whose maps are decoded, without the decoder, and its variables."""
+        """The encoder, without the decoder, and its variables."""
         if not isinstance(self.model, models.Segmenter):
             raise self._cannot("be fine-tuned from: its model has no backbone")
         return self.model.backbone, models.backbone_variables(self.variables)
 
     @functools.cached_property
     def _apply(self) -> Any:
-        """The logits of images from 0 to 1; one function, so that it is compiled once."""
+        """Function from images in [0, 1] to logits; cached so that it is compiled once."""
 
         def apply(variables: PyTree, images: Any) -> Any:
             prepared = self.inputs.evaluate({"image": images})["image"]
@@ -203,7 +169,7 @@ class TrainedSegmenter(Trained):
     def _resized(self, image: Shaped[np.ndarray, "_ _ _"]) -> Shaped[np.ndarray, "_ _ _"]:
         preprocessing = self.preprocessing
         if preprocessing is None:
-            raise self._cannot("segment single images: it learned from volumes")
+            raise self._cannot("segment single images: this one was trained on volumes")
         if self.record.data.get("preprocessing") is None:
             return image
         size, _ = placement((image.shape[0], image.shape[1]), preprocessing)

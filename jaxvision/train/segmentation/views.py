@@ -1,4 +1,4 @@
-"""Test-time augmentation: what a segmenter says of an image seen from several sides."""
+"""Test-time augmentation: predictions averaged over flips and rotations of an image."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -19,7 +19,7 @@ Apply = Callable[
 
 Views = Literal["none", "horizontal_flip", "flips", "dihedral"]
 
-# Each row is one view: whether it swaps rows and columns, then flips vertically, horizontally.
+# A view is (transpose, vertical flip, horizontal flip), applied in this order.
 _VIEWS: dict[str, list[tuple[int, int, int]]] = {
     "none": [(0, 0, 0)],
     "horizontal_flip": [(0, 0, 0), (0, 0, 1)],
@@ -29,25 +29,24 @@ _VIEWS: dict[str, list[tuple[int, int, int]]] = {
 
 
 def with_views(apply: Apply, views: Views = "none") -> Apply:
-    """Averages the probabilities that a segmenter gives for flipped and rotated images.
+    """Averages the probabilities of a segmenter over flips and rotations of the images.
 
-    Every view of an image goes through `apply`, and its probabilities are turned back before they
-    are averaged. The views are computed one after another, so that memory is that of one.
+    `apply` computes each view in turn, so memory use is that of one view. Its probabilities are
+    transformed back before they are averaged.
 
     Args:
         apply: `apply(variables, images) -> logits`, with the height and width of the images.
-        views: `"none"` takes the image as it is; `"horizontal_flip"` adds its mirror image, with
-            left and right exchanged; `"flips"` takes the 4 combinations of a horizontal and a
-            vertical flip, among them the rotation by 180 degrees; `"dihedral"` takes the 8 flips
-            and rotations of a square, and for images that are not square the 4 of `"flips"`.
+        views: `"none"` uses only the image; `"horizontal_flip"` adds its left-right mirror image;
+            `"flips"` uses the 4 combinations of horizontal and vertical flips; `"dihedral"` uses
+            the 8 flips and rotations of a square, or `"flips"` if the images are not square.
 
     Returns:
-        `(variables, images) -> logits`: the logarithm of the mean probability, float32, whose
-        softmax is the mean probability itself.
+        `(variables, images) -> logits`: logarithms of the mean probabilities, float32. Their
+        softmax is the mean probability.
 
     Raises:
-        ValueError: `views` is unknown. What is returned raises it for volumes, and where the logits
-            have not the height and width of the images, or are of fewer than 2 classes.
+        ValueError: `views` is unknown. The returned function raises it for volumes, for logits
+            without the height and width of the images, and for fewer than 2 classes.
 
     Reference: Krizhevsky et al., ImageNet classification with deep convolutional neural networks,
     NeurIPS 2012, averages over views of an image at test time.
@@ -64,7 +63,7 @@ def with_views(apply: Apply, views: Views = "none") -> Apply:
         variables: PyTree, images: Float[Array, "batch *space channels"]
     ) -> Float[Array, "batch height width classes"]:
         if images.ndim != 4:
-            raise ValueError(f"views are flips of images, and volumes have none: {images.shape}")
+            raise ValueError(f"views need images, not volumes of the shape {images.shape}")
         square = images.shape[1] == images.shape[2]
         chosen = _VIEWS["flips" if views == "dihedral" and not square else views]
         if len(chosen) == 1:
@@ -95,8 +94,8 @@ def _log_probabilities(
         )
     if logits.shape[3] < 2:
         raise ValueError(
-            f"apply must give logits of 2 classes or more, got {logits.shape[3]}; the logit of one "
-            "class becomes two by a zero for the other"
+            f"apply must give logits of 2 classes or more, got {logits.shape[3]}; add a zero for "
+            "the other class to a single logit"
         )
     return jax.nn.log_softmax(logits.astype(jnp.float32))
 

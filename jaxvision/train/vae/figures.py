@@ -1,4 +1,4 @@
-"""The figures of a variational autoencoder's run folder."""
+"""Figures of a variational autoencoder's run folder."""
 
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from jaxvision.train.vae.trained import TrainedVAE
 
 STEPS = 9
-"""Images in a row of an interpolation or a traversal."""
+"""Images per row of an interpolation or a traversal."""
 
 
 def draw(
     trained: "TrainedVAE", predictions: Predictions, dataset: Dataset, *, num_images: int = 10
 ) -> list[pathlib.Path]:
-    """Draws what one wants to see of a variational autoencoder, into `figures/` of its run folder.
+    """Draws the figures of a variational autoencoder into `figures/` of its run folder.
 
-    Learning curves and samples lie there; the other figures, which show the data, in a folder named
-    after the data set and the split.
+    The learning curves and samples are written there; the figures about the data go to a subfolder
+    named after the data set and split.
 
     Args:
-        trained: The restored run.
-        predictions: What it predicted of the data set.
-        dataset: Where the images come from.
-        num_images: How many images a figure shows.
+        trained: Restored run.
+        predictions: Output of `trained.predict` on `dataset`.
+        dataset: Data set with the images.
+        num_images: Images per figure.
 
     Returns:
-        The files: learning curves (if the run logged anything), samples, reconstructions,
-        interpolations, traversals of the most active numbers of the code, images of which one half
-        is filled in, and the codes in a plane.
+        Paths of the figures: learning curves (if the run has a log), samples, reconstructions,
+        interpolations, traversals of the most active code dimensions, images with the lower half
+        filled in, and the codes in the plane.
 
     Raises:
         ImportError: Matplotlib is not installed.

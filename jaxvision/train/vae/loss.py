@@ -1,4 +1,4 @@
-"""From a variational autoencoder to its loss and its evaluation."""
+"""Loss and evaluation of a variational autoencoder."""
 
 import dataclasses
 import math
@@ -21,15 +21,15 @@ from jaxvision.train.state import TrainState, evaluation_variables
 
 PyTree = Any
 ACTIVE_VARIANCE = 0.01
-"""A number of the code is active if its mean varies by more than this over the images."""
+"""A code dimension is active if the variance of its mean over the images exceeds this."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VAELoss:
-    """A loss function over batches with `image`, of a model with classes also `label`.
+    """Loss function, and `Evaluation`, for batches with `image`.
 
-    Made by `make_loss_fn`; it is an `Evaluation` too. A batch may have `weight`, 0 for rows that
-    are padding.
+    Made by `make_loss_fn`. A batch needs `label` if the model has classes, and may have `weight`, 0
+    for padding rows.
     """
 
     model: models.VariationalAutoencoder
@@ -48,7 +48,7 @@ class VAELoss:
         *,
         context: Integer[Array, ""],
     ) -> tuple[Float[Array, ""], tuple[PyTree, Metrics]]:
-        """Computes the loss, and the evidence lower bound in nats per image and its two parts."""
+        """Computes the loss, the evidence lower bound and its two terms, in nats per image."""
         augment_key, observe_key, code_key = jax.random.split(key, 3)
         observed = self.observe(self.prepared(batch, augment_key), observe_key)
         coded, model_state = self.model.apply(
@@ -70,14 +70,14 @@ class VAELoss:
         return loss, (model_state, {"loss": (loss * count, count), **_measured(bound, weight)})
 
     def context(self, state: TrainState) -> Integer[Array, ""]:
-        """What the loss sees besides: the number of the step, for the warm-up."""
+        """The step number, which the warm-up of the loss needs."""
         step: Integer[Array, ""] = state.step
         return step
 
     def measure(
         self, state: TrainState | Mapping[str, PyTree], batch: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Adds up the bound over a batch, with one code per image; see `Evaluation`."""
+        """Sums the bound over a batch, with one sampled code per image; see `Evaluation`."""
         observe_key, code_key = jax.random.split(jax.random.key(0))
         observed = self.observe(self.prepared(batch), observe_key)
         coded: Any = self.model.apply(
@@ -97,14 +97,11 @@ class VAELoss:
         }
 
     def summarize(self, gathered: Mapping[str, Any]) -> dict[str, float]:
-        """Makes numbers of what was added up; see `Evaluation`.
+        """Computes metrics from the sums of `measure`.
 
-        Args:
-            gathered: The sums of what `measure` gave.
-
-        Returns:
-            `loss`, minus the bound in nats per image, `bits_per_dimension`, the two parts of the
-            bound, and how many numbers of the code are active.
+        `loss` is the negative evidence lower bound; it and the terms of the bound, `log_likelihood`
+        and `kl`, are in nats per image. The others are `bits_per_dimension` and `active_units`, the
+        number of active code dimensions.
         """
         numbers = dict(gathered)
         total, squares, count = numbers.pop("means")
@@ -119,18 +116,7 @@ class VAELoss:
     def prepared(
         self, batch: Mapping[str, Any], augment_key: Key[Array, ""] | None = None
     ) -> dict[str, Any]:
-        """Makes a batch ready, but for the normalization.
-
-        Args:
-            batch: A batch.
-            augment_key: Draws what the augmentation draws; None augments nothing.
-
-        Returns:
-            The batch with images from 0 to 1, and a `weight`.
-
-        Raises:
-            ValueError: There is no `image`, or of a model with classes no `label`.
-        """
+        """The batch with images in [0, 1], augmented if there is a key, and with a `weight`."""
         wanted = ["image"] if self.model.num_classes is None else ["image", "label"]
         for name in wanted:
             if name not in batch:
@@ -144,33 +130,24 @@ class VAELoss:
         return ready
 
     def labels(self, batch: Mapping[str, Any]) -> Integer[Array, " batch"] | None:
-        """The classes of a batch, as the model takes them: None for a model without classes."""
+        """Class labels of a batch, as the model takes them; None for a model without classes."""
         return None if self.model.num_classes is None else jnp.asarray(batch["label"])
 
     def observe(self, batch: Mapping[str, Any], key: Key[Array, ""]) -> dict[str, Any]:
-        """Draws what the likelihood observes of the images of a batch, and normalizes it.
+        """Draws what the likelihood observes, such as binary pixels, from images in [0, 1].
 
-        Args:
-            batch: A batch whose images have values from 0 to 1.
-            key: Draws binary values or noise, where the likelihood has any.
-
-        Returns:
-            The batch with the observed `image`, and as `seen` the same as the encoder sees it.
+        It replaces `image`; `seen` is the same, normalized for the encoder.
         """
         image = self.likelihood.observe(key, batch["image"])
         seen = normalize(image, self.inputs.mean, self.inputs.std)
         return {**batch, "image": image, "seen": seen}
 
     def diagnose(self, batch: Mapping[str, Any]) -> str | None:
-        """Says why the loss of a batch is not finite, as far as the batch shows it."""
+        """Names non-finite numbers in a batch on the host; None if there are none."""
         return numbers_not_finite(batch)
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this loss.
-
-        Returns:
-            The task, the model, the inputs, the likelihood and the other options.
-        """
+        """Describes the task, model, inputs, likelihood and options for the record of a run."""
         return {
             "task": "vae",
             "models": {"model": self.model},
@@ -197,30 +174,29 @@ def make_loss_fn(
     warmup_steps: int = 0,
     inputs: Inputs | None = None,
 ) -> VAELoss:
-    """Makes the loss of a variational autoencoder, for `make_train_step`, and its evaluation.
+    """Makes the loss of a variational autoencoder; `fit(evaluate=...)` takes it too.
 
-    It is minus the evidence lower bound in nats per image, whose divergence may be weighed.
+    It is the negative evidence lower bound in nats per image, with an optional weight of the
+    divergence.
 
     Args:
-        model: The model.
-        likelihood: The distribution of images around what the decoder gives, such as
+        model: The variational autoencoder.
+        likelihood: Distribution of an image given the output of the decoder, such as
             `variational.Bernoulli()`.
-        beta: What the divergence counts; above 1, codes say less, and each number of them more of
-            one thing (Higgins et al., beta-VAE, ICLR 2017).
-        free_nats: How much divergence each number of the code has for free; see
-            `variational.free_nats`.
-        warmup_steps: In so many steps what the divergence counts rises from 0, so that codes say
-            something before they cost something (Bowman et al., arXiv:1511.06349).
-        inputs: How images are augmented, and normalized for the encoder; None only makes them
-            floating point. The likelihood is that of images from 0 to 1.
+        beta: Weight of the divergence. Above 1, codes carry less information, and each dimension
+            tends to describe a single property (Higgins et al., beta-VAE, ICLR 2017).
+        free_nats: Divergence per code dimension that costs nothing; see `variational.free_nats`.
+        warmup_steps: Steps in which the weight of the divergence rises linearly from 0, so that
+            codes become informative before they are penalized (Bowman et al., arXiv:1511.06349).
+        inputs: Augmentation, and normalization for the encoder; None only converts integers to
+            floats in [0, 1]. The likelihood always models images in [0, 1].
 
     Returns:
-        `loss_fn(params, model_state, batch, key, context=step) -> (loss, (model_state, metrics))`,
-        which `fit(evaluate=...)` takes too.
+        `loss_fn(params, model_state, batch, key, context=step) -> (loss, (model_state, metrics))`.
 
     Raises:
-        ValueError: A value is not allowed, or the decoder gives another number of channels than the
-            likelihood takes.
+        ValueError: `beta`, `free_nats` or `warmup_steps` is negative or not finite; or, in a call,
+            the channels of the decoder's output do not fit the likelihood.
 
     >>> model = models.VariationalAutoencoder(
     ...     encoder=models.DenseEncoder(hidden_sizes=(16,)),
@@ -264,7 +240,7 @@ def _code_and_decode(
     *,
     train: bool,
 ) -> tuple[Array, Array, Array]:
-    """Encodes images, draws a code of each, and decodes it."""
+    """Encodes images, samples a code of each, and decodes it."""
     mean, log_variance = model.encode(images, labels, train)
     noise: Any = jax.random.normal(key, mean.shape, mean.dtype)
     codes: Any = mean + jnp.exp(log_variance / 2) * noise

@@ -1,4 +1,4 @@
-"""What a variational autoencoder says of images: codes, reconstructions, bounds."""
+"""Predictions of a variational autoencoder: codes, reconstructions and bounds."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -17,21 +17,21 @@ from jaxvision.train.vae.loss import VAELoss
 
 PyTree = Any
 _DECODED = 2048
-"""About how many codes are decoded at once."""
+"""Approximate number of codes that are decoded at once."""
 
 
 class Predictions(NamedTuple):
-    """What a model says of each image that counts.
+    """Bounds, codes and reconstructions, one row per image.
 
     Attributes:
-        elbo: The evidence lower bound, in nats, on average over the codes that were drawn.
-        bound: The importance-weighted bound of as many codes, in nats.
-        kl: The divergence of each number of the code, in nats.
-        means: The mean code.
-        reconstructions: The expected image of the mean code, from 0 to 1.
-        labels: The classes, -1 where the data have none.
-        indices: The images' places in the data: those that could not be decoded are left out.
-        samples: How many codes of each image were drawn.
+        elbo: Evidence lower bound in nats, averaged over the sampled codes.
+        bound: Importance-weighted bound with all sampled codes, in nats.
+        kl: Divergence of each code dimension, in nats.
+        means: Mean code.
+        reconstructions: Expected image of the mean code, in [0, 1].
+        labels: Class labels; -1 for none.
+        indices: Index of each image in the data set; undecodable images are skipped.
+        samples: Number of codes sampled per image.
     """
 
     elbo: Float32[np.ndarray, " examples"]
@@ -56,22 +56,18 @@ def predict(
     batch_size: int = 128,
     seed: int = 0,
 ) -> Predictions:
-    """Encodes images, decodes them again, and estimates their log-probabilities, on all devices.
+    """Encodes and decodes images and bounds their log-probabilities, on all devices.
 
     Args:
-        loss: What `make_loss_fn` gave.
-        variables: The variables of its model, such as `SavedRun.variables` gives them.
-        data: A data set, or batches with `image`, of a model with classes also `label`.
-        samples: How many codes of each image are drawn; `bound` tends to the log-probability as
-            their number grows.
-        batch_size: Rows of a batch, if `data` is a data set.
-        seed: Of the codes, and of what the likelihood observes.
-
-    Returns:
-        What the model says, without padding.
+        loss: Output of `make_loss_fn`.
+        variables: Variables of its model, as from `SavedRun.variables`.
+        data: Data set, or batches with `image`, and `label` if the model has classes.
+        samples: Codes sampled per image; `bound` tends to the log-probability as it grows.
+        batch_size: Examples per batch, if `data` is a data set.
+        seed: Seed of the codes and of the images that the likelihood draws.
 
     Raises:
-        ValueError: There is no example in the data, or no sample is asked for.
+        ValueError: `data` is None or empty, or `samples` is below 1.
     """
     check_count("samples", samples)
     model, likelihood = loss.model, loss.likelihood
@@ -91,7 +87,7 @@ def predict(
         together = min(samples, max(1, _DECODED // len(images)))
 
         def log_weights(key: Array) -> tuple[Array, Array]:
-            """Log-likelihoods and log-weights of some codes of each image."""
+            """Log-likelihoods and importance log-weights of some codes of each image."""
             noise = jax.random.normal(key, (together, *mean.shape), mean.dtype)
             codes = mean + jnp.exp(log_variance / 2) * noise
             outputs = decode(_flat(codes), None if labels is None else jnp.tile(labels, together))
@@ -118,5 +114,5 @@ def predict(
 
 
 def _flat(rows: Array) -> Array:
-    """The first two axes as one."""
+    """Merges the first two axes."""
     return rows.reshape(-1, *rows.shape[2:])

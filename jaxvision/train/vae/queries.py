@@ -1,4 +1,4 @@
-"""What can be asked of codes: what one of their numbers does, and what is hidden of an image."""
+"""Traversals of one code dimension, and completion of partly known images."""
 
 import functools
 from collections.abc import Callable
@@ -20,18 +20,15 @@ Decode = Callable[[Float[Array, "batch latents"]], Float[Array, "batch *shape"]]
 def traverse(
     codes: Float[Array, "batch latents"], index: int, values: Float[Array, " steps"]
 ) -> Float[Array, "steps batch latents"]:
-    """Codes in which one number takes several values, and the others stay as they are.
+    """Codes in which one dimension takes several values and the others are unchanged.
 
     Args:
-        codes: Codes.
-        index: Which number; negative ones count from the end.
-        values: What it becomes.
-
-    Returns:
-        The codes, for each value.
+        codes: Codes to change.
+        index: Index of the dimension; negative ones count from the end.
+        values: Values of the dimension, one for each step.
 
     Raises:
-        ValueError: There is no such number.
+        ValueError: `index` is out of range.
 
     >>> print(traverse(jnp.zeros((1, 3)), 1, jnp.array([-2.0, 2.0]))[:, 0])
     [[ 0. -2.  0.]
@@ -39,7 +36,7 @@ def traverse(
     """
     latents = codes.shape[-1]
     if not -latents <= index < latents:
-        raise ValueError(f"index must be one of the {latents} numbers of a code, got {index}")
+        raise ValueError(f"index must be one of the {latents} dimensions of a code, got {index}")
     many = jnp.broadcast_to(codes, (len(values), *codes.shape))
     return many.at[:, :, index].set(values[:, None])
 
@@ -54,25 +51,22 @@ def complete(
     steps: int = 300,
     learning_rate: int | float = 0.05,
 ) -> Float[Array, "batch latents"]:
-    """The most probable codes of images that are known in part, by gradient ascent.
+    """Finds the most probable codes of partly known images, by gradient ascent.
 
-    Adam maximizes `log p(known values | code) + log p(code)`. The decoder's expectation for the
-    result shows what is hidden.
+    Adam maximizes `log p(known values | code) + log p(code)`. The expected images of these codes
+    fill in the unknown values.
 
     Args:
-        decode: What the decoder gives for codes.
-        likelihood: The distribution of images around that.
-        images: Images of values from 0 to 1, of any values where they are not known.
-        known: Which values are known.
-        codes: Where the search begins. Several starts of one image are several rows.
-        steps: How many steps the search has.
-        learning_rate: How far a number of the code moves in a step.
-
-    Returns:
-        The codes.
+        decode: Function from codes to outputs of the decoder.
+        likelihood: Distribution of an image given the output of the decoder.
+        images: Images in [0, 1]; unknown values are ignored.
+        known: Mask of the known values.
+        codes: Initial codes; repeat an image to search from several.
+        steps: Number of gradient steps.
+        learning_rate: Learning rate of Adam.
 
     Raises:
-        ValueError: There are no steps.
+        ValueError: `steps` is below 1.
 
     Reference: Yeh et al., Semantic image inpainting with deep generative models, CVPR 2017,
     arXiv:1607.07539, for the search in the space of codes.

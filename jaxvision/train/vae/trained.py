@@ -1,4 +1,4 @@
-"""A trained variational autoencoder, from its run folder."""
+"""A trained variational autoencoder, restored from its run folder."""
 
 import functools
 import pathlib
@@ -32,29 +32,19 @@ Images = Float[Array, "batch height width channels"]
 
 
 class TrainedVAE(Trained):
-    """A variational autoencoder as its run left it; `train.restore` makes one.
+    """A trained variational autoencoder; `train.restore` makes it from a run folder.
 
-    Images that it takes are uint8, or floats from 0 to 1; those that it gives are from 0 to 1. A
-    model with classes needs `labels` wherever there are any.
+    Methods take images as uint8 or floats in [0, 1], and return images in [0, 1]. If the model has
+    classes, `labels` are required.
 
     Attributes:
-        run: The run, as its folder holds it.
-        model: The model.
-        variables: Its variables, with averaged parameters if there are any.
-        loss: Its loss, with the likelihood.
-        class_names: What its classes are called; none if the data did not say.
+        model: The Flax module.
+        variables: Variables of the model, with averaged parameters if the run has them.
+        loss: Loss of the training, with its likelihood.
+        class_names: Class names; empty if the data set has none.
     """
 
     def __init__(self, run: SavedRun) -> None:
-        """Reads the model, its likelihood, and what its images need.
-
-        Args:
-            run: The run.
-
-        Raises:
-            CheckpointError: The run is not that of a variational autoencoder, or its record cannot
-                be used.
-        """
         super().__init__(run)
         model = run.model()
         if not isinstance(model, models.VariationalAutoencoder):
@@ -79,35 +69,17 @@ class TrainedVAE(Trained):
         samples: int = 100,
         seed: int = 0,
     ) -> Predictions:
-        """Encodes and decodes images and bounds their log-probabilities, as `vae.predict` does.
-
-        Args:
-            data: Images of the size of the training, not normalized yet.
-            batch_size: Rows of a batch, if `data` is a data set.
-            samples: How many codes of each image are drawn.
-            seed: Of the codes.
-
-        Returns:
-            Bounds, codes, reconstructions and places in the data.
-
-        Raises:
-            ValueError: There is no example in the data.
-        """
+        """Encodes and decodes images, with the options of `vae.predict`."""
         return predict(
             self.loss, self.variables, data, samples=samples, batch_size=batch_size, seed=seed
         )
 
     def evaluate(self, predictions: Predictions, *, num_resamples: int = 1000) -> dict[str, Score]:
-        """Scores predictions; intervals are t intervals of means over the images.
+        """Scores predictions: means over the images with t intervals; `num_resamples` is ignored.
 
-        Args:
-            predictions: What `predict` gave.
-            num_resamples: Not used.
-
-        Returns:
-            `elbo` and `bound`, in nats per image; `bits_per_dimension`, of the bound; `kl`, in nats
-            per image; `active_units`, the numbers of the code whose mean varies by more than 0.01
-            over the images (Burda et al.): with none, the posterior has collapsed.
+        `elbo`, `bound` and `kl` are in nats per image; `bits_per_dimension` is that of `bound`.
+        `active_units` counts the code dimensions whose mean has a variance above 0.01 over the
+        images (Burda et al.); if it is 0, the posterior has collapsed.
         """
         del num_resamples
         dimensions = int(np.prod(predictions.reconstructions.shape[1:]))
@@ -124,25 +96,13 @@ class TrainedVAE(Trained):
         }
 
     def draw(self, predictions: Predictions, data: Any = None) -> list[pathlib.Path]:
-        """Draws figures into the run's folder, as `vae.draw` does."""
+        """Draws figures into the run folder with `vae.draw`."""
         return draw(self, predictions, data)
 
     def compare(
         self, predictions: Predictions, others: Predictions, *, num_resamples: int = 1000
     ) -> tuple[str, dict[str, Any]]:
-        """Tests whether the bound of another model differs, on the same images.
-
-        Args:
-            predictions: Of this model.
-            others: Of the other one, on the same images.
-            num_resamples: Bootstrap draws.
-
-        Returns:
-            The result in words, and as a JSON-able dict.
-
-        Raises:
-            ValueError: The images are others.
-        """
+        """Compares `bound` with another model on the same images, by a paired bootstrap."""
         return compare_by_bootstrap(
             "bound",
             lambda bounds: float(bounds.mean()),
@@ -155,7 +115,7 @@ class TrainedVAE(Trained):
         )
 
     def in_words(self, predictions: Predictions, *, top: int = 3) -> list[str]:
-        """Says how probable each image is."""
+        """Describes each image by its bound and its mean code."""
         return [
             f"log p >= {bound:.2f} nats ({predictions.samples} codes), code "
             + " ".join(f"{number:.2f}" for number in code)
@@ -163,7 +123,7 @@ class TrainedVAE(Trained):
         ]
 
     def serving(self) -> Serving:
-        """Images, and labels of a model with classes, to codes and their expected images."""
+        """Function from images (and labels, if there are classes) to codes and expected images."""
 
         def fn(images: Array, labels: Array | None = None) -> dict[str, Array]:
             observed = self.loss.observe({"image": to_float(images)}, jax.random.key(0))
@@ -184,26 +144,23 @@ class TrainedVAE(Trained):
         return Serving(fn, inputs, outputs, preprocessing=self.preprocessing)
 
     def encode(self, images: Any, labels: Labels = None) -> tuple[Codes, Codes]:
-        """The means and the log-variances of the codes of images."""
+        """Means and log-variances of the codes of images."""
         return self._encode(self.variables, jnp.asarray(images), labels)
 
     def decode(self, codes: Codes, labels: Labels = None) -> Images:
-        """The expected images of codes."""
+        """Expected images of codes."""
         return self._decode(self.variables, codes, labels)
 
     def sample(
         self, key: Key[Array, ""], count: int, labels: Labels = None, *, observed: bool = False
     ) -> Images:
-        """Draws images: codes from the prior, and what the decoder expects of them.
+        """Samples codes from the prior and returns their expected images.
 
         Args:
-            key: Draws the codes.
-            count: How many.
-            labels: The classes, for a model with classes.
-            observed: Whether to draw from the likelihood too, pixel by pixel.
-
-        Returns:
-            Images.
+            key: Random key.
+            count: Number of images.
+            labels: Class labels, for a model with classes.
+            observed: Whether to also sample each pixel from the likelihood.
         """
         code_key, image_key = jax.random.split(key)
         codes = jax.random.normal(code_key, (count, self.model.latent_size))
@@ -221,14 +178,14 @@ class TrainedVAE(Trained):
         *,
         path: Path = "spherical",
     ) -> Float[Array, "steps batch height width channels"]:
-        """Images on the way from some images to others; see `vae.interpolate`."""
+        """Images decoded on a path between the codes of two batches; see `vae.interpolate`."""
         start, end = (self.encode(images, labels)[0] for images in (first, second))
         return self._decode_each(interpolate(start, end, steps, path=path), labels)
 
     def traverse(
         self, images: Any, index: int, values: Any = (-3, -2, -1, 0, 1, 2, 3), labels: Labels = None
     ) -> Float[Array, "steps batch height width channels"]:
-        """Images whose codes differ in one number; see `vae.traverse`."""
+        """Images whose codes differ in one dimension; see `vae.traverse`."""
         codes, _ = self.encode(images, labels)
         moved = queries.traverse(codes, index, jnp.asarray(values, codes.dtype))
         return self._decode_each(moved, labels)
@@ -243,18 +200,18 @@ class TrainedVAE(Trained):
         starts: int = 8,
         steps: int = 300,
     ) -> Images:
-        """Fills in what is hidden of images, by a search for the codes; see `vae.complete`.
+        """Fills in the unknown values of images by a search over codes; see `vae.complete`.
 
         Args:
-            images: Images, of any values where they are not known.
-            known: Which values are known.
-            labels: The classes, for a model with classes.
-            key: Draws where the searches begin.
-            starts: How many searches there are for each image; the most probable result is taken.
-            steps: How many steps a search has.
+            images: Images; unknown values are ignored.
+            known: Mask of the known values.
+            labels: Class labels, for a model with classes.
+            key: Random key of the initial codes.
+            starts: Searches per image, of which the most probable result is kept.
+            steps: Gradient steps per search.
 
         Returns:
-            The images, whose known values are as they were.
+            The images, with the known values unchanged.
         """
         pixels = to_float(jnp.asarray(images))
         found = self._complete(

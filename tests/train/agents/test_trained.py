@@ -83,7 +83,7 @@ def test_seeds_that_learned_together(tmp_path) -> None:
     both = train.restore(tmp_path)
     assert both.num_seeds == 2
     seen = np.ones((3, *seeds.agent.envs.observation_space.shape), np.float32)
-    with pytest.raises(ValueError, match=r"holds 2 seeds that learned together: take one"):
+    with pytest.raises(ValueError, match=r"holds 2 seeds trained together: select one"):
         both.act(seen)
     second = jax.tree.map(lambda leaf: np.asarray(leaf)[1], state.params)
     one = both.seed(1)
@@ -111,7 +111,7 @@ def test_what_cannot_be_made_again(tmp_path) -> None:
     network = rl.ActorCritic(envs.observation_space, 3, rl.MLP((8,)))
     options = {"optimizer": optax.sgd(0.1), "num_steps": 4, "updates_per_step": 1}
     fit(rl.A2C(envs=envs, network=network, **options), tmp_path / "envs")
-    with pytest.raises(train.CheckpointError, match="does not say what its environments were: m"):
+    with pytest.raises(train.CheckpointError, match="does not name its environments: make"):
         train.restore(tmp_path / "envs")
 
     class Torso(nn.Module):

@@ -209,7 +209,7 @@ def test_what_is_wrong_is_said() -> None:
             jax.eval_shape(loss_fn, params, {}, given, jax.random.key(0))
 
     fails("to segment, a batch needs 'image' and 'mask'; this one has image, weight", mask=None)
-    fails("a mask must have the axes of its image", mask=batch["mask"][..., None])
+    fails("a mask must have the shape of its image", mask=batch["mask"][..., None])
     fails("a whole number for each pixel, got float32", mask=batch["mask"].astype(np.float32))
     wrong = {**batch, "mask": batch["mask"].copy()}
     wrong["mask"][0, 0, 0] = 9

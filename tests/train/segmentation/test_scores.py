@@ -87,10 +87,10 @@ def test_outlines_are_scored_where_they_are() -> None:
 
 def test_what_is_wrong_is_said() -> None:
     predictions = make(2)
-    with pytest.raises(ValueError, match=r"5 names of classes .* tells 4 apart"):
+    with pytest.raises(ValueError, match=r"5 names of classes .* has 4 classes"):
         score(predictions, list("abcde"))
     wrong = predictions._replace(labels=np.full_like(predictions.labels, 9))
-    with pytest.raises(ValueError, match="a label is 9, and the model tells the classes 0 to 3"):
+    with pytest.raises(ValueError, match="a label is 9, but the model has the classes 0 to 3"):
         score(wrong)
     empty = predictions._replace(labels=np.full_like(predictions.labels, 255))
     with pytest.raises(ValueError, match="no pixel has one"):

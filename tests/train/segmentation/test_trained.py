@@ -140,7 +140,7 @@ def test_volumes_are_segmented(tmp_path: pathlib.Path) -> None:
     assert predictions.classes.shape == (2, 3, 10, 14)
     assert 0 < trained.evaluate(predictions, num_resamples=0)["pixel_accuracy"].value < 1
     assert trained.draw(predictions, dataset)[-1].name == "masks.png"
-    with pytest.raises(NotImplementedError, match="it learned from volumes"):
+    with pytest.raises(NotImplementedError, match="this one was trained on volumes"):
         next(trained.answers([IMAGES[0]]))
 
 

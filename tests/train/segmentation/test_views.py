@@ -133,5 +133,5 @@ def test_predictions_are_averaged_over_views(num_classes: int) -> None:
     np.testing.assert_array_equal(seen.classes, expected)
     plain = predict(model, variables, [{"image": SQUARE}])
     assert (plain.classes != seen.classes).any()
-    with pytest.raises(ValueError, match="views are flips of images"):
+    with pytest.raises(ValueError, match="views need images, not volumes"):
         predict(model, variables, [{"image": SQUARE[None]}], views="flips")

@@ -85,7 +85,7 @@ def test_samples_paths_and_traversals(trained) -> None:
     np.testing.assert_allclose(between[0], trained.decode(mean, labels), atol=1e-5)
     moved = trained.traverse(images, -1, (-1.0, 1.0), labels)
     assert moved.shape == (2, 3, 4, 4, 1)
-    with pytest.raises(ValueError, match="one of the 2 numbers of a code, got 2"):
+    with pytest.raises(ValueError, match="one of the 2 dimensions of a code, got 2"):
         trained.traverse(images, 2, labels=labels)
 
 
