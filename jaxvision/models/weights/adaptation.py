@@ -213,7 +213,7 @@ def title(model: HasTorchNames) -> str:
 
 
 def is_head(path: str) -> bool:
-    """Whether a leaf is of a classifier, auxiliary ones included."""
+    """Whether a leaf is part of a classifier, auxiliary ones included."""
     module = path.rpartition("/")[0].rpartition("/")[2]
     return re.fullmatch(r"head\d*", module) is not None  # heads at several strides are numbered
 

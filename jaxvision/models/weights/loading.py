@@ -48,7 +48,7 @@ def load_weights(
 ) -> dict[str, PyTree]:
     """Loads weights that torchvision or timm trained, without torch.
 
-    Every tensor of the file must match a leaf of the model and the reverse, running statistics
+    Every tensor of the file and every leaf of the model must have a counterpart, running statistics
     included. A warning lists what was done to make them fit:
 
     - A prefix that all names share, such as `module.`, `_orig_mod.` or `model.`, is removed.

@@ -89,7 +89,7 @@ def with_axes(*axes: int) -> Form:
 
 
 def renumbered(template: str, factor: int, offset: int) -> Callable[[re.Match[str]], str]:
-    r"""Makes a name from a match whose first group, a number, is counted differently there.
+    r"""Makes a `Rule.name` for a path whose first group, a number, is counted differently there.
 
     In `template`, `{}` stands for factor * number + offset, and `\2` and so on for further groups.
 
@@ -168,8 +168,8 @@ class TorchNames:
 
     Attributes:
         rules: Rules, of which the first that matches a leaf counts.
-        ignored: Regular expressions of names there that hold no parameters, such as tables of
-            indices. (`num_batches_tracked` is always ignored.)
+        ignored: Regular expressions of the names of tensors there that hold no parameters, such as
+            tables of indices. (`num_batches_tracked` is always ignored.)
         unused: Parts there that the model may lack: names as regular expressions, and words for
             messages.
         constants: Tensors without parameters that `save_weights` adds; `ignored` must match them
