@@ -41,6 +41,7 @@ class PANDecoder(Decoder, kw_only=True):
 
     Attributes:
         channels: Number of channels of all maps.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: int = 32
@@ -120,6 +121,7 @@ class MANetDecoder(Decoder, kw_only=True):
         channels: Number of channels after each doubling; None takes 16 times the stride.
         attention_channels: Number of channels of the two maps whose products are the attention.
         reduction: Factor by which the hidden layer of channel attention has fewer channels.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: tuple[int, ...] | None = None

@@ -70,12 +70,15 @@ class ClassicUNet(nn.Module, kw_only=True):
         super().__post_init__()
 
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes logits, (batch, height, width, num_classes); without padding, of the middle pixels."""
+        """Computes logits, (batch, height, width, num_classes); without padding, of the middle.
+
+        `train` turns on dropout and normalization by the statistics of the batch.
+        """
         return self.with_auxiliary(x, train)[0]
 
     @nn.compact
     def with_auxiliary(self, x: Images, train: bool = False) -> tuple[Logits, tuple[Logits, ...]]:
-        """Computes the logits and, with `auxiliary`, those of each coarser scale, coarsest first."""
+        """Computes the logits and, with `auxiliary`, those of coarser scales, coarsest first."""
         coarse: list[Logits] = []
         y = check_images(x, self.in_channels, min_size=2 ** (len(self.channels) - 1))
         skips: list[Map] = []

@@ -36,7 +36,7 @@ class SeparableConvNorm(DecoderPart, kw_only=True):
 
 
 class AtrousPyramid(DecoderPart, kw_only=True):
-    """Atrous spatial pyramid pooling: a 1x1 convolution, dilated 3x3 ones, and the mean."""
+    """Atrous spatial pyramid pooling: in parallel a 1x1 convolution, dilated ones, and the mean."""
 
     channels: int
     rates: tuple[int, ...]
@@ -85,6 +85,7 @@ class AtrousDecoder(Decoder, kw_only=True):
         rates: Dilations of the 3x3 convolutions.
         separable: Whether the 3x3 convolutions are separable.
         dropout: Dropout rate of the pyramid's result.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: int = 256
@@ -112,8 +113,13 @@ class AtrousDecoder(Decoder, kw_only=True):
 class DeepLabV3Decoder(AtrousDecoder, kw_only=True):
     """`AtrousPyramid` on the coarsest map, and a 3x3 convolution.
 
-    The default `rates` are for a backbone with `output_stride=8`. Torchvision's weights need
-    `align_corners=False`; those of segmentation_models_pytorch a backbone with `dilate_first=True`.
+    Torchvision's weights need `align_corners=False`; those of segmentation_models_pytorch a
+    backbone with `dilate_first=True`.
+
+    Attributes:
+        rates: Dilations; the default ones are for a backbone with `output_stride=8`.
+        channels, separable, dropout: See `AtrousDecoder`.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
@@ -146,11 +152,12 @@ class DeepLabV3Decoder(AtrousDecoder, kw_only=True):
 class DeepLabV3PlusDecoder(AtrousDecoder, kw_only=True):
     """`AtrousPyramid` on the coarsest map, resized to a finer map and convolved with it.
 
-    The paper has `rates=(6, 12, 18)` for a backbone with `output_stride=16`.
-
     Attributes:
+        rates: Dilations; the paper has (6, 12, 18) for a backbone with `output_stride=16`.
+        channels, separable, dropout: See `AtrousDecoder`.
         finer_channels: Number of channels that the finer map is projected to.
         stride: Stride of the finer map.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     finer_channels: int = 48

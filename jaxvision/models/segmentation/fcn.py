@@ -36,6 +36,7 @@ class FCNDecoder(Decoder, kw_only=True):
     Attributes:
         channels: Number of channels of the result; None takes a quarter of the map's.
         dropout: Dropout rate of the result.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: int | None = None
@@ -205,7 +206,7 @@ def bilinear(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arra
 
 
 def _identity(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """An initializer whose middle tap averages the inputs of the class of each output."""
+    """An initializer: the middle tap of each output averages the inputs of its class."""
     del key
     height, width, old, new = shape
     classes = np.gcd(old, new)

@@ -25,10 +25,11 @@ from jaxvision.ops import ConvTranspose
 
 @register_module
 class LinkNetDecoder(Decoder, kw_only=True):
-    """Doubles the coarsest map up to the size of the images, adding a map of the backbone each time.
+    """Doubles the coarsest map up to the size of the images, and adds a map each time.
 
     Attributes:
         channels: Number of channels of the result.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: int = 32
