@@ -29,6 +29,7 @@ class FPNDecoder(Decoder, kw_only=True):
         channels: Number of channels of the refined maps, and of the result.
         dropout: Probability that a channel of the result is dropped in training.
         norm: Normalization of the refining convolutions; see `layers.norm`.
+        align_corners, axis_name, dtype: See `Decoder`.
     """
 
     pyramid_channels: int = 256
@@ -75,7 +76,7 @@ class FPNDecoder(Decoder, kw_only=True):
 
 @register_module
 class PSPDecoder(Decoder, kw_only=True):
-    """Appends to a map its averages over grids of 1, 2x2, 3x3 and 6x6 cells.
+    """Appends to a map its averages over grids of 1x1, 2x2, 3x3 and 6x6 cells.
 
     Attributes:
         stride: Stride of the map; None takes the coarsest. The paper's backbone has
@@ -83,6 +84,7 @@ class PSPDecoder(Decoder, kw_only=True):
         channels: Number of channels of the result.
         grids: Number of cells along a side of each grid.
         dropout: Probability that a channel of the result is dropped in training.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     stride: int | None = 8

@@ -1,4 +1,4 @@
-"""Segmenters by name, and their variables with those of a trained backbone."""
+"""Creates segmenters by name, and moves variables between classifiers and segmenters."""
 
 import dataclasses
 import fnmatch
@@ -54,8 +54,8 @@ def create_segmenter(
 
     Args:
         name: One of `list_segmenters()`.
-        backbone: A name of `list_models()`, or a model of `create_model` with options of its own:
-            such a model already has `in_channels`, `dtype` and `output_stride`.
+        backbone: A name of `list_models()`, or a model of `create_model`, which then has its own
+            `in_channels`, `dtype` and `output_stride`.
         num_classes: Number of logits per pixel.
         in_channels: Number of channels of images; None takes that of the first image.
         dtype: Compute dtype; see `create_model`.
@@ -92,8 +92,8 @@ def create_segmenter(
     if isinstance(backbone, Model):
         if given or backbone_options:
             raise ValueError(
-                "in_channels, dtype, output_stride and other options are those of the backbone "
-                "that is given: give them to create_model"
+                "a backbone that is given as a model has its own in_channels, dtype, output_stride "
+                "and other options: give them to create_model"
             )
     else:
         backbone_options = backbone_options or {}

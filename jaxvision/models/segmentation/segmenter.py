@@ -18,7 +18,7 @@ _ENCODERS = {
     "smp": {"torchvision": "encoder", "timm": "encoder.model"},
     "torchvision": {"torchvision": "backbone"},
 }
-"""The name of the backbone in the library of the decoder, by that library and the backbone's."""
+"""The backbone's name in files, by the library of the decoder and that of the backbone."""
 
 _AUXILIARY = TorchNames(
     [
@@ -85,11 +85,14 @@ class Segmenter(nn.Module, kw_only=True):
             self.auxiliary_head = make_head(self.num_classes, 1, self.dtype)
 
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes logits, (batch, height, width, num_classes)."""
+        """Computes logits, (batch, height, width, num_classes).
+
+        `train` turns on dropout and normalization by the statistics of the batch.
+        """
         return self.with_auxiliary(x, train)[0]
 
     def with_auxiliary(self, x: Images, train: bool = False) -> tuple[Logits, tuple[Logits, ...]]:
-        """Computes the logits and, with `auxiliary`, those of the map before the coarsest, at its size."""
+        """Computes the logits and, with `auxiliary`, those of the map before the coarsest."""
         images = check_images(x, self.in_channels)
         size = images.shape[1], images.shape[2]
         stages = self.backbone.pyramid(images, train)

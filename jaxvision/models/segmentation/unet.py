@@ -29,7 +29,7 @@ from jaxvision.models.weights.names import Rule, TorchNames, sequence_rules, squ
 
 
 class SpatialChannelAttention(nn.Module, kw_only=True):
-    """Adds maps scaled by squeeze-and-excitation over channels to maps scaled by one over pixels.
+    """Scales maps by squeeze-and-excitation over channels and over pixels, and adds the two.
 
     Reference: Roy et al., Concurrent spatial and channel squeeze & excitation in fully
     convolutional networks, MICCAI 2018, arXiv:1803.02579.
@@ -104,6 +104,7 @@ class UNetDecoder(Decoder, kw_only=True):
         attention: Whether each block has `SpatialChannelAttention` after appending and after
             convolving.
         upsampling: How maps are enlarged; see `layers.Upsample`.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: tuple[int, ...] | None = None
@@ -147,7 +148,7 @@ class UNetDecoder(Decoder, kw_only=True):
 
 @register_module
 class UNetPlusPlusDecoder(Decoder, kw_only=True):
-    """A U-Net whose nodes append all earlier maps of their size, which smaller U-Nets compute.
+    """Nested U-Nets: each node appends all earlier nodes of its size.
 
     Node `x_i_j` enlarges node `x_i_(j-1)`, where `x_i_(i-1)` is map i of the backbone, and map 0 is
     the coarsest. It appends the nodes `x_(i+1)_j` to `x_j_j` and map j + 1.
@@ -157,6 +158,7 @@ class UNetPlusPlusDecoder(Decoder, kw_only=True):
         attention: Whether each block has `SpatialChannelAttention` after appending and after
             convolving.
         upsampling: How maps are enlarged; see `layers.Upsample`.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: tuple[int, ...] | None = None

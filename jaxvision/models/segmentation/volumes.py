@@ -198,7 +198,7 @@ _COARSER = 3
 
 
 def _least_size(scales: int) -> int:
-    """The least size of which a 3D U-Net without padding leaves a voxel.
+    """The smallest side from which a 3D U-Net without padding computes a voxel.
 
     >>> _least_size(4)
     92
@@ -213,7 +213,7 @@ def _least_size(scales: int) -> int:
 
 
 def _overlapping(skip: Volume, y: Volume, border: int) -> list[Volume]:
-    """Crops two volumes to the place they share; the second begins `border` voxels further inside."""
+    """Crops two volumes to their common part; the second begins `border` voxels further inside."""
     size = tuple(
         min(old - border, new) for old, new in zip(skip.shape[1:4], y.shape[1:4], strict=True)
     )

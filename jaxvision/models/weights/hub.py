@@ -134,7 +134,7 @@ def _download(repository: str, revision: str | None) -> pathlib.Path:
         from huggingface_hub import errors
     except ImportError as error:
         raise ImportError(
-            f"{repository} is no folder, and to download it needs huggingface-hub: "
+            f"{repository} is no folder, and downloading it needs huggingface-hub: "
             "pip install huggingface-hub"
         ) from error
     try:
@@ -207,7 +207,7 @@ def _read_json(folder: pathlib.Path) -> dict[str, Any]:
         config = json.loads(text)
     except FileNotFoundError as error:
         raise WeightsError(
-            f"{folder} has no config.json, which says what the weights are of; "
+            f"{folder} has no config.json, which names the model of the weights; "
             "load_weights(model, path) reads weights without one"
         ) from error
     except (ValueError, RecursionError) as error:

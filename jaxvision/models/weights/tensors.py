@@ -166,8 +166,8 @@ def find_global(module: str, name: str) -> Any:
         return Omitted("a class of tensors")
     if (module, name) not in _KNOWN:
         raise WeightsError(
-            f"refused: it asks for {module[:80]}.{name[:80]}, and so might run code of somebody "
-            "else. Where it was made, keep the tensors alone: torch.save(model.state_dict(), path)"
+            f"refused: it asks for {module[:80]}.{name[:80]}, and so might run somebody else's "
+            "code. Where it was made, save the tensors alone: torch.save(model.state_dict(), path)"
         )
     return _KNOWN[module, name]
 
