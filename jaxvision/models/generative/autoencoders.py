@@ -14,7 +14,7 @@ Codes = Float[Array, "batch latents"]
 Labels = Integer[Array, " batch"]
 
 LEAST_LOG_VARIANCE, LARGEST_LOG_VARIANCE = -20.0, 20.0
-"""The range that log-variances are clipped to, so that their exponentials stay harmless."""
+"""Log-variances are clipped to this range, so that their exponentials stay finite and above 0."""
 
 
 @register_module
@@ -111,7 +111,9 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
     def __call__(
         self, x: Images, labels: Labels | None = None, train: bool = False
     ) -> tuple[Images, Codes, Codes]:
-        """Decodes the means of the codes of images.
+        """Encodes images and decodes the means of their codes.
+
+        `labels` are the classes of the images, for a model with classes.
 
         Returns:
             Outputs of the decoder, and the means and log-variances of the codes.

@@ -47,7 +47,7 @@ class Coder(nn.Module, kw_only=True):
         return layers.activation(self.activation)(x)
 
     def dense(self, features: int, name: str) -> nn.Module:
-        """Makes the dense layer before an activation."""
+        """Makes a dense layer that `finish` follows."""
         return nn.Dense(
             features,
             use_bias=self.norm is None,

@@ -65,7 +65,7 @@ class ClassicUNet(nn.Module, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.auxiliary and not self.padded:
-            raise ValueError("auxiliary=True needs padded=True, so that all scales see the same pixels")
+            raise ValueError("auxiliary=True needs padded=True, so that scales see the same pixels")
         self.dtype = canonical_dtype(self.dtype)
         super().__post_init__()
 

@@ -111,7 +111,7 @@ def _once(
 ) -> Storage:
     """The storage of a key, made at the first request."""
     if type(key) is not str or type(size) is not int or size < 0:
-        raise WeightsError("damaged: a storage has an invalid name or size")
+        raise WeightsError("damaged: the name or size of a storage is invalid")
     num_bytes = size * kind.itemsize
     if key not in known:
         known[key] = new(num_bytes)
