@@ -1,4 +1,4 @@
-"""Networks that make images: autoencoders, plain and variational, and adversarial networks."""
+"""Generative networks: autoencoders, plain and variational; generators and their critics."""
 
 from jaxvision.models.generative.autoencoders import Autoencoder, VariationalAutoencoder
 from jaxvision.models.generative.coders import (

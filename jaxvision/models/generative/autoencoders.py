@@ -1,4 +1,4 @@
-"""Autoencoders: an encoder, a code between, and a decoder; plain and variational."""
+"""Autoencoders, plain and variational: an encoder, a code, and a decoder."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,20 +14,19 @@ Codes = Float[Array, "batch latents"]
 Labels = Integer[Array, " batch"]
 
 LEAST_LOG_VARIANCE, LARGEST_LOG_VARIANCE = -20.0, 20.0
-"""The range that log-variances are cut to, in which their exponentials are harmless."""
+"""Log-variances are clipped to this range, so that their exponentials stay finite and above 0."""
 
 
 @register_module
 class Autoencoder(nn.Module, kw_only=True):
-    """Encodes an image as a few numbers, and decodes these.
+    """Encodes an image as a short vector, the code, and decodes the code.
 
     Attributes:
-        encoder: `encoder(images, train)` gives a vector of each image.
-        decoder: `decoder(codes, train)` gives an image of each code.
-        latent_size: How many numbers a code has.
-        code_activation: What a code goes through; see `layers.activation`. "sigmoid" gives numbers
-            from 0 to 1, as the sparsity of `train.autoencoding` needs them that compares with a
-            target.
+        encoder: Module whose call `encoder(images, train)` returns a vector per image.
+        decoder: Module whose call `decoder(codes, train)` returns an image per code.
+        latent_size: Length of a code.
+        code_activation: Activation of the code; see `layers.activation`. "sigmoid" gives numbers
+            from 0 to 1, which the option `sparsity` of `train.autoencoding` needs.
 
     Reference: Hinton and Salakhutdinov, Reducing the dimensionality of data with neural networks,
     Science 313, 2006.
@@ -56,15 +55,7 @@ class Autoencoder(nn.Module, kw_only=True):
         self.code = nn.Dense(self.latent_size, dtype=self.encoder.dtype)
 
     def __call__(self, x: Images, train: bool = False) -> Images:
-        """Encodes and decodes images.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Whether normalizations take the statistics of the batch.
-
-        Returns:
-            What the decoder gives, of the shape of the images.
-        """
+        """Encodes images and decodes their codes; the outputs have the shape of the images."""
         return self.decode(self.encode(x, train), train)
 
     def encode(self, x: Images, train: bool = False) -> Codes:
@@ -72,24 +63,24 @@ class Autoencoder(nn.Module, kw_only=True):
         return layers.activation(self.code_activation)(self.code(self.encoder(x, train)))
 
     def decode(self, codes: Codes, train: bool = False) -> Images:
-        """Computes images of codes."""
+        """Computes images from codes."""
         images: Images = self.decoder(codes, train)
         return images
 
 
 @register_module
 class VariationalAutoencoder(nn.Module, kw_only=True):
-    """Encodes an image as a normal distribution of codes, and decodes codes that are drawn from it.
+    """Encodes an image as a normal distribution of codes, and decodes codes.
 
-    With `num_classes`, encoder and decoder are told the class of the image: the decoder makes
-    images of a class, and the code need not say which.
+    With `num_classes`, the encoder and the decoder also see the class of the image: the decoder
+    makes images of a class, and the code need not contain the class.
 
     Attributes:
-        encoder: `encoder(images, train)` gives a vector of each image.
-        decoder: `decoder(codes, train)` gives the numbers that a likelihood of `losses` takes: as
-            many channels as the images have, for each.
-        latent_size: How many numbers a code has.
-        num_classes: How many classes there are; None for images without a class.
+        encoder: Module whose call `encoder(images, train)` returns a vector per image.
+        decoder: Module whose call `decoder(codes, train)` returns the parameters of a likelihood of
+            `losses`, each with as many channels as the images.
+        latent_size: Length of a code.
+        num_classes: Number of classes; None for images without a class.
 
     References: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114.
     Sohn et al., Learning structured output representation using deep conditional generative models,
@@ -120,15 +111,12 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
     def __call__(
         self, x: Images, labels: Labels | None = None, train: bool = False
     ) -> tuple[Images, Codes, Codes]:
-        """Encodes images, and decodes the means of their codes.
+        """Encodes images and decodes the means of their codes.
 
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            labels: Their classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch.
+        `labels` are the classes of the images, for a model with classes.
 
         Returns:
-            What the decoder gives, and the means and log-variances of the codes.
+            Outputs of the decoder, and the means and log-variances of the codes.
         """
         mean, log_variance = self.encode(x, labels, train)
         return self.decode(mean, labels, train), mean, log_variance
@@ -136,7 +124,7 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
     def encode(
         self, x: Images, labels: Labels | None = None, train: bool = False
     ) -> tuple[Codes, Codes]:
-        """Computes the means and the log-variances of the codes of images, in float32 at least."""
+        """Computes the means and log-variances of the codes of images, in float32 at least."""
         one_hot = one_hot_classes(self, labels, x.shape[0])
         if one_hot is not None:
             maps = jnp.broadcast_to(one_hot[:, None, None, :], (*x.shape[:3], self.num_classes))
@@ -147,7 +135,7 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
         return mean, jnp.clip(log_variance, LEAST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
 
     def decode(self, codes: Codes, labels: Labels | None = None, train: bool = False) -> Images:
-        """Computes what the decoder gives for codes."""
+        """Computes the outputs of the decoder for codes."""
         one_hot = one_hot_classes(self, labels, codes.shape[0])
         if one_hot is not None:
             codes = jnp.concatenate([codes, one_hot.astype(codes.dtype)], axis=-1)

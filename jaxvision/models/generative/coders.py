@@ -1,4 +1,4 @@
-"""Encoders of images into vectors, and decoders back, for autoencoders of any kind."""
+"""Encoders of images into vectors, and decoders of vectors into images, for autoencoders."""
 
 import math
 from typing import Any
@@ -17,13 +17,12 @@ Size = tuple[int, int]
 
 
 class Coder(nn.Module, kw_only=True):
-    """What encoders and decoders have in common.
+    """Base class of encoders and decoders.
 
     Attributes:
-        norm: The normalization after each hidden layer; see `layers.norm`. None leaves it out.
-        activation: The nonlinearity after that; see `layers.activation`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        norm: Normalization after each hidden layer; see `layers.norm`. None leaves it out.
+        activation: Nonlinearity after the normalization; see `layers.activation`.
+        axis_name, dtype: See `layers.norm`.
     """
 
     norm: str | None = None
@@ -37,7 +36,7 @@ class Coder(nn.Module, kw_only=True):
         super().__post_init__()
 
     def finish(self, x: Array, name: str, train: bool) -> Array:
-        """Normalizes the outputs of a hidden layer and applies the nonlinearity."""
+        """Applies the normalization and the nonlinearity of a hidden layer."""
         if self.norm is not None:
             options: dict[str, Any] = {
                 "dtype": self.dtype,
@@ -48,7 +47,7 @@ class Coder(nn.Module, kw_only=True):
         return layers.activation(self.activation)(x)
 
     def dense(self, features: int, name: str) -> nn.Module:
-        """Makes a dense layer that an activation follows."""
+        """Makes a dense layer that `finish` follows."""
         return nn.Dense(
             features,
             use_bias=self.norm is None,
@@ -60,14 +59,11 @@ class Coder(nn.Module, kw_only=True):
 
 @register_module
 class DenseEncoder(Coder, kw_only=True):
-    """Dense layers on the flattened image; without any, the flattened image.
+    """Dense layers on the flattened image; without layers, the flattened image itself.
 
     Attributes:
-        hidden_sizes: The widths of the layers.
-        norm: The normalization after each layer; None leaves it out.
-        activation: The nonlinearity after that.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        hidden_sizes: Widths of the layers.
+        norm, activation, axis_name, dtype: See `Coder`.
 
     >>> import jax, jax.numpy as jnp
     >>> encoder = DenseEncoder(hidden_sizes=(32, 16))
@@ -79,7 +75,7 @@ class DenseEncoder(Coder, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, train: bool = False) -> Vectors:
-        """Computes a vector of each image."""
+        """Computes a vector per image."""
         y = layers.flatten(check_images(x))
         for index, size in enumerate(self.hidden_sizes):
             y = self.finish(self.dense(size, f"hidden{index}")(y), f"norm{index}", train)
@@ -88,14 +84,11 @@ class DenseEncoder(Coder, kw_only=True):
 
 @register_module
 class ConvEncoder(Coder, kw_only=True):
-    """3x3 convolutions, each of which halves the map, and a vector of the last map.
+    """3x3 convolutions, each of which halves the map; the last map is flattened.
 
     Attributes:
-        channels: The channels of each convolution.
-        norm: The normalization after each; None leaves it out.
-        activation: The nonlinearity after that.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        channels: Number of channels of each convolution.
+        norm, activation, axis_name, dtype: See `Coder`.
 
     >>> import jax, jax.numpy as jnp
     >>> encoder = ConvEncoder(channels=(8, 16))
@@ -107,7 +100,7 @@ class ConvEncoder(Coder, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, train: bool = False) -> Vectors:
-        """Computes a vector of each image."""
+        """Computes a vector per image."""
         y = check_images(x)
         for index, features in enumerate(self.channels):
             layer = layers.conv(
@@ -125,15 +118,12 @@ class ConvEncoder(Coder, kw_only=True):
 
 @register_module
 class DenseDecoder(Coder, kw_only=True):
-    """Dense layers, and one that gives every value of the image.
+    """Dense layers, of which the last computes all values of the image.
 
     Attributes:
-        shape: Height, width and channels of what is given.
-        hidden_sizes: The widths of the layers before.
-        norm: The normalization after each of those; None leaves it out.
-        activation: The nonlinearity after that.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        shape: Height, width and channels of the output.
+        hidden_sizes: Widths of the layers before the last.
+        norm, activation, axis_name, dtype: See `Coder`.
 
     >>> import jax, jax.numpy as jnp
     >>> decoder = DenseDecoder(shape=(8, 8, 1), hidden_sizes=(16, 32))
@@ -146,7 +136,7 @@ class DenseDecoder(Coder, kw_only=True):
 
     @nn.compact
     def __call__(self, code: Vectors, train: bool = False) -> Images:
-        """Computes an image of each vector, of any values."""
+        """Computes an image per vector; its values have no bounds."""
         y = code
         for index, size in enumerate(self.hidden_sizes):
             y = self.finish(self.dense(size, f"hidden{index}")(y), f"norm{index}", train)
@@ -159,13 +149,10 @@ class ConvDecoder(Coder, kw_only=True):
     """A dense layer for the coarsest map, and transposed 4x4 convolutions that double it.
 
     Attributes:
-        shape: Height, width and channels of what is given; maps are cut where a doubled one is
-            larger than half of the next.
-        channels: The channels of the coarsest map, and of each after it but the last.
-        norm: The normalization after each of those; None leaves it out.
-        activation: The nonlinearity after that.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        shape: Height, width and channels of the output; doubled maps are cropped where sides are
+            odd.
+        channels: Numbers of channels of the coarsest map and of each larger one, except the output.
+        norm, activation, axis_name, dtype: See `Coder`.
 
     >>> import jax, jax.numpy as jnp
     >>> decoder = ConvDecoder(shape=(9, 8, 3), channels=(16, 8))
@@ -183,7 +170,7 @@ class ConvDecoder(Coder, kw_only=True):
 
     @nn.compact
     def __call__(self, code: Vectors, train: bool = False) -> Images:
-        """Computes an image of each vector, of any values."""
+        """Computes an image per vector; its values have no bounds."""
         coarsest, *larger = doubled_sizes((self.shape[0], self.shape[1]), len(self.channels))
         y = self.dense(math.prod(coarsest) * self.channels[0], "project")(code)
         y = self.finish(y.reshape(-1, *coarsest, self.channels[0]), "norm0", train)
@@ -207,14 +194,7 @@ class ConvDecoder(Coder, kw_only=True):
 
 
 def doubled_sizes(size: Size, steps: int) -> list[Size]:
-    """The sizes of maps that are doubled, and cut where they must be, until they have a size.
-
-    Args:
-        size: Height and width of the last.
-        steps: How often they are doubled.
-
-    Returns:
-        Sizes, the smallest first.
+    """The sizes of maps, smallest first, that are doubled (and cropped) `steps` times up to `size`.
 
     >>> doubled_sizes((9, 8), 2)
     [(3, 2), (5, 4), (9, 8)]

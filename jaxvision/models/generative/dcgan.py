@@ -23,18 +23,15 @@ KERNEL_INIT = nn.initializers.normal(0.02)
 class DCGANGenerator(Generator, kw_only=True):
     """A dense layer for the coarsest map, and transposed 4x4 convolutions that double it.
 
-    Images of 64x64 have the channels of the paper. Sizes that halving does not divide are cut from
-    the next larger.
+    With the default `channels`, images of 64x64 have the network of the paper. Where halving does
+    not divide the sides of the image, doubled maps are cropped.
 
     Attributes:
         shape: Height, width and channels of the images.
-        noise_size: How many numbers an image is made of.
-        channels: The channels of the coarsest map, and of each after it but the image.
-        num_classes: How many classes there are; None for images without a class.
-        norm: The normalization after each layer but the last; see `layers.norm`. None leaves it
-            out.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        noise_size: Length of the noise vector of an image.
+        channels: Numbers of channels of the coarsest map and of each larger one, except the image.
+        norm: Normalization after each layer but the last; see `layers.norm`. None leaves it out.
+        num_classes, axis_name, dtype: See `Generator`.
 
     >>> import jax
     >>> generator = DCGANGenerator(shape=(64, 64, 3))
@@ -82,18 +79,15 @@ class DCGANGenerator(Generator, kw_only=True):
 
 @register_module
 class DCGANCritic(Critic, kw_only=True):
-    """4x4 convolutions, each of which halves the map, and a number for the last map.
+    """4x4 convolutions, each of which halves the map, and a score from the last map.
 
-    The paper's discriminator has the default options with `norm="batch"`, which does not normalize
-    the first layer. A critic whose slope is bounded has no BatchNorm, which mixes the examples.
+    The paper's discriminator has the default options with `norm="batch"`, which skips the first
+    layer. Where the slope of a critic must be bounded, do not use "batch", which mixes examples.
 
     Attributes:
-        channels: The channels of each convolution.
-        num_classes: How many classes there are; see `Critic`.
-        norm: The normalization after each convolution but the first; None leaves it out.
-        spectral: Whether kernels are divided by their spectral norm.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        channels: Number of channels of each convolution.
+        norm: Normalization after each convolution but the first; None leaves it out.
+        num_classes, spectral, axis_name, dtype: See `Critic`.
 
     >>> import jax
     >>> critic = DCGANCritic(channels=(8, 16))
@@ -106,7 +100,7 @@ class DCGANCritic(Critic, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, labels: Labels | None = None, train: bool = False) -> Scores:
-        """Computes a number for each image; see `Critic`."""
+        """Computes a score per image; see `Critic`."""
         y = check_images(x)
         for index, features in enumerate(self.channels):
             normalized = index > 0 and self.norm is not None

@@ -1,4 +1,4 @@
-"""The first generative adversarial networks: dense layers only.
+"""The first generative adversarial networks, which have dense layers only.
 
 Reference: Goodfellow et al., Generative adversarial nets, NeurIPS 2014, arXiv:1406.2661.
 """
@@ -22,12 +22,10 @@ class DenseGenerator(Generator, kw_only=True):
 
     Attributes:
         shape: Height, width and channels of the images.
-        noise_size: How many numbers an image is made of.
-        hidden_sizes: The widths of the layers before the last.
-        num_classes: How many classes there are; None for images without a class.
-        norm: The normalization after each of these layers; see `layers.norm`. None leaves it out.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        noise_size: Length of the noise vector of an image.
+        hidden_sizes: Widths of the layers before the last.
+        norm: Normalization after each of these layers; see `layers.norm`. None leaves it out.
+        num_classes, axis_name, dtype: See `Generator`.
 
     >>> import jax
     >>> generator = DenseGenerator(shape=(1, 1, 2), noise_size=2, hidden_sizes=(16, 16))
@@ -58,15 +56,12 @@ class DenseGenerator(Generator, kw_only=True):
 
 @register_module
 class DenseCritic(Critic, kw_only=True):
-    """Dense layers from all values of an image to one number.
+    """Dense layers from all values of an image to its score.
 
     Attributes:
-        hidden_sizes: The widths of the layers before the last.
-        num_classes: How many classes there are; see `Critic`.
-        norm: The normalization after each of these layers; None leaves it out.
-        spectral: Whether kernels are divided by their spectral norm.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        hidden_sizes: Widths of the layers before the last.
+        norm: Normalization after each of these layers; None leaves it out.
+        num_classes, spectral, axis_name, dtype: See `Critic`.
 
     >>> import jax
     >>> critic = DenseCritic(hidden_sizes=(16, 16))
@@ -79,7 +74,7 @@ class DenseCritic(Critic, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, labels: Labels | None = None, train: bool = False) -> Scores:
-        """Computes a number for each image; see `Critic`."""
+        """Computes a score per image; see `Critic`."""
         y = layers.flatten(check_images(x))
         for index, size in enumerate(self.hidden_sizes):
             layer = nn.Dense(

@@ -1,4 +1,4 @@
-"""What generators have in common, and what critics have in common."""
+"""Base classes of generators and critics."""
 
 from typing import Any
 
@@ -19,18 +19,10 @@ Scores = Float[Array, " batch"]
 def one_hot_classes(
     model: Any, labels: Labels | None, rows: Any
 ) -> Float[Array, "batch classes"] | None:
-    """The classes as vectors; None without classes.
+    """Converts labels to one-hot vectors; None for a model whose `num_classes` is None.
 
-    Args:
-        model: A module with `num_classes`.
-        labels: The classes; they may be missing while parameters are drawn.
-        rows: How many there are to be: a number, or the size of a batch that is not known yet.
-
-    Returns:
-        The vectors.
-
-    Raises:
-        ValueError: Labels are missing, or there are some and no classes.
+    Labels may be missing while parameters are initialized; then there are `rows` vectors. Raises a
+    `ValueError` if labels are missing otherwise, or are given to a model without classes.
     """
     if model.num_classes is None:
         if labels is not None:
@@ -44,14 +36,7 @@ def one_hot_classes(
 
 
 class AdversarialNetwork(nn.Module, kw_only=True):
-    """A network with classes or without, and with a normalization or without.
-
-    Attributes:
-        num_classes: How many classes there are; None for images without a class.
-        norm: See `layers.norm`; None leaves it out.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
-    """
+    """A network with optional classes and an optional normalization."""
 
     num_classes: int | None = None
     norm: str | None = None
@@ -65,27 +50,26 @@ class AdversarialNetwork(nn.Module, kw_only=True):
         super().__post_init__()
 
     def normalize(self, x: Array, name: str, train: bool) -> Array:
-        """Normalizes the outputs of a layer."""
+        """Normalizes the outputs of a layer, if there is a `norm`."""
         if self.norm is None:
             return x
         options: dict[str, Any] = {"dtype": self.dtype, "axis_name": self.axis_name, "name": name}
         return layers.norm(self.norm, x.shape[-1], train=train, **options)(x)
 
     def one_hot(self, labels: Labels | None, rows: Any) -> Float[Array, "batch classes"] | None:
-        """The classes as vectors; see `one_hot_classes`."""
+        """Converts labels to one-hot vectors; see `one_hot_classes`."""
         return one_hot_classes(self, labels, rows)
 
 
 class Generator(AdversarialNetwork, kw_only=True):
-    """Makes images of noise: `generator(noise, labels, train)`.
+    """Base class of networks that make images from noise: `generator(noise, labels, train)`.
 
     Attributes:
         shape: Height, width and channels of the images.
-        noise_size: How many numbers an image is made of.
-        num_classes: How many classes there are; None for images without a class.
-        norm: The normalization after each layer but the last; None leaves it out.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        noise_size: Length of the noise vector of an image.
+        num_classes: Number of classes; None for images without a class.
+        norm: Normalization after each layer but the last; None leaves it out.
+        axis_name, dtype: See `layers.norm`.
     """
 
     shape: tuple[int, int, int]
@@ -93,20 +77,11 @@ class Generator(AdversarialNetwork, kw_only=True):
     norm: str | None = "batch"
 
     def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:
-        """Makes images.
-
-        Args:
-            noise: Numbers with a standard normal distribution.
-            labels: The classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch.
-
-        Returns:
-            Images with values from -1 to 1.
-        """
+        """Makes images with values from -1 to 1 from standard normal noise, and labels if any."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__")
 
     def with_classes(self, noise: Numbers, labels: Labels | None) -> Float[Array, "batch inputs"]:
-        """The noise, with the classes as vectors after it where there are any."""
+        """Appends the classes, as one-hot vectors, to the noise, if there are classes."""
         one_hot = self.one_hot(labels, noise.shape[0])
         if one_hot is None:
             return noise
@@ -114,41 +89,33 @@ class Generator(AdversarialNetwork, kw_only=True):
 
 
 class Critic(AdversarialNetwork, kw_only=True):
-    """Gives each image a number: `critic(images, labels, train)`.
+    """Base class of networks that score images: `critic(images, labels, train)`.
 
-    With classes, the number is that of an image without one, plus the product of the last vector
-    with a vector of its class (Miyato and Koyama, cGANs with projection discriminator, ICLR 2018,
+    With classes, the score is that without classes plus the product of the last vector with a
+    vector of the class (Miyato and Koyama, cGANs with projection discriminator, ICLR 2018,
     arXiv:1802.05637).
 
     Attributes:
-        num_classes: How many classes there are; None for images without a class.
+        num_classes: Number of classes; None for images without a class.
         norm: See `layers.norm`; None leaves it out.
         spectral: Whether kernels are divided by their spectral norm, so that no layer is steeper
             than 1 (Miyato et al., Spectral normalization for generative adversarial networks, ICLR
-            2018, arXiv:1802.05957). The norm is estimated by one step of power iteration for each
-            training step.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+            2018, arXiv:1802.05957). One step of power iteration per training step estimates the
+            norm.
+        axis_name, dtype: See `layers.norm`.
     """
 
     spectral: bool = False
 
     def __call__(self, x: Images, labels: Labels | None = None, train: bool = False) -> Scores:
-        """Computes a number for each image, higher for real ones.
+        """Computes a score per image, higher for real ones, in float32 at least.
 
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            labels: Their classes, for a model with classes.
-            train: Whether normalizations take the statistics of the batch, and estimates of
-                spectral norms move.
-
-        Returns:
-            One number per image, in float32 at least.
+        `train` turns on the statistics of the batch, and updates the estimates of spectral norms.
         """
         raise NotImplementedError(f"{type(self).__name__} must define __call__")
 
     def bounded(self, layer: nn.Module, x: Array, train: bool) -> Array:
-        """Applies a layer, with its kernel divided by its spectral norm where that is asked for."""
+        """Applies a layer, with its kernel divided by its spectral norm if `spectral`."""
         if not self.spectral:
             return layer(x)
         return nn.SpectralNorm(layer, name=f"{layer.name}_spectral")(x, update_stats=train)
@@ -156,7 +123,7 @@ class Critic(AdversarialNetwork, kw_only=True):
     def judge(
         self, vectors: Float[Array, "batch features"], labels: Labels | None, train: bool
     ) -> Scores:
-        """Computes the number of each image of its last vector and its class."""
+        """Computes the scores of images from their last vectors and classes."""
         score = self.bounded(nn.Dense(1, dtype=self.dtype, name="head"), vectors, train)[:, 0]
         one_hot = self.one_hot(labels, vectors.shape[0])
         if one_hot is not None:

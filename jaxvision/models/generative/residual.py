@@ -27,16 +27,14 @@ Maps = Float[Array, "batch _ _ _"]
 class ResidualGenerator(Generator, kw_only=True):
     """A dense layer for the coarsest map, and residual blocks, each of which doubles it.
 
-    The classes, where there are any, scale and shift the channels after each normalization.
+    Classes, if any, scale and shift the channels after each normalization in a block.
 
     Attributes:
         shape: Height, width and channels of the images.
-        noise_size: How many numbers an image is made of.
-        channels: The channels of the coarsest map, and of each after it.
-        num_classes: How many classes there are; None for images without a class.
-        norm: The normalization before each convolution of a block; None leaves it out.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        noise_size: Length of the noise vector of an image.
+        channels: Numbers of channels of the coarsest map and of each larger one.
+        norm: Normalization before each convolution of a block; None leaves it out.
+        num_classes, axis_name, dtype: See `Generator`.
 
     >>> import jax
     >>> generator = ResidualGenerator(shape=(32, 32, 3))
@@ -78,7 +76,7 @@ class ResidualGenerator(Generator, kw_only=True):
         y = self._conv(features, 3, f"{name}_conv1")(resize(y, size, "nearest"))
         y = nn.relu(self._of_class(self.normalize(y, f"{name}_norm2", train), one_hot, f"{name}_2"))
         y = self._conv(features, 3, f"{name}_conv2")(y)
-        # A 1x1 convolution of a doubled map is the doubled convolution.
+        # A 1x1 convolution commutes with the doubling, and is cheaper before it.
         return y + resize(self._conv(features, 1, f"{name}_shortcut")(x), size, "nearest")
 
     def _of_class(self, x: Maps, one_hot: Array | None, name: str) -> Maps:
@@ -103,17 +101,14 @@ class ResidualGenerator(Generator, kw_only=True):
 
 @register_module
 class ResidualCritic(Critic, kw_only=True):
-    """Residual blocks, some of which halve the map, and a number for the sum of the last map.
+    """Residual blocks, some of which halve the map, and a score from the sum of the last map.
 
     Attributes:
-        channels: The channels of each block.
-        halvings: How many of the blocks, from the first on, halve the map.
-        num_classes: How many classes there are; see `Critic`.
-        norm: The normalization before each convolution but those of the first block; None leaves it
+        channels: Number of channels of each block.
+        halvings: Number of blocks, from the first on, that halve the map.
+        norm: Normalization before each convolution but those of the first block; None leaves it
             out.
-        spectral: Whether kernels are divided by their spectral norm.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        num_classes, spectral, axis_name, dtype: See `Critic`.
 
     >>> import jax
     >>> critic = ResidualCritic()
@@ -128,7 +123,7 @@ class ResidualCritic(Critic, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, labels: Labels | None = None, train: bool = False) -> Scores:
-        """Computes a number for each image; see `Critic`."""
+        """Computes a score per image; see `Critic`."""
         y = check_images(x)
         for index, features in enumerate(self.channels):
             y = self._block(y, features, index, train)
@@ -154,12 +149,12 @@ class ResidualCritic(Critic, kw_only=True):
         shortcut = x
         if halves:
             y, shortcut = _halved(y), _halved(x)
-        if halves or x.shape[-1] != features:  # a 1x1 convolution and a mean change places freely
+        if halves or x.shape[-1] != features:  # a 1x1 convolution and a mean commute
             shortcut = conv(features, 1, "shortcut", shortcut)
         return y + shortcut
 
 
 def _halved(x: Maps) -> Maps:
-    """The mean of each 2x2 pixels; of a last odd row or column, the mean of what there is."""
+    """Averages windows of 2x2 pixels; along an odd side, windows overlap and may have 3 pixels."""
     height, width = size_of(x)
     return layers.adaptive_avg_pool(x, -(-height // 2), -(-width // 2))

@@ -1,4 +1,4 @@
-"""What architectures share: convolution, normalization, activation, initialization, pooling."""
+"""Layers that architectures share: convolution, normalization, activation, pooling, attention."""
 
 from jaxvision.models.layers.activations import (
     ACTIVATIONS,

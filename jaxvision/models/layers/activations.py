@@ -29,12 +29,12 @@ def activation(name: str) -> Callable[[Array], Array]:
     """Looks up an elementwise nonlinearity.
 
     Args:
-        name: "elu", "gelu" (exact, by the error function), "hard_sigmoid" and "hard_swish"
-            (piecewise: Howard et al., 2019, arXiv:1905.02244), "identity", "leaky_relu" (slope
-            0.01), "relu" (gradient 0 at 0), "relu6" (at most 6), "sigmoid", "silu" or "tanh".
+        name: One of `ACTIVATIONS`. "gelu" is exact (by the error function), "hard_sigmoid" and
+            "hard_swish" are piecewise (Howard et al., 2019, arXiv:1905.02244), "leaky_relu" has
+            slope 0.01, "relu" has gradient 0 at 0, and "relu6" is at most 6.
 
     Returns:
-        A function of an array.
+        A function of one array.
 
     Raises:
         ValueError: There is no such activation.
@@ -47,10 +47,10 @@ def activation(name: str) -> Callable[[Array], Array]:
 
 
 def _alone_in_bfloat16(function: Callable[[Array], Array], x: Array) -> Array:
-    """Keeps an activation in bfloat16 out of what XLA fuses for the CPU.
+    """Keeps a bfloat16 activation out of XLA's fusions on the CPU.
 
-    Two of one kind there read the same constant, and jaxlib 0.12.0 then computes zeros, NaN or any
-    other number (without this, `vgg11` and `wrn_28_2` in the tests; not jaxlib 0.10).
+    jaxlib 0.12.0 (not 0.10) computes wrong numbers where two fused activations of one kind read the
+    same constant, as in `vgg11` and `wrn_28_2`.
     """
     y = function(x)
     if y.dtype != jnp.bfloat16:

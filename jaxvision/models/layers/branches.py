@@ -1,4 +1,4 @@
-"""Branches side by side whose outputs are stacked: what the Inception family is made of."""
+"""Parallel branches of layers whose outputs are concatenated, as in the Inception family."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,14 +17,7 @@ from jaxvision.models.layers.normalization import NORM_EPSILON
 
 @dataclasses.dataclass(frozen=True)
 class ConvStep:
-    """A convolution of a branch; see `conv`.
-
-    Attributes:
-        features: The output channels.
-        kernel_size: The height and width of the kernel.
-        stride: The step between outputs.
-        padding: None takes what keeps the size at stride 1.
-    """
+    """A convolution of a branch, with arguments of `conv`."""
 
     features: int
     kernel_size: Size = 1
@@ -33,25 +26,20 @@ class ConvStep:
 
 
 Fork = tuple[ConvStep, ...]
-"""Convolutions of the same maps, whose outputs are stacked."""
+"""Convolutions of the same maps, whose outputs are concatenated."""
 BranchItem = ConvStep | Fork | Callable[[Array], Array]
 
 
 class Branches(nn.Module, kw_only=True):
-    """Sequences of convolutions and poolings of the same maps; their outputs become one stack.
+    """Applies several sequences of layers to the same maps and concatenates their outputs.
 
-    Item i of branch b is called `branch{b}_conv{i}`, followed by "a", "b", ... in a fork. Each is a
-    `ConvNorm`.
+    Item i of branch b is called `branch{b}_conv{i}`, followed by "a", "b", ... in a fork. Each
+    convolution is a `ConvNorm`.
 
     Attributes:
-        branches: The items of each branch: a `ConvStep`, a tuple of them (a fork), or a function
-            of the maps without parameters, such as a pooling.
-        norm: See `ConvNorm`.
-        activation: See `activation`.
-        epsilon: See `norm`.
-        kernel_init: The kernels to start from.
-        axis_name: See `norm`.
-        dtype: What to compute in; None promotes types.
+        branches: Items of each branch: a `ConvStep`, a tuple of them (a fork), or a function of the
+            maps without parameters, such as a pooling.
+        norm, activation, epsilon, kernel_init, axis_name, dtype: See `ConvNorm`.
 
     Reference: Szegedy et al., Going deeper with convolutions, CVPR 2015, arXiv:1409.4842, figure 2.
 
@@ -76,7 +64,7 @@ class Branches(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch out_height out_width out_channels"]:
-        """Computes the branches, and stacks the channels."""
+        """Applies all branches and concatenates their channels."""
         conv_norm = partial(
             ConvNorm,
             norm=self.norm,

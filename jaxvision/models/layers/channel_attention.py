@@ -12,14 +12,14 @@ from jaxvision.models.layers.pooling import global_average_pool
 
 
 class SqueezeExcite(nn.Module, kw_only=True):
-    """Scales every channel by what two dense layers make of the averages of all channels.
+    """Scales each channel by a factor that two dense layers compute from the means of all channels.
 
     Attributes:
-        reduced: The channels between the two layers, `reduce` and `expand`.
-        activation: The nonlinearity between them; see `layers.activation`.
-        gate: What makes a factor of the result.
-        kernel_init: The kernels to start from.
-        dtype: What to compute in; None promotes types.
+        reduced: Number of channels between the two layers, `reduce` and `expand`.
+        activation: Nonlinearity between them; see `layers.activation`.
+        gate: Nonlinearity after them, which gives the factors.
+        kernel_init: Initializer of both kernels.
+        dtype: Compute dtype; None promotes types.
 
     Reference: Hu et al., Squeeze-and-excitation networks, CVPR 2018, arXiv:1709.01507, figure 2.
 
@@ -38,14 +38,14 @@ class SqueezeExcite(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width channels"]:
-        """Computes the factors and applies them."""
+        """Multiplies the maps by `factors`."""
         return x * self.factors(x)
 
     @nn.compact
     def factors(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch 1 1 channels"]:
-        """Computes the factors of the channels."""
+        """Computes the factor of each channel."""
         dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         y = global_average_pool(x)
         y = activation(self.activation)(dense(self.reduced, name="reduce")(y))

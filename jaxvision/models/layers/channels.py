@@ -1,4 +1,4 @@
-"""Rearrangement of channels."""
+"""Reordering of channels."""
 
 from jaxtyping import Array, Float
 
@@ -6,19 +6,19 @@ from jaxtyping import Array, Float
 def channel_shuffle(
     x: Float[Array, "batch height width channels"], groups: int
 ) -> Float[Array, "batch height width channels"]:
-    """Deals the channels of each group out to all groups, so that grouped convolutions mix.
+    """Deals the channels of each group out to all groups, so that grouped convolutions mix them.
 
     Channel j of group i becomes channel i of group j: a transpose of (groups, channels / groups).
 
     Args:
         x: Feature maps.
-        groups: The number of groups.
+        groups: Number of groups.
 
     Returns:
-        The same maps in another order.
+        The same channels in another order.
 
     Raises:
-        ValueError: The channels do not make that many groups of the same size.
+        ValueError: `groups` does not divide the number of channels.
 
     Reference: Zhang et al., ShuffleNet, CVPR 2018, arXiv:1707.01083, figure 1.
 

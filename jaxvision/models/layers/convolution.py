@@ -1,4 +1,4 @@
-"""Convolutions, alone and with what usually follows them."""
+"""Convolutions, alone or with a normalization and an activation."""
 
 import flax.linen as nn
 from jax.nn import initializers
@@ -11,7 +11,7 @@ from jaxvision.models.layers.normalization import NORM_EPSILON, NORM_MOMENTUM, n
 from jaxvision.ops import Conv, DoubledConv
 
 Size = int | tuple[int, ...]
-"""Height and width, or depth, height and width; one number is all of them."""
+"""(height, width) or (depth, height, width); a single number stands for all of them."""
 
 
 def conv(
@@ -29,31 +29,29 @@ def conv(
 ) -> nn.Module:
     """Makes a convolution layer (as everywhere in deep learning, a cross-correlation).
 
-    It convolves images; where `kernel_size` is three numbers, volumes.
-
-    Padding is the same on both sides. ("SAME" is not when the stride is 2: it pads an even image
-    after its last row only, so that weights trained with symmetric padding see shifted images.)
+    It convolves images, or volumes if `kernel_size` has three numbers. Padding is the same on both
+    sides, unlike "SAME": at stride 2, "SAME" pads an even image after its last row only, so that
+    weights trained with symmetric padding would see shifted images.
 
     Args:
-        features: The output channels.
-        kernel_size: The height and width of the kernel, as one number or two; or its depth, height
-            and width.
-        stride: The step between outputs, one number for all axes or one for each.
-        padding: Zeros on both sides of all axes or of each; None takes what keeps the size at
+        features: Number of output channels.
+        kernel_size: Size of the kernel: one number, (height, width) or (depth, height, width).
+        stride: Step between outputs, one number for all axes or one per axis.
+        padding: Number of zeros on both sides, for all axes or per axis; None keeps the size at
             stride 1.
-        dilation: The step between the taps of the kernel.
-        groups: In how many groups channels are convolved apart.
+        dilation: Step between the taps of the kernel.
+        groups: Number of groups of channels that are convolved separately.
         use_bias: Whether to add a bias; a normalization that follows makes it redundant.
-        kernel_init: The kernel to start from; the bias starts from zero.
-        dtype: What to compute in; None promotes types.
-        name: The layer's name, in a compact method.
+        kernel_init: Initializer of the kernel; the bias starts from zero.
+        dtype: Compute dtype; None promotes types.
+        name: Name of the layer, in a compact method.
 
     Returns:
-        The layer, with `kernel` (height, width, channels / groups, features), which has a depth
-        before for volumes, and `bias`.
+        A layer with `bias` and `kernel` (height, width, channels / groups, features); the kernel
+        for volumes has a depth in front.
 
     Raises:
-        ValueError: No symmetric padding keeps the size, and none was given.
+        ValueError: `padding` is None, and no symmetric padding keeps the size.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = conv(16, 3, stride=2)
@@ -81,21 +79,11 @@ class ConvNorm(nn.Module, kw_only=True):
     """A convolution, a normalization and an activation.
 
     Attributes:
-        features: The output channels.
-        kernel_size: See `conv`; so are the next four.
-        stride: The step between outputs.
-        padding: None takes what keeps the size at stride 1.
-        dilation: The step between the taps of the kernel.
-        groups: In how many groups channels are convolved apart.
-        use_bias: Whether the convolution has a bias; None says that only one without norm has.
-        norm: See `norm`; None leaves it out.
-        activation: See `activation`.
-        epsilon: See `norm`.
-        momentum: See `norm`.
-        kernel_init: The kernel to start from.
-        scale_init: The normalization's scale to start from.
-        axis_name: See `norm`.
-        dtype: What to compute in; None promotes types.
+        features, kernel_size, stride, padding, dilation, groups, kernel_init, dtype: See `conv`.
+        use_bias: Whether the convolution has a bias; None adds one only if `norm` is None.
+        norm: Kind of normalization, see `layers.norm`; None leaves it out.
+        activation: See `layers.activation`.
+        epsilon, momentum, scale_init, axis_name: See `layers.norm`.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = ConvNorm(features=8, kernel_size=3)
@@ -125,7 +113,7 @@ class ConvNorm(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch *space channels"], train: bool
     ) -> Float[Array, "batch *out_space features"]:
-        """Applies the three in turn."""
+        """Applies the convolution, the normalization and the activation."""
         x = conv(
             self.features,
             self.kernel_size,
@@ -157,10 +145,10 @@ class ConvNorm(nn.Module, kw_only=True):
 
 
 class DoubledConvNorm(ConvNorm, kw_only=True):
-    """The same with maps doubled by the nearest pixel, and others appended to them.
+    """A `ConvNorm` of maps that are doubled by the nearest pixel and concatenated with others.
 
-    It has the parameters of a `ConvNorm` on the doubled maps with the others; see
-    `ops.conv_doubled`. The stride and the dilation are 1, and the size is that of the doubled maps.
+    It has the parameters of a `ConvNorm` on the concatenated maps; see `ops.conv_doubled`. Stride
+    and dilation are 1, and the output has the size of the doubled maps.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = DoubledConvNorm(features=8, kernel_size=3)
@@ -177,7 +165,7 @@ class DoubledConvNorm(ConvNorm, kw_only=True):
         train: bool,
         beside: Float[Array, "batch 2*height 2*width others"] | None = None,
     ) -> Float[Array, "batch 2*height 2*width features"]:
-        """Applies the three in turn to maps that are doubled, and to those beside them."""
+        """Doubles `x`, appends `beside`, and applies the layers of `ConvNorm`."""
         y = DoubledConv(
             self.features,
             _per_axis(self.kernel_size, 2),

@@ -1,4 +1,4 @@
-"""What parameters start from, by name."""
+"""Initializers of kernels, by name."""
 
 import functools
 import math
@@ -17,10 +17,10 @@ Initializer = Callable[..., Array]  # of key, shape and dtype
 def _draw(
     initializer: Initializer, axes: int, key: Any, shape: Sequence[int], dtype: Any = jnp.float32
 ) -> Array:
-    """The numbers of an initializer, drawn with so many axes at most.
+    """Draws the numbers of an initializer in an array of at most `axes` axes.
 
     XLA's CPU backend needs seconds to compile a draw of four short axes, and a tenth of that for
-    the same numbers in two.
+    the same numbers in two axes.
     """
     joined = max(len(shape) - axes + 1, 1)
     flat = math.prod(shape[:joined]), *shape[joined:]
@@ -28,12 +28,12 @@ def _draw(
 
 
 def _by_fan_in(initializer: Initializer) -> Initializer:
-    """Rows and columns have the fan-in of a kernel, the product of all axes but the last."""
+    """Draws a kernel as a matrix, which has its fan-in: the product of all axes but the last."""
     return functools.partial(_draw, initializer, 2)
 
 
 def _by_fans(initializer: Initializer) -> Initializer:
-    """The fan-out needs the size of the window apart, as a first axis."""
+    """Draws a kernel with the size of its window as a separate first axis, for the fan-out."""
     return functools.partial(_draw, initializer, 3)
 
 
@@ -41,14 +41,14 @@ INITIALIZERS: Mapping[str, Initializer] = {
     "glorot_normal": _by_fans(initializers.glorot_normal()),
     "glorot_uniform": _by_fans(initializers.glorot_uniform()),
     "he_normal": _by_fan_in(initializers.he_normal()),
-    # Keeps the variance of gradients rather than of activations; not truncated, as in PyTorch.
+    # Preserves the variance of gradients, not of activations; not truncated, as in PyTorch.
     "he_normal_fan_out": _by_fans(initializers.variance_scaling(2.0, "fan_out", "normal")),
     "he_uniform": _by_fan_in(initializers.he_uniform()),
     "lecun_normal": _by_fan_in(initializers.lecun_normal()),
     "normal_0.01": _by_fan_in(initializers.normal(0.01)),
     "normal_0.02": _by_fan_in(initializers.normal(0.02)),
     "orthogonal": initializers.orthogonal(),
-    # Uniform within 1 / sqrt(fan_in): what torch.nn.Linear and torch.nn.Conv2d start from.
+    # Uniform within 1 / sqrt(fan_in), the default of torch.nn.Linear and torch.nn.Conv2d.
     "torch": _by_fan_in(initializers.variance_scaling(1 / 3, "fan_in", "uniform")),
 }
 
@@ -56,7 +56,7 @@ INITIALIZERS: Mapping[str, Initializer] = {
 def initializer(name: str) -> Initializer:
     """Looks up an initializer for the kernels of dense and convolution layers.
 
-    The names shared with `jax.nn.initializers` are those: its normal distributions are truncated at
+    Names that `jax.nn.initializers` has too mean the same: normal distributions are truncated at
     two standard deviations and rescaled to the variance of the formula. Biases start from zero.
 
     Args:

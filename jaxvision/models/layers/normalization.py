@@ -15,19 +15,13 @@ from jaxvision.models.layers.initializers import Initializer
 
 NORMS = ("batch", "group", "instance", "layer")
 
-# As in PyTorch; Flax has 0.99, and 1e-6 for all but BatchNorm.
+# The defaults of PyTorch. Flax has 0.99, and 1e-6 except in BatchNorm.
 NORM_MOMENTUM = 0.9
 NORM_EPSILON = 1e-5
 
 
 def check_norm(name: str) -> None:
-    """Checks the name of a normalization.
-
-    Args:
-        name: "batch", "group", "instance" or "layer".
-
-    Raises:
-        ValueError: There is no such normalization.
+    """Raises a `ValueError` unless the name is in `NORMS`.
 
     >>> check_norm("batch")
     """
@@ -48,27 +42,24 @@ def norm(
 ) -> nn.Module:
     """Makes a normalization layer with a scale and a bias per channel.
 
-    Statistics are taken in float32 or better. The defaults are PyTorch's.
+    Statistics are computed in float32 or better. The defaults are PyTorch's.
 
     Args:
-        kind: What shares a mean and a variance: "batch", a channel of the batch (Ioffe & Szegedy,
-            ICML 2015, arXiv:1502.03167); "layer", the channels of a pixel (Ba et al., 2016,
-            arXiv:1607.06450); "instance", a channel of an image (Ulyanov et al., 2016,
+        kind: Which values share a mean and a variance: "batch", a channel of the batch (Ioffe &
+            Szegedy, ICML 2015, arXiv:1502.03167); "layer", the channels of a pixel (Ba et al.,
+            2016, arXiv:1607.06450); "instance", a channel of an image (Ulyanov et al., 2016,
             arXiv:1607.08022); "group", a group of channels of an image, in 32 groups or the most
             that divide both 32 and the channels (Wu & He, ECCV 2018, arXiv:1803.08494).
-        channels: The channels of what will be normalized.
-        train: Whether "batch" takes the statistics of the batch, rather than the running ones. A
-            batch without rows then has none: they become NaN.
-        dtype: What to compute in; None promotes types.
-        epsilon: What is added to the variance.
-        momentum: What "batch" keeps of its running statistics per step (PyTorch names the rest).
-        axis_name: A mapped axis (`jax.pmap`, `jax.vmap`) across which "batch" averages its
-            statistics. The other kinds do not look beyond an image, and ignore it.
-        scale_init: The scale to start from.
-        name: The layer's name, in a compact method.
-
-    Returns:
-        The layer.
+        channels: Number of channels of the input.
+        train: Whether "batch" uses the statistics of the batch rather than the running ones. Those
+            of an empty batch are NaN.
+        dtype: Compute dtype; None promotes types.
+        epsilon: Added to the variance.
+        momentum: Share of the running statistics that "batch" keeps per step (1 minus PyTorch's).
+        axis_name: Mapped axis (`jax.pmap`, `jax.vmap`) across which "batch" averages its
+            statistics. The other kinds normalize each image by itself and ignore it.
+        scale_init: Initializer of the scale.
+        name: Name of the layer, in a compact method.
 
     Raises:
         ValueError: There is no such kind.
@@ -114,16 +105,13 @@ def local_response_norm(
 
     Args:
         x: Feature maps.
-        window: How many channels are summed, an odd number, with the value's own in the middle.
-        k: What is added to the scaled sum.
-        alpha: What the sum of squares is multiplied by.
-        beta: The power of the divisor.
-
-    Returns:
-        Maps of the same shape.
+        window: Number of channels that are summed, odd, with the value's own in the middle.
+        k: Constant added to the scaled sum.
+        alpha: Factor of the sum of squares.
+        beta: Exponent of the divisor.
 
     Raises:
-        ValueError: The window is even or less than 1.
+        ValueError: `window` is even or less than 1.
 
     Reference: Krizhevsky et al., ImageNet classification with deep convolutional neural networks,
     NIPS 2012, section 3.3, whose constants are the defaults.
@@ -142,15 +130,11 @@ def local_response_norm(
 
 
 class NormActivation(nn.Module, kw_only=True):
-    """A normalization and an activation: what comes before a convolution in some networks.
+    """A normalization and an activation, which precede a convolution in some networks.
 
     Attributes:
-        norm: See `norm`.
-        activation: See `activation`.
-        epsilon: See `norm`.
-        momentum: See `norm`.
-        axis_name: See `norm`.
-        dtype: What to compute in; None promotes types.
+        norm, epsilon, momentum, axis_name, dtype: See `layers.norm`.
+        activation: See `layers.activation`.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = NormActivation(activation="relu")
@@ -171,7 +155,7 @@ class NormActivation(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch height width channels"]:
-        """Applies the two in turn."""
+        """Applies the normalization and the activation."""
         x = norm(
             self.norm,
             x.shape[-1],

@@ -1,4 +1,4 @@
-"""Pooling, and the ends of space."""
+"""Pooling and flattening of feature maps."""
 
 import math
 
@@ -19,22 +19,18 @@ def max_pool(
     padding: int = 0,
     ceil: bool = False,
 ) -> Float[Array, "batch *out_space channels"]:
-    """Takes the maximum of each window. Where several are equal, the first gets the gradient.
+    """Takes the maximum of each window; of several equal maxima, the first gets the gradient.
 
     Args:
         x: Feature maps, or volumes of features.
-        window: The size of a window along each axis of space.
-        stride: The step between windows; None for windows side by side.
-        padding: How far windows reach over each edge, at most half a window; what lies beyond is
-            never the maximum.
-        ceil: Whether a last window that begins inside but does not fit counts too, rather than
-            being left out.
-
-    Returns:
-        The maxima.
+        window: Size of a window along each spatial axis.
+        stride: Step between windows; None places them side by side.
+        padding: How far windows reach over each edge, at most half a window; values beyond the edge
+            are never the maximum.
+        ceil: Whether to keep a last window that begins inside but does not fit.
 
     Raises:
-        ValueError: The padding is negative or more than half a window.
+        ValueError: `padding` is negative or more than half a window.
 
     >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 2)[0, :, :, 0].tolist()
     [[5.0, 7.0], [13.0, 15.0]]
@@ -58,16 +54,13 @@ def avg_pool(
 
     Args:
         x: Feature maps, or volumes of features.
-        window: The size of a window along each axis of space.
-        stride: The step between windows; None for windows side by side.
+        window: Size of a window along each spatial axis.
+        stride: Step between windows; None places them side by side.
         padding: Zeros on each side, at most half a window. A window that does not fit is left out.
-        count_include_pad: Whether those zeros count, as they do by default in PyTorch.
-
-    Returns:
-        The averages.
+        count_include_pad: Whether those zeros count in averages, as by default in PyTorch.
 
     Raises:
-        ValueError: The padding is negative or more than half a window.
+        ValueError: `padding` is negative or more than half a window.
 
     >>> avg_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 2)[0, :, :, 0].tolist()
     [[2.5, 4.5], [10.5, 12.5]]
@@ -84,19 +77,11 @@ def avg_pool(
 def adaptive_avg_pool(
     x: Float[Array, "batch height width channels"], height: int, width: int
 ) -> Float[Array, "batch {height} {width} channels"]:
-    """Averages over windows that cover maps of any size by a given number of them.
+    """Averages maps of any size over `height` x `width` windows.
 
-    Along each side of n pixels, window i of k reaches from floor(i n / k) to ceil((i + 1) n / k),
-    as in PyTorch; so neighbors overlap where k does not divide n, and repeat where n < k. Summed in
-    float32 or better.
-
-    Args:
-        x: Feature maps.
-        height: The windows down.
-        width: The windows across.
-
-    Returns:
-        The averages; the maps themselves if they have that size.
+    Along an axis of n pixels, window i of k reaches from floor(i n / k) to ceil((i + 1) n / k), as
+    in PyTorch; so neighbors overlap where k does not divide n, and repeat where n < k. Sums are in
+    float32 or better. Maps that already have the size are returned unchanged.
 
     >>> adaptive_avg_pool(jnp.arange(5.0).reshape(1, 1, 5, 1), 1, 2).ravel().tolist()
     [1.0, 3.0]
@@ -105,7 +90,7 @@ def adaptive_avg_pool(
         return x
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     down, across = _averages(x.shape[1], height), _averages(x.shape[2], width)
-    # In full precision on a TPU too, where products are of bfloat16 otherwise.
+    # A TPU would otherwise multiply in bfloat16.
     averages = jnp.einsum(
         "bhwc,ih,jw->bijc",
         wide,
@@ -119,13 +104,7 @@ def adaptive_avg_pool(
 def global_average_pool(
     x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch channels"]:
-    """Averages over space, summed in float32 or better.
-
-    Args:
-        x: Feature maps.
-
-    Returns:
-        One vector per image, in the dtype of the maps.
+    """Averages over height and width, in float32 or better; the result has the dtype of `x`.
 
     Reference: Lin et al., Network in network, ICLR 2014, arXiv:1312.4400.
 
@@ -137,23 +116,17 @@ def global_average_pool(
 
 
 def flatten(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch features"]:
-    """Makes one vector of each image or stack of feature maps.
-
-    Args:
-        x: Images or feature maps.
-
-    Returns:
-        The same values, (batch, height * width * channels).
+    """Flattens each image or stack of maps to a vector of height * width * channels values.
 
     >>> flatten(jnp.ones((0, 4, 4, 3))).shape
     (0, 48)
     """
-    # A size of -1 could not be inferred for a batch without rows.
+    # A size of -1 could not be inferred for an empty batch.
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def _averages(size: int, windows: int) -> Float[np.ndarray, "windows size"]:
-    """What each pixel of a side counts in each window of `adaptive_avg_pool`."""
+    """The weight of each pixel of an axis in each window of `adaptive_avg_pool`."""
     index = np.arange(windows)[:, np.newaxis]
     start, stop = index * size // windows, -(-(index + 1) * size // windows)
     inside = (start <= np.arange(size)) & (np.arange(size) < stop)
@@ -161,7 +134,7 @@ def _averages(size: int, windows: int) -> Float[np.ndarray, "windows size"]:
 
 
 def _overhang(size: int, window: int, stride: int, padding: int) -> int:
-    """How far a window that begins inside, but does not fit, reaches beyond the padding."""
+    """How far the last window reaches beyond the padding if it begins inside but does not fit."""
     rest = (size + 2 * padding - window) % stride
     start = size + 2 * padding - window - rest + stride
     return stride - rest if rest and start < size + padding else 0

@@ -1,14 +1,14 @@
-"""What training drops at random."""
+"""Random dropping during training."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
 
 class StochasticDepth(nn.Module):
-    """Drops a residual as a whole, by example, while training, and scales up those that stay.
+    """Drops the whole residual of random examples during training, and scales up the others.
 
     Attributes:
-        rate: The share that is dropped.
+        rate: Probability of dropping.
 
     Reference: Huang et al., Deep networks with stochastic depth, ECCV 2016, arXiv:1603.09382.
 
@@ -24,19 +24,13 @@ class StochasticDepth(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch *rest"], train: bool) -> Float[Array, "batch *rest"]:
-        """Drops examples where `train` is True."""
+        """Drops examples if `train` is True."""
         axes = tuple(range(1, x.ndim))
         return nn.Dropout(self.rate, broadcast_dims=axes)(x, deterministic=not train)
 
 
 def check_rates(**rates: float) -> None:
-    """Checks shares that training drops.
-
-    Args:
-        **rates: Shares by the names of the options.
-
-    Raises:
-        ValueError: One is not from 0 to below 1.
+    """Raises a `ValueError` unless each rate, given by the name of its option, is in [0, 1).
 
     >>> check_rates(dropout=0.1, stochastic_depth=0.0)
     """

@@ -1,4 +1,4 @@
-"""Parts of transformers, and of the networks that borrow from them."""
+"""Layers of transformers, some of which other networks use too."""
 
 from functools import partial
 
@@ -17,14 +17,7 @@ from jaxvision.models.layers.regularization import StochasticDepth
 
 
 def rising_rates(last: float, num_blocks: int) -> tuple[float, ...]:
-    """Rates of stochastic depth that rise evenly from nothing at the first block.
-
-    Args:
-        last: The rate of the last block.
-        num_blocks: How many blocks there are.
-
-    Returns:
-        A rate per block.
+    """Makes one rate of stochastic depth per block, rising linearly from 0 to `last`.
 
     >>> rising_rates(0.2, 5)
     (0.0, 0.05, 0.1, 0.15000000000000002, 0.2)
@@ -33,15 +26,15 @@ def rising_rates(last: float, num_blocks: int) -> tuple[float, ...]:
 
 
 class MultiHeadAttention(nn.Module, kw_only=True):
-    """Self-attention: each token becomes an average of all, weighed by how well they match it.
+    """Self-attention: each token becomes an average of all, weighted by how well they match it.
 
     Attributes:
-        num_heads: How many averages, each of its own share of the channels, are taken.
-        attention_dropout: The share of weights that training drops.
-        dropout: The share of outputs that training drops.
-        kernel_init: The kernels to start from: of `qkv`, which makes queries, keys and values, in
-            this order, and of `out`.
-        dtype: What to compute in; None promotes types. Weights are made in float32 or better.
+        num_heads: Number of averages; each is over its own share of the channels.
+        attention_dropout: Dropout rate of the weights of the averages.
+        dropout: Dropout rate of the outputs.
+        kernel_init: Initializer of the kernels `qkv` (queries, keys and values, in this order) and
+            `out`.
+        dtype: Compute dtype; None promotes types. Weights are computed in float32 or better.
 
     Reference: Vaswani et al., Attention is all you need, NeurIPS 2017, arXiv:1706.03762, section
     3.2.
@@ -66,7 +59,7 @@ class MultiHeadAttention(nn.Module, kw_only=True):
         train: bool,
         bias: Float[Array, "*some heads tokens tokens"] | None = None,
     ) -> Float[Array, "*batch tokens channels"]:
-        """Attends; `bias` is added to how well queries (rows) match keys (columns)."""
+        """Attends; `bias` is added to the scores of queries (rows) for keys (columns)."""
         channels = x.shape[-1]
         if channels % self.num_heads:
             raise ValueError(
@@ -95,11 +88,11 @@ class MLPBlock(nn.Module, kw_only=True):
     """Two dense layers with a nonlinearity between them, on the last axis.
 
     Attributes:
-        hidden: The channels between the two layers, `dense1` and `dense2`.
-        activation: The nonlinearity; see `layers.activation`.
-        dropout: The share of the outputs of each that training drops.
-        kernel_init: The kernels to start from.
-        dtype: What to compute in; None promotes types.
+        hidden: Number of channels between the two layers, `dense1` and `dense2`.
+        activation: Nonlinearity; see `layers.activation`.
+        dropout: Dropout rate of the outputs of each layer.
+        kernel_init: Initializer of both kernels.
+        dtype: Compute dtype; None promotes types.
 
     >>> import functools, jax, jax.numpy as jnp
     >>> layer = MLPBlock(hidden=32)
@@ -130,14 +123,12 @@ class EncoderBlock(nn.Module, kw_only=True):
     """Attention between tokens, then two dense layers per token, each added to its input.
 
     Attributes:
-        num_heads: See `layers.MultiHeadAttention`.
-        hidden: The width between the dense layers.
-        activation: See `layers.activation`.
-        dropout: The share of both residuals that training drops, value by value.
-        attention_dropout: The share of attention's weights that training drops.
-        stochastic_depth: The share of residuals that training drops as a whole.
-        epsilon: What is added to the variance in both normalizations.
-        dtype: What to compute in; None promotes types.
+        num_heads, attention_dropout: See `layers.MultiHeadAttention`.
+        hidden, activation: See `layers.MLPBlock`.
+        dropout: Dropout rate of single values, in both residuals.
+        stochastic_depth: Dropout rate of whole residuals; see `layers.StochasticDepth`.
+        epsilon: Added to the variance in both layer normalizations.
+        dtype: Compute dtype; None promotes types.
 
     Reference: Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021, arXiv:2010.11929,
     figure 1.
@@ -191,11 +182,11 @@ class EncoderBlock(nn.Module, kw_only=True):
 
 
 class LayerScale(nn.Module, kw_only=True):
-    """Scales every channel of a residual by a parameter that starts small.
+    """Scales each channel of a residual by a parameter that starts small.
 
     Attributes:
-        start: What `factor` starts from.
-        dtype: What to compute in; None promotes types.
+        start: Initial value of the parameter, `factor`.
+        dtype: Compute dtype; None promotes types.
 
     Reference: Touvron et al., Going deeper with image transformers, ICCV 2021, arXiv:2103.17239.
 
@@ -219,19 +210,19 @@ class LayerScale(nn.Module, kw_only=True):
 
 
 class PatchEmbedding(nn.Module, kw_only=True):
-    """Cuts images into square patches, and makes a vector of each by a dense layer.
+    """Cuts images into square patches and maps each to a vector by a dense layer.
 
-    That is a convolution, `conv`, with a kernel and a stride of the size of a patch.
+    The dense layer is a convolution, `conv`, whose kernel and stride have the size of a patch.
 
     Attributes:
-        features: The length of the vectors.
-        patch_size: The height and width of a patch.
-        pad: Whether zeros below and on the right complete the last patches, rather than what does
-            not fill a patch being left out.
-        norm: Whether `norm`, a layer normalization of the vectors, follows.
-        epsilon: What is added to its variance.
-        kernel_init: The kernel to start from.
-        dtype: What to compute in; None promotes types.
+        features: Length of the vectors.
+        patch_size: Height and width of a patch.
+        pad: Whether to complete the last patches by zeros below and on the right; otherwise, pixels
+            that do not fill a patch are left out.
+        norm: Whether a layer normalization of the vectors, `norm`, follows.
+        epsilon: Added to the variance in `norm`.
+        kernel_init: Initializer of the kernel.
+        dtype: Compute dtype; None promotes types.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = PatchEmbedding(features=8, patch_size=4, pad=True)
@@ -251,7 +242,7 @@ class PatchEmbedding(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch rows columns features"]:
-        """Gives a vector per patch, in place."""
+        """Computes a map with one vector per patch."""
         if self.pad:
             x = pad_to_multiple(x, self.patch_size)
         x = conv(
@@ -278,14 +269,7 @@ class PatchEmbedding(nn.Module, kw_only=True):
 def pad_to_multiple(
     x: Float[Array, "batch height width channels"], size: int
 ) -> Float[Array, "batch padded_height padded_width channels"]:
-    """Adds rows and columns of zeros at the end, until both numbers are multiples of a size.
-
-    Args:
-        x: Images or feature maps.
-        size: What height and width become multiples of.
-
-    Returns:
-        The same, perhaps larger.
+    """Pads maps by zeros below and on the right, until both sides are multiples of `size`.
 
     >>> pad_to_multiple(jnp.ones((1, 7, 8, 1)), 4).shape
     (1, 8, 8, 1)
@@ -297,17 +281,10 @@ def pad_to_multiple(
 def resize_grid(
     x: Float[Array, "height width channels"], height: int, width: int
 ) -> Float[Array, "new_height new_width channels"]:
-    """Interpolates parameters of places, such as position embeddings, for another number of places.
+    """Resizes parameters that lie on a grid, such as position embeddings, to another grid.
 
-    The interpolation is bicubic with antialiasing, as in timm (and in Pillow).
-
-    Args:
-        x: Parameters per place.
-        height: How many rows there shall be.
-        width: How many columns.
-
-    Returns:
-        Parameters per place of the new grid; the same where nothing changes.
+    The interpolation is bicubic with antialiasing, as in timm and Pillow. A grid that already has
+    the size is returned unchanged.
 
     >>> resize_grid(jnp.ones((14, 14, 192)), 10, 13).shape
     (10, 13, 192)

@@ -1,4 +1,4 @@
-"""Ways to make maps larger, as a choice."""
+"""Upsampling of feature maps by a choice of methods."""
 
 from typing import Literal, get_args
 
@@ -15,18 +15,18 @@ UPSAMPLING: tuple[str, ...] = get_args(UpsamplingMethod)
 
 
 class Upsample(nn.Module, kw_only=True):
-    """Makes maps about twice as large, of a size that is given.
+    """Upsamples maps about twofold, to a given size.
 
     Attributes:
         method: "nearest" and "bilinear" resize; "bed_of_nails" puts each value into the corner of a
             block of zeros; "transposed" is a learned 2x2 transposed convolution with stride 2;
             "sub_pixel" is a learned 1x1 convolution whose channels become pixels (Shi et al., CVPR
-            2016, arXiv:1609.05158). SegNet's max-unpooling needs the places of its maxima; see
-            `ops.max_unpool`.
-        dtype: What to compute in; None promotes types.
+            2016, arXiv:1609.05158). For SegNet's max-unpooling, which needs the places of its
+            maxima, see `ops.max_unpool`.
+        dtype: Compute dtype; None promotes types.
 
     Raises:
-        ValueError: The method is unknown.
+        ValueError: There is no such method.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = Upsample(method="sub_pixel")
@@ -46,7 +46,7 @@ class Upsample(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "batch height width channels"], size: tuple[int, int]
     ) -> Float[Array, "batch new_height new_width channels"]:
-        """Makes maps of the size; what doubles them is cut to it."""
+        """Makes maps of `size`; methods that double the maps crop them to it."""
         if self.method == "bilinear":
             return resize(x, size)
         if self.method == "nearest":
@@ -71,14 +71,9 @@ class Upsample(nn.Module, kw_only=True):
 def cut_to(
     x: Float[Array, "batch height width channels"], size: tuple[int, int]
 ) -> Float[Array, "batch new_height new_width channels"]:
-    """Cuts maps that were doubled to a size, from the upper left corner.
+    """Crops maps to a size, keeping the upper left corner.
 
-    Args:
-        x: Maps.
-        size: Height and width; maps that are smaller are resized by the nearest pixel.
-
-    Returns:
-        Maps of that size.
+    Maps that are smaller than the size are resized to it by the nearest pixel.
 
     >>> import jax.numpy as jnp
     >>> cut_to(jnp.ones((1, 8, 8, 2)), (7, 8)).shape

@@ -9,14 +9,9 @@ from jaxtyping import Array, Float
 def split_windows(
     x: Float[Array, "batch height width channels"], window: int
 ) -> Float[Array, "batch windows pixels channels"]:
-    """Cuts maps into square windows.
+    """Cuts maps, whose sides are multiples of `window`, into square windows.
 
-    Args:
-        x: Feature maps, whose height and width are multiples of the window's.
-        window: The height and width of a window.
-
-    Returns:
-        The pixels of each window, row by row.
+    Windows, and the pixels of each window, are in row-major order.
 
     >>> import jax.numpy as jnp
     >>> split_windows(jnp.arange(16.0).reshape(1, 4, 4, 1), 2)[0, :, :, 0].tolist()[:2]
@@ -31,15 +26,7 @@ def split_windows(
 def join_windows(
     x: Float[Array, "batch windows pixels channels"], height: int, width: int
 ) -> Float[Array, "batch height width channels"]:
-    """Puts the windows of `split_windows` together again.
-
-    Args:
-        x: The pixels of each window.
-        height: Of the maps, a multiple of the window's.
-        width: Of the maps.
-
-    Returns:
-        Feature maps.
+    """Inverts `split_windows`, for maps of the given height and width.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.arange(96.0).reshape(2, 4, 6, 2)
@@ -55,14 +42,12 @@ def join_windows(
 
 @functools.lru_cache
 def relative_positions(window: int) -> np.ndarray:
-    """Numbers the offsets between the pixels of a window.
-
-    Args:
-        window: Its height and width.
+    """Numbers the offsets between the pixels of a window of the given height and width.
 
     Returns:
-        For each pair of pixels, row by row, (window**2, window**2): the number of their offset,
-        among (2 * window - 1)**2; those of pixels and themselves are in the middle.
+        (window**2, window**2): for each pair of pixels in row-major order, the number of their
+        offset, from 0 to (2 * window - 1)**2 - 1. The offset of a pixel to itself has the middle
+        number.
 
     >>> relative_positions(2).tolist()
     [[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]]
@@ -78,14 +63,13 @@ def far_apart(height: int, width: int, window: int, shift: tuple[int, int]) -> n
     """Marks the pairs of pixels that a cyclic shift has brought into one window from afar.
 
     Args:
-        height: Of the maps, a multiple of the window's.
-        width: Of the maps.
-        window: The height and width of a window.
+        height: Height of the maps, a multiple of the window's.
+        width: Width of the maps, a multiple of the window's.
+        window: Height and width of a window.
         shift: By how much the maps were rolled up and to the left.
 
     Returns:
-        Whether pairs lay in different windows or at opposite edges of the map, (windows, pixels,
-        pixels).
+        (windows, pixels, pixels): whether the pixels lay at opposite edges of the maps.
 
     >>> far_apart(4, 2, 2, (1, 0)).any(axis=(1, 2)).tolist()
     [False, True]

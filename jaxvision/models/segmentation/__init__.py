@@ -1,4 +1,4 @@
-"""Models that give a class to every pixel or voxel."""
+"""Models that classify every pixel of an image or every voxel of a volume."""
 
 from jaxvision.models.segmentation.classic import ClassicUNet, PixelClassifier, SegNet
 from jaxvision.models.segmentation.crf import DenseCRF

@@ -35,16 +35,13 @@ from jaxvision.ops import resize
 
 @register_module
 class PANDecoder(Decoder, kw_only=True):
-    """Weighs the coarsest map by what a small pyramid sees in it, and finer maps by coarser ones.
+    """Weights the coarsest map by a small pyramid, and finer maps by the means of coarser ones.
 
-    The four last stages take part. Height and width of the coarsest map must be at least 8.
+    It decodes the last four stages. Height and width of the coarsest map must be at least 8.
 
     Attributes:
-        channels: The channels of all maps.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        channels: Number of channels of all maps.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: int = 32
@@ -74,7 +71,7 @@ class PANDecoder(Decoder, kw_only=True):
 
     @nn.compact
     def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
-        """Computes a map of the size of the finest that takes part."""
+        """Computes a map of the size of the finest stage that is decoded."""
         *finer, coarsest = [each for _, each in stages[-4:]]
         x = self._pyramid(coarsest, train)
         for index, each in reversed([*enumerate(finer, start=1)]):
@@ -86,7 +83,7 @@ class PANDecoder(Decoder, kw_only=True):
         return x
 
     def _pyramid(self, x: Map, train: bool) -> Map:
-        """Feature pyramid attention: a U-shape of one channel weighs the pixels of the map."""
+        """Feature pyramid attention: a U-Net of one channel weights the map's pixels."""
         if min(size_of(x)) < 8:
             raise ValueError(
                 f"the coarsest map must be at least 8x8, got {x.shape[1]}x{x.shape[2]}; give "
@@ -116,18 +113,15 @@ class PANDecoder(Decoder, kw_only=True):
 class MANetDecoder(Decoder, kw_only=True):
     """A U-Net with attention among the pixels of the coarsest map, and over channels elsewhere.
 
-    As in segmentation_models_pytorch, whose weights it takes, the attention among pixels is one
-    softmax over all pairs, and what it gives is laid out as if channels came first. Its memory
-    grows with the square of the pixels of the coarsest map.
+    As in segmentation_models_pytorch, whose weights it can load, the attention among pixels is one
+    softmax over all pairs of pixels, and its output is reshaped as if channels came first. Its
+    memory grows with the square of the number of pixels of the coarsest map.
 
     Attributes:
-        channels: The channels after each doubling; None takes 16 times the stride.
-        attention_channels: The channels of the two maps whose products are the attention.
-        reduction: How many times fewer channels there are between the layers of channel attention.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        channels: Number of channels after each doubling; None takes 16 times the stride.
+        attention_channels: Number of channels of the two maps whose products are the attention.
+        reduction: Factor by which the hidden layer of channel attention has fewer channels.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: tuple[int, ...] | None = None
@@ -184,7 +178,7 @@ class MANetDecoder(Decoder, kw_only=True):
         return self.conv(channels, 3, name="out")(x + laid_out)
 
     def _gate(self, x: Map, name: str) -> Map:
-        """A factor for each channel."""
+        """Computes a factor for each channel."""
         gate = layers.SqueezeExcite(
             reduced=max(1, x.shape[-1] // self.reduction),
             kernel_init=KERNEL_INIT,

@@ -1,4 +1,4 @@
-"""U-Net and SegNet as they were published: networks without a backbone of another kind.
+"""U-Net and SegNet as they were published, without a separate backbone, and a linear baseline.
 
 References: Ronneberger et al., U-Net: convolutional networks for biomedical image segmentation,
 MICCAI 2015, arXiv:1505.04597. Badrinarayanan et al., SegNet: a deep convolutional encoder-decoder
@@ -25,26 +25,25 @@ Logits = Float[Array, "batch _ _ classes"]
 class ClassicUNet(nn.Module, kw_only=True):
     """U-Net: two convolutions at each of five scales, down and up again.
 
-    Without padding, as published, the logits are smaller than the images: 388x388 for 572x572, and
-    the maps of the way down are cut to those of the way up. With padding they have the size of the
-    images, which may be any.
+    Without padding, as published, the logits are smaller than the images (388x388 for 572x572), and
+    the maps of the way down are cropped to those of the way up. With padding, images may have any
+    size, and the logits have the same.
 
     Attributes:
-        num_classes: The number of logits of each pixel.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        channels: The channels at each scale.
+        num_classes: Number of logits per pixel.
+        in_channels: Number of channels of images; None takes that of the first image.
+        channels: Number of channels at each scale.
         padded: Whether convolutions keep the size.
-        norm: The normalization after each convolution, which the paper does not have; see
+        norm: Normalization after each convolution, which the paper does not have; see
             `layers.norm`. None leaves it out.
-        dropout: The probability that a number of the coarsest map is dropped in training.
-        auxiliary: Whether each coarser scale has logits of its own in training, so that the coarse
-            maps learn the classes sooner (Lee et al., Deeply-supervised nets, AISTATS 2015,
-            arXiv:1409.5185); needs padding.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        dropout: Dropout rate of the coarsest map.
+        auxiliary: Whether each coarser scale has logits of its own in training, so that coarse maps
+            learn the classes sooner (Lee et al., Deeply-supervised nets, AISTATS 2015,
+            arXiv:1409.5185); needs `padded`.
+        axis_name, dtype: See `layers.norm`.
 
     Raises:
-        ValueError: There are auxiliary logits without padding.
+        ValueError: `auxiliary` is True and `padded` is not.
 
     >>> import jax
     >>> images = jnp.zeros((1, 572, 572, 1))
@@ -66,35 +65,20 @@ class ClassicUNet(nn.Module, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.auxiliary and not self.padded:
-            raise ValueError("auxiliary=True needs padded=True: without, scales see other pixels")
+            raise ValueError("auxiliary=True needs padded=True, so that scales see the same pixels")
         self.dtype = canonical_dtype(self.dtype)
         super().__post_init__()
 
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes the logits.
+        """Computes logits, (batch, height, width, num_classes); without padding, of the middle.
 
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Whether to apply dropout and to normalize by the statistics of the batch.
-
-        Returns:
-            Logits, (batch, height, width, num_classes); without padding they are of the pixels in
-            the middle.
+        `train` turns on dropout and normalization by the statistics of the batch.
         """
         return self.with_auxiliary(x, train)[0]
 
     @nn.compact
     def with_auxiliary(self, x: Images, train: bool = False) -> tuple[Logits, tuple[Logits, ...]]:
-        """Computes the logits, and those of the coarser scales.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Whether to apply dropout and to normalize by the statistics of the batch.
-
-        Returns:
-            The logits; and with `auxiliary` those of each coarser scale, the coarsest first, else
-            none.
-        """
+        """Computes the logits and, with `auxiliary`, those of coarser scales, coarsest first."""
         coarse: list[Logits] = []
         y = check_images(x, self.in_channels, min_size=2 ** (len(self.channels) - 1))
         skips: list[Map] = []
@@ -131,18 +115,17 @@ class ClassicUNet(nn.Module, kw_only=True):
 
 @register_module
 class SegNet(nn.Module, kw_only=True):
-    """SegNet: what max-pooling takes is put back to where it was, and convolved.
+    """SegNet: its decoder puts each max-pooled value back in its place, and then convolves.
 
-    The way down is that of VGG-16 with batch normalization, the way up its mirror.
+    The way down is VGG-16 with batch normalization, and the way up its mirror image.
 
     Attributes:
-        num_classes: The number of logits of each pixel.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        channels: The channels at each scale.
-        depths: The number of convolutions at each scale.
-        norm: The normalization after each convolution; see `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        num_classes: Number of logits per pixel.
+        in_channels: Number of channels of images; None takes that of the first image.
+        channels: Number of channels at each scale.
+        depths: Number of convolutions at each scale.
+        norm: Normalization after each convolution; see `layers.norm`.
+        axis_name, dtype: See `layers.norm`.
 
     >>> import jax
     >>> model = SegNet(num_classes=12)
@@ -170,15 +153,7 @@ class SegNet(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes the logits.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Whether to normalize by the statistics of the batch.
-
-        Returns:
-            Logits, (batch, height, width, num_classes).
-        """
+        """Computes logits, (batch, height, width, num_classes)."""
         y = check_images(x, self.in_channels, min_size=2 ** len(self.channels))
         places: list[tuple[Any, tuple[int, int]]] = []
         for scale, (features, depth) in enumerate(zip(self.channels, self.depths, strict=True)):
@@ -199,13 +174,13 @@ class SegNet(nn.Module, kw_only=True):
 
 @register_module
 class PixelClassifier(nn.Module, kw_only=True):
-    """Logits that are linear in the pixels around each pixel: what a network has to beat.
+    """Computes logits linearly from the pixels around each pixel: a baseline for networks.
 
     Attributes:
-        num_classes: The number of logits of each pixel.
-        in_channels: The number of channels images must have; None takes what the first image has.
-        kernel_size: Height and width of what is seen around a pixel; 1 is the pixel alone.
-        dtype: What to compute in; None promotes types.
+        num_classes: Number of logits per pixel.
+        in_channels: Number of channels of images; None takes that of the first image.
+        kernel_size: Height and width of the window around a pixel; 1 is the pixel alone.
+        dtype: Compute dtype; None promotes types.
 
     >>> import jax
     >>> model = PixelClassifier(num_classes=4, kernel_size=3)
@@ -226,15 +201,7 @@ class PixelClassifier(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes the logits.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Changes nothing.
-
-        Returns:
-            Logits, (batch, height, width, num_classes).
-        """
+        """Computes logits, (batch, height, width, num_classes); `train` has no effect."""
         del train
         images = check_images(x, self.in_channels)
         return make_head(self.num_classes, self.kernel_size, self.dtype, "head")(images)

@@ -1,4 +1,4 @@
-"""A conditional random field that is learned with the segmenter under it."""
+"""A conditional random field that is trained together with a segmenter."""
 
 import flax.linen as nn
 import jax
@@ -12,21 +12,21 @@ from jaxvision.ops.crf import CRFMethod, Width
 
 @register_module
 class DenseCRF(nn.Module, kw_only=True):
-    """CRF-RNN: refines logits by `ops.dense_crf`, whose weights and compatibility are learned.
+    """CRF-RNN: refines logits by `ops.dense_crf`, with learned weights and compatibility.
 
-    Parameters are a weight of each kernel for each class, and the compatibility of classes, which
-    starts as the Potts model. Widths of kernels are not learned. (Zheng et al., Conditional random
-    fields as recurrent neural networks, ICCV 2015, arXiv:1502.03240.)
+    The parameters are a weight of each kernel for each class, and the compatibility of classes,
+    which starts as the Potts model. The widths of kernels are not learned. (Zheng et al.,
+    Conditional random fields as recurrent neural networks, ICCV 2015, arXiv:1502.03240.)
 
     Attributes:
-        appearance_spatial: The width of the kernel of place and color, in pixels: one number, or
-            one for each axis.
-        appearance_color: Its width in the unit of the images.
-        appearance_weight: The weight that it starts with.
-        smoothness_spatial: The width of the kernel of place alone, in pixels: one number, or one
-            for each axis.
-        smoothness_weight: The weight that it starts with.
-        num_steps: The number of mean-field steps. The paper trains with 5 and tests with 10:
+        appearance_spatial: Width in pixels of the kernel of position and color: one number, or one
+            per axis.
+        appearance_color: Width of that kernel in color, in the unit of the images.
+        appearance_weight: Initial weight of that kernel.
+        smoothness_spatial: Width in pixels of the kernel of position alone: one number, or one per
+            axis.
+        smoothness_weight: Initial weight of that kernel.
+        num_steps: Number of mean-field steps. The paper trains with 5 and tests with 10:
             `module.clone(num_steps=10)` has the same parameters.
         method: See `ops.dense_crf`.
 
@@ -51,15 +51,7 @@ class DenseCRF(nn.Module, kw_only=True):
         logits: Float[Array, "batch *space classes"],
         image: Float[Array, "batch *space channels"],
     ) -> Float[Array, "batch *space classes"]:
-        """Refines the logits.
-
-        Args:
-            logits: Unnormalized log-probabilities of the pixels.
-            image: The image that they are of, whose values have the unit of `appearance_color`.
-
-        Returns:
-            The log-probabilities, in float32 at least.
-        """
+        """Computes log-probabilities, in float32 at least, from logits and the image."""
         classes = logits.shape[-1]
 
         def weight(name: str, start: int | float) -> Array:

@@ -1,4 +1,4 @@
-"""What decoders have in common."""
+"""Base classes and helpers of decoders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -14,25 +14,20 @@ KERNEL_INIT = layers.initializer("he_uniform")
 
 Map = Float[Array, "batch _ _ _"]
 Stages = Sequence[tuple[int, Map]]
-"""Strides and maps of the stages of a backbone, finest first. Stages that dilate in place of a
-stride have the stride of the stage before them."""
+"""Strides and maps of the stages of a backbone, finest first. A stage that dilates in place of a
+stride has the stride of the stage before it.
+"""
 
 
 class DecoderPart(nn.Module, kw_only=True):
-    """A module with normalized convolutions.
-
-    Attributes:
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
-    """
+    """A module of convolutions with normalization; for its fields, see `layers.norm`."""
 
     norm: str = "batch"
     axis_name: str | None = None
     dtype: DTypeLike | None = None
 
     def options(self) -> dict[str, Any]:
-        """Gives the options that parts of this module have too."""
+        """The options that this module passes on to its parts."""
         return {"norm": self.norm, "axis_name": self.axis_name, "dtype": self.dtype}
 
     def conv(self, features: int, kernel_size: int, **options: Any) -> nn.Module:
@@ -48,7 +43,7 @@ class DecoderPart(nn.Module, kw_only=True):
     def doubled_conv_norm(
         self, features: int, kernel_size: int, **options: Any
     ) -> layers.DoubledConvNorm:
-        """Makes the same of doubled maps, and of others that are appended to them."""
+        """Makes a `conv_norm` of maps that are doubled and concatenated with others."""
         return layers.DoubledConvNorm(**self._usual(features, kernel_size, options))
 
     def _usual(self, features: int, kernel_size: int, options: dict[str, Any]) -> dict[str, Any]:
@@ -57,22 +52,20 @@ class DecoderPart(nn.Module, kw_only=True):
 
 
 class Decoder(DecoderPart, kw_only=True):
-    """Makes one map of the maps of a backbone, for the head of a `Segmenter`.
+    """Base class of decoders, which combine the maps of a backbone for the head of a `Segmenter`.
 
-    A subclass defines `__call__(stages, image_size, train)`, which gives a map of the images' size
-    or smaller.
+    A subclass defines `__call__(stages, image_size, train)`, which returns a map of the size of the
+    images or smaller.
 
     Attributes:
         align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        norm, axis_name, dtype: See `layers.norm`.
     """
 
     align_corners: bool = True
 
     head_size: ClassVar[int] = 3
-    """The kernel of the convolution that makes logits of the map."""
+    """The kernel size of the convolution that computes the logits."""
 
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {}
     """The names of the decoder and the head, by the library that has them."""
@@ -81,18 +74,7 @@ class Decoder(DecoderPart, kw_only=True):
 def plain_conv(
     network: Any, features: int, kernel_size: layers.Size, name: str, **options: Any
 ) -> layers.ConvNorm:
-    """Makes a convolution with the normalization of a network without a backbone, and ReLU.
-
-    Args:
-        network: It has the fields `norm`, `axis_name` and `dtype`.
-        features: The output channels.
-        kernel_size: The size of the kernel.
-        name: The layer's name.
-        **options: Other fields of `ConvNorm`.
-
-    Returns:
-        The layer.
-    """
+    """Makes a `ConvNorm` with ReLU and the `norm`, `axis_name` and `dtype` of `network`."""
     usual = {"activation": "relu", "kernel_init": layers.initializer("he_normal")}
     shared = {field: getattr(network, field) for field in ("norm", "axis_name", "dtype")}
     return layers.ConvNorm(
@@ -103,7 +85,7 @@ def plain_conv(
 def make_head(
     num_classes: int, kernel_size: layers.Size, dtype: DTypeLike | None, name: str | None = None
 ) -> nn.Module:
-    """Makes the convolution that gives the logits."""
+    """Makes the convolution that computes the logits."""
     kernel_init = layers.initializer("glorot_uniform")
     return layers.conv(num_classes, kernel_size, kernel_init=kernel_init, dtype=dtype, name=name)
 
@@ -118,13 +100,7 @@ def spatial_dropout(rate: float, *, train: bool) -> nn.Module:
 
 
 class Doubling(NamedTuple):
-    """A step of a decoder to a map about twice as large.
-
-    Attributes:
-        stride: The stride of the larger map.
-        skip: The map of the backbone at that stride; None if there is none.
-        size: Height and width of the larger map.
-    """
+    """A step to a map about twice as large; `skip` is the map of the backbone there, if any."""
 
     stride: int
     skip: Map | None
@@ -136,13 +112,7 @@ def doublings(
 ) -> list[Doubling]:
     """Lists the steps from the coarsest map to the size of the images.
 
-    Args:
-        stages: The maps of the backbone.
-        image_size: Height and width of the images.
-        full_resolution: Whether the last step has the map of stride 1, if the backbone has one.
-
-    Returns:
-        The steps, coarsest first.
+    With `full_resolution`, the last step has the map of stride 1, if the backbone has one.
     """
     maps = {stride: each for stride, each in stages if stride > 1 or full_resolution}
     steps = []
@@ -154,7 +124,7 @@ def doublings(
 
 
 def widths(channels: tuple[int, ...] | None, strides: Sequence[int]) -> tuple[int, ...]:
-    """The channels at each stride; None takes 16 times the stride.
+    """The number of channels at each stride; None takes 16 times the stride.
 
     >>> widths(None, [4, 2, 1])
     (64, 32, 16)
@@ -170,7 +140,7 @@ def widths(channels: tuple[int, ...] | None, strides: Sequence[int]) -> tuple[in
 
 
 def strides_below(stride: int) -> list[int]:
-    """The strides that halving reaches, down to 1.
+    """The strides that repeated halving reaches, down to 1.
 
     >>> strides_below(32)
     [16, 8, 4, 2, 1]
@@ -188,7 +158,7 @@ def size_of(x: Map) -> tuple[int, int]:
 
 
 def size_at(stride: int, image_size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of a padded map.
+    """Height and width of a padded map at a stride.
 
     >>> size_at(4, (65, 64))
     (17, 16)

@@ -1,4 +1,4 @@
-"""DeepLabV3 and V3+: dilated convolutions of several rates side by side.
+"""DeepLabV3 and V3+: parallel dilated convolutions of several rates.
 
 References: Chen et al., Rethinking atrous convolution for semantic image segmentation, 2017,
 arXiv:1706.05587. Chen et al., Encoder-decoder with atrous separable convolution for semantic image
@@ -20,15 +20,7 @@ from jaxvision.ops import resize
 
 
 class SeparableConvNorm(DecoderPart, kw_only=True):
-    """A depthwise 3x3 convolution, a 1x1 convolution, a normalization and a ReLU.
-
-    Attributes:
-        channels: The output channels.
-        dilation: The step between the taps of the depthwise convolution.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
-    """
+    """A depthwise 3x3 convolution (dilated), a 1x1 convolution, a normalization and a ReLU."""
 
     channels: int
     dilation: int = 1
@@ -44,17 +36,7 @@ class SeparableConvNorm(DecoderPart, kw_only=True):
 
 
 class AtrousPyramid(DecoderPart, kw_only=True):
-    """Atrous spatial pyramid pooling: a 1x1 convolution, dilated 3x3 ones, and the average.
-
-    Attributes:
-        channels: The channels of each, and of the result.
-        rates: The dilations.
-        separable: Whether the dilated convolutions are separable.
-        dropout: The probability that a number of the result is dropped in training.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
-    """
+    """Atrous spatial pyramid pooling: in parallel a 1x1 convolution, dilated ones, and the mean."""
 
     channels: int
     rates: tuple[int, ...]
@@ -63,7 +45,7 @@ class AtrousPyramid(DecoderPart, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Map, train: bool) -> Map:
-        """Computes all and projects them to `channels`."""
+        """Computes all branches and projects them to `channels`."""
         parts = [self.conv_norm(self.channels, 1, name="branch0")(x, train)]
         for index, rate in enumerate(self.rates, start=1):
             parts.append(self._dilated(rate, f"branch{index}")(x, train))
@@ -81,7 +63,7 @@ class AtrousPyramid(DecoderPart, kw_only=True):
 
 
 def _pyramid_rules(name: str, *, separable: bool) -> list[Rule]:
-    """Names of what a pyramid has, which is called `name` there."""
+    """The rules for an `AtrousPyramid` that is called `name` in the other library."""
     path, branch = "decoder/pyramid", rf"{name}.convs.\1"
     dilated = [
         Rule(rf"{path}/branch([1-9])/depthwise", rf"{branch}.0.0"),
@@ -99,14 +81,11 @@ class AtrousDecoder(Decoder, kw_only=True):
     """A decoder that begins with an `AtrousPyramid` on the coarsest map.
 
     Attributes:
-        channels: The channels of the result.
-        rates: The dilations.
-        separable: Whether the dilated convolutions are separable.
-        dropout: The probability that a number is dropped in training.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        channels: Number of channels of each branch of the pyramid, and of the result.
+        rates: Dilations of the 3x3 convolutions.
+        separable: Whether the 3x3 convolutions are separable.
+        dropout: Dropout rate of the pyramid's result.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: int = 256
@@ -138,14 +117,9 @@ class DeepLabV3Decoder(AtrousDecoder, kw_only=True):
     backbone with `dilate_first=True`.
 
     Attributes:
-        channels: The channels of the result.
-        rates: The dilations, for a backbone with `output_stride=8`.
-        separable: Whether the dilated convolutions are separable.
-        dropout: The probability that a number is dropped in training.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        rates: Dilations; the default ones are for a backbone with `output_stride=8`.
+        channels, separable, dropout: See `AtrousDecoder`.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     names_in_torch: ClassVar[Mapping[str, TorchNames]] = {
@@ -176,19 +150,14 @@ class DeepLabV3Decoder(AtrousDecoder, kw_only=True):
 
 @register_module
 class DeepLabV3PlusDecoder(AtrousDecoder, kw_only=True):
-    """`AtrousPyramid` on the coarsest map, enlarged and convolved with a finer one.
+    """`AtrousPyramid` on the coarsest map, resized to a finer map and convolved with it.
 
     Attributes:
-        channels: The channels of the result.
-        finer_channels: The channels that the finer map is brought to.
-        stride: The stride of the finer map.
-        rates: The dilations; the paper has (6, 12, 18) for a backbone with `output_stride=16`.
-        separable: Whether the 3x3 convolutions are separable.
-        dropout: The probability that a number is dropped in training.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        rates: Dilations; the paper has (6, 12, 18) for a backbone with `output_stride=16`.
+        channels, separable, dropout: See `AtrousDecoder`.
+        finer_channels: Number of channels that the finer map is projected to.
+        stride: Stride of the finer map.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     finer_channels: int = 48

@@ -1,4 +1,4 @@
-"""Fully convolutional networks, and the dilated convolutions that refine their scores.
+"""Fully convolutional networks, and dilated convolutions that refine their scores.
 
 References: Long et al., Fully convolutional networks for semantic segmentation, CVPR 2015,
 arXiv:1411.4038. Yu & Koltun, Multi-scale context aggregation by dilated convolutions, ICLR 2016,
@@ -34,12 +34,9 @@ class FCNDecoder(Decoder, kw_only=True):
     """A 3x3 convolution on the coarsest map: torchvision's FCN, for a backbone that dilates.
 
     Attributes:
-        channels: The channels of the result; None takes a quarter of the map's.
-        dropout: The probability that a number of the result is dropped in training.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        channels: Number of channels of the result; None takes a quarter of the map's.
+        dropout: Dropout rate of the result.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: int | None = None
@@ -69,18 +66,18 @@ class FCNDecoder(Decoder, kw_only=True):
 
 @register_module
 class SkipFCN(nn.Module, kw_only=True):
-    """FCN-32s, FCN-16s and FCN-8s: scores of the coarsest map, to which those of finer are added.
+    """FCN-32s, FCN-16s and FCN-8s: adds the scores of finer maps to those of the coarsest map.
 
-    Scores are doubled by learned transposed convolutions, which start as bilinear interpolation,
-    and the last ones are interpolated to the size of the images.
+    Scores are doubled by learned transposed convolutions, which start as bilinear interpolation;
+    the last scores are interpolated to the size of the images.
 
     Attributes:
-        backbone: The model whose maps are scored; its own head does not exist.
-        num_classes: The number of logits of each pixel.
-        finest: The stride of the finest map that is scored: 32, 16 or 8 in the paper.
-        hidden_channels: The channels of the two layers before the coarsest scores, a 7x7
-            convolution and a 1x1 (4096 in the paper, those of VGG); None leaves them out.
-        dropout: The probability that a channel of those is dropped in training.
+        backbone: Model whose maps are scored; its own head is not created.
+        num_classes: Number of logits per pixel.
+        finest: Stride of the finest map that is scored: 32, 16 or 8 in the paper.
+        hidden_channels: Number of channels of a 7x7 and a 1x1 convolution before the coarsest
+            scores (4096 in the paper, those of VGG); None leaves them out.
+        dropout: Probability that a channel of those two layers is dropped in training.
 
     >>> from jaxvision import models
     >>> model = SkipFCN(backbone=models.create_model("vgg11"), num_classes=21)
@@ -98,25 +95,17 @@ class SkipFCN(nn.Module, kw_only=True):
 
     @property
     def in_channels(self) -> int | None:
-        """The number of channels images must have; None stands for any."""
+        """The number of channels that images must have; None stands for any."""
         return self.backbone.in_channels
 
     @property
     def dtype(self) -> DTypeLike | None:
-        """What the model computes in: the type of the backbone."""
+        """The compute dtype, which is that of the backbone."""
         return self.backbone.dtype
 
     @nn.compact
     def __call__(self, x: Images, train: bool = False) -> Float[Array, "batch _ _ classes"]:
-        """Computes the logits.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Whether to apply dropout and to normalize by the statistics of the batch.
-
-        Returns:
-            Logits, (batch, height, width, num_classes).
-        """
+        """Computes logits, (batch, height, width, num_classes)."""
         images = check_images(x, self.in_channels)
         maps = self.backbone.features(images, train)
         strides = sorted((stride for stride in maps if stride >= self.finest), reverse=True)
@@ -169,10 +158,10 @@ class ContextModule(nn.Module, kw_only=True):
     It starts as the identity. (Yu & Koltun, table 1.)
 
     Attributes:
-        widths: How many times as many channels as scores each layer has; the paper's large module
-            has (2, 2, 4, 8, 16, 32, 32).
-        dilations: The dilation of each layer.
-        dtype: What to compute in; None promotes types.
+        widths: Number of channels of each layer as a multiple of the number of classes; the paper's
+            large module has (2, 2, 4, 8, 16, 32, 32).
+        dilations: Dilation of each layer.
+        dtype: Compute dtype; None promotes types.
 
     >>> scores = jnp.ones((1, 20, 30, 5))
     >>> module = ContextModule()
@@ -186,15 +175,7 @@ class ContextModule(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(self, scores: Map) -> Map:
-        """Refines the scores.
-
-        Args:
-            scores: Probabilities or positive scores, (batch, height, width, classes): between the
-                layers are ReLUs.
-
-        Returns:
-            Scores of the same shape.
-        """
+        """Refines probabilities or positive scores; ReLUs between the layers cut negative ones."""
         classes = scores.shape[-1]
         x = scores
         for index, (width, dilation) in enumerate(zip(self.widths, self.dilations, strict=True)):
@@ -211,16 +192,7 @@ class ContextModule(nn.Module, kw_only=True):
 
 
 def bilinear(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """Makes a kernel of a transposed convolution that interpolates each channel by itself.
-
-    Args:
-        key: A random key, as initializers get it; the kernel does not depend on it.
-        shape: Height and width of the kernel, twice the stride each, and channels.
-        dtype: The kernel's type.
-
-    Returns:
-        The kernel.
-    """
+    """An initializer of transposed convolutions that interpolate each channel by itself."""
     del key
     sides = []
     for size in shape[:2]:
@@ -234,7 +206,7 @@ def bilinear(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Arra
 
 
 def _identity(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """The middle tap of each output takes the inputs of its class, on average."""
+    """An initializer: the middle tap of each output averages the inputs of its class."""
     del key
     height, width, old, new = shape
     classes = np.gcd(old, new)

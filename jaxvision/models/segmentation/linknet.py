@@ -25,14 +25,11 @@ from jaxvision.ops import ConvTranspose
 
 @register_module
 class LinkNetDecoder(Decoder, kw_only=True):
-    """Doubles the coarsest map until it has the size of the images, and adds a map each time.
+    """Doubles the coarsest map up to the size of the images, and adds a map each time.
 
     Attributes:
-        channels: The channels of the result.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        channels: Number of channels of the result.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: int = 32
@@ -63,7 +60,7 @@ class LinkNetDecoder(Decoder, kw_only=True):
         return x
 
     def _double(self, x: Map, index: int, size: tuple[int, int], train: bool) -> Map:
-        """Makes a map of a quarter of the channels, twice as large, cut to the size."""
+        """Makes a map with a quarter of the channels, twice as large, cropped to `size`."""
         width = x.shape[-1] // 4
         narrow = self.conv_norm(width, 1, name=f"narrow{index}")(x, train)
         double = ConvTranspose(

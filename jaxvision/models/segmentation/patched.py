@@ -1,4 +1,4 @@
-"""Segmenters that see several pixels as one."""
+"""A segmenter that treats several pixels as one."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,19 +13,20 @@ Logits = Float[Array, "batch _ _ _"]
 
 @register_module
 class PatchedSegmenter(nn.Module, kw_only=True):
-    """A segmenter that sees each patch of pixels as one pixel with more channels.
+    """Lets a segmenter treat each patch of pixels as one pixel with more channels.
 
-    Its convolutions cost `patch_size**2` times less, and see as many times more of the image. The
-    pixels of a patch keep logits of their own. Images whose size is no multiple of the patch are
-    extended by their last rows and columns, whose logits are left out.
+    Its convolutions cost `patch_size**2` times less, and see an area of the image that is larger by
+    the same factor. Each pixel of a patch has logits of its own. Images whose size is no multiple
+    of the patch are extended by repeating their last rows and columns, whose logits are dropped.
 
     Attributes:
-        segmenter: Gives `patch_size**2` times as many logits as there are classes, of the size of
-            its images.
+        segmenter: A network that gives `patch_size**2` times as many logits as there are classes,
+            at the size of its images.
         patch_size: Height and width of a patch.
 
     Reference: Shi et al., Real-time single image and video super-resolution using an efficient
-    sub-pixel convolutional neural network, CVPR 2016, arXiv:1609.05158, for the way back.
+    sub-pixel convolutional neural network, CVPR 2016, arXiv:1609.05158, for the rearrangement of
+    logits.
 
     >>> import jax
     >>> from jaxvision import models
@@ -54,32 +55,16 @@ class PatchedSegmenter(nn.Module, kw_only=True):
 
     @property
     def num_classes(self) -> int:
-        """The number of logits of each pixel."""
+        """The number of logits per pixel."""
         return self._logits // self.patch_size**2
 
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes the logits.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: What the segmenter takes it for.
-
-        Returns:
-            Logits, (batch, height, width, num_classes).
-        """
+        """Computes logits, (batch, height, width, num_classes)."""
         logits = self.segmenter(self._patches(x), train)
         return self._pixels(logits, (x.shape[1], x.shape[2]))
 
     def with_auxiliary(self, x: Images, train: bool = False) -> tuple[Logits, tuple[Logits, ...]]:
-        """Computes the logits, and those of the segmenter's auxiliary heads.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: What the segmenter takes it for.
-
-        Returns:
-            The logits, and coarser ones; none where the segmenter has no auxiliary heads.
-        """
+        """Computes the logits, and those of the segmenter's auxiliary heads, if it has any."""
         if not hasattr(self.segmenter, "with_auxiliary"):
             return self(x, train), ()
         logits, coarse = self.segmenter.with_auxiliary(self._patches(x), train)

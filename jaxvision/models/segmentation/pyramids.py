@@ -1,4 +1,4 @@
-"""FPN and PSPNet: decoders that bring several scales together.
+"""FPN and PSPNet: decoders that combine several scales.
 
 References: Kirillov et al., Panoptic feature pyramid networks, CVPR 2019, arXiv:1901.02446 (and Lin
 et al., CVPR 2017, arXiv:1612.03144). Zhao et al., Pyramid scene parsing network, CVPR 2017,
@@ -20,18 +20,16 @@ from jaxvision.ops import resize
 
 @register_module
 class FPNDecoder(Decoder, kw_only=True):
-    """Adds enlarged coarse maps to finer ones, refines each, and adds them all at the finest.
+    """Adds enlarged coarse maps to finer ones, refines each, and adds them all at the finest size.
 
-    The four coarsest maps take part: strides 4 to 32 for most backbones.
+    It decodes the four coarsest maps: strides 4 to 32 for most backbones.
 
     Attributes:
-        pyramid_channels: The channels of the maps that are added from coarse to fine.
-        channels: The channels of the maps that are refined, and of the result.
-        dropout: The probability that a channel of the result is dropped in training.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: The normalization of the refining convolutions; see `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        pyramid_channels: Number of channels of the maps before they are refined.
+        channels: Number of channels of the refined maps, and of the result.
+        dropout: Probability that a channel of the result is dropped in training.
+        norm: Normalization of the refining convolutions; see `layers.norm`.
+        align_corners, axis_name, dtype: See `Decoder`.
     """
 
     pyramid_channels: int = 256
@@ -55,7 +53,7 @@ class FPNDecoder(Decoder, kw_only=True):
 
     @nn.compact
     def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
-        """Computes a map of the size of the finest that takes part."""
+        """Computes a map of the size of the finest that is decoded."""
         maps = [each for _, each in stages[-4:]][::-1]
         sizes = [size_of(each) for each in maps]
         x, levels = None, []
@@ -78,17 +76,15 @@ class FPNDecoder(Decoder, kw_only=True):
 
 @register_module
 class PSPDecoder(Decoder, kw_only=True):
-    """Appends to a map what it is on average, in grids of 1, 2x2, 3x3 and 6x6 cells.
+    """Appends to a map its averages over grids of 1x1, 2x2, 3x3 and 6x6 cells.
 
     Attributes:
-        stride: Which map; None takes the coarsest. The paper's backbone has `output_stride=8`.
-        channels: The channels of the result.
-        grids: How many cells the grids have along a side.
-        dropout: The probability that a channel of the result is dropped in training.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        stride: Stride of the map; None takes the coarsest. The paper's backbone has
+            `output_stride=8`.
+        channels: Number of channels of the result.
+        grids: Number of cells along a side of each grid.
+        dropout: Probability that a channel of the result is dropped in training.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     stride: int | None = 8
@@ -108,7 +104,7 @@ class PSPDecoder(Decoder, kw_only=True):
 
     @nn.compact
     def __call__(self, stages: Stages, image_size: tuple[int, int], train: bool = False) -> Map:
-        """Computes a map of the size of the one that is taken."""
+        """Computes a map of the size of the one at `stride`."""
         maps = dict(stages)
         stride = [*maps][-1] if self.stride is None else self.stride
         if stride not in maps:
@@ -120,7 +116,7 @@ class PSPDecoder(Decoder, kw_only=True):
         parts = []
         for index, cells in enumerate(self.grids):
             pooled = layers.adaptive_avg_pool(x, cells, cells)
-            # The statistics of single pixels say nothing where the batch is small.
+            # One cell per image is too few for the statistics of a small batch.
             norm = None if cells == 1 else self.norm
             narrow = self.conv_norm(
                 x.shape[-1] // len(self.grids), 1, norm=norm, name=f"grid{index}"

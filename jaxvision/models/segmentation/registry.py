@@ -1,4 +1,4 @@
-"""Segmenters by name, and the weights of their backbones."""
+"""Creates segmenters by name, and moves variables between classifiers and segmenters."""
 
 import dataclasses
 import fnmatch
@@ -32,10 +32,10 @@ DECODERS: Mapping[str, type[Decoder]] = {
     "unet": UNetDecoder,
     "unet_plus_plus": UNetPlusPlusDecoder,
 }
-"""The decoder of each segmenter by name."""
+"""The decoder of each segmenter, by name."""
 
 _OUTPUT_STRIDES = {"deeplabv3": 8, "fcn": 8, "deeplabv3_plus": 16, "pan": 16}
-"""What the backbone's output stride is if it can have one and none is asked for."""
+"""The default output stride of the backbone, if it has that option."""
 
 
 def create_segmenter(
@@ -54,15 +54,15 @@ def create_segmenter(
 
     Args:
         name: One of `list_segmenters()`.
-        backbone: A name of `list_models()`, or a model of `create_model` with options of its own.
-        num_classes: The number of logits of each pixel.
-        in_channels: The number of channels images must have; None takes what the first image has.
-            A model that is given has its own.
-        dtype: What to compute in; see `create_model`. A model that is given has its own.
+        backbone: A name of `list_models()`, or a model of `create_model`, which then has its own
+            `in_channels`, `dtype` and `output_stride`.
+        num_classes: Number of logits per pixel.
+        in_channels: Number of channels of images; None takes that of the first image.
+        dtype: Compute dtype; see `create_model`.
         output_stride: The coarsest stride of the backbone's maps, for backbones that have this
             option; None takes 8 for "deeplabv3" and "fcn", 16 for "deeplabv3_plus" and "pan", and
-            no limit for the others. A model that is given has its own.
-        backbone_options: Further options of a backbone that is named, as `create_model` takes them.
+            no limit for the others.
+        backbone_options: Further options of a backbone that is given by name; see `create_model`.
         auxiliary: Whether there is an auxiliary classifier in training; see `Segmenter`.
         **options: Fields of the decoder.
 
@@ -71,7 +71,8 @@ def create_segmenter(
 
     Raises:
         TypeError: The decoder or the backbone has no such option, or one is given twice.
-        ValueError: There is no such segmenter or backbone, or a value is not allowed.
+        ValueError: There is no such segmenter or backbone, or options of the backbone are given
+            together with a model.
 
     >>> model = create_segmenter("fpn", backbone="resnet18", num_classes=4, dropout=0.1)
     >>> type(model.decoder).__name__, model.decoder.dropout
@@ -91,8 +92,8 @@ def create_segmenter(
     if isinstance(backbone, Model):
         if given or backbone_options:
             raise ValueError(
-                "in_channels, dtype, output_stride and other options are those of the backbone "
-                "that is given: give them to create_model"
+                "a backbone that is given as a model has its own in_channels, dtype, output_stride "
+                "and other options: give them to create_model"
             )
     else:
         backbone_options = backbone_options or {}
@@ -111,7 +112,7 @@ _OF_FLAX = ("parent", "name", "dtype")
 
 
 def _backbone(name: str, options: Mapping[str, Any], usual_stride: int | None) -> Model:
-    """The model of a name, with the usual stride if it can have one and none is asked for."""
+    """Creates a backbone with the usual stride, if it has that option and none is given."""
     plain = create_model(name, **options)
     if usual_stride is None or "output_stride" in options or not hasattr(plain, "output_stride"):
         return plain
@@ -119,13 +120,10 @@ def _backbone(name: str, options: Mapping[str, Any], usual_stride: int | None) -
 
 
 def list_segmenters(pattern: str = "*") -> list[str]:
-    """Lists the segmenters that `create_segmenter` makes.
+    """Lists the segmenters that `create_segmenter` makes, sorted.
 
     Args:
         pattern: A shell-style pattern: `*` any characters, `?` any one, `[...]` one of several.
-
-    Returns:
-        The matching names, sorted.
 
     >>> list_segmenters("unet*")
     ['unet', 'unet_plus_plus']
@@ -139,12 +137,12 @@ def with_backbone(
     """Puts the variables of a classifier into a model that has it as its `backbone`.
 
     Args:
-        variables: Variables of the model, whose other parts stay as they are.
-        backbone_variables: Variables of the classifier, such as `load_weights` and
-            `load_pretrained` give; its head is left out.
+        variables: Variables of the model; those of its other parts are kept.
+        backbone_variables: Variables of the classifier, for example from `load_weights` or
+            `load_pretrained`; its head is left out.
 
     Returns:
-        Variables of the model.
+        New variables of the model.
 
     Raises:
         ValueError: The classifier is not the backbone: a leaf is missing or has another shape.
@@ -169,13 +167,9 @@ def with_backbone(
 
 
 def backbone_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Takes the variables of the `backbone` out of those of a model that has one.
+    """Extracts the variables of the `backbone` of a model such as `Segmenter` or `MultiHead`.
 
-    Args:
-        variables: Variables of a model such as `Segmenter` or `MultiHead`.
-
-    Returns:
-        Variables of the backbone, by collection; collections without any are left out.
+    Collections in which the backbone has no variables are left out.
 
     >>> backbone_variables({"params": {"backbone": {"stem": 1}, "head": {"kernel": 2}}})
     {'params': {'stem': 1}}
@@ -186,7 +180,7 @@ def backbone_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _matching(wanted: Mapping[str, Any], given: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The part of a tree that another has too."""
+    """The leaves of `given` that `wanted` has, which must have the same shapes."""
     part: dict[str, Any] = {}
     for name, leaf in wanted.items():
         if name not in given:

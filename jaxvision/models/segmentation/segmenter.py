@@ -1,4 +1,4 @@
-"""A decoder over a backbone: a class for every pixel."""
+"""A segmenter: a decoder over a backbone."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ _ENCODERS = {
     "smp": {"torchvision": "encoder", "timm": "encoder.model"},
     "torchvision": {"torchvision": "backbone"},
 }
-"""What the backbone is called there: by the library of the decoder, and that of the backbone."""
+"""The backbone's name in files, by the library of the decoder and that of the backbone."""
 
 _AUXILIARY = TorchNames(
     [
@@ -31,16 +31,16 @@ Logits = Float[Array, "batch _ _ classes"]
 
 @register_module
 class Segmenter(nn.Module, kw_only=True):
-    """Logits for every pixel, from a decoder over the maps of a backbone.
+    """Computes logits for every pixel, by a decoder over the maps of a backbone.
 
     Images may have any size that the backbone takes: maps are resized to one another, and the
     logits to the images.
 
     Attributes:
-        backbone: The model whose maps are decoded; its own head does not exist.
-        decoder: Makes one map of those.
-        num_classes: The number of logits of each pixel.
-        auxiliary: Whether the backbone's map before the coarsest has logits of its own in training:
+        backbone: Model whose maps are decoded; its own head is not created.
+        decoder: Module that combines the maps into one.
+        num_classes: Number of logits per pixel.
+        auxiliary: Whether the map before the coarsest has logits of its own in training:
             torchvision's auxiliary classifier.
 
     >>> import jax, jax.numpy as jnp
@@ -64,7 +64,7 @@ class Segmenter(nn.Module, kw_only=True):
 
     @property
     def in_channels(self) -> int | None:
-        """The number of channels images must have; None stands for any."""
+        """The number of channels that images must have; None stands for any."""
         return self.backbone.in_channels
 
     @property
@@ -74,7 +74,7 @@ class Segmenter(nn.Module, kw_only=True):
 
     @property
     def dtype(self) -> DTypeLike | None:
-        """What the model computes in: the type of the backbone."""
+        """The compute dtype, which is that of the backbone."""
         return self.backbone.dtype
 
     def setup(self) -> None:
@@ -85,30 +85,14 @@ class Segmenter(nn.Module, kw_only=True):
             self.auxiliary_head = make_head(self.num_classes, 1, self.dtype)
 
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes the logits of every pixel.
+        """Computes logits, (batch, height, width, num_classes).
 
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Whether to apply dropout and to normalize by the statistics of the batch.
-
-        Returns:
-            Logits, (batch, height, width, num_classes).
+        `train` turns on dropout and normalization by the statistics of the batch.
         """
         return self.with_auxiliary(x, train)[0]
 
     def with_auxiliary(self, x: Images, train: bool = False) -> tuple[Logits, tuple[Logits, ...]]:
-        """Computes the logits of every pixel, and those of the auxiliary head.
-
-        Args:
-            x: Images, (batch, height, width, channels), floating point.
-            train: Whether to apply dropout and to normalize by the statistics of the batch.
-
-        Returns:
-            The logits; and with `auxiliary` those of the map before the coarsest, of its size.
-
-        Raises:
-            ValueError: There are auxiliary logits, and the backbone has a single map.
-        """
+        """Computes the logits and, with `auxiliary`, those of the map before the coarsest."""
         images = check_images(x, self.in_channels)
         size = images.shape[1], images.shape[2]
         stages = self.backbone.pyramid(images, train)
@@ -122,11 +106,10 @@ class Segmenter(nn.Module, kw_only=True):
         return logits, (self.auxiliary_head(early),)
 
     def torch_names(self) -> Mapping[str, TorchNames]:
-        """The names of torchvision and of segmentation_models_pytorch ("smp").
+        """The names in torchvision and in segmentation_models_pytorch ("smp").
 
-        Returns:
-            Names by library and, where that is another, the library of the backbone; none where no
-            library has this decoder over this backbone.
+        Names are keyed by the library and, where that is another, the library of the backbone.
+        There are none where no library has this decoder over this backbone.
         """
         backbone = self.backbone.torch_names()
         auxiliary = _AUXILIARY if self.auxiliary else TorchNames([])

@@ -29,11 +29,7 @@ from jaxvision.models.weights.names import Rule, TorchNames, sequence_rules, squ
 
 
 class SpatialChannelAttention(nn.Module, kw_only=True):
-    """Scales maps by squeeze-and-excitation over channels, and over pixels, and adds the two.
-
-    Attributes:
-        reduction: How many times fewer channels there are between the two dense layers.
-        dtype: What to compute in; None promotes types.
+    """Scales maps by squeeze-and-excitation over channels and over pixels, and adds the two.
 
     Reference: Roy et al., Concurrent spatial and channel squeeze & excitation in fully
     convolutional networks, MICCAI 2018, arXiv:1803.02579.
@@ -53,16 +49,7 @@ class SpatialChannelAttention(nn.Module, kw_only=True):
 
 
 class UNetBlock(DecoderPart, kw_only=True):
-    """Enlarges a map, appends a map of the backbone, and convolves twice.
-
-    Attributes:
-        channels: The output channels.
-        attention: Whether `SpatialChannelAttention` follows the appending and the convolutions.
-        upsampling: How maps are enlarged; see `layers.Upsample`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
-    """
+    """Enlarges a map, appends a map of the backbone, and convolves twice."""
 
     channels: int
     attention: bool = False
@@ -70,7 +57,7 @@ class UNetBlock(DecoderPart, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Map, skip: Map | None, size: tuple[int, int], train: bool) -> Map:
-        """Computes the map of that size."""
+        """Computes a map of `size`."""
         doubles = self.upsampling == "nearest" and size == tuple(2 * side for side in size_of(x))
         if doubles and not (self.attention and skip is not None):
             x = self.doubled_conv_norm(self.channels, 3, name="conv1")(x, train, skip)
@@ -88,7 +75,7 @@ class UNetBlock(DecoderPart, kw_only=True):
 
 
 def _rules(path: str, name: str) -> list[Rule]:
-    """Names of what a block has, for the path and the name of the block."""
+    """The rules for a block with its path here and its name in the other library."""
     attention = rf"{path}/attention(\d)"
     return [
         *sequence_rules(rf"{path}/conv(\d)", rf"{name}.conv\2"),
@@ -106,20 +93,18 @@ _UNUSED = {r"decoder\.blocks\.\w+\.attention1\..*": "attention where no map is a
 
 @register_module
 class UNetDecoder(Decoder, kw_only=True):
-    """Doubles the coarsest map until it has the size of the images, and appends a map each time.
+    """Doubles the coarsest map up to the size of the images, and appends a map each time.
 
     Attributes:
-        channels: The channels after each doubling; None takes 16 times the stride: 256, 128, 64,
-            32 and 16 where the coarsest stride is 32.
-        center: Whether two convolutions come before the first doubling.
-        full_resolution: Whether the map of stride 1 is appended where the backbone has one, as VGG
-            has. (segmentation_models_pytorch leaves it out.)
-        attention: Whether blocks have `SpatialChannelAttention`.
+        channels: Number of channels after each doubling; None takes 16 times the stride: 256, 128,
+            64, 32 and 16 where the coarsest stride is 32.
+        center: Whether two convolutions precede the first doubling.
+        full_resolution: Whether to append the map of stride 1 of a backbone that has one, such as
+            VGG. (segmentation_models_pytorch leaves it out.)
+        attention: Whether each block has `SpatialChannelAttention` after appending and after
+            convolving.
         upsampling: How maps are enlarged; see `layers.Upsample`.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: tuple[int, ...] | None = None
@@ -163,19 +148,17 @@ class UNetDecoder(Decoder, kw_only=True):
 
 @register_module
 class UNetPlusPlusDecoder(Decoder, kw_only=True):
-    """A U-Net whose maps of one size are all appended, the inner ones computed by U-Nets again.
+    """Nested U-Nets: each node appends all earlier nodes of its size.
 
-    Node `x_i_j` enlarges node `x_i_(j-1)`, where `x_i_(i-1)` is map i of the backbone, the coarsest
-    of which is map 0. It appends the nodes `x_(i+1)_j` to `x_j_j` and map j + 1.
+    Node `x_i_j` enlarges node `x_i_(j-1)`, where `x_i_(i-1)` is map i of the backbone, and map 0 is
+    the coarsest. It appends the nodes `x_(i+1)_j` to `x_j_j` and map j + 1.
 
     Attributes:
-        channels: The channels of the nodes `x_0_j`; None takes 16 times the stride.
-        attention: Whether blocks have `SpatialChannelAttention`.
+        channels: Number of channels of the nodes `x_0_j`; None takes 16 times the stride.
+        attention: Whether each block has `SpatialChannelAttention` after appending and after
+            convolving.
         upsampling: How maps are enlarged; see `layers.Upsample`.
-        align_corners: How logits are interpolated to the size of the images; see `ops.resize`.
-        norm: See `layers.norm`.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        align_corners, norm, axis_name, dtype: See `Decoder`.
     """
 
     channels: tuple[int, ...] | None = None

@@ -1,4 +1,4 @@
-"""Networks that give a class to every voxel of a volume: 3D U-Net and DeepMedic.
+"""Networks that classify every voxel of a volume: 3D U-Net and DeepMedic.
 
 References: Cicek et al., 3D U-Net: learning dense volumetric segmentation from sparse annotation,
 MICCAI 2016, arXiv:1606.06650. Kamnitsas et al., Efficient multi-scale 3D CNN with fully connected
@@ -30,22 +30,21 @@ POINT = (1, 1, 1)
 class UNet3D(nn.Module, kw_only=True):
     """3D U-Net: two 3x3x3 convolutions at each of four scales, down and up again.
 
-    Channels double before a max pooling, rather than after it, and transposed convolutions keep
-    them. The paper has three input channels, three classes and 19,069,955 parameters, which are
-    those of this model with `norm=None`; "batch" adds 2,336, as the biases of 3x3x3 convolutions
-    become twice as many scales and biases.
+    Channels double before a max pooling rather than after it, and transposed convolutions keep
+    them. With `norm=None`, three input channels and three classes, it has the 19,069,955 parameters
+    of the paper; "batch" adds 2,336, because each bias of a 3x3x3 convolution becomes a scale and a
+    bias.
 
     Attributes:
-        num_classes: The number of logits of each voxel.
-        in_channels: The number of channels volumes must have; None takes what the first one has.
-        channels: The channels of the two convolutions at each scale of the way down. The way up
-            has twice those of the second.
-        padded: Whether convolutions keep the size, so that the logits have that of the volume,
-            which may be any. Without padding, as published, the logits are those of the middle:
+        num_classes: Number of logits per voxel.
+        in_channels: Number of channels of volumes; None takes that of the first volume.
+        channels: Numbers of channels of the two convolutions at each scale of the way down. On the
+            way up, both convolutions have the second number.
+        padded: Whether convolutions keep the size, so that volumes may have any size and the logits
+            have the same. Without padding, as published, the logits are those of the middle:
             44x44x28 for 132x132x116.
-        norm: The normalization after each 3x3x3 convolution; see `layers.norm`. None leaves it out.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+        norm: Normalization after each 3x3x3 convolution; see `layers.norm`. None leaves it out.
+        axis_name, dtype: See `layers.norm`.
 
     >>> import jax
     >>> volumes = jnp.zeros((1, 116, 132, 132, 3))
@@ -69,16 +68,7 @@ class UNet3D(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes the logits.
-
-        Args:
-            x: Volumes, (batch, depth, height, width, channels), floating point.
-            train: Whether to normalize by the statistics of the batch.
-
-        Returns:
-            Logits, (batch, depth, height, width, num_classes), in at least float32; without
-            padding they are of the voxels in the middle.
-        """
+        """Computes logits, (batch, depth, height, width, num_classes), in at least float32."""
         least = 1 if self.padded else _least_size(len(self.channels))
         y = check_images(x, self.in_channels, least, axes=3)
         skips: list[Volume] = []
@@ -99,7 +89,7 @@ class UNet3D(nn.Module, kw_only=True):
                 dtype=self.dtype,
                 name=f"enlarge{scale}",
             )(y)
-            # A coarse voxel is the place of two: what is cut off on the way doubles, too.
+            # One coarse voxel covers two: the border that is cut off doubles, too.
             border = 0 if self.padded else 2 * (border + _CUT)
             y = jnp.concatenate(_overlapping(skips[scale], y, border), axis=-1)
             y = self._convolve(y, (features, features), f"up{scale}", train)
@@ -115,26 +105,25 @@ class UNet3D(nn.Module, kw_only=True):
 
 @register_module
 class DeepMedic(nn.Module, kw_only=True):
-    """DeepMedic: one pathway sees the volume, another the same three times coarser.
+    """DeepMedic: one pathway sees the volume, another sees it at a third of the resolution.
 
-    Each has eight 3x3x3 convolutions without padding, so that a logit depends on 17x17x17 voxels
-    around it, and on 51x51x51 by averages of 3x3x3. The second pathway's maps are repeated three
-    times along each axis; two layers of 150 channels join the two. Activations are PReLU, with a
-    slope for each channel.
+    Each pathway has eight 3x3x3 convolutions without padding, so that a logit depends on 17x17x17
+    voxels around it, and on 51x51x51 by averages of 3x3x3. The maps of the second pathway are
+    repeated three times along each axis; two layers of 150 channels join both. Activations are
+    PReLU, with a slope per channel.
 
     Attributes:
-        num_classes: The number of logits of each voxel.
-        in_channels: The number of channels volumes must have; None takes what the first one has.
-        channels: The channels of the convolutions of either pathway.
-        hidden_channels: The channels of the layers that join the pathways.
+        num_classes: Number of logits per voxel.
+        in_channels: Number of channels of volumes; None takes that of the first volume.
+        channels: Number of channels of each convolution of a pathway.
+        hidden_channels: Number of channels of each layer that joins the pathways.
         padded: Whether to reflect the volume at its border as far as the second pathway sees, so
-            that the logits have its size, which may be any. Without, as published, they are those
-            of the middle: of each side of 48 + 3n voxels, 3n.
-        norm: The normalization after each convolution but the last; see `layers.norm`. None leaves
-            it out.
-        dropout: The probability that a number of a joining layer is dropped in training.
-        axis_name: See `layers.norm`.
-        dtype: What to compute in; None promotes types.
+            that volumes may have any size and the logits have the same. Without padding, as
+            published, the logits of a side of 48 + 3n voxels are those of the 3n in the middle.
+        norm: Normalization after each convolution but the last; see `layers.norm`. None leaves it
+            out.
+        dropout: Dropout rate of the layers that join the pathways.
+        axis_name, dtype: See `layers.norm`.
 
     >>> import jax
     >>> model = DeepMedic(num_classes=3)
@@ -160,17 +149,8 @@ class DeepMedic(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(self, x: Images, train: bool = False) -> Logits:
-        """Computes the logits.
-
-        Args:
-            x: Volumes, (batch, depth, height, width, channels), floating point.
-            train: Whether to apply dropout and to normalize by the statistics of the batch.
-
-        Returns:
-            Logits, (batch, depth, height, width, num_classes), in at least float32; without
-            padding they are of the voxels in the middle.
-        """
-        reach = len(self.channels)  # a convolution takes one voxel on each side
+        """Computes logits, (batch, depth, height, width, num_classes), in at least float32."""
+        reach = len(self.channels)  # a convolution removes one voxel per side
         border = _COARSER * reach
         volume = check_images(x, self.in_channels, axes=3)
         if self.padded:
@@ -180,7 +160,7 @@ class DeepMedic(nn.Module, kw_only=True):
             size = tuple(length - 2 * border for length in volume.shape[1:4])
             if any(length < 1 or length % _COARSER for length in size):
                 raise ValueError(
-                    f"without padding, sides must be {2 * border} and a multiple of {_COARSER} "
+                    f"without padding, sides must be {2 * border} plus a multiple of {_COARSER} "
                     f"voxels, got the shape {volume.shape}; cut it, or give padded=True"
                 )
         near = _cut(volume, border - reach, tuple(length + 2 * reach for length in size))
@@ -211,14 +191,14 @@ class DeepMedic(nn.Module, kw_only=True):
 
 
 _CUT = 2
-"""What two 3x3x3 convolutions without padding take on each side."""
+"""The number of voxels per side that two 3x3x3 convolutions without padding remove."""
 
 _COARSER = 3
-"""How many times coarser the second pathway's volume is."""
+"""The factor by which the second pathway's volume is coarser."""
 
 
 def _least_size(scales: int) -> int:
-    """The least size of which a 3D U-Net without padding leaves a voxel.
+    """The smallest side from which a 3D U-Net without padding computes a voxel.
 
     >>> _least_size(4)
     92
@@ -233,7 +213,7 @@ def _least_size(scales: int) -> int:
 
 
 def _overlapping(skip: Volume, y: Volume, border: int) -> list[Volume]:
-    """The parts of two volumes that have the same place, the second beginning further inside."""
+    """Crops two volumes to their common part; the second begins `border` voxels further inside."""
     size = tuple(
         min(old - border, new) for old, new in zip(skip.shape[1:4], y.shape[1:4], strict=True)
     )
@@ -246,9 +226,9 @@ def _cut(x: Volume, start: int, size: Sequence[int]) -> Volume:
 
 
 def _reflected(x: Volume, border: int) -> Volume:
-    """A volume with a reflected border, and more at the end where blocks of averages would not fit.
+    """Reflects a volume at its border, and further at the end to fill the blocks of averages.
 
-    The voxel at the border is not repeated, but for an axis of one.
+    The voxel at the border is not repeated, except along an axis of length 1.
     """
     for axis in (1, 2, 3):
         size = x.shape[axis]

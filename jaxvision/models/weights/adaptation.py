@@ -1,4 +1,4 @@
-"""Parameters that were trained for other classes, channels or sizes."""
+"""Fits parameters that were trained for other classes, channels or image sizes."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from jaxvision.models.weights.errors import WeightsError
 from jaxvision.models.weights.names import TorchNames
 
 MOST_TIMES = 64
-"""How many times as many numbers as it has here a parameter may have that is to be adapted."""
+"""A parameter is adapted only if it is at most this many times as large as the one in the model."""
 
 PyTree = Any
 Leaf = np.ndarray | jax.Array
@@ -24,7 +24,7 @@ Leaf = np.ndarray | jax.Array
 
 @runtime_checkable
 class HasTorchNames(Protocol):
-    """A Linen module that can have weights of other libraries, as every `Model` can."""
+    """A Linen module that can load weights of other libraries, as every `Model` can."""
 
     @property
     def in_channels(self) -> int | None:
@@ -36,7 +36,7 @@ class HasTorchNames(Protocol):
 
     @property
     def init(self) -> Callable[..., Any]:
-        """Linen's."""
+        """The `init` of Linen modules."""
 
     def torch_names(self) -> Mapping[str, TorchNames]:
         """See `Model.torch_names`."""
@@ -48,12 +48,12 @@ class HasTorchNames(Protocol):
 
 
 class Adapted(NamedTuple):
-    """Leaves for a model, and what had to be done to get them.
+    """Leaves that were fitted to a model.
 
     Attributes:
-        leaves: By path.
-        changes: What was adapted or made anew, in words.
-        misfits: Paths of leaves for which there is nothing that fits.
+        leaves: Values by path.
+        changes: Descriptions of the leaves that were adapted or made anew.
+        misfits: Paths of the leaves without a value that fits.
     """
 
     leaves: dict[str, Leaf]
@@ -72,22 +72,21 @@ def adapt_variables(
     """Fits the variables of a model to one with other classes, channels or image sizes.
 
     A head for another number of classes is made anew, and a stem for another number of channels is
-    adapted as `load_weights` does it. A warning says so.
+    adapted as in `load_weights`. A warning lists the changes.
 
     Args:
-        model: The model that is to have them.
-        variables: Those of a model of the same architecture.
-        image_shape: Height, width and channels of the images the model is for; None takes its
-            usual size.
-        new_head: Whether to make the head anew though it fits, because the classes are others.
-        key: Draws a new head's parameters; None makes them zero, so that all classes begin alike.
+        model: The model that the variables are fitted to.
+        variables: Variables of a model of the same architecture.
+        image_shape: Height, width and channels of the images; None takes the model's default size.
+        new_head: Whether to make the head anew even if it fits, because the classes are others.
+        key: Random key for a new head; None makes it zero, so that all classes begin alike.
 
     Returns:
-        The variables; what fits is not copied.
+        The fitted variables; leaves that already fit are not copied.
 
     Raises:
-        WeightsError: They are of another architecture; the message lists what is missing, what is
-            left over and what does not fit.
+        WeightsError: The variables are of another architecture; the message lists what is missing,
+            what is left over and what does not fit.
 
     >>> from jaxvision import models
     >>> ten, five = (models.create_model("lenet5", num_classes=count) for count in (10, 5))
@@ -129,17 +128,10 @@ def adapt(
     *,
     new_head: bool,
 ) -> Adapted:
-    """Finds a value for every leaf of a model.
+    """Finds a value for every leaf of `shapes`.
 
-    Args:
-        model: The model that the weights are for.
-        shapes: Its variables, or their shapes.
-        find: Gives what was trained for the leaf of a path, or None.
-        fresh: Variables of the model that a new head is taken from; None makes it zero.
-        new_head: Whether to make the head anew whatever was trained.
-
-    Returns:
-        The values, what was changed, and what does not fit.
+    `find` returns the trained value for a path, or None. A new head is taken from the variables
+    `fresh`, or is zero if `fresh` is None.
     """
     fresh_leaves = {} if fresh is None else by_path(fresh)
     result = Adapted({}, [], [])
@@ -159,16 +151,7 @@ def adapt(
 
 
 def check_accounted(problem: str, *, missing: Sequence[str], left: Sequence[str]) -> None:
-    """Checks that two sets of names are one.
-
-    Args:
-        problem: What is wrong if they are not.
-        missing: Names that the model has alone.
-        left: Names that the weights have alone.
-
-    Raises:
-        WeightsError: There are any; the message lists both.
-    """
+    """Raises a `WeightsError` that lists the names without a counterpart, if there are any."""
     parts = [
         f"{where} ({len(names)}): {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
         for where, names in (
@@ -182,13 +165,7 @@ def check_accounted(problem: str, *, missing: Sequence[str], left: Sequence[str]
 
 
 def warn_of_changes(source: str, changes: Sequence[str], *, stacklevel: int) -> None:
-    """Says what was adapted.
-
-    Args:
-        source: What was, as the beginning of a sentence.
-        changes: In words; nothing is said if there are none.
-        stacklevel: Whom it concerns, as in `warnings.warn`.
-    """
+    """Warns that `source`, the beginning of a sentence, was changed, if there are changes."""
     if changes:
         warnings.warn(
             f"{source} trained for other classes, channels or sizes; made anew or adapted: "
@@ -200,7 +177,7 @@ def warn_of_changes(source: str, changes: Sequence[str], *, stacklevel: int) -> 
 def sample_images(
     model: HasTorchNames, image_size: int | tuple[int, int] | None
 ) -> jax.ShapeDtypeStruct:
-    """The shape of one image of the size a model is for; None takes its usual one."""
+    """The shape of one image; without `image_size`, of the model's default size."""
     size = model.default_image_size if image_size is None else image_size
     height, width = (size, size) if isinstance(size, int) else size
     return jax.ShapeDtypeStruct((1, height, width, model.in_channels or 3), jnp.float32)
@@ -212,16 +189,16 @@ def variable_shapes(model: HasTorchNames, images: jax.ShapeDtypeStruct) -> PyTre
 
 
 def fresh_variables(model: HasTorchNames, key: jax.Array, images: jax.ShapeDtypeStruct) -> PyTree:
-    """The variables of a model that has learnt nothing; no image is computed."""
+    """Initializes the variables of a model, without computing an image."""
     return jax.jit(lambda key: model.init(key, jnp.zeros(images.shape, images.dtype)))(key)
 
 
 def as_tree(shapes: PyTree, leaves: Mapping[str, Leaf], dtype: DTypeLike | None = None) -> PyTree:
-    """Leaves by path as a tree of JAX arrays; None keeps the types of those that are none yet."""
+    """Arranges leaves in a tree of JAX arrays; others are converted, to `dtype` if it is given."""
 
     def convert(leaf: Leaf) -> jax.Array:
-        # jnp.asarray would compile a program for every shape, and device_put may keep what it is
-        # given, hence the copy.
+        # jnp.asarray would compile a program for every shape; device_put may keep its input, hence
+        # the copy.
         return leaf if isinstance(leaf, jax.Array) else jax.device_put(np.array(leaf, dtype))
 
     return jax.tree_util.tree_map_with_path(
@@ -230,19 +207,19 @@ def as_tree(shapes: PyTree, leaves: Mapping[str, Leaf], dtype: DTypeLike | None 
 
 
 def title(model: HasTorchNames) -> str:
-    """What a model is called in messages."""
+    """The name of a model in messages."""
     spec = getattr(model, "spec", None)
     return spec.name if spec else type(model).__name__
 
 
 def is_head(path: str) -> bool:
-    """Whether a leaf belongs to a classifier, auxiliary ones included."""
+    """Whether a leaf is part of a classifier, auxiliary ones included."""
     module = path.rpartition("/")[0].rpartition("/")[2]
-    return re.fullmatch(r"head\d*", module) is not None  # those of several strides are numbered
+    return re.fullmatch(r"head\d*", module) is not None  # heads at several strides are numbered
 
 
 def _fit(model: HasTorchNames, path: str, value: Leaf, shape: tuple[int, ...]) -> Leaf | None:
-    """The value in the shape that the model has; None if that cannot be."""
+    """The value in the shape that the model has; None if it cannot be adapted."""
     if value.shape == shape:
         return value
     if value.size > MOST_TIMES * math.prod(shape):
@@ -257,7 +234,7 @@ def _fit(model: HasTorchNames, path: str, value: Leaf, shape: tuple[int, ...]) -
 
 
 def _with_channels(kernel: np.ndarray, old: int, new: int) -> np.ndarray:
-    """A kernel for another number of channels."""
+    """Adapts a kernel to another number of input channels."""
     if new == 1:
         return kernel.sum(axis=2, keepdims=True)
     repeated = np.concatenate([kernel] * -(-new // old), axis=2)[:, :, :new]

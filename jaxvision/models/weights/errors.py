@@ -1,4 +1,4 @@
-"""What can be wrong with weights."""
+"""The error of weights that cannot be loaded."""
 
 
 class WeightsError(Exception):

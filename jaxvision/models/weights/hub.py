@@ -1,4 +1,4 @@
-"""Pretrained weights with all that belongs to them, from a model hub or a folder."""
+"""Pretrained models, with weights and preprocessing, from a model hub or a folder."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 MAX_CLASSES = 1_000_000
 """The most classes that a configuration may ask for."""
 
-# What timm has in its models where ours have another default.
+# Options of timm's models that differ from the defaults here.
 TIMM_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "efficientnet_b5": {"epsilon": 1e-05},
     "efficientnet_b6": {"epsilon": 1e-05},
@@ -50,8 +50,8 @@ class Pretrained:
     Attributes:
         model: The architecture.
         variables: Its parameters and statistics.
-        preprocessing: What images need before the model sees them; see `data.preprocess`.
-        class_names: What the logits mean, if that is known.
+        preprocessing: Preprocessing that images need before the model; see `data.preprocess`.
+        class_names: The class of each logit; empty if the classes are unknown.
     """
 
     model: Model
@@ -70,27 +70,27 @@ def load_pretrained(
     revision: str | None = None,
     **options: Any,
 ) -> Pretrained:
-    """Loads a model of timm's with its weights and their preprocessing, without torch.
+    """Loads one of timm's models with its weights and their preprocessing, without torch.
 
     Args:
         source: A repository of the Hugging Face hub, such as "timm/resnet50.a1_in1k", which is
             downloaded once; or a folder that holds its `config.json` and `model.safetensors`.
-        num_classes: The number of logits; None takes that of the weights. With another one, the
-            head is made anew; see `load_weights`.
-        in_channels: The number of channels images have; None takes that of the weights. With
-            another one, the stem is adapted, and means and deviations are averaged over the colors.
+        num_classes: The number of logits; None takes that of the weights. Another number makes the
+            head anew; see `load_weights`.
+        in_channels: The number of channels of images; None takes that of the weights. For another
+            number the stem is adapted, and means and deviations are averaged over the colors.
         dtype: See `create_model`.
         key: See `load_weights`.
         revision: A branch, tag or commit of the repository; None takes the newest.
-        **options: Of the model; see `create_model`.
+        **options: Options of the model; see `create_model`.
 
     Returns:
-        Model, variables and preprocessing.
+        Model, variables and preprocessing, and the names of the classes unless the head is new.
 
     Raises:
-        ImportError: The package that downloads is not installed.
-        WeightsError: The hub cannot be reached, or has no such repository, or the model is not
-            among those known here; the message says what to do.
+        ImportError: `source` is no folder, and huggingface-hub is not installed to download it.
+        WeightsError: The hub cannot be reached or has no such repository, or the model is not among
+            those known here; the message says what to do.
 
         pretrained = models.load_pretrained("timm/resnet50.a1_in1k")
         x = data.preprocess(data.decode_image(pathlib.Path("cat.jpg")), pretrained.preprocessing)
@@ -118,15 +118,7 @@ def load_pretrained(
 
 
 class _Config(NamedTuple):
-    """What a `config.json` says of its weights.
-
-    Attributes:
-        architecture: Timm's name of it, which is known here.
-        num_classes: 0 for weights without a classifier.
-        channels: The channels of the images.
-        preprocessing: What the images need.
-        class_names: The names of the classes; none if it does not say.
-    """
+    """The contents of a `config.json`; `num_classes` is 0 for weights without a classifier."""
 
     architecture: str
     num_classes: int
@@ -136,13 +128,13 @@ class _Config(NamedTuple):
 
 
 def _download(repository: str, revision: str | None) -> pathlib.Path:
-    """Brings the files of a repository into the hub's cache, and says where they are."""
+    """Downloads a repository into the hub's cache and returns its folder."""
     try:
         import huggingface_hub
         from huggingface_hub import errors
     except ImportError as error:
         raise ImportError(
-            f"{repository} is no folder, and to download it needs huggingface-hub: "
+            f"{repository} is no folder, and downloading it needs huggingface-hub: "
             "pip install huggingface-hub"
         ) from error
     try:
@@ -174,12 +166,12 @@ def _download(repository: str, revision: str | None) -> pathlib.Path:
 
 
 def _read_config(folder: pathlib.Path, source: str | pathlib.Path) -> _Config:
-    """Reads `config.json`, whose values may be anything; what is amiss is a `WeightsError`."""
+    """Reads and checks `config.json`, whose values may be anything."""
     config = _read_json(folder)
     trained, architecture = config["pretrained_cfg"], config["architecture"]
     if not isinstance(trained, dict) or not isinstance(architecture, str):
         raise WeightsError(
-            f"{folder / 'config.json'} is none of timm's: 'architecture' must be a name and "
+            f"{folder / 'config.json'} is not one of timm's: 'architecture' must be a name and "
             "'pretrained_cfg' an object"
         )
     name = TIMM_NAMES.get(architecture, architecture)
@@ -215,7 +207,7 @@ def _read_json(folder: pathlib.Path) -> dict[str, Any]:
         config = json.loads(text)
     except FileNotFoundError as error:
         raise WeightsError(
-            f"{folder} has no config.json, which says what the weights are of; "
+            f"{folder} has no config.json, which names the model of the weights; "
             "load_weights(model, path) reads weights without one"
         ) from error
     except (ValueError, RecursionError) as error:
@@ -224,7 +216,7 @@ def _read_json(folder: pathlib.Path) -> dict[str, Any]:
         raise WeightsError(f"{path} is no JSON object, but a {type(config).__name__}")
     if not {"architecture", "pretrained_cfg"} <= config.keys():
         raise WeightsError(
-            f"{path} is none of timm's: it lacks 'architecture' or 'pretrained_cfg'; it has "
+            f"{path} is not one of timm's: it lacks 'architecture' or 'pretrained_cfg'; it has "
             f"{', '.join(config)[:200]}"
         )
     return config

@@ -1,4 +1,4 @@
-"""Weights of other libraries into a model, and back."""
+"""Loads other libraries' weights into models, and saves weights for other libraries."""
 
 import itertools
 import operator
@@ -30,7 +30,7 @@ PyTree = Any
 
 
 class _Leaf(NamedTuple):
-    """A leaf of a model, and where it is elsewhere."""
+    """The shape of a leaf, and the name and form of its tensor in another library."""
 
     shape: tuple[int, ...]
     name: str
@@ -46,38 +46,38 @@ def load_weights(
     new_head: bool = False,
     prefer_ema: bool = True,
 ) -> dict[str, PyTree]:
-    """Reads weights that torchvision or timm trained, without torch.
+    """Loads weights that torchvision or timm trained, without torch.
 
-    Every tensor of the file and every leaf of the model has to find its counterpart, running
-    statistics included. A warning says what was done to make them fit:
+    Every tensor of the file and every leaf of the model must have a counterpart, running statistics
+    included. A warning lists what was done to make them fit:
 
-    - A prefix that all names share, such as `module.`, `_orig_mod.` or `model.`, is cut off.
-    - The head is made anew where the model has another number of classes than the weights, or the
+    - A prefix that all names share, such as `module.`, `_orig_mod.` or `model.`, is removed.
+    - The head is made anew if the model has another number of classes than the weights, or if the
       weights have no classifier.
     - The stem is adapted to another number of channels: one channel takes the sum over the colors,
       more repeat them, scaled so that sums stay the same.
 
-    Another warning tells of options of the model (an epsilon, say) with which the other library
-    makes other logits of the same weights.
+    Another warning lists options of the model, such as an epsilon, that differ from the other
+    library's, so that the same weights give other logits.
 
     Args:
-        model: A model that `create_model` made, or a module of your own that has the attributes and
-            methods of `HasTorchNames`, such as a decoder over a backbone.
-        source: A `.safetensors`, `.pth`, `.pt` or `.ckpt` file, of which no code is run; or arrays
+        model: A model of `create_model`, or your own module with the attributes and methods of
+            `HasTorchNames`, such as a decoder over a backbone.
+        source: A `.safetensors`, `.pth`, `.pt` or `.ckpt` file, whose code is never run; or arrays
             or torch tensors by name, such as a torch module's `state_dict()`.
-        key: Draws a new head's parameters; None makes them zero, so that all classes begin alike.
-        image_size: Height and width of the images the model is for; None takes its usual size. It
-            matters to models that have parameters per place only.
-        new_head: Whether to make the head anew though it fits, because the classes are others.
+        key: Random key for a new head; None makes it zero, so that all classes begin alike.
+        image_size: Height and width of the images; None takes the model's default size. It matters
+            only to models with parameters per position.
+        new_head: Whether to make the head anew even if it fits, because the classes are others.
         prefer_ema: Whether to read the averaged weights where a file holds averaged and raw ones,
             as timm does; a warning says so.
 
     Returns:
-        The variables, `params` and perhaps `batch_stats`, in float32.
+        The variables in float32: `params`, and `batch_stats` if the model has any.
 
     Raises:
-        WeightsError: The file cannot be read or would run code, or its tensors are not those of the
-            model; the message lists what is missing and what is left over.
+        WeightsError: The file is damaged or would run code, or its tensors do not match the model;
+            the message lists what is missing and what is left over.
         OSError: The file cannot be read.
 
     >>> import tempfile
@@ -128,17 +128,17 @@ def save_weights(
 ) -> None:
     """Writes weights under the names of another library, so that it can load them.
 
+    See `load_weights` for an example.
+
     Args:
-        model: The model that the variables are of.
+        model: The model of the variables.
         variables: Its variables.
-        path: A name that ends in `.safetensors`.
-        library: Whose names: "torchvision" or "timm"; None takes the first that has the model.
+        path: A file name that ends in `.safetensors`.
+        library: The library: "torchvision" or "timm"; None takes the first that has the model.
 
     Raises:
-        WeightsError: The names are not known for this model.
-        ValueError: The file's name ends otherwise.
-
-    See `load_weights` for an example.
+        WeightsError: `library`, or every library, lacks this model.
+        ValueError: `path` does not end in `.safetensors`.
     """
     known = _known_names(model)
     if library is not None and library not in known:
@@ -151,7 +151,7 @@ def save_weights(
     for leaf_path, leaf in _leaves(chosen, variables).items():
         value = np.asarray(_at(variables, leaf_path), np.float32)
         written = leaf.form.write(value)
-        if leaf.name in tensors and leaf.form.axis is not None:  # the rest of the same tensor
+        if leaf.name in tensors and leaf.form.axis is not None:  # a further part of the tensor
             written = np.concatenate([tensors[leaf.name], written], leaf.form.axis)
         tensors[leaf.name] = written
         tensors.update(chosen.constants_beside(leaf.name))
@@ -168,7 +168,7 @@ def _known_names(model: HasTorchNames) -> Mapping[str, TorchNames]:
 
 
 def _leaves(names: TorchNames, tree: PyTree) -> dict[str, _Leaf]:
-    """All leaves of a tree of variables, by path."""
+    """The leaves of a tree of variables by path, with their names in the other library."""
     return {
         path: _Leaf(leaf.shape, *names.find(path.partition("/")[2], len(leaf.shape)))
         for path, leaf in by_path(tree).items()
@@ -176,7 +176,7 @@ def _leaves(names: TorchNames, tree: PyTree) -> dict[str, _Leaf]:
 
 
 class _Fit(NamedTuple):
-    """How a file is read: by whose names, the leaves by them, the tensors by today's names."""
+    """How to read a file: names of a library, leaves, tensors by current name, prefix to remove."""
 
     names: TorchNames
     leaves: dict[str, _Leaf]
@@ -185,7 +185,7 @@ class _Fit(NamedTuple):
 
 
 def _best_fit(model: HasTorchNames, shapes: PyTree, stored: StateDict) -> _Fit:
-    """The library, and the prefix to cut off, by which a file shares most names with a model."""
+    """Chooses the library and the prefix with which most names of a file match the model."""
 
     def num_shared(fit: _Fit) -> int:
         return sum(leaf.name in fit.state for leaf in fit.leaves.values())
@@ -203,7 +203,7 @@ def _best_fit(model: HasTorchNames, shapes: PyTree, stored: StateDict) -> _Fit:
 
 
 def _shared_prefixes(names: Collection[str]) -> list[str]:
-    """What all names begin with, the shortest first: "", "module.", "module.model."."""
+    """Lists the prefixes that all names share, shortest first: "", "module.", "module.model."."""
     columns = zip(*(name.split(".")[:-1] for name in names), strict=False)
     shared = [column[0] for column in itertools.takewhile(lambda c: len({*c}) == 1, columns)]
     return ["".join(f"{part}." for part in shared[:depth]) for depth in range(len(shared[:8]) + 1)]
@@ -219,7 +219,7 @@ def _check_names(
     wanted = {leaf.name for leaf in leaves.values()}
     missing = sorted(wanted - {*state})
     head = {leaf.name for leaf_path, leaf in leaves.items() if leaf_path.startswith("params/head/")}
-    if head == {*missing}:  # weights that were trained without labels
+    if head == {*missing}:  # the weights have no classifier
         missing = []
     left = [name for name in sorted({*state} - wanted) if not names.is_ignored(name)]
     unused = {part for name in left if (part := names.unused_part(name)) is not None}
@@ -233,14 +233,14 @@ def _check_names(
 
 
 def _compare_options(model: HasTorchNames, where: str, names: TorchNames) -> None:
-    """Warns if the model makes other logits of the same weights than the library with the names."""
+    """Warns if the model's options differ from the library's, so that logits would differ."""
     theirs = names.options
     ours = {option: operator.attrgetter(option)(model) for option in theirs}
     if ours != {**theirs}:
         warnings.warn(
-            f"{where}: under these names, {title(model)} has {_settings(theirs)} elsewhere, but "
-            f"{_settings(ours)} here, so that the same weights make other logits; create it with "
-            f"{_settings(theirs)} to load or to hand over weights",
+            f"{where}: in the library of these names, {title(model)} has {_settings(theirs)}, but "
+            f"{_settings(ours)} here, so that the same weights give other logits; create it with "
+            f"{_settings(theirs)} to load or to save weights",
             stacklevel=3,
         )
 
@@ -250,7 +250,7 @@ def _settings(options: Mapping[str, Any]) -> str:
 
 
 def _read(leaf: _Leaf, state: StateDict) -> np.ndarray | None:
-    """The tensor of a leaf in our arrangement; None if there is none, or its axes cannot be.
+    """The tensor of a leaf in the layout of this library; None if it is missing or has other axes.
 
     It keeps its type: to convert it before its shape is known to fit might take all memory.
     """

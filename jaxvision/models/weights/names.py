@@ -1,4 +1,7 @@
-"""How a model's leaves are called and stored elsewhere."""
+"""The names and layouts of a model's leaves in other libraries.
+
+In this file, "here" is this library and "there" is the other one.
+"""
 
 import dataclasses
 import re
@@ -10,7 +13,7 @@ import numpy as np
 Array = np.ndarray
 Replacement = str | Callable[[re.Match[str]], str]
 
-# What a leaf is called in torch's modules; leaves of other names are named by a rule of their own.
+# Names of leaves in torch's modules; a leaf that is not listed needs a rule of its own.
 _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
@@ -22,13 +25,13 @@ _LEAVES = {
 
 
 class Form(NamedTuple):
-    """How numbers are arranged elsewhere.
+    """How to convert an array between its layout there and here.
 
     Attributes:
-        read: From their array to ours.
-        write: From ours to theirs.
-        axis: Where several leaves of ours are parts of one tensor there: the axis along which they
-            lie one after another, in the order of their paths.
+        read: Converts from the layout there.
+        write: Converts to the layout there.
+        axis: If several leaves here are parts of one tensor there, the axis along which it joins
+            them, in the order of their paths.
     """
 
     read: Callable[[Array], Array]
@@ -42,26 +45,20 @@ TRANSPOSED_CONV = Form(
     lambda theirs: theirs.transpose(2, 3, 0, 1)[::-1, ::-1],
     lambda ours: ours[::-1, ::-1].transpose(2, 3, 0, 1),
 )
-"""A transposed convolution, whose kernel lies the other way round there."""
+"""A transposed convolution, whose kernel is flipped there."""
 DENSE = Form(lambda theirs: theirs.T, lambda ours: ours.T)
 DENSE_AS_CONV = Form(
     lambda theirs: theirs[:, :, 0, 0].T, lambda ours: ours.T[:, :, np.newaxis, np.newaxis]
 )
-"""A dense layer of ours that is a 1x1 convolution there."""
+"""A dense layer here that is a 1x1 convolution there."""
 CONV_AS_DENSE = Form(lambda theirs: theirs.T[np.newaxis, np.newaxis], lambda ours: ours[0, 0].T)
-"""A 1x1 convolution of ours that is a dense layer there."""
+"""A 1x1 convolution here that is a dense layer there."""
 
 
 def after_flatten(height: int, width: int, *, as_conv: bool = False) -> Form:
-    """The kernel of a dense layer behind a flattened map, whose channels come first there.
+    """The form of a dense layer after a flattened map, whose channels come first there.
 
-    Args:
-        height: Of the map.
-        width: Of the map.
-        as_conv: Whether it is a convolution there, whose kernel is as large as the map.
-
-    Returns:
-        The form.
+    With `as_conv`, the layer is a convolution there, whose kernel is as large as the map.
 
     >>> form = after_flatten(2, 3)
     >>> form.read(np.zeros((7, 5 * 2 * 3))).shape, form.write(np.zeros((2 * 3 * 5, 7))).shape
@@ -83,13 +80,7 @@ def after_flatten(height: int, width: int, *, as_conv: bool = False) -> Form:
 
 
 def with_axes(*axes: int) -> Form:
-    """Numbers that have axes of length 1 there, which they lack here.
-
-    Args:
-        *axes: Where those axes are.
-
-    Returns:
-        The form.
+    """The form of a tensor that has additional axes of length 1 there, at these positions.
 
     >>> with_axes(1, 2).write(np.zeros(64)).shape
     (64, 1, 1)
@@ -98,15 +89,9 @@ def with_axes(*axes: int) -> Form:
 
 
 def renumbered(template: str, factor: int, offset: int) -> Callable[[re.Match[str]], str]:
-    r"""A name in which the first group of a rule's path, a number, is counted otherwise there.
+    r"""Makes a `Rule.name` for a path whose first group, a number, is counted differently there.
 
-    Args:
-        template: The name, with `{}` for factor * number + offset, and `\2` and so on.
-        factor: What the number is multiplied by.
-        offset: What is then added.
-
-    Returns:
-        A function of the match, for `Rule`.
+    In `template`, `{}` stands for factor * number + offset, and `\2` and so on for further groups.
 
     >>> rule = Rule(r"stage(\d)_block(\d+)/conv", renumbered(r"features.{}.\2.conv", 2, -1))
     >>> TorchNames([rule]).find("stage3_block1/conv/kernel", 4)[0]
@@ -121,14 +106,14 @@ def renumbered(template: str, factor: int, offset: int) -> Callable[[re.Match[st
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    r"""Where leaves are found elsewhere.
+    r"""The name and layout of some leaves there.
 
     Attributes:
-        path: A regular expression that matches the whole path of a module of ours, such as
-            `stage(\d)_block(\d+)/conv1/conv`; or of a leaf, such as `class_token`, where that has
-            no usual name.
+        path: Regular expression of the whole path of a module here, such as
+            `stage(\d)_block(\d+)/conv1/conv`; or of a leaf, such as `class_token`, that has no
+            usual name.
         name: The module or leaf there: a template with `\1` and so on, or a function of the match.
-        form: How the kernel (or the leaf) is arranged there; None is torch's way for its shape.
+        form: Form of the kernel (or the leaf); None takes torch's usual one.
     """
 
     path: str
@@ -137,12 +122,7 @@ class Rule:
 
 
 def conv_norm_rules(path: str, conv: Replacement, norm: Replacement) -> list[Rule]:
-    r"""Lists the two rules for a `layers.ConvNorm`.
-
-    Args:
-        path: A regular expression of its path here.
-        conv: The convolution there; see `Rule.name`.
-        norm: The normalization there.
+    r"""The rules for a `layers.ConvNorm`: its path here, its convolution and normalization there.
 
     >>> names = TorchNames(conv_norm_rules(r"block(\d)", r"layer\1.0", r"layer\1.1"))
     >>> names.find("block3/norm/scale", 1)[0]
@@ -152,18 +132,12 @@ def conv_norm_rules(path: str, conv: Replacement, norm: Replacement) -> list[Rul
 
 
 def sequence_rules(path: str, name: str) -> list[Rule]:
-    """Lists the two rules for a `layers.ConvNorm` that is a sequence of two modules there."""
+    """The rules for a `layers.ConvNorm` that is a sequence of two modules there."""
     return conv_norm_rules(path, f"{name}.0", f"{name}.1")
 
 
 def squeeze_excite_rules(path: str, reduce: Replacement, expand: Replacement) -> list[Rule]:
-    """Lists the two rules for a `layers.SqueezeExcite` whose layers are 1x1 convolutions there.
-
-    Args:
-        path: A regular expression of its path here.
-        reduce: The layer there that narrows; see `Rule.name`.
-        expand: The layer there that widens.
-    """
+    """The rules for a `layers.SqueezeExcite` whose layers are 1x1 convolutions there."""
     return [
         Rule(f"{path}/reduce", reduce, DENSE_AS_CONV),
         Rule(f"{path}/expand", expand, DENSE_AS_CONV),
@@ -171,12 +145,12 @@ def squeeze_excite_rules(path: str, reduce: Replacement, expand: Replacement) ->
 
 
 class Constant(NamedTuple):
-    r"""A tensor there that holds nothing to be learnt, but that is looked for.
+    r"""A tensor that holds no parameters, but that the library there expects in a file.
 
     Attributes:
-        beside: A regular expression of the name of the tensor that it comes with.
-        name: Its own: a template with `\1` and so on.
-        value: What it holds.
+        beside: Regular expression of the name of the tensor that it accompanies.
+        name: Its own name, a template with `\1` and so on.
+        value: Its contents.
     """
 
     beside: str
@@ -184,23 +158,24 @@ class Constant(NamedTuple):
     value: Array
 
 
-# torch counts batches.
+# torch's BatchNorm counts batches.
 _COUNTER = Constant(r"(.*)\.running_mean", r"\1.num_batches_tracked", np.zeros((), np.int64))
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchNames:
-    """How one library calls and stores all that a model has: its names in torch, and its forms.
+    """The names and forms of all leaves of a model in one library.
 
     Attributes:
-        rules: The first that matches counts.
-        ignored: Regular expressions of names that hold nothing to be learnt, such as tables of
-            indices. (`num_batches_tracked` is always one.)
-        unused: What names stand for that the model may lack: regular expressions and words.
-        constants: What is written beside what is learnt. It needs to be among the ignored too.
-        renamed: What older files call otherwise: regular expressions, and templates of the names
-            of today.
-        options: What fields of the model have to be for the same logits as there.
+        rules: Rules, of which the first that matches a leaf counts.
+        ignored: Regular expressions of the names of tensors there that hold no parameters, such as
+            tables of indices. (`num_batches_tracked` is always ignored.)
+        unused: Parts there that the model may lack: names as regular expressions, and words for
+            messages.
+        constants: Tensors without parameters that `save_weights` adds; `ignored` must match them
+            too.
+        renamed: Names in older files, as regular expressions, and templates of the current names.
+        options: Values that fields of the model must have for the same logits as there.
     """
 
     rules: Sequence[Rule]
@@ -211,17 +186,7 @@ class TorchNames:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def find(self, path: str, ndim: int) -> tuple[str, Form]:
-        r"""The name of a leaf there, and its form.
-
-        Args:
-            path: Of the leaf, without the name of its collection: `stem/conv/kernel`.
-            ndim: Its number of axes here.
-
-        Returns:
-            Name and form.
-
-        Raises:
-            LookupError: No rule matches.
+        r"""The name of a leaf there and its form; raises a `LookupError` if no rule matches.
 
         >>> names = TorchNames([Rule(r"stem/conv", "conv1"), Rule(r"block(\d)/conv", r"layers.\1")])
         >>> names.find("block3/conv/kernel", 4)[0], names.find("stem/conv/bias", 1)[0]
@@ -235,15 +200,10 @@ class TorchNames:
         return f"{_fill(rule.name, match)}.{_LEAVES[leaf]}", form
 
     def within(self, path: str, name: str) -> "TorchNames":
-        r"""The names of a larger model that has this one as a part.
+        r"""The names of a larger model that has this one as a part; `+` adds those of other parts.
 
-        Args:
-            path: Of the part here, without the name of its collection, such as `backbone`. Where
-                the options are those of a field of the larger model, the field has that name too.
-            name: Of the part there, such as `backbone.body`.
-
-        Returns:
-            Names for the leaves of the part; with `+`, those of the other parts are added.
+        The part has the path `path` here, such as `backbone`, and the name `name` there, such as
+        `backbone.body`. Its options become options of the field `path` of the larger model.
 
         >>> backbone = TorchNames([Rule(r"block(\d)/conv", r"layer\1.conv")])
         >>> names = backbone.within("backbone", "encoder") + TorchNames([Rule("head", "decoder")])
@@ -295,17 +255,10 @@ class TorchNames:
         )
 
     def unmatched(self, paths: Iterable[str]) -> list[str]:
-        """The rules that do nothing for a model, as one that is misspelled does.
+        """Lists the paths of rules that match none of the leaves at `paths`, as misspelled ones do.
 
-        Args:
-            paths: Of all leaves of the model, without the names of their collections.
-
-        Returns:
-            Their regular expressions. Rules for parts that options of the model leave away are
-            among them.
-
-        Raises:
-            LookupError: No rule matches one of the leaves.
+        Rules for parts that the model's options leave out are listed too. Raises a `LookupError` if
+        no rule matches one of the leaves.
 
         >>> TorchNames([Rule("stem", "conv1"), Rule("haed", "fc")]).unmatched(["stem/kernel"])
         ['haed']
@@ -314,39 +267,19 @@ class TorchNames:
         return [rule.path for rule in self.rules if id(rule) not in matched]
 
     def is_ignored(self, name: str) -> bool:
-        """Whether a name of theirs holds nothing to be learnt.
-
-        Args:
-            name: Of a tensor.
-
-        Returns:
-            True if so.
-        """
+        """Whether a tensor there holds no parameters."""
         patterns = (r".*\.num_batches_tracked", *self.ignored)
         return any(re.fullmatch(pattern, name) for pattern in patterns)
 
     def unused_part(self, name: str) -> str | None:
-        """What a name of theirs belongs to, if a model may do without it.
-
-        Args:
-            name: Of a tensor.
-
-        Returns:
-            The part in words, or None.
-        """
+        """What a tensor there is part of, in words, if the model may lack that part; else None."""
         for pattern, part in self.unused.items():
             if re.fullmatch(pattern, name):
                 return part
         return None
 
     def current_name(self, name: str) -> str:
-        r"""What a tensor of an older file is called today.
-
-        Args:
-            name: In the file.
-
-        Returns:
-            The name that `find` gives; for most, the same.
+        r"""The current name of a tensor that older files may call otherwise.
 
         >>> names = TorchNames([], renamed={r"(.*)\.linear_1\.(.*)": r"\1.0.\2"})
         >>> names.current_name("mlp.linear_1.bias")
@@ -358,13 +291,7 @@ class TorchNames:
         return name
 
     def constants_beside(self, name: str) -> dict[str, Array]:
-        """What is written beside a tensor of theirs.
-
-        Args:
-            name: Of the tensor.
-
-        Returns:
-            Arrays by name; none for most.
+        """The tensors without parameters that accompany a tensor there, by name.
 
         >>> TorchNames([]).constants_beside("bn1.running_mean")
         {'bn1.num_batches_tracked': array(0)}

@@ -1,9 +1,9 @@
-"""A machine for the pickles in torch's files, which calls no function of the file's choice.
+"""Interprets the pickles in torch's files without calling a function of the file's choice.
 
-`pickle.Unpickler` can be told which functions a file may name, but not what the file does with them
-afterwards: it hashes keys however deep they are nested, assigns to attributes of whatever it was
-given, and writes through any object that has items. This machine carries out the instructions that
-`torch.save` writes, on values of the types that it writes, and refuses all others.
+`pickle.Unpickler` can restrict the functions that a file names, but not what the file does with
+them afterwards: it may hash deeply nested keys, set attributes of any object, and write through any
+object that has items. This interpreter executes the instructions that `torch.save` writes, on
+values of the types that it writes, and refuses all others.
 """
 
 import io
@@ -17,10 +17,10 @@ MAX_PICKLE_BYTES = 2**24
 """The longest pickle that is read; a tensor's name, shape and strides take about 200 bytes."""
 
 MAX_INSTRUCTIONS = 1_000_000
-"""The most instructions of one file that are carried out; a tensor takes about 40."""
+"""The most instructions of one file that are executed; a tensor takes about 40."""
 
 BYTES_PER_INSTRUCTION = 150
-"""An upper estimate of the memory that an instruction claims besides its argument."""
+"""An upper estimate of the memory that an instruction takes, not counting its argument."""
 
 _ARGUMENT_IS_VALUE = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
@@ -33,27 +33,23 @@ _SCALARS = (str, int, float, bool, bytes, type(None))
 
 
 class Maker(NamedTuple):
-    """A function or class that a pickle may name and call.
+    """A function that a pickle may call.
 
     Attributes:
-        make: Makes a value from the pickle's arguments, whose types it checks itself.
+        make: Makes a value from the arguments in the pickle, whose types it checks itself.
     """
 
     make: Callable[..., Any]
 
 
 class Omitted(NamedTuple):
-    """Stands for an object that holds no tensor and is not read.
-
-    Attributes:
-        kind: The name of its type.
-    """
+    """Stands for an object, of a type called `kind`, that holds no tensor and is not read."""
 
     kind: str
 
 
 class Machine:
-    """Carries out the pickles of one file."""
+    """Executes the pickles of one file."""
 
     def __init__(
         self,
@@ -64,26 +60,17 @@ class Machine:
     ) -> None:
         """Sets the limits, which hold for all pickles of the file together.
 
-        Args:
-            find_global: Gives the value for a module and a name, or raises `WeightsError`.
-            find_storage: Gives the storage for a persistent identifier, or raises `WeightsError`.
-            file_size: The file's size in bytes; values may take about three times as much memory.
+        `find_global` resolves a module and a name, `find_storage` a persistent identifier. Values
+        may take about three times as much memory as the file has bytes.
         """
         self._find_global = find_global
         self._find_storage = find_storage
         self._left = min(MAX_INSTRUCTIONS, (3 * file_size + 2**25) // BYTES_PER_INSTRUCTION)
 
     def load(self, file: io.BytesIO) -> Any:
-        """Carries out one pickle.
+        """Executes one pickle and returns its value; `file` is then at the end of the pickle.
 
-        Args:
-            file: A file at the beginning of the pickle; afterwards it is at the pickle's end.
-
-        Returns:
-            The value: numbers, strings, lists, tuples, dicts, and whatever a `Maker` made.
-
-        Raises:
-            WeightsError: The pickle is damaged, too long, or names an unknown function.
+        Raises a `WeightsError` if the pickle is damaged, too long, or names an unknown function.
         """
         stack = _Stack()
         memo: dict[int, Any] = {}
@@ -106,7 +93,7 @@ class Machine:
         raise WeightsError("damaged: its pickle has no end")
 
     def _make(self, name: str, argument: Any, stack: "_Stack") -> bool:
-        """Instructions that name functions, call them, or refer to storages."""
+        """Executes instructions that name functions, call them, or refer to storages."""
         match name:
             case "GLOBAL":
                 stack.push(self._find_global(*argument.split(" ", 1)))
@@ -133,7 +120,7 @@ class Machine:
 
 
 class _Stack:
-    """The values of a pickle that is being carried out, in sections divided by marks."""
+    """The values of a pickle that is being executed, in sections divided by marks."""
 
     def __init__(self) -> None:
         self._values: list[Any] = []
@@ -166,7 +153,7 @@ class _Stack:
 
 
 def _put_value(name: str, argument: Any, stack: _Stack) -> bool:
-    """Instructions that put down a number, a string or an empty container."""
+    """Executes instructions that push a number, a string or an empty container."""
     if name in _ARGUMENT_IS_VALUE:
         stack.push(argument)
     elif name in _LITERALS:
@@ -183,7 +170,7 @@ def _put_value(name: str, argument: Any, stack: _Stack) -> bool:
 
 
 def _collect(name: str, stack: _Stack) -> bool:
-    """Instructions that put values into tuples, lists and dicts."""
+    """Executes instructions that put values into tuples, lists and dicts."""
     match name:
         case "MARK":
             stack.mark()
@@ -219,7 +206,7 @@ def _collect(name: str, stack: _Stack) -> bool:
 
 
 def _remember(name: str, argument: Any, stack: _Stack, memo: dict[int, Any]) -> bool:
-    """Instructions that name a value by a number, and bring it back."""
+    """Executes instructions that number a value, and push it again."""
     match name:
         case "PUT" | "BINPUT" | "LONG_BINPUT":
             memo[argument] = stack.top()
@@ -249,7 +236,7 @@ def _of_type(kind: type, value: Any) -> Any:
 
 
 def _with_items(target: dict[Any, Any], flat: list[Any]) -> dict[Any, Any]:
-    """Puts keys and values that follow one another into a dict."""
+    """Puts alternating keys and values into a dict."""
     for key, value in zip(flat[::2], flat[1::2], strict=True):
         _check_key(key)
         target[key] = value
@@ -257,7 +244,7 @@ def _with_items(target: dict[Any, Any], flat: list[Any]) -> dict[Any, Any]:
 
 
 def _check_key(key: Any) -> None:
-    """Refuses keys whose hash would take long, or end the process because they are nested."""
+    """Refuses keys whose hash might take long or, if they are nested, end the process."""
     parts: Iterable[Any] = key if type(key) is tuple and len(key) <= 16 else (key,)
     for part in parts:
         if type(part) not in _SCALARS or (type(part) is int and part.bit_length() > 64):

@@ -1,4 +1,4 @@
-"""Tensors by name, from and to files."""
+"""Reads and writes files of tensors by name."""
 
 import pathlib
 import warnings
@@ -19,7 +19,7 @@ StateDict = dict[str, np.ndarray]
 MAX_HEADER_BYTES = 2**22
 """The longest header of a safetensors file that is read; a tensor takes about 100 bytes."""
 
-# Where training scripts put the model's tensors in what they save, the usual name first.
+# Keys of the model's tensors in the checkpoints of training scripts, the most usual first.
 _RAW = ("state_dict", "model", "model_state_dict", "net")
 _AVERAGED = ("state_dict_ema", "model_ema")
 
@@ -48,8 +48,8 @@ def read_state_dict(path: str | pathlib.Path, *, prefer_ema: bool = True) -> Sta
     """Reads the tensors of a file, without running code that it may hold.
 
     Args:
-        path: A `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.bin` file: a state dict, alone or in
-            what a training script saved around it.
+        path: A `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.bin` file that holds a state dict, by
+            itself or inside the checkpoint of a training script.
         prefer_ema: Whether to read the averaged weights where a file holds averaged and raw ones,
             as timm does; a warning says so.
 
@@ -87,19 +87,7 @@ def read_state_dict(path: str | pathlib.Path, *, prefer_ema: bool = True) -> Sta
 def as_state_dict(
     source: str | pathlib.Path | Mapping[str, Any], *, prefer_ema: bool = True
 ) -> tuple[StateDict, str]:
-    """Tensors by name of a file or of a mapping.
-
-    Args:
-        source: A file, as for `read_state_dict`; or arrays or torch tensors by name.
-        prefer_ema: As for `read_state_dict`.
-
-    Returns:
-        The arrays, and what to call the source in messages.
-
-    Raises:
-        WeightsError: As `read_state_dict`; or something in the mapping is no array of numbers.
-        OSError: The file cannot be read.
-    """
+    """Arrays by name from a file or a mapping of tensors, and the source's name for messages."""
     if not isinstance(source, Mapping):
         return read_state_dict(source, prefer_ema=prefer_ema), str(source)
     for name, value in source.items():
@@ -112,15 +100,7 @@ def as_state_dict(
 
 
 def write_state_dict(path: str | pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes tensors to a `.safetensors` file, whole or not at all.
-
-    Args:
-        path: Where to.
-        tensors: Arrays by name.
-
-    Raises:
-        ValueError: The name ends otherwise.
-    """
+    """Writes tensors to a `.safetensors` file, completely or not at all."""
     from safetensors.numpy import save
 
     path = pathlib.Path(path).expanduser()
@@ -139,7 +119,7 @@ def _read_safetensors(path: pathlib.Path) -> StateDict:
         for beginning, what in OTHER_FILES.items():
             if start.startswith(beginning):
                 raise WeightsError(f"{path}: {what}")
-        # The library would believe a header of 100 MB, whose entries take many times its size.
+        # The library would accept a header of 100 MB, whose entries take many times its size.
         if int.from_bytes(start[:8], "little") > MAX_HEADER_BYTES:
             raise WeightsError(f"{path}: damaged: its header is longer than that of any model")
         content = start + file.read()
@@ -161,14 +141,14 @@ def _from_safetensors(path: pathlib.Path, name: str, tensor: Mapping[str, Any]) 
     array = np.frombuffer(memoryview(tensor["data"]).toreadonly(), dtype)
     try:
         return array.reshape(tensor["shape"])
-    except ValueError as error:  # more axes than NumPy has, or one of 2**63 beside one of 0
+    except ValueError as error:  # more axes than NumPy has, or lengths 2**63 and 0
         raise WeightsError(
-            f"{path}: damaged: {name[:80]!r} has a shape that no array has ({error})"
+            f"{path}: damaged: {name[:80]!r} has an impossible shape ({error})"
         ) from error
 
 
 def _find_state_dict(content: Any, path: pathlib.Path, *, prefer_ema: bool) -> dict[str, Any]:
-    """The tensors of a model in what a training script saved."""
+    """Finds the tensors of a model in the checkpoint of a training script."""
     if _is_state_dict(content):
         return content
     if type(content) is not dict:
@@ -204,7 +184,7 @@ def _is_state_dict(content: Any) -> bool:
 
 
 def _as_array(value: Any) -> np.ndarray:
-    """An array of ours, or of a tensor of torch's, which NumPy does not always take as it is."""
+    """Converts an array or a torch tensor; NumPy does not accept every torch tensor by itself."""
     if hasattr(value, "detach"):
         value = value.detach().cpu().resolve_conj().resolve_neg()
         if value.is_floating_point() and value.dtype.itemsize < 4:  # NumPy lacks bfloat16

@@ -1,4 +1,4 @@
-"""Tensors as torch's pickles describe them: a storage, and how to walk through it."""
+"""Tensors as torch's pickles describe them: a storage, an offset, a shape and strides."""
 
 import dataclasses
 import math
@@ -51,8 +51,8 @@ class NumberType:
 
     Attributes:
         name: Torch's name.
-        dtype: NumPy's type; None for bytes whose type their tensor knows, and for types that NumPy
-            lacks.
+        dtype: NumPy's type; None for raw bytes, whose type their tensor has, and for types that
+            NumPy lacks.
     """
 
     name: str
@@ -65,7 +65,7 @@ class NumberType:
 
 
 class Storage:
-    """A run of bytes of a file that tensors are views of. A pickle can only hand it on.
+    """A run of bytes of a file that tensors are views of. A pickle can only pass it on.
 
     Attributes:
         kind: The type of its numbers.
@@ -91,14 +91,7 @@ class Storage:
         self._negated: np.ndarray | None = None
 
     def content(self) -> memoryview:
-        """Its bytes, which are read once.
-
-        Returns:
-            Exactly `num_bytes` of them, read-only.
-
-        Raises:
-            WeightsError: The file lacks them.
-        """
+        """Reads the `num_bytes` bytes, once; raises a `WeightsError` if the file is too short."""
         if self._content is None:
             content = memoryview(self.read())
             if len(content) < self.num_bytes:
@@ -107,18 +100,7 @@ class Storage:
         return self._content
 
     def part(self, offset: Any, num_bytes: int) -> "Storage":
-        """A storage that is a part of this one.
-
-        Args:
-            offset: Where it begins, in numbers.
-            num_bytes: Its length.
-
-        Returns:
-            The part.
-
-        Raises:
-            WeightsError: It lies outside of this one.
-        """
+        """A part of this storage from `offset`, in numbers; raises a `WeightsError` outside."""
         start = offset * self.kind.itemsize if type(offset) is int else -1
         if not 0 <= start <= start + num_bytes <= self.num_bytes:
             raise WeightsError("damaged: a part of a storage lies outside of it")
@@ -130,18 +112,7 @@ class Storage:
         )
 
     def numbers(self, dtype: np.dtype, *, negative: bool) -> np.ndarray:
-        """Its bytes as numbers.
-
-        Args:
-            dtype: Their type.
-            negative: Whether to change their sign.
-
-        Returns:
-            A read-only array with one axis.
-
-        Raises:
-            WeightsError: The file lacks the bytes.
-        """
+        """The bytes as a read-only vector of numbers, with changed signs if `negative`."""
         numbers = np.frombuffer(self.content(), dtype, self.num_bytes // dtype.itemsize)
         if not negative:
             return numbers
@@ -155,12 +126,12 @@ class StoredTensor:
     """A tensor whose numbers are still in the file.
 
     Attributes:
-        storage: Where they are.
-        dtype: Their type.
-        offset: The place of the first in the storage, in numbers.
+        storage: The storage of its numbers.
+        dtype: The type of the numbers.
+        offset: Index of the first number in the storage.
         shape: The tensor's shape.
-        strides: Steps through the storage along every axis, in numbers.
-        negative: Whether the tensor is the storage's numbers with their sign changed.
+        strides: Steps through the storage along each axis, in numbers.
+        negative: Whether to change the sign of the numbers.
     """
 
     storage: Storage
@@ -171,14 +142,7 @@ class StoredTensor:
     negative: bool
 
     def numbers(self) -> np.ndarray:
-        """Reads the numbers.
-
-        Returns:
-            A read-only array, perhaps a view of one that other tensors share.
-
-        Raises:
-            WeightsError: The file lacks them.
-        """
+        """Reads the numbers as a read-only array, which may share memory with other tensors."""
         if math.prod(self.shape) == 0:
             return np.zeros(self.shape, self.dtype)
         numbers = self.storage.numbers(self.dtype, negative=self.negative)[self.offset :]
@@ -187,18 +151,7 @@ class StoredTensor:
 
 
 def find_global(module: str, name: str) -> Any:
-    """What stands for a function, class or constant that a pickle names.
-
-    Args:
-        module: Where it is defined.
-        name: What it is called there.
-
-    Returns:
-        A `Maker`, a `NumberType`, or `Omitted`.
-
-    Raises:
-        WeightsError: It is none of those that weights need.
-    """
+    """The `Maker`, `NumberType` or `Omitted` for what a pickle names; refuses other names."""
     module = "builtins" if module == "__builtin__" else module  # as Python 2 called it
     if module in ("torch", "torch.storage"):
         if name in _STORAGES:
@@ -213,8 +166,8 @@ def find_global(module: str, name: str) -> Any:
         return Omitted("a class of tensors")
     if (module, name) not in _KNOWN:
         raise WeightsError(
-            f"refused: it asks for {module[:80]}.{name[:80]}, and so might run code of somebody "
-            "else. Where it was made, keep the tensors alone: torch.save(model.state_dict(), path)"
+            f"refused: it asks for {module[:80]}.{name[:80]}, and so might run somebody else's "
+            "code. Where it was made, save the tensors alone: torch.save(model.state_dict(), path)"
         )
     return _KNOWN[module, name]
 
@@ -230,12 +183,12 @@ def _number_type(name: str) -> NumberType:
 def _tensor(
     storage: Any, offset: Any, size: Any, stride: Any, *rest: Any, dtype: Any = None
 ) -> StoredTensor | Omitted:
-    """`_rebuild_tensor` and `_rebuild_tensor_v2`; `rest` ends with metadata if there is a third."""
+    """`_rebuild_tensor` and `_rebuild_tensor_v2`; a third item of `rest` is metadata."""
     if type(storage) is not Storage:
         raise WeightsError("damaged: a tensor is made of something that is no storage")
     kind = storage.kind if dtype is None else dtype
     if type(kind) is not NumberType:
-        raise WeightsError("damaged: the type of a tensor is none")
+        raise WeightsError("damaged: the type of a tensor is no type")
     if kind.dtype is None:
         return Omitted(f"a tensor of {kind.name}")
     for numbers in (size, stride):
@@ -264,7 +217,7 @@ def _tensor_v3(
 
 
 def _flags(metadata: Any) -> set[str]:
-    """Reads what torch keeps of a lazy view: {"neg": True} for one with the sign changed."""
+    """Reads the metadata of a lazy view: {"neg": True} if the sign is changed."""
     if metadata is None:
         return set()
     if type(metadata) is not dict or not all(
@@ -281,13 +234,13 @@ def _parameter(tensor: Any, *_: Any) -> Any:
 
 
 def _of_device(tensor: Any, kind: Any, *_: Any) -> Any:
-    """`_rebuild_device_tensor_from_cpu_tensor`, by which tensors of a TPU are written."""
+    """`_rebuild_device_tensor_from_cpu_tensor`, with which tensors of a TPU are written."""
     same = type(tensor) is StoredTensor and type(kind) is NumberType and kind.dtype == tensor.dtype
     return tensor if same else Omitted("a tensor of another device")
 
 
 def _of_subclass(make: Any, _kind: Any, arguments: Any, _state: Any) -> Any:
-    """`_rebuild_from_type_v2`: a tensor that has attributes or a class of its own."""
+    """`_rebuild_from_type_v2`: a tensor with attributes or a class of its own."""
     if type(make) is not Maker or type(arguments) is not tuple:
         raise WeightsError("damaged: a tensor is made by something that is no function")
     return make.make(*arguments)
@@ -311,7 +264,7 @@ def _sizes(sizes: Any = ()) -> tuple[Any, ...]:
 
 
 def _bytes(text: Any, encoding: Any = "latin1") -> bytes:
-    """`_codecs.encode`, by which protocol 2 writes bytes."""
+    """`_codecs.encode`, with which protocol 2 writes bytes."""
     if type(text) is not str or encoding != "latin1":
         raise WeightsError("damaged: it holds bytes that are written in an unknown way")
     return text.encode("latin1")

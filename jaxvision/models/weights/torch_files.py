@@ -1,7 +1,7 @@
-"""Reads the files of `torch.save` without torch, and without running what they hold.
+"""Reads the files of `torch.save` without torch, and without running code in them.
 
-Both kinds are read: the zip archive of torch 1.6 and later, and the stream of pickles before it, in
-which the older weights of torchvision are stored.
+Both formats are read: the zip archive of torch 1.6 and later, and the older stream of pickles,
+which the older weights of torchvision have.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ MAX_DIRECTORY_BYTES = 2**22
 """The longest table of contents of an archive that is read; a tensor takes about 100 bytes."""
 
 ROOM_FOR_REPEATED = 2**24
-"""How many bytes larger than its file a tensor may be, because it repeats numbers."""
+"""A tensor that repeats numbers may be larger than its file by this many bytes."""
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _CUT_SHORT = "it is cut short, as an interrupted download leaves it: fetch it again"
@@ -34,18 +34,10 @@ OTHER_FILES = {
 
 @contextlib.contextmanager
 def open_torch_file(path: pathlib.Path) -> Iterator[Any]:
-    """Opens what `torch.save` wrote.
+    """Opens a file of `torch.save` and yields the object, with a `StoredTensor` for every tensor.
 
-    Args:
-        path: A `.pth` or `.pt` file.
-
-    Yields:
-        The object, with a `StoredTensor` for every tensor; their numbers can be read while the file
-        is open.
-
-    Raises:
-        WeightsError: The file is damaged, of another kind, or would run code.
-        OSError: The file cannot be read.
+    The numbers of the tensors can be read while the file is open. Raises a `WeightsError` if the
+    file is damaged, of another kind, or would run code.
     """
     with path.open("rb", buffering=0) as raw, _Limited(raw) as file:
         try:
@@ -57,19 +49,19 @@ def open_torch_file(path: pathlib.Path) -> Iterator[Any]:
             raise WeightsError(f"{path}: {error}") from None
         except MemoryError:
             raise
-        except Exception as error:  # what is damaged fails in any way
+        except Exception as error:  # a damaged file may fail in any way
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-                raise  # the disk's; an invalid place to read at is the file's own
+                raise  # an error of the disk; an invalid offset is the file's own
             raise WeightsError(f"{path}: damaged or cut short ({error!r})") from error
 
 
 class _Limited(io.BufferedReader):
-    """A file that is read in pieces of at most `limit` bytes."""
+    """A file that refuses to read more than `limit` bytes at once."""
 
     limit: int | None = None
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Refuses a longer piece."""
+        """Reads at most `limit` bytes."""
         if self.limit is not None and size is not None and size > self.limit:
             raise WeightsError("its table of contents is longer than that of any model")
         return super().read(size)
@@ -85,7 +77,7 @@ class _Storages:
         self.whole: dict[str, Storage] = {}
 
     def find(self, identifier: Any) -> Storage:
-        """The storage of ("storage", type, key, device, size), or of one more for a part of it."""
+        """The storage of an identifier ("storage", type, key, device, size, optional part)."""
         if type(identifier) is not tuple or len(identifier) not in (5, 6):
             raise WeightsError("it refers to something that is no tensor")
         word, kind, key, _, size, *view = identifier
@@ -117,9 +109,9 @@ def _once(
     size: Any,
     new: Callable[[int], Storage],
 ) -> Storage:
-    """The storage of a key, made when it is first asked for."""
+    """The storage of a key, made at the first request."""
     if type(key) is not str or type(size) is not int or size < 0:
-        raise WeightsError("damaged: the name or size of a storage is none")
+        raise WeightsError("damaged: the name or size of a storage is invalid")
     num_bytes = size * kind.itemsize
     if key not in known:
         known[key] = new(num_bytes)
@@ -138,7 +130,7 @@ def _read_archive(file: _Limited) -> Any:
     if len(pickles) != 1:
         raise WeightsError("a zip archive, but none that torch.save wrote")
     folder = pickles[0].removesuffix("data.pkl")
-    left = file_size  # parts may lie over one another: together they are no larger than the file
+    left = file_size  # parts may overlap, so their sum is limited too
 
     def read(name: str, limit: int) -> bytes:
         nonlocal left
@@ -147,7 +139,7 @@ def _read_archive(file: _Limited) -> Any:
             raise WeightsError(f"damaged: it has no part {name[:80]!r}")
         if part.compress_type != zipfile.ZIP_STORED:
             raise WeightsError("its parts are compressed, which torch.save never does")
-        if part.compress_size != part.file_size:  # of what is stored as it is, they are one
+        if part.compress_size != part.file_size:  # uncompressed parts have one size
             raise WeightsError(f"damaged: its part {name[:80]!r} has two sizes")
         if part.file_size > min(limit, left):
             raise WeightsError(f"damaged: its part {name[:80]!r} is too large")
@@ -193,14 +185,14 @@ def _read_stream(file: _Limited) -> Any:
             storage is None
             or int.from_bytes(size, "little") * storage.kind.itemsize != storage.num_bytes
         ):
-            raise WeightsError("damaged: its tensors are not those it names")
+            raise WeightsError("damaged: its tensors are not those that it lists")
         places[key] = place + 8
         place += 8 + storage.num_bytes
     return content
 
 
 def _check_magic(pickles: io.BytesIO, machine: Machine) -> None:
-    """Reads the number that a stream begins with."""
+    """Checks the number that a stream begins with."""
     start = pickles.getvalue()[:32]
     for beginning, what in OTHER_FILES.items():
         if start.startswith(beginning):

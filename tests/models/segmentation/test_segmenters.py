@@ -179,7 +179,7 @@ def test_a_backbone_that_is_given_keeps_its_options() -> None:
     backbone = models.create_model("resnet18", dtype="bfloat16")
     model = models.create_segmenter("unet", backbone=backbone, num_classes=2)
     assert model.decoder.dtype == model.dtype == jnp.bfloat16
-    with pytest.raises(ValueError, match="those of the backbone that is given"):
+    with pytest.raises(ValueError, match="has its own in_channels, dtype, output_stride and"):
         models.create_segmenter("unet", backbone=backbone, num_classes=2, in_channels=1)
 
 

@@ -154,7 +154,7 @@ def test_deepmedic_reflects_the_border() -> None:
 
 @pytest.mark.parametrize("size", [(48, 57, 57), (57, 58, 57), (57, 57, 30)])
 def test_sizes_that_deepmedic_has_no_middle_of(size) -> None:
-    with pytest.raises(ValueError, match="sides must be 48 and a multiple of 3 voxels, got the sh"):
+    with pytest.raises(ValueError, match="sides must be 48 plus a multiple of 3 voxels, got the"):
         traced(models.DeepMedic(num_classes=2, padded=False), shape(*size))
 
 

@@ -193,9 +193,9 @@ def test_weights_of_timm_are_loaded_as_timm_has_them(tmp_path: pathlib.Path) -> 
     file = tmp_path / "model.safetensors"
     models.save_weights(model, variables, file, library="timm")
     assert models.load_pretrained(tmp_path).model == model
-    with pytest.warns(UserWarning, match=r"has epsilon=1e-05 elsewhere, but epsilon=0.001 here"):
+    with pytest.warns(UserWarning, match=r"has epsilon=1e-05, but epsilon=0.001 here"):
         models.load_weights(models.create_model("mobilenet_v3_small", num_classes=3), file)
-    with pytest.warns(UserWarning, match=r"has epsilon=0.001 elsewhere, but epsilon=1e-05 here"):
+    with pytest.warns(UserWarning, match=r"has epsilon=0.001, but epsilon=1e-05 here"):
         models.save_weights(model, variables, tmp_path / "other.safetensors", library="torchvision")
 
 

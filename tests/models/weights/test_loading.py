@@ -280,7 +280,7 @@ def test_a_model_that_makes_other_logits_of_the_same_weights_is_warned_of(
     load, state, tmp_path: pathlib.Path
 ) -> None:
     variables = load(Bounded(), state)
-    with pytest.warns(UserWarning, match=r"Bounded has bound=6.0 elsewhere, but bound=1.0 here"):
+    with pytest.warns(UserWarning, match=r"Bounded has bound=6.0, but bound=1.0 here"):
         load(Bounded(bound=1.0), state)
     with pytest.warns(UserWarning, match=r"create it with bound=6.0"):
         models.save_weights(Bounded(bound=1.0), variables, tmp_path / "other.safetensors")
@@ -363,6 +363,6 @@ def test_names_of_the_authors_of_se_networks_are_known() -> None:
     for path, leaf in by_path(variables).items():
         name, form = legacy.find(path.partition("/")[2], leaf.ndim)
         stored[name] = form.write(leaf)
-    with pytest.warns(UserWarning, match=r"has original=True elsewhere, but original=False here"):
+    with pytest.warns(UserWarning, match=r"has original=True, but original=False here"):
         models.load_weights(model, stored)
     models.load_weights(models.create_model("se_resnet50", num_classes=3, original=True), stored)

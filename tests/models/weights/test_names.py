@@ -86,7 +86,7 @@ def test_the_stem_of_a_part_is_adapted_and_its_options_are_compared(composed) ->
     with pytest.warns(UserWarning, match=r"backbone/stem/conv/kernel \(3, 3, 3, 4\) ->"):
         gray = models.load_weights(Colored(backbone=Encoder(), in_channels=1), composed)
     assert gray["params"]["backbone"]["stem"]["conv"]["kernel"].shape == (3, 3, 1, 4)
-    with pytest.warns(UserWarning, match=r"Colored has backbone.bound=6.0 elsewhere"):
+    with pytest.warns(UserWarning, match=r"Colored has backbone.bound=6.0, but"):
         models.load_weights(Colored(backbone=Encoder(bound=1.0)), composed)
 
 
