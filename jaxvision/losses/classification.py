@@ -206,7 +206,7 @@ def _violations(
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(
             f"labels must be class indices of an integer type, got {labels.dtype}: hinge losses "
-            "take no distributions over the classes, as mixup and cutmix make them"
+            "do not accept distributions over the classes, such as mixup and cutmix make"
         )
     _check_shapes(logits, labels)
     if not margin > 0:

@@ -168,8 +168,8 @@ def lovasz_hinge(
     masks = read_masks(logits, labels, reduce, weight)
     if masks.num_classes != 1:
         raise ValueError(
-            f"lovasz_hinge needs one logit per pixel, an axis of length 1, got {logits.shape}; of "
-            "several classes take lovasz_softmax"
+            f"lovasz_hinge needs one logit per pixel, a last axis of length 1, got {logits.shape}; "
+            "for several classes, use lovasz_softmax"
         )
     truth = masks.truth()
     errors = jax.nn.relu(1 - masks.logits * (2 * truth - 1))

@@ -92,7 +92,7 @@ def _check_term(loss: Any, factor: Any) -> None:
         inspect.signature(loss).bind(None, None, reduce="sample", weight=None)
     except TypeError as error:
         raise TypeError(
-            f"{loss!r} is no loss of masks, which is called as loss(logits, labels, "
+            f"{loss!r} is not a mask loss, which is called as loss(logits, labels, "
             f"reduce='sample', weight=None): {error}"
         ) from None
     if not (math.isfinite(factor) and factor >= 0):

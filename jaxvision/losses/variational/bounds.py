@@ -141,7 +141,7 @@ def importance_weighted_bound(
     -1.6094
     """
     if not len(log_weights):
-        raise ValueError("a bound needs one sample or more of each image")
+        raise ValueError("a bound needs at least one sample of each image")
     return jax.nn.logsumexp(log_weights, axis=0) - math.log(len(log_weights))
 
 
