@@ -179,14 +179,7 @@ def weston_watkins_squared_hinge(
     """The Weston-Watkins hinge loss with squared terms: `sum_j max(0, margin + s_j - s_y)**2`.
 
     It penalizes one large violation more than many small ones, and its gradient is continuous.
-
-    Args:
-        logits: Scores s, one per class.
-        labels: Class indices y. An index out of range gives NaN.
-        margin: How much the score of the label must exceed the others; positive.
-
-    Raises:
-        ValueError: The shapes do not match, labels are not integers, or `margin` is not positive.
+    Arguments and errors are those of `weston_watkins_hinge`.
 
     Reference: Tang, Deep learning using linear support vector machines, 2013, arXiv:1306.0239 (with
     one-versus-rest machines).

@@ -60,14 +60,8 @@ def l1_regularization(
 ) -> Float[Array, ""]:
     """The sum of the absolute values of the parameters, R(W) = sum of |w|.
 
-    The gradient is the sign of the parameter, and 0 at 0.
-
-    Args:
-        params: A tree of parameters.
-        where: Which leaves to sum, given path and leaf; by default those of `is_kernel`.
-
-    Raises:
-        ValueError: `where` selects no leaf.
+    The gradient is the sign of the parameter, and 0 at 0. Arguments and errors are those of
+    `l2_regularization`.
 
     Reference: Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 58, 1996.
 

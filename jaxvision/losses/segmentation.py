@@ -118,13 +118,8 @@ def soft_jaccard(
 ) -> Float[Array, "..."]:
     """The soft Jaccard loss, the mean over classes of `1 - (I + s) / (P + T - I + s)`.
 
-    I, P and T are those of `soft_dice`. It is `tversky` with `alpha = beta = 1`; with `smooth=0`
-    and one class, the Jaccard index is `D / (2 - D)` for the Dice index D.
-
-    Args:
-        logits: Unnormalized log-probabilities of each pixel.
-        labels: The class of each pixel.
-        **options: Options of `tversky` except `alpha` and `beta`.
+    I, P, T and the arguments are those of `soft_dice`. It is `tversky` with `alpha = beta = 1`;
+    with `smooth=0` and one class, the Jaccard index is `D / (2 - D)` for the Dice index D.
 
     >>> import numpy as np
     >>> p = np.float32([0.9, 0.8, 0.3, 0.1])

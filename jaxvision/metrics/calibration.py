@@ -77,17 +77,14 @@ def expected_calibration_error(
 
     With n_b of n examples in bin b, "l1" is the expected calibration error
     `sum_b n_b/n |accuracy_b - confidence_b|`, "l2" the root of the mean of squares with the same
-    weights, and "max" the largest difference. The estimate depends on the number of bins. It falls
-    with the number of examples, even for a calibrated model.
+    weights, and "max" the largest difference; all are from 0 to 1. The estimate depends on the
+    number of bins. It falls with the number of examples, even for a calibrated model.
 
     Args:
         probabilities: Probabilities of class 1, or of all classes.
         labels: 0 or 1, or class indices.
         num_bins: The number of bins over [0, 1].
         norm: "l1", "l2" or "max".
-
-    Returns:
-        The error, from 0 to 1.
 
     Raises:
         ValueError: `norm` is unknown, or another argument is not allowed by `reliability_curve`.

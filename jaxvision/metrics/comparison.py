@@ -76,7 +76,7 @@ def mcnemar(labels: ArrayLike, predictions_a: ArrayLike, predictions_b: ArrayLik
 
 @dataclasses.dataclass(frozen=True)
 class PairedBootstrap:
-    """What `paired_bootstrap` returns: the statistic of the first model minus the second's."""
+    """The result of `paired_bootstrap`; `difference` is the first statistic minus the second."""
 
     difference: float
     interval: Interval

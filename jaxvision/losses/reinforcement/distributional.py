@@ -115,19 +115,13 @@ def categorical_q_learning(
 ) -> Rows:
     """The cross-entropy (C51) between the predicted distribution and `categorical_targets`.
 
+    The other arguments and errors are those of `categorical_targets`.
+
     Args:
         logits: Logits over the support of all actions in the first state.
         actions: The actions taken; one out of range gives NaN.
-        rewards: Rewards r of the steps.
-        discounts: Discounts d: gamma, or 0 where the episode terminated.
-        next_logits: Logits of all actions in the next state.
-        support: The returns that the logits refer to, increasing.
-        selector: Values that choose the next action; None uses the means.
 
-    Raises:
-        ValueError: The shapes do not match, or the support is too short or does not increase.
-
-    Reference: Bellemare et al., A distributional perspective on reinforcement learning, ICML 2017,
+    Reference: Bellemare et al., A distributional perspective on reinforcement learning, 2017,
     arXiv:1707.06887.
 
     >>> logits, support = jnp.zeros((1, 2, 3)), jnp.array([-1.0, 0.0, 1.0])

@@ -53,14 +53,12 @@ def lambda_returns(
     """The lambda-returns `G_t = r_t + d_t ((1 - lambda) v_{t+1} + lambda G_{t+1})`.
 
     They average the n-step returns of all n with the weights (1 - lambda) lambda**(n - 1):
-    `lambda_=0` gives the target of TD(0), 1 the discounted sum of all rewards.
+    `lambda_=0` gives the target of TD(0), 1 the discounted sum of all rewards. The other arguments
+    are those of `discounted_returns`.
 
     Args:
-        rewards: Rewards r_t of the steps.
-        discounts: Discounts d_t: gamma, or 0 where the episode terminated.
         next_values: Values v_{t+1} of the next observations.
         lambda_: The weight of longer sums, from 0 to 1.
-        truncated: True at the last steps of episodes that were cut off without terminating.
 
     Raises:
         ValueError: `lambda_` is not in [0, 1], or the shapes differ.
@@ -96,14 +94,12 @@ def n_step_returns(
 ) -> Steps:
     """The n-step returns `r_t + d_t r_{t+1} + ... + d_t ... d_{t+n-1} v_{t+n}`.
 
-    They have fewer rewards where the episode or the array of steps ends earlier.
+    They have fewer rewards where the episode or the array of steps ends earlier. The other
+    arguments are those of `discounted_returns`.
 
     Args:
-        rewards: Rewards r_t of the steps.
-        discounts: Discounts d_t: gamma, or 0 where the episode terminated.
         next_values: Values v_{t+1} of the next observations.
         n: The number of rewards, at least 1.
-        truncated: True at the last steps of episodes that were cut off without terminating.
 
     Raises:
         ValueError: `n` is not a positive whole number, or the shapes differ.
@@ -138,14 +134,12 @@ def generalized_advantages(
 
     delta_t = r_t + d_t v_{t+1} - v_t is the TD error. `A_t + values` are the lambda-returns, which
     are targets of the values. `lambda_=0` has the least variance; 1 has no bias from wrong values.
+    The other arguments are those of `discounted_returns`.
 
     Args:
-        rewards: Rewards r_t of the steps.
-        discounts: Discounts d_t: gamma, or 0 where the episode terminated.
         values: Values v_t of the observations that the steps started from.
         next_values: Values v_{t+1} of the next observations.
         lambda_: The weight of later errors, from 0 to 1.
-        truncated: True at the last steps of episodes that were cut off without terminating.
 
     Raises:
         ValueError: `lambda_` is not in [0, 1], or the shapes differ.
