@@ -1,7 +1,7 @@
 """Losses of the critic and the generator of a generative adversarial network (GAN).
 
 A critic gives one score per example, higher for examples that look real. For `minimax` and
-`non_saturating`, the score is the log-odds that the example is real, and the critic is called a
+`non_saturating`, it is the log-odds that the example is real, and the critic is called a
 discriminator.
 """
 
@@ -65,8 +65,7 @@ def least_squares() -> AdversarialLoss:
     """The least-squares GAN loss: the critic aims at 1 for real and at 0 for generated examples.
 
     The critic minimizes `(real - 1)^2 / 2 + fake^2 / 2`, and the generator `(fake - 1)^2 / 2`. If
-    both distributions are equal, the best critic gives 1/2; its loss is 1/4 and the generator's
-    1/8.
+    both distributions are equal, the best critic gives 1/2, and the losses are 1/4 and 1/8.
 
     Reference: Mao et al., Least squares generative adversarial networks, 2017, arXiv:1611.04076.
 
@@ -172,7 +171,7 @@ def r1(critic: Critic, real: Float[Array, "batch *shape"]) -> Float[Array, " bat
         critic: `critic(examples)` gives one score per example, independent of the other examples.
         real: Real examples.
 
-    Reference: Mescheder et al., Which training methods for GANs do actually converge?, ICML 2018,
+    Reference: Mescheder et al., Which training methods for GANs do actually converge?,
     arXiv:1801.04406.
 
     >>> print(r1(lambda x: x @ jnp.array([3.0, 4.0]), jnp.zeros((1, 2))))

@@ -17,8 +17,7 @@ def balanced_weights(
         counts: The number of examples of each class; see `data.class_counts`.
 
     Returns:
-        One weight per class. Classes without examples have weight 0 and are not counted in
-        `classes`.
+        One weight per class; 0 for classes without examples, which `classes` does not count.
 
     Raises:
         ValueError: A count is negative, or all are 0.

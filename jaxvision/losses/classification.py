@@ -106,8 +106,7 @@ def sigmoid_focal(
 
     Use it for multi-label images or the anchors of a detector. p_t is the probability of the true
     answer: p where the label is 1 and 1 - p where it is 0; likewise alpha_t is alpha or 1 - alpha.
-    This is `optax.losses.sigmoid_focal_loss` with the paper's alpha, in float32 or wider, without
-    broadcasting.
+    This is `optax.losses.sigmoid_focal_loss` with the paper's alpha, without broadcasting.
 
     Args:
         logits: Log-odds of the answer "yes".
@@ -149,8 +148,8 @@ def weston_watkins_hinge(
     is 0 where a score is exactly at the margin.
 
     A well-known course example (cat, car and frog, below) often gives a loss of 10.9 for the frog
-    and a mean of 4.6, because both terms of the frog lack the margin of 1. The correct loss is
-    12.9, the mean 5.27.
+    and a mean of 4.6, because its terms lack the margin of 1. The correct loss is 12.9, the mean
+    5.27.
 
     Args:
         logits: Scores s, one per class.

@@ -80,13 +80,18 @@ def pixel_focal(
     `alpha` multiplies that value and does not enter the denominator. A single logit per pixel is
     the log-odds of label 1 against 0. With several classes, the focal loss of
     segmentation_models_pytorch differs: it is the mean of `sigmoid_focal` over pixels and classes.
-    The other arguments and the result are as for `pixel_cross_entropy`.
 
     Args:
         logits: Unnormalized log-probabilities of each pixel.
         labels: The class of each pixel; 255 and negative are ignored, too large ones give NaN.
         gamma: How fast the weight falls as a pixel's probability rises; not negative.
         alpha: Factors of the terms of each class; two numbers for a single logit per pixel.
+        pixel_weight: Weights of the pixels, not negative.
+        reduce: `"sample"` averages over each example, `"batch"` over all pixels of the batch.
+        weight: With `reduce="batch"`, 0 for rows that pad the batch.
+
+    Returns:
+        One value per example or batch; it and its gradient are 0 where the weights sum to 0.
 
     Raises:
         ValueError: The shapes do not match, `reduce` is unknown, or `gamma` is negative.

@@ -16,12 +16,10 @@ def weighted_mean(
     Args:
         values: One loss per example, or per position of an example.
         weight: Weights, not negative, or None for 1. Their shape is a leading part of that of
-            `values`: weights of shape `batch` apply to all positions of an example of
-            `batch height width`.
+            `values`: weights of shape `batch` apply to whole examples.
 
     Returns:
-        The mean, in float32 or wider. Mean and gradient are 0 where the weights sum to 0, as for an
-        empty batch.
+        The mean, in float32 or wider. Mean and gradient are 0 if the weights sum to 0.
 
     Raises:
         ValueError: The shape of `weight` is not a leading part of the shape of `values`.

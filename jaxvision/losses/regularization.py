@@ -60,7 +60,7 @@ def l1_regularization(
 ) -> Float[Array, ""]:
     """The sum of the absolute values of the parameters, R(W) = sum of |w|.
 
-    The gradient is the sign of the parameter, and 0 at 0. Arguments and errors are those of
+    The gradient is the sign of the parameter, and 0 at 0. For arguments and errors, see
     `l2_regularization`.
 
     Reference: Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 58, 1996.

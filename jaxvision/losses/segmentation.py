@@ -40,8 +40,7 @@ def tversky(
 
     TP is the sum over pixels of `p t`, FP of `p (1 - t)` and FN of `(1 - p) t`, where p is the
     softmax of the logits and t the one-hot label. With a single logit per pixel, p is its sigmoid
-    and label 1 is the foreground. The loss has one value per example, or a single one with
-    `reduce="batch"`.
+    and label 1 is the foreground. There is one value per example or batch.
 
     Args:
         logits: Unnormalized log-probabilities of each pixel.
@@ -53,8 +52,8 @@ def tversky(
             batch, so that small objects of one image count together with those of the others.
         absent: How to treat a class without labeled pixels: `"skip"` leaves it out of the mean
             (which is 0 without any class), `"zero"` sets its loss to 0, as
-            segmentation_models_pytorch does, and `"count"` applies the formula, so that predicting
-            the class costs.
+            segmentation_models_pytorch does, and `"count"` applies the formula, which penalizes its
+            prediction.
         classes: The classes to average over, for example all but the background; None means all.
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
@@ -90,15 +89,14 @@ def soft_dice(
 ) -> Float[Array, "..."]:
     """The soft Dice loss, the mean over classes of `1 - (I + s) / ((P + T) / 2 + s)`.
 
-    I is the sum over pixels of `p t`, P of `p` and T of `t`. It is `tversky` with
-    `alpha = beta = 1/2`.
+    I is the sum over pixels of `p t`, P of `p` and T of `t`. This is
+    `tversky(alpha=1/2, beta=1/2)`.
 
     Args:
         logits: Unnormalized log-probabilities of each pixel.
         labels: The class of each pixel.
         **options: Options of `tversky` except `alpha` and `beta`. `smooth` (s) is added after
-            halving, as in optax and segmentation_models_pytorch; MONAI adds it before, so its value
-            is twice this one.
+            halving, as in optax and segmentation_models_pytorch; MONAI's value is twice as large.
 
     Reference: Milletari et al., V-Net, 3DV 2016, arXiv:1606.04797.
 
@@ -142,8 +140,7 @@ def lovasz_hinge(
     Args:
         logits: Log-odds of the foreground.
         labels: 1 or 0 (background); 255 and negative are ignored, all others give NaN.
-        reduce: `"sample"` takes each example separately, `"batch"` all pixels of the batch
-            together.
+        reduce: `"sample"` takes each example separately, `"batch"` all of them together.
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Returns:
@@ -184,10 +181,8 @@ def lovasz_softmax(
     Args:
         logits: Unnormalized log-probabilities of each pixel, or log-odds of the foreground alone.
         labels: The class of each pixel; 255 and negative are ignored, too large ones give NaN.
-        reduce: `"sample"` takes each example separately, `"batch"` all pixels of the batch
-            together.
-        classes: The classes to average over; None means all. Those without labeled pixels are
-            skipped.
+        reduce: `"sample"` takes each example separately, `"batch"` all of them together.
+        classes: The classes to average over, if they have labeled pixels; None means all.
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Returns:

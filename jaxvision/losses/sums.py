@@ -18,8 +18,7 @@ from jaxvision.losses._masks import MaskLoss, Reduce
 class Sum:
     """A weighted sum of mask losses, which is itself a mask loss.
 
-    Set options of a loss with `functools.partial`. The terms of a nested sum become terms of this
-    one.
+    Set options of a loss with `functools.partial`. Nested sums are flattened.
 
     Attributes:
         terms: Pairs of a loss and its factor.

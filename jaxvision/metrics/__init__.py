@@ -2,8 +2,7 @@
 
 For use inside `jit`: `accuracy`, `top_k_accuracy` and `mean` return pairs of sums `(total, count)`,
 which `merge` adds and `compute` divides; `psnr`, `ssim`, `ms_ssim` and `total_variation` return one
-number per image. All other metrics run on the host, in float64, and take arrays or lists of the
-whole test set.
+number per image. All other metrics run on the host, in float64, from all examples of the test set.
 
 Numeric outputs of a model (logits, probabilities, scores) precede the labels, as in the losses;
 predicted class indices follow them, as in scikit-learn.

@@ -74,8 +74,7 @@ def boundary_f1(
     Raises:
         ValueError: The shapes differ, `tolerance` is negative, or `spacing` is not positive.
 
-    Reference: Csurka et al., What is a good evaluation measure for semantic segmentation?, BMVC
-    2013.
+    Reference: Csurka et al., What is a good evaluation measure for semantic segmentation?, 2013.
 
     >>> truth = np.zeros((8, 8), bool)
     >>> truth[2:5, 2:5] = True

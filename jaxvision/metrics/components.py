@@ -40,8 +40,8 @@ def areas(
           its number of `pixels`, their `share` of the labeled ones (None if there are none), the
           number of `components`, the number of `large_components` (with at least `min_pixels`), and
           `listed`, the largest of these, in order of size and then of their topmost pixel, each
-          with its `pixels` and its `box`, the list `x_min, y_min, x_max, y_max` in pixels, whose
-          maxima are exclusive.
+          with its `pixels` and its `box`, the list `x_min, y_min, x_max, y_max` in pixels
+          (exclusive maxima).
 
     Raises:
         ValueError: The mask does not have two axes or has no pixels, a class is out of range, or

@@ -72,8 +72,7 @@ def sensitivity(
         zero_division: The value of a class without examples (0/0).
 
     Raises:
-        ValueError: The matrix is not square, has a negative entry or is all 0, or `average` is
-            unknown.
+        ValueError: `matrix` is not square, has negative entries or only 0, or `average` is unknown.
 
     Reference: Yerushalmy, Statistical problems in assessing methods of medical diagnosis, 1947.
 
@@ -179,8 +178,7 @@ def matthews_correlation(matrix: ArrayLike, zero_division: float = np.nan) -> fl
         zero_division: The value if all examples have one class or are predicted as one
             (scikit-learn returns 0).
 
-    Reference: Gorodkin, Comparing two K-category assignments by a K-category correlation
-    coefficient, 2004.
+    Reference: Gorodkin, Comparing two K-category assignments, Comput. Biol. Chem. 28, 2004.
 
     >>> round(matthews_correlation([[3, 1], [1, 3]]), 6)
     0.5

@@ -14,8 +14,7 @@ _Points = Float64[np.ndarray, "_ _"]
 def trustworthiness(points: ArrayLike, embedding: ArrayLike, *, k: int = 10) -> float:
     """The trustworthiness of an embedding: whether neighbors in it are neighbors in the data.
 
-    A neighbor in the embedding that is not among the k nearest in the data costs its excess rank
-    there.
+    A neighbor in the embedding that is not one of the k nearest in the data costs its excess rank.
 
     Args:
         points: The data, (points, features).

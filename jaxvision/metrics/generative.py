@@ -177,8 +177,7 @@ def nearest(
     Args:
         queries: Features, (examples, features).
         references: Features, (examples, features). Of equally near ones the first is returned.
-        skip_self: Whether to exclude the i-th reference for the i-th query, if both are the same
-            set.
+        skip_self: Whether to skip the i-th reference for the i-th query, for equal sets.
 
     Raises:
         ValueError: The numbers of features differ, a set has fewer than 2 rows, or a number is
@@ -205,8 +204,8 @@ def inception_score(probabilities: ArrayLike) -> float:
 
     It is the exponential of the mean KL divergence of each example's probabilities from their
     average: 1 if all examples have the same probabilities, and the number of classes if each is
-    certain and classes are equally frequent. Real examples play no role. (The paper gives the mean
-    over ten parts.)
+    certain and classes are equally frequent. Real examples play no role. (The paper averages ten
+    parts.)
 
     Args:
         probabilities: Class probabilities of generated examples, (examples, classes).

@@ -98,8 +98,7 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
         confidence: The share of such intervals that contain the true mean.
 
     Raises:
-        ValueError: There are fewer than two values, a value is NaN, or `confidence` is out of
-            range.
+        ValueError: There are fewer than two values, one is NaN, or `confidence` is out of range.
 
     Reference: Student, The probable error of a mean, Biometrika 6, 1908.
 

@@ -25,8 +25,7 @@ def mean(
         values: One value per example, or per position of an example. Values of weight 0 are
             ignored, even if they are NaN.
         weight: Weights, not negative, or None for 1. Their shape is a leading part of that of
-            `values`: weights of shape `batch` apply to all positions of an example of
-            `batch height width`.
+            `values`: weights of shape `batch` apply to whole examples.
 
     Raises:
         ValueError: The shape of `weight` is not a leading part of the shape of `values`.

@@ -46,8 +46,7 @@ def class_scores(
         undefined are NaN and have a note.
 
     Raises:
-        ValueError: The matrix is not square or not of whole numbers, or there is not one name per
-            class.
+        ValueError: The matrix is not square or has fractions, or there is not one name per class.
 
     >>> scores = class_scores([[8, 2], [0, 10]], ["cat", "dog"])
     >>> cat = scores["cat"]

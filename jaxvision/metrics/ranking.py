@@ -91,8 +91,7 @@ def roc_auc(
         positives or negatives.
 
     Raises:
-        ValueError: As for `roc_curve`, or a label is not a column, or `scheme` or `average` is not
-            allowed.
+        ValueError: As for `roc_curve`, or a label, `scheme` or `average` is out of range.
 
     Reference: Hand and Till, A simple generalisation of the area under the ROC curve for multiple
     class classification problems, Machine Learning 45, 2001 (one-vs-one).

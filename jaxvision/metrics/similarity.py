@@ -70,11 +70,9 @@ def ssim(
         The mean over windows and channels, from -1 to 1; equal images have 1.
 
     Raises:
-        ValueError: The shapes differ, the images are too small for `"valid"`, or `padding` is
-            unknown.
+        ValueError: The shapes differ, `padding` is unknown, or images are too small for `"valid"`.
 
-    Reference: Wang et al., Image quality assessment, IEEE Transactions on Image Processing 13,
-    2004.
+    Reference: Wang et al., Image quality assessment, IEEE Trans. Image Processing 13, 2004.
 
     >>> import jax
     >>> image = np.linspace(0, 1, 144, dtype=np.float32).reshape(1, 12, 12, 1)

@@ -117,8 +117,7 @@ def complete_box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
     """The complete IoU: the distance IoU minus a penalty for different aspect ratios; from -2 to 1.
 
     The penalty is `alpha * v` with `v = (2 / pi * (atan(w1 / h1) - atan(w2 / h2)))**2` and
-    `alpha = v / (1 - IoU + v)`; gradients treat alpha as a constant. Leading axes broadcast, as in
-    `box_iou`.
+    `alpha = v / (1 - IoU + v)`; alpha has no gradient. Leading axes broadcast, as in `box_iou`.
 
     Reference: Zheng et al., Distance-IoU loss, AAAI 2020, arXiv:1911.08287.
 
@@ -228,8 +227,8 @@ def non_maximum_suppression(
         iou_threshold: The IoU above which boxes overlap.
         max_outputs: The number of rows of the result.
         score_threshold: Only boxes with a higher score are kept.
-        classes: The class of each box; boxes of different classes do not suppress each other. None
-            means one class.
+        classes: The class of each box; only boxes of the same class (or all, for None) suppress
+            each other.
         valid: Marks the boxes that are not padding; None means all.
 
     Raises:

@@ -190,8 +190,7 @@ def conv_doubled(
 
     Args:
         lhs: Maps, (batch, height, width, coarse_channels).
-        rhs: The kernel, (rows, columns, coarse_channels + channels, features), with odd rows and
-            columns.
+        rhs: The kernel, (rows, columns, coarse_channels + channels, features), with odd sides.
         beside: Other maps, (batch, 2 height, 2 width, channels), or None.
         precision: The precision of products.
 

@@ -80,8 +80,7 @@ class BilateralKernel:
 
     Attributes:
         spatial: The standard deviation in pixels; one number, or one per spatial axis.
-        color: The standard deviation in the unit of the image, such as `13 / 255` for images in [0,
-            1].
+        color: The standard deviation in the unit of the image, such as `13 / 255`.
         weight: One number, or an array with one per class. It may be traced and has a gradient.
 
     Raises:
@@ -135,7 +134,7 @@ def dense_crf(
             Potts model: 0 for the same class, 1 for different ones.
         method: How to sum kernels with color; those without are always exact. `"exact"` visits
             every pair of pixels, in bounded memory. `"lattice"` filters on the permutohedral
-            lattice of pydensecrf2, in time linear in the number of pixels; its sums differ from
+            lattice of pydensecrf2, which is fast for large images; its sums differ from
             exact ones by 3 to 16% (root mean square, for Gaussians of 3 to 80 pixels and 5 to 40 of
             255 levels), probabilities by at most 0.03 on average and rarely by up to 1. `"auto"` is
             exact up to 1024 pixels.

@@ -94,8 +94,7 @@ def _multiply_taps(x: Array, taps: Array, window: Window, loop: bool = False) ->
 def _scatter_taps(x: Array, taps: Array, window: Window) -> Array:
     """The result of `_multiply_taps`, as a sum of multiplied maps that are then shifted.
 
-    It is slower, but its transpose is as fast as `_multiply_taps`: a sum of shifts of one padded
-    map.
+    It is slower, but its transpose is as fast as `_multiply_taps`: a sum of shifts of a map.
     """
     rows, columns, _ = taps.shape
     height, width = windows.out_size(

@@ -114,8 +114,7 @@ def _kept_pads(kernel: tuple[int, ...], window: Window) -> tuple[tuple[int, int]
     """The part of the padding that is not negative and within the reach of the kernel.
 
     Nothing is kept at the start for two taps with a stride of two: without padding in the gradient,
-    XLA mistakes the axis for one of groups and crashes if the kernel exceeds the result along the
-    other.
+    XLA mistakes the axis for one of groups and may crash.
     """
     kept = []
     for (low, high), taps, stride, step in zip(

@@ -42,8 +42,7 @@ def make_lattice(points: Float[Array, "points coordinates"]) -> Lattice:
     """Finds the simplices of points, in units of the filter's width, and their corners' neighbors.
 
     Only vertices near points exist. Hashes of 64 bits identify them; a collision, which is
-    improbable, would mix the values of two vertices. The weights have the gradient of the
-    interpolation.
+    improbable, would mix the values of two vertices. The weights have a gradient.
 
     >>> lattice = jax.jit(make_lattice)(jnp.array([[0.1, 0.2], [0.1, 0.2], [9.0, 9.0]]))
     >>> lattice.vertices.shape, lattice.used.item()
@@ -63,7 +62,7 @@ def filter_on_lattice(
     """Sums the values of all points, weighted by a Gaussian of their distance, up to a factor.
 
     Values are added to the corners of their points, blurred along each axis by (1/2, 1, 1/2), and
-    interpolated. Divide by the result for ones to remove the factor. Derivatives are in reverse
+    interpolated. Divide by the result for ones to remove the factor. Differentiable in reverse
     mode.
 
     >>> lattice = jax.jit(make_lattice)(jnp.array([[0.0, 0.0], [0.1, 0.0], [9.0, 9.0]]))

@@ -29,7 +29,7 @@ def max_pool(
         x: Feature maps, or volumes of features.
         window: The size of a window along each spatial axis.
         stride: The step between windows.
-        padding: How far windows extend before and after each spatial axis; the padding is never the
+        padding: How far windows extend before and after each spatial axis; padding is never the
             maximum.
 
     >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 2, 2, [(0, 0), (0, 0)])[0, ..., 0].tolist()

@@ -28,8 +28,7 @@ def resample(
 
     Older versions round tall images in another order, so that a pixel may differ by 1. Shrinking
     averages over the area of a new pixel, which avoids aliasing. As in Pillow, the arithmetic is in
-    integers, so all platforms give the same result. For feature maps, use the differentiable
-    `resize`.
+    integers, so all platforms give the same result. `resize` is the differentiable one.
 
     Args:
         images: Pixels, 0 to 255.

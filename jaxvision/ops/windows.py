@@ -75,15 +75,9 @@ def add_up(arrays: Iterable[Array]) -> Array:
 
 
 def by_chunks(function: Callable[[Array], Array], x: Array, at_once: int) -> Array:
-    """Applies a function to some images at a time, so that what it computes stays in a cache.
+    """Applies a function to at most `at_once` images at a time, but to one at least.
 
-    Args:
-        function: Takes maps and gives maps, image by image. Derivatives compute it again.
-        x: Maps.
-        at_once: How many images may be taken at a time; one is in any case.
-
-    Returns:
-        The maps of all images.
+    This keeps its results in the cache; derivatives compute them again.
     """
     largest = max(1, min(at_once, len(x)))
     size = next(count for count in range(largest, 0, -1) if len(x) % count == 0)

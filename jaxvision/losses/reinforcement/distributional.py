@@ -115,11 +115,9 @@ def categorical_q_learning(
 ) -> Rows:
     """The cross-entropy (C51) between the predicted distribution and `categorical_targets`.
 
-    The other arguments and errors are those of `categorical_targets`.
-
-    Args:
-        logits: Logits over the support of all actions in the first state.
-        actions: The actions taken; one out of range gives NaN.
+    `logits` describe the predicted distribution over `support`, for all actions in the first state.
+    `actions` are the actions taken; one out of range gives NaN. The other arguments and errors are
+    those of `categorical_targets`.
 
     Reference: Bellemare et al., A distributional perspective on reinforcement learning, 2017,
     arXiv:1707.06887.

@@ -33,8 +33,7 @@ def policy_gradient(
     Args:
         logits: Logits of the policy.
         actions: The actions taken, a; one out of range gives NaN.
-        advantages: Returns minus a baseline that does not depend on the action, A. Not
-            differentiated.
+        advantages: Returns minus a baseline independent of the action, A. Not differentiated.
 
     Reference: Williams, Simple statistical gradient-following algorithms, Machine Learning 8, 1992.
 

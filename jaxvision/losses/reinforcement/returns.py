@@ -3,8 +3,7 @@
 Time is the first axis; axes of environments may follow. The discount of a step is gamma, or 0 where
 the episode *terminated*. Where the episode was *truncated* by a time limit, the value of its last
 observation replaces the rewards that would have followed. Therefore every function takes the values
-of the next observations (after a reset, those of `final_observation`), and the steps at which a sum
-must stop.
+of the next observations (after a reset, those of `final_observation`), and `truncated`.
 """
 
 import numbers
@@ -53,12 +52,14 @@ def lambda_returns(
     """The lambda-returns `G_t = r_t + d_t ((1 - lambda) v_{t+1} + lambda G_{t+1})`.
 
     They average the n-step returns of all n with the weights (1 - lambda) lambda**(n - 1):
-    `lambda_=0` gives the target of TD(0), 1 the discounted sum of all rewards. The other arguments
-    are those of `discounted_returns`.
+    `lambda_=0` gives the target of TD(0), 1 the discounted sum of all rewards.
 
     Args:
+        rewards: Rewards r_t of the steps.
+        discounts: Discounts d_t: gamma, or 0 where the episode terminated.
         next_values: Values v_{t+1} of the next observations.
         lambda_: The weight of longer sums, from 0 to 1.
+        truncated: True at the last steps of episodes that were cut off without terminating.
 
     Raises:
         ValueError: `lambda_` is not in [0, 1], or the shapes differ.
@@ -94,12 +95,8 @@ def n_step_returns(
 ) -> Steps:
     """The n-step returns `r_t + d_t r_{t+1} + ... + d_t ... d_{t+n-1} v_{t+n}`.
 
-    They have fewer rewards where the episode or the array of steps ends earlier. The other
-    arguments are those of `discounted_returns`.
-
-    Args:
-        next_values: Values v_{t+1} of the next observations.
-        n: The number of rewards, at least 1.
+    They have fewer rewards where the episode or the array of steps ends earlier. `n` is the number
+    of rewards; for the other arguments, see `lambda_returns`.
 
     Raises:
         ValueError: `n` is not a positive whole number, or the shapes differ.
@@ -134,18 +131,20 @@ def generalized_advantages(
 
     delta_t = r_t + d_t v_{t+1} - v_t is the TD error. `A_t + values` are the lambda-returns, which
     are targets of the values. `lambda_=0` has the least variance; 1 has no bias from wrong values.
-    The other arguments are those of `discounted_returns`.
 
     Args:
+        rewards: Rewards r_t of the steps.
+        discounts: Discounts d_t: gamma, or 0 where the episode terminated.
         values: Values v_t of the observations that the steps started from.
         next_values: Values v_{t+1} of the next observations.
         lambda_: The weight of later errors, from 0 to 1.
+        truncated: True at the last steps of episodes that were cut off without terminating.
 
     Raises:
         ValueError: `lambda_` is not in [0, 1], or the shapes differ.
 
     Reference: Schulman et al., High-dimensional continuous control using generalized advantage
-    estimation, ICLR 2016, arXiv:1506.02438.
+    estimation, arXiv:1506.02438.
 
     >>> ones = jnp.ones(3)
     >>> generalized_advantages(ones, 0.5 * ones, 2 * ones, 8 * ones, lambda_=0.5).tolist()

@@ -25,8 +25,7 @@ def td_error(values: Rows, rewards: Rows, discounts: Rows, next_values: Rows) ->
     Raises:
         ValueError: The shapes differ.
 
-    Reference: Sutton, Learning to predict by the methods of temporal differences, Machine Learning
-    3, 1988.
+    Reference: Sutton, Learning to predict by the methods of temporal differences, 1988.
 
     >>> print(td_error(jnp.ones(1), jnp.ones(1), jnp.full(1, 0.5), jnp.full(1, 4.0)))
     [2.]

@@ -45,8 +45,7 @@ def elbo(
     """The evidence lower bound `E_q[log p(x | z)] - KL(q(z | x) || p(z))`, from one z per image.
 
     Both terms are sums, over the values of the image and over the latents. Averaging over the image
-    instead would give the divergence hundreds of times too much weight, and all images would get
-    the same code.
+    instead would make the divergence hundreds of times too strong and all codes equal.
 
     Args:
         likelihood: The distribution of images that `outputs` describe.

@@ -39,7 +39,7 @@ class Likelihood(Protocol):
     def log_prob(
         self, outputs: Outputs, images: Images, where: Known | None = None
     ) -> Float[Array, " batch"]:
-        """The log-probability (or log-density) of each observed image in nats.
+        """The log-probability (or log-density) in nats of each observed image.
 
         With `where`, only the marked values count.
         """
