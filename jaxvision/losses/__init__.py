@@ -1,11 +1,10 @@
-"""Loss functions: one value per example, so that the caller weighs and averages.
+"""Loss functions that return one value per example; the caller weights and averages them.
 
-`weighted_mean(cross_entropy(logits, labels), batch["weight"])` is the loss of a padded batch.
-Those of masks (`pixel_cross_entropy`, `soft_dice` and the like) look at all pixels of an example,
-or with `reduce="batch"` of the batch, together; `Sum` adds several of them.
-Those of agents are in `reinforcement`, those of adversarial networks in `adversarial`, and the
-evidence lower bound of variational autoencoders in `variational`.
-Losses are computed in float32 at least, whatever the type of the logits.
+`weighted_mean(cross_entropy(logits, labels), batch["weight"])` is the loss of a padded batch. Mask
+losses (`pixel_cross_entropy`, `soft_dice` and others) reduce the pixels of each example or, with
+`reduce="batch"`, of the whole batch; `Sum` adds several of them. `reinforcement` has the losses of
+agents, `adversarial` those of GANs, and `variational` the evidence lower bound of variational
+autoencoders. All losses are computed in float32 or wider, whatever the type of the logits.
 """
 
 from jaxvision.losses import adversarial, reinforcement, variational

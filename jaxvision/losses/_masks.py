@@ -1,4 +1,4 @@
-"""What the losses of masks share: which pixels count, and what is one example."""
+"""Input checks and pixel bookkeeping shared by the mask losses."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,26 +13,20 @@ from jaxvision.checks import check_name
 
 Reduce = Literal["sample", "batch"]
 MaskLoss = Callable[..., Float[Array, "..."]]
-"""A loss of masks, called as `loss(logits, labels, reduce=..., weight=...)`.
+"""A mask loss, called as `loss(logits, labels, reduce=..., weight=...)`.
 
-It takes logits `batch *space classes` and labels `batch *space`. With `reduce="sample"` it gives
-one value per example, with `reduce="batch"` a single one, as if all examples were one example; then
-rows whose `weight` is 0 are left out.
+Logits have the shape `batch *space classes`, labels `batch *space`. `reduce="sample"` gives one
+value per example; `reduce="batch"` gives a single value for all pixels of the batch, without the
+rows whose `weight` is 0.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Masks:
-    """Logits and labels as rows of pixels: a row for each example, or one for the whole batch.
+    """Logits and labels as rows of pixels, one row per example or one for the whole batch.
 
-    Logits and labels of pixels that do not count are 0, so that nothing of them is seen.
-
-    Attributes:
-        logits: Float32 at least.
-        labels: The class of each pixel.
-        counts: Whether a pixel counts.
-        reduce: `"sample"` or `"batch"`.
-        shape: The shape in which the labels were given.
+    Ignored pixels are False in `counts`, and 0 in logits and labels. `shape` is that of the labels
+    as the caller passed them.
     """
 
     logits: Float[Array, "rows pixels classes"]
@@ -47,13 +41,13 @@ class Masks:
         return self.logits.shape[-1]
 
     def probabilities(self) -> Float[Array, "rows pixels classes"]:
-        """The softmax of the logits; of a single logit its sigmoid."""
+        """The softmax of the logits, or the sigmoid of a single logit."""
         if self.num_classes == 1:
             return jax.nn.sigmoid(self.logits)
         return jax.nn.softmax(self.logits, axis=-1)
 
     def truth(self) -> Float[Array, "rows pixels classes"]:
-        """One-hot labels (of a single logit, 1 for the label 1); 0 where pixels do not count."""
+        """One-hot labels, 0 at ignored pixels; for a single logit, 1 where the label is 1."""
         classes = jnp.arange(self.num_classes) if self.num_classes > 1 else jnp.ones(1, int)
         named = self.labels[..., None] == classes
         return (named & self.counts[..., None]).astype(self.logits.dtype)
@@ -61,17 +55,7 @@ class Masks:
     def weights(
         self, pixel_weight: Real[Array, "batch *space"] | None
     ) -> Float[Array, "rows pixels"]:
-        """The weight of each pixel, 0 where it does not count.
-
-        Args:
-            pixel_weight: The weight of each pixel as the caller has it; None is 1.
-
-        Returns:
-            The weights.
-
-        Raises:
-            ValueError: It has not the shape of the labels.
-        """
+        """The weight of each pixel (1 if `pixel_weight` is None), 0 at ignored pixels."""
         if pixel_weight is None:
             return self.counts.astype(self.logits.dtype)
         if pixel_weight.shape != self.shape:
@@ -83,7 +67,7 @@ class Masks:
         return jnp.where(self.counts, rows, 0)
 
     def result(self, values: Float[Array, " rows"]) -> Float[Array, "..."]:
-        """The values as the caller asked for them; NaN where a label names no class."""
+        """The values in the form that `reduce` asks for; NaN where a label is not a class."""
         beyond = self.counts & (self.labels >= max(self.num_classes, 2))
         values = jnp.where(beyond.any(1), jnp.nan, values)
         return values[0] if self.reduce == "batch" else values
@@ -95,20 +79,7 @@ def read_masks(
     reduce: Reduce,
     weight: Real[Array, " batch"] | Bool[Array, " batch"] | None,
 ) -> Masks:
-    """Checks and lays out what a loss of masks is given.
-
-    Args:
-        logits: Unnormalized log-probabilities of each pixel.
-        labels: The class of each pixel; pixels with 255 or a negative label do not count.
-        reduce: `"sample"` keeps the examples apart, `"batch"` makes one of all.
-        weight: With `reduce="batch"`, 0 for rows that do not count.
-
-    Returns:
-        The rows of pixels.
-
-    Raises:
-        ValueError: Shapes do not fit, or `reduce` is unknown.
-    """
+    """Checks the arguments of a mask loss and arranges the pixels in rows."""
     check_name("reduce", reduce, get_args(Reduce))
     if labels.ndim == 0 or logits.shape[:-1] != labels.shape or logits.shape[-1] == 0:
         raise ValueError(

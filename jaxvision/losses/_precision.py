@@ -1,11 +1,11 @@
-"""The type that losses are computed in."""
+"""The precision in which losses are computed."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
 def at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Widens half precision.
+    """Converts half precision to float32; wider types stay.
 
     >>> at_least_float32(jnp.ones(1, jnp.bfloat16)).dtype
     dtype('float32')

@@ -1,8 +1,8 @@
-"""Losses of adversarial networks: what a critic and a generator minimize.
+"""Losses of the critic and the generator of a generative adversarial network (GAN).
 
-A critic gives one number per example, and a higher one the more it takes the example for a real
-one. For `minimax` and `non_saturating` this number is the log-odds that the example is real, and
-the critic is called a discriminator.
+A critic gives one score per example, higher for examples that look real. For `minimax` and
+`non_saturating`, it is the log-odds that the example is real, and the critic is called a
+discriminator.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ Critic = Callable[[Float[Array, "batch *shape"]], Scores]
 
 
 class AdversarialLoss(NamedTuple):
-    """What either network minimizes, one value per example.
+    """The losses of both networks, one value per example.
 
     Attributes:
-        critic: `critic(real, fake)`, of the critic's numbers for real and for generated examples.
-        generator: `generator(fake)`, of its numbers for generated examples.
+        critic: `critic(real, fake)`, from the critic's scores of real and of generated examples.
+        generator: `generator(fake)`, from the critic's scores of generated examples.
     """
 
     critic: Callable[[Scores, Scores], Scores]
@@ -31,15 +31,12 @@ class AdversarialLoss(NamedTuple):
 
 
 def minimax() -> AdversarialLoss:
-    """The game of the original paper: the generator maximizes what the critic minimizes.
+    """The original GAN loss: the generator maximizes the term that the critic minimizes.
 
-    With D the sigmoid of the critic's number, the critic minimizes
-    `-log D(real) - log(1 - D(fake))` and the generator `log(1 - D(fake))`, whose gradient vanishes
-    where the critic is sure that the example is generated. Where both distributions are equal, the
-    best D is 1/2: the critic's loss is log 4 = 1.386294 and the generator's -log 2.
-
-    Returns:
-        Both losses.
+    With D the sigmoid of the score, the critic minimizes `-log D(real) - log(1 - D(fake))` and the
+    generator `log(1 - D(fake))`, whose gradient vanishes where the critic is sure that an example
+    is generated. If both distributions are equal, the best D is 1/2, the critic's loss log 4 =
+    1.386294 and the generator's loss -log 2.
 
     Reference: Goodfellow et al., Generative adversarial nets, NeurIPS 2014, arXiv:1406.2661.
 
@@ -51,16 +48,12 @@ def minimax() -> AdversarialLoss:
 
 
 def non_saturating() -> AdversarialLoss:
-    """The game that is played in practice: the generator minimizes `-log D(fake)`.
+    """The GAN loss used in practice: the generator minimizes `-log D(fake)`.
 
     The critic's loss is that of `minimax`. The generator's gradient is largest where the critic is
-    sure that the example is generated.
+    sure that an example is generated.
 
-    Returns:
-        Both losses.
-
-    Reference: Goodfellow et al., Generative adversarial nets, NeurIPS 2014, arXiv:1406.2661,
-    section 3.
+    Reference: Goodfellow et al., Generative adversarial nets, 2014, arXiv:1406.2661, section 3.
 
     >>> print(f"{non_saturating().generator(jnp.zeros(1))[0]:.6f}")
     0.693147
@@ -69,17 +62,12 @@ def non_saturating() -> AdversarialLoss:
 
 
 def least_squares() -> AdversarialLoss:
-    """Least squares: the critic aims at 1 for real examples and at 0 for others.
+    """The least-squares GAN loss: the critic aims at 1 for real and at 0 for generated examples.
 
-    The critic minimizes `(real - 1)^2 / 2 + fake^2 / 2`, and the generator `(fake - 1)^2 / 2`.
-    Where both distributions are equal, the best critic gives 1/2: its loss is 1/4, the generator's
-    1/8.
+    The critic minimizes `(real - 1)^2 / 2 + fake^2 / 2`, and the generator `(fake - 1)^2 / 2`. If
+    both distributions are equal, the best critic gives 1/2, and the losses are 1/4 and 1/8.
 
-    Returns:
-        Both losses.
-
-    Reference: Mao et al., Least squares generative adversarial networks, ICCV 2017,
-    arXiv:1611.04076.
+    Reference: Mao et al., Least squares generative adversarial networks, 2017, arXiv:1611.04076.
 
     >>> half = jnp.full(1, 0.5)
     >>> print(least_squares().critic(half, half)[0], least_squares().generator(half)[0])
@@ -94,13 +82,10 @@ def least_squares() -> AdversarialLoss:
 
 
 def hinge() -> AdversarialLoss:
-    """The hinge: the critic wants real examples above 1 and others below -1, and no further.
+    """The hinge GAN loss: scores of real examples above 1 and of generated ones below -1 cost 0.
 
-    The critic minimizes `max(0, 1 - real) + max(0, 1 + fake)`, and the generator `-fake`. Where
-    both distributions are equal, the best critic has a loss of 2.
-
-    Returns:
-        Both losses.
+    The critic minimizes `max(0, 1 - real) + max(0, 1 + fake)`, and the generator `-fake`. If both
+    distributions are equal, the best critic has a loss of 2.
 
     Reference: Lim and Ye, Geometric GAN, 2017, arXiv:1705.02894.
 
@@ -116,17 +101,13 @@ def hinge() -> AdversarialLoss:
 
 
 def wasserstein() -> AdversarialLoss:
-    """The Wasserstein distance: the critic minimizes `fake - real`, and the generator `-fake`.
+    """The Wasserstein GAN loss: the critic minimizes `fake - real`, and the generator `-fake`.
 
-    Of all critics whose slope is at most 1, the best has minus the Wasserstein-1 distance of the
-    two distributions for its mean loss. The slope is bounded by clipping the parameters
-    (`train.gan.clip_parameters`), or by a `gradient_penalty`.
+    The best critic with a slope of at most 1 has a mean loss of minus the Wasserstein-1 distance
+    between the two distributions. Bound the slope by clipping the parameters
+    (`train.gan.clip_parameters`) or by a `gradient_penalty`.
 
-    Returns:
-        Both losses.
-
-    Reference: Arjovsky et al., Wasserstein generative adversarial networks, ICML 2017,
-    arXiv:1701.07875.
+    Reference: Arjovsky et al., Wasserstein GAN, ICML 2017, arXiv:1701.07875.
 
     >>> print(wasserstein().critic(jnp.array([3.0]), jnp.array([1.0]))[0])
     -2.0
@@ -145,28 +126,23 @@ def gradient_penalty(
     *,
     slope: int | float = 1.0,
 ) -> Float[Array, " batch"]:
-    """How far the slope of a critic is from 1 between real and generated examples, squared.
+    """The squared difference between the slope of a critic and 1 (WGAN-GP).
 
-    The slope is the Euclidean norm of the critic's gradient, at a point that is drawn uniformly
-    from the line between a real and a generated example. WGAN-GP adds 10 times this to the critic's
-    loss.
+    The slope is the Euclidean norm of the critic's gradient at a random point of the line between a
+    real and a generated example. WGAN-GP adds 10 times this penalty to the critic's loss.
 
     Args:
-        critic: `critic(examples)` gives one number per example, each of its own example alone (so
-            there is no BatchNorm in it).
+        critic: `critic(examples)` gives one score per example, independent of the other examples
+            (so it must not contain BatchNorm).
         real: Real examples.
-        fake: As many generated ones.
-        key: Draws the points.
-        slope: The slope that costs nothing.
-
-    Returns:
-        One value per pair.
+        fake: Generated examples, of the same shape.
+        key: Random key of the points.
+        slope: The slope without penalty, 1 in the paper.
 
     Raises:
-        ValueError: The shapes differ.
+        ValueError: The shapes of `real` and `fake` differ.
 
-    Reference: Gulrajani et al., Improved training of Wasserstein GANs, NeurIPS 2017,
-    arXiv:1704.00028.
+    Reference: Gulrajani et al., Improved training of Wasserstein GANs, 2017, arXiv:1704.00028.
 
     >>> real, fake = jnp.ones((2, 3)), jnp.zeros((2, 3))
     >>> critic = lambda x: x @ jnp.array([0.0, 3.0, 4.0])  # its slope is 5
@@ -186,19 +162,16 @@ def gradient_penalty(
 
 
 def r1(critic: Critic, real: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:
-    """Half the squared slope of a critic at real examples.
+    """The R1 penalty: half the squared norm of a critic's gradient at real examples.
 
-    With it the gradient of a critic becomes 0 where the generator has found the distribution, and
-    the game converges there. The paper adds 10 times this to the critic's loss.
+    It drives the critic's gradient to 0 where the generator matches the data, which makes the
+    training converge there. The paper adds 10 times this penalty to the critic's loss.
 
     Args:
-        critic: `critic(examples)` gives one number per example, each of its own example alone.
+        critic: `critic(examples)` gives one score per example, independent of the other examples.
         real: Real examples.
 
-    Returns:
-        One value per example.
-
-    Reference: Mescheder et al., Which training methods for GANs do actually converge?, ICML 2018,
+    Reference: Mescheder et al., Which training methods for GANs do actually converge?,
     arXiv:1801.04406.
 
     >>> print(r1(lambda x: x @ jnp.array([3.0, 4.0]), jnp.zeros((1, 2))))
@@ -208,7 +181,7 @@ def r1(critic: Critic, real: Float[Array, "batch *shape"]) -> Float[Array, " bat
 
 
 def _squared_slope(critic: Critic, examples: Array) -> Array:
-    """The squared norm of the gradient of each example's number."""
+    """The squared norm of the gradient of each example's score."""
     gradient = jax.grad(lambda x: critic(x).astype(jnp.float32).sum())(examples)
     return jnp.square(at_least_float32(gradient)).sum(axis=range(1, examples.ndim))
 

@@ -1,4 +1,4 @@
-"""What keeps the code of an autoencoder from being a copy: sparse and contractive penalties."""
+"""Sparsity and contraction penalties that keep an autoencoder from copying its input."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,7 @@ Codes = Float[Array, "batch latents"]
 
 
 def activation_l1(codes: Codes) -> Float[Array, " batch"]:
-    """The sum of the absolute values of each code.
-
-    Args:
-        codes: The codes.
-
-    Returns:
-        One value per example, in float32 at least.
+    """The sum of the absolute values of each code; one value per example, in float32 or wider.
 
     >>> print(activation_l1(jnp.array([[1.0, -2.0, 0.0]])))
     [3.]
@@ -31,21 +25,21 @@ def sparsity_divergence(
     target: int | float,
     weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
-    """How far each number of the code is, on average over the batch, from a target activity.
+    """The KL divergence between a target activity and the mean activity of each latent, summed.
 
-    It is the sum over the numbers j of the code of the divergence KL(target || mean activity of j)
-    of two Bernoulli distributions: `t log(t / a_j) + (1 - t) log((1 - t) / (1 - a_j))`.
+    For target t and mean activity `a_j` of latent j over the batch, the term of latent j is that of
+    two Bernoulli distributions: `t log(t / a_j) + (1 - t) log((1 - t) / (1 - a_j))`.
 
     Args:
-        codes: Activities from 0 to 1, such as a sigmoid gives.
-        target: The mean activity that costs nothing, between 0 and 1: 0.05 is usual.
+        codes: Activities from 0 to 1, such as the outputs of a sigmoid.
+        target: The target activity, between 0 and 1; 0.05 is usual.
         weight: 0 for rows that pad the batch.
 
     Returns:
-        The sum, in nats; not negative, and finite where a number is never or always active.
+        The sum in nats; not negative, and finite even if a latent is never or always active.
 
     Raises:
-        ValueError: The target does not lie between 0 and 1.
+        ValueError: The target is not between 0 and 1.
 
     Reference: Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011.
 
@@ -71,21 +65,17 @@ _LEAST = 1e-6
 def jacobian_norm(
     encode: Callable[[Float[Array, "batch *shape"]], Codes], images: Float[Array, "batch *shape"]
 ) -> Float[Array, " batch"]:
-    """The squared Frobenius norm of the derivative of each code by its image.
+    """The squared Frobenius norm of the Jacobian of each code with respect to its image.
 
-    The derivative is computed for one number of the code after another, backwards. A contractive
-    autoencoder adds a tenth of this or so to its loss, so that codes change little where images do.
+    It needs one backward pass per latent. Contractive autoencoders add about a tenth of this norm
+    to the loss, so that small changes of an image change its code little.
 
     Args:
-        encode: `encode(images)` gives one code per image, each of its own image alone (so there is
-            no BatchNorm in it that takes the statistics of the batch).
-        images: The images.
+        encode: `encode(images)` gives one code per image, independent of the other images (so it
+            must not contain BatchNorm that uses batch statistics).
+        images: Images.
 
-    Returns:
-        One value per image, in float32 at least.
-
-    Reference: Rifai et al., Contractive auto-encoders: explicit invariance during feature
-    extraction, ICML 2011.
+    Reference: Rifai et al., Contractive auto-encoders, ICML 2011.
 
     >>> matrix = jnp.array([[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]])
     >>> print(jacobian_norm(lambda x: x @ matrix, jnp.zeros((1, 3))))

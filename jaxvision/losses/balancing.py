@@ -1,4 +1,4 @@
-"""Weights of classes for data that have more of some than of others."""
+"""Class weights for unbalanced data."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from jaxtyping import Float64, Integer
 def balanced_weights(
     counts: Sequence[int] | Integer[np.ndarray, " classes"],
 ) -> Float64[np.ndarray, " classes"]:
-    """Weighs classes so that each counts as much as any other: `n / (classes * count)`.
+    """Class weights that give every class the same total: `n / (classes * count)`.
 
     The mean of the weights over the examples is 1.
 
     Args:
-        counts: How many examples each class has; see `data.class_counts`.
+        counts: The number of examples of each class; see `data.class_counts`.
 
     Returns:
-        A weight for each class. A class without examples has 0, and is not counted in `classes`.
+        One weight per class; 0 for classes without examples, which `classes` does not count.
 
     Raises:
         ValueError: A count is negative, or all are 0.

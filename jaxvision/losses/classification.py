@@ -1,4 +1,4 @@
-"""Losses for targets that are classes."""
+"""Losses for class labels."""
 
 import jax
 import jax.numpy as jnp
@@ -17,32 +17,27 @@ def cross_entropy(
 ) -> Float[Array, "*batch"]:
     """The softmax cross-entropy in nats, `-sum_c w_c t_c log p_c`.
 
-    Here p is the softmax of the logits, t the label as a distribution, mixed with the uniform one
-    by label smoothing, and w the class weights. It equals `torch.nn.functional.cross_entropy` with
-    `reduction="none"`, all options together. (Averaging, torch divides by the sum of the weights of
-    the labels: `loss.sum() / class_weights[labels].sum()`.)
+    Here p is the softmax of the logits, t the label as a distribution (mixed with the uniform one
+    by label smoothing), and w the class weights. It equals `torch.nn.functional.cross_entropy` with
+    `reduction="none"`, for all combinations of options. (When torch averages, it divides by the
+    summed weights of the labels: `loss.sum() / class_weights[labels].sum()`.)
 
-    A well-known course example (the scores 3.2, 5.1, -1.7 of a cat image) is often printed as
-    -log(0.13) = 0.89, a logarithm of base 10. In nats, as here, the loss is 2.0404.
+    A well-known course example (scores 3.2, 5.1, -1.7 of a cat image) often gives the loss as
+    -log(0.13) = 0.89, a base-10 logarithm. In nats, as here, the loss is 2.0404.
 
     Args:
-        logits: Unnormalized log-probabilities. An impossible class may have -inf: where its target
-            is 0 it adds 0 to the loss and to the gradient.
-        labels: Class indices, or one distribution over the classes per example. An index outside
-            0 ... classes - 1, or a NaN in a distribution, gives NaN, for nothing can raise in a
-            compiled program; the gradient of such an example is 0, so that void labels can be left
-            out by a weight of 0.
+        logits: Unnormalized log-probabilities. -inf marks an impossible class: if its target is 0,
+            it adds 0 to the loss and to the gradient.
+        labels: Class indices, or one distribution over the classes per example. An index out of
+            range or a NaN in a distribution gives NaN, because compiled programs cannot raise; its
+            gradient is 0, so that `weighted_mean` can leave out such examples.
         label_smoothing: The share of the uniform distribution in the targets, from 0 to 1.
-        class_weights: What each class's term is multiplied by.
-
-    Returns:
-        One value per example, float32 at least.
+        class_weights: Factors of the terms of each class.
 
     Raises:
-        ValueError: The shapes do not fit, or `label_smoothing` is not in [0, 1].
+        ValueError: The shapes do not match, or `label_smoothing` is not in [0, 1].
 
-    Reference: label smoothing is from Szegedy et al., Rethinking the Inception architecture for
-    computer vision, CVPR 2016, arXiv:1512.00567.
+    Reference: Szegedy et al., Rethinking the Inception architecture, CVPR 2016, arXiv:1512.00567.
 
     >>> logits = jnp.array([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0]])
     >>> [f"{loss:.4f}" for loss in cross_entropy(logits, jnp.array([0, 1]))]
@@ -69,21 +64,17 @@ def focal(
 ) -> Float[Array, "*batch"]:
     """The focal loss over a softmax: `-sum_c alpha_c t_c (1 - p_c)**gamma log p_c`.
 
-    Cross-entropy in which examples that are already right count less. With `gamma=0` and no
-    `alpha` it is the cross-entropy.
+    It gives less weight to examples that are already classified well. With `gamma=0` and no `alpha`
+    it is the cross-entropy.
 
     Args:
-        logits: Unnormalized log-probabilities, as `cross_entropy` takes them.
-        labels: Class indices, or one distribution over the classes per example. An index outside
-            0 ... classes - 1 gives NaN.
+        logits: Unnormalized log-probabilities, as for `cross_entropy`.
+        labels: Class indices or distributions, as for `cross_entropy`.
         gamma: How fast the weight falls as an example's probability rises; not negative.
-        alpha: What each class's term is multiplied by.
-
-    Returns:
-        One value per example, float32 at least.
+        alpha: Factors of the terms of each class.
 
     Raises:
-        ValueError: The shapes do not fit, or `gamma` is negative.
+        ValueError: The shapes do not match, or `gamma` is negative.
 
     Reference: Lin et al., Focal loss for dense object detection, ICCV 2017, arXiv:1708.02002.
 
@@ -99,7 +90,7 @@ def focal(
     if alpha is not None:
         targets = targets * alpha.astype(logits.dtype)
     log_p = _log_softmax(logits, targets)
-    # Bounded away from 0, where a power below 1 has no finite gradient.
+    # Kept above 0, where a power with an exponent below 1 has no finite gradient.
     modulation = jnp.maximum(-jnp.expm1(log_p), jnp.finfo(log_p.dtype).tiny) ** gamma
     return jnp.where(known, -jnp.sum(targets * modulation * log_p, axis=-1), jnp.nan)
 
@@ -113,19 +104,15 @@ def sigmoid_focal(
 ) -> Float[Array, "*shape"]:
     """The focal loss of independent binary decisions: `-alpha_t (1 - p_t)**gamma log p_t`.
 
-    One value per logit, for the classes of a multi-label image or the anchors of a detector. Its
-    p_t is the probability given to the true answer: p where the label is 1 and 1 - p where it is 0;
-    alpha_t is alpha and 1 - alpha in the same way. It is `optax.losses.sigmoid_focal_loss` with the
-    paper's alpha, in float32 at least, of logits and labels that nothing is broadcast between.
+    Use it for multi-label images or the anchors of a detector. p_t is the probability of the true
+    answer: p where the label is 1 and 1 - p where it is 0; likewise alpha_t is alpha or 1 - alpha.
+    This is `optax.losses.sigmoid_focal_loss` with the paper's alpha, without broadcasting.
 
     Args:
-        logits: Unnormalized log-odds of "yes".
-        labels: 1 for yes and 0 for no, or a probability between, which mixes the two weights.
+        logits: Log-odds of the answer "yes".
+        labels: 1 for yes and 0 for no; a probability between mixes the two weights.
         gamma: How fast the weight falls as p_t rises; not negative.
-        alpha: The weight of "yes", from 0 to 1; None leaves both answers unweighted.
-
-    Returns:
-        One value per logit, float32 at least.
+        alpha: The weight of "yes", from 0 to 1; None means no weights.
 
     Raises:
         ValueError: The shapes differ, `gamma` is negative, or `alpha` is not in [0, 1].
@@ -156,27 +143,23 @@ def weston_watkins_hinge(
 ) -> Float[Array, "*batch"]:
     """The multi-class hinge loss summed over the wrong classes: `sum_j max(0, margin + s_j - s_y)`.
 
-    The loss of the Weston-Watkins support vector machine. (`optax.losses.multiclass_hinge_loss` is
-    that of Crammer and Singer, the largest term in place of the sum.)
+    This is the loss of the Weston-Watkins support vector machine. (The Crammer-Singer loss,
+    `optax.losses.multiclass_hinge_loss`, takes the largest term instead of the sum.) The gradient
+    is 0 where a score is exactly at the margin.
 
-    A well-known course example (cat, car and frog, below) is often printed with a loss of 10.9 for
-    the frog and a mean of 4.6: the margin of 1 was dropped from both terms of the frog. Its loss is
-    12.9, the mean 5.27.
+    A well-known course example (cat, car and frog, below) often gives a loss of 10.9 for the frog
+    and a mean of 4.6, because its terms lack the margin of 1. The correct loss is 12.9, the mean
+    5.27.
 
     Args:
         logits: Scores s, one per class.
-        labels: Class indices y. An index outside 0 ... classes - 1 gives NaN.
-        margin: By how much the right score must exceed the others; positive.
-
-    Returns:
-        One value per example, float32 at least. Its gradient is 0 where a score is exactly at the
-        margin.
+        labels: Class indices y. An index out of range gives NaN.
+        margin: How much the score of the label must exceed the others; positive.
 
     Raises:
-        ValueError: The shapes do not fit, or `margin` is not positive.
+        ValueError: The shapes do not match, labels are not integers, or `margin` is not positive.
 
-    Reference: Weston and Watkins, Support vector machines for multi-class pattern recognition,
-    ESANN 1999.
+    Reference: Weston and Watkins, Support vector machines for multi-class recognition, ESANN 1999.
 
     >>> logits = jnp.array([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]])
     >>> [f"{loss:.1f}" for loss in weston_watkins_hinge(logits, jnp.array([0, 1, 2]))]
@@ -192,23 +175,13 @@ def weston_watkins_squared_hinge(
     *,
     margin: float = 1.0,
 ) -> Float[Array, "*batch"]:
-    """The hinge loss with its terms squared: `sum_j max(0, margin + s_j - s_y)**2`.
+    """The Weston-Watkins hinge loss with squared terms: `sum_j max(0, margin + s_j - s_y)**2`.
 
-    It punishes one large violation more than many small ones, and has a continuous gradient.
+    It penalizes one large violation more than many small ones, and its gradient is continuous.
+    Arguments and errors are those of `weston_watkins_hinge`.
 
-    Args:
-        logits: Scores s, one per class.
-        labels: Class indices y. An index outside 0 ... classes - 1 gives NaN.
-        margin: By how much the right score must exceed the others; positive.
-
-    Returns:
-        One value per example, float32 at least.
-
-    Raises:
-        ValueError: The shapes do not fit, or `margin` is not positive.
-
-    Reference: Tang, Deep learning using linear support vector machines, 2013, arXiv:1306.0239,
-    squares the hinge (of one-against-rest machines there).
+    Reference: Tang, Deep learning using linear support vector machines, 2013, arXiv:1306.0239 (with
+    one-versus-rest machines).
 
     >>> logits = jnp.array([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]])
     >>> [f"{loss:.2f}" for loss in weston_watkins_squared_hinge(logits, jnp.array([0, 1, 2]))]
@@ -221,11 +194,11 @@ def weston_watkins_squared_hinge(
 def _violations(
     logits: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"], margin: float
 ) -> tuple[Float[Array, "*batch classes"], Bool[Array, "*batch"]]:
-    """By how much each wrong class breaks the margin, and whether each label names a class."""
+    """How much each wrong class violates the margin, and whether each label is a class."""
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(
             f"labels must be class indices of an integer type, got {labels.dtype}: hinge losses "
-            "take no distributions over the classes, as mixup and cutmix make them"
+            "do not accept distributions over the classes, such as mixup and cutmix make"
         )
     _check_shapes(logits, labels)
     if not margin > 0:
@@ -241,9 +214,9 @@ def _targets(
     logits: Float[Array, "*batch classes"],
     labels: Integer[Array, "*batch"] | Float[Array, "*batch classes"],
 ) -> tuple[Float[Array, "*batch classes"], Bool[Array, "*batch"]]:
-    """Labels as distributions, and whether each label names a class."""
+    """Labels as distributions, and whether each label is valid."""
     if jnp.issubdtype(labels.dtype, jnp.integer):
-        # A one-hot row costs no memory: the compiler fuses its making into the sum over classes.
+        # One-hot rows cost no memory: the compiler fuses them into the sum over classes.
         known = (labels >= 0) & (labels < logits.shape[-1])
         return jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), known
     known = ~jnp.isnan(labels).any(axis=-1)
@@ -253,7 +226,7 @@ def _targets(
 def _log_softmax(
     logits: Float[Array, "*batch classes"], targets: Float[Array, "*batch classes"]
 ) -> Float[Array, "*batch classes"]:
-    """Log-probabilities; 0 in place of -inf where the target is 0, so that 0 * log 0 is 0."""
+    """Log-probabilities; 0 instead of -inf where the target is 0, so that 0 * log 0 is 0."""
     log_p = jax.nn.log_softmax(logits)
     return jnp.where((targets == 0) & jnp.isneginf(log_p), 0, log_p)
 

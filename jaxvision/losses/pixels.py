@@ -1,4 +1,4 @@
-"""Losses for masks that judge each pixel by itself: means over the pixels of an example."""
+"""Mask losses that are means over the pixels, each judged independently."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from jaxvision.losses._masks import Masks, Reduce, read_masks
 from jaxvision.losses.classification import cross_entropy, focal
 
 ClassWeights = Real[Array, "_"] | Real[np.ndarray, "_"] | Sequence[int | float]
-"""One number per class; for a single logit per pixel, of the background and the foreground."""
+"""One number per class; for a single logit per pixel, for background and foreground."""
 
 
 def pixel_cross_entropy(
@@ -25,32 +25,28 @@ def pixel_cross_entropy(
 ) -> Float[Array, "..."]:
     """The mean cross-entropy of the pixels in nats, `sum_i v_i ce_i / sum_i v_i w_i`.
 
-    Here v is the weight of the pixel, w the class weight of its label, and ce the value of
-    `cross_entropy`, of which w is a factor; with label smoothing ce has a term for every class,
-    each with the weight of that class. With `reduce="batch"` this is `torch.nn.CrossEntropyLoss`,
-    all options together. A single logit per pixel is the log-odds of the label 1 against 0.
+    Here v is the pixel's weight, w the class weight of its label, and ce the value of
+    `cross_entropy`, which includes the class weights; with label smoothing, ce has a term for every
+    class, each with that class's weight. With `reduce="batch"` this equals
+    `torch.nn.CrossEntropyLoss`, for all combinations of options. A single logit per pixel is the
+    log-odds of label 1 against 0.
 
     Args:
         logits: Unnormalized log-probabilities of each pixel.
-        labels: The class of each pixel; pixels with 255 or a negative label do not count. A label
-            beyond the classes gives NaN.
-        class_weights: What the terms of each class are multiplied by, one number per class; two
-            where there is a single logit per pixel.
+        labels: The class of each pixel; 255 and negative are ignored, too large ones give NaN.
+        class_weights: Factors of the terms of each class; two numbers for a single logit per pixel.
         label_smoothing: The share of the uniform distribution in the targets, from 0 to 1.
-        pixel_weight: What each pixel is weighed by, not negative, such as
-            `data.boundary_weights`; None is 1.
-        reduce: `"sample"` takes the mean over each example, `"batch"` over all pixels of the batch.
+        pixel_weight: Weights of the pixels, not negative, such as `data.boundary_weights`.
+        reduce: `"sample"` averages over each example, `"batch"` over all pixels of the batch.
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Returns:
-        One value per example, or with `reduce="batch"` a single one; float32 at least. It is 0,
-        with a gradient of 0, where the weights sum to 0.
+        One value per example or batch; it and its gradient are 0 where the weights sum to 0.
 
     Raises:
-        ValueError: Shapes do not fit, or a value is not allowed.
+        ValueError: The shapes do not match, or `reduce` or `label_smoothing` is not allowed.
 
-    Reference: Ronneberger et al., U-Net: convolutional networks for biomedical image segmentation,
-    MICCAI 2015, arXiv:1505.04597, weigh classes and pixels so.
+    Reference: Ronneberger et al., U-Net, MICCAI 2015, arXiv:1505.04597 (class and pixel weights).
 
     >>> import jax
     >>> logits, labels = jnp.array([[[0.0, 1.0], [2.0, 0.0]]]), jnp.array([[1, 0]])
@@ -80,28 +76,25 @@ def pixel_focal(
 ) -> Float[Array, "..."]:
     """The mean focal loss of the pixels, `sum_i v_i focal_i / sum_i v_i`.
 
-    Here v is the weight of the pixel and focal the value of `focal`, over a softmax of the classes.
-    `alpha` multiplies that value, and does not enter the sum below. A single logit per pixel is the
-    log-odds of the label 1 against 0. With several classes, segmentation_models_pytorch takes
-    something else by the same name, the mean over pixels and classes of `sigmoid_focal`.
+    Here v is the pixel's weight and focal the value of `focal`, over a softmax of the classes.
+    `alpha` multiplies that value and does not enter the denominator. A single logit per pixel is
+    the log-odds of label 1 against 0. With several classes, the focal loss of
+    segmentation_models_pytorch differs: it is the mean of `sigmoid_focal` over pixels and classes.
 
     Args:
         logits: Unnormalized log-probabilities of each pixel.
-        labels: The class of each pixel; pixels with 255 or a negative label do not count. A label
-            beyond the classes gives NaN.
+        labels: The class of each pixel; 255 and negative are ignored, too large ones give NaN.
         gamma: How fast the weight falls as a pixel's probability rises; not negative.
-        alpha: What the pixels of each class are multiplied by, one number per class; two where
-            there is a single logit per pixel.
-        pixel_weight: What each pixel is weighed by, not negative; None is 1.
-        reduce: `"sample"` takes the mean over each example, `"batch"` over all pixels of the batch.
+        alpha: Factors of the terms of each class; two numbers for a single logit per pixel.
+        pixel_weight: Weights of the pixels, not negative.
+        reduce: `"sample"` averages over each example, `"batch"` over all pixels of the batch.
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Returns:
-        One value per example, or with `reduce="batch"` a single one; float32 at least. It is 0,
-        with a gradient of 0, where the weights sum to 0.
+        One value per example or batch; it and its gradient are 0 where the weights sum to 0.
 
     Raises:
-        ValueError: Shapes do not fit, or a value is not allowed.
+        ValueError: The shapes do not match, `reduce` is unknown, or `gamma` is negative.
 
     Reference: Lin et al., Focal loss for dense object detection, ICCV 2017, arXiv:1708.02002.
 
@@ -119,7 +112,7 @@ def pixel_focal(
 
 
 def _at_least_two(masks: Masks) -> Array:
-    """The logits; of a single one those of two classes, whose softmax is its sigmoid."""
+    """The logits; a single logit becomes two whose softmax is its sigmoid."""
     if masks.num_classes > 1:
         return masks.logits
     return jnp.concatenate([jnp.zeros_like(masks.logits), masks.logits], axis=-1)
@@ -138,7 +131,7 @@ def _per_class(name: str, given: ClassWeights | None, logits: Array) -> Array | 
 
 
 def _ratio(weights: Array, values: Array, below: Array) -> Array:
-    """The weighted sum of the values of each row, divided by another; 0 where that is 0."""
+    """The weighted sum of each row's values, divided by the sum of `below`; 0 where that is 0."""
     total = jnp.sum(jnp.where(weights == 0, 0, values) * weights, axis=1)
     divisor = jnp.sum(below, axis=1)
     return jnp.where(divisor == 0, 0, total / jnp.where(divisor == 0, 1, divisor))

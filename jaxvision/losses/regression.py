@@ -1,4 +1,4 @@
-"""Losses for targets that are numbers."""
+"""Losses for numeric targets."""
 
 import math
 
@@ -11,19 +11,15 @@ def squared_error(
 ) -> Float[Array, "batch"]:
     """The squared error of each example, averaged over all axes but the first.
 
-    It is the mean, so that the loss of an image does not grow with its size. The sum over an
-    example, the negative log-likelihood of a Gaussian up to constants, is this times the number of
-    values in it.
+    The mean does not grow with the size of an image. To get the sum, which is the negative
+    log-likelihood of a Gaussian up to constants, multiply by the number of values per example.
 
     Args:
-        predictions: One row of any shape per example.
-        targets: Of the same shape; nothing is broadcast.
-
-    Returns:
-        One value per example, float32 at least.
+        predictions: One array of any shape per example.
+        targets: Targets of the same shape (no broadcasting).
 
     Raises:
-        ValueError: The shapes differ, there is no batch axis, or an example holds no value.
+        ValueError: The shapes differ, there is no batch axis, or examples have no values.
 
     >>> predictions = jnp.array([[1.0, 2.0], [0.0, 0.0]])
     >>> print(squared_error(predictions, jnp.array([[1.0, 4.0], [3.0, 1.0]])))

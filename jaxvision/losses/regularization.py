@@ -1,4 +1,4 @@
-"""Penalties on the size of the parameters, to be added to a loss."""
+"""Penalties on the size of the parameters, to add to a loss."""
 
 from collections.abc import Callable
 
@@ -9,21 +9,18 @@ from jaxtyping import Array, Float, PyTree
 from jaxvision._trees import by_path
 
 Where = Callable[[str, Array], bool]
-"""`where(path, leaf)`: whether a parameter such as `"stage1_block0/conv1/kernel"` is penalised."""
+"""`where(path, leaf)`: whether to penalize a parameter such as `"stage1_block0/conv1/kernel"`."""
 
 
 def is_kernel(path: str, leaf: Array | jax.ShapeDtypeStruct) -> bool:
-    """Whether a parameter is a weight that regularization shrinks, rather than a bias or scale.
+    """Whether regularization should shrink a parameter: weights yes, biases and scales no.
 
-    Most biases and scales have one dimension; those of attention have one per head more, those of
-    layers that are stacked one per layer. The rule also takes position embeddings.
+    The rule is "two or more dimensions and not named `bias` or `scale`", since biases of attention
+    and of stacked layers have two dimensions. It also selects position embeddings.
 
     Args:
-        path: Its place in the tree, such as `"stage1_block0/conv1/conv/kernel"`.
+        path: The parameter's path in the tree, such as `"stage1_block0/conv1/conv/kernel"`.
         leaf: The parameter, or its shape.
-
-    Returns:
-        True for two or more dimensions and a name other than `bias` and `scale`.
 
     >>> is_kernel("head/kernel", jnp.ones((3, 2))), is_kernel("head/bias", jnp.ones(2))
     (True, False)
@@ -34,21 +31,18 @@ def is_kernel(path: str, leaf: Array | jax.ShapeDtypeStruct) -> bool:
 def l2_regularization(
     params: PyTree[Float[Array, "..."]], *, where: Where = is_kernel
 ) -> Float[Array, ""]:
-    """The sum of the squares of the parameters, R(W) = sum of w**2.
+    """The sum of the squared parameters, R(W) = sum of w**2.
 
-    There is no factor of one half: the gradient is 2w, and `strength * l2_regularization(params)`
-    under plain gradient descent is a weight decay of `2 * strength`. An elastic net is the weighted
-    sum of this and `l1_regularization`.
+    There is no factor of one half: the gradient is 2w, and with plain gradient descent
+    `strength * l2_regularization(params)` is a weight decay of `2 * strength`. For an elastic net,
+    add `l1_regularization`.
 
     Args:
-        params: Any tree of parameters.
-        where: Which leaves count, given path and leaf; by default as `is_kernel` says.
-
-    Returns:
-        The sum, float32 at least.
+        params: A tree of parameters.
+        where: Which leaves to sum, given path and leaf; by default those of `is_kernel`.
 
     Raises:
-        ValueError: No leaf counts: a penalty on nothing is a mistake that makes no noise.
+        ValueError: `where` selects no leaf.
 
     Reference: Krogh and Hertz, A simple weight decay can improve generalization, NIPS 1991.
 
@@ -66,26 +60,16 @@ def l1_regularization(
 ) -> Float[Array, ""]:
     """The sum of the absolute values of the parameters, R(W) = sum of |w|.
 
-    The gradient is the sign of the parameter, and 0 at 0.
+    The gradient is the sign of the parameter, and 0 at 0. For arguments and errors, see
+    `l2_regularization`.
 
-    Args:
-        params: Any tree of parameters.
-        where: Which leaves count, given path and leaf; by default as `is_kernel` says.
-
-    Returns:
-        The sum, float32 at least.
-
-    Raises:
-        ValueError: No leaf counts.
-
-    Reference: Tibshirani, Regression shrinkage and selection via the lasso, Journal of the Royal
-    Statistical Society B 58, 1996.
+    Reference: Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 58, 1996.
 
     >>> params = {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array([5.0])}
     >>> print(l1_regularization(params))
     3.0
     """
-    # The gradient of `jnp.abs` is 1 at 0: it would push away what the penalty has brought to 0.
+    # The gradient of `jnp.abs` is 1 at 0: it would move parameters away from 0 again.
     return _sum(lambda w: w * jnp.sign(w), params, where)
 
 

@@ -1,7 +1,4 @@
-"""Losses for masks that look at all pixels of a class together: overlaps.
-
-Those that judge each pixel by itself are in `losses.pixels`.
-"""
+"""Mask losses that measure the overlap of each class; `losses.pixels` has losses per pixel."""
 
 from collections.abc import Sequence
 from typing import Literal, TypedDict, Unpack, get_args
@@ -18,7 +15,7 @@ _LEAST = 1e-15
 
 
 class OverlapOptions(TypedDict, total=False):
-    """The options that the losses of overlap have in common; see `tversky`."""
+    """Options that the overlap losses share; see `tversky`."""
 
     smooth: int | float
     reduce: Reduce
@@ -39,35 +36,31 @@ def tversky(
     classes: Sequence[int] | None = None,
     weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
 ) -> Float[Array, "..."]:
-    """The mean over classes of `1 - (TP + s) / (TP + alpha FP + beta FN + s)`.
+    """The Tversky loss, the mean over classes of `1 - (TP + s) / (TP + alpha FP + beta FN + s)`.
 
     TP is the sum over pixels of `p t`, FP of `p (1 - t)` and FN of `(1 - p) t`, where p is the
-    softmax of the logits and t the label as one-hot vector. With a single logit per pixel, p is its
-    sigmoid and the label 1 is the foreground. A label beyond the classes gives NaN.
+    softmax of the logits and t the one-hot label. With a single logit per pixel, p is its sigmoid
+    and label 1 is the foreground. There is one value per example or batch.
 
     Args:
         logits: Unnormalized log-probabilities of each pixel.
-        labels: The class of each pixel; pixels with 255 or a negative label do not count.
+        labels: The class of each pixel; 255 and negative are ignored, too large ones give NaN.
         alpha: The weight of false positives.
         beta: The weight of false negatives; above `alpha`, missed pixels cost more.
-        smooth: The number s that is added above and below.
-        reduce: `"sample"` takes the sums over each example; `"batch"` over all examples, so that
-            small objects of one image are judged with those of the others.
-        absent: What a class without a labelled pixel is: `"skip"` leaves it out of the mean (which
-            is 0 if no class is left), `"zero"` counts a loss of 0, as segmentation_models_pytorch
-            does, and `"count"` takes the formula, so that predicting the class costs.
-        classes: The classes that the mean is over, for example all but the background; None takes
-            all.
+        smooth: The number s, added to numerator and denominator.
+        reduce: `"sample"` sums over the pixels of each example, `"batch"` over all pixels of the
+            batch, so that small objects of one image count together with those of the others.
+        absent: How to treat a class without labeled pixels: `"skip"` leaves it out of the mean
+            (which is 0 without any class), `"zero"` sets its loss to 0, as
+            segmentation_models_pytorch does, and `"count"` applies the formula, which penalizes its
+            prediction.
+        classes: The classes to average over, for example all but the background; None means all.
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
-    Returns:
-        One value per example, or with `reduce="batch"` a single one; float32 at least.
-
     Raises:
-        ValueError: Shapes do not fit, or a value is not allowed.
+        ValueError: The shapes do not match, or `reduce`, `absent` or `classes` is not allowed.
 
-    Reference: Salehi et al., Tversky loss function for image segmentation using 3D fully
-    convolutional deep networks, MLMI 2017, arXiv:1706.05721.
+    Reference: Salehi et al., Tversky loss function for image segmentation, arXiv:1706.05721.
 
     >>> import functools, numpy as np
     >>> p = np.float32([0.9, 0.8, 0.3, 0.1])
@@ -84,7 +77,7 @@ def tversky(
     false_negative = jnp.sum((1 - p) * t, axis=1)
     above = true_positive + smooth
     below = true_positive + alpha * false_positive + beta * false_negative + smooth
-    # Of less than this, the derivative of a quotient is not finite.
+    # A quotient with a smaller denominator has no finite derivative.
     loss = jnp.where(below > _LEAST, 1 - above / jnp.where(below > _LEAST, below, 1), 1)
     return masks.result(_over_classes(loss, t.any(axis=1), absent, classes))
 
@@ -96,24 +89,16 @@ def soft_dice(
 ) -> Float[Array, "..."]:
     """The soft Dice loss, the mean over classes of `1 - (I + s) / ((P + T) / 2 + s)`.
 
-    I is the sum over pixels of `p t`, P of `p` and T of `t`; see `tversky`, which this is with
-    `alpha = beta = 1/2`.
+    I is the sum over pixels of `p t`, P of `p` and T of `t`. This is
+    `tversky(alpha=1/2, beta=1/2)`.
 
     Args:
         logits: Unnormalized log-probabilities of each pixel.
         labels: The class of each pixel.
-        **options: Options of `tversky` but `alpha` and `beta`. The number s of `smooth` is added
-            after halving as in optax and segmentation_models_pytorch; MONAI adds it before, which
-            is half as much here.
+        **options: Options of `tversky` except `alpha` and `beta`. `smooth` (s) is added after
+            halving, as in optax and segmentation_models_pytorch; MONAI's value is twice as large.
 
-    Returns:
-        One value per example, or with `reduce="batch"` a single one.
-
-    Raises:
-        ValueError: Shapes do not fit, or a value is not allowed.
-
-    Reference: Milletari et al., V-Net: fully convolutional neural networks for volumetric medical
-    image segmentation, 3DV 2016, arXiv:1606.04797.
+    Reference: Milletari et al., V-Net, 3DV 2016, arXiv:1606.04797.
 
     >>> import numpy as np
     >>> p = np.float32([0.9, 0.8, 0.3, 0.1])
@@ -131,18 +116,8 @@ def soft_jaccard(
 ) -> Float[Array, "..."]:
     """The soft Jaccard loss, the mean over classes of `1 - (I + s) / (P + T - I + s)`.
 
-    It is `tversky` with `alpha = beta = 1`, and follows from Dice's index D as `D / (2 - D)`.
-
-    Args:
-        logits: Unnormalized log-probabilities of each pixel.
-        labels: The class of each pixel.
-        **options: Options of `tversky` but `alpha` and `beta`.
-
-    Returns:
-        One value per example, or with `reduce="batch"` a single one.
-
-    Raises:
-        ValueError: Shapes do not fit, or a value is not allowed.
+    I, P, T and the arguments are those of `soft_dice`. It is `tversky` with `alpha = beta = 1`;
+    with `smooth=0` and one class, the Jaccard index is `D / (2 - D)` for the Dice index D.
 
     >>> import numpy as np
     >>> p = np.float32([0.9, 0.8, 0.3, 0.1])
@@ -160,21 +135,19 @@ def lovasz_hinge(
     reduce: Reduce = "sample",
     weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
 ) -> Float[Array, "..."]:
-    """The Lovasz hinge: a convex surrogate of the Jaccard loss of a foreground.
+    """The Lovasz hinge, a convex surrogate of the Jaccard loss of the foreground.
 
     Args:
         logits: Log-odds of the foreground.
-        labels: 1 for the foreground, 0 for the background; 255 and negative labels do not count,
-            and any other gives NaN.
-        reduce: `"sample"` takes each example by itself, `"batch"` all pixels of the batch together.
+        labels: 1 or 0 (background); 255 and negative are ignored, all others give NaN.
+        reduce: `"sample"` takes each example separately, `"batch"` all of them together.
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Returns:
-        One value per example, or with `reduce="batch"` a single one; float32 at least. It is 0
-        where no pixel counts.
+        One value per example or batch; 0 if all pixels are ignored.
 
     Raises:
-        ValueError: Shapes do not fit, or `reduce` is unknown.
+        ValueError: The shapes do not match, pixels have several logits, or `reduce` is unknown.
 
     Reference: Berman et al., The Lovasz-softmax loss, CVPR 2018, arXiv:1705.08790.
 
@@ -187,8 +160,8 @@ def lovasz_hinge(
     masks = read_masks(logits, labels, reduce, weight)
     if masks.num_classes != 1:
         raise ValueError(
-            f"lovasz_hinge needs one logit per pixel, an axis of length 1, got {logits.shape}; of "
-            "several classes take lovasz_softmax"
+            f"lovasz_hinge needs one logit per pixel, a last axis of length 1, got {logits.shape}; "
+            "for several classes, use lovasz_softmax"
         )
     truth = masks.truth()
     errors = jax.nn.relu(1 - masks.logits * (2 * truth - 1))
@@ -203,24 +176,20 @@ def lovasz_softmax(
     classes: Sequence[int] | None = None,
     weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
 ) -> Float[Array, "..."]:
-    """The Lovasz-softmax: a surrogate of the mean Jaccard loss over the classes.
+    """The Lovasz-softmax loss, a surrogate of the mean Jaccard loss over the classes.
 
     Args:
-        logits: Unnormalized log-probabilities of each pixel; with a single one per pixel, its
-            sigmoid is that of the foreground.
-        labels: The class of each pixel; 255 and negative labels do not count, and one beyond the
-            classes gives NaN.
-        reduce: `"sample"` takes each example by itself, `"batch"` all pixels of the batch together.
-        classes: The classes that the mean is over; None takes all. Classes without a labelled pixel
-            are left out.
+        logits: Unnormalized log-probabilities of each pixel, or log-odds of the foreground alone.
+        labels: The class of each pixel; 255 and negative are ignored, too large ones give NaN.
+        reduce: `"sample"` takes each example separately, `"batch"` all of them together.
+        classes: The classes to average over, if they have labeled pixels; None means all.
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Returns:
-        One value per example, or with `reduce="batch"` a single one; float32 at least. It is 0
-        where no pixel counts.
+        One value per example or batch; 0 if all pixels are ignored.
 
     Raises:
-        ValueError: Shapes do not fit, or a value is not allowed.
+        ValueError: The shapes do not match, or `reduce` or `classes` is not allowed.
 
     Reference: Berman et al., The Lovasz-softmax loss, CVPR 2018, arXiv:1705.08790.
 
@@ -240,9 +209,9 @@ def _lovasz(
     truth: Float[Array, "rows pixels classes"],
     counts: Bool[Array, "rows pixels"],
 ) -> Float[Array, "rows classes"]:
-    """The Lovasz extension of the Jaccard loss at the errors, which are not negative."""
+    """The Lovasz extension of the Jaccard loss at non-negative errors."""
     known = jnp.broadcast_to(counts[..., None], errors.shape)
-    # What does not count comes last, with an error of 0.
+    # Ignored pixels come last, with an error of 0.
     order = jnp.argsort(-jnp.where(known, errors, -1), axis=1)
     errors = jnp.where(known, errors, 0)
     errors, truth, known = (jnp.take_along_axis(x, order, 1) for x in (errors, truth, known))
@@ -260,7 +229,7 @@ def _over_classes(
     absent: Absent,
     classes: Sequence[int] | None,
 ) -> Float[Array, " rows"]:
-    """The mean over the classes that count."""
+    """The mean over the selected classes; `absent` decides about those without labeled pixels."""
     if classes is not None:
         number = loss.shape[-1]
         if not classes or not all(0 <= index < number for index in classes):

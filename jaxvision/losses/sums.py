@@ -1,4 +1,4 @@
-"""Sums of losses of masks."""
+"""Weighted sums of mask losses."""
 
 import dataclasses
 import functools
@@ -16,16 +16,16 @@ from jaxvision.losses._masks import MaskLoss, Reduce
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Sum:
-    """A sum of losses of masks, each times a factor; it is called as each of them is.
+    """A weighted sum of mask losses, which is itself a mask loss.
 
-    Options of a loss are set with `functools.partial`. Sums within a sum become part of it.
+    Set options of a loss with `functools.partial`. Nested sums are flattened.
 
     Attributes:
-        terms: The losses and their factors.
+        terms: Pairs of a loss and its factor.
 
     Raises:
-        TypeError: What is given is no loss of masks.
-        ValueError: There is no term, or a factor is negative or not finite.
+        TypeError: A term cannot be called as a mask loss.
+        ValueError: There are no terms, or a factor is negative or not finite.
 
     >>> import functools, numpy as np
     >>> from jaxvision import losses
@@ -59,20 +59,10 @@ class Sum:
         weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
         pixel_weight: Real[Array, "batch *space"] | None = None,
     ) -> Float[Array, "..."]:
-        """Computes the sum.
-
-        Args:
-            logits: Unnormalized log-probabilities of each pixel.
-            labels: The class of each pixel; pixels with 255 or a negative label do not count.
-            reduce: `"sample"` takes each example by itself, `"batch"` all as if they were one.
-            weight: With `reduce="batch"`, 0 for rows that pad the batch.
-            pixel_weight: What each pixel is weighed by, in the terms that have this parameter.
-
-        Returns:
-            One value per example, or with `reduce="batch"` a single one; float32 at least.
+        """Computes the sum; `pixel_weight` is passed to the terms that have this parameter.
 
         Raises:
-            ValueError: `pixel_weight` is given and no term has it, or a term refuses its input.
+            ValueError: No term takes `pixel_weight`, or a term rejects its input.
         """
         weighing = [_takes_pixel_weight(loss) for loss, _ in self.terms]
         if pixel_weight is not None and not any(weighing):
@@ -88,11 +78,7 @@ class Sum:
         return total
 
     def describe(self) -> list[dict[str, Any]]:
-        """What the record of a run keeps.
-
-        Returns:
-            The `loss` (its name), `factor` and `options` of each term.
-        """
+        """The `loss` (its name), `factor` and `options` of each term, for the record of a run."""
         return [
             {"loss": _name(loss), "factor": factor, "options": _options(loss)}
             for loss, factor in self.terms
@@ -100,12 +86,12 @@ class Sum:
 
 
 def _check_term(loss: Any, factor: Any) -> None:
-    """Refuses what cannot be called as a loss of masks, or a factor that makes no sense."""
+    """Rejects objects that cannot be called as a mask loss, and negative or infinite factors."""
     try:
         inspect.signature(loss).bind(None, None, reduce="sample", weight=None)
     except TypeError as error:
         raise TypeError(
-            f"{loss!r} is no loss of masks, which is called as loss(logits, labels, "
+            f"{loss!r} is not a mask loss, which is called as loss(logits, labels, "
             f"reduce='sample', weight=None): {error}"
         ) from None
     if not (math.isfinite(factor) and factor >= 0):
@@ -127,7 +113,7 @@ def _options(loss: MaskLoss) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: arrays and sequences become lists."""
+    """Converts a value for JSON: arrays and sequences become lists."""
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return value.tolist()
     if isinstance(value, Mapping):

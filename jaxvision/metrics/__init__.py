@@ -1,12 +1,11 @@
 """Evaluation metrics.
 
-Inside the step, under `jit`: `accuracy`, `top_k_accuracy` and `mean` return pairs of sums
-`(total, count)`, which `merge` adds and `compute` divides; `psnr`, `ssim`, `ms_ssim` and
-`total_variation` give one number per image. After evaluation, on the host, in float64: everything
-else, from arrays or lists of the whole test set.
+For use inside `jit`: `accuracy`, `top_k_accuracy` and `mean` return pairs of sums `(total, count)`,
+which `merge` adds and `compute` divides; `psnr`, `ssim`, `ms_ssim` and `total_variation` return one
+number per image. All other metrics run on the host, in float64, from all examples of the test set.
 
-What a model gives as numbers (logits, probabilities, scores) comes before the labels, as in the
-losses; what it gives as class indices comes after them, as in scikit-learn.
+Numeric outputs of a model (logits, probabilities, scores) precede the labels, as in the losses;
+predicted class indices follow them, as in scikit-learn.
 """
 
 from jaxvision.metrics.boundaries import boundary_f1, hausdorff_distance

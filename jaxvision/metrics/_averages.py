@@ -1,4 +1,4 @@
-"""From one value per class to one value."""
+"""Averages over classes."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ from jaxtyping import Float64
 from jaxvision.checks import check_name
 
 Average = Literal["none", "macro", "micro", "weighted"]
-"""One value per class; their mean; the value of all classes pooled; their mean by support."""
+"""Per class; mean over classes; all classes pooled; mean over classes weighted by support."""
 
 _AVERAGES = ("none", "macro", "micro", "weighted")
 
 
 def check_average(average: str) -> None:
-    """Raises ValueError, with the nearest name, unless this is an average."""
+    """Raises ValueError, with the nearest valid name, unless `average` is valid."""
     check_name("average", average, _AVERAGES)
 
 
@@ -23,15 +23,7 @@ def over_classes(
     support: Float64[np.ndarray, "classes"],
     average: Average,
 ) -> Float64[np.ndarray, "classes"] | float:
-    """The values themselves, or their mean over the classes where they are not NaN.
-
-    Args:
-        values: One per class; NaN where a class has none.
-        support: The weight of the examples of each class, which "weighted" weighs by.
-        average: "none", "macro" or "weighted"; "micro" is not a mean over classes.
-
-    Returns:
-        The values, or their mean; NaN if nothing is left to average.
+    """The values, or their mean over the classes whose value is not NaN (for all but "micro").
 
     >>> over_classes(np.array([0.5, np.nan, 1.0]), np.array([3.0, 0.0, 1.0]), "weighted")
     0.625

@@ -1,4 +1,4 @@
-"""A statistic of rows that are drawn again and again."""
+"""Bootstrap: a statistic of rows drawn with replacement."""
 
 from collections.abc import Callable
 from typing import SupportsFloat
@@ -10,14 +10,11 @@ from jaxvision.metrics import _checks
 from jaxvision.metrics._checks import ArrayLike
 
 Statistic = Callable[..., SupportsFloat]
-"""A number from arrays that have one row per example."""
+"""A function from arrays with one row per example to a number."""
 
 
 def rows_of(**arrays: ArrayLike) -> list[np.ndarray]:
-    """The arrays as NumPy arrays.
-
-    Raises:
-        ValueError: They have not one length, or it is 0.
+    """The arrays as NumPy arrays, which must have the same length, not 0.
 
     >>> rows_of(labels=[0, 1], scores=[0.5, 0.5])
     [array([0, 1]), array([0.5, 0.5])]
@@ -31,23 +28,10 @@ def rows_of(**arrays: ArrayLike) -> list[np.ndarray]:
 def estimate_and_draws(
     statistic: Statistic, columns: list[np.ndarray], num_resamples: int, seed: int
 ) -> tuple[float, Float64[np.ndarray, "draws"]]:
-    """The statistic of the rows, and of as many rows drawn with replacement, many times.
+    """The statistic of the rows, and of `num_resamples` draws of rows with replacement.
 
-    A row is drawn from all columns at once. Draws where the statistic is NaN, such as the area
-    under a curve of a draw without positives, are left out.
-
-    Args:
-        statistic: A number from the columns.
-        columns: Arrays of one length.
-        num_resamples: How many draws.
-        seed: Of the draws.
-
-    Returns:
-        The estimate, and the statistic of each draw where it is defined.
-
-    Raises:
-        ValueError: The statistic of the rows, or of all draws, is NaN; one is infinite;
-            `num_resamples` is below 1.
+    The same rows are drawn from all columns. Draws whose statistic is NaN are left out, such as a
+    ROC area without positives.
 
     >>> estimate_and_draws(np.mean, [np.array([2.0, 2.0])], num_resamples=3, seed=0)
     (2.0, array([2., 2., 2.]))
@@ -56,7 +40,7 @@ def estimate_and_draws(
         raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
     estimate = float(statistic(*columns))
     if not np.isfinite(estimate):
-        raise ValueError(f"the statistic of the arrays as they are is {estimate}")
+        raise ValueError(f"the statistic of all rows must be finite, got {estimate}")
     random = np.random.default_rng(seed)
     length = len(columns[0])
     draws = np.empty(num_resamples)

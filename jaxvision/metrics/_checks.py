@@ -1,4 +1,4 @@
-"""What every metric on the host asks of its input."""
+"""Input checks of the metrics that run on the host."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 ArrayLike = np.ndarray | jax.Array | Sequence[Any]
-"""What the metrics on the host take: NumPy and JAX arrays, lists, tuples."""
+"""NumPy and JAX arrays, lists and tuples."""
 
 
 def floats(name: str, values: ArrayLike) -> Float64[np.ndarray, "..."]:
-    """Numbers in float64.
-
-    Raises:
-        ValueError: There are none, or a NaN is among them.
+    """The values in float64; they must not be empty or contain NaN.
 
     >>> floats("scores", [1, 2])
     array([1., 2.])
@@ -32,9 +29,6 @@ def classes(
     name: str, values: ArrayLike, num_classes: int | None = None
 ) -> Int64[np.ndarray, "..."]:
     """Class indices in int64, from integers, booleans, or floats without a fraction.
-
-    Raises:
-        ValueError: There are none, or one is not an integer from 0 to `num_classes` - 1.
 
     >>> classes("labels", [True, False])
     array([1, 0])
@@ -59,10 +53,7 @@ def _integral(name: str, array: np.ndarray) -> Int64[np.ndarray, "..."]:
 
 
 def binary(name: str, values: ArrayLike) -> Bool[np.ndarray, "examples"]:
-    """Answers 0 or 1, one per example.
-
-    Raises:
-        ValueError: They are something else, or none, or not a vector.
+    """Labels 0 and 1, one per example, as booleans.
 
     >>> binary("labels", [1, 0])
     array([ True, False])
@@ -78,10 +69,7 @@ def vector(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def same_length(**arrays: np.ndarray) -> int:
-    """The length that the arrays share.
-
-    Raises:
-        ValueError: They have not one length.
+    """The length of the arrays, which must be the same.
 
     >>> same_length(labels=np.zeros(2), scores=np.zeros((2, 3)))
     2
@@ -98,10 +86,7 @@ def same_length(**arrays: np.ndarray) -> int:
 def weights(
     values: ArrayLike | None, shape: tuple[int, ...]
 ) -> tuple[Float64[np.ndarray, "kept"], Bool[np.ndarray, "..."]]:
-    """Weights, without those that are 0, and a mask of the examples that stay.
-
-    Raises:
-        ValueError: A weight is negative or not finite, or the shape is another.
+    """The weights above 0, flattened, and a mask of their places; None gives weights of 1.
 
     >>> weights([0.5, 0.0], (2,))
     (array([0.5]), array([ True, False]))
@@ -119,12 +104,9 @@ def weights(
 def probabilities(
     values: ArrayLike,
 ) -> Float64[np.ndarray, "examples"] | Float64[np.ndarray, "examples classes"]:
-    """Probabilities of class 1, or rows of probabilities of all classes.
+    """Checked probabilities of class 1, or rows of class probabilities that sum to 1.
 
-    The rounding of a softmax in float32 is tolerated.
-
-    Raises:
-        ValueError: One is outside [0, 1], a row does not sum to 1, or the shape is another.
+    Rounding errors of a softmax in float32 are tolerated.
 
     >>> probabilities([0.25, 1.0])
     array([0.25, 1.  ])
@@ -144,6 +126,6 @@ def probabilities(
 
 
 def confidence_level(confidence: float) -> None:
-    """Raises ValueError unless the confidence is a share such as 0.95."""
+    """Raises ValueError unless the confidence is between 0 and 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, such as 0.95, got {confidence}")

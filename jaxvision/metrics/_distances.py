@@ -1,4 +1,4 @@
-"""Distances of many points in float64, as many at once as there is memory for."""
+"""Distances between many points in float64, in blocks that limit the memory."""
 
 import numpy as np
 from jaxtyping import Float64
@@ -6,11 +6,11 @@ from jaxtyping import Float64
 Points = Float64[np.ndarray, "_ _"]
 
 _BLOCK = 2**22
-"""How many distances are in memory at once."""
+"""The number of distances in memory at once."""
 
 
 def blocks(rows: Points, columns: int) -> list[Points]:
-    """Parts of the rows of which all distances to so many others are in memory at once."""
+    """Splits rows into blocks whose distances to `columns` points fit into memory."""
     size = max(1, _BLOCK // columns)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 

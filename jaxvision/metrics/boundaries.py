@@ -1,4 +1,4 @@
-"""How far the outlines of masks lie apart."""
+"""Distances between the outlines of masks."""
 
 from collections.abc import Sequence
 
@@ -15,23 +15,24 @@ def hausdorff_distance(
     percentile: int | float = 95,
     spacing: Sequence[float] | None = None,
 ) -> float:
-    """The distance between the outlines of two masks, the larger of both directions.
+    """A percentile of the distances between the outlines of two masks (HD95 by default).
 
-    For each pixel of one outline, the distance to the nearest pixel of the other is taken; of these
-    distances, the percentile. With `percentile=100` it is the Hausdorff distance. Outlines are the
-    pixels of a mask that have a neighbor (along an axis) outside of it, or lie at the border.
+    For each pixel of one outline, it takes the distance to the nearest pixel of the other outline,
+    and of these distances the percentile; the result is the larger one of both directions.
+    `percentile=100` gives the Hausdorff distance. The outline consists of the pixels of a mask at
+    the border of the image or with a neighbor along an axis that is not in the mask.
 
     Args:
-        truth: A mask of any number of axes.
-        prediction: Another, of the same shape.
-        percentile: Which of the distances, from 0 to 100.
-        spacing: The size of a pixel along each axis; None takes 1, and gives pixels.
+        truth: A mask with any number of axes.
+        prediction: Another mask, of the same shape.
+        percentile: The percentile of the distances, from 0 to 100.
+        spacing: The size of a pixel along each axis; None means 1.
 
     Returns:
-        The distance, in the unit of `spacing`: 0 if both masks are empty, infinity if one is.
+        The distance in the unit of `spacing`: 0 if both masks are empty, infinity if only one is.
 
     Raises:
-        ValueError: The shapes differ, or a value is not allowed.
+        ValueError: The shapes differ, or `percentile` or `spacing` is out of range.
 
     Reference: Huttenlocher et al., Comparing images using the Hausdorff distance, PAMI 15, 1993.
 
@@ -56,25 +57,24 @@ def boundary_f1(
     tolerance: int | float = 2,
     spacing: Sequence[float] | None = None,
 ) -> float:
-    """The F1 score of an outline: which parts of it lie within a tolerance of the true one.
+    """The F1 score of the predicted outline, with a tolerance in distance.
 
-    Precision is the share of the predicted outline's pixels that have a pixel of the true outline
-    within the tolerance, and recall the share of the true outline's that have a predicted one.
+    Precision is the share of pixels of the predicted outline with a pixel of the true outline
+    within the tolerance; recall is the same with the outlines exchanged.
 
     Args:
-        truth: A mask of any number of axes.
-        prediction: Another, of the same shape.
-        tolerance: The largest distance that counts as found.
-        spacing: The size of a pixel along each axis; None takes 1, and means pixels.
+        truth: A mask with any number of axes.
+        prediction: Another mask, of the same shape.
+        tolerance: The largest distance of a match, in the unit of `spacing`.
+        spacing: The size of a pixel along each axis; None means 1.
 
     Returns:
-        The harmonic mean of both: 1 if both masks are empty, 0 if one is.
+        The harmonic mean of precision and recall: 1 if both masks are empty, 0 if only one is.
 
     Raises:
-        ValueError: The shapes differ, or a value is not allowed.
+        ValueError: The shapes differ, `tolerance` is negative, or `spacing` is not positive.
 
-    Reference: Csurka et al., What is a good evaluation measure for semantic segmentation?, BMVC
-    2013.
+    Reference: Csurka et al., What is a good evaluation measure for semantic segmentation?, 2013.
 
     >>> truth = np.zeros((8, 8), bool)
     >>> truth[2:5, 2:5] = True
@@ -113,7 +113,7 @@ def _distances(
     other: Bool[np.ndarray, "*shape"],
     spacing: Sequence[float] | None,
 ) -> Float64[np.ndarray, " pixels"]:
-    """The distance of each pixel of an outline to the nearest of another."""
+    """The distance of each pixel of an outline to the nearest pixel of another."""
     from scipy import ndimage
 
     sizes = (1.0,) * other.ndim if spacing is None else tuple(spacing)

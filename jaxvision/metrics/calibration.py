@@ -1,7 +1,7 @@
-"""Whether probabilities mean what they say.
+"""Calibration and scoring of predicted probabilities.
 
-Probabilities come in two shapes: `examples`, the probability of class 1 for labels 0 and 1; or
-`examples classes`, rows that sum to 1.
+Probabilities have the shape `examples` (probability of class 1, for labels 0 and 1) or
+`examples classes` (rows that sum to 1).
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from jaxvision.metrics._checks import ArrayLike
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReliabilityCurve:
-    """What a reliability diagram shows, per bin; NaN where a bin is empty."""
+    """The data of a reliability diagram, per bin; confidence and accuracy of empty bins are NaN."""
 
     centers: Float64[np.ndarray, "bins"]
     confidence: Float64[np.ndarray, "bins"]
@@ -30,18 +30,14 @@ def reliability_curve(
 ) -> ReliabilityCurve:
     """Mean confidence and accuracy of the examples in bins of equal width.
 
-    Binary probabilities are binned as they are: the confidence is that of class 1, the accuracy the
-    share of class 1. For rows of class probabilities the confidence is the largest of a row (the
-    first of equals), and the accuracy the share of examples whose label that is.
+    For binary probabilities, the confidence is the probability of class 1 and the accuracy the
+    share of class 1. For rows of class probabilities, the confidence is the largest probability of
+    the row, and the accuracy the share of examples labeled with that class (the first of ties).
 
     Args:
-        probabilities: Of class 1, or of every class.
+        probabilities: Probabilities of class 1, or of all classes.
         labels: 0 or 1, or class indices.
-        num_bins: Bins over [0, 1], each open on the left and closed on the right; the first has 0
-            too.
-
-    Returns:
-        Centers of the bins, mean confidence, accuracy and number of examples in each.
+        num_bins: The number of bins over [0, 1], which include their right edge (the first also 0).
 
     Raises:
         ValueError: The lengths differ or are 0, a probability is NaN or outside [0, 1], a row does
@@ -77,24 +73,21 @@ def expected_calibration_error(
     num_bins: int = 15,
     norm: Literal["l1", "l2", "max"] = "l1",
 ) -> float:
-    """The distance between confidence and accuracy, over the bins of `reliability_curve`.
+    """The difference between confidence and accuracy over the bins of `reliability_curve`.
 
-    With n_b of n examples in bin b: "l1" is `sum_b n_b/n |accuracy_b - confidence_b|`, the expected
-    calibration error; "l2" the square root of the same mean of squares; "max" the largest
-    difference of a bin that is not empty. The estimate depends on the number of bins, and falls
-    with the number of examples even for a calibrated model.
+    With n_b of n examples in bin b, "l1" is the expected calibration error
+    `sum_b n_b/n |accuracy_b - confidence_b|`, "l2" the root of the mean of squares with the same
+    weights, and "max" the largest difference; all are from 0 to 1. The estimate depends on the
+    number of bins. It falls with the number of examples, even for a calibrated model.
 
     Args:
-        probabilities: Of class 1, or of every class.
+        probabilities: Probabilities of class 1, or of all classes.
         labels: 0 or 1, or class indices.
-        num_bins: Bins of equal width over [0, 1].
+        num_bins: The number of bins over [0, 1].
         norm: "l1", "l2" or "max".
 
-    Returns:
-        The error, from 0 to 1.
-
     Raises:
-        ValueError: As for `reliability_curve`, or the norm has another name.
+        ValueError: `norm` is unknown, or another argument is not allowed by `reliability_curve`.
 
     Reference: Guo et al., On calibration of modern neural networks, ICML 2017, arXiv:1706.04599;
     Kumar et al., Verified uncertainty calibration, NeurIPS 2019, arXiv:1909.10155 (the l2 norm).
@@ -113,24 +106,13 @@ def expected_calibration_error(
 
 
 def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """The mean squared distance between the probabilities and what happened.
+    """The mean squared difference between probabilities and outcomes; 0 is best.
 
-    For binary probabilities it is `mean (p - y)**2`, from 0 to 1; for rows of class probabilities
-    Brier's own `mean sum_c (p_c - [y = c])**2`, from 0 to 2: for two classes that is twice the
-    former.
+    For binary probabilities it is `mean (p - y)**2`, at most 1. For rows of class probabilities it
+    is Brier's original `mean sum_c (p_c - [y = c])**2`, at most 2 and twice the binary score for
+    two classes. Arguments and errors are those of `reliability_curve`.
 
-    Args:
-        probabilities: Of class 1, or of every class.
-        labels: 0 or 1, or class indices.
-
-    Returns:
-        The score; 0 is best.
-
-    Raises:
-        ValueError: As for `reliability_curve`.
-
-    Reference: Brier, Verification of forecasts expressed in terms of probability, Monthly Weather
-    Review 78, 1950.
+    Reference: Brier, Verification of forecasts expressed in terms of probability, 1950.
 
     >>> round(brier_score([0.9, 0.2], [1, 0]), 6)
     0.025
@@ -142,20 +124,11 @@ def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def negative_log_likelihood(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """The mean of `-log p` of what happened, in nats.
+    """The mean of `-log p` of the labels, in nats; infinite if a label has the probability 0.
 
-    Args:
-        probabilities: Of class 1, or of every class.
-        labels: 0 or 1, or class indices.
+    Arguments and errors are those of `reliability_curve`.
 
-    Returns:
-        The mean; infinite if something happened that was given the probability 0.
-
-    Raises:
-        ValueError: As for `reliability_curve`.
-
-    Reference: Gneiting and Raftery, Strictly proper scoring rules, prediction, and estimation,
-    Journal of the American Statistical Association 102, 2007.
+    Reference: Gneiting and Raftery, Strictly proper scoring rules, JASA 102, 2007.
 
     >>> round(negative_log_likelihood([0.9, 0.2], [1, 0]), 6)
     0.164252

@@ -1,4 +1,4 @@
-"""Whether one model is better than another on the same test set."""
+"""Tests of whether two models differ on the same test set."""
 
 import dataclasses
 
@@ -11,9 +11,9 @@ from jaxvision.metrics.intervals import Interval
 
 @dataclasses.dataclass(frozen=True)
 class McNemar:
-    """What `mcnemar` returns.
+    """The result of `mcnemar`.
 
-    `b` counts the examples that only the first model has right, `c` those that only the second has.
+    Only the first model is right on `b` of the examples, and only the second one on `c`.
     """
 
     b: int
@@ -24,27 +24,24 @@ class McNemar:
 
 
 def mcnemar(labels: ArrayLike, predictions_a: ArrayLike, predictions_b: ArrayLike) -> McNemar:
-    """Tests whether two classifiers have the same error rate, from the examples they differ on.
+    """McNemar's test of whether two classifiers have the same error rate.
 
-    Were they equally good, each of the b + c examples that just one of them has right would be a
-    fair coin. The exact p-value is two-sided, `min(1, 2 P(X <= min(b, c)))` with X of
-    Binomial(b + c, 1/2); use it unless b + c is large. The approximate one compares Edwards'
-    corrected `max(0, |b - c| - 1)**2 / (b + c)` with chi-squared of one degree of freedom.
+    If they have, each of the b + c examples that exactly one of them has right is a fair coin toss.
+    The exact p-value is two-sided, `min(1, 2 P(X <= min(b, c)))` with X from Binomial(b + c, 1/2);
+    use it unless b + c is large. The approximate one compares Edwards' corrected
+    `max(0, |b - c| - 1)**2 / (b + c)` with a chi-squared distribution with one degree of freedom.
+    Both p-values are 1 if b + c is 0.
 
     Args:
         labels: Class indices, one per example.
-        predictions_a: The classes that the first model predicts.
-        predictions_b: The classes that the second model predicts.
-
-    Returns:
-        The counts b and c, and both tests. Both p-values are 1 if b + c is 0.
+        predictions_a: Classes predicted by the first model.
+        predictions_b: Classes predicted by the second model.
 
     Raises:
         ValueError: The lengths differ or are 0, or an entry is not a class index.
 
-    Reference: McNemar, Note on the sampling error of the difference between correlated proportions
-    or percentages, Psychometrika 12, 1947; Dietterich, Approximate statistical tests for comparing
-    supervised classification learning algorithms, Neural Computation 10, 1998.
+    Reference: McNemar, Psychometrika 12, 1947; Dietterich, Approximate statistical tests for
+    comparing supervised classification learning algorithms, Neural Computation 10, 1998.
 
     >>> labels = np.zeros(20, int)
     >>> a, b = np.repeat([0, 1], [18, 2]), np.repeat([1, 0], [10, 10])
@@ -79,7 +76,7 @@ def mcnemar(labels: ArrayLike, predictions_a: ArrayLike, predictions_b: ArrayLik
 
 @dataclasses.dataclass(frozen=True)
 class PairedBootstrap:
-    """What `paired_bootstrap` returns: the statistic of the first model minus the second's."""
+    """The result of `paired_bootstrap`; `difference` is the first statistic minus the second."""
 
     difference: float
     interval: Interval
@@ -96,30 +93,29 @@ def paired_bootstrap(
     confidence: float = 0.95,
     num_resamples: int = 2000,
 ) -> PairedBootstrap:
-    """Compares two models by any statistic, drawing the same examples for both.
+    """Compares any statistic of two models by a bootstrap that draws the same examples for both.
 
-    What varies with the choice of examples varies for both models alike, so their difference is
-    known far better than either value. The interval is of the percentile kind. The p-value inverts
-    it: with B draws of the difference d, twice the smaller of `(#{d <= 0} + 1) / (B + 1)` and
-    `(#{d >= 0} + 1) / (B + 1)`, at most 1. It is two-sided, never 0, and below 1 - confidence just
-    where (to one draw) the interval leaves out 0.
+    The choice of examples affects both models alike, so their difference is more precise than
+    either value. The interval is a percentile interval. The p-value inverts it: for B draws of the
+    difference d, it is twice the smaller of `(#{d <= 0} + 1) / (B + 1)` and
+    `(#{d >= 0} + 1) / (B + 1)`, at most 1. It is two-sided, never 0, and (up to one draw) below 1 -
+    confidence exactly if the interval excludes 0.
 
     Args:
-        statistic: A number from labels and outputs, `statistic(labels, outputs)`. Draws where it is
-            NaN are left out.
+        statistic: `statistic(labels, outputs)` gives a number. Draws where it is NaN are left out.
         labels: One row per example.
-        outputs_a: What the first model says of each: classes, scores, or rows of probabilities.
-        outputs_b: What the second model says.
-        seed: Of the draws: the same seed gives the same result.
-        confidence: The share of such intervals that hold the true difference.
-        num_resamples: How many draws.
+        outputs_a: Outputs of the first model: classes, scores, or rows of probabilities.
+        outputs_b: Outputs of the second model.
+        seed: Seed of the draws.
+        confidence: Level of the interval.
+        num_resamples: The number of draws.
 
     Returns:
-        The difference, its interval and the p-value of no difference.
+        The difference, its interval, and the p-value of no difference.
 
     Raises:
-        ValueError: The arrays are empty or their lengths differ, the statistic is NaN, or a number
-            is out of its range.
+        ValueError: The arrays are empty or their lengths differ, the statistic is NaN or infinite,
+            or `confidence` or `num_resamples` is out of range.
 
     Reference: Efron and Tibshirani, An introduction to the bootstrap, 1993, chapters 13 and 15.
 

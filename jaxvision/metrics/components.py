@@ -1,4 +1,4 @@
-"""How large what a mask shows is, and where it lies."""
+"""Areas and connected components of masks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,33 +19,33 @@ def areas(
     min_pixels: int = 1,
     most_listed: int = 100,
 ) -> dict[str, Any]:
-    """The area of each class of a mask, and of each connected component.
+    """The area of each class of a mask and of each of its connected components.
 
-    A component is a set of pixels of one class that are neighbors, along a row, a column or a
+    A component is a set of pixels of one class that are neighbors along a row, a column or a
     diagonal (8-connectivity).
 
     Args:
-        classes: A mask of shape (height, width): a class for every pixel, or 255 for none.
-        class_names: The names of the classes in order; all of them are listed then, also those that
-            the mask does not show. Without names, those that it shows are.
-        min_pixels: The smallest component to list.
-        most_listed: How many components of a class to list, at most.
+        classes: A mask of shape (height, width): the class of each pixel, or 255 for none.
+        class_names: The names of all classes, in order. With names, all classes are listed,
+            otherwise only those in the mask.
+        min_pixels: The size of the smallest component to list.
+        most_listed: The largest number of components to list per class.
 
     Returns:
-        What JSON takes:
+        A dictionary that JSON accepts:
 
-        - `labelled`, the number of pixels that have a class, and `none`, of those that have not;
+        - `labelled`, the number of pixels with a class, and `none`, the number of the others;
         - `connectivity`, 8;
-        - `classes`, a list with, for each class, its number `class`, its `name` if there are names,
-          its number of `pixels`, their `share` of the labelled ones (None if there are none), the
-          number of all `components`, of those of at least `min_pixels` (`large_components`), and a
-          list of the largest of these, `listed`, the largest first and equal ones by their topmost
-          pixel, each with its `pixels` and its `box`, the list `x_min, y_min, x_max, y_max` of
-          pixels, whose maxima are exclusive.
+        - `classes`, a list with, for each class, its number `class`, its `name` if names are given,
+          its number of `pixels`, their `share` of the labeled ones (None if there are none), the
+          number of `components`, the number of `large_components` (with at least `min_pixels`), and
+          `listed`, the largest of these, in order of size and then of their topmost pixel, each
+          with its `pixels` and its `box`, the list `x_min, y_min, x_max, y_max` in pixels
+          (exclusive maxima).
 
     Raises:
-        ValueError: The mask has not two axes or no pixels, a class is out of range, or an option is
-            not allowed.
+        ValueError: The mask does not have two axes or has no pixels, a class is out of range, or
+            `min_pixels` or `most_listed` is.
 
     >>> mask = np.array([[0, 1, 0, 0], [0, 0, 1, 255], [1, 0, 0, 255]])
     >>> found = areas(mask, ["ground", "tree"])
@@ -120,7 +120,7 @@ def _components(
 def _cropped(
     pixels: Bool[np.ndarray, "height width"],
 ) -> tuple[Bool[np.ndarray, "_ _"], int, int]:
-    """The smallest part that holds all pixels, which is sooner labelled, and where it starts."""
+    """The smallest crop with all pixels, which is faster to label, and its top and left."""
     rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
     if not len(rows):
         return pixels[:0, :0], 0, 0

@@ -1,10 +1,9 @@
-"""Decisions counted: the confusion matrix and what is computed from it.
+"""The confusion matrix and the metrics computed from it.
 
-One rule for what is undefined: 0/0 is NaN, and a class whose value is NaN is left out of the macro
-and weighted means. So a class without a true example has no sensitivity, a class never predicted
-has no precision, and a class with neither has no F1 score; the other classes average without it.
-(scikit-learn says the same with `zero_division=np.nan`.) The argument `zero_division` replaces the
-NaN before averaging, so that the class then counts.
+Undefined values (0/0) are NaN, and the macro and weighted means leave out classes whose value is
+NaN. A class without examples has no sensitivity, a class never predicted has no precision, and a
+class with neither has no F1 score. (scikit-learn does the same with `zero_division=np.nan`.) The
+argument `zero_division` replaces NaN before averaging, so that these classes count.
 """
 
 import dataclasses
@@ -24,21 +23,21 @@ def confusion_matrix(
 ) -> Int64[np.ndarray, "classes classes"] | Float64[np.ndarray, "classes classes"]:
     """Counts examples by true class (rows) and predicted class (columns).
 
-    The matrices of parts of the data add up to that of the whole.
+    The matrices of parts of the data add up to that of all data.
 
     Args:
         labels: True class indices, of any shape.
         predictions: Predicted class indices, of the same shape.
         num_classes: The number of rows and columns.
-        weight: What each example counts, of the same shape; None counts each as 1. Where it is 0
-            the label is not looked at, and need not be a class.
+        weight: Weights of the examples, of the same shape; None means 1. Labels of weight 0 are
+            ignored and may have any value.
 
     Returns:
-        The counts, int64; with weights their sums, float64.
+        The counts in int64 or, with weights, their sums in float64.
 
     Raises:
-        ValueError: The shapes differ, they are empty, or an index is not from 0 to
-            `num_classes` - 1.
+        ValueError: The shapes differ, the arrays are empty, an index is not from 0 to `num_classes`
+            - 1, or a weight is negative or not finite.
 
     >>> confusion_matrix([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], num_classes=2)
     array([[1, 1],
@@ -64,23 +63,18 @@ def confusion_matrix(
 def sensitivity(
     matrix: ArrayLike, average: Average = "none", zero_division: float = np.nan
 ) -> Float64[np.ndarray, "classes"] | float:
-    """The share of a class's examples that is found, TP / (TP + FN). Also called recall.
+    """The share of a class's examples that are found, TP / (TP + FN). Also called recall.
 
     Args:
-        matrix: What `confusion_matrix` returns.
+        matrix: A matrix from `confusion_matrix`.
         average: "none" for one value per class, "macro" for their mean, "weighted" for their mean
-            by support, "micro" for the value of the counts summed over classes.
-        zero_division: What 0/0 is: a class without a true example.
-
-    Returns:
-        One value per class, or their average.
+            weighted by support, "micro" for the value of the counts summed over the classes.
+        zero_division: The value of a class without examples (0/0).
 
     Raises:
-        ValueError: The matrix is not square, has a negative entry or is all 0, or the average has
-            another name.
+        ValueError: `matrix` is not square, has negative entries or only 0, or `average` is unknown.
 
-    Reference: Yerushalmy, Statistical problems in assessing methods of medical diagnosis, Public
-    Health Reports 62, 1947.
+    Reference: Yerushalmy, Statistical problems in assessing methods of medical diagnosis, 1947.
 
     >>> sensitivity([[1, 1], [1, 3]])
     array([0.5 , 0.75])
@@ -94,20 +88,10 @@ def sensitivity(
 def specificity(
     matrix: ArrayLike, average: Average = "none", zero_division: float = np.nan
 ) -> Float64[np.ndarray, "classes"] | float:
-    """The share of the other classes' examples that is not taken for this class, TN / (TN + FP).
+    """The share of the other classes' examples that are not predicted as the class, TN / (TN + FP).
 
-    Args:
-        matrix: What `confusion_matrix` returns.
-        average: As for `sensitivity`.
-        zero_division: What 0/0 is: a class that all true examples belong to.
-
-    Returns:
-        One value per class, or their average.
-
-    Raises:
-        ValueError: As for `sensitivity`.
-
-    Reference: Yerushalmy, as for `sensitivity`.
+    It is undefined (`zero_division`) for a class that all examples have. The other arguments and
+    errors are those of `sensitivity`.
 
     >>> specificity([[1, 1], [1, 3]])
     array([0.75, 0.5 ])
@@ -119,20 +103,10 @@ def specificity(
 def precision(
     matrix: ArrayLike, average: Average = "none", zero_division: float = np.nan
 ) -> Float64[np.ndarray, "classes"] | float:
-    """The share of a class's predictions that is right, TP / (TP + FP).
+    """The share of a class's predictions that are right, TP / (TP + FP).
 
-    Args:
-        matrix: What `confusion_matrix` returns.
-        average: As for `sensitivity`.
-        zero_division: What 0/0 is: a class that is never predicted.
-
-    Returns:
-        One value per class, or their average.
-
-    Raises:
-        ValueError: As for `sensitivity`.
-
-    Reference: van Rijsbergen, Information retrieval, second edition, 1979, chapter 7.
+    It is undefined (`zero_division`) for a class that is never predicted. The other arguments and
+    errors are those of `sensitivity`.
 
     >>> precision([[3, 1], [0, 4]])
     array([1. , 0.8])
@@ -146,21 +120,11 @@ def f1_score(
 ) -> Float64[np.ndarray, "classes"] | float:
     """The harmonic mean of precision and sensitivity, 2 TP / (2 TP + FP + FN).
 
-    For masks it is the Dice coefficient. The macro average is the mean of the classes' scores.
+    For masks it is the Dice coefficient. The macro average is the mean of the classes' scores. It
+    is undefined (`zero_division`) for a class without examples that is never predicted. The other
+    arguments and errors are those of `sensitivity`.
 
-    Args:
-        matrix: What `confusion_matrix` returns.
-        average: As for `sensitivity`.
-        zero_division: What 0/0 is: a class neither true nor predicted anywhere.
-
-    Returns:
-        One value per class, or their average.
-
-    Raises:
-        ValueError: As for `sensitivity`.
-
-    Reference: van Rijsbergen, Information retrieval, second edition, 1979, chapter 7; Dice,
-    Measures of the amount of ecologic association between species, Ecology 26, 1945.
+    Reference: van Rijsbergen, Information retrieval, 1979, chapter 7; Dice, Ecology 26, 1945.
 
     >>> f1_score([[3, 1], [1, 5]])
     array([0.75      , 0.83333333])
@@ -176,18 +140,9 @@ def jaccard_index(
 ) -> Float64[np.ndarray, "classes"] | float:
     """The intersection of truth and prediction over their union, TP / (TP + FP + FN).
 
-    For masks it is the IoU, and its macro average over all pixels the mean IoU.
-
-    Args:
-        matrix: What `confusion_matrix` returns.
-        average: As for `sensitivity`.
-        zero_division: What 0/0 is: a class neither true nor predicted anywhere.
-
-    Returns:
-        One value per class, or their average.
-
-    Raises:
-        ValueError: As for `sensitivity`.
+    For masks it is the IoU, and its macro average over all pixels the mean IoU. It is undefined
+    (`zero_division`) for a class without examples that is never predicted. The other arguments and
+    errors are those of `sensitivity`.
 
     Reference: Jaccard, The distribution of the flora in the alpine zone, New Phytologist 11, 1912.
 
@@ -199,16 +154,9 @@ def jaccard_index(
 
 
 def balanced_accuracy(matrix: ArrayLike) -> float:
-    """The mean sensitivity of the classes that have true examples.
+    """The mean sensitivity of the classes that have examples; errors are those of `sensitivity`.
 
-    Args:
-        matrix: What `confusion_matrix` returns.
-
-    Returns:
-        The mean; for a constant guess, 1 / the number of such classes.
-
-    Raises:
-        ValueError: As for `sensitivity`.
+    A constant prediction scores 1 / the number of these classes.
 
     Reference: Brodersen et al., The balanced accuracy and its posterior distribution, ICPR 2010.
 
@@ -219,32 +167,25 @@ def balanced_accuracy(matrix: ArrayLike) -> float:
 
 
 def matthews_correlation(matrix: ArrayLike, zero_division: float = np.nan) -> float:
-    """The correlation of truth and prediction, for any number of classes.
+    """The correlation of truth and prediction, for any number of classes; 0 is chance level.
 
-    With c right of s examples, t_k of class k and p_k predicted as k, it is
-    `(c s - sum_k p_k t_k) / sqrt((s**2 - sum_k p_k**2) (s**2 - sum_k t_k**2))`.
+    With c of s examples right, t_k of class k and p_k predicted as k, it is
+    `(c s - sum_k p_k t_k) / sqrt((s**2 - sum_k p_k**2) (s**2 - sum_k t_k**2))`. Errors are those of
+    `sensitivity`.
 
     Args:
-        matrix: What `confusion_matrix` returns.
-        zero_division: What 0/0 is: all examples are of one class, or are predicted as one.
-            (scikit-learn says 0.)
+        matrix: A matrix from `confusion_matrix`.
+        zero_division: The value if all examples have one class or are predicted as one
+            (scikit-learn returns 0).
 
-    Returns:
-        From -1 to 1; 0 is chance.
-
-    Raises:
-        ValueError: As for `sensitivity`.
-
-    Reference: Gorodkin, Comparing two K-category assignments by a K-category correlation
-    coefficient, Computational Biology and Chemistry 28, 2004.
+    Reference: Gorodkin, Comparing two K-category assignments, Comput. Biol. Chem. 28, 2004.
 
     >>> round(matthews_correlation([[3, 1], [1, 3]]), 6)
     0.5
     """
     counts = _Counts.of(matrix)
     true, predicted = counts.tp + counts.fn, counts.tp + counts.fp
-    # The same differences as above, by terms of one sign: large counts lose no digits, and what
-    # should be 0 is.
+    # The differences of the formula as sums of terms of one sign: exact zeros, no lost digits.
     covariance = np.sum(counts.tp * counts.tn - counts.fp * counts.fn)
     spread = np.sum(true * (true.sum() - true)) * np.sum(predicted * (predicted.sum() - predicted))
     return float(covariance / np.sqrt(spread)) if spread > 0 else zero_division
@@ -255,19 +196,19 @@ def cohen_kappa(
     weights: Literal["linear", "quadratic"] | None = None,
     zero_division: float = np.nan,
 ) -> float:
-    """Agreement beyond chance: 1 - observed disagreement / disagreement of independent raters.
+    """Agreement beyond chance: 1 - observed disagreement / expected disagreement by chance.
+
+    It is at most 1; 0 is chance level.
 
     Args:
-        matrix: What `confusion_matrix` returns.
-        weights: How a disagreement of classes i and j counts: None as 1, "linear" as |i - j|,
-            "quadratic" as (i - j)**2, for classes that are ordered.
-        zero_division: What 0/0 is: all examples are of one class and predicted as that class.
-
-    Returns:
-        At most 1; 0 is chance.
+        matrix: A matrix from `confusion_matrix`.
+        weights: The cost of confusing classes i and j: 1 for None, |i - j| for "linear", (i - j)**2
+            for "quadratic"; the last two are for ordered classes.
+        zero_division: The value if all examples have one class and are predicted as that class
+            (0/0).
 
     Raises:
-        ValueError: As for `sensitivity`, or the weights have another name.
+        ValueError: As for `sensitivity`, or `weights` is unknown.
 
     Reference: Cohen, Weighted kappa, Psychological Bulletin 70, 1968.
 
@@ -290,7 +231,7 @@ def cohen_kappa(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Counts:
-    """Each class against the rest: true and false positives and negatives."""
+    """True and false positives and negatives of each class against the rest."""
 
     tp: Float64[np.ndarray, "classes"]
     fp: Float64[np.ndarray, "classes"]
@@ -302,7 +243,7 @@ class _Counts:
         counts = _checked(matrix)
         tp, true, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
         fp = predicted - tp
-        # Weights that are not whole numbers can leave a remainder below 0.
+        # With fractional weights, rounding can give a negative number.
         tn = np.maximum(true.sum() - true - fp, 0)
         return cls(tp=tp, fp=fp, fn=true - tp, tn=tn)
 

@@ -1,4 +1,4 @@
-"""How well an embedding keeps the neighbors that points have."""
+"""How well an embedding preserves the neighbors of points."""
 
 from collections.abc import Iterator
 
@@ -12,24 +12,22 @@ _Points = Float64[np.ndarray, "_ _"]
 
 
 def trustworthiness(points: ArrayLike, embedding: ArrayLike, *, k: int = 10) -> float:
-    """How far neighbors in the embedding are from being neighbors of each other.
+    """The trustworthiness of an embedding: whether neighbors in it are neighbors in the data.
 
-    A neighbor in the embedding that is not among the k nearest of the points costs by how many
-    ranks it is too far.
+    A neighbor in the embedding that is not one of the k nearest in the data costs its excess rank.
 
     Args:
-        points: (points, features).
-        embedding: (points, components).
-        k: How many neighbors; fewer than half of the points.
+        points: The data, (points, features).
+        embedding: Their embedding, (points, components).
+        k: The number of neighbors; less than half the number of points.
 
     Returns:
-        From 0 to 1, where all neighbors in the embedding are neighbors.
+        From 0 to 1, where all neighbors in the embedding are neighbors in the data.
 
     Raises:
-        ValueError: There are not as many rows, too few for k, or a number is NaN.
+        ValueError: The numbers of rows differ, k is out of range, or a number is NaN.
 
-    Reference: Venna and Kaski, Neighborhood preservation in nonlinear projection methods, ICANN
-    2001.
+    Reference: Venna and Kaski, Neighborhood preservation in nonlinear projection methods, 2001.
 
     >>> line = np.arange(8.0)[:, None]
     >>> trustworthiness(line, line, k=2)
@@ -39,24 +37,15 @@ def trustworthiness(points: ArrayLike, embedding: ArrayLike, *, k: int = 10) -> 
 
 
 def continuity(points: ArrayLike, embedding: ArrayLike, *, k: int = 10) -> float:
-    """How far neighbors are from being neighbors in the embedding: what it tears apart.
+    """The continuity of an embedding: whether neighbors in the data are neighbors in it.
 
-    A neighbor that is not among the k nearest in the embedding costs by how many ranks it is too
-    far there.
-
-    Args:
-        points: (points, features).
-        embedding: (points, components).
-        k: How many neighbors; fewer than half of the points.
+    A neighbor in the data that is not among the k nearest in the embedding costs its excess rank
+    there. Arguments and errors are those of `trustworthiness`.
 
     Returns:
-        From 0 to 1, where all neighbors are neighbors in the embedding.
+        From 0 to 1, where all neighbors in the data are neighbors in the embedding.
 
-    Raises:
-        ValueError: There are not as many rows, too few for k, or a number is NaN.
-
-    Reference: Venna and Kaski, Neighborhood preservation in nonlinear projection methods, ICANN
-    2001.
+    Reference: Venna and Kaski, Neighborhood preservation in nonlinear projection methods, 2001.
 
     >>> line = np.arange(8.0)[:, None]
     >>> continuity(line, line, k=2)
@@ -67,18 +56,9 @@ def continuity(points: ArrayLike, embedding: ArrayLike, *, k: int = 10) -> float
 
 
 def neighbor_preservation(points: ArrayLike, embedding: ArrayLike, *, k: int = 10) -> float:
-    """The share of the k nearest neighbors that are among the k nearest in the embedding.
+    """The share of the k nearest neighbors that are also among the k nearest in the embedding.
 
-    Args:
-        points: (points, features).
-        embedding: (points, components).
-        k: How many neighbors; fewer than half of the points.
-
-    Returns:
-        From 0 to 1.
-
-    Raises:
-        ValueError: There are not as many rows, too few for k, or a number is NaN.
+    Arguments and errors are those of `trustworthiness`.
 
     >>> line = np.arange(8.0)[:, None]
     >>> neighbor_preservation(line, -2 * line, k=2)
@@ -92,12 +72,12 @@ def neighbor_preservation(points: ArrayLike, embedding: ArrayLike, *, k: int = 1
 
 
 def _by_ranks(judge: _Points, judged: _Points, k: int) -> float:
-    """One minus the ranks, among the judge's neighbors, that the judged neighbors are too far."""
+    """One minus the scaled excess ranks, by `judge`, of the k nearest neighbors by `judged`."""
     count, cost = len(judge), 0
     for truth, shown in zip(_distances(judge), _distances(judged), strict=True):
         wrong = _nearest(shown, k) & ~_nearest(truth, k)
         rows, columns = np.nonzero(wrong)
-        for start in range(0, len(rows), k * 64):  # ranks of few at once, for their memory
+        for start in range(0, len(rows), k * 64):  # few ranks at once, to save memory
             row, column = rows[start : start + k * 64], columns[start : start + k * 64]
             cost += (_ranks(truth[row], column) - k).sum()
     return float(1 - cost * 2 / (count * k * (2 * count - 3 * k - 1)))
@@ -106,7 +86,7 @@ def _by_ranks(judge: _Points, judged: _Points, k: int) -> float:
 def _ranks(
     distances: Float64[np.ndarray, "pairs points"], columns: Int64[np.ndarray, " pairs"]
 ) -> Int64[np.ndarray, " pairs"]:
-    """The rank of one neighbor in each row, from 1; of equally near ones the first comes first."""
+    """The rank of one neighbor in each row, from 1; ties by index."""
     own = np.take_along_axis(distances, columns[:, None], axis=1)
     before = np.arange(distances.shape[1]) < columns[:, None]
     return 1 + ((distances < own) | ((distances == own) & before)).sum(axis=1)
@@ -115,7 +95,7 @@ def _ranks(
 def _nearest(
     distances: Float64[np.ndarray, "rows points"], k: int
 ) -> Bool[np.ndarray, "rows points"]:
-    """Which are among the k nearest; of equally near ones the first."""
+    """Marks the k nearest points of each row; ties by index."""
     farthest = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
     nearer, equal = distances < farthest, distances == farthest
     places = np.cumsum(equal, axis=1) <= k - nearer.sum(axis=1, keepdims=True)
@@ -123,7 +103,7 @@ def _nearest(
 
 
 def _distances(points: _Points) -> Iterator[Float64[np.ndarray, "_ _"]]:
-    """The squared distances of some points to all, block by block; to themselves infinite."""
+    """The squared distances of blocks of points to all points; infinite for a point to itself."""
     start = 0
     for rows in blocks(points, len(points)):
         squares = squared_distances(rows, points)
@@ -137,11 +117,11 @@ def _checked(points: ArrayLike, embedding: ArrayLike, k: int) -> tuple[_Points, 
     high, low = floats("points", points), floats("embedding", embedding)
     if high.ndim != 2 or low.ndim != 2 or len(high) != len(low):
         raise ValueError(
-            "points and their embedding must be matrices with as many rows, got the shapes "
+            "points and embedding must be matrices with the same number of rows, got the shapes "
             f"{high.shape} and {low.shape}"
         )
     if not 1 <= k < len(high) / 2:
         raise ValueError(
             f"k must be at least 1 and less than half of the {len(high)} points, got {k}"
         )
-    return high - high[0], low - low[0]  # near 0, where less cancels; and what was equal stays so
+    return high - high[0], low - low[0]  # near 0 less precision cancels; equal points stay equal

@@ -1,8 +1,8 @@
-"""How near generated examples are to real ones, by features of both.
+"""Metrics of generated examples, which compare features of real and generated ones.
 
-Features are rows of numbers, such as what `classification` runs embed images as, or the Inception
-network of the papers: scores of different features, or of different numbers of examples, cannot be
-compared. Everything is computed in float64, on the host.
+Features are rows of numbers, such as embeddings from a `classification` run or from the Inception
+network of the papers. Scores of different features or different numbers of examples are not
+comparable. Everything is computed in float64, on the host.
 """
 
 from typing import NamedTuple
@@ -21,21 +21,21 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
     """The Fréchet distance of two sets of features, as if both were normally distributed.
 
     It is `|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))`, with the means and the (unbiased)
-    covariances of the features; of Inception features the FID. It is biased upwards: of two halves
-    of the same data it is not 0, and the more so the fewer examples there are.
+    covariances of the features; for Inception features this is the FID. It is biased upwards: it is
+    not 0 for two halves of the same data, and it grows as the number of examples falls.
 
     Args:
         real: Features of real examples, (examples, features).
-        fake: Features of generated examples; there may be another number of them.
+        fake: Features of generated examples; their number may differ.
 
     Returns:
         The squared distance, in squared units of the features; not negative.
 
     Raises:
-        ValueError: Shapes do not fit, there are fewer than 2 examples, or a number is not finite.
+        ValueError: The numbers of features differ, there are fewer than 2 examples, or a number is
+            not finite.
 
-    Reference: Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash
-    equilibrium, NeurIPS 2017, arXiv:1706.08500.
+    Reference: Heusel et al., GANs trained by a two time-scale update rule, arXiv:1706.08500.
 
     >>> corners = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
     >>> round(frechet_distance(corners, corners + [3.0, 0.0]), 6)
@@ -50,22 +50,13 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
 def frechet_distance_of_moments(
     mean1: ArrayLike, covariance1: ArrayLike, mean2: ArrayLike, covariance2: ArrayLike
 ) -> float:
-    """The Fréchet distance of two normal distributions.
-
-    Args:
-        mean1: The mean of one distribution.
-        covariance1: Its covariance matrix.
-        mean2: The mean of the other.
-        covariance2: Its covariance matrix.
-
-    Returns:
-        The squared distance; not negative.
+    """The squared Fréchet distance of two normal distributions, from means and covariance matrices.
 
     Raises:
-        ValueError: Shapes do not fit, or a number is not finite.
+        ValueError: The shapes do not match, or a number is not finite.
 
     Reference: Dowson and Landau, The Fréchet distance between multivariate normal distributions,
-    Journal of Multivariate Analysis 12, 1982.
+    1982.
 
     >>> round(frechet_distance_of_moments(np.zeros(4), np.eye(4), [1, 2, 0, 0], 4 * np.eye(4)), 6)
     9.0
@@ -90,18 +81,9 @@ def frechet_distance_of_moments(
 def kernel_distance(real: ArrayLike, fake: ArrayLike) -> float:
     """The squared maximum mean discrepancy of two sets of features under a cubic kernel.
 
-    The kernel is `(x . y / features + 1)^3`; of Inception features this is the KID. The estimate is
-    unbiased: of two halves of the same data it is 0 on average, and may be negative.
-
-    Args:
-        real: Features of real examples, (examples, features).
-        fake: Features of generated examples; there may be another number of them.
-
-    Returns:
-        The estimate.
-
-    Raises:
-        ValueError: Shapes do not fit, there are fewer than 2 examples, or a number is not finite.
+    The kernel is `(x . y / features + 1)^3`; for Inception features this is the KID. The estimate
+    is unbiased: for two halves of the same data it is 0 on average, and it may be negative.
+    Arguments and errors are those of `frechet_distance`.
 
     Reference: Binkowski et al., Demystifying MMD GANs, ICLR 2018, arXiv:1801.01401.
 
@@ -127,14 +109,16 @@ def kernel_distance(real: ArrayLike, fake: ArrayLike) -> float:
 
 
 class Support(NamedTuple):
-    """How two sets of features cover one another.
+    """How well two sets of features cover each other.
+
+    The reach of an example is the distance to its k-th nearest neighbor in its own set.
 
     Attributes:
-        precision: The share of generated examples that lie within reach of a real one.
-        recall: The share of real examples that lie within reach of a generated one.
-        density: How many real examples a generated one is within reach of, as a multiple of the
-            number of neighbors; around 1 for equal distributions, and not bounded by 1.
-        coverage: The share of real examples that have a generated one within their reach.
+        precision: The share of generated examples within reach of a real one.
+        recall: The share of real examples within reach of a generated one.
+        density: The mean number of real examples that reach a generated one, divided by k; about 1
+            for equal distributions, and not bounded by 1.
+        coverage: The share of real examples that reach a generated one.
     """
 
     precision: float
@@ -144,26 +128,19 @@ class Support(NamedTuple):
 
 
 def support(real: ArrayLike, fake: ArrayLike, *, neighbors: int = 5) -> Support:
-    """Says apart how real generated examples are, and how many of the real ones they stand for.
-
-    The reach of an example is the distance to its k-th nearest neighbor among those of its own set.
+    """Measures fidelity and diversity of generated examples separately; see `Support`.
 
     Args:
         real: Features of real examples, (examples, features).
-        fake: Features of generated examples; there may be another number of them.
-        neighbors: The number k; the papers take 3 for precision and recall, and 5 for density and
-            coverage.
-
-    Returns:
-        All four.
+        fake: Features of generated examples; their number may differ.
+        neighbors: The number k; the papers use 3 for precision and recall, otherwise 5.
 
     Raises:
-        ValueError: Shapes do not fit, there are no more examples than neighbors, or a number is not
-            finite.
+        ValueError: The numbers of features differ, there are not more examples than neighbors, or a
+            number is not finite.
 
-    References: Kynkäänniemi et al., Improved precision and recall metric for assessing generative
-    models, NeurIPS 2019, arXiv:1904.06991. Naeem et al., Reliable fidelity and diversity metrics
-    for generative models, ICML 2020, arXiv:2002.09797.
+    References: Kynkäänniemi et al., NeurIPS 2019, arXiv:1904.06991 (precision and recall); Naeem et
+    al., ICML 2020, arXiv:2002.09797 (density and coverage).
 
     >>> line = np.arange(10.0)[:, None]
     >>> support(line, line[:5], neighbors=1)
@@ -175,7 +152,7 @@ def support(real: ArrayLike, fake: ArrayLike, *, neighbors: int = 5) -> Support:
     if neighbors >= least:
         raise ValueError(f"neighbors must be less than the examples, {least}, got {neighbors}")
     of_real, of_fake = (_reach(each, neighbors) for each in (first, second))
-    near_real = np.zeros(len(second))  # of how many real examples each is within reach
+    near_real = np.zeros(len(second))  # how many real examples reach each
     recalled, covered, start = 0, 0, 0
     for rows in blocks(first, len(second)):
         reach = of_real[start : start + len(rows), None]
@@ -195,19 +172,16 @@ def support(real: ArrayLike, fake: ArrayLike, *, neighbors: int = 5) -> Support:
 def nearest(
     queries: ArrayLike, references: ArrayLike, *, skip_self: bool = False
 ) -> tuple[Int64[np.ndarray, " examples"], Float64[np.ndarray, " examples"]]:
-    """Finds the nearest reference of each query, by brute force.
+    """The index and the distance of the nearest reference of each query, by brute force.
 
     Args:
-        queries: (examples, features).
-        references: (examples, features).
-        skip_self: Whether the i-th reference is no neighbor of the i-th query, where both are the
-            same.
-
-    Returns:
-        The index of the nearest reference, of equally near ones the first; and its distance.
+        queries: Features, (examples, features).
+        references: Features, (examples, features). Of equally near ones the first is returned.
+        skip_self: Whether to skip the i-th reference for the i-th query, for equal sets.
 
     Raises:
-        ValueError: Shapes do not fit, there are fewer than 2 of either, or a number is not finite.
+        ValueError: The numbers of features differ, a set has fewer than 2 rows, or a number is
+            infinite.
 
     >>> nearest([[0.0], [2.0]], [[1.9], [0.5]])[0].tolist()
     [1, 0]
@@ -226,23 +200,20 @@ def nearest(
 
 
 def inception_score(probabilities: ArrayLike) -> float:
-    """How sure a classifier is of each generated example, and how many classes there are in all.
+    """How sure a classifier is of each generated example, and how many classes it finds.
 
-    It is the exponential of the mean divergence of the probabilities of an example from their
-    average: 1 if the classifier says the same of all examples, and the number of classes if it is
-    sure of each, and there are as many of every class. It knows nothing of real examples.
+    It is the exponential of the mean KL divergence of each example's probabilities from their
+    average: 1 if all examples have the same probabilities, and the number of classes if each is
+    certain and classes are equally frequent. Real examples play no role. (The paper averages ten
+    parts.)
 
     Args:
-        probabilities: Of each generated example and class, (examples, classes).
-
-    Returns:
-        From 1 to the number of classes. (The paper gives the mean of this over ten parts.)
+        probabilities: Class probabilities of generated examples, (examples, classes).
 
     Raises:
-        ValueError: There is no example, or rows are no probabilities.
+        ValueError: There are no examples, or a row does not hold probabilities.
 
-    Reference: Salimans et al., Improved techniques for training GANs, NeurIPS 2016,
-    arXiv:1606.03498.
+    Reference: Salimans et al., Improved techniques for training GANs, 2016, arXiv:1606.03498.
 
     >>> round(inception_score(np.eye(4)), 6)
     4.0
@@ -261,13 +232,13 @@ def inception_score(probabilities: ArrayLike) -> float:
 
 
 class ModeCoverage(NamedTuple):
-    """Which classes generated examples are of.
+    """The classes of generated examples.
 
     Attributes:
         shares: The share of each class.
-        modes: How many classes have at least the share that was asked for.
-        divergence: How far the shares are from those that were expected, in nats: 0 if they are
-            equal, and at most the logarithm of the number of classes if those are equal shares.
+        modes: The number of classes with a share above 0 and at least `least_share`.
+        divergence: The KL divergence of the shares from the expected ones, in nats: 0 if they are
+            equal; at most the logarithm of the number of classes if equal shares are expected.
     """
 
     shares: Float64[np.ndarray, " classes"]
@@ -282,19 +253,16 @@ def mode_coverage(
     least_share: int | float = 0.0,
     expected: ArrayLike | None = None,
 ) -> ModeCoverage:
-    """Counts the classes of generated examples, so that a collapse to a few of them is measured.
+    """Counts the classes of generated examples, to detect mode collapse.
 
     Args:
-        labels: The class of each example, as a classifier sees it.
-        num_classes: How many classes there are.
-        least_share: A class counts as a mode if its share is above 0 and at least this.
-        expected: The share of each class in the data; None takes equal ones.
-
-    Returns:
-        The shares, and what they come to.
+        labels: The class of each example, predicted by a classifier.
+        num_classes: The number of classes.
+        least_share: The smallest share of a class that counts as a mode.
+        expected: The share of each class in the data; None means equal shares.
 
     Raises:
-        ValueError: There is no example, or a value is not allowed.
+        ValueError: There are no examples, or a label, `num_classes` or `expected` is not allowed.
 
     >>> mode_coverage([0, 0, 2, 2], 4).modes
     2

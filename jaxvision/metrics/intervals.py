@@ -1,4 +1,4 @@
-"""How sure a measured number is: confidence intervals."""
+"""Confidence intervals."""
 
 from typing import Literal, NamedTuple, SupportsFloat
 
@@ -19,26 +19,23 @@ class Interval(NamedTuple):
 def wilson_interval(
     successes: SupportsFloat, total: SupportsFloat, confidence: float = 0.95
 ) -> Interval:
-    """An interval for a proportion, such as an accuracy, by inverting the score test.
+    """Wilson's confidence interval for a proportion, such as an accuracy, from the score test.
 
-    With p the proportion of n and z the normal quantile it is
-    `(p + z**2/2n ± z sqrt(p(1-p)/n + z**2/4n**2)) / (1 + z**2/n)`. It stays in [0, 1], and on
-    average over proportions covers what it claims; `clopper_pearson_interval` never covers less.
+    For the proportion p of n and the normal quantile z it is
+    `(p + z**2/2n ± z sqrt(p(1-p)/n + z**2/4n**2)) / (1 + z**2/n)`. It stays in [0, 1], and its
+    coverage, averaged over proportions, is about `confidence`; `clopper_pearson_interval` never
+    covers less.
 
     Args:
         successes: A whole number, at most `total`.
         total: A whole number, at least 1.
-        confidence: The share of such intervals that hold the true proportion.
-
-    Returns:
-        The interval.
+        confidence: The share of such intervals that contain the true proportion.
 
     Raises:
-        ValueError: A number is not whole or not in its range.
+        ValueError: A number is not whole or out of range.
 
-    Reference: Wilson, Probable inference, the law of succession, and statistical inference, Journal
-    of the American Statistical Association 22, 1927; Brown et al., Interval estimation for a
-    binomial proportion, Statistical Science 16, 2001.
+    Reference: Wilson, JASA 22, 1927; Brown et al., Interval estimation for a binomial proportion,
+    Statistical Science 16, 2001.
 
     >>> low, high = wilson_interval(90, 100)
     >>> round(low, 6), round(high, 6)
@@ -51,7 +48,7 @@ def wilson_interval(
     z = float(ndtri(0.5 + confidence / 2))
     center = (k / n + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(k * (n - k) / n**3 + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    # Exact at the ends, where rounding would leave [0, 1] by a digit.
+    # Exact at the ends, where rounding errors could leave [0, 1].
     return Interval(
         0.0 if k == 0 else float(center - half), 1.0 if k == n else float(center + half)
     )
@@ -60,24 +57,20 @@ def wilson_interval(
 def clopper_pearson_interval(
     successes: SupportsFloat, total: SupportsFloat, confidence: float = 0.95
 ) -> Interval:
-    """An interval for a proportion by inverting the binomial test: never too short.
+    """The exact (Clopper-Pearson) confidence interval for a proportion, from the binomial test.
 
-    Its ends are quantiles of Beta(k, n - k + 1) and Beta(k + 1, n - k). It covers the true
-    proportion at least as often as claimed, and usually more often.
+    Its ends are quantiles of Beta(k, n - k + 1) and Beta(k + 1, n - k). It contains the true
+    proportion at least as often as `confidence` says, and usually more often.
 
     Args:
         successes: A whole number k, at most `total`.
         total: A whole number n, at least 1.
-        confidence: The share of such intervals that hold the true proportion, at least.
-
-    Returns:
-        The interval.
+        confidence: The least share of such intervals that contain the true proportion.
 
     Raises:
-        ValueError: A number is not whole or not in its range.
+        ValueError: A number is not whole or out of range.
 
-    Reference: Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case
-    of the binomial, Biometrika 26, 1934.
+    Reference: Clopper and Pearson, The use of confidence or fiducial limits, Biometrika 26, 1934.
 
     >>> low, high = clopper_pearson_interval(90, 100)
     >>> round(low, 6), round(high, 6)
@@ -95,20 +88,17 @@ def clopper_pearson_interval(
 
 
 def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """An interval for the mean of a few values, such as one accuracy per seed.
+    """Student's confidence interval for the mean of a few values, such as one accuracy per seed.
 
-    It is `mean ± t s / sqrt(n)`, with s the standard deviation (of n - 1) and t the quantile of
-    Student's distribution with n - 1 degrees of freedom. The values are taken for normal.
+    It is `mean ± t s / sqrt(n)`, with s the standard deviation (with n - 1) and t the quantile of
+    Student's distribution with n - 1 degrees of freedom. It assumes normally distributed values.
 
     Args:
-        values: Two or more.
-        confidence: The share of such intervals that hold the true mean.
-
-    Returns:
-        The interval.
+        values: At least two values.
+        confidence: The share of such intervals that contain the true mean.
 
     Raises:
-        ValueError: There are fewer than two values, or NaN among them.
+        ValueError: There are fewer than two values, one is NaN, or `confidence` is out of range.
 
     Reference: Student, The probable error of a mean, Biometrika 6, 1908.
 
@@ -135,34 +125,32 @@ def bootstrap_interval(
     num_resamples: int = 2000,
     method: Literal["percentile", "bca"] = "percentile",
 ) -> Interval:
-    """An interval for any statistic of the test set, by drawing its rows with replacement.
+    """A bootstrap confidence interval for any statistic of the test set.
 
-    "percentile" takes quantiles of the statistic over the draws. "bca" takes them at levels that
-    correct for the bias of the draws and for a spread that depends on the value: with z0 the normal
-    quantile of the share of draws below the estimate (equal ones count half), and a the skewness of
-    the statistic when rows are left out one at a time, the level of z is
-    `Phi(z0 + (z0 + z) / (1 - a (z0 + z)))`. It is more accurate for skewed statistics, and calls
-    the statistic once more per row.
+    "percentile" takes quantiles of the statistic over draws of rows with replacement. "bca" takes
+    them at levels that correct for bias and skewness: with z0 the normal quantile of the share of
+    draws below the estimate (ties count half), and a the skewness of the statistic when single rows
+    are left out, the level of z is `Phi(z0 + (z0 + z) / (1 - a (z0 + z)))`. It is more accurate for
+    skewed statistics, and calls the statistic once more per row.
 
     Args:
-        statistic: A number from the arrays, for example
+        statistic: A function from the arrays to a number, for example
             `lambda scores, labels: roc_auc(scores, labels)`. Draws where it is NaN are left out.
-        *arrays: With one row per example; the same rows are drawn from all.
-        seed: Of the draws: the same seed gives the same interval.
-        confidence: The share of such intervals that hold the true value.
-        num_resamples: How many draws.
+        *arrays: Arrays with one row per example; the same rows are drawn from all.
+        seed: Seed of the draws.
+        confidence: The share of such intervals that contain the true value.
+        num_resamples: The number of draws.
         method: "percentile" or "bca".
 
     Returns:
-        The interval; of length 0 if all draws are alike.
+        The interval, of length 0 if all draws give the same value.
 
     Raises:
-        ValueError: The arrays are empty or their lengths differ, the statistic of all rows is NaN,
-            a number is out of its range, the method has another name; or BCa is not defined, as all
-            draws lie on one side of the estimate.
+        ValueError: The arrays are empty or their lengths differ, the statistic is NaN or infinite,
+            an option is out of range, or BCa is undefined because all draws lie on one side of the
+            estimate.
 
-    Reference: Efron, Better bootstrap confidence intervals, Journal of the American Statistical
-    Association 82, 1987.
+    Reference: Efron, Better bootstrap confidence intervals, JASA 82, 1987.
 
     >>> right = np.repeat([1, 0], [90, 10])
     >>> bootstrap_interval(np.mean, right, seed=0)
@@ -204,7 +192,7 @@ def _bca_levels(
     left_out = left_out[~np.isnan(left_out)]
     deviation = left_out.mean() - left_out
     spread = np.sum(deviation**2)
-    # A statistic that no single row moves has no skewness: the bias is corrected alone.
+    # Without any effect of single rows there is no skewness; only the bias is corrected.
     acceleration = np.sum(deviation**3) / (6 * spread**1.5) if spread > 0 else 0.0
     bias = ndtri(below)
     shifted = bias + ndtri(np.array(levels))

@@ -1,7 +1,7 @@
-"""Metrics inside the step: pairs of sums, which merge by `+`.
+"""Metrics for use inside a compiled step, as pairs of sums.
 
-A metric that is a mean is carried as `(total, count)`. Padding rows weigh nothing in either, so
-batches of any size, devices and hosts add up to exactly the mean over all examples.
+A mean is stored as `(total, count)`. Padding rows add nothing to either, so that sums over batches
+of any size, devices and hosts give exactly the mean over all examples.
 """
 
 from collections.abc import Mapping
@@ -19,20 +19,16 @@ def mean(
     values: Real[Array, "*batch"] | Bool[Array, "*batch"],
     weight: Real[Array, "..."] | Bool[Array, "..."] | None = None,
 ) -> Pair:
-    """The mean of the values, each counted by its weight.
+    """The weighted mean of the values, as a pair `sum(w * v), sum(w)` in float32 or wider.
 
     Args:
-        values: One value per example, or per position of an example. Where the weight is 0, the
-            value is not looked at, even if it is NaN.
-        weight: Not negative. Its shape is the leading part of the shape of `values`: weights of
-            shape `batch` weigh all positions of an example of `batch height width` alike. None
-            weighs every value by 1.
-
-    Returns:
-        The sum of weight times value and the sum of the weights, float32 at least.
+        values: One value per example, or per position of an example. Values of weight 0 are
+            ignored, even if they are NaN.
+        weight: Weights, not negative, or None for 1. Their shape is a leading part of that of
+            `values`: weights of shape `batch` apply to whole examples.
 
     Raises:
-        ValueError: The shape of `weight` is not the leading part of the shape of `values`.
+        ValueError: The shape of `weight` is not a leading part of the shape of `values`.
 
     >>> compute({"loss": mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([1, 1, 0]))})
     {'loss': 2.0}
@@ -55,20 +51,16 @@ def accuracy(
     labels: Integer[Array, "*batch"] | Float[Array, "*batch classes"],
     weight: Real[Array, "..."] | Bool[Array, "..."] | None = None,
 ) -> Pair:
-    """How often the class of the largest logit is the label.
+    """The share of examples whose label has the largest logit.
 
     Args:
-        logits: Scores, one per class. Between equal ones the lower class index wins. An example
-            with a NaN among its logits is wrong.
-        labels: Class indices, or distributions, of which the most probable class is the label. An
-            index that is no class, and a distribution with a NaN, is never right.
-        weight: What `mean` takes.
-
-    Returns:
-        The weight of the right examples and the weight of all.
+        logits: Scores, one per class. The lowest index wins ties; examples with a NaN are wrong.
+        labels: Class indices, or distributions whose most probable class is the label. Examples
+            with an index out of range or a NaN are wrong.
+        weight: Weights, as for `mean`.
 
     Raises:
-        ValueError: The shapes do not fit.
+        ValueError: The shapes do not match.
 
     >>> logits = jnp.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]])
     >>> compute({"accuracy": accuracy(logits, jnp.array([0, 1, 1]), jnp.array([1, 1, 2]))})
@@ -83,21 +75,17 @@ def top_k_accuracy(
     k: int,
     weight: Real[Array, "..."] | Bool[Array, "..."] | None = None,
 ) -> Pair:
-    """How often the label is among the k classes of the largest logits.
+    """The share of examples whose label is among the k largest logits.
 
     Args:
-        logits: Scores, one per class. Equal ones are ranked by class index, lower first. An example
-            with a NaN among its logits is wrong.
-        labels: Class indices, or distributions, of which the most probable class is the label. An
-            index that is no class, and a distribution with a NaN, is never right.
+        logits: Scores, one per class. Lower indices win ties; examples with a NaN are wrong.
+        labels: Class indices, or distributions whose most probable class is the label. Examples
+            with an index out of range or a NaN are wrong.
         k: From 1 to the number of classes.
-        weight: What `mean` takes.
-
-    Returns:
-        The weight of the right examples and the weight of all.
+        weight: Weights, as for `mean`.
 
     Raises:
-        ValueError: The shapes do not fit, or k is not a number of classes.
+        ValueError: The shapes do not match, or k is out of range.
 
     >>> logits = jnp.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
     >>> compute({"top2": top_k_accuracy(logits, jnp.array([1, 2]), 2)})
@@ -114,7 +102,7 @@ def top_k_accuracy(
         )
     if not indices:
         labels = jnp.where(jnp.isnan(labels).any(axis=-1), -1, jnp.argmax(labels, axis=-1))
-    # Ranks by comparison: no sort, and one rule for ties and NaN whatever k is.
+    # Ranks by comparison need no sort and treat ties and NaN alike for every k.
     classes = jnp.arange(logits.shape[-1])
     label = labels[..., None]
     score = jnp.sum(jnp.where(classes == label, logits, 0), axis=-1, keepdims=True)
@@ -126,15 +114,8 @@ def top_k_accuracy(
 def merge(first: Mapping[str, Pair], second: Mapping[str, Pair]) -> dict[str, Pair]:
     """Adds the pairs of two parts of the data.
 
-    Args:
-        first: Metrics of one part.
-        second: Metrics of another part, with the same names.
-
-    Returns:
-        The metrics of both parts together.
-
     Raises:
-        ValueError: The names differ.
+        ValueError: The parts do not have the same metrics.
 
     >>> one, two = {"loss": mean(jnp.array([1.0, 2.0]))}, {"loss": mean(jnp.array([6.0]))}
     >>> compute(merge(one, two))
@@ -149,13 +130,7 @@ def merge(first: Mapping[str, Pair], second: Mapping[str, Pair]) -> dict[str, Pa
 
 
 def compute(pairs: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> dict[str, float]:
-    """The values of metrics, on the host.
-
-    Args:
-        pairs: Sums `(total, count)` by name.
-
-    Returns:
-        `total / count` by name; NaN where nothing was counted.
+    """The values `total / count` of metrics, on the host; NaN where the count is 0.
 
     >>> compute({"loss": (jnp.array(6.0), jnp.array(4.0)), "none": (jnp.array(0.0), 0)})
     {'loss': 1.5, 'none': nan}

@@ -1,4 +1,4 @@
-"""What a classifier is worth for each class, with intervals."""
+"""Precision, recall and F1 of each class, with confidence intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,10 +15,10 @@ class ClassScore(NamedTuple):
     """Scores of one class.
 
     Attributes:
-        precision: The share of the examples given to the class that belong to it.
-        recall: The share of the examples of the class that are given to it.
+        precision: The share of the examples predicted as the class that have it.
+        recall: The share of the examples of the class that are predicted as it.
         f1: The harmonic mean of both.
-        num_examples: How many examples the class has.
+        num_examples: The number of examples of the class.
     """
 
     precision: Score
@@ -30,25 +30,23 @@ class ClassScore(NamedTuple):
 def class_scores(
     matrix: ArrayLike, class_names: Sequence[str] | None = None, confidence: float = 0.95
 ) -> dict[str, ClassScore]:
-    """Scores every class of a confusion matrix, with intervals.
+    """Precision, recall and F1 of every class of a confusion matrix, with intervals.
 
-    Precision and recall are shares of examples, and have Wilson's intervals. F1 is `2 J / (1 + J)`,
-    where J is the share of right ones among the examples that belong to the class or are given to
-    it; its interval is that of J, transformed alike. It holds for so many such examples as there
-    were.
+    Precision and recall have Wilson intervals. F1 is `2 J / (1 + J)`, where J is the share of right
+    examples among those that have the class or are predicted as it. The interval of F1 is the
+    transformed Wilson interval of J, for a given number of such examples.
 
     Args:
-        matrix: What `confusion_matrix` returns, of whole numbers: true classes in rows.
-        class_names: One per class; None numbers them.
-        confidence: The level of the intervals.
+        matrix: A matrix of whole numbers from `confusion_matrix`, true classes in rows.
+        class_names: One name per class; None uses the indices.
+        confidence: Level of the intervals.
 
     Returns:
-        The scores by the name of the class. Where a class has no example, or none is given to it,
-        what is undefined is NaN and has a note.
+        The scores by class name. Scores of classes without examples or without predictions that are
+        undefined are NaN and have a note.
 
     Raises:
-        ValueError: The matrix is not square or not of whole numbers, or there are not as many names
-            as classes.
+        ValueError: The matrix is not square or has fractions, or there is not one name per class.
 
     >>> scores = class_scores([[8, 2], [0, 10]], ["cat", "dog"])
     >>> cat = scores["cat"]
@@ -66,10 +64,10 @@ def class_scores(
     for index, name in enumerate(names):
         hits = right[index]
         either = given[index] + true[index] - hits
-        shares = _share(hits, either, "no example, and none is given to it", confidence)
+        shares = _share(hits, either, "no examples, never predicted", confidence)
         scores[str(name)] = ClassScore(
-            precision=_share(hits, given[index], "none is given to it", confidence),
-            recall=_share(hits, true[index], "no example", confidence),
+            precision=_share(hits, given[index], "never predicted", confidence),
+            recall=_share(hits, true[index], "no examples", confidence),
             f1=Score(_f1(shares.value), _f1(shares.low), _f1(shares.high), shares.note),
             num_examples=int(true[index]),
         )
@@ -77,14 +75,11 @@ def class_scores(
 
 
 def class_table(scores: Mapping[str, ClassScore], most: int = 50) -> str:
-    """Writes the scores of classes as a table for people.
+    """Formats the scores of classes as a table for people.
 
     Args:
-        scores: By the name of the class.
-        most: How many classes to write; of more, those of the lowest F1.
-
-    Returns:
-        A line per class, after one of headings.
+        scores: Scores by class name.
+        most: The largest number of classes to show; those with the lowest F1 are kept.
 
     >>> print(class_table(class_scores([[8, 2], [0, 10]], ["cat", "dog"])))
     class  count  precision             recall                F1
@@ -104,7 +99,7 @@ def class_table(scores: Mapping[str, ClassScore], most: int = 50) -> str:
         )
         lines.append(f"{name[:width]:{width}}  {score.num_examples:5d}  {cells}".rstrip())
     if left_out:
-        lines.append(f"({left_out} classes of a higher F1 are left out)")
+        lines.append(f"({left_out} classes with a higher F1 are left out)")
     return "\n".join(lines)
 
 

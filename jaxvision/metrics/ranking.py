@@ -1,9 +1,9 @@
-"""Scores judged by the order they put examples in: ROC and precision-recall curves.
+"""ROC and precision-recall curves of scores.
 
-Equal scores are one threshold, so the order of the input never matters. A rate over nothing is
-NaN: without positives there is no true positive rate, recall or average precision, without
-negatives no false positive rate, and without either no area under the ROC curve. Among several
-classes, one whose value is NaN is left out of the macro and weighted means.
+Equal scores form one threshold, so the order of the input never matters. Rates over an empty set
+are NaN: true positive rate, recall and average precision without positives, the false positive rate
+without negatives, and the ROC area without either. Macro and weighted means leave out classes whose
+value is NaN.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from jaxvision.metrics._checks import ArrayLike
 
 
 class RocCurve(NamedTuple):
-    """Rates at falling thresholds; an example is called positive if its score reaches it."""
+    """Rates at decreasing thresholds; an example is predicted positive if its score reaches it."""
 
     false_positive_rate: Float64[np.ndarray, "thresholds"]
     true_positive_rate: Float64[np.ndarray, "thresholds"]
@@ -28,7 +28,7 @@ class RocCurve(NamedTuple):
 
 
 class PrecisionRecallCurve(NamedTuple):
-    """Precision and recall at rising thresholds, then the end point (1, 0), which has none."""
+    """Precision and recall at increasing thresholds, then (1, 0), which has no threshold."""
 
     precision: Float64[np.ndarray, "points"]
     recall: Float64[np.ndarray, "points"]
@@ -36,12 +36,12 @@ class PrecisionRecallCurve(NamedTuple):
 
 
 def roc_curve(scores: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None) -> RocCurve:
-    """The receiver operating characteristic of a binary decision.
+    """The receiver operating characteristic of a binary classifier.
 
     Args:
-        scores: The higher, the more likely positive; any scale.
+        scores: Scores on any scale, higher for positive.
         labels: 1 for positive, 0 for negative.
-        weight: What each example counts; None counts each as 1.
+        weight: Weights of the examples; None means 1.
 
     Returns:
         One point per distinct score, after a first point at (0, 0) whose threshold is infinite.
@@ -73,27 +73,25 @@ def roc_auc(
 ) -> float | Float64[np.ndarray, "classes"]:
     """The area under the ROC curve: how often a positive scores above a negative.
 
-    An equal score counts one half. For several classes, "one-vs-rest" takes each class against all
-    others by its own score; "one-vs-one" takes each pair of classes apart and averages the two
-    areas that their two scores give, so that class sizes do not matter.
+    Ties count one half. For several classes, "one-vs-rest" compares each class with all others by
+    its own score; "one-vs-one" compares each pair of classes separately and averages the areas of
+    their two scores, so that class sizes do not matter.
 
     Args:
-        scores: Of shape `examples` for a binary decision, higher for positive; of shape `examples
-            classes` for several classes.
+        scores: Shape `examples` for a binary decision, higher for positive, or `examples classes`.
         labels: 0 or 1, or class indices.
-        scheme: How several classes become binary; no effect on binary scores.
-        average: "macro" is the mean over classes (or over pairs), "weighted" the mean by the
-            classes' true weight, "micro" pools all entries of the score matrix, "none" is one value
-            per class. "one-vs-one" has "macro" only. No effect on binary scores.
-        weight: What each example counts; None counts each as 1.
+        scheme: The reduction of several classes to binary decisions; unused for binary scores.
+        average: "macro" is the mean over classes (or pairs), "weighted" the mean weighted by the
+            classes' examples, "micro" pools all entries of the score matrix, "none" gives one value
+            per class. "one-vs-one" allows "macro" only. Unused for binary scores.
+        weight: Weights of the examples; None means 1.
 
     Returns:
-        The area; NaN if only one class is present. A class (or pair) that lacks positives or
-        negatives is left out of the means.
+        The area; NaN if only one class is present. Means leave out classes (or pairs) that lack
+        positives or negatives.
 
     Raises:
-        ValueError: As for `roc_curve`; or a label is not the index of a column, or the scheme or
-            the average has another name.
+        ValueError: As for `roc_curve`, or a label, `scheme` or `average` is out of range.
 
     Reference: Hand and Till, A simple generalisation of the area under the ROC curve for multiple
     class classification problems, Machine Learning 45, 2001 (one-vs-one).
@@ -118,21 +116,12 @@ def roc_auc(
 def precision_recall_curve(
     scores: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None
 ) -> PrecisionRecallCurve:
-    """Precision against recall of a binary decision.
-
-    Args:
-        scores: The higher, the more likely positive; any scale.
-        labels: 1 for positive, 0 for negative.
-        weight: What each example counts; None counts each as 1.
+    """Precision against recall of a binary classifier; arguments and errors as for `roc_curve`.
 
     Returns:
         One point per distinct score, lowest first, then a last point of precision 1 and recall 0.
 
-    Raises:
-        ValueError: As for `roc_curve`.
-
-    Reference: Davis and Goadrich, The relationship between precision-recall and ROC curves, ICML
-    2006.
+    Reference: Davis and Goadrich, The relationship between precision-recall and ROC curves, 2006.
 
     >>> curve = precision_recall_curve([0.9, 0.6, 0.6, 0.1], [1, 0, 1, 0])
     >>> curve.precision.round(3), curve.recall
@@ -153,25 +142,24 @@ def average_precision(
     average: Average = "macro",
     weight: ArrayLike | None = None,
 ) -> float | Float64[np.ndarray, "classes"]:
-    """The area under the precision-recall curve, as steps: `sum_n (R_n - R_(n-1)) P_n`.
+    """The area under the precision-recall curve as a step function: `sum_n (R_n - R_(n-1)) P_n`.
 
-    There is no interpolation between the points, which would be too kind.
+    It does not interpolate between the points, which would be too optimistic.
 
     Args:
-        scores: Of shape `examples` for a binary decision, higher for positive; of shape `examples
-            classes` for several classes, each taken against all others.
+        scores: Shape `examples` for a binary decision, higher for positive, or `examples classes`,
+            where each class is compared with all others.
         labels: 0 or 1, or class indices.
-        average: As for `roc_auc`; no effect on binary scores.
-        weight: What each example counts; None counts each as 1.
+        average: As for `roc_auc`; unused for binary scores.
+        weight: Weights of the examples; None means 1.
 
     Returns:
-        The area; NaN without positives. A class without positives is left out of the means.
+        The area; NaN without positives. Means leave out classes without positives.
 
     Raises:
         ValueError: As for `roc_auc`.
 
-    Reference: Davis and Goadrich, The relationship between precision-recall and ROC curves, ICML
-    2006.
+    Reference: Davis and Goadrich, The relationship between precision-recall and ROC curves, 2006.
 
     >>> round(average_precision([0.9, 0.6, 0.5, 0.1], [1, 0, 1, 0]), 6)
     0.833333
@@ -183,7 +171,7 @@ def average_precision(
 
 
 class _Cumulative(NamedTuple):
-    """The weight of the positives and negatives that score at or above each distinct score."""
+    """The weights of positives and negatives that score at or above each distinct score."""
 
     true: Float64[np.ndarray, "thresholds"]
     false: Float64[np.ndarray, "thresholds"]
@@ -261,7 +249,7 @@ def _binary(
 ) -> tuple[
     Float64[np.ndarray, "examples"], Bool[np.ndarray, "examples"], Float64[np.ndarray, "examples"]
 ]:
-    """Scores, labels and weights of the examples that have a weight."""
+    """Scores, labels and weights of the examples with a weight above 0."""
     rows, truth = np.asarray(scores), np.asarray(labels)
     kept_weight, kept = _checks.weights(weight, (_checks.same_length(scores=rows, labels=truth),))
     rows = _checks.vector("scores", _checks.floats("scores", rows[kept]))
@@ -275,7 +263,7 @@ def _multiclass(
     Int64[np.ndarray, "examples"],
     Float64[np.ndarray, "examples"],
 ]:
-    """Scores, labels and weights of the examples that have a weight."""
+    """Scores, labels and weights of the examples with a weight above 0."""
     rows, truth = np.asarray(scores), np.asarray(labels)
     kept_weight, kept = _checks.weights(weight, (_checks.same_length(scores=rows, labels=truth),))
     rows = _checks.floats("scores", rows[kept])

@@ -1,4 +1,4 @@
-"""All the numbers of one confusion matrix."""
+"""All metrics of a confusion matrix at once."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ _RATES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """What a confusion matrix says: values per class, their averages, and single numbers.
+    """Metrics of a confusion matrix: per class, averaged, and single numbers.
 
     The dictionaries `macro`, `micro` and `weighted` have the keys "sensitivity", "specificity",
     "precision", "f1_score" and "jaccard_index". `support` is the weight of each class's examples.
@@ -49,15 +49,12 @@ class Report:
 
 
 def classification_report(matrix: ArrayLike, zero_division: float = np.nan) -> Report:
-    """What the functions of `jaxvision.metrics.confusion` say of a matrix, all at once.
+    """Computes the metrics of `jaxvision.metrics.confusion`, all at once.
 
     Args:
-        matrix: What `confusion_matrix` returns.
-        zero_division: What 0/0 is. NaN leaves a class out of the macro and weighted means. Balanced
-            accuracy is over the classes with true examples whatever this is.
-
-    Returns:
-        The report.
+        matrix: A matrix from `confusion_matrix`.
+        zero_division: The value of 0/0. NaN leaves a class out of the macro and weighted means.
+            Balanced accuracy always averages over the classes that have examples.
 
     Raises:
         ValueError: The matrix is not square, has a negative entry or is all 0.

@@ -1,4 +1,4 @@
-"""Numbers with their confidence intervals, and a table of them."""
+"""Numbers with confidence intervals, and tables of them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,10 +13,10 @@ class Score(NamedTuple):
     """A number and its confidence interval.
 
     Attributes:
-        value: The number; NaN where it is undefined.
-        low: The interval's lower end; NaN where there is none.
-        high: The interval's upper end; NaN where there is none.
-        note: Why the number or its interval is undefined, in words; else empty.
+        value: The number; NaN if undefined.
+        low: The lower end of the interval; NaN if there is none.
+        high: The upper end of the interval; NaN if there is none.
+        note: Why the number or the interval is undefined; empty otherwise.
     """
 
     value: float
@@ -28,15 +28,14 @@ class Score(NamedTuple):
 def mean_score(values: ArrayLike, confidence: float = 0.95) -> Score:
     """The mean of one number per example, with its t interval.
 
-    Args:
-        values: The numbers.
-        confidence: The share of such intervals that hold the true mean.
+    There is no interval for a single example, or if a number is infinite.
 
-    Returns:
-        The mean; of a single example, or of numbers that are not all finite, without an interval.
+    Args:
+        values: One number per example.
+        confidence: The share of such intervals that contain the true mean.
 
     Raises:
-        ValueError: There are no numbers, or a NaN is among them.
+        ValueError: There are no numbers, or one is NaN.
 
     >>> mean_score([1.0, 2.0, 3.0]).value
     2.0
@@ -49,13 +48,7 @@ def mean_score(values: ArrayLike, confidence: float = 0.95) -> Score:
 
 
 def score_table(scores: Mapping[str, Score]) -> str:
-    """Writes scores as a table for people.
-
-    Args:
-        scores: By name.
-
-    Returns:
-        A line per score, after one of headings.
+    """Formats scores by name as a table for people.
 
     >>> print(score_table({"accuracy": Score(0.75, 0.301, 0.954), "loss": Score(0.5)}))
     score                   value   95% interval

@@ -1,4 +1,4 @@
-"""How near an image is to another, pixel by pixel: pure functions of batches, inside `jit` too."""
+"""Similarity of images to references, pixel by pixel; usable inside `jit`."""
 
 import functools
 import math
@@ -26,15 +26,14 @@ def psnr(
     *,
     max_value: int | float = 1.0,
 ) -> Float[Array, " batch"]:
-    """The peak signal-to-noise ratio, `10 log10(max_value^2 / mean squared error)`.
+    """The peak signal-to-noise ratio in decibels, `10 log10(max_value^2 / mean squared error)`.
+
+    It is infinite for equal images.
 
     Args:
         images: Images.
-        references: What they should be.
-        max_value: The largest value that a pixel can have.
-
-    Returns:
-        Decibels; infinity for equal images.
+        references: Reference images, of the same shape.
+        max_value: The largest possible value of a pixel.
 
     Raises:
         ValueError: The shapes differ.
@@ -56,26 +55,24 @@ def ssim(
 ) -> Float[Array, " batch"]:
     """The structural similarity of images, with the settings of its authors.
 
-    Means, variances and covariances are those under a Gaussian window of 11x11 pixels with a
-    standard deviation of 1.5, the constants are 0.01 and 0.03. Libraries disagree in the second
-    digit, as they choose other windows or paddings, or shrink large images first.
+    Means, variances and covariances use a Gaussian window of 11x11 pixels with a standard deviation
+    of 1.5; the constants are 0.01 and 0.03. Libraries differ in the second digit, because they use
+    other windows or paddings, or shrink large images first.
 
     Args:
         images: Images.
-        references: What they should be.
-        max_value: The largest value that a pixel can have.
-        padding: `"valid"` takes the windows that lie within the image, as the authors do;
-            `"reflect"` mirrors the image at its border, and so takes images of any size.
+        references: Reference images, of the same shape.
+        max_value: The largest possible value of a pixel.
+        padding: `"valid"` uses only windows inside the image, as the authors do; `"reflect"`
+            mirrors the image at its border and accepts images of any size.
 
     Returns:
-        The mean over windows and channels: 1 for equal images, and -1 at the least.
+        The mean over windows and channels, from -1 to 1; equal images have 1.
 
     Raises:
-        ValueError: The shapes differ, the images are smaller than a window that has to lie within
-            them, or the padding is unknown.
+        ValueError: The shapes differ, `padding` is unknown, or images are too small for `"valid"`.
 
-    Reference: Wang et al., Image quality assessment: from error visibility to structural
-    similarity, IEEE Transactions on Image Processing 13, 2004.
+    Reference: Wang et al., Image quality assessment, IEEE Trans. Image Processing 13, 2004.
 
     >>> import jax
     >>> image = np.linspace(0, 1, 144, dtype=np.float32).reshape(1, 12, 12, 1)
@@ -95,27 +92,25 @@ def ms_ssim(
     padding: Padding = "valid",
     weights: Sequence[float] = MS_SSIM_WEIGHTS,
 ) -> Float[Array, " batch"]:
-    """The structural similarity at several scales: a product of powers.
+    """The structural similarity at several scales (MS-SSIM): a product of powers.
 
-    Contrast and structure are compared at every scale, each half as large as the one before (the
-    mean of 2x2 pixels), and luminance at the coarsest.
+    Contrast and structure are compared at every scale, luminance at the coarsest one only. Each
+    scale halves the previous one (means of 2x2 pixels).
 
     Args:
         images: Images.
-        references: What they should be.
-        max_value: The largest value that a pixel can have.
+        references: Reference images, of the same shape.
+        max_value: The largest possible value of a pixel.
         padding: As for `ssim`; with `"valid"`, five scales need sides of more than 160 pixels.
-        weights: The power of each scale, finest first.
+        weights: The exponent of each scale, finest first.
 
     Returns:
-        From 0 to 1; where the mean contrast of a scale is negative, it is 0.
+        From 0 to 1; a channel whose mean contrast is negative at some scale counts as 0.
 
     Raises:
-        ValueError: The shapes differ, the images are too small for so many scales, or the padding
-            is unknown.
+        ValueError: The shapes differ, the images are too small, or `padding` is unknown.
 
-    Reference: Wang et al., Multiscale structural similarity for image quality assessment, Asilomar
-    2003.
+    Reference: Wang et al., Multiscale structural similarity for image quality assessment, 2003.
 
     >>> import functools, jax
     >>> image = np.linspace(0, 1, 576, dtype=np.float32).reshape(1, 24, 24, 1)
@@ -132,20 +127,14 @@ def ms_ssim(
         if scale == len(weights) - 1:
             contrast = luminance * contrast
         by_channel = jnp.maximum(contrast.mean(axis=(1, 2)), 0)
-        # The derivative of a power is not finite at 0.
+        # A power has no finite derivative at 0.
         safe = jnp.where(by_channel > 0, by_channel, 1) ** weight
         product *= jnp.where(by_channel > 0, safe, 0)
     return product.mean(axis=-1)
 
 
 def total_variation(images: Images) -> Float[Array, " batch"]:
-    """The sum of the absolute differences of neighboring pixels, along both axes.
-
-    Args:
-        images: Images.
-
-    Returns:
-        One value per image, of the unit of a pixel; 0 for a constant image.
+    """The sum of the absolute differences of neighboring pixels, along both axes, per image.
 
     >>> print(total_variation(jnp.array([0.0, 1.0, 1.0, 0.0]).reshape(1, 1, 4, 1)))
     [2.]
@@ -167,12 +156,12 @@ def _pair(images: Array, references: Array) -> tuple[Array, Array]:
 def _ssim_parts(
     first: Images, second: Images, max_value: int | float, padding: Padding
 ) -> tuple[Array, Array]:
-    """The comparison of luminance, and that of contrast and structure, of each window."""
+    """The luminance term and the contrast-structure term of each window."""
     check_name("padding", padding, get_args(Padding))
     if padding == "valid" and min(first.shape[1:3]) < _WINDOW:
         raise ValueError(
             f"images must be {_WINDOW}x{_WINDOW} pixels or more at every scale, got "
-            f"{first.shape[1]}x{first.shape[2]}; take fewer scales, or padding='reflect'"
+            f"{first.shape[1]}x{first.shape[2]}; use fewer scales, or padding='reflect'"
         )
     mean1, mean2, square1, square2, product = (
         _smooth(each, padding) for each in (first, second, first**2, second**2, first * second)
@@ -204,7 +193,7 @@ def _smooth(images: Images, padding: Padding) -> Float[Array, "batch _ _ channel
 
 
 def _halved(images: Images) -> Float[Array, "batch _ _ channels"]:
-    """The mean of each 2x2 pixels; a row or column that is left over is dropped."""
+    """The mean of each 2x2 pixels; an odd last row or column is dropped."""
     height, width = images.shape[1] // 2, images.shape[2] // 2
     cut = images[:, : 2 * height, : 2 * width]
     return cut.reshape(len(cut), height, 2, width, 2, -1).mean(axis=(2, 4))

@@ -1,7 +1,7 @@
-"""Boxes around objects: overlaps, regression targets, non-maximum suppression.
+"""Operations on bounding boxes: overlaps, regression targets, non-maximum suppression.
 
-A box is four numbers `x_min, y_min, x_max, y_max` in pixels. Coordinates count from the image's
-upper left corner along the edges of pixels: the box of a whole image is `0, 0, width, height`.
+A box is `x_min, y_min, x_max, y_max` in pixels, measured along pixel edges from the upper left
+corner of the image: the box of a whole image is `0, 0, width, height`.
 """
 
 import math
@@ -17,7 +17,7 @@ BoxFormat = Literal["xyxy", "yxyx", "xywh", "cxcywh"]
 Boxes = Float[Array, "*#shape 4"]
 
 MAX_LOG_SCALE = math.log(1000 / 16)
-"""`decode_boxes` enlarges no anchor by more than the exponential of this, as Detectron does."""
+"""The log of the largest enlargement of an anchor by `decode_boxes`, as in Detectron."""
 
 
 def convert_boxes(
@@ -27,13 +27,10 @@ def convert_boxes(
 
     Args:
         boxes: Boxes in the format `source`.
-        source: `"xyxy"` is the format of this library; `"yxyx"` is that of TensorFlow Datasets;
-            `"xywh"`, the corner of least coordinates and the size, is that of COCO; `"cxcywh"`,
-            the center and the size, is that of YOLO and DETR.
-        target: The format to convert to.
-
-    Returns:
-        The same boxes in the format `target`.
+        source: `"xyxy"` is the format of this library; `"yxyx"` that of TensorFlow Datasets;
+            `"xywh"`, the upper left corner and the size, that of COCO; `"cxcywh"`, the center and
+            the size, that of YOLO and DETR.
+        target: The format of the result.
 
     Raises:
         ValueError: A format is unknown.
@@ -62,13 +59,7 @@ def convert_boxes(
 
 
 def box_area(boxes: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
-    """Computes the areas of boxes.
-
-    Args:
-        boxes: Boxes.
-
-    Returns:
-        Width times height, in pixels; 0 for a box whose corners are the wrong way round.
+    """Areas in square pixels; 0 if the corners of a box are in the wrong order.
 
     >>> box_area(jnp.array([[1.0, 2.0, 4.0, 8.0], [4.0, 2.0, 1.0, 8.0]])).tolist()
     [18.0, 0.0]
@@ -78,17 +69,10 @@ def box_area(boxes: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
 
 
 def box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
-    """Computes the intersection over union of boxes.
+    """The intersection over union (IoU) of boxes, from 0 to 1; 0 if neither has an area.
 
-    Leading axes broadcast: `box_iou(a, b)` compares row by row, and
-    `box_iou(a[:, None], b[None])` compares every box of `a` with every box of `b`.
-
-    Args:
-        first: Boxes.
-        second: Boxes.
-
-    Returns:
-        Values from 0 to 1; 0 where both boxes have no area.
+    Leading axes broadcast: `box_iou(a, b)` compares row by row, and `box_iou(a[:, None], b[None])`
+    compares every box of `a` with every box of `b`.
 
     >>> first, second = jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([1.0, 1.0, 3.0, 3.0])
     >>> f"{box_iou(first, second):.4f}"  # 1 / 7
@@ -99,16 +83,10 @@ def box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
 
 
 def generalized_box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
-    """Computes the generalized IoU: `IoU - (hull - union) / hull`, of the hull around both boxes.
+    """The generalized IoU `IoU - (hull - union) / hull`, from -1 to 1.
 
-    Its gradient is not 0 where boxes do not overlap. Leading axes broadcast, as in `box_iou`.
-
-    Args:
-        first: Boxes.
-        second: Boxes.
-
-    Returns:
-        Values from -1 to 1.
+    The hull is the smallest box around both boxes. The gradient is not 0 for boxes that do not
+    overlap. Leading axes broadcast, as in `box_iou`.
 
     Reference: Rezatofighi et al., Generalized intersection over union, CVPR 2019, arXiv:1902.09630.
 
@@ -122,16 +100,9 @@ def generalized_box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
 
 
 def distance_box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
-    """Computes the distance IoU: `IoU - (distance of centers / diagonal of the hull)**2`.
+    """The distance IoU `IoU - (distance of centers / diagonal of the hull)**2`, from -1 to 1.
 
-    Leading axes broadcast, as in `box_iou`.
-
-    Args:
-        first: Boxes.
-        second: Boxes.
-
-    Returns:
-        Values from -1 to 1.
+    The hull is the smallest box around both boxes. Leading axes broadcast, as in `box_iou`.
 
     Reference: Zheng et al., Distance-IoU loss, AAAI 2020, arXiv:1911.08287.
 
@@ -143,18 +114,10 @@ def distance_box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
 
 
 def complete_box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
-    """Computes the complete IoU: the distance IoU, less a penalty for unlike aspect ratios.
+    """The complete IoU: the distance IoU minus a penalty for different aspect ratios; from -2 to 1.
 
     The penalty is `alpha * v` with `v = (2 / pi * (atan(w1 / h1) - atan(w2 / h2)))**2` and
-    `alpha = v / (1 - IoU + v)`, which is taken for a constant when gradients are computed. Leading
-    axes broadcast, as in `box_iou`.
-
-    Args:
-        first: Boxes.
-        second: Boxes.
-
-    Returns:
-        Values from -2 to 1.
+    `alpha = v / (1 - IoU + v)`; alpha has no gradient. Leading axes broadcast, as in `box_iou`.
 
     Reference: Zheng et al., Distance-IoU loss, AAAI 2020, arXiv:1911.08287.
 
@@ -171,15 +134,7 @@ def complete_box_iou(first: Boxes, second: Boxes) -> Float[Array, "..."]:
 def clip_boxes(
     boxes: Float[Array, "*shape 4"], height: int, width: int
 ) -> Float[Array, "*shape 4"]:
-    """Cuts off what lies outside of the image.
-
-    Args:
-        boxes: Boxes.
-        height: The image's height.
-        width: The image's width.
-
-    Returns:
-        Boxes within the image; one that lies outside of it has no area.
+    """Clips boxes to the image; boxes outside the image get no area.
 
     >>> clip_boxes(jnp.array([-1.0, 2.0, 4.0, 9.0]), height=6, width=8).tolist()
     [0.0, 2.0, 4.0, 6.0]
@@ -190,7 +145,7 @@ def clip_boxes(
 def encode_boxes(
     boxes: Boxes, anchors: Boxes, *, weights: tuple[float, float, float, float] = (1, 1, 1, 1)
 ) -> Float[Array, "*shape 4"]:
-    """Computes what a detector is to predict at an anchor for a box.
+    """The regression target of a detector for a box at an anchor.
 
     Args:
         boxes: Boxes of objects, with an area.
@@ -198,8 +153,8 @@ def encode_boxes(
         weights: Factors of the four numbers; Fast R-CNN's head uses (10, 10, 5, 5).
 
     Returns:
-        `dx, dy, log(w / w_a), log(h / h_a)`: the shift of the center in widths and heights of the
-        anchor, and the logarithm of the change in size.
+        `dx, dy, log(w / w_a), log(h / h_a)`: the shift of the center in units of the anchor's width
+        and height, and the logarithm of the change in size.
 
     Reference: Girshick et al., Rich feature hierarchies, CVPR 2014, arXiv:1311.2524 (appendix C).
 
@@ -217,15 +172,15 @@ def encode_boxes(
 def decode_boxes(
     deltas: Boxes, anchors: Boxes, *, weights: tuple[float, float, float, float] = (1, 1, 1, 1)
 ) -> Float[Array, "*shape 4"]:
-    """Computes the boxes that a detector predicts at anchors: the inverse of `encode_boxes`.
+    """The boxes that a detector predicts at anchors, the inverse of `encode_boxes`.
 
     Args:
-        deltas: Predictions, as `encode_boxes` gives them.
+        deltas: Predictions in the form of `encode_boxes`.
         anchors: Boxes that the prediction starts from.
-        weights: The factors that `encode_boxes` was given.
+        weights: The `weights` of `encode_boxes`.
 
     Returns:
-        Boxes, at most 62.5 times as wide and high as their anchors.
+        Boxes, at most 62.5 times as wide and as high as their anchors.
 
     >>> anchor = jnp.array([0.0, 0.0, 4.0, 2.0])
     >>> decode_boxes(jnp.array([0.25, 0.0, 0.0, 0.0]), anchor).tolist()
@@ -243,8 +198,8 @@ class Kept(NamedTuple):
     """The boxes that non-maximum suppression keeps.
 
     Attributes:
-        indices: Indices of the kept boxes, by falling score; 0 in the rows that `valid` excludes.
-        valid: Which rows hold a box.
+        indices: Indices of the kept boxes by decreasing score; 0 in rows that `valid` excludes.
+        valid: Whether a row holds a box.
     """
 
     indices: Int[Array, " outputs"]
@@ -261,23 +216,20 @@ def non_maximum_suppression(
     classes: Integer[Array, " boxes"] | None = None,
     valid: Bool[Array, " boxes"] | None = None,
 ) -> Kept:
-    """Keeps the best of the boxes that overlap, with shapes that do not depend on the numbers.
+    """Keeps the best of overlapping boxes, in a fixed number of rows that suits compiled programs.
 
-    The box with the highest score is kept, those that overlap with it are dropped, and so on with
-    the boxes that are left. Of equal scores the first box is taken. Use `jax.vmap` for a batch.
+    It keeps the box with the highest score (the first of ties), drops the boxes that overlap with
+    it, and repeats with the others. Use `jax.vmap` for a batch.
 
     Args:
         boxes: Boxes.
         scores: Scores; a box whose score is NaN is never kept.
-        iou_threshold: Boxes whose IoU is greater than this overlap.
-        max_outputs: The most boxes to keep.
-        score_threshold: Boxes whose score is not greater than this are dropped.
-        classes: The class of each box; boxes of different classes do not suppress each other. None
-            means that all are of one class.
-        valid: Which boxes count, where some are padding; None means all.
-
-    Returns:
-        Indices of the kept boxes and which of them are real, `max_outputs` of each.
+        iou_threshold: The IoU above which boxes overlap.
+        max_outputs: The number of rows of the result.
+        score_threshold: Only boxes with a higher score are kept.
+        classes: The class of each box; only boxes of the same class (or all, for None) suppress
+            each other.
+        valid: Marks the boxes that are not padding; None means all.
 
     Raises:
         ValueError: `max_outputs` is below 1.
@@ -316,7 +268,7 @@ def _size(boxes: Float[Array, "*shape 4"]) -> tuple[Float[Array, "*shape"], Floa
 
 
 def _angle(boxes: Float[Array, "*shape 4"]) -> Float[Array, "*shape"]:
-    """The arctangent of width over height; 0 for a box without a size, where it has no gradient."""
+    """The arctangent of width over height; 0, without a gradient, for a box without a size."""
     width, height = _size(boxes)
     return jnp.arctan2(width, jnp.where((width > 0) | (height > 0), height, 1))
 

@@ -1,10 +1,8 @@
-"""Convolutions as `jax.lax` has them, by the form that is fastest where they run.
+"""The convolutions of `jax.lax`, in the form that is fastest on the target platform.
 
-XLA's CPU backend convolves well with many channels per group. Its depthwise and grouped
-convolutions, those of volumes, the gradient of its 1x1 convolutions and that of its transposed ones
-are 3 to 400 times slower than need be (`benchmarks/convolutions.py` measures how much), and have
-other forms with the same result: see `lowerings`. On other platforms, which `target_platform`
-tells, XLA's own stays.
+On CPUs, XLA is 3 to 400 times slower than need be for depthwise, grouped and 3D convolutions and
+for the gradients of 1x1 and transposed ones (`benchmarks/convolutions.py` measures it); `lowerings`
+has faster forms with the same result. On other platforms, XLA's convolutions are used.
 """
 
 import functools
@@ -42,33 +40,26 @@ def conv_general_dilated(
     *,
     in_loop: bool = False,
 ) -> jax.Array:
-    """Convolves as `jax.lax.conv_general_dilated` does, which documents the arguments.
+    """Convolves as `jax.lax.conv_general_dilated` does, with the same arguments and errors.
 
-    Forward and reverse mode, second derivatives and `vmap` work as for any JAX function.
+    Faster forms exist for maps (batch, height, width, channels) with a kernel (height, width,
+    channels / groups, features), and for volumes with a depth axis before the height. Forward and
+    reverse mode, second derivatives and `vmap` work as usual.
 
     Args:
-        lhs: Maps. Other forms than XLA's are for (batch, height, width, channels), and for volumes,
-            (batch, depth, height, width, channels).
-        rhs: The kernel; for those, (height, width, channels / groups, features), or with a depth
-            before.
+        lhs: Maps or volumes.
+        rhs: The kernel.
         window_strides: The step between outputs.
         padding: Zeros before and after each spatial axis, or "SAME", "SAME_LOWER" or "VALID".
-        lhs_dilation: The step between inputs; above 1, the convolution is a transposed one.
+        lhs_dilation: The step between inputs; above 1 for transposed convolutions.
         rhs_dilation: The step between the taps of the kernel.
-        dimension_numbers: What the axes are.
-        feature_group_count: In how many groups channels are convolved apart.
-        batch_group_count: In how many groups the batch is.
-        precision: Of products.
-        preferred_element_type: Of the result; None takes that of the arguments.
-        in_loop: Whether this is inside `jax.lax.scan` or another loop, where XLA's own convolutions
-            take up to fifteen times as long on a CPU: products of unfolded maps take their place.
-
-    Returns:
-        The result.
-
-    Raises:
-        TypeError: See `jax.lax.conv_general_dilated`.
-        ValueError: See there too.
+        dimension_numbers: The order of the axes.
+        feature_group_count: The number of groups of channels.
+        batch_group_count: The number of groups of the batch.
+        precision: The precision of products.
+        preferred_element_type: The type of the result; None means that of the arguments.
+        in_loop: Whether the call is inside `jax.lax.scan` or another loop, where XLA's convolutions
+            take up to fifteen times as long on a CPU; products of unfolded maps replace them.
 
     >>> x, kernel = jnp.ones((1, 5, 5, 8)), jnp.ones((3, 3, 1, 8))
     >>> conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=NHWC,
@@ -87,9 +78,8 @@ def conv_general_dilated(
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
-    # The forms are right on every platform, so the choice may be made while tracing. To leave it
-    # to `lax.platform_dependent` would trace and differentiate both for every convolution; only a
-    # program that may run anywhere has both.
+    # Both forms are right on every platform, so the choice is made while tracing.
+    # `lax.platform_dependent` would trace and differentiate both; only portable programs use it.
     if target_platform() != "cpu" and not is_portable(lhs):
         return native(lhs, rhs)
     known = for_one(lhs.shape) if is_portable(lhs) else lhs.shape
@@ -123,9 +113,9 @@ def conv_general_dilated(
 
 
 conv_in_loops = functools.partial(conv_general_dilated, in_loop=True)
-"""`conv_general_dilated` for programs that convolve inside `jax.lax.scan` and the like.
+"""`conv_general_dilated` for convolutions inside `jax.lax.scan` and other loops.
 
-Give it to a layer as `flax.linen.Conv(..., conv_general_dilated=conv_in_loops)`.
+Pass it to a layer as `flax.linen.Conv(..., conv_general_dilated=conv_in_loops)`.
 
 >>> x, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((4, 4, 2, 8))
 >>> conv_in_loops(x, kernel, (2, 2), "VALID", dimension_numbers=NHWC)[0, 0, 0, 0].item()
@@ -143,22 +133,20 @@ def conv_transpose(
     precision: lax.PrecisionLike = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    """Convolves with a fractional stride as `jax.lax.conv_transpose` does.
+    """A transposed convolution, as `jax.lax.conv_transpose` computes it.
 
     Args:
-        lhs: Maps, (batch, height, width, channels), or volumes, with a depth before the height.
-        rhs: The kernel, (height, width, channels, features), for volumes with a depth before.
-        strides: How many outputs lie between two inputs, plus one.
-        padding: "SAME" gives `strides` times the size; "VALID" all that any input reaches; pairs
-            are zeros before and after the spread inputs.
+        lhs: Maps (batch, height, width, channels), or volumes with a depth axis before the height.
+        rhs: The kernel (height, width, channels, features), for volumes with a depth axis first.
+        strides: The step between inputs along each spatial axis, in outputs.
+        padding: "SAME" gives `strides` times the size, "VALID" all outputs that any input reaches;
+            pairs are zeros before and after the inputs, which have `strides` - 1 zeros between
+            them.
         rhs_dilation: The step between the taps of the kernel.
         transpose_kernel: Whether the kernel is that of the convolution whose gradient this is:
-            flipped, and with (features, channels) as its last axes.
-        precision: Of products.
-        preferred_element_type: Of the result; None takes that of the arguments.
-
-    Returns:
-        Larger maps.
+            flipped, with (features, channels) as last axes.
+        precision: The precision of products.
+        preferred_element_type: The type of the result; None means that of the arguments.
 
     >>> conv_transpose(jnp.ones((1, 5, 5, 2)), jnp.ones((4, 4, 2, 3)), (2, 2), "SAME").shape
     (1, 10, 10, 3)
@@ -193,26 +181,24 @@ def conv_doubled(
     beside: jax.Array | None = None,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """Convolves maps that are doubled by the nearest pixel, and others beside them.
+    """Convolves maps enlarged twofold by nearest-pixel resizing, concatenated with others.
 
-    The result is that of a plain convolution, with stride 1 and zeros that keep the size, of
-    `concatenate([resize(lhs, size, "nearest"), beside], -1)`. On a CPU the doubled maps are not
-    computed: each of their pixels is there four times, so that 3x3 taps meet 2x2 different numbers.
-    Doubling and convolving is a transposed convolution with sums of neighboring taps, which makes
-    16 products for each number of `lhs` instead of 36.
+    The result is that of a convolution of `concatenate([resize(lhs, size, "nearest"), beside], -1)`
+    with stride 1 and padding that keeps the size. On CPUs the enlarged maps are not computed: each
+    of their pixels occurs four times, so the operation is a transposed convolution with sums of
+    neighboring taps. A 3x3 kernel then needs 16 products per number of `lhs` instead of 36.
 
     Args:
         lhs: Maps, (batch, height, width, coarse_channels).
-        rhs: The kernel, (rows, columns, coarse_channels + channels, features); rows and columns are
-            odd.
-        beside: Maps, (batch, 2 height, 2 width, channels); None for no others.
-        precision: Of products.
+        rhs: The kernel, (rows, columns, coarse_channels + channels, features), with odd sides.
+        beside: Other maps, (batch, 2 height, 2 width, channels), or None.
+        precision: The precision of products.
 
     Returns:
         Maps, (batch, 2 height, 2 width, features).
 
     Raises:
-        ValueError: Rows or columns of the kernel are even.
+        ValueError: The kernel has an even number of rows or columns.
 
     >>> coarse, beside = jnp.ones((1, 2, 2, 3)), jnp.ones((1, 4, 4, 1))
     >>> conv_doubled(coarse, jnp.ones((3, 3, 4, 5)), beside)[0, :, :, 0].astype(int).tolist()
@@ -239,7 +225,7 @@ def conv_doubled(
 def _convolve_doubled(
     lhs: jax.Array, *rest: jax.Array, convolve: Convolve, same: list[tuple[int, int]]
 ) -> jax.Array:
-    """Doubles maps, puts others beside them and convolves."""
+    """Enlarges maps, concatenates the others and convolves."""
     *beside, rhs = rest
     maps = resize(lhs, (2 * lhs.shape[1], 2 * lhs.shape[2]), "nearest")
     if beside:
@@ -250,7 +236,7 @@ def _convolve_doubled(
 def _convolve_undoubled(
     lhs: jax.Array, *rest: jax.Array, convolve: Convolve, same: list[tuple[int, int]]
 ) -> jax.Array:
-    """The same as a transposed convolution, without the doubled maps."""
+    """Does the same by a transposed convolution, without the enlarged maps."""
     *beside, rhs = rest
     channels = lhs.shape[-1]
     wide = rhs[:, :, :channels].astype(jnp.promote_types(rhs.dtype, jnp.float32))
@@ -265,7 +251,7 @@ def _convolve_undoubled(
 
 
 def _transposed_pads(taps: int, stride: int, padding: str) -> tuple[int, int]:
-    """The padding of the spread inputs that undoes "SAME" or "VALID"."""
+    """The padding of the inputs of a transposed convolution for "SAME" or "VALID"."""
     if padding == "VALID":
         return taps - 1, taps - 1 + max(0, stride - taps)
     if padding != "SAME":
@@ -294,7 +280,7 @@ def _window(
 
 
 def _fits(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
-    """Whether there is an output."""
+    """Whether the result has any pixels."""
     return all(
         _reach(size, spread) + low + high >= _reach(taps, step)
         for size, spread, (low, high), taps, step in zip(

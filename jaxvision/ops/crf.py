@@ -1,8 +1,4 @@
-"""Refines the classes of pixels by all other pixels: a fully connected conditional random field.
-
-Reference: Krähenbühl & Koltun, Efficient inference in fully connected CRFs with Gaussian edge
-potentials, NIPS 2011, arXiv:1210.5644.
-"""
+"""Refinement of segmentations by a fully connected conditional random field (DenseCRF)."""
 
 import dataclasses
 import functools
@@ -23,16 +19,16 @@ Width = int | float | tuple[int | float, ...]
 CRFMethod = Literal["auto", "exact", "lattice"]
 METHODS = ("auto", "exact", "lattice")
 EXACT_PIXELS = 1024
-"""The most pixels whose pairs `method="auto"` visits one by one."""
+"""The largest number of pixels for which `method="auto"` is exact."""
 
 _PAIRS = 2**21
-"""How many pairs of pixels are in memory at once."""
+"""The number of pairs of pixels in memory at once."""
 
 _LOWEST = -1e4
-"""What `-inf` is taken for, below the largest logit of the pixel."""
+"""The replacement of `-inf`, relative to the largest logit of the pixel."""
 
 _REACH = 5
-"""Spatial Gaussians end here, in widths: the next weight would be below 4e-6."""
+"""Spatial Gaussians are cut off at this many widths, where weights fall below 4e-6."""
 
 
 def _check_widths(kernel: str, **widths: Width) -> None:
@@ -40,8 +36,8 @@ def _check_widths(kernel: str, **widths: Width) -> None:
         numbers = value if isinstance(value, tuple) else (value,)
         if not (numbers and all(0 < number < math.inf for number in numbers)):
             raise ValueError(
-                f"{name} of a {kernel} must be positive and finite, got {value}; a kernel that "
-                "should not count is left out"
+                f"{name} of a {kernel} must be positive and finite, got {value}; to disable a "
+                "kernel, leave it out"
             )
 
 
@@ -50,17 +46,16 @@ def _check_widths(kernel: str, **widths: Width) -> None:
 )
 @dataclasses.dataclass(frozen=True)
 class GaussianKernel:
-    """Pixels that are near speak for the same class: `exp(-|x - x'|^2 / (2 spatial^2))`.
+    """A kernel that favors equal classes of near pixels: `exp(-|x - x'|^2 / (2 spatial^2))`.
 
     The paper calls it the smoothness kernel.
 
     Attributes:
-        spatial: The standard deviation in pixels; one number, or one for each axis of the space.
-        weight: How much it counts: a number, or an array of one number for each class. It may be
-            traced, and has a gradient.
+        spatial: The standard deviation in pixels; one number, or one per spatial axis.
+        weight: One number, or an array with one per class. It may be traced and has a gradient.
 
     Raises:
-        ValueError: A width is not positive.
+        ValueError: A standard deviation is not positive and finite.
 
     >>> GaussianKernel(spatial=3.0, weight=3.0).spatial
     3.0
@@ -78,20 +73,18 @@ class GaussianKernel:
 )
 @dataclasses.dataclass(frozen=True)
 class BilateralKernel:
-    """Pixels that are near and of a similar color speak for the same class.
+    """A kernel that favors equal classes of near pixels with similar colors.
 
-    The kernel is `exp(-|x - x'|^2 / (2 spatial^2) - |c - c'|^2 / (2 color^2))`. The paper calls it
-    the appearance kernel.
+    The kernel is `exp(-|x - x'|^2 / (2 spatial^2) - |c - c'|^2 / (2 color^2))`, the appearance
+    kernel of the paper.
 
     Attributes:
-        spatial: The standard deviation in pixels; one number, or one for each axis of the space.
-        color: The standard deviation in the unit of the image: for images from 0 to 1, 13 levels of
-            255 are `13 / 255`.
-        weight: How much it counts: a number, or an array of one number for each class. It may be
-            traced, and has a gradient.
+        spatial: The standard deviation in pixels; one number, or one per spatial axis.
+        color: The standard deviation in the unit of the image, such as `13 / 255`.
+        weight: One number, or an array with one per class. It may be traced and has a gradient.
 
     Raises:
-        ValueError: A width is not positive.
+        ValueError: A standard deviation is not positive and finite.
 
     >>> BilateralKernel(spatial=80.0, color=13 / 255, weight=10.0).spatial
     80.0
@@ -110,7 +103,7 @@ KERNELS: tuple[Kernel, ...] = (
     GaussianKernel(spatial=3.0, weight=3.0),
     BilateralKernel(spatial=80.0, color=13 / 255, weight=10.0),
 )
-"""The kernels of pydensecrf's documentation, for images from 0 to 1."""
+"""The kernels in pydensecrf's documentation, for images in [0, 1]."""
 
 
 def dense_crf(
@@ -124,39 +117,39 @@ def dense_crf(
 ) -> Float[Array, "batch *space classes"]:
     """Refines the classes of pixels by those of similar pixels anywhere in the image.
 
-    Each step of the mean-field approximation replaces the probabilities Q of all pixels by
-    `softmax(logits - sum_k weight_k C K_k Q)`, where `C` is the compatibility of classes and `K_k`
-    a kernel between all pixels, each pixel with itself included. Kernels are normalized
-    symmetrically, `K(i, j) / sqrt(n(i) n(j))`, where `n(i)` is the sum of `K(i, j)` over j. All of
-    this is as in pydensecrf2 with its `NORMALIZE_SYMMETRIC`.
+    Each step of the mean-field approximation replaces the class probabilities Q of all pixels by
+    `softmax(logits - sum_k weight_k C K_k Q)`, where `C` is the compatibility matrix and `K_k` a
+    kernel between all pixels, including each pixel with itself. Kernels are normalized
+    symmetrically, `K(i, j) / sqrt(n(i) n(j))`, where `n(i)` is the sum of `K(i, j)` over j. All
+    this is as in pydensecrf2 with `NORMALIZE_SYMMETRIC`.
 
     Args:
-        logits: Unnormalized log-probabilities of the pixels, for images, volumes or signals. `-inf`
-            (and all that is lower) is taken for 10000 less than the largest logit of the pixel, and
-            so stays improbable; if all are `-inf`, they are equal.
-        image: The image, floating point, whose values have the unit of the kernels' `color`.
-        kernels: Any number of kernels. The standard ones, for images from 0 to 1, are those of
-            pydensecrf's documentation.
+        logits: Unnormalized log-probabilities of the pixels of images, volumes or signals. Logits
+            more than 10000 below the largest of the pixel, such as `-inf`, count as 10000 below; if
+            all are `-inf`, the classes are equally probable.
+        image: The image, floating point, in the unit of the kernels' `color`.
+        kernels: Any number of kernels. The default ones are for images in [0, 1].
         num_steps: The number of steps; 0 gives the normalized logits.
-        compatibility: What it costs, at `[l, m]`, to be of class l beside a similar pixel of class
-            m. None takes the Potts model: 0 for the same class, 1 for different ones.
-        method: How kernels with color are summed; those without are always exact. `"exact"` visits
-            every pair of pixels, with bounded memory. `"lattice"` filters on the permutohedral
-            lattice of pydensecrf2, in a time that grows with the number of pixels: its sums differ
-            from exact ones by 3 to 16% (root mean square, for Gaussians of 3 to 80 pixels and 5 to
-            40 levels of 255), probabilities by 0.03 on average or less, and rarely by up to 1.
-            `"auto"` is exact for up to 1024 pixels.
+        compatibility: The cost `[l, m]` of class l near a similar pixel of class m. None means the
+            Potts model: 0 for the same class, 1 for different ones.
+        method: How to sum kernels with color; those without are always exact. `"exact"` visits
+            every pair of pixels, in bounded memory. `"lattice"` filters on the permutohedral
+            lattice of pydensecrf2, which is fast for large images; its sums differ from
+            exact ones by 3 to 16% (root mean square, for Gaussians of 3 to 80 pixels and 5 to 40 of
+            255 levels), probabilities by at most 0.03 on average and rarely by up to 1. `"auto"` is
+            exact up to 1024 pixels.
 
     Returns:
-        The log-probabilities, finite, in float32 at least. They have gradients by reverse mode for
-        the logits, the image, the weights and the compatibility.
+        Finite log-probabilities, in float32 or wider. Logits, image, weights and compatibility have
+        gradients in reverse mode.
 
     Raises:
         TypeError: The image is not floating point.
-        ValueError: Shapes do not fit, or a value is not allowed.
+        ValueError: The shapes do not match, `num_steps` is negative, or `method` is unknown.
 
-    References: Krähenbühl & Koltun, NIPS 2011, arXiv:1210.5644. Adams et al., Fast high-dimensional
-    filtering using the permutohedral lattice, Eurographics 2010.
+    References: Krähenbühl & Koltun, Efficient inference in fully connected CRFs with Gaussian edge
+    potentials, NIPS 2011, arXiv:1210.5644. Adams et al., Fast high-dimensional filtering using the
+    permutohedral lattice, Eurographics 2010.
 
     >>> from jaxvision import ops
     >>> image = jnp.array([0.0, 0.0, 0.0, 1.0, 1.0]).reshape(1, 1, 5, 1)
@@ -191,7 +184,7 @@ def _refine(
     compatibility: Array | None,
     exact: bool,
 ) -> Float[Array, "*space classes"]:
-    """Mean-field steps on one image."""
+    """Runs the mean-field steps on one image."""
     filters = [normalized_filter(kernel, image, exact=exact) for kernel in kernels]
 
     def step(log_q: Array, _: None) -> tuple[Array, None]:
@@ -209,16 +202,7 @@ def _refine(
 def normalized_filter(
     kernel: Kernel, image: Float[Array, "*space channels"], *, exact: bool
 ) -> Callable[[Float[Array, "*space values"]], Float[Array, "*space values"]]:
-    """Makes the filter of a kernel with symmetric normalization, without its weight.
-
-    Args:
-        kernel: The kernel.
-        image: One image.
-        exact: Whether a kernel with color visits every pair of pixels, instead of a lattice.
-
-    Returns:
-        A function of values of the pixels.
-    """
+    """The filter of a kernel, symmetrically normalized and without its weight."""
     *space, channels = image.shape
     axes = range(len(space))
     spatial = kernel.spatial if isinstance(kernel.spatial, tuple) else (kernel.spatial,) * len(axes)
@@ -226,7 +210,7 @@ def normalized_filter(
     if isinstance(kernel, GaussianKernel):
         apply = functools.partial(_filter_axes, spatial)
     else:
-        # The last axis comes first, as in pydensecrf, whose lattice it then is.
+        # The last axis comes first, which gives the lattice of pydensecrf.
         places = [lax.broadcasted_iota(image.dtype, space, i) / spatial[i] for i in reversed(axes)]
         points = jnp.concatenate([jnp.stack(places, axis=-1), image / kernel.color], axis=-1)
         points = points.reshape(-1, len(space) + channels)
@@ -257,10 +241,7 @@ def _filter_axes(
 def _filter_first_axis(
     values: Float[Array, "size others"], width: int | float
 ) -> Float[Array, "size others"]:
-    """Cuts an axis into blocks as long as the Gaussian reaches.
-
-    The sums of a block are the product of a matrix with the block and the two beside it.
-    """
+    """Filters an axis in blocks: a matrix times each block and the neighboring two."""
     size = len(values)
     block = min(size, math.ceil(_REACH * width))
     count = -(-size // block)
@@ -278,7 +259,7 @@ def _filter_first_axis(
 def _filter_pairs(
     points: Float[Array, "pixels features"], values: Float[Array, "pixels classes"]
 ) -> Float[Array, "pixels classes"]:
-    """Sums values of all pixels weighted by a Gaussian, for a block of pixels at a time."""
+    """Sums the values of all pixels weighted by a Gaussian, for one block of pixels at a time."""
     pixels, features = points.shape
     block = max(1, min(pixels, _PAIRS // pixels))
     count = -(-pixels // block)

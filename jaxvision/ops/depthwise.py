@@ -1,4 +1,4 @@
-"""A depthwise convolution that is fast on a CPU, with its derivatives."""
+"""A depthwise convolution that is fast on CPUs, also in its derivatives."""
 
 import functools
 
@@ -13,11 +13,11 @@ from jaxvision.ops.windows import Window
 Array = jax.Array
 
 UNROLLED_TAPS = 64
-"""Kernels of more taps are gone through tap by tap in a loop, to keep compilation short."""
+"""Kernels with more taps use a loop over the taps, to keep compilation short."""
 
 
 def depthwise(x: Array, kernel: Array, window: Window) -> Array:
-    """Convolves every channel on its own, in float32 or better."""
+    """Convolves every channel separately, in float32 or wider."""
     wide = jnp.promote_types(x.dtype, jnp.float32)
     maps = x.astype(wide)
     if kernel.shape[3] > x.shape[3]:
@@ -29,8 +29,7 @@ def depthwise(x: Array, kernel: Array, window: Window) -> Array:
 def _depthwise(x: Array, taps: Array, window: Window) -> Array:
     """Sums shifted maps, each multiplied by a tap (rows, columns, channels).
 
-    Three sums of shifts make up the output and the two gradients, and each wants another form; so
-    the derivative to each argument is written in that whose transpose is fast.
+    The custom derivative with respect to each argument uses the form whose transpose is fast.
     """
     return _multiply_taps(x, taps, window)
 
@@ -47,7 +46,7 @@ def _depthwise_jvp(
     if not isinstance(dx, SymbolicZero):
         parts.append(_scatter_taps(dx, taps, window))
     if not isinstance(dtaps, SymbolicZero):
-        at_once = windows.CHUNK_BYTES * len(x) // (2 * x.nbytes)  # maps and what comes of them
+        at_once = windows.CHUNK_BYTES * len(x) // (2 * x.nbytes)  # maps and products
         parts.append(
             windows.by_chunks(lambda xs: _multiply_taps(xs, dtaps, window, loop=True), x, at_once)
         )
@@ -61,7 +60,7 @@ _depthwise.defjvp(_depthwise_jvp, symbolic_zeros=True)
 def _multiply_taps(x: Array, taps: Array, window: Window, loop: bool = False) -> Array:
     """Sums shifted maps, each multiplied by a tap (rows, columns, channels).
 
-    With `loop`, or with many taps, it goes through them in a loop, which compiles faster.
+    With `loop`, or with many taps, it loops over them, which compiles faster.
     """
     rows, columns, _ = taps.shape
     if rows == 1 or not (loop or rows * columns > UNROLLED_TAPS):
@@ -93,9 +92,9 @@ def _multiply_taps(x: Array, taps: Array, window: Window, loop: bool = False) ->
 
 @functools.partial(jax.jit, static_argnames=("window",))
 def _scatter_taps(x: Array, taps: Array, window: Window) -> Array:
-    """What `_multiply_taps` computes, as a sum of multiplied maps that are shifted.
+    """The result of `_multiply_taps`, as a sum of multiplied maps that are then shifted.
 
-    It is slower, and its transpose as fast as `_multiply_taps`: a sum of shifts of one padded map.
+    It is slower, but its transpose is as fast as `_multiply_taps`: a sum of shifts of a map.
     """
     rows, columns, _ = taps.shape
     height, width = windows.out_size(

@@ -1,4 +1,4 @@
-"""Flax's convolution layers over the functions of this package."""
+"""Flax convolution layers that use the functions of this package."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from jaxvision.ops.convolution import conv_doubled, conv_general_dilated, conv_transpose
 
 Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
-"""`flax.linen.Conv` by the fastest form there is; see `conv_general_dilated`.
+"""`flax.linen.Conv` in the fastest form; see `conv_general_dilated`.
 
 >>> layer = Conv(64, (3, 3), padding=1, feature_group_count=64)
 >>> layer.init_with_output(jax.random.key(0), jnp.ones((2, 9, 9, 64)))[0].shape
@@ -23,23 +23,23 @@ Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 
 
 class ConvTranspose(nn.Module):
-    """`flax.linen.ConvTranspose` of maps or volumes, with the same parameters, but faster.
+    """A faster `flax.linen.ConvTranspose` for maps or volumes, with the same parameters.
 
     See `conv_transpose`.
 
     Attributes:
-        features: The output channels.
+        features: The number of output channels.
         kernel_size: Height and width of the kernel; depth, height and width for volumes.
-        strides: How many times larger the maps get, one number for all axes or one per axis.
-        padding: "SAME", "VALID", or zeros before and after the spread inputs: one number for all
-            sides, one per axis, or a pair per axis.
+        strides: The factor by which the maps grow, one number for all axes or one per axis.
+        padding: "SAME", "VALID", or the numbers of zeros before and after the inputs, which have
+            `strides` - 1 zeros between them: one for all sides, one per axis, or a pair per axis.
         kernel_dilation: The step between the taps of the kernel.
         use_bias: Whether to add a bias.
-        dtype: What to compute in; None promotes types.
-        param_dtype: Of the parameters.
-        precision: Of products.
-        kernel_init: The kernel to start from.
-        bias_init: The bias to start from.
+        dtype: The type of the computation; None promotes the types of inputs and parameters.
+        param_dtype: The type of the parameters.
+        precision: The precision of products.
+        kernel_init: The initializer of the kernel.
+        bias_init: The initializer of the bias.
         transpose_kernel: Whether the kernel is that of the convolution whose gradient this is.
 
     >>> import jax
@@ -88,20 +88,14 @@ class ConvTranspose(nn.Module):
 
 
 class DoubledConv(nn.Module):
-    """A convolution of maps that are doubled by the nearest pixel, and of others beside them.
+    """A convolution of maps enlarged twofold by nearest-pixel resizing, concatenated with others.
 
-    It has the parameters and results of `flax.linen.Conv` on the doubled maps with the others
-    appended; see `conv_doubled`.
+    It has the parameters and results of `flax.linen.Conv` on the concatenation; see `conv_doubled`.
+    The other attributes are those of `ConvTranspose`.
 
     Attributes:
-        features: The output channels.
+        features: The number of output channels.
         kernel_size: Height and width of the kernel, odd numbers.
-        use_bias: Whether to add a bias.
-        dtype: What to compute in; None promotes types.
-        param_dtype: Of the parameters.
-        precision: Of products.
-        kernel_init: The kernel to start from.
-        bias_init: The bias to start from.
 
     >>> import jax
     >>> coarse, beside = jnp.ones((2, 5, 5, 16)), jnp.ones((2, 10, 10, 4))
@@ -132,7 +126,7 @@ class DoubledConv(nn.Module):
         bias: Any = None
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
-        # Of the kernel, sums are taken before it is rounded to this type.
+        # The kernel keeps its type: its taps are summed before they are rounded.
         dtype = nn.dtypes.canonicalize_dtype(coarse, beside, kernel, bias, dtype=self.dtype)
         maps: Any
         maps, others, bias = nn.dtypes.promote_dtype(coarse, beside, bias, dtype=dtype)

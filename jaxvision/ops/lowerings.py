@@ -1,9 +1,8 @@
-"""Forms of convolutions that are fast on a CPU.
+"""Forms of convolutions that are fast on CPUs.
 
-They are sums of matrix products and of multiplied shifts, so that JAX's own derivatives of them are
-fast too. Where the work of a step is spread over more memory than the caches hold, it goes through
-the batch or the channels chunk by chunk, and derivatives compute the shifts again rather than keep
-them.
+They are sums of matrix products and of multiplied shifts, so that their derivatives by JAX are fast
+too. Steps that need more memory than the caches hold process the batch or the channels in chunks;
+derivatives recompute the shifts instead of storing them.
 """
 
 import functools
@@ -25,27 +24,15 @@ Form = Callable[..., Array]
 Choose = Callable[[tuple[int, ...], tuple[int, ...], Window], Form | None]
 
 BLOCK_CHANNELS = 32
-"""How many channels of groups are joined into one block: less leaves vector units idle, more
-multiplies more zeros."""
+"""Channels per block of groups: fewer leave vector units idle, more multiply more zeros."""
 UNROLLED_BLOCKS = 2
-"""So many blocks of groups are convolved one after the other, more in a loop: it compiles once."""
+"""Up to this many blocks of groups are unrolled; more run in a loop, which compiles only once."""
 _FEW_CHANNELS, _SMALL_MAP, _MOST_UNFOLDED = 16, 256, 2**22
-"""Convolutions 3x3 of at least so many channels and at most so many pixels are unfolded, if these
-are not more numbers."""
+"""Least channels, most pixels and most unfolded numbers of 3x3 convolutions that are unfolded."""
 
 
 def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form | None:
-    """Chooses a form.
-
-    Args:
-        lhs: The shape of the maps, (batch, height, width, channels); volumes have a depth before.
-        rhs: The shape of the kernel, (height, width, channels / groups, features); for volumes with
-            a depth before.
-        window: How it moves.
-
-    Returns:
-        `form(maps, kernel, window=...)`; None where XLA's own is best.
-    """
+    """The form `form(maps, kernel, window=...)` for these shapes; None if XLA's own is best."""
     if len(window.strides) == 3:
         return _volumes(window, convolve)
     if window.spread != (1, 1):
@@ -60,10 +47,10 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
 
 
 def _is_small(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
-    """Whether maps are so small that unfolding them costs less than XLA's own convolution wastes.
+    """Whether maps are so small that unfolding them is faster than XLA's own convolution.
 
-    XLA's threads share pixels, of which there are few here: at 4x4 pixels and 512 channels, a
-    product of unfolded maps takes half the time, at 16x16 nine tenths.
+    XLA's threads share the pixels. With 512 channels, a product of unfolded maps takes half the
+    time at 4x4 pixels, and nine tenths at 16x16.
     """
     pixels = lhs[1] * lhs[2]
     return (
@@ -76,10 +63,10 @@ def _is_small(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> boo
 
 
 def _unfolds_little(rhs: tuple[int, ...], window: Window) -> bool:
-    """Whether a kernel with a stride is cheap to unfold: it sees every input once, or few numbers.
+    """Whether a kernel with a stride is cheap to unfold: windows do not overlap or are small.
 
-    Few are no more than it gives. That is so of patches of images, and of the first layers of many
-    networks; in training a product takes a third to nine tenths of the time of XLA's own.
+    A window is small if it holds no more numbers than there are features, as for patches of images
+    and many first layers. In training, the product takes a third to nine tenths of XLA's time.
     """
     taps = rhs[:2]
     apart = all(size <= stride for size, stride in zip(taps, window.strides, strict=True))
@@ -88,16 +75,7 @@ def _unfolds_little(rhs: tuple[int, ...], window: Window) -> bool:
 
 
 def for_cpu_loops(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form | None:
-    """Chooses a form for use inside a loop.
-
-    Args:
-        lhs: See `for_cpu`.
-        rhs: See there too.
-        window: How it moves.
-
-    Returns:
-        `form(maps, kernel, window=...)`; None where XLA's own is best.
-    """
+    """The form for use inside a loop, as `for_cpu`."""
     if len(window.strides) == 3:
         return _volumes(window, functools.partial(convolve, choose=for_cpu_loops))
     plain = window.groups == 1 and window.spread == window.dilation == (1, 1)
@@ -113,26 +91,16 @@ def _volumes(window: Window, convolve: Convolve) -> Form | None:
 
 
 def convolve(x: Array, kernel: Array, window: Window, *, choose: Choose = for_cpu) -> Array:
-    """Convolves by the form for a CPU, or by XLA's.
-
-    Args:
-        x: Maps, (batch, height, width, channels).
-        kernel: (height, width, channels / groups, features).
-        window: How it moves.
-        choose: Chooses the form.
-
-    Returns:
-        Maps, (batch, out_height, out_width, features).
-    """
+    """Convolves maps in the form for a CPU, or in XLA's if there is none."""
     form = choose(x.shape, kernel.shape, window) or _native
     return form(x, kernel, window=window)
 
 
 def padded(x: Array, kernel: Array, window: Window) -> Array:
-    """Writes out the zeros that XLA's convolutions on a CPU cannot be given, and cuts.
+    """Pads and crops explicitly where XLA's convolutions on CPUs cannot do it safely.
 
-    They read beside their input where a padding is negative, and it is in the gradient where the
-    padding is larger than the kernel reaches.
+    They read out of bounds if a padding is negative, as it is in the gradient if a padding exceeds
+    the reach of the kernel.
     """
     kept = _kept_pads(kernel.shape, window)
     rest = tuple(
@@ -143,11 +111,10 @@ def padded(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def _kept_pads(kernel: tuple[int, ...], window: Window) -> tuple[tuple[int, int], ...]:
-    """The part of a padding that is not negative and that the kernel reaches over.
+    """The part of the padding that is not negative and within the reach of the kernel.
 
-    It is none before the maps where two taps step by two: the gradient would have no padding, and
-    XLA mistakes such an axis for one of groups, and ends the process where the kernel is larger
-    than the results along the other.
+    Nothing is kept at the start for two taps with a stride of two: without padding in the gradient,
+    XLA mistakes the axis for one of groups and may crash.
     """
     kept = []
     for (low, high), taps, stride, step in zip(
@@ -180,9 +147,9 @@ def pointwise(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def grouped(x: Array, kernel: Array, window: Window) -> Array:
-    """Convolves groups of channels apart, in blocks that are as wide as vector units like them.
+    """Convolves groups of channels in blocks that fill the vector units.
 
-    A block joins neighboring groups; what lies outside their own channels in its kernel is zero.
+    A block joins neighboring groups; its kernel is 0 between channels of different groups.
     """
     joined = max(1, min(window.groups, BLOCK_CHANNELS // kernel.shape[2]))
     while window.groups % joined:
@@ -201,12 +168,12 @@ def grouped(x: Array, kernel: Array, window: Window) -> Array:
 
 @functools.partial(jax.jit, static_argnames=("window",))
 def _convolve_blocks(x: Array, kernels: Array, window: Window) -> Array:
-    """Convolves blocks of channels apart, each with its own kernel.
+    """Convolves each block of channels with its own kernel.
 
-    One after the other stays in the cache; with no more than two chunks, all at once is as fast and
-    generates less code.
+    Blocks run one after the other to stay in the cache, or together if there are at most two
+    chunks, which is as fast and generates less code.
     """
-    # (block, batch, height, width, channels of a block): what a block needs lies together.
+    # (block, batch, height, width, channels of a block), so that each block is contiguous.
     blocks = jnp.moveaxis(x.reshape(*x.shape[:3], len(kernels), -1), 3, 0)
     convolve_block = functools.partial(_convolve_rows, window=window)
     if x.size * 4 <= 2 * windows.CHUNK_BYTES:
@@ -218,10 +185,10 @@ def _convolve_blocks(x: Array, kernels: Array, window: Window) -> Array:
 
 
 def _convolve_rows(x: Array, kernel: Array, window: Window) -> Array:
-    """Multiplies what a row of the kernel sees by all rows of it, and adds up the shifted results.
+    """Multiplies the inputs of one kernel row by all rows, and adds up the shifted products.
 
-    With a stride, a row of the maps meets only some rows of the kernel, which lie evenly apart:
-    there is a product for each of these sets.
+    With a stride, a row of the maps meets only every n-th row of the kernel, so each of these sets
+    of rows has its own product.
     """
     padded = windows.pad(x, window)
     rows, columns, channels, _ = kernel.shape
@@ -244,14 +211,10 @@ def _convolve_rows(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def transposed(rhs: tuple[int, ...], window: Window) -> Form:
-    """Chooses how to convolve spread inputs without the zeros between them.
+    """The form of a transposed convolution, which avoids the zeros between inputs.
 
-    Args:
-        rhs: The shape of the kernel.
-        window: How it moves.
-
-    Returns:
-        `overlapped` where that keeps no more than four times the outputs, else `interleaved`.
+    It is `overlapped` where that keeps at most four times the outputs in memory, else
+    `interleaved`.
     """
     reaches = [(taps - 1) * step + 1 for taps, step in zip(rhs[:2], window.dilation, strict=True)]
     few = all(reach <= 2 * step for reach, step in zip(reaches, window.spread, strict=True))
@@ -259,7 +222,7 @@ def transposed(rhs: tuple[int, ...], window: Window) -> Form:
 
 
 def overlapped(x: Array, kernel: Array, window: Window) -> Array:
-    """Multiplies every input by all taps, and adds up what comes to lie on the same output."""
+    """Multiplies every input by all taps, and adds up the products of each output."""
     kernel = windows.spread_taps(kernel, window.dilation)[::-1, ::-1]
     pixels, taps_and_features = math.prod(x.shape[1:3]), kernel.size // kernel.shape[2]
     at_once = 4 * windows.CHUNK_BYTES // (pixels * taps_and_features * kernel.itemsize)
@@ -274,7 +237,7 @@ def _overlap(x: Array, kernel: Array, window: Window) -> Array:
     matrix = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
     products = _dot(x, matrix, window).reshape(*x.shape[:3], rows, columns, features)
     tiles = []
-    # The gradient of a split writes its parts, those of as many slices are added up.
+    # The gradient of `split` writes its parts; the gradients of slices would be summed.
     for i, band in enumerate(lax.split(products, _cut(rows, down), 3)):
         for j, block in enumerate(lax.split(band, _cut(columns, across), 4)):
             edges = [(0, 0, 0), (i, num_down - 1 - i, 0), (j, num_across - 1 - j, 0)]
@@ -291,16 +254,15 @@ def _overlap(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def _cut(total: int, size: int) -> list[int]:
-    """The sizes of parts of so many; the last may be smaller."""
+    """The sizes of parts of `total`; the last one may be smaller than `size`."""
     return [min(size, total - start) for start in range(0, total, size)]
 
 
 def interleaved(x: Array, kernel: Array, window: Window) -> Array:
-    """Convolves once for each place that an output can have between inputs.
+    """Convolves once for each position that an output can have between inputs.
 
-    Outputs that lie a multiple of the spread apart see the same taps of the kernel, and inputs next
-    to each other: they are a plain convolution with these taps (Shi et al., 2016,
-    arXiv:1609.05158, who call it sub-pixel convolution).
+    Outputs at the same position see the same taps of the kernel and adjacent inputs, so they form a
+    plain convolution (the sub-pixel convolution of Shi et al., 2016, arXiv:1609.05158).
     """
     kernel = windows.spread_taps(kernel, window.dilation)
     (height, down), (width, across) = (
@@ -315,7 +277,7 @@ def interleaved(x: Array, kernel: Array, window: Window) -> Array:
         phases = []
         for left, columns in across:
             taps = kernel[top :: window.spread[0], left :: window.spread[1]]
-            if 0 in taps.shape:  # the spread is wider than the kernel: nothing reaches these
+            if 0 in taps.shape:  # the spread is wider than the kernel: no tap reaches these
                 phases.append(jnp.zeros((len(x), height, width, kernel.shape[3]), x.dtype))
             else:
                 phases.append(convolve(x, taps, plain._replace(pads=(rows, columns))))
@@ -331,8 +293,8 @@ def interleaved(x: Array, kernel: Array, window: Window) -> Array:
 def _join_groups(kernel: Array, groups: int, joined: int) -> Array:
     """One kernel per block of groups, (block, rows, columns, channels, features of a block).
 
-    The product has five axes, and so has its gradient's sum: jaxlib 0.10 writes beside its memory
-    where a product of seven axes is summed and one of them is 1 long, on some CPUs.
+    The product has only five axes: on some CPUs, jaxlib 0.10 writes out of bounds when it sums a
+    product of seven axes of which one has length 1.
     """
     rows, columns, channels, features = kernel.shape
     blocks, width = groups // joined, features // groups
@@ -345,7 +307,7 @@ def _join_groups(kernel: Array, groups: int, joined: int) -> Array:
 def _dot(x: Array, matrix: Array, window: Window) -> Array:
     """Multiplies the channels of every pixel by a matrix.
 
-    The pixels are one axis: the gradient to the matrix is slow over several.
+    The pixels are one axis, because the gradient for the matrix is slow over several.
     """
     pixels = x.reshape(math.prod(x.shape[:3]), x.shape[3])
     return jnp.dot(pixels, matrix, precision=window.precision).reshape(*x.shape[:3], -1)

@@ -1,7 +1,6 @@
-"""Gaussian filtering of scattered points, on a permutohedral lattice.
+"""Gaussian filtering of scattered points on a permutohedral lattice.
 
-Reference: Adams et al., Fast high-dimensional filtering using the permutohedral lattice,
-Eurographics 2010.
+Reference: Adams et al., Fast high-dimensional filtering using the permutohedral lattice, 2010.
 """
 
 import functools
@@ -14,25 +13,23 @@ from jax import lax
 from jaxtyping import Array, Float, Int, UInt32
 
 BLOCK = 2**14
-"""How many vertices the neighbors of are sought at once."""
+"""The number of vertices whose neighbors are searched at once."""
 
 SMALLEST_TABLE = 2**16
-"""Tables of vertices are made four times smaller, as often as they stay larger than this."""
+"""Tables of vertices have the size of the worst case, a quarter of it and so on, down to this."""
 
 NOWHERE = 0
-"""The row of vertices that do not exist. Its values are 0."""
+"""The row of vertices that do not exist; its values are 0."""
 
 
 class Lattice(NamedTuple):
-    """The simplices of a lattice that points lie in.
-
-    Each simplex has one corner more than points have coordinates.
+    """The simplices that points lie in; each has one corner more than points have coordinates.
 
     Attributes:
-        weights: How near each point lies to each corner of its simplex (barycentric coordinates).
+        weights: Barycentric coordinates of each point in its simplex.
         vertices: The row of each corner in tables of the vertices.
         neighbors: For each axis of the lattice, the rows of the next and the previous vertex.
-        used: The number of rows that are taken, of which the first stands for no vertex.
+        used: The number of rows in use, including row 0 for no vertex.
     """
 
     weights: Float[Array, "points corners"]
@@ -42,18 +39,10 @@ class Lattice(NamedTuple):
 
 
 def make_lattice(points: Float[Array, "points coordinates"]) -> Lattice:
-    """Finds the simplices that points lie in, and the neighbors of their corners.
+    """Finds the simplices of points, in units of the filter's width, and their corners' neighbors.
 
-    Only vertices near points exist, at most `coordinates + 1` for each point. They are told apart
-    by 64 bits of a hash of their coordinates, whose collisions are improbable and would mix the
-    values of two vertices.
-
-    Args:
-        points: At least one point, in units of the filter's standard deviation.
-
-    Returns:
-        The lattice, for `filter_on_lattice`. Its weights have a gradient, which is that of the
-        interpolation in the simplices.
+    Only vertices near points exist. Hashes of 64 bits identify them; a collision, which is
+    improbable, would mix the values of two vertices. The weights have a gradient.
 
     >>> lattice = jax.jit(make_lattice)(jnp.array([[0.1, 0.2], [0.1, 0.2], [9.0, 9.0]]))
     >>> lattice.vertices.shape, lattice.used.item()
@@ -70,18 +59,11 @@ def make_lattice(points: Float[Array, "points coordinates"]) -> Lattice:
 def filter_on_lattice(
     lattice: Lattice, values: Float[Array, "points channels"]
 ) -> Float[Array, "points channels"]:
-    """Sums values of all points, weighted by a Gaussian of how far they are.
+    """Sums the values of all points, weighted by a Gaussian of their distance, up to a factor.
 
-    Values are splat onto the corners of their points, blurred along each axis of the lattice by
-    (1/2, 1, 1/2), and interpolated.
-
-    Args:
-        lattice: What `make_lattice` gave for the points.
-        values: The values of each point.
-
-    Returns:
-        The sums, up to a factor that is the same for all points: divide by what ones become.
-        The derivatives are by reverse mode only.
+    Values are added to the corners of their points, blurred along each axis by (1/2, 1, 1/2), and
+    interpolated. Divide by the result for ones to remove the factor. Differentiable in reverse
+    mode.
 
     >>> lattice = jax.jit(make_lattice)(jnp.array([[0.0, 0.0], [0.1, 0.0], [9.0, 9.0]]))
     >>> values = jnp.array([[1.0, 1.0], [0.0, 1.0], [5.0, 1.0]])
@@ -92,7 +74,7 @@ def filter_on_lattice(
     sizes = [lattice.neighbors.shape[-1]]
     while sizes[0] > 4 * SMALLEST_TABLE:
         sizes.insert(0, sizes[0] // 4)
-    # Images have far fewer vertices than they might, and tables are what costs.
+    # Images use few of the possible vertices, and large tables are slow.
     level = sum((lattice.used > size).astype(jnp.int32) for size in sizes[:-1])
     branches = [functools.partial(_filter, lattice, size) for size in sizes]
     return lax.switch(jnp.asarray(level, jnp.int32), branches, values)
@@ -101,7 +83,7 @@ def filter_on_lattice(
 def _filter(lattice: Lattice, rows: int, values: Array) -> Array:
     weights, corners = lattice.weights.astype(values.dtype), lattice.weights.shape[1]
 
-    # Loops, whose tables are changed in place.
+    # A loop updates its table in place.
     def splat(corner: Array, table: Array) -> Array:
         return table.at[lattice.vertices[:, corner]].add(values * weights[:, corner, None])
 
@@ -126,7 +108,7 @@ def _blur_forward(table: Array, neighbors: Array) -> tuple[Array, Array]:
 
 
 def _blur_backward(neighbors: Array, gradient: Array) -> tuple[Array, None]:
-    """Blurs along the axes in reverse order: along each, blurring is symmetric."""
+    """Blurs along the axes in reverse order, since the blur along each axis is symmetric."""
     gradient = _blur(gradient.at[NOWHERE].set(0), neighbors[::-1])
     return gradient, None
 
@@ -143,19 +125,19 @@ def _find_corners(points: Array) -> tuple[Array, tuple[Array, Array]]:
     corners = points.shape[1] + 1
     embedding = jnp.asarray(_embedding(points.shape[1]), points.dtype)
     on_plane = jnp.dot(points, embedding, precision=lax.Precision.HIGHEST)
-    # The nearest vertex with remainder 0 is found by rounding; where the sum is not 0, those
-    # coordinates are moved on that were rounded farthest.
+    # Rounding finds the nearest vertex with remainder 0; if its sum is not 0, the coordinates that
+    # were rounded farthest are moved.
     rounded = jnp.round(on_plane / corners).astype(jnp.int32)
     rest = on_plane - rounded * corners
     other, own = rest[:, None, :], rest[:, :, None]
-    earlier = np.tri(corners, k=-1, dtype=bool)  # of equal ones, the first counts as larger
+    earlier = np.tri(corners, k=-1, dtype=bool)  # the first of ties counts as larger
     larger = (other > own) | ((other == own) & earlier)
     rank = larger.sum(2, dtype=jnp.int32) + rounded.sum(1, keepdims=True)
     moved = (rank < 0).astype(jnp.int32) - (rank >= corners).astype(jnp.int32)
     rank, base = rank + moved * corners, (rounded + moved) * corners
     rest = (on_plane - base) / corners
     place = np.arange(corners)
-    # By selection, whose gradient is no scatter.
+    # Selection, because the gradient of indexing is a scatter.
     rising = jnp.where(rank[:, None] == place[::-1, None], rest[:, None], 0).sum(2)
     weights = jnp.diff(rising, axis=1, prepend=rising[:, -1:] - 1)
     offsets = jnp.where(rank[:, None] < corners - place[:, None], 0, -corners) + place[:, None]
@@ -164,7 +146,7 @@ def _find_corners(points: Array) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _embedding(coordinates: int) -> Float[np.ndarray, "coordinates corners"]:
-    """Maps points into the plane of the lattice, where the blur has a standard deviation of 1."""
+    """The matrix from points to the plane of the lattice, where the blur has a width of 1."""
     matrix = np.tri(coordinates, coordinates + 1)
     index = np.arange(coordinates)
     matrix[index, index + 1] = -(index + 1)
@@ -173,9 +155,9 @@ def _embedding(coordinates: int) -> Float[np.ndarray, "coordinates corners"]:
 
 
 def _hash(vertices: Int[Array, "*shape coordinates"]) -> tuple[Array, Array]:
-    """Two linear hashes, so that what is added to a vertex is added to its hashes.
+    """Two linear hashes: the hash of a sum of vertices is the sum of their hashes.
 
-    All coordinates of a vertex have one remainder, so that their differences are small numbers.
+    All coordinates of a vertex have the same remainder, so their differences are small numbers.
     """
     coordinates = vertices.shape[-1]
     differences = (vertices[..., 1:] - vertices[..., :1]) // (coordinates + 1)
@@ -186,10 +168,7 @@ def _hash(vertices: Int[Array, "*shape coordinates"]) -> tuple[Array, Array]:
 
 
 def _number(keys: tuple[Array, Array], total: int) -> tuple[tuple[Array, Array], Array, Array]:
-    """Numbers different keys from 1 in ascending order.
-
-    Gives the key of each row, the row of each corner, and the number of rows that are taken.
-    """
+    """Numbers distinct keys from 1 in ascending order: keys by row, rows by corner, rows in use."""
     block = min(BLOCK, total + 1)
     rows = -(-(total + 1) // block) * block
     one, two, order = lax.sort((*keys, jnp.arange(total, dtype=jnp.int32)), num_keys=2)
@@ -205,7 +184,7 @@ def _find_neighbors(
     used: Int[Array, ""],
     step: tuple[UInt32[Array, ""], UInt32[Array, ""]],
 ) -> Int[Array, "two rows"]:
-    """The rows of the vertices that are a step on and a step back, by binary search."""
+    """The rows of the vertices one step forward and one step back, by binary search."""
     rows = keys[0].shape[0]
     size = min(BLOCK, rows)
 

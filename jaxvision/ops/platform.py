@@ -1,8 +1,7 @@
-"""The platform that a program is traced for, and forms of one function of which it takes one.
+"""The platform that a program is traced for, and the choice between forms of a function.
 
-Most programs run on one kind of device, so that the choice is made while tracing. A program that is
-exported may run anywhere. It is told by its batch, whose size is not known while it is traced: a
-symbolic dimension, which only `jax.export` makes.
+Most programs run on one kind of device, so that the choice is made while tracing. A program that
+`jax.export` exports with a symbolic batch size may run on any device and is called portable.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +16,10 @@ Form = Callable[..., Array]
 
 
 def target_platform() -> str:
-    """Says on what kind of device the program that is being traced will run.
+    """The kind of device that will run the program being traced: "cpu", "gpu" or "tpu".
 
-    It is the platform of the mesh that is in use, as `train.parallelize`, `jax.set_mesh` and
-    `jax.pmap` put one in use, and JAX's default platform where there is none. The two differ where
-    a machine compiles for devices that it does not have.
-
-    Returns:
-        "cpu", "gpu" or "tpu".
+    It is that of the active mesh (from `train.parallelize`, `jax.set_mesh` or `jax.pmap`), or else
+    JAX's default. They differ on a machine that compiles for devices it does not have.
 
     >>> target_platform() == jax.default_backend()
     True
@@ -35,13 +30,9 @@ def target_platform() -> str:
 
 
 def is_portable(*arrays: Array) -> bool:
-    """Whether these are traced for a program that may run on any platform, for any batch size.
+    """Whether arrays are traced for any platform and batch size, as for `jax.export`.
 
-    Args:
-        arrays: Arrays, traced or not.
-
-    Returns:
-        Whether a size of one of them is a symbolic dimension.
+    It is True if a size of one of the arrays is a symbolic dimension.
 
     >>> is_portable(jax.numpy.ones(3))
     False
@@ -50,13 +41,7 @@ def is_portable(*arrays: Array) -> bool:
 
 
 def for_one(shape: Sequence[Any]) -> tuple[int, ...]:
-    """The shape of one image, with an axis for the batch.
-
-    Args:
-        shape: The shape of maps, whose batch may be symbolic.
-
-    Returns:
-        The same with a batch of one.
+    """The shape of maps with a batch size of 1 instead of their own, which may be symbolic.
 
     >>> for_one((8, 32, 32, 3))
     (1, 32, 32, 3)
@@ -67,20 +52,16 @@ def for_one(shape: Sequence[Any]) -> tuple[int, ...]:
 def choose(
     cpu: Form, elsewhere: Form, maps: Sequence[Array], shared: Sequence[Array] = ()
 ) -> Array:
-    """Applies the form for a CPU or that for other platforms, which give the same.
+    """Applies the form for CPUs or that for other platforms, which give the same result.
 
-    In a portable program both forms are there, and the one that the platform needs is taken when
-    the program is loaded. The form for a CPU then sees one image at a time, of a known shape, and
-    is mapped over the batch.
+    A portable program contains both forms and selects one when it is loaded; its form for CPUs is
+    mapped over the batch, so that it sees one image of known shape at a time.
 
     Args:
-        cpu: `cpu(*maps, *shared)` gives maps, each of its own image.
+        cpu: `cpu(*maps, *shared)` gives maps, each computed from its own image.
         elsewhere: The same function for other platforms.
-        maps: Arrays with the batch along their first axis.
-        shared: Arrays that all images have in common, such as kernels.
-
-    Returns:
-        What one of the forms gives.
+        maps: Arrays whose first axis is the batch.
+        shared: Arrays that all images share, such as kernels.
 
     >>> ones = jax.numpy.ones((2, 3))
     >>> choose(jax.numpy.negative, lambda x: 0 - x, [ones]).tolist()

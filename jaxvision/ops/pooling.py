@@ -1,8 +1,8 @@
-"""Maxima of windows, by the form that is fastest where they run.
+"""Max pooling, in the form that is fastest on the target platform.
 
-XLA's CPU backend finds the place of every maximum again for the gradient, and adds to it number by
-number: ten to twenty times as long as all the rest. Selections between shifted maps have the same
-values, and a gradient that is selections too.
+On CPUs, XLA's gradient searches every maximum again and adds number by number, which takes ten to
+twenty times as long as everything else. Selections between shifted maps give the same values, and
+their gradient consists of selections too.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,16 @@ def max_pool(
     stride: int,
     padding: Sequence[tuple[int, int]],
 ) -> Float[Array, "batch *out_space channels"]:
-    """Takes the maximum of each window. Where several are equal, the first gets the gradient.
+    """The maximum of each window; the first of equal maxima gets the gradient, and NaN wins.
 
-    A NaN in a window is its maximum.
+    Windows that do not fit into the padded maps are ignored.
 
     Args:
         x: Feature maps, or volumes of features.
-        window: The size of a window along each axis of space.
+        window: The size of a window along each spatial axis.
         stride: The step between windows.
-        padding: How far windows reach before and after each axis of space; what lies beyond is
-            never the maximum.
-
-    Returns:
-        The maxima; a window that does not fit is left out.
+        padding: How far windows extend before and after each spatial axis; padding is never the
+            maximum.
 
     >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 2, 2, [(0, 0), (0, 0)])[0, ..., 0].tolist()
     [[5.0, 7.0], [13.0, 15.0]]
@@ -48,7 +45,7 @@ def max_pool(
         return nn.max_pool(x, (window,) * axes, (stride,) * axes, padding)
 
     def selected(x: Array) -> Array:
-        # The last axis first: of equal maxima in two rows of a window, that in the first row wins.
+        # The last axis first, so that of equal maxima the one in the first row of a window wins.
         for axis in reversed(range(axes)):
             x = _max_along(x, axis + 1, window, stride, padding[axis])
         return x
@@ -57,10 +54,10 @@ def max_pool(
 
 
 def _max_along(x: Array, axis: int, window: int, stride: int, padding: tuple[int, int]) -> Array:
-    """The maxima along an axis; of equal ones, or of several NaN, the first is chosen.
+    """The maxima along an axis; the first of equal ones, or of several NaN, is chosen.
 
-    Blocks as long as the stride become an axis of their own, so that a tap of all windows lies in
-    one piece, and so does its gradient.
+    Blocks as long as the stride become an axis of their own, so that a tap of all windows, and its
+    gradient, is contiguous.
     """
     count = (x.shape[axis] + sum(padding) - window) // stride + 1
     num_blocks = count - 1 + -(-window // stride)

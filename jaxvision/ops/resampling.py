@@ -1,4 +1,4 @@
-"""Resizing of pixels inside a program, to the values that Pillow gives on the host."""
+"""Resizing of images inside a program, with the values of Pillow."""
 
 import functools
 import math
@@ -16,7 +16,7 @@ Position = Float[np.ndarray, "..."]
 Filter = Callable[[Position], Position]
 
 _BITS = 22
-"""Pillow's weights are whole numbers, in units of 2**-22."""
+"""Pillow's weights are integers, in units of 2**-22."""
 
 
 def resample(
@@ -24,21 +24,17 @@ def resample(
     size: tuple[int, int],
     method: str = "bilinear",
 ) -> UInt8[Array, "*batch new_height new_width channels"]:
-    """Resizes pixels of 8 bits to exactly the values of Pillow's `Image.resize`, version 13.
+    """Resizes 8-bit images to exactly the values of Pillow's `Image.resize`, version 13.
 
     Older versions round tall images in another order, so that a pixel may differ by 1. Shrinking
-    averages over the area that a new pixel covers, so that there is no aliasing. All is computed in
-    whole numbers, as Pillow does, and is the same on every platform. `resize` is for feature maps
-    and is differentiable; this is for images.
+    averages over the area of a new pixel, which avoids aliasing. As in Pillow, the arithmetic is in
+    integers, so all platforms give the same result. `resize` is the differentiable one.
 
     Args:
         images: Pixels, 0 to 255.
         size: The new height and width.
-        method: "bilinear", "bicubic", "lanczos", "box" or "hamming", the filters of Pillow; or
-            "nearest", which reads the pixel below the center of each new one.
-
-    Returns:
-        Pixels of that size.
+        method: A filter of Pillow, "bilinear", "bicubic", "lanczos", "box" or "hamming"; or
+            "nearest", the pixel below the center of each new one.
 
     Raises:
         ValueError: The size is not positive, or the method is unknown.
@@ -51,8 +47,8 @@ def resample(
         return resize(images, size, "nearest_exact")
     if min(size) < 1:
         raise ValueError(f"size must be a positive height and width, got {size}")
-    # Pillow rounds to whole numbers after the first axis. That is the width, and since version 13
-    # the height of images that lose more than twice as many rows as columns.
+    # Pillow rounds after the first axis, which is the width or, since version 13, the height of
+    # images that lose more than twice as many rows as columns.
     rows, columns = images.shape[-3] - size[0], images.shape[-2] - size[1]
     order = [(-2, size[1]), (-3, size[0])]
     for axis, new in reversed(order) if rows > max(0, 2 * columns) else order:
@@ -61,7 +57,7 @@ def resample(
 
 
 def _along(images: Array, axis: int, new: int, method: str) -> Array:
-    """Resizes one axis: a weighted sum of the pixels that each new one covers."""
+    """Resizes one axis by weighted sums of the pixels that each new pixel covers."""
     old = images.shape[axis]
     if old == new:
         return images
@@ -74,7 +70,7 @@ def _along(images: Array, axis: int, new: int, method: str) -> Array:
         seen = jnp.take(images, place, axis=first, mode="clip").astype(jnp.int32)
         return total + seen * weight.reshape(column), None
 
-    # Tap by tap, because all that all taps see is far more than the image.
+    # Tap by tap, because the inputs of all taps together are far larger than the image.
     shape = (*images.shape[:first], new, *images.shape[first + 1 :])
     half = jnp.full(shape, 1 << _BITS - 1, jnp.int32)
     total, _ = lax.scan(add_tap, half, (jnp.asarray(places.T), jnp.asarray(weights.T)))
@@ -85,18 +81,18 @@ def _along(images: Array, axis: int, new: int, method: str) -> Array:
 def _taps(
     old: int, new: int, method: str
 ) -> tuple[Int32[np.ndarray, "new taps"], Int32[np.ndarray, "new taps"]]:
-    """The pixels that each new one covers, and how much each counts; some count nothing."""
+    """The indices and weights of the pixels that each new pixel covers; some weights are 0."""
     support, of_distance = _FILTERS[method]
     scale = old / new
     wide = max(scale, 1.0)
     center = (np.arange(new) + 0.5) * scale
-    # Positive numbers, which this rounds to the nearest, as Pillow does.
+    # Truncation after adding 0.5 rounds positive numbers, as in Pillow.
     start = np.maximum(center - support * wide + 0.5, 0).astype(np.int64)
     stop = np.minimum((center + support * wide + 0.5).astype(np.int64), old)
     places = start[:, None] + np.arange((stop - start).max())
     weights = of_distance((places - center[:, None] + 0.5) * (1 / wide))
     weights = np.where(places < stop[:, None], weights, 0)
-    # Pillow adds one number after the other; another order differs in the last bit.
+    # Pillow sums sequentially; another order differs in the last bit.
     weights = weights / weights.cumsum(axis=1)[:, -1:]
     whole = np.trunc(weights * (1 << _BITS) + np.copysign(0.5, weights))
     return np.minimum(places, old - 1).astype(np.int32), whole.astype(np.int32)
@@ -116,7 +112,7 @@ def _hamming(x: Position) -> Position:
 
 
 def _cubic(x: Position) -> Position:
-    """Keys' cubic with the slope -1/2, which is Pillow's and not torch's."""
+    """Keys' cubic filter with slope -1/2, as in Pillow but not in torch."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * -0.5
@@ -134,4 +130,4 @@ _FILTERS: Mapping[str, tuple[float, Filter]] = {
     "box": (0.5, _box),
     "hamming": (1.0, _hamming),
 }
-"""How far each filter reaches, and its value at a distance in (new or old) pixels."""
+"""The support of each filter, and its value at a distance in (new or old) pixels."""

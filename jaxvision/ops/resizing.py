@@ -23,24 +23,24 @@ def resize(
 ) -> Shaped[Array, "*batch new_height new_width channels"]:
     """Resizes maps to a given height and width, with the values of torch's `interpolate`.
 
-    Shrinking samples the maps and does not average them; `data.resize_and_crop` averages.
+    Shrinking samples the maps without averaging; `data.resize_and_crop` averages.
 
     Args:
-        x: Feature maps or images; for the two nearest methods, labels of any type as well.
-        size: The new height and width; one number is both.
-        method: `"nearest"` reads pixel `floor(i * old / new)`, as decoders expect it;
+        x: Feature maps or images; with the two nearest methods, also labels of any type.
+        size: The new height and width; one number is used for both.
+        method: `"nearest"` reads pixel `floor(i * old / new)`, as decoders expect;
             `"nearest_exact"` reads pixel `floor((i + 0.5) * old / new)`, which does not shift maps;
             `"bilinear"` interpolates linearly along both axes.
-        align_corners: Whether bilinear interpolation puts the centers of the corner pixels on one
-            another, instead of the corners of the maps.
+        align_corners: Whether bilinear interpolation aligns the centers of the corner pixels
+            instead of the corners of the maps.
 
     Returns:
-        Maps of the new size, in their type; bilinear interpolation computes in at least float32.
+        Maps of the same type; bilinear interpolation computes in float32 or wider.
 
     Raises:
-        TypeError: The maps are not floating point, and the method interpolates.
-        ValueError: The size is not positive, the method is unknown, or `align_corners` does not go
-            with it.
+        TypeError: Maps to interpolate are not floating point.
+        ValueError: The size is not positive, the method is unknown, or `align_corners` is used with
+            another method than `"bilinear"`.
 
     >>> resize(jnp.array([0.0, 1.0]).reshape(1, 1, 2, 1), (1, 4)).ravel().tolist()
     [0.0, 0.25, 0.75, 1.0]
@@ -50,22 +50,22 @@ def resize(
         raise ValueError(f"size must be a positive height and width, got {size}")
     check_name("method", method, METHODS)
     if align_corners and method != "bilinear":
-        raise ValueError(f"align_corners goes with method='bilinear', and not with {method!r}")
+        raise ValueError(f"align_corners needs method='bilinear', got {method!r}")
     if x.shape[-3:-1] == (height, width):
         return x
     if method != "bilinear":
         return nearest_along(nearest_along(x, -3, height, method), -2, width, method)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
-            f"bilinear interpolation needs floating-point maps, got {x.dtype}; labels are resized "
-            "by method='nearest'"
+            f"bilinear interpolation needs floating-point maps, got {x.dtype}; use "
+            "method='nearest' for labels"
         )
     down, across = (
         _linear_weights(old, new, align_corners)
         for old, new in zip(x.shape[-3:-1], (height, width), strict=True)
     )
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    # In full precision on a TPU too, where products are of bfloat16 otherwise.
+    # Full precision, because TPUs multiply in bfloat16 by default.
     resized = jnp.einsum(
         "...hwc,ih,jw->...ijc",
         x.astype(wide),
@@ -79,21 +79,20 @@ def resize(
 def depth_to_space(
     x: Shaped[Array, "*batch height width channels"], factor: int
 ) -> Shaped[Array, "*batch new_height new_width fewer_channels"]:
-    """Moves channels into pixels: the sub-pixel convolution's last step, torch's `pixel_shuffle`.
+    """Moves channels into pixels, as torch's `pixel_shuffle` does (sub-pixel convolution).
 
     Args:
         x: Feature maps, whose channels are a multiple of `factor**2`.
-        factor: How many times larger the maps get.
+        factor: The factor by which height and width grow.
 
     Returns:
         Maps with `channels / factor**2` channels. Channel `c * factor**2 + i * factor + j` becomes
-        row i and column j of the block of each pixel in channel c.
+        row i and column j of each pixel's block in channel c.
 
     Raises:
-        ValueError: The channels are no multiple of `factor**2`.
+        ValueError: The channels are not a multiple of `factor**2`.
 
-    Reference: Shi et al., Real-time single image and video super-resolution using an efficient
-    sub-pixel convolutional neural network, CVPR 2016, arXiv:1609.05158.
+    Reference: Shi et al., CVPR 2016, arXiv:1609.05158.
 
     >>> depth_to_space(jnp.arange(4.0).reshape(1, 1, 1, 4), 2)[0, ..., 0].tolist()
     [[0.0, 1.0], [2.0, 3.0]]
@@ -104,22 +103,22 @@ def depth_to_space(
             f"the channels must be a multiple of factor**2 = {factor**2}, got {channels}"
         )
     blocks = x.reshape(*batch, height, width, channels // factor**2, factor, factor)
-    ordered = jnp.moveaxis(blocks, (-2, -1), (-4, -2))  # rows beside rows, columns beside columns
+    ordered = jnp.moveaxis(blocks, (-2, -1), (-4, -2))  # rows next to rows, columns next to columns
     return ordered.reshape(*batch, height * factor, width * factor, channels // factor**2)
 
 
 def center_crop(
     x: Shaped[Any, "..."], size: Sequence[int], *, first_axis: int = 1
 ) -> Shaped[Any, "..."]:
-    """Cuts the middle out of maps or volumes, of NumPy or of JAX.
+    """Crops the center of maps or volumes, NumPy or JAX arrays.
 
     Args:
-        x: Maps, of any number of axes.
+        x: Arrays with any number of axes.
         size: The new length of each axis from `first_axis` on; at most the old one.
-        first_axis: The first axis that is cut; axes after those of `size` stay whole.
+        first_axis: The first axis to crop; axes after those of `size` stay whole.
 
     Returns:
-        The middle. Where an odd number of pixels is cut off, one more goes at the end.
+        The center. If an odd number of pixels is cut off, the extra one is cut at the end.
 
     >>> center_crop(np.arange(7), [2], first_axis=0).tolist()
     [2, 3]
@@ -138,13 +137,10 @@ def space_to_depth(
 
     Args:
         x: Feature maps, whose height and width are multiples of `factor`.
-        factor: How many times smaller the maps get.
-
-    Returns:
-        Maps with `channels * factor**2` channels, in the order that `depth_to_space` takes.
+        factor: The factor by which height and width shrink.
 
     Raises:
-        ValueError: Height or width is no multiple of `factor`.
+        ValueError: Height or width is not a multiple of `factor`.
 
     >>> space_to_depth(jnp.arange(4.0).reshape(1, 2, 2, 1), 2)[0, 0, 0].tolist()
     [0.0, 1.0, 2.0, 3.0]
@@ -162,16 +158,13 @@ def space_to_depth(
 def nearest_along(
     x: Shaped[Array, "..."], axis: int, new: int, method: ResizeMethod
 ) -> Shaped[Array, "..."]:
-    """Resizes one axis of maps of any number of axes by reading the nearest pixels.
+    """Resizes one axis of an array to length `new` by reading the nearest pixels, as `resize` does.
 
     Args:
-        x: Maps or labels.
-        axis: Which axis.
-        new: Its new length.
-        method: `"nearest"` or `"nearest_exact"`; see `resize`.
-
-    Returns:
-        Maps with that length along the axis.
+        x: An array with any number of axes.
+        axis: The axis to resize.
+        new: The new length of the axis.
+        method: `"nearest"` or `"nearest_exact"`.
 
     >>> nearest_along(jnp.arange(6), 0, 2, "nearest_exact").tolist()
     [1, 4]
@@ -180,14 +173,14 @@ def nearest_along(
     if new == old:
         return x
     if old and new % old == 0:
-        return jnp.repeat(x, new // old, axis)  # whose gradient is a sum, not a scatter
+        return jnp.repeat(x, new // old, axis)  # its gradient is a sum, not a scatter
     shift = 0.5 if method == "nearest_exact" else 0.0
     index = np.floor((np.arange(new) + shift) * (old / new)).astype(np.int32)
     return jnp.take(x, np.minimum(index, old - 1), axis, mode="clip")
 
 
 def _linear_weights(old: int, new: int, align_corners: bool) -> Float[np.ndarray, "new old"]:
-    """What each pixel of a side counts in each pixel of the resized side."""
+    """The weight of each old pixel of a side in each new pixel."""
     if align_corners:
         position = np.arange(new) * ((old - 1) / (new - 1) if new > 1 else 0.0)
     else:

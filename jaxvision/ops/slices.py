@@ -1,7 +1,7 @@
-"""Convolutions of volumes as convolutions of images, their slices.
+"""3D convolutions as 2D convolutions of slices.
 
-On a CPU, XLA convolves volumes 3 to 9 times slower than so many slices, and spread volumes, as
-transposed convolutions have them, 40 times slower.
+On CPUs, XLA's 3D convolutions take 3 to 9 times as long as those of the slices, and transposed 3D
+convolutions 40 times as long.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,9 @@ Convolve = Callable[[Array, Array, Window], Array]
 
 
 def sliced(x: Array, kernel: Array, window: Window, convolve: Convolve) -> Array:
-    """Convolves volumes, whose slices are images: what all taps along the depth see is channels.
+    """Convolves volumes as images whose channels hold the inputs of all taps along the depth.
 
-    Args:
-        x: Volumes, (batch, depth, height, width, channels).
-        kernel: (depth, height, width, channels / groups, features).
-        window: How it moves; along the depth, either the strides or the spread are 1.
-        convolve: Convolves images by a kernel and a window of two axes.
-
-    Returns:
-        Volumes, (batch, out_depth, out_height, out_width, features).
+    Along the depth, the window must have strides of 1 or a spread of 1.
     """
     if window.spread[0] > 1:
         return _between_slices(x, kernel, window, convolve)
@@ -41,7 +34,7 @@ def sliced(x: Array, kernel: Array, window: Window, convolve: Convolve) -> Array
         lax.slice_in_dim(padded, first, first + reach, stride, axis=1)
         for first in range(0, taps * step, step)
     ]
-    # The channels of one group stay side by side.
+    # The channels of one group stay adjacent.
     apart = [each.reshape(*each.shape[:-1], window.groups, -1) for each in seen]
     slices = jnp.concatenate(apart, axis=-1).reshape(-1, *x.shape[2:4], taps * x.shape[-1])
     flat = kernel.transpose(1, 2, 0, 3, 4).reshape(*kernel.shape[1:3], -1, kernel.shape[-1])
@@ -50,7 +43,7 @@ def sliced(x: Array, kernel: Array, window: Window, convolve: Convolve) -> Array
 
 
 def _between_slices(x: Array, kernel: Array, window: Window, convolve: Convolve) -> Array:
-    """Convolves once for each place that a slice of the result can have between slices of `x`."""
+    """Convolves once for each position that an output slice can have between input slices."""
     kernel = spread_taps(kernel, (window.dilation[0], 1, 1))
     spread, pads, taps = window.spread[0], window.pads[0], len(kernel)
     _, places = phases(x.shape[1], taps, pads, spread)
@@ -70,7 +63,7 @@ def _between_slices(x: Array, kernel: Array, window: Window, convolve: Convolve)
 
 
 def _plane(window: Window) -> Window:
-    """How a kernel moves over slices."""
+    """The window along height and width."""
     return window._replace(
         strides=window.strides[1:],
         pads=window.pads[1:],

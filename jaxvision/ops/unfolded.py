@@ -1,7 +1,7 @@
 """Convolutions as products of unfolded maps (im2col), for loops and for small maps.
 
-XLA's CPU backend runs its own convolutions inside a loop on one thread, and their gradients up to
-fifteen times slower than this form. Outside of loops its own are faster, but for small maps.
+Inside loops, XLA's CPU convolutions use one thread, and their gradients take up to fifteen times as
+long as this form. Outside of loops, XLA's are faster except for small maps.
 """
 
 import jax
@@ -16,16 +16,8 @@ Array = jax.Array
 def unfolded(x: Array, kernel: Array, window: Window) -> Array:
     """Convolves maps with one group of channels, without spread or dilation.
 
-    A kernel that moves by several pixels sees blocks of so many: first the pixels of a block become
-    channels, which are read in one piece; then the kernel moves by one block.
-
-    Args:
-        x: Maps, (batch, height, width, channels).
-        kernel: (height, width, channels, features).
-        window: How it moves.
-
-    Returns:
-        Maps, (batch, out_height, out_width, features).
+    With a stride, the pixels of each block as large as the stride first become channels, which are
+    contiguous; then the kernel moves by one block.
     """
     down, across = window.strides
     channels, features = kernel.shape[2:]
@@ -48,7 +40,7 @@ def unfolded(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def _fit(x: Array, axis: int, sizes: tuple[int, int]) -> Array:
-    """Two neighboring axes at some sizes: zeros are added at the end, or it is cut off."""
+    """Pads with zeros at the end, or crops, two neighboring axes to the given sizes."""
     edges = [(0, 0, 0)] * x.ndim
     for offset, size in enumerate(sizes):
         edges[axis + offset] = (0, size - x.shape[axis + offset], 0)

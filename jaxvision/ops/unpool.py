@@ -1,4 +1,4 @@
-"""Pooling that remembers where its maxima were, and unpooling, which puts them back."""
+"""Max pooling that returns the positions of its maxima, and unpooling, which uses them."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,8 @@ class Pooled(NamedTuple):
     """The maxima of windows.
 
     Attributes:
-        maxima: One per window and channel.
-        indices: The places of the maxima in their maps: `row * width + column`.
+        maxima: One value per window and channel.
+        indices: The positions of the maxima in their maps: `row * width + column`.
     """
 
     maxima: Float[Array, "batch out_height out_width channels"]
@@ -19,17 +19,14 @@ class Pooled(NamedTuple):
 
 
 def max_pool_with_indices(x: Float[Array, "batch height width channels"], window: int) -> Pooled:
-    """Takes the maximum of each window, and notes its place. Windows lie side by side.
+    """The maximum of each window and its position, for windows that do not overlap.
 
-    Rows and columns at the end that fill no window are left out.
+    The first of equal values is the maximum and gets the gradient. Rows and columns at the end that
+    do not fill a window are ignored.
 
     Args:
         x: Feature maps.
         window: The height and width of a window, and the step between windows.
-
-    Returns:
-        The maxima and their places. Of equal values the first one counts; it also gets the
-        gradient.
 
     Raises:
         ValueError: The window is below 1 or larger than the maps.
@@ -51,7 +48,7 @@ def max_pool_with_indices(x: Float[Array, "batch height width channels"], window
     )
     taps = blocks.swapaxes(2, 3).reshape(batch, rows, columns, window**2, channels)
     tap = taps.argmax(axis=3)
-    # By selection, whose gradient is no scatter.
+    # Selection, because the gradient of indexing is a scatter.
     chosen = jnp.arange(window**2)[:, None] == tap[:, :, :, None]
     maxima = jnp.where(chosen, taps, 0).sum(axis=3)
     row = jnp.arange(rows)[:, None, None] * window + tap // window
@@ -66,17 +63,13 @@ def max_unpool(
     *,
     size: tuple[int, int] | None = None,
 ) -> Shaped[Array, "batch new_height new_width channels"]:
-    """Puts values where the maxima of windows were, and 0 elsewhere, as SegNet does.
+    """Puts values at the positions of the maxima of windows, and 0 elsewhere, as SegNet does.
 
     Args:
         x: One value per window and channel.
-        indices: The places that `max_pool_with_indices` gave with the same window.
-        window: The window.
-        size: Height and width of the maps that were pooled; None takes `window` times the size of
-            `x`.
-
-    Returns:
-        Maps of that size.
+        indices: The indices from `max_pool_with_indices` with the same window.
+        window: The size of the windows.
+        size: Height and width of the result; None means `window` times the size of `x`.
 
     Raises:
         ValueError: Maps of this size have another number of windows.
@@ -94,7 +87,7 @@ def max_unpool(
     if (height // window, width // window) != (rows, columns):
         raise ValueError(
             f"maps of {height}x{width} have {height // window}x{width // window} windows of "
-            f"{window}x{window}, and x has values of {rows}x{columns} windows"
+            f"{window}x{window}, but x has values for {rows}x{columns} windows"
         )
     place = jnp.arange(rows * window)[:, None] * width + jnp.arange(columns * window)
     values, places = (
@@ -108,14 +101,11 @@ def max_unpool(
 def bed_of_nails(
     x: Shaped[Array, "batch height width channels"], factor: int
 ) -> Shaped[Array, "batch new_height new_width channels"]:
-    """Puts each value into the upper left corner of a block of zeros.
+    """Enlarges maps by putting each value into the upper left corner of a block of zeros.
 
     Args:
         x: Feature maps.
-        factor: How many times larger the maps get.
-
-    Returns:
-        Maps `factor` times as high and wide.
+        factor: The factor by which height and width grow.
 
     Raises:
         ValueError: The factor is below 1.

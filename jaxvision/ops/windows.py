@@ -1,4 +1,4 @@
-"""How a kernel moves over maps, and what each of its taps sees there."""
+"""The movement of a kernel over maps, and the inputs of its taps."""
 
 import functools
 import operator
@@ -12,19 +12,14 @@ from jax import lax
 Array = jax.Array
 
 CHUNK_BYTES = 2**20
-"""What a chunk of a batch may take, so that it and its results stay in the second-level cache."""
+"""The size of a chunk of a batch that fits, with its results, into the second-level cache."""
 
 
 class Window(NamedTuple):
-    """How a kernel moves over maps, down and across, or over volumes, with the depth before.
+    """How a kernel moves over maps (height, width) or volumes (depth, height, width).
 
-    Attributes:
-        strides: The step between outputs.
-        pads: Zeros before and after; a negative number cuts off.
-        spread: The step between inputs.
-        dilation: The step between taps.
-        groups: In how many groups channels are convolved apart.
-        precision: Of products.
+    `strides` is the step between outputs, `spread` that between inputs, `dilation` that between
+    taps. `pads` are zeros before and after the spread inputs; negative numbers crop.
     """
 
     strides: tuple[int, ...] = (1, 1)
@@ -36,7 +31,7 @@ class Window(NamedTuple):
 
 
 def shifts(x: Array, taps: tuple[int, int], window: Window) -> Iterator[Array]:
-    """What each tap of a kernel sees, row by row."""
+    """The inputs of each tap of a kernel, row by row."""
     padded = pad(x, window)
     height, width = out_size(padded.shape[1:3], taps, window)
     (down, across), (rows, columns) = window.strides, window.dilation
@@ -56,7 +51,7 @@ def shifts(x: Array, taps: tuple[int, int], window: Window) -> Iterator[Array]:
 
 
 def pad(x: Array, window: Window) -> Array:
-    """Writes the zeros of a window's padding out, or cuts what it cuts off."""
+    """Pads with zeros explicitly, and crops where the padding is negative."""
     if window.pads == ((0, 0), (0, 0)):
         return x
     edges = [(0, 0, 0), *((low, high, 0) for low, high in window.pads), (0, 0, 0)]
@@ -64,7 +59,7 @@ def pad(x: Array, window: Window) -> Array:
 
 
 def out_size(padded: Sequence[int], taps: tuple[int, int], window: Window) -> tuple[int, int]:
-    """How many steps a kernel makes down and across padded maps of this height and width."""
+    """The height and width of the output for padded maps of this height and width."""
     height, width = (
         (size - step * (count - 1) - 1) // stride + 1
         for size, count, stride, step in zip(
@@ -75,20 +70,14 @@ def out_size(padded: Sequence[int], taps: tuple[int, int], window: Window) -> tu
 
 
 def add_up(arrays: Iterable[Array]) -> Array:
-    """A sum of at least one array, without a first zero."""
+    """The sum of at least one array, without an initial zero."""
     return functools.reduce(operator.add, arrays)
 
 
 def by_chunks(function: Callable[[Array], Array], x: Array, at_once: int) -> Array:
-    """Applies a function to some images at a time, so that what it computes stays in a cache.
+    """Applies a function to at most `at_once` images at a time, but to one at least.
 
-    Args:
-        function: Takes maps and gives maps, image by image. Derivatives compute it again.
-        x: Maps.
-        at_once: How many images may be taken at a time; one is in any case.
-
-    Returns:
-        The maps of all images.
+    This keeps its results in the cache; derivatives compute them again.
     """
     largest = max(1, min(at_once, len(x)))
     size = next(count for count in range(largest, 0, -1) if len(x) % count == 0)
@@ -100,23 +89,16 @@ def by_chunks(function: Callable[[Array], Array], x: Array, at_once: int) -> Arr
 
 
 def spread_size(size: int, taps: int, pads: tuple[int, int], spread: int) -> int:
-    """How many outputs a transposed convolution has along an axis."""
+    """The length of an axis of the output of a transposed convolution."""
     return (size - 1) * spread + sum(pads) - taps + 2
 
 
 def phases(
     size: int, taps: int, pads: tuple[int, int], spread: int
 ) -> tuple[int, list[tuple[int, tuple[int, int]]]]:
-    """The places that an output of a transposed convolution can have between inputs, on one axis.
+    """The positions that outputs of a transposed convolution can have between inputs, on one axis.
 
-    Args:
-        size: The number of inputs.
-        taps: The number of taps of the kernel, without a step between them.
-        pads: Zeros before and after the spread inputs.
-        spread: The step between inputs, which is the number of places.
-
-    Returns:
-        How many outputs each place has, and of each its first tap and the padding of the inputs.
+    Returns the number of outputs per position and, for each, its first tap and its padding.
     """
     low, _ = pads
     num_steps = -(-spread_size(size, taps, pads, spread) // spread)
@@ -130,7 +112,7 @@ def phases(
 
 
 def spread_taps(kernel: Array, dilation: tuple[int, ...]) -> Array:
-    """Writes the zeros between the taps of a kernel out."""
+    """Writes the zeros between the taps of a dilated kernel."""
     if max(dilation) == 1:
         return kernel
     edges = [(0, 0, step - 1) for step in dilation]

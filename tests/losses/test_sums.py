@@ -75,7 +75,7 @@ def test_weights_of_pixels_that_no_term_takes() -> None:
     ("terms", "error", "message"),
     [
         ((), ValueError, "at least one term"),
-        (((losses.cross_entropy, 1.0),), TypeError, "cross_entropy .* no loss of masks"),
+        (((losses.cross_entropy, 1.0),), TypeError, "cross_entropy .* not a mask loss"),
         (((losses.soft_dice, -1),), ValueError, "not negative, got -1"),
         (((losses.soft_dice, float("nan")),), ValueError, "finite .* got nan"),
     ],

@@ -162,7 +162,7 @@ def test_bad_confidence_is_named(confidence):
         ),
         (
             lambda: metrics.bootstrap_interval(np.mean, [1.0, math.nan], seed=0),
-            "statistic of the arrays as they are is nan",
+            "statistic of all rows must be finite, got nan",
         ),
         (
             lambda: metrics.bootstrap_interval(

@@ -46,12 +46,12 @@ def test_what_is_undefined_is_said() -> None:
     scores = metrics.class_scores(MATRIX, ["cat", "dog", "owl"])
     owl = scores["owl"]
     assert np.isnan(owl.precision.value)
-    assert owl.precision.note == "none is given to it"
+    assert owl.precision.note == "never predicted"
     assert (owl.recall.value, owl.f1.value) == (0, 0)
     absent = metrics.class_scores([[1, 0], [0, 0]])["1"]
     assert np.isnan([absent.recall.value, absent.f1.value]).all()
     table = metrics.class_table(scores)
-    assert "none is given to it" in table.splitlines()[-1]
+    assert "never predicted" in table.splitlines()[-1]
 
 
 def test_of_many_classes_the_table_has_the_worst() -> None:
@@ -59,7 +59,7 @@ def test_of_many_classes_the_table_has_the_worst() -> None:
     matrix[7, 8] = 5
     table = metrics.class_table(metrics.class_scores(matrix), most=2).splitlines()
     assert [line.split()[0] for line in table[1:3]] == ["7", "8"]
-    assert table[-1] == "(28 classes of a higher F1 are left out)"
+    assert table[-1] == "(28 classes with a higher F1 are left out)"
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_the_gradient_of_resizing_is_its_transpose():
     [
         ((0, 4), {}, "must be a positive height and width"),
         (4, {"method": "bicubic"}, "unknown method 'bicubic'"),
-        (4, {"method": "nearest", "align_corners": True}, "align_corners goes with"),
+        (4, {"method": "nearest", "align_corners": True}, "align_corners needs"),
     ],
 )
 def test_what_cannot_be(size, options, message, unchecked):
@@ -74,7 +74,7 @@ def test_what_cannot_be(size, options, message, unchecked):
 
 
 def test_labels_are_not_interpolated(unchecked):
-    with pytest.raises(TypeError, match="labels are resized by method='nearest'"):
+    with pytest.raises(TypeError, match="use method='nearest' for labels"):
         ops.resize(np.ones((1, 2, 2, 1), np.int32), 4)
 
 

@@ -1,8 +1,8 @@
 """Losses and returns of reinforcement learning.
 
-Discounts say where episodes end: the discount of a transition is gamma, or 0 where the episode
-*terminated* and nothing follows. A *truncated* episode, one that a limit of time cut off, would
-have gone on: its last transition has the discount gamma, and bootstraps from its last observation.
+The discount of a step is gamma, or 0 if the episode *terminated*, since nothing follows. If a time
+limit *truncated* the episode, the discount of its last step stays gamma, and the value of its last
+observation replaces the rewards that would have followed (bootstrapping).
 """
 
 from jaxvision.losses.reinforcement.distributional import (

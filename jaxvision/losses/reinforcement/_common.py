@@ -1,4 +1,4 @@
-"""What these losses share."""
+"""Input checks and action lookup shared by the losses of agents."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,13 +6,13 @@ from jaxtyping import Array, Float, Integer
 
 
 def at_least_float32(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The same values, in float32 where their type is narrower."""
+    """Converts half precision to float32; wider types stay."""
     values = jnp.asarray(values)
     return values.astype(jnp.result_type(values, jnp.float32))
 
 
 def same_shapes(**arrays: Array) -> None:
-    """Makes sure that arrays have one shape: broadcasting would make pairs of all rows.
+    """Raises ValueError unless all arrays have one shape; they must not broadcast.
 
     >>> same_shapes(values=jnp.ones((2, 1)), rewards=jnp.ones(2))
     Traceback (most recent call last):
@@ -26,9 +26,9 @@ def same_shapes(**arrays: Array) -> None:
 def chosen(
     values: Float[Array, "*batch actions"], actions: Integer[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """The value of each row's action; NaN for an action that there is not.
+    """The value of each row's action, NaN if the action is out of range.
 
-    A masked sum, because the gradient of an indexed read is a scatter, which is slow on a CPU.
+    It is a masked sum because the gradient of indexing is a scatter, which is slow on CPUs.
 
     >>> print(chosen(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 2])))
     [ 2. nan]
@@ -47,7 +47,7 @@ def chosen(
 def chosen_distribution(
     values: Float[Array, "*batch actions atoms"], actions: Integer[Array, "*batch"]
 ) -> Float[Array, "*batch atoms"]:
-    """The row of each action, as `chosen`.
+    """The distribution of each row's action, NaN if the action is out of range.
 
     >>> print(chosen_distribution(jnp.array([[[1.0, 2.0], [3.0, 4.0]]]), jnp.array([1])))
     [[3. 4.]]

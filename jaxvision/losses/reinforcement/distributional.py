@@ -1,4 +1,4 @@
-"""Losses of agents that learn the distribution of the return, not only its mean."""
+"""Losses of agents that learn the whole distribution of the return instead of its mean."""
 
 import jax
 import jax.numpy as jnp
@@ -21,24 +21,24 @@ def categorical_projection(
     probabilities: Float[Array, "*batch atoms"],
     support: Float[Array, "support"],
 ) -> Float[Array, "*batch support"]:
-    """Moves a distribution onto a fixed support, each atom shared by its two neighbors.
+    """Projects a distribution onto a fixed support: neighboring points share each atom's mass.
 
-    The mean stays as it is; what lies beyond the ends of the support goes to the ends.
+    The mean does not change, except that mass beyond the ends of the support moves to the ends.
 
     Args:
-        atoms: Where the probability lies.
-        probabilities: How much lies there.
-        support: Rising, of 2 points at least.
+        atoms: The values of the distribution.
+        probabilities: The probability of each atom.
+        support: The new values, increasing, at least 2.
 
     Returns:
         The probability of each point of the support.
 
     Raises:
-        ValueError: The support has one point, or does not rise (inside a compiled program its
-            points are not known); there is not one probability for each atom.
+        ValueError: The support has one point or does not increase (not checked under `jit`), or the
+            shapes of atoms and probabilities differ.
 
-    Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
-    ICML 2017, arXiv:1707.06887, equation 7.
+    Reference: Bellemare et al., A distributional perspective on reinforcement learning, 2017,
+    arXiv:1707.06887, equation 7.
 
     >>> atoms, support = jnp.array([0.25, 3.0]), jnp.array([0.0, 1.0, 2.0])
     >>> print(categorical_projection(atoms, jnp.array([0.5, 0.5]), support))
@@ -51,7 +51,7 @@ def categorical_projection(
         raise ValueError(f"a support must rise, got {support}")
     atoms = jnp.clip(atoms, min=support[0], max=support[-1])
     gaps = jnp.diff(support)
-    # Of an atom above a point, how far on the way to the next; below it, to the one before.
+    # Distances as a share of the gap to the next point (atom above) or the previous one (below).
     above = jnp.concatenate([gaps, gaps[-1:]])[:, None]
     below = jnp.concatenate([gaps[:1], gaps])[:, None]
     steps = atoms[..., None, :] - support[:, None]
@@ -67,24 +67,23 @@ def categorical_targets(
     *,
     selector: Float[Array, "*batch actions"] | None = None,
 ) -> Float[Array, "*batch atoms"]:
-    """What C51 learns: the distribution of `r + d z'`, on the support.
+    """The targets of C51: the distribution of `r + d z'`, projected onto the support.
 
-    z' is the return of the best action where the step led, by the mean of its distribution or, with
-    double Q-learning, by the selector.
+    z' is the return of the best next action: the one whose distribution has the highest mean or,
+    for double Q-learning, the highest value in `selector`.
 
     Args:
-        rewards: r, the reward of the step.
-        discounts: d: gamma, or 0 where the episode terminated.
-        next_logits: For all actions where the step led.
-        support: The returns that the logits stand for, rising.
-        selector: The values by which the next action is chosen; None takes the means.
+        rewards: Rewards r of the steps.
+        discounts: Discounts d: gamma, or 0 where the episode terminated.
+        next_logits: Logits of all actions in the next state.
+        support: The returns that the logits refer to, increasing.
+        selector: Values that choose the next action; None uses the means.
 
     Returns:
-        The probability of each point of the support, float32 at least; no gradient flows back.
+        The probability of each point of the support, in float32 or wider, without a gradient.
 
     Raises:
-        ValueError: Rewards and discounts differ in shape, or there is not one logit for each point
-            of the support.
+        ValueError: The shapes do not match, or the support is too short or does not increase.
 
     >>> logits, support = jnp.zeros((1, 2, 3)), jnp.array([-1.0, 0.0, 1.0])
     >>> print(jax.jit(categorical_targets)(jnp.full(1, 0.5), jnp.zeros(1), logits, support))
@@ -114,26 +113,14 @@ def categorical_q_learning(
     *,
     selector: Float[Array, "*batch actions"] | None = None,
 ) -> Rows:
-    """The cross-entropy of the predicted distribution (C51) to `categorical_targets`.
+    """The cross-entropy (C51) between the predicted distribution and `categorical_targets`.
 
-    Args:
-        logits: Of the distribution over the support, for all actions where the step began.
-        actions: The action taken.
-        rewards: r, the reward of the step.
-        discounts: d: gamma, or 0 where the episode terminated.
-        next_logits: For all actions where the step led.
-        support: The returns that the logits stand for, rising.
-        selector: The values by which the next action is chosen; None takes the means.
+    `logits` describe the predicted distribution over `support`, for all actions in the first state.
+    `actions` are the actions taken; one out of range gives NaN. The other arguments and errors are
+    those of `categorical_targets`.
 
-    Returns:
-        One loss per row, float32 at least; NaN for an action that there is not.
-
-    Raises:
-        ValueError: Actions, rewards and discounts differ in shape, or there is not one logit for
-            each point of the support.
-
-    Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
-    ICML 2017, arXiv:1707.06887.
+    Reference: Bellemare et al., A distributional perspective on reinforcement learning, 2017,
+    arXiv:1707.06887.
 
     >>> logits, support = jnp.zeros((1, 2, 3)), jnp.array([-1.0, 0.0, 1.0])
     >>> print(jax.jit(categorical_q_learning)(
@@ -156,28 +143,25 @@ def quantile_q_learning(
     selector: Float[Array, "*batch actions"] | None = None,
     kappa: float = 1.0,
 ) -> Rows:
-    """The quantile regression loss (QR-DQN) of the predicted quantiles to `r + d z'`.
+    """The quantile regression loss (QR-DQN) between the predicted quantiles and `r + d z'`.
 
-    Quantile i of n stands for the probability (i + 1/2) / n. The loss is summed over the predicted
+    Quantile i of n has the probability level (i + 1/2) / n. The loss is summed over the predicted
     quantiles and averaged over those of the target.
 
     Args:
-        quantiles: Of the return, for all actions where the step began.
-        actions: The action taken.
-        rewards: r, the reward of the step.
-        discounts: d: gamma, or 0 where the episode terminated.
-        next_quantiles: For all actions where the step led.
-        selector: The values by which the next action is chosen; None takes the means.
-        kappa: Errors up to this are squared (Huber's loss, divided by kappa); 0 squares none.
-
-    Returns:
-        One loss per row, float32 at least; NaN for an action that there is not.
+        quantiles: Quantiles of the return of all actions in the first state.
+        actions: The actions taken; one out of range gives NaN.
+        rewards: Rewards r of the steps.
+        discounts: Discounts d: gamma, or 0 where the episode terminated.
+        next_quantiles: Quantiles of all actions in the next state.
+        selector: Values that choose the next action; None uses the means.
+        kappa: Errors up to this size are squared (Huber loss, divided by kappa); 0 squares none.
 
     Raises:
-        ValueError: `kappa` is negative or NaN, or actions, rewards and discounts differ in shape.
+        ValueError: `kappa` is negative or NaN, or the shapes do not match.
 
-    Reference: Dabney, Rowland, Bellemare and Munos, Distributional reinforcement learning with
-    quantile regression, AAAI 2018, arXiv:1710.10044.
+    Reference: Dabney et al., Distributional reinforcement learning with quantile regression, AAAI
+    2018, arXiv:1710.10044.
 
     >>> quantiles = jnp.zeros((1, 2, 4))
     >>> print(jax.jit(quantile_q_learning)(

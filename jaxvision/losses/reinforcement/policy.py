@@ -1,4 +1,4 @@
-"""Losses of policies over discrete actions, given by logits."""
+"""Losses of policies over discrete actions, which logits describe."""
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +13,11 @@ Rows = Float[Array, "*batch"]
 def log_probability(
     logits: Float[Array, "*batch actions"], actions: Integer[Array, "*batch"]
 ) -> Rows:
-    """The log-probability of each action under the softmax of the logits.
+    """The log-probability of each action under the softmax of the logits, in nats.
 
     Args:
-        logits: Of the policy; -inf makes an action impossible.
-        actions: The actions taken.
-
-    Returns:
-        In nats, float32 at least; NaN for an action that there is not.
-
-    Raises:
-        ValueError: There is not one action for each row of logits.
+        logits: Logits of the policy; -inf makes an action impossible.
+        actions: The actions taken; one out of range gives NaN.
 
     >>> print(jnp.exp(log_probability(jnp.array([[0.0, jnp.log(3.0)]]), jnp.array([1]))))
     [0.75]
@@ -34,22 +28,14 @@ def log_probability(
 def policy_gradient(
     logits: Float[Array, "*batch actions"], actions: Integer[Array, "*batch"], advantages: Rows
 ) -> Rows:
-    """The loss `-A log p(a)`, whose gradient is that of the expected return.
+    """The loss `-A log p(a)`, whose gradient is minus that of the expected return.
 
     Args:
-        logits: Of the policy.
-        actions: The actions taken.
-        advantages: A: returns, less a baseline that does not depend on the action. No gradient
-            flows into them.
+        logits: Logits of the policy.
+        actions: The actions taken, a; one out of range gives NaN.
+        advantages: Returns minus a baseline independent of the action, A. Not differentiated.
 
-    Returns:
-        One loss per row, float32 at least; NaN for an action that there is not.
-
-    Raises:
-        ValueError: There is not one action and one advantage for each row of logits.
-
-    Reference: Williams, Simple statistical gradient-following algorithms for connectionist
-    reinforcement learning, Machine Learning 8, 1992.
+    Reference: Williams, Simple statistical gradient-following algorithms, Machine Learning 8, 1992.
 
     >>> print(policy_gradient(jnp.zeros((1, 2)), jnp.array([0]), jnp.full(1, 2.0)))
     [1.3862944]
@@ -68,21 +54,17 @@ def clipped_surrogate(
 ) -> Rows:
     """The loss of PPO, `-min(k A, clip(k, 1 - e, 1 + e) A)` with k = p(a) / p_old(a).
 
-    There is no gain, and no gradient, in moving the probability of an action further than by a
-    factor of 1 - e or 1 + e from what it was when the action was taken.
+    It does not reward changes of an action's probability beyond the factors 1 - e and 1 + e.
 
     Args:
-        logits: Of the policy that learns.
-        actions: The actions taken.
-        old_log_probabilities: Of these actions under the policy that took them.
-        advantages: A. No gradient flows into them.
-        clip: e.
-
-    Returns:
-        One loss per row, float32 at least; NaN for an action that there is not.
+        logits: Logits of the policy that learns.
+        actions: The actions taken, a; one out of range gives NaN.
+        old_log_probabilities: Log-probabilities of these actions under the policy that took them.
+        advantages: Advantages A. Not differentiated.
+        clip: The largest relative change e, positive.
 
     Raises:
-        ValueError: `clip` is not positive, or shapes differ.
+        ValueError: `clip` is not positive, or the shapes do not match.
 
     Reference: Schulman et al., Proximal policy optimization algorithms, 2017, arXiv:1707.06347.
 
@@ -102,19 +84,16 @@ def clipped_surrogate(
 
 
 def clipped_value_error(values: Rows, old_values: Rows, targets: Rows, *, clip: float) -> Rows:
-    """The squared error of values, or that of values moved by at most `clip`, if it is greater.
+    """The larger squared error of a value and of that value kept within `clip` of the old one.
 
     Args:
-        values: Of the network that learns.
-        old_values: Of the network when the actions were taken.
-        targets: What the values should be. No gradient flows into them.
-        clip: How far a value may move.
-
-    Returns:
-        One error per row, float32 at least.
+        values: Values of the network that learns.
+        old_values: Values of the network when the actions were taken.
+        targets: Targets of the values. Not differentiated.
+        clip: The largest change of a value, positive.
 
     Raises:
-        ValueError: `clip` is not positive, or shapes differ.
+        ValueError: `clip` is not positive, or the shapes do not match.
 
     >>> print(clipped_value_error(jnp.ones(1), jnp.zeros(1), jnp.ones(1), clip=0.5))
     [0.25]
@@ -129,13 +108,9 @@ def clipped_value_error(values: Rows, old_values: Rows, targets: Rows, *, clip: 
 
 
 def entropy(logits: Float[Array, "*batch actions"]) -> Rows:
-    """The entropy of the softmax of the logits, `-sum_a p(a) log p(a)`.
+    """The entropy of the softmax of the logits in nats, `-sum_a p(a) log p(a)`.
 
-    Args:
-        logits: Of the policy; -inf makes an action impossible, and adds nothing.
-
-    Returns:
-        In nats, float32 at least.
+    Actions whose logit is -inf are impossible and add nothing.
 
     >>> print(jax.jit(entropy)(jnp.array([[0.0, 0.0], [0.0, -jnp.inf]])))
     [ 0.6931472 -0.       ]

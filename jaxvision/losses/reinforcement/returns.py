@@ -1,10 +1,9 @@
-"""Returns: what rewards add up to, as targets of values and as advantages of actions.
+"""Discounted returns and advantages, the targets of values and of policies.
 
-Time is the first axis, and any axes of environments follow. A step's discount is gamma, or 0 where
-the episode *terminated*: nothing follows. Where it was only *truncated*, by a limit of time, the
-value of its last observation stands for what would have followed. Hence every function takes the
-values of what the actions led to (of `final_observation`, where the environment began anew), and
-which steps a sum must not run across.
+Time is the first axis; axes of environments may follow. The discount of a step is gamma, or 0 where
+the episode *terminated*. Where the episode was *truncated* by a time limit, the value of its last
+observation replaces the rewards that would have followed. Therefore every function takes the values
+of the next observations (after a reset, those of `final_observation`), and `truncated`.
 """
 
 import numbers
@@ -25,22 +24,16 @@ _UNROLL = 8  # a step of the scan is a few additions
 def discounted_returns(
     rewards: Steps, discounts: Steps, next_values: Steps, *, truncated: Cuts = None
 ) -> Steps:
-    """The discounted sums of rewards to the end, `G_t = r_t + d_t G_{t+1}`.
+    """The discounted sums of rewards, `G_t = r_t + d_t G_{t+1}` (reward-to-go).
 
-    Reward-to-go, and the Monte-Carlo target of values. The end is where an episode terminated or
-    was truncated, or the last step; the last two add the discounted value of what follows.
+    A sum ends where the episode terminates, where it is truncated, or at the last step; in the last
+    two cases, the discounted value of the next observation is added.
 
     Args:
-        rewards: r_t, the reward of each step.
-        discounts: d_t: gamma, or 0 where the episode terminated.
-        next_values: The value of what the step led to; zeros, to leave it out.
-        truncated: Steps after which another episode begins though this one did not terminate.
-
-    Returns:
-        G_t, float32 at least.
-
-    Raises:
-        ValueError: Shapes differ.
+        rewards: Rewards r_t of the steps.
+        discounts: Discounts d_t: gamma, or 0 where the episode terminated.
+        next_values: Values of the next observations; zeros leave them out.
+        truncated: True at the last steps of episodes that were cut off without terminating.
 
     >>> discounted_returns(jnp.ones(3), jnp.full(3, 0.5), jnp.zeros(3)).tolist()
     [1.75, 1.5, 1.0]
@@ -58,24 +51,20 @@ def lambda_returns(
 ) -> Steps:
     """The lambda-returns `G_t = r_t + d_t ((1 - lambda) v_{t+1} + lambda G_{t+1})`.
 
-    The average of the n-step returns for all n, weighted by (1 - lambda) lambda**(n - 1): with
-    `lambda_=0` the target of TD(0), with 1 the discounted sum to the end.
+    They average the n-step returns of all n with the weights (1 - lambda) lambda**(n - 1):
+    `lambda_=0` gives the target of TD(0), 1 the discounted sum of all rewards.
 
     Args:
-        rewards: r_t, the reward of each step.
-        discounts: d_t: gamma, or 0 where the episode terminated.
-        next_values: v_{t+1}, the value of what the step led to.
+        rewards: Rewards r_t of the steps.
+        discounts: Discounts d_t: gamma, or 0 where the episode terminated.
+        next_values: Values v_{t+1} of the next observations.
         lambda_: The weight of longer sums, from 0 to 1.
-        truncated: Steps after which another episode begins though this one did not terminate.
-
-    Returns:
-        G_t, float32 at least.
+        truncated: True at the last steps of episodes that were cut off without terminating.
 
     Raises:
-        ValueError: `lambda_` is not in [0, 1], or shapes differ.
+        ValueError: `lambda_` is not in [0, 1], or the shapes differ.
 
-    Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
-    2018, section 12.1.
+    Reference: Sutton and Barto, Reinforcement learning, 2nd edition, MIT Press 2018, section 12.1.
 
     >>> lambda_returns(jnp.ones(3), jnp.full(3, 0.5), jnp.full(3, 8.0), lambda_=0.5).tolist()
     [4.0625, 4.25, 5.0]
@@ -104,23 +93,13 @@ def n_step_returns(
     n: int,
     truncated: Cuts = None,
 ) -> Steps:
-    """The sums of n discounted rewards and the value of what follows them.
+    """The n-step returns `r_t + d_t r_{t+1} + ... + d_t ... d_{t+n-1} v_{t+n}`.
 
-    `r_t + d_t r_{t+1} + ... + d_t ... d_{t+n-1} v_{t+n}`, of fewer rewards where the episode or the
-    last step comes earlier.
-
-    Args:
-        rewards: r_t, the reward of each step.
-        discounts: d_t: gamma, or 0 where the episode terminated.
-        next_values: v_{t+1}, the value of what the step led to.
-        n: How many rewards; at least 1.
-        truncated: Steps after which another episode begins though this one did not terminate.
-
-    Returns:
-        One sum for every step, float32 at least.
+    They have fewer rewards where the episode or the array of steps ends earlier. `n` is the number
+    of rewards; for the other arguments, see `lambda_returns`.
 
     Raises:
-        ValueError: `n` is no whole number or below 1, or shapes differ.
+        ValueError: `n` is not a positive whole number, or the shapes differ.
 
     >>> n_step_returns(jnp.ones(3), jnp.full(3, 0.5), jnp.full(3, 8.0), n=2).tolist()
     [3.5, 3.5, 5.0]
@@ -150,25 +129,22 @@ def generalized_advantages(
 ) -> Steps:
     """The generalized advantage estimates (GAE), `A_t = sum_k (d lambda)**k delta_{t+k}`.
 
-    delta_t = r_t + d_t v_{t+1} - v_t is the TD error. It is the lambda-return less the value: with
-    `lambda_=0` of least variance, with 1 of no bias from wrong values.
+    delta_t = r_t + d_t v_{t+1} - v_t is the TD error. `A_t + values` are the lambda-returns, which
+    are targets of the values. `lambda_=0` has the least variance; 1 has no bias from wrong values.
 
     Args:
-        rewards: r_t, the reward of each step.
-        discounts: d_t: gamma, or 0 where the episode terminated.
-        values: v_t, the value of what the step started from.
-        next_values: v_{t+1}, the value of what it led to.
+        rewards: Rewards r_t of the steps.
+        discounts: Discounts d_t: gamma, or 0 where the episode terminated.
+        values: Values v_t of the observations that the steps started from.
+        next_values: Values v_{t+1} of the next observations.
         lambda_: The weight of later errors, from 0 to 1.
-        truncated: Steps after which another episode begins though this one did not terminate.
-
-    Returns:
-        A_t; `A_t + values` are the lambda-returns, as targets of the values.
+        truncated: True at the last steps of episodes that were cut off without terminating.
 
     Raises:
-        ValueError: `lambda_` is not in [0, 1], or shapes differ.
+        ValueError: `lambda_` is not in [0, 1], or the shapes differ.
 
     Reference: Schulman et al., High-dimensional continuous control using generalized advantage
-    estimation, ICLR 2016, arXiv:1506.02438.
+    estimation, arXiv:1506.02438.
 
     >>> ones = jnp.ones(3)
     >>> generalized_advantages(ones, 0.5 * ones, 2 * ones, 8 * ones, lambda_=0.5).tolist()
@@ -185,6 +161,6 @@ def _check_steps(rewards: Steps, discounts: Steps, next_values: Steps, truncated
 
 
 def _cuts(truncated: Cuts, rewards: Steps) -> Bool[Array, "time *batch"]:
-    """Steps beyond which nothing is known: those that were truncated, and the last."""
+    """Marks the steps at which sums stop: truncated ones and the last."""
     cuts = jnp.zeros(rewards.shape, bool) if truncated is None else truncated
     return cuts.at[-1:].set(True)

@@ -1,7 +1,7 @@
-"""Errors of temporal-difference learning: what a step led to, less what was expected of it.
+"""Errors of temporal-difference (TD) learning: target minus estimate.
 
-The gradient flows into the estimate alone, never into the target. A loss is the square of the
-error, or `optax.losses.huber_loss` of it.
+The gradient flows into the estimate only, not into the target. For a loss, square the error or use
+`optax.losses.huber_loss`.
 """
 
 import jax
@@ -14,22 +14,18 @@ Rows = Float[Array, "*batch"]
 
 
 def td_error(values: Rows, rewards: Rows, discounts: Rows, next_values: Rows) -> Rows:
-    """The error of state values, `r + d v' - v`.
+    """The TD error of state values, `r + d v' - v`.
 
     Args:
-        values: v, the value of where the step began.
-        rewards: r, the reward of the step.
-        discounts: d: gamma, or 0 where the episode terminated.
-        next_values: v', the value of what the step led to.
-
-    Returns:
-        The errors, float32 at least.
+        values: Values v of the states.
+        rewards: Rewards r of the steps.
+        discounts: Discounts d: gamma, or 0 where the episode terminated.
+        next_values: Values v' of the next states.
 
     Raises:
-        ValueError: Shapes differ.
+        ValueError: The shapes differ.
 
-    Reference: Sutton, Learning to predict by the methods of temporal differences, Machine Learning
-    3, 1988.
+    Reference: Sutton, Learning to predict by the methods of temporal differences, 1988.
 
     >>> print(td_error(jnp.ones(1), jnp.ones(1), jnp.full(1, 0.5), jnp.full(1, 4.0)))
     [2.]
@@ -47,21 +43,15 @@ def sarsa_error(
     next_q_values: Float[Array, "*batch actions"],
     next_actions: Integer[Array, "*batch"],
 ) -> Rows:
-    """The error of action values on the actions that were taken, `r + d q'(a') - q(a)`.
+    """The TD error of action values for the actions taken, `r + d q'(a') - q(a)`.
 
     Args:
-        q_values: q, the values of all actions where the step began.
-        actions: a, the action taken.
-        rewards: r, the reward of the step.
-        discounts: d: gamma, or 0 where the episode terminated.
-        next_q_values: q', the values of all actions where the step led.
-        next_actions: a', the action taken there.
-
-    Returns:
-        The errors, float32 at least; NaN for an action that there is not.
-
-    Raises:
-        ValueError: There is not one action, reward and discount for each row of values.
+        q_values: Values q of all actions in the first state.
+        actions: The actions a taken; one out of range gives NaN.
+        rewards: Rewards r of the steps.
+        discounts: Discounts d: gamma, or 0 where the episode terminated.
+        next_q_values: Values q' of all actions in the next state.
+        next_actions: The actions a' taken in the next state.
 
     Reference: Rummery and Niranjan, On-line Q-learning using connectionist systems, Cambridge 1994.
 
@@ -84,27 +74,21 @@ def q_learning_error(
     *,
     selector: Float[Array, "*batch actions"] | None = None,
 ) -> Rows:
-    """The error of action values towards the best action, `r + d max_a' q'(a') - q(a)`.
+    """The TD error of action values for the best next action, `r + d max_a' q'(a') - q(a)`.
 
-    With a selector it is double Q-learning: the action is the best by the selector, its value that
-    of `next_q_values`, so that the noise of one does not raise the other.
+    With `selector` it is double Q-learning: the selector's best action is chosen and
+    `next_q_values` give its value, so that noise in one does not raise the other.
 
     Args:
-        q_values: q, the values of all actions where the step began.
-        actions: a, the action taken.
-        rewards: r, the reward of the step.
-        discounts: d: gamma, or 0 where the episode terminated.
-        next_q_values: q', the values of all actions where the step led.
-        selector: Chooses the action there; None chooses by q' itself.
+        q_values: Values q of all actions in the first state.
+        actions: The actions a taken; one out of range gives NaN.
+        rewards: Rewards r of the steps.
+        discounts: Discounts d: gamma, or 0 where the episode terminated.
+        next_q_values: Values q' of all actions in the next state.
+        selector: Values that choose the next action; None uses q'.
 
-    Returns:
-        The errors, float32 at least; NaN for an action that there is not.
-
-    Raises:
-        ValueError: There is not one action, reward and discount for each row of values.
-
-    Reference: Watkins and Dayan, Q-learning, Machine Learning 8, 1992; van Hasselt, Guez and
-    Silver, Deep reinforcement learning with double Q-learning, AAAI 2016, arXiv:1509.06461.
+    Reference: Watkins and Dayan, Q-learning, Machine Learning 8, 1992; van Hasselt et al., Deep
+    reinforcement learning with double Q-learning, AAAI 2016, arXiv:1509.06461.
 
     >>> q, next_q = jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 5.0]])
     >>> print(q_learning_error(q, jnp.array([1]), jnp.ones(1), jnp.full(1, 0.5), next_q))

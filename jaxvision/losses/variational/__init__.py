@@ -1,4 +1,4 @@
-"""What a variational autoencoder minimizes: the evidence lower bound, for several likelihoods.
+"""The evidence lower bound (ELBO), the loss of variational autoencoders, for several likelihoods.
 
 All log-probabilities are in nats, summed over an image.
 """

@@ -1,4 +1,4 @@
-"""The evidence lower bound of a variational autoencoder, in units that cannot be mistaken."""
+"""The evidence lower bound of variational autoencoders, in nats and in bits per dimension."""
 
 import math
 from typing import NamedTuple
@@ -12,13 +12,12 @@ from jaxvision.losses.variational.likelihoods import Images, Likelihood, Outputs
 
 
 class Elbo(NamedTuple):
-    """The evidence lower bound of each image, and what it is made of.
+    """The evidence lower bound of each image, and its terms.
 
     Attributes:
-        log_likelihood: The log-probability of the image given its code, in nats, summed over the
-            image.
-        kl: The Kullback-Leibler divergence of each number of the code from the prior, in nats.
-        dimensions: How many values an image has.
+        log_likelihood: The log-probability of each image given its code, in nats per image.
+        kl: The Kullback-Leibler divergence of each latent from the prior, in nats.
+        dimensions: The number of values of an image.
     """
 
     log_likelihood: Float[Array, " batch"]
@@ -27,12 +26,12 @@ class Elbo(NamedTuple):
 
     @property
     def nats(self) -> Float[Array, " batch"]:
-        """The bound of each image, in nats: at most its log-probability."""
+        """The bound of each image in nats, which is at most the image's log-probability."""
         return self.log_likelihood - self.kl.sum(axis=-1)
 
     @property
     def bits_per_dimension(self) -> Float[Array, " batch"]:
-        """Minus the bound, in bits for each value of the image: what a code of it costs at most."""
+        """Minus the bound in bits per value of the image: an upper bound of the code length."""
         return bits_per_dimension(self.nats, self.dimensions)
 
 
@@ -43,21 +42,17 @@ def elbo(
     mean: Float[Array, "batch latents"],
     log_variance: Float[Array, "batch latents"],
 ) -> Elbo:
-    """The evidence lower bound `E_q[log p(x | z)] - KL(q(z | x) || p(z))`, with one code per image.
+    """The evidence lower bound `E_q[log p(x | z)] - KL(q(z | x) || p(z))`, from one z per image.
 
-    Both terms are sums, over the values of the image and over the numbers of the code. An average
-    over the image in place of the sum would weigh the divergence hundreds of times too much, and
-    the codes of all images would become equal.
+    Both terms are sums, over the values of the image and over the latents. Averaging over the image
+    instead would make the divergence hundreds of times too strong and all codes equal.
 
     Args:
-        likelihood: The distribution of images that `outputs` stand for.
-        outputs: What the decoder gives for a code that is drawn from the encoder's distribution.
-        images: The images, of values from 0 to 1.
-        mean: The means of the encoder's distribution.
-        log_variance: The logarithms of its variances.
-
-    Returns:
-        The bound and its parts.
+        likelihood: The distribution of images that `outputs` describe.
+        outputs: Outputs of the decoder for a code drawn from the encoder's distribution.
+        images: Images with values from 0 to 1.
+        mean: Means of the encoder's distribution.
+        log_variance: Logarithms of its variances.
 
     Reference: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114.
 
@@ -77,17 +72,10 @@ def elbo(
 def gaussian_kl(
     mean: Float[Array, "*shape"], log_variance: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """The divergence KL(q || p) of N(mean, variance) from N(0, 1), for each number, in nats.
+    """The divergence KL(q || p) of q = N(mean, variance) from p = N(0, 1), elementwise, in nats.
 
-    It is `(mean^2 + variance - log variance - 1) / 2`. (Some course slides call this KL(p || q),
-    which at a mean of 0.5 and a variance of 0.25 would be 1.306853.)
-
-    Args:
-        mean: The means of q.
-        log_variance: The logarithms of its variances.
-
-    Returns:
-        One value for each number; not negative.
+    It is `(mean^2 + variance - log variance - 1) / 2`. (Some course slides call it KL(p || q),
+    which for a mean of 0.5 and a variance of 0.25 would be 1.306853.)
 
     >>> print(f"{gaussian_kl(jnp.array(0.5), jnp.log(jnp.array(0.25))):.6f}")
     0.443147
@@ -102,23 +90,22 @@ def free_nats(
     least: int | float,
     weight: Real[Array, " batch"] | Bool[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
-    """What the divergence costs where every number of a code may have some for free.
+    """The KL divergence with free bits: the sum over the latents of `max(least, batch mean)`.
 
     Args:
         kl: The divergences of `Elbo`.
-        least: How many nats of each number cost no more than that, on average over the batch; with
-            0 this is the mean of the sum of the divergences.
+        least: The floor in nats, below which a latent's divergence has no gradient; with 0, the
+            result is the mean divergence of a code.
         weight: 0 for rows that pad the batch.
 
     Returns:
-        The sum over the numbers of the code of `max(least, mean over the batch)`, in nats per
-        image.
+        The sum in nats per image.
 
     Raises:
         ValueError: `least` is negative.
 
     Reference: Kingma et al., Improving variational inference with inverse autoregressive flow,
-    NeurIPS 2016, arXiv:1606.04934, appendix C.8, where groups are single numbers.
+    NeurIPS 2016, arXiv:1606.04934, appendix C.8 (with one latent per group).
 
     >>> kl = jnp.array([[0.0, 3.0], [0.2, 1.0]])
     >>> print(free_nats(kl, 0.5))  # max(0.5, 0.1) + max(0.5, 2)
@@ -135,16 +122,13 @@ def free_nats(
 def importance_weighted_bound(
     log_weights: Float[Array, "samples batch"],
 ) -> Float[Array, " batch"]:
-    """The bound `log (1/k) sum_k p(x, z_k) / q(z_k | x)` of k codes of each image, in nats.
+    """The bound `log (1/k) sum_k p(x, z_k) / q(z_k | x)` from k codes of each image, in nats.
 
-    On average it is at least the evidence lower bound, does not fall as k grows, and tends to the
+    Its expectation is at least the evidence lower bound and, as k grows, rises to the
     log-probability of the image.
 
     Args:
-        log_weights: `log p(x | z) + log p(z) - log q(z | x)` for codes z that are drawn from q.
-
-    Returns:
-        One value per image.
+        log_weights: `log p(x | z) + log p(z) - log q(z | x)` for codes z drawn from q.
 
     Raises:
         ValueError: There are no samples.
@@ -156,19 +140,16 @@ def importance_weighted_bound(
     -1.6094
     """
     if not len(log_weights):
-        raise ValueError("a bound needs one sample or more of each image")
+        raise ValueError("a bound needs at least one sample of each image")
     return jax.nn.logsumexp(log_weights, axis=0) - math.log(len(log_weights))
 
 
 def bits_per_dimension(nats: Float[Array, "*shape"], dimensions: int) -> Float[Array, "*shape"]:
-    """A log-probability of images as bits for each of their values.
+    """Converts log-probabilities of images to bits per value: `-nats / (dimensions log 2)`.
 
     Args:
         nats: Log-probabilities of images, in nats.
-        dimensions: How many values an image has.
-
-    Returns:
-        Minus the log-probability to the base 2, divided by the number of values.
+        dimensions: The number of values of an image.
 
     >>> print(bits_per_dimension(jnp.array(-math.log(256.0) * 12), 12))
     8.0

@@ -1,8 +1,7 @@
-"""Distributions of images around what a decoder gives: their log-probabilities, in nats per image.
+"""Distributions of images given a decoder's outputs, with log-probabilities in nats per image.
 
-A likelihood says how many numbers a decoder gives for each value of an image, and what they mean.
-Log-probabilities are summed over an image, never averaged, so that they can be weighed against the
-Kullback-Leibler divergence of its code; see `variational.elbo`.
+A likelihood defines how many numbers the decoder gives for each value of an image, and what they
+mean. Log-probabilities are sums over an image, not means, as `variational.elbo` needs them.
 """
 
 import dataclasses
@@ -21,28 +20,28 @@ from jaxvision.losses._precision import at_least_float32
 Images = Float[Array, "batch *shape"]
 Known = Bool[Array, "batch *shape"]
 Outputs = Float[Array, "batch *places _"]
-"""What a decoder gives: as many channels as the images have, for each number in turn."""
+"""Outputs of a decoder: for each number of the likelihood in turn, the channels of the images."""
 
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """A distribution of images, given what a decoder says."""
+    """A distribution of images given the outputs of a decoder."""
 
     @property
     def numbers(self) -> int:
-        """How many numbers a decoder gives for each value of an image."""
+        """How many numbers the decoder gives for each value of an image."""
         ...
 
     def observe(self, key: Key[Array, ""], images: Images) -> Images:
-        """Draws what is observed of images with values from 0 to 1, where that is random."""
+        """Converts images in [0, 1] to the values that the distribution models, maybe at random."""
         ...
 
     def log_prob(
         self, outputs: Outputs, images: Images, where: Known | None = None
     ) -> Float[Array, " batch"]:
-        """The log-probability (or log-density) of each observed image, in nats.
+        """The log-probability (or log-density) in nats of each observed image.
 
-        With `where`, that of the values that are marked, whatever the others are.
+        With `where`, only the marked values count.
         """
         ...
 
@@ -51,18 +50,18 @@ class Likelihood(Protocol):
         ...
 
     def sample(self, key: Key[Array, ""], outputs: Outputs) -> Images:
-        """Draws an image for each row."""
+        """Draws one image per row."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Bernoulli:
-    """Values of 0 or 1, of which a decoder gives the log-odds.
+    """Binary values, whose log-odds the decoder gives.
 
     Attributes:
-        binarize: Whether a gray value g is observed as 1 with probability g, else as 0. Without,
-            gray values are taken as they are: then the log-probability is the mean over what would
-            be drawn, and says nothing of gray images.
+        binarize: Whether `observe` draws a gray value g as 1 with probability g, else as 0. If
+            False, gray values stay, and the log-probability is the mean over such draws; it is then
+            not the log-probability of a gray image.
 
     >>> logits, images = jnp.zeros((1, 28, 28, 1)), jnp.ones((1, 28, 28, 1))
     >>> print(f"{-Bernoulli().log_prob(logits, images)[0]:.2f}")  # 784 log 2
@@ -73,11 +72,11 @@ class Bernoulli:
 
     @property
     def numbers(self) -> int:
-        """The log-odds."""
+        """1, the log-odds."""
         return 1
 
     def observe(self, key: Key[Array, ""], images: Images) -> Images:
-        """Draws 0 and 1 with `binarize`, and else changes nothing."""
+        """Draws binary images if `binarize` is set; otherwise returns the images."""
         if not self.binarize:
             return images
         return jax.random.bernoulli(key, at_least_float32(images)).astype(images.dtype)
@@ -85,7 +84,7 @@ class Bernoulli:
     def log_prob(
         self, outputs: Outputs, images: Images, where: Known | None = None
     ) -> Float[Array, " batch"]:
-        """The log-probability of each image, or of the marked values, in nats."""
+        """The log-probability of each image, or of the values marked by `where`, in nats."""
         _check_outputs(self, outputs, images)
         logits, values = at_least_float32(outputs), at_least_float32(images)
         return -_total(optax.sigmoid_binary_cross_entropy(logits, values), where)
@@ -101,20 +100,20 @@ class Bernoulli:
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """Values with a normal distribution, of which a decoder gives the mean.
+    """Normally distributed values, whose mean the decoder gives.
 
-    Of data with few levels, such as bytes, a density has no bound, as it can be narrow around each
-    level. With `levels`, noise as wide as a level is added to them (`dequantize`), and densities
-    are those of steps between levels: then the mean log-density of an image is at most the
-    log-probability of its levels.
+    For data with few levels, such as bytes, the log-density has no upper bound, because the density
+    can be arbitrarily narrow around each level. With `levels`, `observe` adds noise one level wide
+    (`dequantize`), and densities are per level: the mean log-density of an image is then at most
+    the log-probability of its levels.
 
     Attributes:
-        scale: The standard deviation; None lets the decoder give its logarithm too, of each value.
-        levels: How many levels the images have; None takes them as they are.
-        least_scale: The smallest standard deviation that a decoder can give.
+        scale: The standard deviation; if None, the decoder gives its logarithm for each value.
+        levels: The number of levels of the images; None adds no noise.
+        least_scale: The smallest standard deviation that the decoder can give.
 
     Raises:
-        ValueError: A deviation is not positive.
+        ValueError: `scale` or `least_scale` is not positive and finite, or `levels` is below 2.
 
     >>> outputs, images = jnp.zeros((1, 2)), jnp.zeros((1, 2))
     >>> print(f"{Gaussian(scale=1.0).log_prob(outputs, images)[0]:.6f}")  # -log(2 pi)
@@ -135,17 +134,17 @@ class Gaussian:
 
     @property
     def numbers(self) -> int:
-        """The mean, and if no scale is given the logarithm of the standard deviation."""
+        """1 for the mean, or 2 with the logarithm of the standard deviation if `scale` is None."""
         return 2 if self.scale is None else 1
 
     def observe(self, key: Key[Array, ""], images: Images) -> Images:
-        """Adds noise as wide as a level, where there are levels."""
+        """Adds noise one level wide if `levels` is set."""
         return images if self.levels is None else dequantize(key, images, self.levels)
 
     def log_prob(
         self, outputs: Outputs, images: Images, where: Known | None = None
     ) -> Float[Array, " batch"]:
-        """The log-density of each image, or of the marked values, in nats."""
+        """The log-density of each image, or of the values marked by `where`, in nats."""
         _check_outputs(self, outputs, images)
         mean, log_scale = self._both(outputs)
         error = (at_least_float32(images) - mean) * jnp.exp(-log_scale)
@@ -157,7 +156,7 @@ class Gaussian:
         return self._both(outputs)[0]
 
     def sample(self, key: Key[Array, ""], outputs: Outputs) -> Images:
-        """Draws images, whose values may leave the range of the data."""
+        """Draws images, whose values may be outside [0, 1]."""
         mean, log_scale = self._both(outputs)
         return mean + jnp.exp(log_scale) * jax.random.normal(key, mean.shape, mean.dtype)
 
@@ -171,20 +170,19 @@ class Gaussian:
 
 @dataclasses.dataclass(frozen=True)
 class DiscretizedLogistic:
-    """Values of equally spaced levels from 0 to 1, which share a logistic distribution.
+    """Equally spaced levels from 0 to 1, whose probabilities come from a logistic distribution.
 
-    The probability of a level is that of the interval around it, and the outermost levels have all
-    that is beyond them. So it is a probability, and `-log2` of it a number of bits.
+    The probability of a level is that of the interval around it; the outermost levels include the
+    tails. Since these are true probabilities, `-log2` of them is a number of bits.
 
     Attributes:
-        levels: How many levels there are: 256 of bytes.
-        least_scale: The smallest scale that a decoder can give, in steps between levels.
+        levels: The number of levels, 256 for bytes.
+        least_scale: The smallest scale that the decoder can give, in steps between levels.
 
     Raises:
-        ValueError: There are fewer than 2 levels, or the scale is not positive.
+        ValueError: There are fewer than 2 levels, or `least_scale` is not positive and finite.
 
-    Reference: Salimans et al., PixelCNN++, ICLR 2017, arXiv:1701.05517, section 2.1 (and Kingma et
-    al., arXiv:1606.04934), for a single logistic.
+    Reference: Salimans et al., PixelCNN++, ICLR 2017, arXiv:1701.05517, section 2.1 (one logistic).
 
     >>> outputs = jnp.array([[0.3, -2.0]])
     >>> images = jnp.linspace(0, 1, 5)[:, None]
@@ -203,18 +201,18 @@ class DiscretizedLogistic:
 
     @property
     def numbers(self) -> int:
-        """The mean, and the logarithm of the scale."""
+        """2, the mean and the logarithm of the scale."""
         return 2
 
     def observe(self, key: Key[Array, ""], images: Images) -> Images:
-        """Takes the nearest level of each value."""
+        """Rounds each value to the nearest level."""
         del key
         return jnp.round(at_least_float32(images) * (self.levels - 1)) / (self.levels - 1)
 
     def log_prob(
         self, outputs: Outputs, images: Images, where: Known | None = None
     ) -> Float[Array, " batch"]:
-        """The log-probability of each image, or of the marked values, in nats."""
+        """The log-probability of each image, or of the values marked by `where`, in nats."""
         _check_outputs(self, outputs, images)
         mean, log_scale = self._both(outputs)
         values, half = at_least_float32(images), self._step / 2
@@ -228,11 +226,11 @@ class DiscretizedLogistic:
         return _total(jnp.where(values < half, of_lowest, highest), where)
 
     def mean(self, outputs: Outputs) -> Images:
-        """The center of the distribution, from 0 to 1."""
+        """The center of the distribution, clipped to [0, 1]."""
         return jnp.clip(self._both(outputs)[0], 0, 1)
 
     def sample(self, key: Key[Array, ""], outputs: Outputs) -> Images:
-        """Draws images of the levels."""
+        """Draws images whose values are levels."""
         mean, log_scale = self._both(outputs)
         drawn = mean + jnp.exp(log_scale) * jax.random.logistic(key, mean.shape, mean.dtype)
         steps = self.levels - 1
@@ -251,13 +249,7 @@ _LIKELIHOODS = {each.__name__: each for each in (Bernoulli, Gaussian, Discretize
 
 
 def describe_likelihood(likelihood: Likelihood) -> dict[str, Any]:
-    """What the record of a run keeps of a likelihood.
-
-    Args:
-        likelihood: The likelihood.
-
-    Returns:
-        Its name, and its options.
+    """The name and the options of a likelihood, for the record of a run.
 
     >>> describe_likelihood(Bernoulli())
     {'name': 'Bernoulli', 'binarize': False}
@@ -269,17 +261,11 @@ def describe_likelihood(likelihood: Likelihood) -> dict[str, Any]:
 
 
 def likelihood_from_description(description: Mapping[str, Any]) -> Likelihood:
-    """Makes a likelihood again.
-
-    Args:
-        description: What `describe_likelihood` gave.
-
-    Returns:
-        The likelihood.
+    """Restores a likelihood from the output of `describe_likelihood`.
 
     Raises:
         TypeError: An option is unknown.
-        ValueError: The likelihood is unknown, or a value is not allowed.
+        ValueError: The name is unknown, or the value of an option is not allowed.
 
     >>> likelihood_from_description({"name": "Gaussian", "scale": 0.5})
     Gaussian(scale=0.5, levels=None, least_scale=0.001)
@@ -293,20 +279,18 @@ def likelihood_from_description(description: Mapping[str, Any]) -> Likelihood:
 def dequantize(
     key: Key[Array, ""], images: Float[Array, "batch *shape"], levels: int
 ) -> Float[Array, "batch *shape"]:
-    """Adds noise as wide as a level, so that images have a density.
+    """Adds uniform noise one level wide, so that images have a density.
 
-    The values `k / (levels - 1)` become uniform on `k / levels` to `(k + 1) / levels`. For any
-    density of these, the mean log-density of an image minus `log(levels)` for each value is at most
-    the log-probability of its levels (Theis et al., A note on the evaluation of generative models,
-    ICLR 2016, arXiv:1511.01844).
+    A value `k / (levels - 1)` becomes uniform between `k / levels` and `(k + 1) / levels`. For any
+    density of the results, the mean log-density of an image minus `log(levels)` per value is at
+    most the log-probability of its levels.
 
     Args:
-        key: Draws the noise.
-        images: Values from 0 to 1.
-        levels: How many levels there are: 256 of bytes.
+        key: Random key of the noise.
+        images: Images with values from 0 to 1.
+        levels: The number of levels, 256 for bytes.
 
-    Returns:
-        Values from 0 to 1.
+    Reference: Theis et al., A note on the evaluation of generative models, arXiv:1511.01844.
 
     >>> noisy = dequantize(jax.random.key(0), jnp.ones((1, 100)), levels=4)
     >>> bool(jnp.all((0.75 <= noisy) & (noisy < 1)))
@@ -327,7 +311,7 @@ def _check_outputs(likelihood: Likelihood, outputs: Outputs, images: Images) -> 
 
 
 def _bounded(log_scale: Array, least: float) -> Array:
-    """A log-scale that falls no further; nor rises so far that its exponential is not finite."""
+    """Clips a log-scale from below, and from above so that its exponential stays finite."""
     return jnp.clip(log_scale, least, 30.0)
 
 
