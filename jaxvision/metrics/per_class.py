@@ -115,5 +115,5 @@ def _f1(share: float) -> float:
 
 def _in_words(score: Score) -> str:
     if np.isnan(score.value):
-        return score.note[:20]
+        return score.note
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
