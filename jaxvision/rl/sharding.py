@@ -35,7 +35,7 @@ def shard_environments(
         (axis,) = mesh.axis_names
         if path in ("observations", "position/observations") and shape[:1] != (num_envs,):
             raise ValueError(
-                f"shard_environments({num_envs}) expects that many environments, got {shape[0]}"
+                f"shard_environments({num_envs}) needs as many environments, got {shape[0]}"
             )
         ours = path.split("/")[0] in PARTS and shape[:1] == (num_envs,)
         return jax.P(axis if ours else None, *[None] * (len(shape) - 1)) if shape else jax.P()
@@ -62,7 +62,9 @@ def shard_seeds(
     def rule(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> Any:
         (axis,) = mesh.axis_names
         if shape[:1] != (num_seeds,):
-            raise ValueError(f"shard_seeds({num_seeds}) expects that many seeds; {path} has shape {shape}")
+            raise ValueError(
+                f"shard_seeds({num_seeds}) needs as many seeds; {path} has shape {shape}"
+            )
         return jax.P(axis)
 
     return rule
