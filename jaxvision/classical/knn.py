@@ -82,9 +82,7 @@ def knn_accuracies(
         check_count("k", k, of="neighbors")
     sizes = np.bincount(folds)
     if not len(ks) or not len(points):
-        raise ValueError(
-            f"there must be numbers of neighbors and points, got {ks} and {len(points)}"
-        )
+        raise ValueError(f"ks and points must not be empty, got {ks} and {len(points)}")
     if max(ks) > len(points) - sizes.max():
         raise ValueError(
             f"the largest fold leaves {len(points) - sizes.max()} points, fewer than {max(ks)} "

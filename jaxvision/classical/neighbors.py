@@ -87,7 +87,9 @@ def nearest_neighbors(
     if k > count:
         raise ValueError(f"k must be at most the number of references, {count}, got {k}")
     if (query_groups is None) != (reference_groups is None):
-        raise ValueError("query_groups and reference_groups belong together, got one of them")
+        raise ValueError(
+            "query_groups and reference_groups must be given together, got one of them"
+        )
     dtype = jnp.promote_types(jnp.result_type(queries, references), jnp.float32)
     queries, references = (jnp.asarray(each, dtype) for each in (queries, references))
     if metric == "cosine":

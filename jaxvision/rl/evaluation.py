@@ -130,7 +130,7 @@ def make_eval_fn(
     if envs.num_envs < 2:
         raise ValueError(
             "an evaluation needs as many environments as episodes, and at least 2 for an interval "
-            f"of their mean, got {envs.num_envs}: rl.vectorize(name, 100)"
+            f"of their mean, got {envs.num_envs}; use rl.vectorize(name, 100)"
         )
     key = jax.random.key(seed)
     one = agent.agent if isinstance(agent, Seeds) else agent

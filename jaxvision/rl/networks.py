@@ -92,8 +92,8 @@ class ConvTorso(nn.Module):
         for channels, size, stride in self.layers:
             if min(x.shape[1:3]) < size:
                 raise ValueError(
-                    f"a convolution of {size} by {size} finds only {x.shape[1]} by {x.shape[2]} "
-                    "pixels; give the torso smaller layers, or larger frames"
+                    f"a convolution of {size} by {size} cannot fit into {x.shape[1]} by "
+                    f"{x.shape[2]} pixels; give the torso smaller layers, or larger frames"
                 )
             x = nn.Conv(
                 channels,

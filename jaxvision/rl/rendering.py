@@ -103,7 +103,7 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     if envs.num_envs != 1:
-        raise ValueError(f"an episode to look at needs one environment, got {envs.num_envs}")
+        raise ValueError(f"film needs exactly one environment, got {envs.num_envs}")
     as_seen = not _draws_itself(envs) and _is_seen_as_image(envs)
     envs = _keeping_final_state(envs)
 

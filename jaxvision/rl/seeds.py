@@ -45,8 +45,8 @@ class Seeds:
         check_count("num_seeds", self.num_seeds)
         if isinstance(innermost(getattr(self.agent, "envs", None)), GymnasiumEnvs):
             raise ValueError(
-                "seeds learn together in environments written in JAX; those of Gymnasium and Atari "
-                "step in one place, for one agent: train one seed after the other"
+                "several seeds need environments written in JAX; those of Gymnasium and Atari "
+                "serve one agent only: train one seed after the other"
             )
 
     @property

@@ -136,7 +136,10 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
     check_count("num_envs", num_envs)
     if isinstance(environment, str):
         if params is not None:
-            raise ValueError(f"params are those of an environment; {environment!r} is only a name")
+            raise ValueError(
+                f"params need an environment object, and {environment!r} is a name: "
+                "give them as options"
+            )
         environment, params = registry.make(environment, **options)
     elif options:
         raise ValueError(f"{', '.join(options)}: options are for an environment given by its name")
@@ -205,8 +208,8 @@ def _check(environment: Any, params: Any) -> None:
     after, _, reward, terminated, truncated, info = result
     if "final_observation" not in info:
         raise ValueError(
-            f"a step of {name} must give info['final_observation'], what the action led to, "
-            f"and has {', '.join(info) or 'nothing'} there"
+            f"a step of {name} must give info['final_observation'], the observation that the "
+            f"action led to; info has {', '.join(info) or 'nothing'} in it"
         )
     shape = seen_space.shape
     for what, seen in (("reset", first), ("step", after), ("step", info["final_observation"])):

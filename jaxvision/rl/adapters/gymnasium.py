@@ -69,7 +69,7 @@ class GymnasiumEnvs:
             )
         if self._mode not in ("NextStep", "SameStep"):
             raise ValueError(
-                "environments must begin anew by themselves, with the autoreset_mode NEXT_STEP or "
+                "environments must reset themselves, with the autoreset_mode NEXT_STEP or "
                 f"SAME_STEP, got {self._mode}"
             )
 
@@ -207,7 +207,9 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
     try:
         gymnasium = importlib.import_module("gymnasium")
     except ModuleNotFoundError:
-        raise ImportError("environments of Gymnasium need it: pip install gymnasium") from None
+        raise ImportError(
+            "these environments need the package gymnasium: pip install gymnasium"
+        ) from None
     try:
         environments = gymnasium.make_vec(name, num_envs=num_envs, **options)
     except (gymnasium.error.Error, TypeError) as error:

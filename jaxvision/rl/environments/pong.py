@@ -68,7 +68,7 @@ class PongParams(EnvParams):
         farthest = max(self.speed, self.max_speed) * max(1, self.max_slope)
         if not farthest <= 0.5:
             raise ValueError(
-                "in a step the ball may fly over half of the court at most, and flies over "
+                "in a step the ball may move by half of the court at most, and moves by "
                 f"{farthest:g} with speed={self.speed}, max_speed={self.max_speed}, "
                 f"max_slope={self.max_slope}"
             )
