@@ -37,8 +37,8 @@ def stratified_folds(
 ) -> Folds:
     """Divides examples into folds with equal numbers of each class, up to one.
 
-    Without a seed the folds are those of scikit-learn's `StratifiedKFold`: neighboring examples of
-    a class stay together.
+    Their sizes differ by at most one, too. Without a seed the folds are those of scikit-learn's
+    `StratifiedKFold`: neighboring examples of a class stay together.
 
     Args:
         labels: Class of each example.

@@ -17,7 +17,7 @@ Metric = Literal["l2", "l1", "cosine"]
 _BLOCK_NUMBERS = 2**24
 """Number of distances that are computed at once; they take 64 MiB."""
 _SPARE = 8
-"""Number of candidates, beyond the k neighbors, whose distances are computed exactly."""
+"""Number of candidates beyond k; the distances of all candidates are computed exactly."""
 _GROUP, _MANY_GROUPS = 16, 4
 """Columns in a group, and groups per neighbor from which searching groups first is faster."""
 
@@ -59,8 +59,8 @@ def nearest_neighbors(
         k: Number of neighbors.
         metric: "l2" is the Euclidean distance, "l1" the sum of absolute differences, "cosine" one
             minus the cosine of the angle (1 where either vector is 0).
-        query_groups: Group of each query, whose references are not its neighbors: its fold in
-            cross-validation, or the point itself if every point has its own group.
+        query_groups: Group of each query. References of the same group are not its neighbors: those
+            of its fold in cross-validation, or the point itself if every point is its own group.
         reference_groups: Group of each reference.
 
     Returns:

@@ -44,7 +44,7 @@ class Schedule(flax.struct.PyTreeNode):
 
 
 class Problem(flax.struct.PyTreeNode):
-    """The data and options that all steps of an embedding share, in place of a batch.
+    """The batch that all steps of an embedding share: its data and its schedule.
 
     Attributes:
         edges: Pairs of neighbors, with their probabilities.

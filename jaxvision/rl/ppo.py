@@ -16,8 +16,8 @@ class PPO(A2C):
     """Proximal policy optimization: actor-critic with several passes over each rollout.
 
     Attributes:
-        clip: Largest change of an action's probability, relative to its value before the update.
-        value_clip: Largest change of a state's value, in units of the return; None sets no limit.
+        clip: Limit on the relative change of an action's probability in an update.
+        value_clip: Limit on the change of a state's value, in units of the return; None sets none.
 
     Raises:
         ValueError: An option is out of range, or the network does not fit the environments.

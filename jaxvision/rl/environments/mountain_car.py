@@ -21,7 +21,7 @@ class MountainCarState(EnvState):
 
 
 class MountainCarParams(EnvParams):
-    """Constants; in the unit of length, the valley repeats every 2 pi / 3. Time is in steps."""
+    """Constants; the valley repeats every 2 pi / 3 units of length, and time is in steps."""
 
     max_steps_in_episode: Any = 200
     min_position: Any = -1.2
