@@ -1,4 +1,4 @@
-"""k-means: centers by k-means++, and Lloyd's iterations."""
+"""k-means clustering: k-means++ and Lloyd's iterations."""
 
 import functools
 from typing import NamedTuple
@@ -16,14 +16,14 @@ Centers = Float[Array, "clusters features"]
 
 
 class Clusters(NamedTuple):
-    """What k-means found.
+    """Result of k-means.
 
     Attributes:
-        centers: The centers.
-        labels: The nearest center of each point.
-        inertia: The sum of the squared distances of points to their centers.
-        steps: How many iterations there were.
-        converged: Whether the last one moved no point to another center.
+        centers: Center of each cluster.
+        labels: Index of each point's nearest center.
+        inertia: Sum of the squared distances between points and their centers.
+        steps: Number of iterations.
+        converged: Whether the last iteration moved no point to another center.
     """
 
     centers: Centers
@@ -45,21 +45,18 @@ def kmeans(
     num_starts: int = 10,
     max_steps: int = 300,
 ) -> Clusters:
-    """Finds clusters whose points are near their mean.
+    """Finds clusters by k-means.
 
-    Each start draws centers by k-means++ and moves them by Lloyd's iterations, until no point
-    changes its center. All starts run at once, and the one with the least inertia is the result. A
-    center that lost all its points moves to the point that is farthest from its own center.
+    Each start draws centers by k-means++ and improves them by Lloyd's iterations, until no point
+    changes its center. All starts run at once, and the result is the one with the least inertia. A
+    center that loses all its points moves to the point that is farthest from its own center.
 
     Args:
-        points: The points.
-        num_clusters: How many clusters.
-        key: Draws the first centers.
-        num_starts: How many starts there are.
-        max_steps: The most iterations.
-
-    Returns:
-        The clusters.
+        points: Points, one per row.
+        num_clusters: Number of clusters.
+        key: Random key of the initial centers.
+        num_starts: Number of starts.
+        max_steps: Largest number of iterations.
 
     Raises:
         ValueError: There are fewer points than clusters, or a number is not positive.
@@ -96,16 +93,16 @@ def kmeans(
 
 @functools.partial(jax.jit, static_argnames="num_clusters")
 def plus_plus(points: Points, num_clusters: int, *, key: Key[Array, ""]) -> Centers:
-    """Draws points as first centers, far from each other: k-means++.
+    """Draws points that are far from each other as initial centers, by k-means++.
 
     Args:
-        points: The points.
-        num_clusters: How many centers.
-        key: Draws them.
+        points: Points, one per row.
+        num_clusters: Number of centers.
+        key: Random key of the draws.
 
     Returns:
-        The centers. The first is any point, and each other one a point with a probability
-        proportional to the squared distance to the nearest center before it.
+        The centers. The first is a uniformly random point. Each further one is drawn with a
+        probability proportional to the squared distance to the nearest center before it.
     """
     first_key, key = jax.random.split(key)
     points = jnp.asarray(points)
@@ -114,7 +111,7 @@ def plus_plus(points: Points, num_clusters: int, *, key: Key[Array, ""]) -> Cent
 
     def draw(index: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         centers, squares = carry
-        # Where all points lie on centers, any is as good.
+        # If all points lie on centers, the draw is uniform.
         weights = jnp.where(squares.sum() > 0, squares, 1.0)
         chosen = jax.random.categorical(jax.random.fold_in(key, index), jnp.log(weights))
         center = points[chosen]
@@ -131,7 +128,7 @@ def _lloyd(points: Points, centers: Centers, max_steps: int) -> Clusters:
         members = jax.nn.one_hot(labels, len(centers), dtype=points.dtype)
         counts = members.sum(axis=0)
         means = (members.T @ points) / jnp.maximum(counts, 1)[:, None]
-        # The farthest points, one for each center without points.
+        # Each center without points moves to another one of the farthest points.
         order = jnp.argsort(-squares)
         place = jnp.cumsum(counts == 0) - 1
         moved = jnp.where((counts == 0)[:, None], points[order[place]], means)
@@ -150,7 +147,7 @@ def _lloyd(points: Points, centers: Centers, max_steps: int) -> Clusters:
 def _assign(
     points: Points, centers: Centers
 ) -> tuple[Int[Array, " points"], Float[Array, " points"]]:
-    """The nearest center of each point, of several the first; and the squared distance to it."""
+    """The nearest center of each point (the first, if equally near), and the squared distance."""
     product = jnp.matmul(points, centers.T, precision=jax.lax.Precision.HIGHEST)
     labels = (jnp.square(centers).sum(axis=1) - 2 * product).argmin(axis=1).astype(jnp.int32)
     return labels, jnp.square(points - centers[labels]).sum(axis=1)

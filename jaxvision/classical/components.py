@@ -1,4 +1,4 @@
-"""Principal components: exact, and randomized for many features."""
+"""Principal component analysis, exact and randomized."""
 
 import functools
 from typing import Literal, get_args
@@ -19,14 +19,14 @@ _SPARE, _ROUNDS = 10, 7
 
 
 class PCA(flax.struct.PyTreeNode):
-    """The directions in which points vary most.
+    """Principal components: the directions in which points vary most.
 
     Attributes:
-        mean: Of the points.
-        components: Unit vectors, at right angles to each other; the first has the largest variance.
-            The number of the largest magnitude in each is positive.
-        explained_variance: The variance along each, with one point less in the denominator.
-        explained_variance_ratio: It as a share of the variance of all features.
+        mean: Mean of the points.
+        components: Orthogonal unit vectors in order of decreasing variance. The entry of the
+            largest magnitude in each is positive.
+        explained_variance: Variance along each component, with n - 1 in the denominator.
+        explained_variance_ratio: Variance along each component as a share of the total variance.
         whiten: Whether codes have a variance of 1.
     """
 
@@ -40,12 +40,12 @@ class PCA(flax.struct.PyTreeNode):
         return brief(self)
 
     def transform(self, points: Points) -> Codes:
-        """The codes of points: their places along the components."""
+        """Computes the codes of points: their coordinates along the components."""
         codes = (jnp.asarray(points) - self.mean) @ self.components.T
         return codes / self._scale() if self.whiten else codes
 
     def inverse(self, codes: Codes) -> Points:
-        """The points of codes, in the plane of the components."""
+        """Reconstructs points from their codes."""
         scaled = codes * self._scale() if self.whiten else jnp.asarray(codes)
         return scaled @ self.components + self.mean
 
@@ -65,15 +65,15 @@ def pca(
     """Finds the directions in which points vary most.
 
     Args:
-        points: The points, two or more.
-        num_components: How many directions, at most the number of points or of features.
-        method: "exact" decomposes the centered points; "randomized" a few random combinations of
-            them, which is faster where there are many points and features.
+        points: Points, two or more, one per row.
+        num_components: Number of directions, at most the number of points and of features.
+        method: "exact" decomposes the centered points. "randomized" decomposes a few random
+            combinations of them, which is faster with many points and features.
         whiten: Whether codes are divided by their standard deviation.
-        key: Draws the combinations.
+        key: Random key of the combinations.
 
     Returns:
-        The directions; `transform` and `inverse` go to codes and back.
+        The directions; `transform` computes codes, and `inverse` reconstructs points.
 
     Raises:
         ValueError: There are fewer points or features than components, the method is unknown, or

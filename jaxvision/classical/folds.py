@@ -1,4 +1,4 @@
-"""Parts of the examples, each of which is tested on by what learned from the others."""
+"""Folds: parts of the examples for cross-validation."""
 
 import numpy as np
 from jaxtyping import Int, Integer
@@ -9,12 +9,12 @@ Folds = Int[np.ndarray, " examples"]
 
 
 def folds(count: int, num_folds: int, *, seed: int | None = None) -> Folds:
-    """Parts so many examples into folds of equal size, up to one.
+    """Divides examples into folds whose sizes differ by at most one.
 
     Args:
-        count: How many examples there are.
-        num_folds: How many folds.
-        seed: Draws which example goes where; None takes neighboring ones together.
+        count: Number of examples.
+        num_folds: Number of folds.
+        seed: Seed of a random assignment; None keeps neighboring examples together.
 
     Returns:
         The fold of each example.
@@ -35,15 +35,15 @@ def folds(count: int, num_folds: int, *, seed: int | None = None) -> Folds:
 def stratified_folds(
     labels: Integer[np.ndarray, " examples"], num_folds: int, *, seed: int | None = None
 ) -> Folds:
-    """Parts examples into folds of equal size, up to one, with as many of each class, up to one.
+    """Divides examples into folds with equal numbers of each class, up to one.
 
-    Without a seed the folds are those of scikit-learn's `StratifiedKFold`: neighbors among the
-    examples of a class lie together.
+    Their sizes differ by at most one, too. Without a seed the folds are those of scikit-learn's
+    `StratifiedKFold`: neighboring examples of a class stay together.
 
     Args:
-        labels: The class of each example.
-        num_folds: How many folds.
-        seed: Draws which example of a class goes where.
+        labels: Class of each example.
+        num_folds: Number of folds.
+        seed: Seed of a random assignment within each class.
 
     Returns:
         The fold of each example.
@@ -56,9 +56,9 @@ def stratified_folds(
     """
     parts = folds(len(labels), num_folds)
     _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
-    codes = np.argsort(np.argsort(first))[codes]  # classes by their first example
+    codes = np.argsort(np.argsort(first))[codes]  # in order of first examples
     random = None if seed is None else np.random.default_rng(seed)
-    # Of the examples in the order of their classes, every `num_folds`-th goes into the same fold.
+    # With the examples sorted by class, every `num_folds`-th goes into the same fold.
     ordered = np.sort(codes)
     for index in range(len(first)):
         (places,) = np.nonzero(ordered == index)

@@ -1,4 +1,4 @@
-"""Classes by the votes of the nearest neighbors, and how many neighbors should vote."""
+"""Classification by votes of the nearest neighbors, and cross-validation of their number."""
 
 import functools
 from collections.abc import Sequence
@@ -22,22 +22,22 @@ def knn_classify(
     num_classes: int,
     metric: Metric = "l2",
 ) -> Int[Array, " queries"]:
-    """Gives each query the class that most of its nearest references have.
+    """Classifies each query by a vote of its nearest references.
 
     Args:
-        queries: The points to classify.
-        references: Points of known classes.
-        labels: Their classes, from 0.
-        k: How many neighbors vote.
-        num_classes: How many classes there are.
-        metric: See `nearest_neighbors`.
+        queries: Points to classify, one per row.
+        references: Points with known classes, one per row.
+        labels: Class of each reference, counted from 0.
+        k: Number of neighbors that vote.
+        num_classes: Number of classes.
+        metric: Distance; see `nearest_neighbors`.
 
     Returns:
-        The classes. Of classes with equally many votes the smallest is taken; of equally near
-        references those with the smaller index vote.
+        The class of each query. A tie goes to the smallest class; of equally near references those
+        with smaller indices vote.
 
     Raises:
-        ValueError: There are fewer references than neighbors, or a value is not allowed.
+        ValueError: There are fewer references than neighbors, or an option is not allowed.
 
     >>> points, labels = jnp.array([[0.0], [1.0], [5.0]]), jnp.array([0, 0, 1])
     >>> print(knn_classify(jnp.array([[0.4], [4.0]]), points, labels, 1, num_classes=2))
@@ -55,23 +55,23 @@ def knn_accuracies(
     *,
     metric: Metric = "l2",
 ) -> Float[np.ndarray, "folds ks"]:
-    """Cross-validates how many neighbors vote: the accuracy on each fold, by the other folds.
+    """Cross-validates the number of neighbors: the accuracy on each fold, by votes of the others.
 
-    The neighbors of all points are found once, for the largest number that votes, and one program
-    counts the votes of every number.
+    The neighbors of all points are found once, for the largest number, and one program counts the
+    votes for every number.
 
     Args:
-        points: The points.
-        labels: Their classes, from 0.
-        ks: The numbers of neighbors to try.
-        folds: The fold of each point; see `stratified_folds`.
-        metric: See `nearest_neighbors`.
+        points: Points, one per row.
+        labels: Class of each point, counted from 0.
+        ks: Numbers of neighbors to try.
+        folds: Fold of each point; see `stratified_folds`.
+        metric: Distance; see `nearest_neighbors`.
 
     Returns:
-        Shares of points that get their own class.
+        Shares of correctly classified points, (folds, ks).
 
     Raises:
-        ValueError: There are no numbers or points, or a fold leaves fewer points than neighbors.
+        ValueError: `ks` or `points` are empty, or a fold leaves fewer points than neighbors.
 
     >>> points, labels = jnp.array([[0.0], [1.0], [5.0], [6.0]]), jnp.array([0, 0, 1, 1])
     >>> knn_accuracies(points, labels, [1], np.array([0, 1, 0, 1]))
@@ -82,9 +82,7 @@ def knn_accuracies(
         check_count("k", k, of="neighbors")
     sizes = np.bincount(folds)
     if not len(ks) or not len(points):
-        raise ValueError(
-            f"there must be numbers of neighbors and points, got {ks} and {len(points)}"
-        )
+        raise ValueError(f"ks and points must not be empty, got {ks} and {len(points)}")
     if max(ks) > len(points) - sizes.max():
         raise ValueError(
             f"the largest fold leaves {len(points) - sizes.max()} points, fewer than {max(ks)} "
@@ -114,7 +112,7 @@ def _sweep(
 def _votes(
     labels: Int[Array, "queries most"], ks: tuple[int, ...], num_classes: int
 ) -> Int[Array, "ks queries"]:
-    """The class with most votes of the first k neighbors, for each k."""
+    """The class with most votes among the first k neighbors, for each k."""
     counts = jnp.zeros((len(labels), num_classes), jnp.int32)
     winners, before = {}, 0
     for k in sorted(set(ks)):

@@ -17,16 +17,16 @@ Points = Float[Array | np.ndarray, "points features"]
 Outputs = Float[Array | np.ndarray, "points outputs"]
 Weights = Float[Array | np.ndarray, " points"]
 Factor = int | float | Float[Array, ""]
-"""A number, which may be traced: options are compared under `jax.vmap`."""
+"""A number that may be traced, so that `jax.vmap` can compare options."""
 
 
 class LinearModel(flax.struct.PyTreeNode):
-    """A linear function of points, and how it was found.
+    """A linear function of points, and the losses of its training.
 
     Attributes:
-        kernel: What multiplies the features.
-        bias: What is added.
-        losses: The loss before each step.
+        kernel: Weights of the features.
+        bias: Bias of each output.
+        losses: Loss before each step.
     """
 
     kernel: Float[Array, "features outputs"]
@@ -37,7 +37,7 @@ class LinearModel(flax.struct.PyTreeNode):
         return brief(self)
 
     def __call__(self, points: Points) -> Outputs:
-        """The values of points, or the logits of their classes."""
+        """Computes the values of points, or the logits of their classes."""
         return points @ self.kernel + self.bias
 
 
@@ -50,21 +50,19 @@ def linear_regression(
     num_steps: int = 1000,
     momentum: int | float = 0.9,
 ) -> LinearModel:
-    """Fits values by a linear function: half the mean squared error, by gradient descent.
+    """Fits a linear function to values: half the mean squared error, by gradient descent.
 
     Args:
-        points: The points.
-        targets: Their values.
-        l2: The factor of half the squared kernel, of standardized features.
-        weight: How much each point counts; None counts all alike.
-        num_steps: Steps of gradient descent, with all points.
-        momentum: Nesterov's; 0 is plain gradient descent.
-
-    Returns:
-        The function.
+        points: Points, one per row.
+        targets: Values of the points.
+        l2: Factor of half the squared kernel, for standardized features.
+        weight: Weight of each point; None weighs all equally.
+        num_steps: Number of steps of gradient descent, each with all points.
+        momentum: Nesterov momentum; 0 is plain gradient descent.
 
     Raises:
-        ValueError: There are no points or steps, or a factor is negative.
+        ValueError: There are no points, the number of steps is not positive, or a factor is
+            negative.
 
     >>> points = jnp.array([[0.0], [1.0], [2.0]])
     >>> found = linear_regression(points, 3 * points + 1)
@@ -83,15 +81,15 @@ def logistic_regression(
     num_steps: int = 1000,
     momentum: int | float = 0.9,
 ) -> LinearModel:
-    """Tells two classes apart by a linear function: the log-odds of class 1.
+    """Fits a linear function to two classes: the log-odds of class 1.
 
     Args:
-        points: The points.
-        labels: Their classes, 0 or 1.
+        points: Points, one per row.
+        labels: Class of each point, 0 or 1.
         l2: See `linear_regression`.
-        weight: See there.
-        num_steps: See there.
-        momentum: See there.
+        weight: See `linear_regression`.
+        num_steps: See `linear_regression`.
+        momentum: See `linear_regression`.
 
     Returns:
         The function, with one output; it is positive where class 1 is more probable.
@@ -118,22 +116,22 @@ def softmax_regression(
     num_steps: int = 1000,
     momentum: int | float = 0.9,
 ) -> LinearModel:
-    """Tells classes apart by linear functions, their logits: cross-entropy by gradient descent.
+    """Fits linear functions to classes, their logits: cross-entropy by gradient descent.
 
     Args:
-        points: The points.
-        labels: Their classes, from 0.
-        num_classes: How many classes there are.
+        points: Points, one per row.
+        labels: Class of each point, counted from 0.
+        num_classes: Number of classes.
         l2: See `linear_regression`.
-        weight: See there.
-        num_steps: See there.
-        momentum: See there.
+        weight: See `linear_regression`.
+        num_steps: See `linear_regression`.
+        momentum: See `linear_regression`.
 
     Returns:
         The function, with an output for each class.
 
     Raises:
-        ValueError: See `linear_regression`.
+        ValueError: `num_classes` is below 2; see also `linear_regression`.
 
     >>> points = jnp.array([[0.0], [1.0], [5.0], [6.0], [11.0], [12.0]])
     >>> found = softmax_regression(points, jnp.array([0, 0, 1, 1, 2, 2]), num_classes=3)
@@ -191,16 +189,16 @@ def _descend(
     num_steps: int,
     momentum: Array,
 ) -> LinearModel:
-    """Gradient descent on standardized features, with the largest step that is safe.
+    """Gradient descent on standardized features, with the largest step size that is safe.
 
-    That is one over the largest curvature of the loss along any direction: `curvature`, of the loss
-    in its outputs, times the largest eigenvalue of the features' second moments.
+    The step size is 1 over the largest curvature of the loss in any direction: `curvature` (of the
+    loss in its outputs) times the largest eigenvalue of the features' second moments, plus `l2`.
     """
     share = (weight / weight.sum())[:, None]
     points = jnp.asarray(points, jnp.promote_types(points.dtype, jnp.float32))
     mean = (share * points).sum(axis=0)
     deviation = jnp.sqrt((share * jnp.square(points - mean)).sum(axis=0))
-    # What is left of a feature that is the same everywhere is rounding.
+    # The deviation of a constant feature is only rounding error.
     varies = deviation > 10 * jnp.finfo(points.dtype).eps * jnp.abs(mean)
     deviation = jnp.where(varies, deviation, 1)
     features = jnp.where(varies, (points - mean) / deviation, 0)

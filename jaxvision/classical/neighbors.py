@@ -1,4 +1,4 @@
-"""The nearest neighbors of points, exact and in bounded memory, and classes by their votes."""
+"""Exact nearest neighbors of points, in bounded memory."""
 
 import functools
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from jaxvision.checks import check_count, check_name
 Metric = Literal["l2", "l1", "cosine"]
 
 _BLOCK_NUMBERS = 2**24
-"""Distances that are computed at once: 64 MiB."""
+"""Number of distances that are computed at once; they take 64 MiB."""
 _SPARE = 8
-"""So many more candidates than neighbors are compared by differences."""
+"""Number of candidates beyond k; the distances of all candidates are computed exactly."""
 _GROUP, _MANY_GROUPS = 16, 4
-"""Columns in a group, and groups for each neighbor, from which it pays to look at groups first."""
+"""Columns in a group, and groups per neighbor from which searching groups first is faster."""
 
 
 class Neighbors(NamedTuple):
     """The nearest references of each query, nearest first.
 
     Attributes:
-        indices: Which references.
-        distances: How far they are; infinite where there are no more.
+        indices: Indices of the references.
+        distances: Distances to the references; infinite where there are no more references.
     """
 
     indices: Int[Array, "queries k"]
@@ -49,26 +49,26 @@ def nearest_neighbors(
 ) -> Neighbors:
     """Finds the nearest references of each query.
 
-    Queries are compared with all references, block by block, so that memory is that of 64 MiB of
-    distances. For the Euclidean metric a matrix product finds a few more candidates than asked for,
-    and their distances are those of differences, without cancellation.
+    Queries are compared with all references in blocks, in memory for 64 MiB of distances. For the
+    Euclidean metric a matrix product selects a few more candidates than needed, and their distances
+    are computed again from differences, without cancellation.
 
     Args:
-        queries: The points whose neighbors are looked for.
-        references: The points among which they are.
-        k: How many neighbors.
-        metric: "l2", the Euclidean distance; "l1", the sum of absolute differences; "cosine", one
-            minus the cosine of the angle, 1 where either vector is 0.
-        query_groups: The group of each query. References of the same group are no neighbors of it:
-            those of its own fold in cross-validation, or the point itself with a group for each.
-        reference_groups: The group of each reference.
+        queries: Points whose neighbors are wanted, one per row.
+        references: Points among which to search, one per row.
+        k: Number of neighbors.
+        metric: "l2" is the Euclidean distance, "l1" the sum of absolute differences, "cosine" one
+            minus the cosine of the angle (1 where either vector is 0).
+        query_groups: Group of each query. References of the same group are not its neighbors: those
+            of its fold in cross-validation, or the point itself if every point is its own group.
+        reference_groups: Group of each reference.
 
     Returns:
         The neighbors. Of equally near references the one with the smaller index comes first.
 
     Raises:
-        ValueError: There are fewer references than neighbors, the metric is unknown, or there are
-            groups for one side only.
+        ValueError: There are fewer references than neighbors, numbers of features differ, the
+            metric is unknown, or only one side has groups.
 
     >>> points = jnp.array([[0.0], [1.0], [3.0]])
     >>> found = nearest_neighbors(points, points, 1, query_groups=jnp.arange(3),
@@ -87,7 +87,9 @@ def nearest_neighbors(
     if k > count:
         raise ValueError(f"k must be at most the number of references, {count}, got {k}")
     if (query_groups is None) != (reference_groups is None):
-        raise ValueError("query_groups and reference_groups belong together, got one of them")
+        raise ValueError(
+            "query_groups and reference_groups must be given together, got one of them"
+        )
     dtype = jnp.promote_types(jnp.result_type(queries, references), jnp.float32)
     queries, references = (jnp.asarray(each, dtype) for each in (queries, references))
     if metric == "cosine":
@@ -109,7 +111,7 @@ def nearest_neighbors(
 def _search(
     queries: Array, own: Array | None, references: Array, k: int, metric: Metric
 ) -> Neighbors:
-    """The neighbors of a block of queries; `own` are pairs that are none."""
+    """The neighbors of a block of queries; `own` marks pairs to leave out."""
     if metric == "l1":
         distances = jnp.abs(queries[:, None] - references).sum(axis=-1)
     elif metric == "cosine":
@@ -130,7 +132,7 @@ def _search(
 
 
 def _smallest(distances: Array, k: int) -> Neighbors:
-    """The k smallest numbers of each row, of equal ones the first.
+    """The k smallest numbers of each row; of equal numbers the first.
 
     They are in the k groups of columns with the smallest minima, so that only these are sorted.
     """
@@ -150,7 +152,7 @@ def _smallest(distances: Array, k: int) -> Neighbors:
 def _by_blocks(
     of_block: Callable[[tuple[Array, ...]], Neighbors], rows: tuple[Array, ...], size: int
 ) -> Neighbors:
-    """Applies a function to blocks of rows, one after the other."""
+    """Applies a function to blocks of rows, one block after the other."""
     count = len(rows[0])
     size = min(size, max(count, 1))
     blocks = -(-count // size)
@@ -164,14 +166,7 @@ def _by_blocks(
 
 
 def unit(vectors: Float[Array, "rows features"]) -> Float[Array, "rows features"]:
-    """Makes vectors of length 1.
-
-    Args:
-        vectors: The vectors.
-
-    Returns:
-        Each divided by its length; one of length 0 stays.
-    """
+    """Scales vectors to length 1, except those of length 0."""
     length = jnp.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / jnp.where(length == 0, 1, length)
 

@@ -1,7 +1,7 @@
-"""Cross-validation of anything that learns: all folds and seeds as one program.
+"""Cross-validation of any learning method, with all folds and seeds in one program.
 
-What is in a fold is said by weights, 1 for the examples that count and 0 for the others. So every
-fold has arrays of the same shapes, and folds, seeds and options are axes of one compiled program.
+Weights of 1 and 0 select the examples of a fold. So all folds have arrays of the same shapes, and
+folds, seeds and options are axes of one compiled program.
 """
 
 import dataclasses
@@ -22,23 +22,23 @@ Weights = Float[Array, " examples"]
 Score = Callable[[Key[Array, ""], Weights, Weights], Mapping[str, Array]]
 """`score(key, train_weight, test_weight)` learns from some examples, and measures on others."""
 ScoreOfChoice = Callable[[Key[Array, ""], PyTree, Weights, Weights], Mapping[str, Array]]
-"""The same with options between key and weights."""
+"""`score(key, choice, train_weight, test_weight)`, the score of a method with options."""
 How = Literal["together", "in turn"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Validated:
-    """What cross-validation measured.
+    """Scores of a cross-validation.
 
-    Folds share most of their training examples, so that their scores vary less than those of
-    independent data would. Intervals and tests make up for it: the variance of the mean is that of
-    the scores times `1 / n + test / train`, with the n scores, and the sizes of a test and a
-    training set (Nadeau and Bengio, Inference for the generalization error, Machine Learning 2003).
+    Folds share most of their training examples, so their scores vary less than those of independent
+    data. Intervals and tests correct for it: the variance of the mean is that of the scores times
+    `1 / n + test / train`, with n scores and the sizes of a test and a training set (Nadeau and
+    Bengio, Inference for the generalization error, Machine Learning 2003).
 
     Attributes:
-        scores: Each score by name, on every fold with every seed.
-        train_examples: How many examples a fold learned from, on average.
-        test_examples: How many it was measured on.
+        scores: Scores by name, for every fold and seed.
+        train_examples: Mean number of training examples.
+        test_examples: Mean number of test examples.
     """
 
     scores: Mapping[str, Float[np.ndarray, "folds seeds"]]
@@ -50,22 +50,22 @@ class Validated:
         return float(self._of(name).mean())
 
     def interval(self, name: str, confidence: float = 0.95) -> metrics.Interval:
-        """An interval of the mean of a score."""
+        """The confidence interval of the mean of a score."""
         return self._interval(self._of(name), confidence)
 
     def compare(self, other: "Validated", name: str) -> dict[str, float]:
         """Tests whether a score differs from that of another method, on the same folds and seeds.
 
         Args:
-            other: What the other method reached.
-            name: The score.
+            other: Scores of the other method.
+            name: Name of the score.
 
         Returns:
-            `difference`, the mean of this minus the other; `low` and `high`, its 95% interval;
-            and `p_value`, of the paired t-test.
+            `difference`, the mean of this minus the other; `low` and `high`, its 95% interval; and
+            `p_value`, of the paired t-test.
 
         Raises:
-            ValueError: There are other numbers of folds or seeds.
+            ValueError: The numbers of folds or seeds differ.
         """
         from scipy.special import stdtr
 
@@ -88,7 +88,7 @@ class Validated:
         return self.scores[name]
 
     def _deviation(self, values: np.ndarray) -> float:
-        """The standard deviation of the mean of some scores."""
+        """The standard deviation of the mean of scores."""
         share = 1 / values.size + self.test_examples / self.train_examples
         return float(values.std(ddof=1)) * math.sqrt(share)
 
@@ -110,20 +110,17 @@ def cross_validate(
     """Learns from all folds but one, and measures on that one, for each fold and seed.
 
     Args:
-        score: `score(key, train_weight, test_weight)`, a pure function: it learns from the examples
-            whose training weight is 1, and gives scores of those whose test weight is 1, a dict of
-            numbers by name, which comes out sorted by name.
-        folds: The fold of each example, as `folds` and `stratified_folds` give it.
-        key: Drawn from for every seed; all folds of a seed have the same key.
-        num_seeds: How many seeds.
-        how: Whether folds and seeds are computed together, by `jax.vmap`, or in turn, in the memory
-            of one.
-
-    Returns:
-        The scores.
+        score: `score(key, train_weight, test_weight)`, a pure function. It learns from the examples
+            whose training weight is 1, and returns a dict of scores on those whose test weight is
+            1. Results are sorted by name.
+        folds: Fold of each example, from `folds` or `stratified_folds`.
+        key: Random key, split for the seeds; all folds of a seed have the same key.
+        num_seeds: Number of seeds.
+        how: Whether to compute folds and seeds "together", by `jax.vmap`, or "in turn", in the
+            memory of one.
 
     Raises:
-        ValueError: There is only one fold, or one that nothing is in.
+        ValueError: There is only one fold, or a fold is empty.
 
     >>> values = jnp.array([1.0, 2.0, 3.0, 4.0])
     >>> def score(key, train_weight, test_weight):
@@ -151,23 +148,23 @@ def nested_cross_validate(
 ) -> tuple[Validated, Int[np.ndarray, " folds"]]:
     """Measures a method together with the choice of its options.
 
-    For each fold, options are chosen without it: by the mean of a score over the other folds, each
-    measured on by what learned from the rest of them. With the chosen ones the method learns from
-    all other folds, and is measured on the fold.
+    For each fold, the options are chosen without it: by the mean of a score over the other folds,
+    each measured after learning from the rest of them. With the chosen options the method learns
+    from all other folds, and is measured on the fold.
 
     Args:
-        score: `score(key, choice, train_weight, test_weight)`.
-        choices: The options: arrays whose first axis is which choice.
-        folds: The fold of each example, three or more.
-        key: For every call.
-        by: The score that is best where it is largest.
-        how: As for `cross_validate`.
+        score: `score(key, choice, train_weight, test_weight)`; see `cross_validate`.
+        choices: Options: arrays whose first axis enumerates the choices.
+        folds: Fold of each example; three folds or more.
+        key: Random key, the same for every call.
+        by: Name of the score that chooses, which is best where it is largest.
+        how: See `cross_validate`.
 
     Returns:
-        The scores, and the choice for each fold.
+        The scores, and the index of the choice for each fold.
 
     Raises:
-        ValueError: There are fewer than three folds, or one that nothing is in.
+        ValueError: There are fewer than three folds, or a fold is empty.
 
     Reference: Cawley and Talbot, On over-fitting in model selection and subsequent selection bias
     in performance evaluation, JMLR 2010.
@@ -213,7 +210,7 @@ def _run(
     of_folds: tuple[np.ndarray, ...],
     how: How,
 ) -> dict[str, np.ndarray]:
-    """Scores with the axes (folds, seeds or choices), of `score(second, *of_fold)`."""
+    """Computes `score(second, *of_fold)`, with the axes (folds, seeds or choices)."""
     check_name("how", how, ("together", "in turn"))
 
     def each(function: Callable[..., Any], rows: Any) -> Any:

@@ -1,6 +1,6 @@
 """Embeddings of points in few dimensions, in which neighbors stay neighbors.
 
-`TSNE` is loaded at its first use: it alone imports scikit-learn, which takes most of a second.
+`TSNE` is imported at its first use, as it imports scikit-learn, which takes most of a second.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""How near points are to each other, as probabilities of pairs: what SNE and t-SNE preserve."""
+"""Affinities: probabilities of pairs of points by distance, which SNE and t-SNE preserve."""
 
 import math
 from typing import Any, get_args
@@ -20,17 +20,16 @@ _BISECTIONS = 64
 
 
 class Affinities(flax.struct.PyTreeNode):
-    """Probabilities of pairs of points, which sum to 1, without those that are 0.
+    """Probabilities of pairs of points, which sum to 1; pairs with probability 0 are left out.
 
-    Each pair is there in both orders, with the same probability, sorted by the first point.
+    Each pair is contained in both orders, with the same probability, sorted by the first point.
 
     Attributes:
-        rows: The first point of each pair.
-        columns: The second one.
-        values: The probability.
-        row_entropy: The mean entropy of the points' own distributions over their neighbors, in
-            nats.
-        num_points: How many points there are.
+        rows: First point of each pair.
+        columns: Second point of each pair.
+        values: Probability of each pair.
+        row_entropy: Mean entropy of the points' own distributions over their neighbors, in nats.
+        num_points: Number of points.
     """
 
     rows: Int[Array | np.ndarray, " pairs"]
@@ -43,11 +42,11 @@ class Affinities(flax.struct.PyTreeNode):
         return brief(self)
 
     def entropy(self) -> Float[Array, ""]:
-        """The entropy of all pairs, in nats."""
+        """The entropy of the probabilities, in nats."""
         return _entropy(self.values)
 
     def dense(self) -> Float[Array, "points points"]:
-        """All pairs as a matrix."""
+        """The probabilities as a matrix."""
         matrix = jnp.zeros((self.num_points, self.num_points), self.values.dtype)
         return matrix.at[self.rows, self.columns].set(self.values)
 
@@ -59,23 +58,23 @@ def affinities(
     metric: Metric = "l2",
     num_neighbors: int | None = None,
 ) -> Affinities:
-    """Computes how near points are to each other.
+    """Computes the affinities of points.
 
-    Around each point lies a normal distribution over its nearest neighbors, as wide as makes its
-    perplexity the given one: the number of neighbors that it has, in effect. The probability of a
-    pair is the mean of both directions, divided by the number of points.
+    Each point has a normal distribution over its nearest neighbors, whose width is such that its
+    perplexity, the effective number of neighbors, is the given one. The probability of a pair is
+    the mean of both directions, divided by the number of points.
 
     Args:
-        points: The points.
-        perplexity: The exponential of the entropy of each point's distribution; more than 1.
-        metric: The distance; see `classical.nearest_neighbors`.
-        num_neighbors: How many nearest neighbors a point has; None takes three times the
-            perplexity, or all points where there are fewer. Where all points are neighbors, points
-            and perplexity may be traced, and gradients go through.
+        points: Points, one per row.
+        perplexity: Exponential of the entropy of each point's distribution; more than 1.
+        metric: Distance between points; see `classical.nearest_neighbors`.
+        num_neighbors: Number of nearest neighbors of a point; None takes three times the
+            perplexity, or all points where there are fewer. If all points are neighbors, points and
+            perplexity may be traced, and have gradients.
 
     Returns:
-        The probabilities. Where a point has more equally near duplicates than the perplexity, its
-        distribution is uniform over them, and its perplexity larger.
+        The affinities. If a point has more equally near duplicates than the perplexity, its
+        distribution is uniform over them, and its perplexity is larger.
 
     Raises:
         ValueError: There are fewer than three points, a number is not finite, or there are too few
@@ -108,20 +107,10 @@ def count_neighbors(
     most: int,
     chosen: int | None = None,
 ) -> int:
-    """Says how many nearest neighbors a distribution of a perplexity lies over.
+    """The number of nearest neighbors: `chosen`, or three times the perplexity; at most `most`.
 
-    Args:
-        perplexity: The exponential of the entropy of the distribution.
-        num_points: How many points there are, for the message.
-        most: How many of them can be neighbors.
-        chosen: How many are asked for; None asks for none in particular.
-
-    Returns:
-        Three times the perplexity, or what was chosen; at most `most`, which it is where the
-        perplexity is traced.
-
-    Raises:
-        ValueError: There are too few neighbors for the perplexity, or a number is out of its range.
+    Without `chosen`, a traced perplexity gives `most`. Raises ValueError if the neighbors are too
+    few for the perplexity.
     """
     is_traced = isinstance(perplexity, jax.core.Tracer)
     count = most
@@ -140,11 +129,11 @@ def count_neighbors(
 
 
 def symmetric(neighbors: Neighbors, probabilities: Float[Array, "points neighbors"]) -> Affinities:
-    """Makes probabilities of pairs of those that each point gives to its neighbors.
+    """Converts the probabilities that each point gives to its neighbors to affinities.
 
     Args:
-        neighbors: The neighbors of each point.
-        probabilities: What a point gives to each of them; they sum to 1.
+        neighbors: Neighbors of each point.
+        probabilities: Probabilities of the neighbors; those of each point sum to 1.
 
     Returns:
         The mean of both directions, divided by the number of points.
@@ -155,9 +144,9 @@ def symmetric(neighbors: Neighbors, probabilities: Float[Array, "points neighbor
     entries = np.array(probabilities).ravel(), indices, starts
     directed = scipy.sparse.csr_array(entries, shape=(count, count))
     directed.sort_indices()
-    both = directed + directed.T.tocsr()  # of sorted matrices, and so sorted
+    both = directed + directed.T.tocsr()  # sorted, as both terms are
     rows = np.repeat(np.arange(count, dtype=np.int32), np.diff(both.indptr))
-    kept = both.data >= np.finfo(both.data.dtype).tiny  # smaller numbers are 0 in a program
+    kept = both.data >= np.finfo(both.data.dtype).tiny  # XLA takes smaller ones for 0
     values = both.data[kept] / both.data.sum(dtype=np.float64)
     return Affinities(
         rows[kept],
@@ -169,7 +158,7 @@ def symmetric(neighbors: Neighbors, probabilities: Float[Array, "points neighbor
 
 
 def _of_all_pairs(points: Points, perplexity: Any, metric: Metric) -> Affinities:
-    """The affinities where every point is a neighbor of every other, without a search."""
+    """The affinities if every point is a neighbor of every other, without a search."""
     count = len(points)
     rows = np.repeat(np.arange(count, dtype=np.int32), count - 1)
     columns = np.tile(np.arange(count - 1, dtype=np.int32), count)
@@ -182,7 +171,7 @@ def _of_all_pairs(points: Points, perplexity: Any, metric: Metric) -> Affinities
 
 
 def _squares(points: Array, metric: Metric) -> Array:
-    """The squared distances of all pairs, by differences."""
+    """The squared distances of all pairs, from differences of coordinates."""
     if metric == "cosine":
         return jnp.square(1 - unit(points) @ unit(points).T)
 
@@ -198,7 +187,7 @@ def _squares(points: Array, metric: Metric) -> Array:
 
 @jax.jit
 def _entropy(probabilities: Array) -> Array:
-    """Minus the sum of p log p."""
+    """Computes -sum(p log p)."""
     kept = probabilities >= jnp.finfo(probabilities.dtype).tiny
     return -(probabilities * jnp.log(jnp.where(kept, probabilities, 1))).sum()
 
@@ -207,13 +196,13 @@ def _entropy(probabilities: Array) -> Array:
 def conditional(
     squares: Float[Array, "points neighbors"], perplexity: int | float | Num[Array, ""]
 ) -> Float[Array, "points neighbors"]:
-    """The distribution of each point over its neighbors, `exp(-beta d^2)`, of a given perplexity.
+    """Computes each point's distribution over its neighbors, `exp(-beta d^2)` up to a factor.
 
-    Beta is found by bisection: the entropy falls as it grows.
+    Beta is found by bisection, such that the distribution has the given perplexity.
 
     Args:
-        squares: The squared distances; infinite ones have a probability of 0.
-        perplexity: The exponential of the entropy of each row.
+        squares: Squared distances; infinite ones get probability 0.
+        perplexity: Exponential of the entropy of each row.
 
     Returns:
         Probabilities, whose rows sum to 1.
@@ -244,7 +233,7 @@ def _entropy_of(beta: Array, away: Array) -> Array:
 
 @jax.custom_jvp
 def _beta(away: Array, entropy: Array) -> Array:
-    """The precision of each row at which its distribution has an entropy, as a column."""
+    """The beta of each row at which its distribution has a given entropy, as a column."""
 
     def bisect(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
@@ -259,7 +248,7 @@ def _beta(away: Array, entropy: Array) -> Array:
 
 @_beta.defjvp
 def _beta_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    """The root moves so that the entropy does as it is told."""
+    """Differentiates implicitly: beta changes such that the entropy has its given value."""
     away, entropy = primals
     beta = _beta(away, entropy)
     _, slope = jax.jvp(lambda beta: _entropy_of(beta, away), (beta,), (jnp.ones_like(beta),))
@@ -268,15 +257,7 @@ def _beta_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tu
 
 
 def check_points(points: Points, *, least: int) -> None:
-    """Raises where there are too few points, or one is not finite.
-
-    Args:
-        points: The points.
-        least: How many there must be.
-
-    Raises:
-        ValueError: There are too few, or a number is not finite.
-    """
+    """Raises ValueError if there are fewer than `least` points, or a number is not finite."""
     if len(points) < least or not points.shape[1]:
         raise ValueError(
             f"there must be {least} points or more, with a feature or more, got the shape "

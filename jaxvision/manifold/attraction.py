@@ -1,4 +1,4 @@
-"""What pulls the points of an embedding together: a sum over the pairs of neighbors."""
+"""Attraction between the points of an embedding: a sum over the pairs of neighbors."""
 
 import functools
 import operator
@@ -16,26 +16,25 @@ from jaxvision.manifold.kernels import Kernel
 
 Embedding = Float[Array, "points components"]
 _SLICE = 128
-"""Points whose neighbors lie side by side."""
+"""Number of points whose neighbors are stored side by side."""
 _DEPTH = 8
-"""Neighbors of a point that are added up at once."""
+"""Number of neighbors of a point in a tile."""
 
 
 class Edges(flax.struct.PyTreeNode):
-    """Pairs of neighbors in the order in which they are fastest to go through.
+    """Pairs of neighbors, laid out for fast access in the format SELL-C-sigma.
 
-    Points are sorted by the number of their neighbors and cut into slices of 128. The neighbors of
-    a slice are laid out in tiles, eight for each of its points, so that little is padded, and what
-    is read of a slice's own points lies side by side (the format SELL-C-sigma). A level holds one
-    of the eight, of all tiles. The fields are annotated loosely, because trees of this form hold
-    shapes and shardings too.
+    Points are sorted by their number of neighbors and cut into slices of 128. The neighbors of a
+    slice are stored in tiles of eight for each of its points, which keeps padding small and reads
+    of the slice's own points contiguous. The fields are annotated loosely, because trees of this
+    structure hold shapes and shardings too.
 
     Attributes:
-        order: The point at each place of the slices; places at the end repeat the first point.
-        places: The place of each point.
-        owners: The slice of each tile, (tiles,).
-        neighbors: The place of each neighbor, (8, tiles, 128).
-        values: The probability of each pair, 0 where there is none, of the same shape.
+        order: Point at each place of the slices; places at the end repeat the first point.
+        places: Place of each point.
+        owners: Slice of each tile, (tiles,).
+        neighbors: Place of each neighbor, (8, tiles, 128).
+        values: Probability of each pair, (8, tiles, 128); 0 in the padding.
 
     Reference: Kreutzer et al., A unified sparse matrix data format for efficient general sparse
     matrix-vector multiplication on modern processors with wide SIMD units, SIAM J. Sci. Comput.
@@ -53,14 +52,7 @@ class Edges(flax.struct.PyTreeNode):
 
 
 def lay_out(affinities: Affinities) -> Edges:
-    """Sorts pairs into tiles.
-
-    Args:
-        affinities: The pairs. Their values may be traced, their rows and columns may not.
-
-    Returns:
-        The same pairs.
-    """
+    """Sorts pairs into tiles; their values may be traced, their rows and columns may not."""
     rows, columns = np.asarray(affinities.rows), np.asarray(affinities.columns)
     count = affinities.num_points
     degrees = np.bincount(rows, minlength=count)
@@ -78,7 +70,7 @@ def lay_out(affinities: Affinities) -> Edges:
     tile = first_tile[place // _SLICE] + rank // _DEPTH
     shape = _DEPTH, int(tiles.sum()), _SLICE
     at = (rank % _DEPTH * shape[1] + tile) * _SLICE + place % _SLICE
-    neighbors = np.zeros(shape, np.uint32)  # unsigned: none is to be counted from the end
+    neighbors = np.zeros(shape, np.uint32)  # unsigned, so JAX checks for no negative index
     neighbors.reshape(-1)[at] = places[columns]
     owners = np.repeat(np.arange(slices, dtype=np.int32), tiles)
     values = _placed(affinities.values, at, neighbors.size).reshape(shape)
@@ -86,7 +78,7 @@ def lay_out(affinities: Affinities) -> Edges:
 
 
 def _placed(values: Array, at: Int[np.ndarray, " pairs"], size: int) -> Array | np.ndarray:
-    """Puts values at their places among zeros, on the host where they are known."""
+    """Scatters values into an array of zeros, on the host unless they are traced."""
     if isinstance(values, jax.core.Tracer):
         return jnp.zeros(size, values.dtype).at[at].set(values, unique_indices=True)
     placed = np.zeros(size, values.dtype)
@@ -95,15 +87,7 @@ def _placed(values: Array, at: Int[np.ndarray, " pairs"], size: int) -> Array | 
 
 
 def attraction(embedding: Embedding, edges: Edges, kernel: Kernel) -> Embedding:
-    """Adds up how the neighbors of each point pull it.
-
-    Args:
-        embedding: The points.
-        edges: Their pairs.
-        kernel: The similarity.
-
-    Returns:
-        The sum of `p pull(s) (y - y')` over the neighbors y' of each point y.
+    """Computes the sum of `p pull(s) (y - y')` over the neighbors y' of each point y.
 
     >>> pair = Affinities(np.array([0, 1]), np.array([1, 0]), jnp.full(2, 0.5), jnp.zeros(()), 2)
     >>> from jaxvision.manifold.kernels import Gaussian
@@ -130,16 +114,10 @@ def attraction(embedding: Embedding, edges: Edges, kernel: Kernel) -> Embedding:
 
 
 def cross_entropy(embedding: Embedding, edges: Edges, kernel: Kernel) -> Float[Array, ""]:
-    """Adds up the costs of all pairs.
+    """Computes the sum of `-p log k(s)` over all pairs, in nats.
 
-    Args:
-        embedding: The points.
-        edges: Their pairs.
-        kernel: The similarity.
-
-    Returns:
-        The sum of `-p log k(s)` over all pairs, in nats: the cross-entropy of the probabilities and
-        the similarities, if these summed to 1.
+    It is the cross-entropy of probabilities and similarities, except for the normalization of the
+    similarities.
     """
     own, others = _numbers(embedding, edges)
 
@@ -151,10 +129,9 @@ def cross_entropy(embedding: Embedding, edges: Edges, kernel: Kernel) -> Float[A
 
 
 def _numbers(embedding: Embedding, edges: Edges) -> tuple[list[Array], list[Array]]:
-    """Two axes of the points in each complex number, so that one lookup reads both.
+    """Packs two axes of the points into each complex number, so that one lookup reads both.
 
-    Returns:
-        Those of the points that each tile is of, and those of all points.
+    Returns the points that own each tile, and all points.
     """
     axes = list(embedding[edges.order].T)
     if len(axes) % 2:
@@ -165,7 +142,7 @@ def _numbers(embedding: Embedding, edges: Edges) -> tuple[list[Array], list[Arra
 
 
 def _away(own: list[Array], others: list[Array], neighbors: Array) -> list[Array]:
-    """How far neighbors are."""
+    """Differences between points and their neighbors."""
     return [
         mine - each.at[neighbors].get(mode="promise_in_bounds")
         for mine, each in zip(own, others, strict=True)

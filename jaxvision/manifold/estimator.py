@@ -22,40 +22,38 @@ _TRANSFORM_PERPLEXITY = 5.0
 
 
 class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Embeds points in few dimensions so that neighbors stay neighbors, for scikit-learn.
+    """t-SNE for scikit-learn: embeds points in few dimensions so that neighbors stay neighbors.
 
-    Parameters are checked when they are used, by `fit` and `transform`, as everywhere in
-    scikit-learn. Points of any numeric type become float32, and the embedding is float32.
+    `fit` and `transform` check the parameters, as usual in scikit-learn. Points of any numeric type
+    become float32, and the embedding is float32.
 
-    `fit_transform` gives the embedding. `transform` places points in it, which stays as it is. The
-    points that were embedded are placed like new ones, so `fit(X).transform(X)` is near
-    `fit_transform(X)`, and not equal to it.
+    `transform` places points in the fitted embedding without changing it. It treats the fitted
+    points like new ones, so `fit(X).transform(X)` is near `fit_transform(X)`, but not equal to it.
 
     Args:
-        n_components: The dimensions of the embedding.
-        perplexity: How many neighbors a point has, in effect; less than the number of points
-            minus 1.
-        num_steps: How many steps to run.
-        init: Where the embedding begins: "pca", "random" or an array; see `init_embedding`.
-        method: How the repulsion is computed: "auto", "exact" or "mesh"; see `make_problem`.
-        metric: The distance of points: "l2", "l1" or "cosine".
-        dof: The degrees of freedom of the similarity; fewer pull clusters farther apart.
-        exaggeration: What the attraction is multiplied by in the early steps.
-        early_steps: How many steps are early.
-        learning_rate: Of the gradient without exaggeration; None takes the number of points.
-        transform_perplexity: How many neighbors a point that is placed by `transform` has, in
-            effect; None takes 5, or `perplexity` where that is smaller.
-        random_state: Draws the noise that the embedding begins with. The same number gives the
-            same embedding, on the same kind of device.
+        n_components: Dimensions of the embedding.
+        perplexity: Effective number of neighbors of a point; less than the number of points minus
+            1.
+        num_steps: Number of steps.
+        init: Initial embedding: "pca", "random" or an array; see `init_embedding`.
+        method: Method of the repulsion: "auto", "exact" or "mesh"; see `make_problem`.
+        metric: Distance between points: "l2", "l1" or "cosine".
+        dof: Degrees of freedom of the similarity; fewer pull clusters farther apart.
+        exaggeration: Factor of the attraction in the early steps.
+        early_steps: Number of early steps.
+        learning_rate: Learning rate without exaggeration; None takes the number of points.
+        transform_perplexity: Effective number of neighbors of a point in `transform`; None takes 5,
+            or `perplexity` where that is smaller.
+        random_state: Seed of the noise in the initial embedding. The same seed gives the same
+            embedding, on the same kind of device.
 
     Attributes:
-        embedding_: The points that the estimator was fitted to, in the embedding.
-        kl_divergence_: The Kullback-Leibler divergence of the similarities in the embedding from
-            the probabilities, in nats.
-        n_iter_: How many steps were run.
-        method_: How the repulsion was computed: "exact" or "mesh".
-        n_features_in_: How many features the points have.
-        feature_names_in_: The names of the features, where the points came with names.
+        embedding_: Fitted points in the embedding.
+        kl_divergence_: Kullback-Leibler divergence of the embedding, in nats; see `Embedded`.
+        n_iter_: Number of steps.
+        method_: Method of the repulsion: "exact" or "mesh".
+        n_features_in_: Number of features of the points.
+        feature_names_in_: Names of the features, where the points came with names.
 
     Reference: van der Maaten and Hinton, Visualizing data using t-SNE, JMLR 2008.
 
@@ -100,16 +98,16 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Embeds points.
 
         Args:
-            X: The points, one in each row: an array, a list of lists or a data frame. They are
-                copied, and kept for `transform`.
-            y: Ignored; it is here because pipelines hand it on.
+            X: Points, one per row: an array, a list of lists or a data frame. They are copied, and
+                kept for `transform`.
+            y: Ignored; pipelines pass it.
 
         Returns:
             The estimator.
 
         Raises:
             ValueError: There are too few points for the perplexity, a number is not finite, or a
-                parameter has a value that is not allowed.
+                parameter is not allowed.
             TypeError: The points are a sparse matrix.
             FloatingPointError: The embedding did not stay finite.
         """
@@ -143,33 +141,17 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Embedding:
-        """Embeds points, as `fit` does, and gives where they are.
-
-        Args:
-            X: The points, one in each row.
-            y: Ignored; it is here because pipelines hand it on.
-
-        Returns:
-            The embedding, also in `embedding_`.
-
-        Raises:
-            ValueError: There are too few points for the perplexity, a number is not finite, or a
-                parameter has a value that is not allowed.
-            TypeError: The points are a sparse matrix.
-            FloatingPointError: The embedding did not stay finite.
-        """
+        """Embeds points as `fit` does, and returns the embedding."""
         return self.fit(X).embedding_
 
     def transform(self, X: Any) -> Embedding:
-        """Places points in the embedding, which stays as it is.
-
-        Where a point goes does not depend on the others in `X`.
+        """Places points in the fitted embedding, each independently of the others in `X`.
 
         Args:
-            X: The points, with the features of those that the estimator was fitted to.
+            X: Points with the features of the fitted points.
 
         Returns:
-            Where they are.
+            Places of the points in the embedding.
 
         Raises:
             sklearn.exceptions.NotFittedError: `fit` was not called.
@@ -197,7 +179,7 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     @property
     def _n_features_out(self) -> int:
-        """The components, which `get_feature_names_out` numbers."""
+        """Number of components, for `get_feature_names_out`."""
         return self.embedding_.shape[1]
 
     def __sklearn_tags__(self) -> Tags:

@@ -1,4 +1,4 @@
-"""How similar two points of an embedding are, by the square of their distance."""
+"""Kernels: the similarity of two points of an embedding as a function of their squared distance."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -14,10 +14,9 @@ Squares = Float[Array | np.ndarray, "*pairs"]
 
 @runtime_checkable
 class Kernel(Protocol):
-    """A similarity that falls with the square s of a distance.
+    """Interface of kernels: similarities k(s) that fall with the squared distance s.
 
-    The gradient of an embedding's divergence is made of its similarity k(s), and of how steeply
-    that falls: -k'(s), and -k'(s) / k(s).
+    The gradient of an embedding's divergence is computed from k(s), -k'(s) and -k'(s) / k(s).
     """
 
     def similarity(self, squares: Squares) -> Squares:
@@ -25,24 +24,24 @@ class Kernel(Protocol):
         ...
 
     def descent(self, squares: Squares) -> Squares:
-        """How fast the similarity falls, -k'."""
+        """The negative slope of the similarity, -k'."""
         ...
 
     def pull(self, squares: Squares) -> Squares:
-        """How fast the logarithm of the similarity falls, -k'/k."""
+        """The negative slope of the logarithm of the similarity, -k'/k."""
         ...
 
     def cost(self, squares: Squares) -> Squares:
-        """Minus the logarithm of the similarity."""
+        """The negative logarithm of the similarity."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Student:
-    """Student's t distribution without its constant, as in t-SNE.
+    """Student's t distribution without its constant factor, as in t-SNE.
 
     Attributes:
-        dof: The degrees of freedom. Fewer give heavier tails, which pull clusters apart.
+        dof: Degrees of freedom. Fewer give heavier tails, which pull clusters apart.
 
     Reference: van der Maaten, Learning a parametric embedding by preserving local structure,
     AISTATS 2009; Kobak et al., Heavy-tailed kernels reveal a finer cluster structure in t-SNE
@@ -62,16 +61,16 @@ class Student:
         return self._power(1 / (1 + squares / self.dof))
 
     def descent(self, squares: Squares) -> Squares:
-        """How fast the similarity falls, -k'."""
+        """The negative slope of the similarity, -k'."""
         inverse = 1 / (1 + squares / self.dof)
         return self._slope * inverse * self._power(inverse)
 
     def pull(self, squares: Squares) -> Squares:
-        """How fast the logarithm of the similarity falls, -k'/k."""
+        """The negative slope of the logarithm of the similarity, -k'/k."""
         return self._slope / (1 + squares / self.dof)
 
     def cost(self, squares: Squares) -> Squares:
-        """Minus the logarithm of the similarity."""
+        """The negative logarithm of the similarity."""
         return (self.dof + 1) / 2 * jnp.log1p(squares / self.dof)
 
     @property
@@ -84,7 +83,7 @@ class Student:
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """The normal distribution without its constant, as in SNE.
+    """The normal distribution without its constant factor, as in SNE.
 
     Reference: Hinton and Roweis, Stochastic neighbor embedding, NeurIPS 2002.
 
@@ -97,13 +96,13 @@ class Gaussian:
         return jnp.exp(-squares)
 
     def descent(self, squares: Squares) -> Squares:
-        """How fast the similarity falls, -k'."""
+        """The negative slope of the similarity, -k'."""
         return jnp.exp(-squares)
 
     def pull(self, squares: Squares) -> Squares:
-        """How fast the logarithm of the similarity falls, 1."""
+        """The negative slope of the logarithm of the similarity, 1."""
         return jnp.ones_like(squares)
 
     def cost(self, squares: Squares) -> Squares:
-        """Minus the logarithm of the similarity."""
+        """The negative logarithm of the similarity."""
         return squares

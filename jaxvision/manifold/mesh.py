@@ -1,8 +1,8 @@
-"""The repulsion of many points in the plane, from a grid: particle-mesh with cubic B-splines.
+"""Repulsion of many points in the plane on a grid, by particle-mesh with cubic B-splines.
 
-The forces are the gradient of the sum of the similarities of all pairs, and that sum is a
-convolution. So one charge for each point is spread over the nodes of a grid, convolved there with
-the similarity by Fourier transforms, and read back with the derivatives of the splines.
+The forces are the gradient of the summed similarity of all pairs, which is a convolution. Each
+point spreads a unit charge over the nearest nodes of a grid. Fourier transforms convolve the grid
+with the similarity, and the splines and their derivatives interpolate the result at the points.
 """
 
 import functools
@@ -25,31 +25,31 @@ Grid = Float[Array, "_side _side"]
 Spectrum = Float[Array | np.ndarray, "_side _double"]
 
 _SPACING, _FEW_SPACING, _FIELD_SPACING = 0.5, 0.4, 0.33
-"""Between nodes, where the scale of the similarities is 1: of many points, of few, of a field."""
+"""Distances between nodes for a similarity of scale 1: with many points, with few, for a field."""
 _FEW = 8000
 _SIDES = (64, 128, 192, 256, 320, 384, 480, 576, 768, 960, 1280, 1536)
-"""Nodes on a side: multiples of 64 with small prime factors, for which transforms are fast."""
+"""Numbers of nodes on a side: multiples of 64 with small prime factors, which transform fast."""
 _VECTOR = 16
-"""Rows that are transformed together: a multiple of those that fill a vector."""
+"""Number of rows that are transformed together: a multiple of the length of SIMD vectors."""
 _MARGIN = 5
-"""So many more nodes than distances of nodes between the outermost points."""
+"""Number of nodes on a side beyond the span of the points."""
 _ORDER = 4
-"""Nodes along an axis that a point is spread over."""
+"""Number of nodes along an axis over which a point is spread."""
 
 
 class Meshes(flax.struct.PyTreeNode):
-    """Grids, of which each step takes the smallest that holds all points.
+    """Grids of several sizes; each step uses the smallest that holds all points.
 
-    Where even the largest is too small, its nodes move apart: forces become less exact, and no
-    point is lost. The fields are annotated loosely, because trees of this form hold shapes and
+    If even the largest is too small, its nodes move apart: forces become less exact, and no point
+    is lost. The fields are annotated loosely, because trees of this structure hold shapes and
     shardings too.
 
     Attributes:
         spectra: For each grid, the Fourier transform of the similarity between nodes, divided by
-            that of the splines, on twice the side, as the convolution is not to wrap. The highest
-            frequency is left out.
-        self_terms: For each grid, the potential that a charge has by itself; see `_self_terms`.
-        spacing: The distance between nodes.
+            that of the splines. It covers twice the side, so that the convolution does not wrap,
+            and leaves out the highest frequency.
+        self_terms: For each grid, the terms of a charge's potential on itself; see `_self_terms`.
+        spacing: Distance between nodes.
     """
 
     spectra: tuple[Any, ...]
@@ -61,20 +61,15 @@ class Meshes(flax.struct.PyTreeNode):
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """The nodes on a side of each grid."""
+        """The number of nodes on a side of each grid."""
         return tuple(each.shape[1] // 2 for each in self.spectra)
 
 
 def make_meshes(num_points: int, kernel: Kernel) -> Meshes:
-    """Makes the grids for an embedding.
+    """Makes the grids for an embedding; more points spread farther.
 
-    Args:
-        num_points: How many points it has; more points spread farther.
-        kernel: The similarity.
-
-    Returns:
-        Grids for spans up to 228, 285 from 8,000 points, 380 from 20,000, 765 from 200,000. What is
-        larger is held by grids whose nodes are farther apart.
+    Grids hold spans up to 228, 285 from 8,000 points, 380 from 20,000, 765 from 200,000. Larger
+    spans use a grid whose nodes are farther apart.
     """
     largest = 576 if num_points < 20_000 else 768 if num_points < 200_000 else 1536
     sides = [side for side in _SIDES if side <= largest]
@@ -87,14 +82,6 @@ def make_meshes(num_points: int, kernel: Kernel) -> Meshes:
 
 def mesh_repulsion(embedding: Embedding, meshes: Meshes, kernel: Kernel) -> Repulsion:
     """Computes the repulsion of points in the plane, to a few percent.
-
-    Args:
-        embedding: The points.
-        meshes: The grids.
-        kernel: The similarity.
-
-    Returns:
-        The forces and the sum.
 
     Reference: Essmann et al., A smooth particle mesh Ewald method, J. Chem. Phys. 1995; Linderman
     et al., Fast interpolation-based t-SNE, Nature Methods 2019, arXiv:1712.09005.
@@ -135,9 +122,10 @@ def mesh_repulsion(embedding: Embedding, meshes: Meshes, kernel: Kernel) -> Repu
 
 
 def _self_terms(spectrum: Spectrum) -> Float[Array | np.ndarray, "2 2"]:
-    """The first terms of the potential that a charge has by itself, a cosine series in its offset.
+    """The first terms of a charge's potential on itself, a cosine series in its offset from a node.
 
-    Off the nodes, the spectrum of its splines overlaps with the same shifted by that of the nodes.
+    They arise from aliasing: the spectrum of the splines overlaps with copies shifted by the
+    frequency of the nodes.
     """
     side, double = spectrum.shape
     frequencies = np.arange(double) / double
@@ -158,7 +146,7 @@ def _self_terms(spectrum: Spectrum) -> Float[Array | np.ndarray, "2 2"]:
 
 
 def _of_itself(stencil: "_Stencil", terms: Float[Array, "2 2"]) -> tuple[Array, Embedding]:
-    """The potential that each point has by itself, and its slopes, which push it off the nodes."""
+    """The potential of each point on itself, and its slopes, which would push it off the nodes."""
     series, slope_of_series = _series_of_one_turn()
     left_right = stencil.offset * (1 - stencil.offset)
     cosine = jnp.polyval(series, left_right)
@@ -170,9 +158,9 @@ def _of_itself(stencil: "_Stencil", terms: Float[Array, "2 2"]) -> tuple[Array, 
 
 
 def _series_of_one_turn() -> tuple[Array, Array]:
-    """The cosine of one turn as a polynomial in u (1 - u), to 1e-6, and its derivative.
+    """Polynomials in u (1 - u) for cos(2 pi u), to 1e-6, and for its derivative.
 
-    XLA's CPU backend computes cosines one by one.
+    They replace cosines because XLA's CPU backend computes these one by one.
     """
     fitted = np.polynomial.Chebyshev.interpolate(
         lambda product: -np.cos(2 * np.pi * np.sqrt(1 / 4 - product)), 5, domain=[0, 1 / 4]
@@ -181,12 +169,9 @@ def _series_of_one_turn() -> tuple[Array, Array]:
 
 
 class Field(flax.struct.PyTreeNode):
-    """The sum of the similarities to the points of an embedding, as a function of the plane.
+    """The summed similarity to the points of an embedding, as a function on the plane.
 
-    Attributes:
-        grid: It at the nodes.
-        center: The middle of the grid.
-        spacing: The distance between nodes.
+    `grid` holds the sums at the nodes, and `center` is the middle of the grid.
     """
 
     grid: Grid
@@ -197,28 +182,16 @@ class Field(flax.struct.PyTreeNode):
         return brief(self)
 
     def at(self, points: Embedding) -> tuple[Float[Array, " points"], Embedding]:
-        """Reads the sum, and its gradient, at points.
-
-        Args:
-            points: Where to read it, within the square of `make_field`.
-
-        Returns:
-            The sums and the gradients.
-        """
+        """Interpolates the sums and their gradients at points within the square of `make_field`."""
         places = (points - self.center) / self.spacing
         values, slopes = _read(self.grid, _stencil(places, len(self.grid)))
         return values, slopes / self.spacing
 
 
 def make_field(embedding: Embedding, kernel: Kernel) -> Field:
-    """Adds up the similarities to the points of an embedding, for all of the plane around it.
+    """Computes the field of an embedding, on a square that is a tenth larger than it.
 
-    Args:
-        embedding: The points, which may not be traced.
-        kernel: The similarity.
-
-    Returns:
-        The sum, for a square that is a tenth larger than the embedding.
+    The embedding may not be traced.
     """
     low, high = np.min(embedding, axis=0), np.max(embedding, axis=0)
     span = 1.1 * float((high - low).max())
@@ -232,19 +205,16 @@ def make_field(embedding: Embedding, kernel: Kernel) -> Field:
 
 @jax.jit
 def _filled(points: Embedding, spectrum: Spectrum) -> Grid:
-    """The potential of points around 0 on a grid whose nodes are 1 apart."""
+    """The potential of points on a grid around 0 with node distance 1."""
     side = len(spectrum)
     return _convolve(_spread(_stencil(points, side), side), spectrum)
 
 
 class _Stencil(NamedTuple):
-    """The four by four nodes around each point, and the splines there.
+    """The four by four nodes around each point, and the point's splines there.
 
-    Attributes:
-        corner: The first node along both axes.
-        offset: How far the point is from the second one.
-        values: The splines at the four nodes, along x and along y.
-        slopes: Their slopes.
+    `corner` is the first node along both axes, and `offset` is the distance from the second.
+    `values` and `slopes` are those of the splines at the four nodes, along x and along y.
     """
 
     corner: Int[Array, "points 2"]
@@ -254,7 +224,7 @@ class _Stencil(NamedTuple):
 
 
 def _stencil(points: Embedding, side: int) -> _Stencil:
-    """Finds the nodes around points of a grid around 0 whose nodes are 1 apart."""
+    """Finds the nodes around points, on a grid around 0 with node distance 1."""
     from_edge = points + side / 2
     node = jnp.clip(jnp.floor(from_edge).astype(jnp.int32), 1, side - _ORDER + 1)
     offset = from_edge - node
@@ -263,7 +233,7 @@ def _stencil(points: Embedding, side: int) -> _Stencil:
 
 
 def _spread(stencil: _Stencil, side: int) -> Grid:
-    """Spreads a charge for each point over the nodes around it."""
+    """Spreads the unit charge of each point over the nodes around it."""
     along_x, along_y = (jnp.stack(each, axis=1) for each in stencil.values)
     return jax.lax.scatter_add(
         jnp.zeros((side, side), along_x.dtype),
@@ -275,7 +245,7 @@ def _spread(stencil: _Stencil, side: int) -> Grid:
 
 
 def _read(grid: Grid, stencil: _Stencil) -> tuple[Float[Array, " points"], Embedding]:
-    """Reads a grid, and its slopes along both axes, at each point."""
+    """Interpolates a grid, and its slopes along both axes, at each point."""
     around = jax.lax.gather(
         grid,
         stencil.corner,
@@ -283,7 +253,7 @@ def _read(grid: Grid, stencil: _Stencil) -> tuple[Float[Array, " points"], Embed
         (_ORDER, _ORDER),
         mode="promise_in_bounds",
     )
-    around = jax.lax.optimization_barrier(around)  # or each number is looked up three times
+    around = jax.lax.optimization_barrier(around)  # without it, each number is looked up 3 times
     (along_x, along_y), (slope_x, slope_y) = stencil.values, stencil.slopes
     potential = over_x = over_y = jnp.zeros(len(around), grid.dtype)
     for x in range(_ORDER):
@@ -296,7 +266,7 @@ def _read(grid: Grid, stencil: _Stencil) -> tuple[Float[Array, " points"], Embed
 
 
 def _splines(offset: Float[Array, " points"]) -> tuple[list[Array], list[Array]]:
-    """The values at the four nodes around a point of its cubic B-spline, and their slopes."""
+    """The values of a point's cubic B-spline at the four nodes around it, and its slopes there."""
     left, right = offset, 1 - offset
     values = [
         right**3 / 6,
@@ -314,10 +284,9 @@ def _splines(offset: Float[Array, " points"]) -> tuple[list[Array], list[Array]]
 
 
 def _convolve(grid: Grid, spectrum: Spectrum) -> Grid:
-    """Convolves a grid with what the spectrum is of, without wrapping.
+    """Convolves a grid with the kernel of a spectrum, without wrapping.
 
-    Rows and columns are transformed one after the other, so that those that are 0, or are thrown
-    away, need no transform.
+    Rows and columns are transformed separately, so that zeros and unused results need no transform.
     """
     side, double = len(grid), spectrum.shape[1]
 
@@ -330,10 +299,10 @@ def _convolve(grid: Grid, spectrum: Spectrum) -> Grid:
 
 
 def _by_vectors(transform: Callable[..., Array], *rows: Any) -> Array:
-    """Transforms a few rows at a time.
+    """Transforms a few rows at a time, for reproducible rounding.
 
-    XLA's CPU backend cuts many rows into as many parts as there are threads free for it, and those
-    of a part that fill no vector are rounded otherwise.
+    XLA's CPU backend splits many rows into a part for each free thread, and the last rows of a
+    part, which do not fill a SIMD vector, are rounded differently.
     """
     parts = [each.reshape(-1, _VECTOR, each.shape[1]) for each in rows]
     done = jax.lax.map(lambda part: transform(*part), parts)
@@ -352,7 +321,7 @@ def _exact_spectrum(
 
 
 def _spectrum(side: int, spacing: Array, kernel: Kernel) -> Spectrum:
-    """The spectrum of a grid whose spacing is known to the step only."""
+    """The spectrum of a grid whose spacing is traced."""
     away = jnp.arange(side + 1) * spacing
     quarter = kernel.similarity(away[:, None] ** 2 + away**2)
     around = jnp.concatenate([quarter, quarter[:, -2:0:-1]], axis=1)
@@ -363,5 +332,5 @@ def _spectrum(side: int, spacing: Array, kernel: Kernel) -> Spectrum:
 
 
 def _spline_spectrum(double: int) -> Float[np.ndarray, " _double"]:
-    """The transform of a cubic B-spline at the nodes."""
+    """The Fourier transform of a cubic B-spline at the nodes."""
     return (2 + np.cos(np.arange(double) * (2 * np.pi / double))) / 3

@@ -1,4 +1,4 @@
-"""How a problem of embedding is set up: where points begin, how they move, how they push."""
+"""Setup of an embedding: its schedule, its problem, and its initial state."""
 
 import functools
 from typing import Literal, get_args
@@ -42,22 +42,18 @@ def make_schedule(
     momentum: int | float = 0.8,
     jitter: int | float = 0.0,
 ) -> Schedule:
-    """Says how an embedding is learned.
+    """Makes the schedule of an embedding.
 
     Args:
-        num_points: How many points it has.
-        learning_rate: Of the gradient without exaggeration; with it, the rate is divided by it.
-            None takes the number of points.
-        exaggeration: What the attraction is multiplied by in the early steps, in which clusters
-            form.
-        early_steps: How many steps are early.
-        early_momentum: The share of the last update that is added to an early one.
-        momentum: It afterwards.
-        jitter: The standard deviation of the noise added to the points in the first step; it falls
-            to 0 over the early steps.
-
-    Returns:
-        The schedule.
+        num_points: Number of points.
+        learning_rate: Learning rate; in the early steps it is divided by the exaggeration. None
+            takes the number of points.
+        exaggeration: Factor of the attraction in the early steps, in which clusters form.
+        early_steps: Number of early steps.
+        early_momentum: Momentum in the early steps.
+        momentum: Momentum after the early steps.
+        jitter: Standard deviation of the noise added to the points in the first step. It falls
+            linearly to 0 over the early steps.
 
     Raises:
         ValueError: A number is out of its range.
@@ -86,15 +82,15 @@ def make_schedule(
 
 
 def sne_schedule(num_points: int) -> Schedule:
-    """Says how an embedding is learned by SNE and symmetric SNE.
+    """Makes the schedule of an embedding by SNE or symmetric SNE.
 
     Args:
-        num_points: How many points it has.
+        num_points: Number of points.
 
     Returns:
-        A schedule without exaggeration, with noise that falls from 0.1 to 0 in 250 steps, and with
-        a learning rate of a quarter of the number of points: neighbors that are far apart pull each
-        other more than in t-SNE.
+        A schedule without exaggeration, with noise that falls from 0.1 to 0 in 250 steps. The
+        learning rate is a quarter of the number of points, because distant neighbors attract each
+        other more strongly than in t-SNE.
 
     >>> float(sne_schedule(600).learning_rate)
     150.0
@@ -110,22 +106,19 @@ def make_problem(
     num_components: int = 2,
     method: Method = "auto",
 ) -> Problem:
-    """Sets up what all steps of an embedding share.
+    """Makes the problem that all steps of an embedding share.
 
     Args:
-        affinities: How near the points are to each other.
-        step: The step; None is that of t-SNE.
-        schedule: How the embedding is learned; None takes that of `make_schedule`.
-        num_components: The dimensions of the embedding.
+        affinities: Affinities of the points.
+        step: Step that will be run; None takes that of t-SNE.
+        schedule: Schedule of the steps; None takes that of `make_schedule`.
+        num_components: Dimensions of the embedding.
         method: "exact" computes the repulsion from all pairs of points. "mesh" computes it on a
-            grid, to a few percent, in time that is linear in the points; only in the plane, and
-            with similarities normalized together. "auto" takes the grid where it is faster.
-
-    Returns:
-        The problem.
+            grid, to a few percent, in time that is linear in the points; it needs two components,
+            and similarities normalized over all pairs. "auto" takes the grid where it is faster.
 
     Raises:
-        ValueError: The grid is asked for where it cannot be used, or the method is unknown.
+        ValueError: The method is unknown, or it is "mesh" where that cannot be used.
 
     >>> from jaxvision.manifold import affinities
     >>> points = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
@@ -148,20 +141,7 @@ def make_problem(
 def takes_mesh(
     method: Method, num_points: int, num_components: int, *, by_point: bool = False
 ) -> bool:
-    """Says whether the repulsion of points is computed on a grid.
-
-    Args:
-        method: What the user chose.
-        num_points: How many points push.
-        num_components: The dimensions of the embedding.
-        by_point: Whether each point's similarities are normalized by themselves.
-
-    Returns:
-        Whether it is.
-
-    Raises:
-        ValueError: The grid is asked for where it cannot be used, or the method is unknown.
-    """
+    """Whether the repulsion is computed on a grid; raises ValueError if the method is unusable."""
     check_name("method", method, get_args(Method))
     for_mesh = num_components == 2 and not by_point
     if method == "mesh" and not for_mesh:
@@ -180,19 +160,16 @@ def init_embedding(
     init: Init | Embedding | np.ndarray = "pca",
     num_components: int = 2,
 ) -> EmbeddingState:
-    """Makes the state that an embedding begins with.
+    """Makes the initial state of an embedding.
 
     Args:
-        key: Draws what is random.
-        points: What is embedded.
+        key: Random key of the noise, and of the jitter in the steps.
+        points: Points, one per row.
         init: "pca" takes the first principal components, scaled to a standard deviation of 1e-4
-            along the first, and 1 % of noise, without which equal points could never part; a
-            component that points do not have is noise alone. "random" draws from a normal
-            distribution of a standard deviation of 1e-4. An array is taken as it is.
-        num_components: The dimensions of the embedding.
-
-    Returns:
-        The state.
+            along the first, plus 1 % of noise, which separates equal points; components that the
+            points lack are noise alone. "random" draws from a normal distribution with a standard
+            deviation of 1e-4. An array is used unchanged.
+        num_components: Dimensions of the embedding.
 
     Raises:
         ValueError: Points are not finite, the name is unknown, or the array has another shape.
@@ -219,13 +196,13 @@ def init_embedding(
         embedding=embedding,
         velocity=jnp.zeros_like(embedding),
         gains=jnp.ones_like(embedding),
-        key=jax.random.clone(key),  # a loop donates its state
+        key=jax.random.clone(key),  # training loops donate their state
     )
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _begin(key: Array, points: Points, num_components: int, principal: bool) -> Array:
-    """Noise; or the first principal components, scaled, with a little of it."""
+    """Noise; or the first principal components, scaled, with a little noise."""
     dtype = jnp.promote_types(points.dtype, jnp.float32)
     noise = _SCALE * jax.random.normal(key, (len(points), num_components), dtype)
     if not principal:

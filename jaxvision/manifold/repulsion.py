@@ -1,4 +1,4 @@
-"""What pushes the points of an embedding apart: a sum over all pairs, in linear memory."""
+"""Repulsion between the points of an embedding: a sum over all pairs, in linear memory."""
 
 import functools
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ _BLOCK_PAIRS = 2**24
 
 
 class Repulsion(NamedTuple):
-    """How the points of an embedding push each other.
+    """Repulsive forces between the points of an embedding.
 
     Attributes:
-        force: For each point, minus a quarter of the gradient of `log_total` by it.
-        log_total: The logarithm of the sum of the similarities of all pairs; or, where each point
-            is normalized by itself, the mean over the points of that of its own pairs.
+        force: For each point, -1/4 of the gradient of `log_total`.
+        log_total: Logarithm of the sum of the similarities of all pairs; with `by_point`, the mean
+            over points of the logarithm of the sum of each point's similarities.
     """
 
     force: Embedding
@@ -29,16 +29,9 @@ class Repulsion(NamedTuple):
 
 
 def exact_repulsion(embedding: Embedding, kernel: Kernel, *, by_point: bool = False) -> Repulsion:
-    """Computes the repulsion of all pairs.
+    """Computes the repulsion of two or more points from all pairs.
 
-    Args:
-        embedding: The points, two or more.
-        kernel: The similarity.
-        by_point: Whether similarities are divided by the sum of each point's own, as in SNE, and
-            not by that of all pairs.
-
-    Returns:
-        The forces and the sum.
+    With `by_point`, similarities are normalized for each point, as in SNE, not over all pairs.
 
     >>> from jaxvision.manifold.kernels import Student
     >>> force, log_total = exact_repulsion(jnp.array([[0.0], [1.0]]), Student())
@@ -48,7 +41,7 @@ def exact_repulsion(embedding: Embedding, kernel: Kernel, *, by_point: bool = Fa
     count = len(embedding)
     half = jnp.full(count, 0.5, embedding.dtype)
     force, totals = sum_over_pairs(embedding, half, embedding, half, kernel)
-    totals = totals - kernel.similarity(jnp.zeros((), embedding.dtype))  # a point is no neighbor
+    totals = totals - kernel.similarity(jnp.zeros((), embedding.dtype))  # not with itself
     if not by_point:
         return Repulsion(force / totals.sum(), jnp.log(totals.sum()))
     force, _ = sum_over_pairs(embedding, 1 / totals, embedding, 1 / totals, kernel)
@@ -62,17 +55,9 @@ def sum_over_pairs(
     other_weights: Float[Array, " others"],
     kernel: Kernel,
 ) -> Sums:
-    """Adds up how some points are pushed by others.
+    """Sums `(w + w') descent(s) (y - y')`, and the similarities, over others y' for each point y.
 
-    Args:
-        points: The points that are pushed.
-        weights: Their weights w.
-        others: The points that push.
-        other_weights: Their weights w'.
-        kernel: The similarity.
-
-    Returns:
-        For each point, the sums of `(w + w') descent(s) (y - y')` and of the similarities.
+    `weights` are the w of the points, `other_weights` the w' of the others.
     """
     return jax.lax.platform_dependent(
         points,
@@ -91,7 +76,7 @@ def _point_after_point(
     other_weights: Float[Array, " others"],
     kernel: Kernel,
 ) -> Sums:
-    """The sums as they are fast on CPUs: those of all points, for one other after the other."""
+    """The sums as they are fast on CPUs: a loop over the others, for all points at once."""
     axes, count = points.T, len(others)
 
     def add(sums: tuple[Array, Array], other: Array, weight: Array) -> tuple[Array, Array]:
@@ -124,7 +109,7 @@ def _block_after_block(
     other_weights: Float[Array, " others"],
     kernel: Kernel,
 ) -> Sums:
-    """The sums as they are fast on accelerators: those of many points, for all others at once."""
+    """The sums as they are fast on accelerators: a loop over points in blocks."""
 
     @jax.checkpoint
     def of_point(row: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""The step that embeddings are learned by, its state, and what stays the same from step to step."""
+"""The step that optimizes an embedding, its state, and the problem that all steps share."""
 
 import dataclasses
 from typing import Any
@@ -20,19 +20,19 @@ _GAIN, _LOSS, _LEAST_GAIN = 0.2, 0.8, 0.01
 
 
 class Schedule(flax.struct.PyTreeNode):
-    """How an embedding is learned, in numbers that a compiled step takes as arguments.
+    """Learning rate, exaggeration, momentum and noise, as arguments of a compiled step.
 
-    The fields of this and the following classes are annotated loosely, because trees of their form
-    hold shapes and shardings too.
+    The fields of this and the following classes are annotated loosely, because trees of the same
+    structure hold shapes and shardings too.
 
     Attributes:
-        learning_rate: Of the gradient without exaggeration; with it, the rate is divided by it.
-        exaggeration: What the attraction is multiplied by in the early steps.
-        early_steps: How many steps are early.
-        early_momentum: The share of the last update that is added to an early one.
-        momentum: It afterwards.
-        jitter: The standard deviation of the noise added to the points in the first step; it falls
-            to 0 over the early steps. None adds none.
+        learning_rate: Learning rate; in the early steps it is divided by the exaggeration.
+        exaggeration: Factor of the attraction in the early steps.
+        early_steps: Number of early steps.
+        early_momentum: Momentum in the early steps.
+        momentum: Momentum after the early steps.
+        jitter: Standard deviation of the noise added to the points in the first step. It falls
+            linearly to 0 over the early steps. None adds no noise.
     """
 
     learning_rate: Any
@@ -44,14 +44,13 @@ class Schedule(flax.struct.PyTreeNode):
 
 
 class Problem(flax.struct.PyTreeNode):
-    """What an embedding is learned from: the batch that all steps share.
+    """The batch that all steps of an embedding share: its data and its schedule.
 
     Attributes:
-        edges: The pairs of neighbors.
-        entropy: The entropy of their probabilities, in nats, which makes the divergence of a
-            cross-entropy.
-        schedule: How it is learned.
-        meshes: The grids that the repulsion is computed on; None computes it from all pairs.
+        edges: Pairs of neighbors, with their probabilities.
+        entropy: Entropy of the probabilities, in nats; a cross-entropy minus it is a divergence.
+        schedule: Schedule of the steps.
+        meshes: Grids for the repulsion; None computes it from all pairs.
     """
 
     edges: Any
@@ -64,14 +63,14 @@ class Problem(flax.struct.PyTreeNode):
 
 
 class EmbeddingState(flax.struct.PyTreeNode):
-    """An embedding that is being learned.
+    """State of an embedding.
 
     Attributes:
-        step: How many steps it has seen.
-        embedding: The points.
-        velocity: The last update of each.
-        gains: What the learning rate of each number is multiplied by.
-        key: Draws the jitter.
+        step: Number of steps so far.
+        embedding: Points of the embedding.
+        velocity: Last update of each point.
+        gains: Factor of the learning rate for each coordinate.
+        key: Random key of the jitter.
     """
 
     step: Any
@@ -88,13 +87,14 @@ class EmbeddingState(flax.struct.PyTreeNode):
 class EmbeddingStep:
     """A step of an embedding, `(state, problem) -> (state, metrics)`, for `train.fit` or any loop.
 
-    Its metric is `kl`, the Kullback-Leibler divergence of the similarities in the embedding from
-    the probabilities, in nats, without exaggeration, before the update.
+    Its metric `kl` is the Kullback-Leibler divergence before the update, without exaggeration, in
+    nats; see `Embedded`.
 
     Attributes:
-        kernel: The similarity of points of the embedding.
-        by_point: Whether each point's similarities are normalized by themselves, as in SNE.
-        measure_every: The divergence is computed in every so many steps.
+        kernel: Similarity of points of the embedding.
+        by_point: Whether similarities are normalized for each point, as in SNE, instead of over all
+            pairs.
+        measure_every: Number of steps between measurements of the divergence.
     """
 
     kernel: Kernel = dataclasses.field(default_factory=Student)
@@ -107,15 +107,7 @@ class EmbeddingStep:
     def __call__(
         self, state: EmbeddingState, problem: Problem
     ) -> tuple[EmbeddingState, dict[str, tuple[Array, Array]]]:
-        """Moves the points down the gradient.
-
-        Args:
-            state: The embedding.
-            problem: What it is learned from.
-
-        Returns:
-            The new state, and the divergence.
-        """
+        """Takes one step; returns the new state, and the divergence if it was due."""
         measure = state.step % self.measure_every == 0
         state, divergence = self.update(state, problem, measure=measure)
         return state, {"kl": (divergence, measure.astype(divergence.dtype))}
@@ -123,11 +115,11 @@ class EmbeddingStep:
     def update(
         self, state: EmbeddingState, problem: Problem, *, measure: Bool[Array, ""] | None
     ) -> tuple[EmbeddingState, Float[Array, ""]]:
-        """Moves the points down the gradient.
+        """Takes one step of gradient descent.
 
         Args:
-            state: The embedding.
-            problem: What it is learned from.
+            state: State before the step.
+            problem: Problem that the steps share.
             measure: Whether to compute the divergence; None is no.
 
         Returns:
@@ -165,15 +157,7 @@ class EmbeddingStep:
         ), divergence
 
     def divergence(self, embedding: Embedding, problem: Problem) -> Float[Array, ""]:
-        """Computes the divergence that the step lowers.
-
-        Args:
-            embedding: The points.
-            problem: What they are learned from.
-
-        Returns:
-            The Kullback-Leibler divergence, in nats.
-        """
+        """Computes the Kullback-Leibler divergence that the steps reduce, in nats."""
         return self._divergence(embedding, problem, self._repulsion(embedding, problem))
 
     def _divergence(self, embedding: Embedding, problem: Problem, repulsion: Repulsion) -> Array:

@@ -1,4 +1,4 @@
-"""New points in an embedding that is there already."""
+"""Placement of new points in an existing embedding."""
 
 import functools
 
@@ -29,29 +29,29 @@ def transform(
     dof: int | float = 1.0,
     method: Method = "auto",
 ) -> Float[Array, "new components"]:
-    """Places new points in an embedding, which stays as it is.
+    """Places new points in an embedding, which does not change.
 
-    Each new point begins at the neighbor that is most central among its neighbors, and moves down
-    the divergence of its own similarities to the embedding from its own distribution over its
-    neighbors. So it does not depend on the other new points.
+    Each new point starts at the most central of its neighbors. It then descends the divergence
+    between its distribution over its neighbors and its similarities to the embedding. So its place
+    does not depend on the other new points.
 
     Args:
-        new_points: The new points.
-        points: The points of the embedding.
-        embedding: Where these are.
-        perplexity: How many neighbors a new point has, in effect. With few, it goes where its
-            nearest neighbors are.
-        num_steps: How many steps of gradient descent.
-        metric: The distance of points; that of the embedding.
-        dof: The degrees of freedom of the similarity; those of the embedding.
-        method: How the repulsion is computed; see `make_problem`.
+        new_points: New points, one per row.
+        points: Points of the embedding, before they were embedded.
+        embedding: Places of `points` in the embedding.
+        perplexity: Effective number of neighbors of a new point. The smaller it is, the more a new
+            point follows its very nearest neighbors.
+        num_steps: Number of steps of gradient descent.
+        metric: Distance between points, as for the embedding.
+        dof: Degrees of freedom of the similarity, as for the embedding.
+        method: Method of the repulsion; see `make_problem`.
 
     Returns:
-        Where the new points are, within a square that is a tenth larger than the embedding.
+        Places of the new points, within a square that is a tenth larger than the embedding.
 
     Raises:
-        ValueError: Shapes do not go together, a number is not finite, or there are too few points
-            for the perplexity.
+        ValueError: Shapes do not match, a number is not finite, or there are too few points for the
+            perplexity.
 
     Reference: Policar, Strazar and Zupan, Embedding to reference t-SNE space addresses batch
     effects in single-cell classification, Machine Learning 2021.

@@ -29,22 +29,22 @@ from jaxvision.manifold.step import EmbeddingState, EmbeddingStep, Problem, Sche
 Points = Float[Array | np.ndarray, "points features"]
 Embedding = Float[Array, "points components"]
 OnProgress = Callable[[int, Embedding, float], None]
-"""`(steps done, embedding, divergence)`, where to draw frames of a film or print progress."""
+"""`on_progress(steps_done, embedding, divergence)`, to print progress or to draw an animation."""
 
 _CHUNK = 50
 
 
 class Embedded(flax.struct.PyTreeNode):
-    """An embedding, and what was run to make it.
+    """An embedding, and how it was computed.
 
     Attributes:
-        embedding: The points, around 0.
-        kl: The Kullback-Leibler divergence of the similarities in the embedding from the
-            probabilities, in nats.
-        kl_curve: It at the start and after every 50 steps; empty from `embed`.
-        num_steps: How many steps were run.
-        method: How the repulsion was computed: "exact" or "mesh".
-        kernel: The similarity of points of the embedding.
+        embedding: Points of the embedding, with mean 0.
+        kl: Kullback-Leibler divergence KL(P || Q) of the probabilities P and the similarities Q in
+            the embedding, in nats.
+        kl_curve: Divergence at the start, after every 50 steps, and at the end; empty from `embed`.
+        num_steps: Number of steps.
+        method: Method of the repulsion: "exact" or "mesh".
+        kernel: Similarity of points of the embedding.
     """
 
     embedding: Float[Array, "*runs points components"]
@@ -77,24 +77,24 @@ def tsne(
     The same key gives the same embedding, on the same kind of device.
 
     Args:
-        points: The points.
-        key: Draws the noise that the embedding begins with.
-        perplexity: How many neighbors a point has, in effect; see `affinities`.
-        num_steps: How many steps to run.
-        init: Where the embedding begins; see `init_embedding`.
-        method: How the repulsion is computed; see `make_problem`.
-        num_components: The dimensions of the embedding.
-        metric: The distance of points; see `classical.nearest_neighbors`.
-        dof: The degrees of freedom of the similarity; fewer pull clusters farther apart.
+        points: Points, one per row.
+        key: Random key of the noise in the initial embedding.
+        perplexity: Effective number of neighbors of a point; see `affinities`.
+        num_steps: Number of steps.
+        init: Initial embedding; see `init_embedding`.
+        method: Method of the repulsion; see `make_problem`.
+        num_components: Dimensions of the embedding.
+        metric: Distance between points; see `classical.nearest_neighbors`.
+        dof: Degrees of freedom of the similarity; fewer pull clusters farther apart.
         schedule: Exaggeration, momentum and learning rate; None takes those of `make_schedule`.
-        on_progress: Called at the start and after every 50 steps.
+        on_progress: Function that is called at the start, after every 50 steps, and at the end.
 
     Returns:
-        The embedding, its divergence, and what was run.
+        The embedding, its divergence, and how they were computed.
 
     Raises:
         ValueError: There are too few points for the perplexity, a number is not finite, or an
-            option has a value that is not allowed.
+            option is not allowed.
         FloatingPointError: The embedding did not stay finite.
 
     Reference: van der Maaten and Hinton, Visualizing data using t-SNE, JMLR 2008.
@@ -104,7 +104,7 @@ def tsne(
     >>> found.embedding.shape, found.method, found.kl_curve.shape
     ((60, 2), 'exact', (3,))
     """
-    # What can be wrong is found before the search for neighbors, which takes a while.
+    # Options are checked before the search for neighbors, which takes a while.
     check_count("num_steps", num_steps, of="steps", least=0)
     takes_mesh(method, len(points), num_components)
     step = EmbeddingStep(Student(dof))
@@ -129,31 +129,29 @@ def sne(
     schedule: Schedule | None = None,
     on_progress: OnProgress | None = None,
 ) -> Embedded:
-    """Embeds points by what t-SNE came from, to be seen beside it.
+    """Embeds points by SNE, the predecessor of t-SNE, for comparison with it.
 
-    Similarities are those of a normal distribution, whose thin tails crowd the points of an
-    embedding together.
+    Similarities follow a normal distribution, whose thin tails crowd the points of an embedding.
 
     Args:
-        points: The points.
-        key: Draws the noise that the embedding begins with, and that of the early steps.
-        symmetric: Whether the similarities of all pairs are normalized together, as in symmetric
-            SNE and t-SNE, and not those of each point, as in SNE.
-        perplexity: How many neighbors a point has, in effect; see `affinities`.
-        num_steps: How many steps to run.
-        init: Where the embedding begins; see `init_embedding`.
-        num_components: The dimensions of the embedding.
-        metric: The distance of points; see `classical.nearest_neighbors`.
+        points: Points, one per row.
+        key: Random key of the noise in the initial embedding and in the early steps.
+        symmetric: Whether similarities are normalized over all pairs, as in symmetric SNE and
+            t-SNE, instead of for each point, as in SNE.
+        perplexity: Effective number of neighbors of a point; see `affinities`.
+        num_steps: Number of steps.
+        init: Initial embedding; see `init_embedding`.
+        num_components: Dimensions of the embedding.
+        metric: Distance between points; see `classical.nearest_neighbors`.
         schedule: Noise, momentum and learning rate; None takes those of `sne_schedule`.
-        on_progress: Called at the start and after every 50 steps.
+        on_progress: Function that is called at the start, after every 50 steps, and at the end.
 
     Returns:
-        The embedding, its divergence, and what was run. The divergence of SNE is the mean over
-        points.
+        The embedding, its divergence (for SNE the mean over points), and how they were computed.
 
     Raises:
         ValueError: There are too few points for the perplexity, a number is not finite, or an
-            option has a value that is not allowed.
+            option is not allowed.
         FloatingPointError: The embedding did not stay finite.
 
     Reference: Hinton and Roweis, Stochastic neighbor embedding, NeurIPS 2002.
@@ -180,17 +178,17 @@ def optimize(
     num_steps: int = 1000,
     on_progress: OnProgress | None = None,
 ) -> Embedded:
-    """Runs the steps of an embedding, as one program for 50 of them.
+    """Runs the steps of an embedding, 50 in each call of a compiled program.
 
     Args:
-        step: The step.
-        state: Where the embedding begins.
-        problem: What it is learned from.
-        num_steps: How many steps to run.
-        on_progress: Called at the start and after every 50 steps.
+        step: Step to run.
+        state: Initial state.
+        problem: Problem that the steps share.
+        num_steps: Number of steps.
+        on_progress: Function that is called at the start, after every 50 steps, and at the end.
 
     Returns:
-        The embedding, its divergence, and what was run.
+        The embedding, its divergence, and how they were computed.
 
     Raises:
         ValueError: The number of steps is negative.
@@ -201,7 +199,7 @@ def optimize(
     done = 0
     while True:
         count = min(_CHUNK, num_steps - done)
-        # The divergence is that of the first step: after the last, one more is run for it alone.
+        # `_advance` measures before its first step: for the last divergence, one more step is run.
         after, measured = _advance(step, state, problem, max(count, 1))
         curve.append(float(measured))
         if not math.isfinite(curve[-1]):
@@ -225,20 +223,20 @@ def embed(
     schedule: Schedule | None = None,
     num_steps: int = 1000,
 ) -> Embedded:
-    """Embeds points from all pairs as a pure function, for `jax.vmap` and `jax.grad`.
+    """Embeds points with exact repulsion, as a pure function for `jax.vmap` and `jax.grad`.
 
-    Values of the affinities and the state may be traced; the pairs may not. A gradient goes back
-    through all steps, each of which is computed twice.
+    The values of the affinities and of the state may be traced, the indices of the pairs may not. A
+    gradient goes back through all steps, each of which is computed twice.
 
     Args:
-        affinities: How near the points are to each other.
-        state: Where the embedding begins.
-        step: The step; None is that of t-SNE.
-        schedule: How the embedding is learned; None takes that of `make_schedule`.
-        num_steps: How many steps to run.
+        affinities: Affinities of the points.
+        state: Initial state.
+        step: Step to run; None takes that of t-SNE.
+        schedule: Schedule of the steps; None takes that of `make_schedule`.
+        num_steps: Number of steps.
 
     Returns:
-        The embedding, its divergence, and what was run.
+        The embedding, its divergence, and how they were computed.
 
     Raises:
         ValueError: The number of steps is negative.
@@ -275,7 +273,7 @@ def _embedded(
 def _advance(
     step: EmbeddingStep, state: EmbeddingState, problem: Problem, count: Any
 ) -> tuple[EmbeddingState, Array]:
-    """Runs some steps; gives the divergence that the first of them began with."""
+    """Runs some steps; also returns the divergence before the first of them."""
 
     def one(index: Any, carry: tuple[EmbeddingState, Array]) -> tuple[EmbeddingState, Array]:
         state, first = carry

@@ -1,4 +1,4 @@
-"""Agents with a policy and a critic, that learn from each rollout once it is there."""
+"""Advantage actor-critic."""
 
 import dataclasses
 from typing import Any
@@ -17,13 +17,14 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class A2C(RolloutAgent, PolicyAgent):
-    """Advantage actor-critic: an update is a rollout and one step along its gradient.
+    """Advantage actor-critic: an update is a rollout and one gradient step on it.
 
     Attributes:
         network: An `ActorCritic`.
-        lambda_: Of the generalized advantage estimates; 1 takes n-step returns.
-        entropy_weight: The weight of the entropy, which keeps the policy from settling early.
-        value_weight: The weight of the critic's loss.
+        lambda_: Lambda of the generalized advantage estimates; 1 gives n-step returns.
+        entropy_weight: Weight of the entropy, which keeps the policy from becoming deterministic
+            early.
+        value_weight: Weight of the critic's loss.
 
     Raises:
         ValueError: An option is out of range, or the network does not fit the environments.
@@ -47,7 +48,6 @@ class A2C(RolloutAgent, PolicyAgent):
     updates_per_step: int = 100
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         self._check_shares("lambda_")
         self._check_weights("entropy_weight", "value_weight")

@@ -1,4 +1,4 @@
-"""What agents with a network share, those with a policy and those with values of actions."""
+"""Base classes of agents with a network: those that learn a policy, those that learn values."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ Scores = Float[Array, "envs actions"]
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Agent(Learner):
-    """A network that learns what to do in environments.
+    """Base class of agents with a network that learns to act in environments.
 
-    A subclass has `_scores` and `_expected_shapes`, and what a `Learner` has.
+    A subclass defines `_scores` and `_expected_shapes`, and what a `Learner` needs.
 
     Attributes:
-        envs: Where the agent acts.
-        network: What it learns.
-        optimizer: Of the network; clipping belongs in its chain.
+        envs: Vector environment in which the agent acts.
+        network: Network to train.
+        optimizer: Optax optimizer of the network; chain it with any clipping of gradients.
     """
 
     envs: VectorEnv
@@ -39,13 +39,12 @@ class Agent(Learner):
     optimizer: optax.GradientTransformation
 
     network_hint: ClassVar[str]
-    """Which network it needs."""
+    """The network to suggest in error messages."""
 
     answers: ClassVar[Mapping[str, str]]
-    """What `answer` gives, and what each of it means."""
+    """Names and descriptions of the arrays that `answer` returns."""
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         check_vector_env(self.envs)
         if not isinstance(self.network, nn.Module):
@@ -64,37 +63,30 @@ class Agent(Learner):
     def act(
         self, params: PyTree, observations: Array, key: Key[Array, ""] | None = None
     ) -> Int[Array, "envs"]:
-        """Chooses actions, as an agent that has learned.
+        """Chooses actions for evaluation, without exploration.
 
         Args:
-            params: Of the network, `state.params`.
-            observations: What the agent sees.
-            key: Draws from a policy; None takes the best action. Agents that learn values always do
-                that.
-
-        Returns:
-            One action for each.
+            params: Parameters of the network, `state.params`.
+            observations: Observations, one row per environment.
+            key: Key to draw actions from a policy; None takes the best action. Agents that learn
+                values always take the best one.
         """
         return self._choose(self._scores(params, observations), key)
 
     def answer(self, params: PyTree, observations: Array) -> dict[str, Array]:
-        """What the agent makes of observations: what speaks for each action, and the best one.
+        """Evaluates all actions for given observations, and chooses the best one.
 
         Args:
-            params: Of the network, `state.params`.
-            observations: What the agent sees.
+            params: Parameters of the network, `state.params`.
+            observations: Observations, one row per environment.
 
         Returns:
-            Arrays by the names of `answers`, each with a row per observation.
+            Arrays with one row per observation, named as in `answers`.
         """
         raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this step.
-
-        Returns:
-            The task, the kind of agent, its numbers, its network and its environments.
-        """
+        """Describes the agent, its network and its environments for the record of a run."""
         return {
             **super().describe(),
             "models": {"network": self.network},
@@ -107,15 +99,15 @@ class Agent(Learner):
         return EpisodeStatistics(self.envs)
 
     def _apply(self, params: PyTree, observations: Array, method: str | None = None) -> Any:
-        """What the network says."""
+        """Applies the network."""
         return self.network.apply(params, observations, method=method)
 
     def _scores(self, params: PyTree, observations: Array) -> Scores:
-        """What speaks for each action: values, or logits."""
+        """A score for each action: its value, or its logit."""
         raise NotImplementedError
 
     def _choose(self, scores: Scores, key: Array | None) -> Int[Array, "envs"]:
-        """An action for each row."""
+        """Chooses an action for each row."""
         del key
         return jnp.argmax(scores, axis=-1).astype(jnp.int32)
 
@@ -127,7 +119,7 @@ class Agent(Learner):
         return optax.apply_updates(params, updates), opt_state
 
     def _expected_shapes(self, num_envs: int, num_actions: int) -> Shapes:
-        """Of what the network gives."""
+        """The shapes of the outputs that the network must have."""
         raise NotImplementedError
 
     def _check_network(self, num_actions: int) -> None:
@@ -154,7 +146,7 @@ class Agent(Learner):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class PolicyAgent(Agent):
-    """Learns a policy, and mostly a critic; its network is an `ActorCritic`."""
+    """Base class of agents that learn a policy; their network is an `ActorCritic`."""
 
     network_hint: ClassVar[str] = "rl.ActorCritic(space, num_actions, ...)"
     answers: ClassVar[Mapping[str, str]] = {
@@ -164,7 +156,7 @@ class PolicyAgent(Agent):
     }
 
     def answer(self, params: PyTree, observations: Array) -> dict[str, Array]:
-        """The policy, and its most probable action; see `Agent`."""
+        """The policy, and its most probable action; see `Agent.answer`."""
         logits = self._scores(params, observations).astype(jnp.float32)
         best = self._choose(logits, None)
         return {"actions": best, "logits": logits, "probabilities": jax.nn.softmax(logits)}
@@ -175,7 +167,7 @@ class PolicyAgent(Agent):
     def _choose(self, scores: Scores, key: Array | None) -> Int[Array, "envs"]:
         if key is None:
             return super()._choose(scores, key)
-        # In a narrow type some noise is drawn too often, and with it some actions.
+        # In a narrow type the noise is so coarse that some actions would be drawn too often.
         scores = scores.astype(jnp.result_type(scores, jnp.float32))
         return jax.random.categorical(key, scores).astype(jnp.int32)
 
@@ -185,10 +177,11 @@ class PolicyAgent(Agent):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class ValueAgent(Agent):
-    """Learns the values of actions; its network gives `(batch, actions, outputs)`, as `QNetwork`.
+    """Base class of agents that learn action values; their network is like `QNetwork`.
 
     Attributes:
-        head: How the outputs are read: `Expected`, `Categorical` (C51) or `Quantile` (QR-DQN).
+        head: Meaning of the network's outputs, which have the shape `(batch, actions, outputs)`:
+            `Expected`, `Categorical` (C51) or `Quantile` (QR-DQN).
     """
 
     head: ValueHead = dataclasses.field(default_factory=Expected)
@@ -200,19 +193,18 @@ class ValueAgent(Agent):
     }
 
     def answer(self, params: PyTree, observations: Array) -> dict[str, Array]:
-        """The values of all actions, and the best action; see `Agent`."""
+        """The values of all actions, and the best action; see `Agent.answer`."""
         values = self._scores(params, observations).astype(jnp.float32)
         return {"actions": self._choose(values, None), "values": values}
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this step, the head among it."""
+        """Describes the agent for the record of a run, including its head."""
         head: Any = self.head
         known = dataclasses.is_dataclass(head) and not isinstance(head, type)
         described = {"kind": type(head).__name__, **(dataclasses.asdict(head) if known else {})}
         return {**super().describe(), "head": described}
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         if not isinstance(self.head, ValueHead):
             raise ValueError(
                 "head must be rl.Expected(), rl.Categorical(low, high) or rl.Quantile(), got "

@@ -1,4 +1,4 @@
-"""Environments as data, so that an agent's run can be played again."""
+"""Descriptions of environments, from which they can be made again."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,14 +18,14 @@ _MAKERS: Mapping[str, Callable[..., VectorEnv]] = {
 
 
 def describe_environments(envs: VectorEnv) -> dict[str, Any] | None:
-    """Describes environments by what makes them again.
+    """Describes environments so that `make_environments` can make them again.
 
     Args:
-        envs: Environments that were made by their name (`vectorize`, `make_gymnasium`,
-            `make_atari`), with one `FrameStack` around them or none.
+        envs: Environments made by name (`vectorize`, `make_gymnasium` or `make_atari`), with at
+            most one `FrameStack` around them.
 
     Returns:
-        A dict fit for JSON, for `make_environments`; None for other environments.
+        A dict that JSON can represent; None for other environments.
 
     >>> describe_environments(vectorize("Catch", 2, max_steps_in_episode=50))
     {'library': 'jaxvision', 'name': 'Catch', 'options': {'max_steps_in_episode': 50}}
@@ -34,7 +34,7 @@ def describe_environments(envs: VectorEnv) -> dict[str, Any] | None:
         inner = describe_environments(envs.environments)
         if inner is None or envs.num_frames == 1:
             return inner
-        if "frame_stack" in inner:  # a stack of stacks, which shows frames twice
+        if "frame_stack" in inner:  # a stack of stacks would repeat frames
             return None
         return {**inner, "frame_stack": envs.num_frames}
     if isinstance(envs, GymnasiumEnvs):
@@ -58,20 +58,17 @@ def describe_environments(envs: VectorEnv) -> dict[str, Any] | None:
 def make_environments(
     description: Mapping[str, Any], num_envs: int, *, whole_rewards: bool = False
 ) -> VectorEnv:
-    """Makes environments again.
+    """Makes environments from their description.
 
     Args:
-        description: What `describe_environments` gave.
-        num_envs: How many.
-        whole_rewards: Whether rewards that agents learn from clipped (Atari's) are to be whole, as
-            in an evaluation.
-
-    Returns:
-        The environments.
+        description: Result of `describe_environments`.
+        num_envs: Number of environments.
+        whole_rewards: Whether to leave out the clipping of rewards (of Atari games), for
+            evaluation.
 
     Raises:
-        ImportError: Their library is not installed.
-        ValueError: The description is none, or an environment or an option is unknown.
+        ImportError: The library of the environments is not installed.
+        ValueError: The description is malformed, or an environment or an option is unknown.
 
     >>> make_environments({"library": "jaxvision", "name": "Catch", "options": {}}, 3).num_envs
     3
@@ -104,7 +101,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that options hold."""
+    """Converts JSON's lists to the tuples that options hold."""
     if isinstance(value, Mapping):
         return {name: _tuples(part) for name, part in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -22,18 +22,7 @@ PyTree = Any
 
 
 class DQNState(flax.struct.PyTreeNode):
-    """Everything that changes while the agent learns.
-
-    Attributes:
-        step: Updates done so far.
-        params: Of the network.
-        target_params: Of the target network.
-        opt_state: Of the optimizer.
-        environments: Of all environments.
-        observations: What the agent sees.
-        replay: The memory.
-        key: What every random draw derives from.
-    """
+    """State of training; `step` counts updates, and all random draws derive from `key`."""
 
     step: Any
     params: Any
@@ -50,29 +39,29 @@ class DQNState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class DQN(ValueAgent):
-    """Deep Q-learning, from transitions that are held in memory and drawn again.
+    """Deep Q-learning from transitions in a replay memory.
 
-    The options go together in any way: `replay` may be prioritized, `double` draws apart who
-    chooses the next action and who values it, `head` makes it C51 or QR-DQN, and a `QNetwork` may
-    be dueling.
+    All options can be combined: prioritized `replay`, `double` Q-learning, a distributional `head`
+    (C51 or QR-DQN), and a dueling `QNetwork`.
 
     Attributes:
-        replay: The memory: `UniformReplay` or `PrioritizedReplay`.
-        batch_size: Transitions in an update.
-        n_step: Over how many rewards a transition leads.
-        double: Whether the network that learns chooses the action that the target network values.
-        exploration: The probability of an action at random, or a schedule of it over environment
-            steps, those before learning starts included.
+        replay: Replay memory: `UniformReplay` or `PrioritizedReplay`.
+        batch_size: Number of transitions in an update.
+        n_step: Number of rewards that a transition spans.
+        double: Whether the network in training chooses the next action, whose value is the target
+            network's; otherwise the target network also chooses.
+        exploration: Probability of a random action, or a schedule of it over environment steps,
+            including those before learning starts.
         learning_starts: Environment steps before the first update.
         train_every: Environment steps between updates, of all environments together.
-        target_every: Updates between copies of the network to the target network.
+        target_every: Updates between copies of the parameters to the target network.
 
     Raises:
         ValueError: An option is out of range, or the network does not fit the environments.
 
     Reference: Mnih et al., Human-level control through deep reinforcement learning, Nature 518,
     2015; van Hasselt, Guez and Silver, Deep reinforcement learning with double Q-learning, AAAI
-    2016, arXiv:1509.06461; all together: Hessel et al., Rainbow, AAAI 2018, arXiv:1710.02298.
+    2016, arXiv:1509.06461; all combined: Hessel et al., Rainbow, AAAI 2018, arXiv:1710.02298.
 
     >>> import optax
     >>> from jaxvision import rl
@@ -96,7 +85,6 @@ class DQN(ValueAgent):
     updates_per_step: int = 100
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         self._check_counts("batch_size", "n_step", "learning_starts", "train_every", "target_every")
         self._check_shares("exploration", schedules=True)
@@ -117,12 +105,12 @@ class DQN(ValueAgent):
 
     @property
     def units_per_update(self) -> int:
-        """How many environment steps, of all environments together, an update takes."""
+        """Number of environment steps in an update, of all environments together."""
         return self.train_every
 
     @property
     def units_before(self) -> int:
-        """How many environment steps fill the memory before the first update."""
+        """Number of environment steps that fill the memory before the first update."""
         return -(-self.learning_starts // self.envs.num_envs) * self.envs.num_envs
 
     @property
@@ -156,7 +144,7 @@ class DQN(ValueAgent):
         return jax.lax.fori_loop(0, self.units_before // self.envs.num_envs, act, state)
 
     def _explore(self, state: DQNState, key: Array, epsilon: Any) -> tuple[DQNState, Metrics]:
-        """One step in every environment, and into the memory."""
+        """Takes one step in every environment and writes it to the memory."""
         explore_key, env_key = jax.random.split(key)
         values = self._scores(state.params, state.observations)
         actions = epsilon_greedy(explore_key, values, epsilon)
@@ -220,6 +208,7 @@ class DQN(ValueAgent):
             selector = self._scores(params, rows.next_observations)
             selector = jax.lax.stop_gradient(selector)
         values, errors = self.head.loss(outputs, rows, next_outputs, selector)
-        # Weights of a prioritized memory are at most 1, and make steps smaller, not only uneven.
+        # Divided by the number of rows, not by the sum of the weights: weights of a prioritized
+        # memory are at most 1, and are meant to make steps smaller.
         count = jnp.maximum(jnp.sum(rows.weights > 0), 1)
         return jnp.sum(rows.weights * values) / count, errors

@@ -1,4 +1,4 @@
-"""Pictures of environments: a canvas in the units of the scene, on which shapes are painted."""
+"""Pictures of environments: a canvas in scene coordinates, on which shapes are painted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,9 +15,9 @@ BLUE, VERMILLION, GREEN, ORANGE = (0, 114, 178), (213, 94, 0), (0, 158, 115), (2
 
 
 class Canvas(flax.struct.PyTreeNode):
-    """An image that grows by painting; every method gives a new canvas.
+    """An image in scene coordinates, with y upward; every method returns a new canvas.
 
-    Edges are smoothed over a pixel. Coordinates are those of the scene, with y upwards.
+    Edges are smoothed over one pixel. Colors are red, green and blue from 0 to 255.
 
     >>> import jax
     >>> @jax.jit
@@ -40,41 +40,17 @@ class Canvas(flax.struct.PyTreeNode):
         height: int,
         color: Color = WHITE,
     ) -> "Canvas":
-        """Begins a picture.
-
-        Args:
-            low: The scene's left and lower end.
-            high: The scene's right and upper end.
-            height: In pixels; the width follows from the scene.
-            color: Of the background, red, green and blue from 0 to 255.
-
-        Returns:
-            A canvas of one color.
-        """
+        """Creates a canvas of one color from corner `low` to `high`, `height` pixels high."""
         width = round(height * (high[0] - low[0]) / (high[1] - low[1]))
         pixels = jnp.broadcast_to(jnp.array(color, jnp.float32), (height, width, 3))
         return cls(pixels=pixels, low=low, high=high)
 
     def image(self) -> UInt8[Array, "height width 3"]:
-        """The picture.
-
-        Returns:
-            RGB from 0 to 255.
-        """
+        """Converts the canvas to an RGB image."""
         return jnp.round(self.pixels).astype(jnp.uint8)
 
     def segment(self, start: Point, end: Point, width: Any, color: Color) -> "Canvas":
-        """Paints a line with round ends.
-
-        Args:
-            start: One end.
-            end: The other.
-            width: Across the line.
-            color: Red, green and blue from 0 to 255.
-
-        Returns:
-            The canvas with the line.
-        """
+        """Paints a line with round ends."""
         x, y = self._grid()
         along_x, along_y = end[0] - start[0], end[1] - start[1]
         length = jnp.maximum(along_x**2 + along_y**2, 1e-12)
@@ -84,37 +60,19 @@ class Canvas(flax.struct.PyTreeNode):
         return self._paint(distance - width / 2, color)
 
     def disc(self, center: Point, radius: Any, color: Color) -> "Canvas":
-        """Paints a disc.
-
-        Args:
-            center: Its center.
-            radius: Its radius.
-            color: Red, green and blue from 0 to 255.
-
-        Returns:
-            The canvas with the disc.
-        """
+        """Paints a disc."""
         x, y = self._grid()
         return self._paint(jnp.hypot(x - center[0], y - center[1]) - radius, color)
 
     def rectangle(self, low: Point, high: Point, color: Color) -> "Canvas":
-        """Paints a rectangle.
-
-        Args:
-            low: Its left and lower end.
-            high: Its right and upper end.
-            color: Red, green and blue from 0 to 255.
-
-        Returns:
-            The canvas with the rectangle.
-        """
+        """Paints a rectangle, given its lower left and its upper right corner."""
         x, y = self._grid()
         outside_x = jnp.maximum(low[0] - x, x - high[0])
         outside_y = jnp.maximum(low[1] - y, y - high[1])
         return self._paint(jnp.maximum(outside_x, outside_y), color)
 
     def _paint(self, distance: Float[Array, "height width"], color: Color) -> "Canvas":
-        """Paints what has a negative distance."""
+        """Paints the points at a negative distance."""
         pixel = (self.high[1] - self.low[1]) / self.pixels.shape[0]
         cover = jnp.clip(0.5 - distance / pixel, min=0, max=1)[..., None]
         pixels = self.pixels + cover * (jnp.array(color, jnp.float32) - self.pixels)

@@ -1,4 +1,4 @@
-"""Environments as pure functions of a key, a state, an action and parameters."""
+"""The base class of environments: pure functions of a key, a state, an action and parameters."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ PyTree = Any
 
 
 class EnvState(flax.struct.PyTreeNode):
-    """What an environment carries from one step to the next; environments add their own fields.
+    """State of an environment; subclasses add fields.
 
     Attributes:
         time: Steps since the episode began.
@@ -25,20 +25,16 @@ class EnvState(flax.struct.PyTreeNode):
 
 
 class EnvParams(flax.struct.PyTreeNode):
-    """The constants of an environment; environments add their own fields.
+    """Constants of an environment; subclasses add fields.
 
     Attributes:
-        max_steps_in_episode: After how many steps an episode is truncated.
+        max_steps_in_episode: Number of steps after which an episode is truncated.
     """
 
     max_steps_in_episode: Any = 1_000
 
     def check(self) -> None:
-        """Checks the constants; an environment with further limits adds its own.
-
-        Raises:
-            ValueError: One is out of range.
-        """
+        """Raises ValueError if a constant is out of range; subclasses check their fields too."""
         check_count("max_steps_in_episode", self.max_steps_in_episode)
 
     def _check_positive(self, *names: str) -> None:
@@ -47,11 +43,10 @@ class EnvParams(flax.struct.PyTreeNode):
 
 
 class Environment:
-    """The base of all environments: the interface of gymnax 1.x, so that either's fit here.
+    """Base class of environments. Its interface is that of gymnax 1.x, whose environments work too.
 
-    A subclass has `name`, `default_params`, `num_actions`, `observation_space`, `reset_env` and
-    `step_env`, the dynamics without an end by time and without a new beginning; `is_truncated` says
-    when time is over, and `render` draws.
+    A subclass defines `default_params`, `num_actions`, `observation_space`, `reset_env` and
+    `step_env`. It may override `action_space`, `is_truncated` (the time limit) and `render`.
 
     >>> from jaxvision import rl
     >>> environment, params = rl.make("CartPole-v1")
@@ -65,126 +60,74 @@ class Environment:
     registered_name: ClassVar[str | None] = None
 
     options: Mapping[str, Any] | None = None
-    """What `make` was given to make this environment; None if something else did."""
+    """Constructor options given to `make`; None if the environment was made without it."""
 
     @property
     def name(self) -> str:
-        """What the environment is called: as it was registered, else as its class."""
+        """The registered name, or the name of the class if it is not registered."""
         return vars(type(self)).get("registered_name") or type(self).__name__
 
     @property
     def default_params(self) -> EnvParams:
-        """The constants as they usually are."""
+        """The default constants."""
         raise NotImplementedError
 
     @property
     def num_actions(self) -> int:
-        """How many actions there are."""
+        """The number of discrete actions."""
         raise NotImplementedError
 
     def action_space(self, params: Any = None) -> Space:
-        """What actions can be.
-
-        Args:
-            params: The constants.
-
-        Returns:
-            A space.
-        """
+        """The space of actions; by default the integers from 0 to `num_actions - 1`."""
         del params
         return Discrete(self.num_actions)
 
     def observation_space(self, params: Any) -> Space:
-        """What observations can be.
-
-        Args:
-            params: The constants.
-
-        Returns:
-            A space.
-        """
+        """The space of observations."""
         raise NotImplementedError
 
     def reset_env(self, key: Key[Array, ""], params: Any) -> tuple[Array, Any]:
-        """Begins an episode.
-
-        Args:
-            key: For what is random.
-            params: The constants.
-
-        Returns:
-            The first observation and the state.
-        """
+        """Starts an episode; returns the first observation and the state."""
         raise NotImplementedError
 
     def step_env(
         self, key: Key[Array, ""], state: Any, action: Array, params: Any
     ) -> tuple[Array, Any, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
-        """Goes one step, whatever the time.
-
-        Args:
-            key: For what is random.
-            state: Where the step begins.
-            action: One of the action space.
-            params: The constants.
+        """Computes one step, without the time limit and without starting a new episode.
 
         Returns:
-            The observation, the state, the reward, whether the episode terminated, and what else
-            there is to say.
+            The observation, the state, the reward, whether the episode terminated, and a dict with
+            further information.
         """
         raise NotImplementedError
 
     def is_truncated(self, state: Any, params: Any) -> Bool[Array, ""]:
-        """Whether the time of the episode is over.
-
-        Args:
-            state: After a step.
-            params: The constants.
-
-        Returns:
-            A truth value.
-        """
+        """Whether the time limit is reached in `state`, the state after a step."""
         return state.time >= params.max_steps_in_episode
 
     def render(self, state: Any, params: Any) -> UInt8[Array, "height width 3"]:
-        """Draws a state.
-
-        Args:
-            state: A state.
-            params: The constants.
-
-        Returns:
-            An image in RGB.
-        """
+        """Draws a state as an RGB image; an environment without pictures does not override it."""
         raise NotImplementedError(f"{self.name} cannot be drawn")
 
     def reset(self, key: Key[Array, ""], params: Any = None) -> tuple[Array, Any]:
-        """Begins an episode.
-
-        Args:
-            key: For what is random.
-            params: The constants; None takes the default.
-
-        Returns:
-            The first observation and the state.
-        """
+        """Starts an episode; returns the first observation and the state."""
         return self.reset_env(key, self.default_params if params is None else params)
 
     def step(
         self, key: Key[Array, ""], state: Any, action: Any, params: Any = None
     ) -> tuple[Array, Any, Float[Array, ""], Bool[Array, ""], Bool[Array, ""], Mapping[str, Any]]:
-        """Goes one step, and begins a new episode where this one is over.
+        """Takes one step, and starts a new episode if this one is over.
 
         Args:
-            key: For what is random.
-            state: Where the step begins.
-            action: One of the action space.
-            params: The constants; None takes the default.
+            key: Random key of the step and of a new episode.
+            state: State before the step.
+            action: Element of the action space.
+            params: Constants; None uses the defaults.
 
         Returns:
-            The observation and the state, of the new episode if one began; the reward; whether the
-            episode terminated; whether it was truncated; and a dict, whose `final_observation` is
-            what the action led to, whether a new episode began or not.
+            `(observation, state, reward, terminated, truncated, info)`. If the episode is over,
+            observation and state are those of the new one. `info["final_observation"]` is always
+            the observation that the action led to.
         """
         params = self.default_params if params is None else params
         step_key, reset_key = jax.random.split(key)

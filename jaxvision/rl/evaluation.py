@@ -1,4 +1,4 @@
-"""How good an agent is: whole episodes, in compiled code."""
+"""Evaluation of agents by whole episodes, in compiled code."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,13 +23,12 @@ def run_episodes(
 ) -> tuple[Float[Array, "envs"], Int[Array, "envs"]]:
     """Runs one episode in every environment, to its end.
 
-    As many episodes as environments, begun together: of episodes that are counted as they end in a
-    given time, too many would be short.
+    All episodes start together: counting those that end within a fixed time would favor short ones.
 
     Args:
-        envs: The environments; their episodes must end.
-        policy: Chooses actions.
-        key: For all that is random.
+        envs: Environments, whose episodes must end.
+        policy: Function from observations and a key to actions.
+        key: Random key of the episodes.
 
     Returns:
         The return and the length of each episode.
@@ -77,14 +76,14 @@ def run_episodes(
 def summarize(
     returns: Float[np.ndarray, "episodes"], lengths: Int[np.ndarray, "episodes"]
 ) -> dict[str, tuple[float, float]]:
-    """The mean return of some episodes with its 95% t interval, and the mean length.
+    """Computes the mean return of episodes, its 95% t interval, and the mean length.
 
     Args:
-        returns: Of the episodes.
-        lengths: Of the episodes.
+        returns: Return of each episode.
+        lengths: Length of each episode.
 
     Returns:
-        Pairs of sums, for `fit`.
+        Metrics as pairs of a sum and a count, for `fit`.
 
     >>> sorted(summarize(np.array([1.0, 3.0]), np.array([10, 20])))
     ['length', 'return', 'return_high', 'return_low']
@@ -102,21 +101,22 @@ def summarize(
 def make_eval_fn(
     agent: Any, envs: VectorEnv, *, seed: int = 0, greedy: bool = True
 ) -> Callable[[PyTree, Any], dict[str, tuple[float, float]]]:
-    """Makes the function that `fit` evaluates an agent with.
+    """Makes the function with which `fit` evaluates an agent.
 
     Args:
-        agent: What acts, by `act(params, observations, key)` as all agents here do; or `Seeds`.
-        envs: As many environments as episodes; at least 100 make a mean that one can go by.
-        seed: Of what is random in the episodes, the same in every evaluation.
-        greedy: Whether to take the best action, or to draw from the policy.
+        agent: An agent, or anything with `act(params, observations, key)`; or `Seeds`.
+        envs: Vector environment with one environment per episode; use at least 100 for a reliable
+            mean.
+        seed: Seed of the randomness in the episodes, the same in every evaluation.
+        greedy: Whether to take the best action instead of drawing from the policy.
 
     Returns:
-        `evaluate(state, None) -> metrics`: the mean return, its 95% t interval, the mean length;
-        and how many environment steps it took to learn that, where the state counts them, as that
-        of agents does that learn from whole episodes. Of each seed if there are several.
+        `evaluate(state, None) -> metrics`: the mean return, its 95% t interval, and the mean
+        length; also `env_steps`, the environment steps used so far, if the state counts them (as
+        agents that learn from whole episodes do). With `Seeds`, the metrics of each seed.
 
     Raises:
-        ValueError: There is one environment, whose one episode has no interval.
+        ValueError: There is only one environment; an interval needs at least two episodes.
 
     >>> from jaxvision import rl
     >>> import optax
@@ -130,7 +130,7 @@ def make_eval_fn(
     if envs.num_envs < 2:
         raise ValueError(
             "an evaluation needs as many environments as episodes, and at least 2 for an interval "
-            f"of their mean, got {envs.num_envs}: rl.vectorize(name, 100)"
+            f"of their mean, got {envs.num_envs}; use rl.vectorize(name, 100)"
         )
     key = jax.random.key(seed)
     one = agent.agent if isinstance(agent, Seeds) else agent

@@ -1,4 +1,4 @@
-"""What everything that learns from experience shares: many updates in one program."""
+"""The base class of agents: a step consists of many updates in one program."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -15,63 +15,54 @@ Metrics = dict[str, tuple[Array, Array]]
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Learner:
-    """A step `(state, None) -> (state, metrics)` of `updates_per_step` updates.
+    """Base class of agents: a step `(state, None) -> (state, metrics)` of several updates.
 
-    A subclass has `_init`, `_update` and `units_per_update`.
+    A subclass defines `_init`, `_update` and `units_per_update`.
 
     Attributes:
-        discount: gamma.
-        updates_per_step: Updates in one step: the more, the less time goes between programs, and
-            the longer until a log or a checkpoint can be written.
+        discount: Discount factor gamma.
+        updates_per_step: Number of updates in a step. More updates mean less overhead between
+            programs, but a longer wait until a log or a checkpoint can be written.
     """
 
     discount: float = 0.99
     updates_per_step: int = 10
 
     unit: ClassVar[str] = "environment steps"
-    """What its experience is counted in: steps of all environments together, or episodes."""
+    """The unit of experience: steps of all environments together, or episodes."""
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         self._check_shares("discount")
         self._check_counts("updates_per_step")
 
     @property
     def units_per_update(self) -> int:
-        """How many of its `unit` an update takes."""
+        """Units of experience in an update."""
         raise NotImplementedError
 
     @property
     def units_per_step(self) -> int:
-        """How many of its `unit` a step takes."""
+        """Units of experience in a step."""
         return self.updates_per_step * self.units_per_update
 
     @property
     def units_before(self) -> int:
-        """How many of its `unit` go by in `init`."""
+        """Units of experience that `init` uses."""
         return 0
 
     def init(self, key: Key[Array, ""]) -> PyTree:
-        """Draws parameters, and begins.
+        """Draws the parameters, and starts the environments.
 
         Args:
-            key: Draws the parameters, and all that is drawn later.
+            key: Random key of the parameters and of everything that is drawn later.
 
         Returns:
-            The state; it has `params`, `step` and `key` among others.
+            The state, with `params`, `step` and `key` among its fields.
         """
         return jax.jit(self._init)(key)
 
     def __call__(self, state: PyTree, batch: None = None) -> tuple[PyTree, Metrics]:
-        """Acts and learns.
-
-        Args:
-            state: The state.
-            batch: None; experience is made here.
-
-        Returns:
-            The state, and metrics.
-        """
+        """Acts and learns; returns the new state and metrics."""
         del batch
 
         def body(state: PyTree, _: None) -> tuple[PyTree, Metrics]:
@@ -81,11 +72,7 @@ class Learner:
         return state, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this step.
-
-        Returns:
-            The task, the kind of agent, and its numbers.
-        """
+        """Describes the agent for the record of a run: task, kind of agent, and numbers."""
         numbers = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -113,7 +100,7 @@ class Learner:
 
 
 def one(value: Any) -> tuple[Array, Array]:
-    """A number as a metric that counts once.
+    """A number as a metric with the count 1.
 
     >>> one(3.0)[1].item()
     1.0

@@ -1,4 +1,4 @@
-"""Networks of agents: a torso that looks, and heads that say what to do or what it is worth."""
+"""Networks of agents: a torso that extracts features, and heads for policies and values."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,12 +16,12 @@ from jaxvision.rl.spaces import Discrete, Space
 
 @register_module
 class MLP(nn.Module):
-    """Hidden layers on flat observations.
+    """Fully connected layers on flattened observations.
 
     Attributes:
-        sizes: Of the layers.
-        activation: The nonlinearity after each; see `models.layers.activation`.
-        layer_norm: Whether to normalize before that.
+        sizes: Sizes of the layers.
+        activation: Nonlinearity after each layer; see `models.layers.activation`.
+        layer_norm: Whether to normalize before each activation.
 
     >>> seen = jax.ShapeDtypeStruct((2, 4), jnp.float32)
     >>> jax.eval_shape(MLP((32,)).init_with_output, jax.random.key(0), seen)[0].shape
@@ -33,7 +33,6 @@ class MLP(nn.Module):
     layer_norm: bool = False
 
     def __post_init__(self) -> None:
-        """Checks what would learn nothing."""
         layers.activation(self.activation)
         for size in self.sizes:
             check_count("the size of a layer", size, of="units")
@@ -51,14 +50,15 @@ class MLP(nn.Module):
 
 @register_module
 class ConvTorso(nn.Module):
-    """Convolutions and a hidden layer on images; the default is that of DQN.
+    """Convolutions and a hidden layer on images; the default is the network of DQN.
 
-    Images are padded just so far that the kernels see every pixel: at 84 by 84 not at all, while at
-    40 by 40 the last columns, with the player's paddle in them, would be seen by none.
+    Images are zero-padded just enough that the kernels cover every pixel: not at all at 84 by 84.
+    At 40 by 40 no kernel would otherwise cover the last columns, which in Pong contain the player's
+    paddle.
 
     Attributes:
         layers: Channels, kernel size and stride of each convolution.
-        hidden_size: Of the last layer.
+        hidden_size: Size of the last layer.
         layer_norm: Whether to normalize before each activation.
 
     Reference: Mnih et al., Human-level control through deep reinforcement learning, Nature 518,
@@ -75,7 +75,6 @@ class ConvTorso(nn.Module):
     layer_norm: bool = False
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         for layer in self.layers:
             if len(layer) != 3:
                 raise ValueError(f"a layer is channels, kernel size and stride, got {layer}")
@@ -93,8 +92,8 @@ class ConvTorso(nn.Module):
         for channels, size, stride in self.layers:
             if min(x.shape[1:3]) < size:
                 raise ValueError(
-                    f"a convolution of {size} by {size} finds only {x.shape[1]} by {x.shape[2]} "
-                    "pixels; give the torso smaller layers, or larger frames"
+                    f"a convolution of {size} by {size} cannot fit into {x.shape[1]} by "
+                    f"{x.shape[2]} pixels; give the torso smaller layers, or larger frames"
                 )
             x = nn.Conv(
                 channels,
@@ -111,14 +110,14 @@ class ConvTorso(nn.Module):
 
 @register_module
 class QNetwork(nn.Module):
-    """Values of all actions.
+    """Predicts the values of all actions.
 
     Attributes:
-        space: Of observations.
-        num_actions: How many actions there are.
-        torso: What looks.
-        outputs: Numbers for each action: 1, or those of a distribution.
-        dueling: Whether the value of the state and the advantages of actions have heads apart.
+        space: Space of the observations.
+        num_actions: Number of actions.
+        torso: Network that extracts features.
+        outputs: Numbers per action: 1, or more for a distribution (`head.outputs`).
+        dueling: Whether separate heads predict the state's value and the actions' advantages.
 
     Reference: Wang et al., Dueling network architectures for deep reinforcement learning, ICML
     2016, arXiv:1511.06581.
@@ -136,7 +135,7 @@ class QNetwork(nn.Module):
     dueling: bool = False
 
     supplied: ClassVar[tuple[str, ...]] = ("space",)
-    """The space is that of the environments; see `models.register_module`."""
+    """The space comes from the environments; see `models.register_module`."""
 
     @nn.compact
     def __call__(self, observations: Array) -> Float[Array, "batch actions outputs"]:
@@ -152,13 +151,13 @@ class QNetwork(nn.Module):
 
 @register_module
 class ActorCritic(nn.Module):
-    """A policy, and the value of states under it.
+    """Predicts a policy, and the values of states under it.
 
     Attributes:
-        space: Of observations.
-        num_actions: How many actions there are.
-        actor: The torso of the policy.
-        critic: That of the values; None shares the actor's.
+        space: Space of the observations.
+        num_actions: Number of actions.
+        actor: Torso of the policy.
+        critic: Torso of the values; None shares the actor's.
 
     >>> network = ActorCritic(Discrete(16), 4, MLP(), MLP())
     >>> cells = jnp.array([3, 7])
@@ -174,7 +173,7 @@ class ActorCritic(nn.Module):
     critic: nn.Module | None = None
 
     supplied: ClassVar[tuple[str, ...]] = ("space",)
-    """The space is that of the environments; see `models.register_module`."""
+    """The space comes from the environments; see `models.register_module`."""
 
     def setup(self) -> None:
         """Makes the heads."""
@@ -202,20 +201,13 @@ class ActorCritic(nn.Module):
 
 
 def _until_seen(length: int, size: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after an axis, with which steps of a kernel come out even."""
+    """Padding before and after an axis, so that the last step of the kernel ends at the edge."""
     missing = -(length - size) % stride
     return missing // 2, missing - missing // 2
 
 
 def encode(observations: Array, space: Space) -> Float[Array, "batch *shape"]:
-    """What a network sees of observations.
-
-    Args:
-        observations: Of one space.
-        space: That space.
-
-    Returns:
-        Cells one-hot, bytes from 0 to 1, other numbers as they are.
+    """Encodes observations: cells one-hot, bytes scaled to [0, 1], other numbers unchanged.
 
     >>> print(encode(jnp.array([2]), Discrete(3)))
     [[0. 0. 1.]]
@@ -236,22 +228,19 @@ def make_torso(
     conv_hidden_size: int = 512,
     layer_norm: bool = False,
 ) -> nn.Module:
-    """A torso that fits observations: `ConvTorso` for images of 36 pixels a side, else `MLP`.
+    """Makes a torso for a space: `ConvTorso` for images of at least 36 pixels a side, else `MLP`.
 
     Args:
-        space: Of observations.
-        hidden_sizes: Of an `MLP`.
-        activation: The nonlinearity of an `MLP`; see `models.layers.activation`.
-        conv_layers: Channels, kernel and stride of each convolution; None takes those of DQN for
-            images of 36 pixels a side or more, and none for smaller ones.
-        conv_hidden_size: The hidden layer after the convolutions.
+        space: Space of the observations.
+        hidden_sizes: Sizes of the layers of an `MLP`.
+        activation: Nonlinearity of an `MLP`; see `models.layers.activation`.
+        conv_layers: Channels, kernel size and stride of each convolution. None takes those of DQN
+            for images of at least 36 pixels a side, and makes an `MLP` for all other observations.
+        conv_hidden_size: Size of the hidden layer after the convolutions.
         layer_norm: Whether to normalize before each activation.
 
-    Returns:
-        A module.
-
     Raises:
-        ValueError: There are convolutions, and observations are no images.
+        ValueError: `conv_layers` are given, but observations are not images.
 
     >>> make_torso(Discrete(16), hidden_sizes=(32,)).sizes
     (32,)

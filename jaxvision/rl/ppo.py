@@ -13,11 +13,11 @@ from jaxvision.rl.rollout import Rows
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class PPO(A2C):
-    """PPO: actor-critic that goes through a rollout several times, in parts.
+    """Proximal policy optimization: actor-critic with several passes over each rollout.
 
     Attributes:
-        clip: How far the probability of an action may move, as a share of what it was.
-        value_clip: How far a value may move, in units of the return; None lets it.
+        clip: Limit on the relative change of an action's probability in an update.
+        value_clip: Limit on the change of a state's value, in units of the return; None sets none.
 
     Raises:
         ValueError: An option is out of range, or the network does not fit the environments.
@@ -42,7 +42,6 @@ class PPO(A2C):
     value_clip: float | None = None
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         if self.units_per_update < 2 * self.minibatches:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Q-learning in many environments at once, without replay and without a target network."""
+"""Q-learning in many environments at once, without a replay memory or a target network."""
 
 import dataclasses
 from typing import Any
@@ -22,16 +22,15 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class PQN(RolloutAgent, ValueAgent):
-    """Parallelised Q-network: Q-learning from rollouts of many environments.
+    """Parallelized Q-network (PQN): Q-learning from rollouts of many environments.
 
-    What memory and target network do for DQN, the many environments and a network with layer
-    normalization do here.
+    The many environments replace the replay memory of DQN, and a network with layer normalization
+    replaces its target network.
 
     Attributes:
-        head: How the outputs are read; one that is not `Expected` needs `lambda_=0`.
-        lambda_: Of the returns that are learned.
-        exploration: The probability of an action at random, or a schedule of it over environment
-            steps.
+        head: Meaning of the network's outputs; heads other than `Expected` need `lambda_=0`.
+        lambda_: Lambda of the lambda-returns, which are the targets.
+        exploration: Probability of a random action, or a schedule of it over environment steps.
 
     Raises:
         ValueError: An option is out of range, or the network does not fit the environments.
@@ -55,7 +54,6 @@ class PQN(RolloutAgent, ValueAgent):
     exploration: Rate = 0.05
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         self._check_shares("lambda_")
         self._check_shares("exploration", schedules=True)
         if self.lambda_ and not isinstance(self.head, Expected):
@@ -77,7 +75,7 @@ class PQN(RolloutAgent, ValueAgent):
         return {"value": one(best.mean()), "epsilon": one(self._epsilon(state))}
 
     def _rows(self, params: PyTree, rollout: Rollout, position: Position) -> Transitions:
-        """What is learned of a rollout: towards lambda-returns, or one step ahead."""
+        """Rows with lambda-returns as targets, or, if `lambda_` is 0, transitions of one step."""
         discounts = jnp.where(rollout.terminated, 0, self.discount)
         rewards = rollout.rewards
         if self.lambda_:
@@ -89,7 +87,7 @@ class PQN(RolloutAgent, ValueAgent):
                 lambda_=self.lambda_,
                 truncated=rollout.truncated,
             )
-            discounts = jnp.zeros_like(rewards)  # the return is all there is to come
+            discounts = jnp.zeros_like(rewards)  # a return has nothing to bootstrap from
         rows = Transitions(
             observations=rollout.observations,
             actions=rollout.actions,

@@ -1,4 +1,4 @@
-"""Environments by name."""
+"""Registry of environments."""
 
 import dataclasses
 import fnmatch
@@ -16,16 +16,13 @@ Class = TypeVar("Class", bound=type[Environment])
 
 
 def register(name: str) -> Callable[[Class], Class]:
-    """Makes an environment known to `make`, as a decorator of its class.
+    """Registers an environment class, as a decorator.
 
     Args:
-        name: What it is to be called.
-
-    Returns:
-        The decorator.
+        name: The name for `make`.
 
     Raises:
-        ValueError: There is an environment of that name.
+        ValueError: An environment of that name is registered already.
 
     >>> from jaxvision.rl.environments import Catch
     >>> @register("WideCatch-v0")
@@ -48,13 +45,10 @@ def register(name: str) -> Callable[[Class], Class]:
 
 
 def list_environments(pattern: str = "*") -> list[str]:
-    """Lists what `make` knows.
+    """Lists the names of registered environments in alphabetical order.
 
     Args:
-        pattern: As of file names.
-
-    Returns:
-        The names in alphabetical order.
+        pattern: Shell-style wildcard, such as "Cart*".
 
     >>> list_environments("C*")
     ['CartPole-v1', 'Catch']
@@ -63,18 +57,19 @@ def list_environments(pattern: str = "*") -> list[str]:
 
 
 def make(name: str, **options: Any) -> tuple[Environment, Any]:
-    """Makes an environment and its parameters.
+    """Creates an environment and its parameters.
 
     Args:
-        name: One of `list_environments`.
-        options: Of the environment itself (the size of its frames), or constants in its parameters
-            (`max_steps_in_episode`) that shall differ from the usual.
+        name: One of `list_environments()`.
+        options: Arguments of the environment's constructor (such as `size`), or constants that
+            replace the defaults in its parameters (such as `max_steps_in_episode`).
 
     Returns:
-        The environment, and its parameters.
+        The environment and its parameters.
 
     Raises:
-        ValueError: The name or an option is unknown, or a constant is no number that it can be.
+        ValueError: The name or an option is unknown, or a constant is not a number within its
+            range.
 
     >>> environment, params = make("CartPole-v1", max_steps_in_episode=200)
     >>> environment.name, params.max_steps_in_episode

@@ -21,16 +21,10 @@ Baseline = Literal["none", "constant", "learned"]
 
 
 class Episodes(flax.struct.PyTreeNode):
-    """One episode of each environment; time is the first axis, environments are the second.
+    """One episode of each environment, with the axes (time, environments).
 
-    Attributes:
-        observations: Where each step began.
-        actions: What was done.
-        rewards: What it brought.
-        terminated: Whether it ended the episode.
-        truncated: Whether time did.
-        weights: 1 for the steps of the episode, 0 after it.
-        final_observations: What the last step led to, one for each environment.
+    `weights` are 1 in the episode and 0 after it. `final_observations`, one for each environment,
+    follow the last step.
     """
 
     observations: Any
@@ -46,7 +40,7 @@ class Episodes(flax.struct.PyTreeNode):
 
 
 class _Played(flax.struct.PyTreeNode):
-    """Episodes so far: the time, where the environments are, whose are over, and what happened."""
+    """Episodes in progress: the time, the environments, which episodes ended, and all steps."""
 
     time: Any
     position: Any
@@ -55,16 +49,10 @@ class _Played(flax.struct.PyTreeNode):
 
 
 class ReinforceState(flax.struct.PyTreeNode):
-    """Everything that changes while the agent learns.
+    """State of training; all random draws derive from `key`.
 
-    Attributes:
-        step: Updates done so far.
-        params: Of the network.
-        opt_state: Of the optimizer.
-        position: Where the next episodes begin.
-        mean_return: A moving average of what the constant baseline is.
-        env_steps: How many steps the environments have taken.
-        key: What every random draw derives from.
+    `step` counts updates, `env_steps` environment steps. The next episodes start at `position`.
+    `mean_return` is a moving average, the constant baseline.
     """
 
     step: Any
@@ -81,25 +69,26 @@ class ReinforceState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Reinforce(PolicyAgent):
-    """REINFORCE: an update is one episode in every environment, and a step along their gradient.
+    """REINFORCE: an update is one episode in every environment, and a gradient step on them.
 
     The gradient is that of the mean over episodes of `-sum_t log p(a_t|s_t) (R_t - b_t)`. R_t is
-    the return of the whole episode or, with `reward_to_go`, of what follows the action, for what
-    came before it cannot depend on it. b_t is the baseline. Without a discount neither changes the
-    gradient in expectation; both take from its variance. With one, the reward to go is discounted
-    from the action on, as is usual, and not from the beginning of the episode: late actions then
+    the return of the whole episode or, with `reward_to_go`, the return from the action on, since an
+    action does not affect earlier rewards. b_t is the baseline. Without a discount, neither changes
+    the expected gradient, and both reduce its variance. With a discount, the reward to go is
+    discounted from the action on, as usual, and not from the start of the episode, so late actions
     count as much as early ones.
 
-    An episode that time truncates goes on, for the learned baseline, with the value of its last
-    observation. Without a critic nothing is known of what would have followed, and it ends there.
+    With the learned baseline, the return of a truncated episode includes the value of its last
+    observation. Without a critic that value is unknown, and the return ends there.
 
     Attributes:
-        network: An `ActorCritic`; only a learned baseline uses its critic.
-        max_steps: The longest episode; longer ones are cut there, as if truncated.
-        reward_to_go: Whether actions answer only for what follows them.
+        network: An `ActorCritic`; only the learned baseline uses its critic.
+        max_steps: Length at which episodes are truncated.
+        reward_to_go: Whether R_t leaves out the rewards before the action.
         baseline: "none"; "constant", a moving average of returns; or "learned", the critic.
-        entropy_weight: The weight of the entropy, which keeps the policy from settling early.
-        value_weight: The weight of the critic's loss.
+        entropy_weight: Weight of the entropy, which keeps the policy from becoming deterministic
+            early.
+        value_weight: Weight of the critic's loss.
 
     Raises:
         ValueError: An option is out of range, or the network does not fit the environments.
@@ -123,7 +112,6 @@ class Reinforce(PolicyAgent):
     value_weight: float = 0.5
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         check_name("baseline", self.baseline, get_args(Baseline))
         if self.baseline == "learned" and not self.reward_to_go:
@@ -142,28 +130,12 @@ class Reinforce(PolicyAgent):
         return self.envs.num_envs
 
     def begin(self, key: Key[Array, ""]) -> Position:
-        """Begins an episode in every environment.
-
-        Args:
-            key: For what is random.
-
-        Returns:
-            Where they are.
-        """
+        """Starts an episode in every environment."""
         observations, environments = self.envs.reset(key)
         return Position(environments, observations)
 
     def play(self, params: PyTree, position: Position, key: Key[Array, ""]) -> Episodes:
-        """Plays an episode in every environment, to its end.
-
-        Args:
-            params: Of the network.
-            position: Where they begin.
-            key: For all that is random.
-
-        Returns:
-            What happened.
-        """
+        """Plays an episode in every environment from `position` to its end."""
         no = jnp.zeros(self.envs.num_envs, bool)
 
         def going_on(played: _Played) -> Array:
@@ -198,15 +170,9 @@ class Reinforce(PolicyAgent):
     def advantages(
         self, params: PyTree, episodes: Episodes, mean_return: Float[Array, ""]
     ) -> tuple[Float[Array, "time envs"], Float[Array, "time envs"]]:
-        """What each action is weighed by, `R_t - b_t`, and what followed it.
+        """Computes the advantages `R_t - b_t`, and the discounted returns from each step on.
 
-        Args:
-            params: Of the network.
-            episodes: What happened.
-            mean_return: The constant baseline.
-
-        Returns:
-            Advantages, and discounted returns from each step on.
+        `mean_return` is the constant baseline.
         """
         following = jnp.zeros_like(episodes.rewards)
         if self.baseline == "learned":
@@ -228,18 +194,13 @@ class Reinforce(PolicyAgent):
     def gradients(
         self, params: PyTree, episodes: Episodes, advantages: Float[Array, "time envs"]
     ) -> Float[Array, "envs params"]:
-        """What each episode alone says the gradient of the expected return is.
+        """Estimates the gradient of the expected return from each episode alone.
 
-        Their mean is what an update climbs; the sum of their variances over the parameters says how
-        far off one episode is.
-
-        Args:
-            params: Of the network.
-            episodes: What happened.
-            advantages: What each action is weighed by.
+        The mean of these gradients is that of an update; the sum of their variances over the
+        parameters is the expected squared error of a single episode's.
 
         Returns:
-            A flat gradient for every episode, zero for the parameters of the critic.
+            A flat gradient for each episode, zero for the parameters of the critic.
         """
 
         def surrogate(params: PyTree, episode: Episodes, advantages: Array) -> Array:
@@ -254,7 +215,7 @@ class Reinforce(PolicyAgent):
         )
 
     def _no_steps(self, observations: Array) -> Episodes:
-        """Episodes of which nothing has happened yet."""
+        """Episodes without steps."""
         shape = (self.max_steps, self.envs.num_envs)
         return Episodes(
             observations=jnp.zeros((self.max_steps, *observations.shape), observations.dtype),
@@ -306,7 +267,7 @@ class Reinforce(PolicyAgent):
         }
 
     def _returns(self, to_go: Array) -> Array:
-        """What each action answers for: what follows it, or the whole episode."""
+        """R_t of each action: the reward to go, or the return of the whole episode."""
         return to_go if self.reward_to_go else jnp.broadcast_to(to_go[:1], to_go.shape)
 
     def _loss(
@@ -314,7 +275,7 @@ class Reinforce(PolicyAgent):
     ) -> tuple[Array, Metrics]:
         logits, values = self._apply(params, flat(episodes.observations))
         weights = flat(episodes.weights)
-        # Steps after the end are not looked at: what is there may be anything.
+        # Steps after the end of an episode are masked, as their losses may not be finite.
         losses = reinforcement.policy_gradient(logits, flat(episodes.actions), flat(advantages))
         policy_loss = jnp.sum(jnp.where(weights > 0, losses, 0)) / self.envs.num_envs
         entropy = weighted_mean(reinforcement.entropy(logits), weights)

@@ -1,4 +1,4 @@
-"""Episodes as pictures."""
+"""Images of episodes."""
 
 import copy
 import dataclasses
@@ -20,13 +20,13 @@ Frames = UInt8[np.ndarray, "time height width 3"]
 
 
 class Film(NamedTuple):
-    """An episode to look at.
+    """Images of one episode.
 
     Attributes:
-        frames: An image of where each step began, and at last of where the last one led, as far as
-            the environment shows that (else the one before, again).
-        episode_return: The sum of the rewards.
-        ended: Whether the episode came to its end.
+        frames: One image before each step, and one after the last step. If the environment cannot
+            show the latter, the image before it is repeated.
+        episode_return: Sum of the rewards.
+        ended: Whether the episode ended before the limit of steps.
     """
 
     frames: Frames
@@ -38,14 +38,14 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
     """Draws all environments.
 
     Args:
-        envs: Environments written in JAX, with wrappers around them or not.
-        state: Of these.
+        envs: Environments written in JAX, with or without wrappers.
+        state: State of the environments.
 
     Returns:
-        An image of each.
+        An image of each environment.
 
     Raises:
-        ValueError: They cannot be drawn.
+        ValueError: The environments have no `render` method written in JAX.
 
     >>> from jaxvision import rl
     >>> envs = rl.FrameStack(rl.vectorize("Catch", 2), 4)
@@ -64,13 +64,10 @@ def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"
 
 
 def can_be_drawn(envs: VectorEnv) -> bool:
-    """Whether an episode can be shown: environments draw themselves, or are seen as images.
+    """Whether `film` can show the environments: they draw themselves, or observations are images.
 
     Args:
-        envs: The environments, with wrappers around them or not.
-
-    Returns:
-        Whether `film` shows them.
+        envs: Environments, with or without wrappers.
 
     >>> from jaxvision import rl
     >>> can_be_drawn(rl.vectorize("CartPole-v1", 1))
@@ -80,19 +77,21 @@ def can_be_drawn(envs: VectorEnv) -> bool:
 
 
 def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int = 10_000) -> Film:
-    """Plays an episode and draws every step of it, or shows what the agent sees.
+    """Plays an episode and returns an image of every step.
+
+    An environment that cannot draw itself is shown by its observations, if these are images.
 
     Args:
-        envs: One environment.
-        policy: Chooses actions.
-        key: For all that is random.
-        max_steps: Stops after so many steps, if the episode has not ended.
+        envs: Vector environment that contains a single environment.
+        policy: Function from observations and a key to actions.
+        key: Random key of the episode.
+        max_steps: Number of steps after which an unfinished episode is cut off.
 
     Returns:
-        The images, the return, and whether that is all of it.
+        The images, the return, and whether the episode ended.
 
     Raises:
-        ValueError: There are several environments, they cannot be drawn, or there are no steps.
+        ValueError: There are several environments, they cannot be drawn, or `max_steps` is below 1.
 
     >>> from jaxvision import rl
     >>> def stay(observations, key):
@@ -104,7 +103,7 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     if envs.num_envs != 1:
-        raise ValueError(f"an episode to look at needs one environment, got {envs.num_envs}")
+        raise ValueError(f"film needs exactly one environment, got {envs.num_envs}")
     as_seen = not _draws_itself(envs) and _is_seen_as_image(envs)
     envs = _keeping_final_state(envs)
 
@@ -122,7 +121,7 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
             env_key, state, actions
         )
         over = (terminated | truncated)[0]
-        # Where an episode is over, `observations` and `state` are those of the next one.
+        # If the episode is over, `observations` and `state` are those of the next one.
         after = before
         if as_seen and "final_observation" in info:
             after = picture(info["final_observation"], state)
@@ -146,7 +145,7 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
 
 
 def _keeping_final_state(envs: Any) -> Any:
-    """Environments that say where an episode ended, with the wrappers that are around them."""
+    """Copies the environments such that `info` contains the final state of an episode."""
     if isinstance(envs, Wrapper):
         changed = copy.copy(envs)
         object.__setattr__(changed, "environments", _keeping_final_state(envs.environments))
@@ -169,7 +168,7 @@ def _is_seen_as_image(envs: VectorEnv) -> bool:
 
 
 def _newest_frame(envs: VectorEnv, seen: Array) -> UInt8[Array, "height width 3"]:
-    """The last frame of an observation in color, and large enough to be looked at."""
+    """The newest frame of an observation, in RGB; small frames are enlarged."""
     frame = seen[..., -(seen.shape[-1] // frames_in(envs)) :]
     factor = max(1, 160 // len(frame))
     frame = frame.repeat(factor, axis=0).repeat(factor, axis=1)

@@ -1,4 +1,4 @@
-"""Experience that is used while the policy that made it is still in force."""
+"""Rollouts: experience that is used for one update and then discarded."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,29 +19,17 @@ PyTree = Any
 
 
 class Position(flax.struct.PyTreeNode):
-    """Where the environments are.
-
-    Attributes:
-        environments: Their state.
-        observations: What the agent sees.
-    """
+    """The state of the environments, and their present observations."""
 
     environments: Any
     observations: Any
 
 
 class Rollout(flax.struct.PyTreeNode):
-    """Steps of all environments: time is the first axis, environments are the second.
+    """Steps of all environments, with the axes (time, environments).
 
-    Attributes:
-        observations: Where each step began.
-        scores: What the network said of the actions there: logits, or values.
-        actions: What was done.
-        rewards: What it brought.
-        terminated: Whether it ended the episode.
-        truncated: Whether time did.
-        final_observations: What it led to.
-        valid: False where an action was ignored.
+    `scores` are the network's logits or action values at `observations`. The actions led to
+    `final_observations`. `valid` is False where an environment ignored its action.
     """
 
     observations: Any
@@ -58,16 +46,10 @@ class Rollout(flax.struct.PyTreeNode):
 
 
 class Rows(flax.struct.PyTreeNode):
-    """What a policy learns from, one row each.
+    """Steps from which an agent with a critic learns, one per row.
 
-    Attributes:
-        observations: Where a step began.
-        actions: What was done.
-        log_probabilities: Of these actions, when they were taken.
-        values: What the critic said then.
-        advantages: By how much the actions were better than that.
-        targets: What the critic should have said.
-        weights: What the row counts; 0 where it is no step.
+    `log_probabilities` and `values` are those from before the update. `targets` are the critic's.
+    `weights` are 0 where a row is not a step.
     """
 
     observations: Any
@@ -89,17 +71,9 @@ Act = Callable[[Array, Key[Array, ""]], tuple[Array, Array]]
 def collect(
     envs: EpisodeStatistics, act: Act, position: Position, key: Key[Array, ""], num_steps: int
 ) -> tuple[Position, Rollout, Metrics]:
-    """Acts for some steps in every environment.
+    """Acts for `num_steps` steps in every environment.
 
-    Args:
-        envs: The environments.
-        act: Chooses actions.
-        position: Where they are.
-        key: For all that is random.
-        num_steps: How many.
-
-    Returns:
-        Where they are then, what happened, and the metrics of the episodes that ended.
+    Returns the new position, the steps, and the metrics of episodes that ended.
     """
 
     def step(position: Position, keys: Array) -> tuple[Position, tuple[Rollout, Metrics]]:
@@ -122,7 +96,7 @@ def collect(
 
     keys = jax.random.split(key, (num_steps, 2))
     position, (rollout, metrics) = jax.lax.scan(step, position, keys)
-    # Where environments were begun anew from outside, nothing tells the step before it but this.
+    # If environments were reset from outside, only this marks the step before as truncated.
     breaks = ~rollout.valid[1:] & ~(rollout.terminated | rollout.truncated)[:-1]
     truncated = rollout.truncated.at[:-1].set(rollout.truncated[:-1] | breaks)
     rollout = rollout.replace(truncated=truncated)
@@ -130,15 +104,7 @@ def collect(
 
 
 def episode_metrics(info: dict[str, Any], over: Bool[Array, "envs"]) -> Metrics:
-    """The returns and lengths of episodes that end in a step.
-
-    Args:
-        info: Of `EpisodeStatistics`.
-        over: Which end.
-
-    Returns:
-        Pairs of sums.
-    """
+    """The returns and lengths of episodes that end in a step, as sums and counts."""
     count = over.sum()
     return {
         name: (jnp.sum(jnp.where(over, info[name], 0)), count)
@@ -152,16 +118,9 @@ def next_values(
     position: Position,
     values: Float[Array, "time envs"],
 ) -> Float[Array, "time envs"]:
-    """The value of what each step led to: that of the next observation, or of the final one.
+    """The values of the next observations, of the final ones where truncated; 0 where terminated.
 
-    Args:
-        values_of: The critic.
-        rollout: What happened.
-        position: Where the environments are after it.
-        values: Of the observations where the steps began.
-
-    Returns:
-        The values, 0 where an episode terminated.
+    `values` are those of the observations at which the steps start.
     """
     last = values_of(position.observations)[None]
     following = jnp.concatenate([values[1:], last])
@@ -170,7 +129,7 @@ def next_values(
         final = of_steps(values_of, rollout.final_observations)
         return jnp.where(rollout.truncated, final, following)
 
-    # Few rollouts see an episode truncated, and then only there are final observations looked at.
+    # Final observations are evaluated only if an episode was truncated, which is rare.
     following = jax.lax.cond(rollout.truncated.any(), with_final, lambda: following)
     return jnp.where(rollout.terminated, 0, following)
 
@@ -184,19 +143,7 @@ def make_rows(
     discount: float,
     lambda_: float,
 ) -> Rows:
-    """Advantages and targets of a rollout.
-
-    Args:
-        network: An `ActorCritic`.
-        params: Its parameters.
-        rollout: What happened, with logits as scores.
-        position: Where the environments are after it.
-        discount: gamma.
-        lambda_: Of the generalized advantage estimates.
-
-    Returns:
-        The rows, flat.
-    """
+    """Computes advantages and critic targets of a rollout with logits as scores, as flat rows."""
 
     def values_of(observations: Array) -> Array:
         values: Any = network.apply(params, observations, method="values")
@@ -226,16 +173,7 @@ def make_rows(
 def shuffled_parts(
     key: Key[Array, ""], count: int, epochs: int, parts: int
 ) -> Int[Array, "updates rows"]:
-    """Goes through rows in another order each epoch.
-
-    Args:
-        key: For the orders.
-        count: How many rows.
-        epochs: How often to go through them.
-        parts: Into how many parts to cut them each time.
-
-    Returns:
-        The rows of every part.
+    """Indices of rows for `epochs * parts` minibatches, in a new order each epoch.
 
     >>> shuffled_parts(jax.random.key(0), 6, 4, 2).shape
     (8, 3)
@@ -245,7 +183,7 @@ def shuffled_parts(
 
 
 def flat(leaf: Array) -> Array:
-    """Environments and time as one axis, one environment after the other: none leaves its device.
+    """Merges time and environments into one axis, sorted by environment, so none leaves its device.
 
     >>> flat(jnp.array([[0, 10], [1, 11]])).tolist()
     [0, 1, 10, 11]

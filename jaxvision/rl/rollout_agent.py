@@ -1,4 +1,4 @@
-"""Agents that learn from rollouts, and forget them."""
+"""The base class of agents that learn from rollouts."""
 
 import dataclasses
 import functools
@@ -19,15 +19,7 @@ PyTree = Any
 
 
 class RolloutState(flax.struct.PyTreeNode):
-    """Everything that changes while the agent learns.
-
-    Attributes:
-        step: Rollouts done so far.
-        params: Of the network.
-        opt_state: Of the optimizer.
-        position: Where the environments are.
-        key: What every random draw derives from.
-    """
+    """State of training; `step` counts rollouts, and all random draws derive from `key`."""
 
     step: Any
     params: PyTree
@@ -41,14 +33,14 @@ class RolloutState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class RolloutAgent(Agent):
-    """An update is a rollout of all environments, and steps along gradients of its parts.
+    """Base class of agents whose update is a rollout and gradient steps on its minibatches.
 
-    A subclass has `_behave`, `_rows` and `_loss`, and what an `Agent` has.
+    A subclass defines `_behave`, `_rows` and `_loss`, and what an `Agent` needs.
 
     Attributes:
         num_steps: Steps of each environment in a rollout.
-        epochs: How often an update goes through a rollout, in another order each time.
-        minibatches: In how many parts.
+        epochs: Passes over a rollout in an update, each in a new order.
+        minibatches: Number of minibatches in a pass.
     """
 
     num_steps: int = 32
@@ -56,7 +48,6 @@ class RolloutAgent(Agent):
     minibatches: int = 1
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         self._check_counts("num_steps", "epochs", "minibatches")
         if self.units_per_update % self.minibatches:
@@ -67,7 +58,7 @@ class RolloutAgent(Agent):
 
     @property
     def units_per_update(self) -> int:
-        """How many environment steps, of all environments together, an update takes."""
+        """Number of environment steps in an update, of all environments together."""
         return self.num_steps * self.envs.num_envs
 
     def _init(self, key: Array) -> RolloutState:
@@ -102,7 +93,7 @@ class RolloutAgent(Agent):
     def _learn(
         self, state: RolloutState, rows: PyTree, key: Array
     ) -> tuple[PyTree, PyTree, Metrics]:
-        """Goes through the rows; gives parameters, state of the optimizer, and metrics."""
+        """Takes all gradient steps; returns parameters, optimizer state and metrics."""
 
         def learn(carry: tuple[PyTree, PyTree], part: PyTree) -> tuple[PyTree, Metrics]:
             gradients, metrics = jax.grad(self._loss, has_aux=True)(carry[0], part)
@@ -124,18 +115,18 @@ class RolloutAgent(Agent):
         return *carry, jax.tree.map(lambda leaf: leaf.sum(0), metrics)
 
     def _behave(self, state: RolloutState, observations: Array, key: Array) -> tuple[Array, Array]:
-        """The scores of all actions, and the actions to take while learning."""
+        """The scores of all actions, and the actions to take during training."""
         raise NotImplementedError
 
     def _rows(self, params: PyTree, rollout: Rollout, position: Position) -> PyTree:
-        """What is learned from: rows of all steps of all environments."""
+        """Converts a rollout to rows for the loss."""
         raise NotImplementedError
 
     def _loss(self, params: PyTree, rows: PyTree) -> tuple[Array, Metrics]:
-        """What falls."""
+        """The loss, and metrics."""
         raise NotImplementedError
 
     def _measure(self, state: RolloutState, rollout: Rollout) -> Metrics:
-        """What else is worth a line in the log."""
+        """Further metrics."""
         del state, rollout
         return {}

@@ -1,4 +1,4 @@
-"""Several runs of an agent, that differ in their seed alone, in one program."""
+"""Training of an agent with several seeds in one program."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,18 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seeds:
-    """An agent with several seeds: a step `(state, None) -> (state, metrics)` of all at once.
+    """An agent trained with several seeds at once: a step `(state, None) -> (state, metrics)`.
 
-    Every seed has a key of its own, and with it parameters, environments and exploration of its
-    own. Metrics are called `NAME/seed0` and so on.
+    Every seed has its own key, and so its own parameters, environments and exploration. The metrics
+    of seed 0 are called `NAME/seed0`, and so on.
 
     Attributes:
-        agent: One of them.
-        num_seeds: How many there are.
+        agent: The agent that every seed trains.
+        num_seeds: Number of seeds.
 
     Raises:
-        ValueError: The number is not positive, or the environments are not written in JAX.
+        ValueError: The number of seeds is not positive, or the environments are Gymnasium's or
+            Atari's.
 
     >>> from jaxvision.rl import tabular
     >>> from jaxvision.rl.environments import GridWorld
@@ -44,70 +45,44 @@ class Seeds:
         check_count("num_seeds", self.num_seeds)
         if isinstance(innermost(getattr(self.agent, "envs", None)), GymnasiumEnvs):
             raise ValueError(
-                "seeds learn together in environments written in JAX; those of Gymnasium and Atari "
-                "step in one place, for one agent: train one seed after the other"
+                "several seeds need environments written in JAX; those of Gymnasium and Atari "
+                "serve one agent only: train one seed after the other"
             )
 
     @property
     def unit(self) -> str:
-        """What experience is counted in, see `Learner.unit`."""
+        """The unit of experience; see `Learner.unit`."""
         return self.agent.unit
 
     @property
     def units_per_step(self) -> int:
-        """How many units every agent takes in a step."""
+        """Units of experience that each agent uses in a step."""
         return self.agent.units_per_step
 
     @property
     def units_before(self) -> int:
-        """How many units go by for every agent in `init`."""
+        """Units of experience that each agent uses in `init`."""
         return self.agent.units_before
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this step.
-
-        Returns:
-            What it keeps of the agent, and how many seeds there are.
-        """
+        """Describes the step for the record of a run: the agent, and the number of seeds."""
         return {**self.agent.describe(), "num_seeds": self.num_seeds}
 
     def init(self, key: Key[Array, ""]) -> PyTree:
-        """Begins with every seed.
-
-        Args:
-            key: All keys come from it.
-
-        Returns:
-            The states of all agents, stacked.
-        """
+        """Initializes every agent with a key split from `key`; returns their states, stacked."""
         return self.init_each(jax.random.split(key, self.num_seeds))
 
     def init_each(self, keys: Key[Array, "seeds"]) -> PyTree:
-        """Begins with given seeds.
-
-        Args:
-            keys: One for each.
-
-        Returns:
-            The states of all agents, stacked.
-        """
-        # One after the other: two batches of orthogonal matrices that XLA makes at once on a CPU
-        # take all of its threads, and each waits for ever for one that is free.
+        """Initializes every agent with its own key; returns their states, stacked."""
+        # One seed after the other: on a CPU, XLA would compute several batches of orthogonal
+        # matrices at once, which can occupy all threads and deadlock.
         return jax.jit(lambda keys: jax.lax.map(self.agent.init, keys))(keys)
 
     def __call__(self, state: PyTree, batch: None = None) -> tuple[PyTree, Metrics]:
-        """Acts and learns.
-
-        Args:
-            state: Of all agents.
-            batch: None; agents make their own experience.
-
-        Returns:
-            The state, and the metrics of every seed.
-        """
+        """Runs one step of every agent; returns the stacked states and every seed's metrics."""
         del batch
 
-        # Devices share the seeds, if anything, and not the rows of each.
+        # The devices divide the seeds among them, never the rows of one seed.
         mesh = jax.sharding.get_abstract_mesh()
         step = jax.vmap(self.agent)
         if mesh.size > 1 and self.num_seeds % mesh.size == 0:
@@ -128,10 +103,10 @@ class Seeds:
 
 
 def _everywhere(metrics: Metrics) -> Metrics:
-    """The metrics of all seeds on every device.
+    """Copies the metrics of all seeds to every device, as one array.
 
-    In one piece: of several exchanges XLA begins all at once on a CPU, and a device whose threads
-    all wait in one has none left for another that the next device waits in.
+    XLA starts the exchanges of several arrays all at once; on a CPU they can occupy all threads and
+    deadlock.
     """
     mesh = jax.sharding.get_abstract_mesh()
     leaves, structure = jax.tree.flatten(metrics)
@@ -142,10 +117,10 @@ def _everywhere(metrics: Metrics) -> Metrics:
 
 
 def split_history(history: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Takes the history of a run with several seeds apart.
+    """Splits the history of a run with several seeds.
 
     Args:
-        history: What `fit` returned for `Seeds`.
+        history: The history that `fit` returned for `Seeds`.
 
     Returns:
         One history per seed, as `plots.learning_curves_by_seed` takes them.

@@ -1,4 +1,4 @@
-"""What observations and actions can be."""
+"""Spaces of observations and actions."""
 
 import dataclasses
 from typing import Any
@@ -13,10 +13,7 @@ from jaxvision.checks import check_count
 
 @dataclasses.dataclass(frozen=True)
 class Discrete:
-    """The integers 0 to n - 1.
-
-    Attributes:
-        n: How many there are.
+    """The integers from 0 to n - 1.
 
     >>> Discrete(3).sample(jax.random.key(0)) < 3
     Array(True, dtype=bool)
@@ -29,34 +26,20 @@ class Discrete:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of an element: that of a scalar."""
+        """The shape of an element, which is a scalar."""
         return ()
 
     @property
     def dtype(self) -> Any:
-        """Of an element."""
+        """The type of an element."""
         return jnp.dtype(jnp.int32)
 
     def sample(self, key: Key[Array, ""]) -> Array:
-        """Draws an element, all alike.
-
-        Args:
-            key: For the draw.
-
-        Returns:
-            An int32 scalar.
-        """
+        """Draws an element uniformly."""
         return jax.random.randint(key, (), 0, self.n)
 
     def contains(self, element: Any) -> Bool[Array, ""]:
-        """Whether this is an element.
-
-        Args:
-            element: A scalar.
-
-        Returns:
-            A truth value.
-        """
+        """Whether `element` is an integer scalar from 0 to n - 1."""
         element = jnp.asarray(element)
         if element.shape != () or not jnp.issubdtype(element.dtype, jnp.integer):
             return jnp.array(False)
@@ -65,13 +48,13 @@ class Discrete:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Box:
-    """Arrays of one shape, whose values lie between two bounds.
+    """Arrays of one shape whose values lie between two bounds.
 
     Attributes:
-        low: The least value.
-        high: The greatest.
-        shape: Of an element.
-        dtype: Of an element.
+        low: Smallest value: a number, or an array of the shape of an element.
+        high: Largest value, likewise.
+        shape: Shape of an element.
+        dtype: Type of an element.
 
     >>> Box(0, 255, (84, 84, 1), jnp.uint8).shape
     (84, 84, 1)
@@ -102,7 +85,7 @@ class Box:
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        """What tells two boxes apart; bounds may be arrays, which cannot be hashed."""
+        """Hashable key of a box, since the bounds may be arrays."""
         bounds = [
             np.broadcast_to(np.asarray(end, np.float64), self.shape)
             for end in (self.low, self.high)
@@ -110,19 +93,12 @@ class Box:
         return (self.shape, jnp.dtype(self.dtype), *(bound.tobytes() for bound in bounds))
 
     def sample(self, key: Key[Array, ""]) -> Array:
-        """Draws an element: uniform where both bounds are finite, else normal.
-
-        Args:
-            key: For the draw.
-
-        Returns:
-            An array of the space's shape and type.
-        """
+        """Draws an element: uniform where both bounds are finite, else clipped normal."""
         low, high = (
             jnp.broadcast_to(jnp.asarray(end), self.shape) for end in (self.low, self.high)
         )
         if jnp.issubdtype(self.dtype, jnp.integer):
-            # The end is left out, and beyond the last of the integers there is none to name.
+            # `randint` excludes its end, and the largest int32 plus 1 would overflow.
             end = jnp.minimum(high.astype(jnp.int32), jnp.iinfo(jnp.int32).max - 1) + 1
             return jax.random.randint(key, self.shape, low.astype(jnp.int32), end).astype(
                 self.dtype
@@ -134,14 +110,7 @@ class Box:
         return jnp.where(bounded, uniform, normal).astype(self.dtype)
 
     def contains(self, element: Any) -> Bool[Array, ""]:
-        """Whether this is an element.
-
-        Args:
-            element: An array of the space's shape.
-
-        Returns:
-            A truth value.
-        """
+        """Whether `element` has the shape of the space and lies within the bounds."""
         element = jnp.asarray(element)
         if element.shape != self.shape:
             return jnp.array(False)
@@ -152,16 +121,7 @@ Space = Discrete | Box
 
 
 def as_space(space: Any) -> Space:
-    """Reads a space of gymnax or Gymnasium.
-
-    Args:
-        space: Something with `n`, or with `low`, `high`, `shape` and `dtype`.
-
-    Returns:
-        The same as a `Discrete` or a `Box`.
-
-    Raises:
-        ValueError: It is of another kind.
+    """Converts a space of gymnax or Gymnasium; raises ValueError unless it is discrete or a box.
 
     >>> as_space(Discrete(3))
     Discrete(n=3)

@@ -1,8 +1,8 @@
-"""What a Q-network says of an action: its expected return, or how the return is distributed.
+"""Value heads: a Q-network predicts the expected return of an action, or the return's distribution.
 
-Each head reads the network's outputs, `(batch, actions, outputs)`, as the values of actions, and
-has a loss of its own. It composes with double Q-learning (the `selector`), dueling networks, n-step
-transitions and any replay.
+A head converts the network's outputs, `(batch, actions, outputs)`, to action values, and defines
+the loss. Heads work with double Q-learning (`selector`), dueling networks, n-step transitions and
+any replay.
 """
 
 import dataclasses
@@ -24,44 +24,38 @@ Rows = Float[Array, "batch"]
 
 @runtime_checkable
 class ValueHead(Protocol):
-    """How a network's outputs are read."""
+    """Interface of value heads."""
 
     @property
     def outputs(self) -> int:
-        """How many numbers there are for each action."""
+        """Number of network outputs for each action."""
 
     def values(self, outputs: Outputs) -> Values:
-        """The expected return of every action.
-
-        Args:
-            outputs: Of the network.
-
-        Returns:
-            The values.
-        """
+        """The expected return of every action."""
 
     def loss(
         self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
     ) -> tuple[Rows, Rows]:
-        """The loss of transitions.
+        """Computes the loss of transitions.
 
         Args:
-            outputs: Of the network that learns, where the transitions begin.
-            rows: The transitions.
-            next_outputs: Of the target network, where they lead.
-            selector: The values by which the next action is chosen; None takes those of the target.
+            outputs: Outputs of the network in training for `rows.observations`.
+            rows: Transitions.
+            next_outputs: Outputs of the target network for `rows.next_observations`.
+            selector: Action values that choose the next action; None uses those of the target
+                network.
 
         Returns:
-            One loss per row, and how much there was to learn from it: its priority.
+            The loss of each row, and its priority: how much there is to learn from it.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """The expected return, by Q-learning.
+    """Predicts the expected return, by Q-learning.
 
     Attributes:
-        huber: Errors above this count by their size, not by their square; None squares all.
+        huber: Error above which the loss is linear instead of quadratic; None keeps it quadratic.
 
     >>> Expected().values(jnp.ones((2, 3, 1))).shape
     (2, 3)
@@ -75,34 +69,17 @@ class Expected:
 
     @property
     def outputs(self) -> int:
-        """The value."""
+        """1, the value."""
         return 1
 
     def values(self, outputs: Outputs) -> Values:
-        """The outputs themselves.
-
-        Args:
-            outputs: Of the network.
-
-        Returns:
-            The values.
-        """
+        """The outputs themselves."""
         return outputs[..., 0]
 
     def loss(
         self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
     ) -> tuple[Rows, Rows]:
-        """Half the squared error, or Huber's function of it.
-
-        Args:
-            outputs: Of the network that learns, where the transitions begin.
-            rows: The transitions.
-            next_outputs: Of the target network, where they lead.
-            selector: The values by which the next action is chosen; None takes those of the target.
-
-        Returns:
-            One loss per row, and the size of the error.
-        """
+        """Half the squared error, or the Huber loss; the priority is the absolute error."""
         errors = reinforcement.q_learning_error(
             outputs[..., 0],
             rows.actions,
@@ -118,15 +95,12 @@ class Expected:
 
 @dataclasses.dataclass(frozen=True)
 class Categorical:
-    """The distribution of the return over fixed points (C51).
+    """Predicts the distribution of the return over fixed points (C51).
 
     Attributes:
-        low: The least return.
-        high: The greatest.
-        atoms: How many points.
-
-    Reference: Bellemare, Dabney and Munos, A distributional perspective on reinforcement learning,
-    ICML 2017, arXiv:1707.06887.
+        low: Smallest return.
+        high: Largest return.
+        atoms: Number of evenly spaced points from `low` to `high`.
 
     >>> print(Categorical(-1.0, 1.0, atoms=3).values(jnp.zeros((1, 2, 3))))
     [[0. 0.]]
@@ -154,31 +128,16 @@ class Categorical:
         return jnp.linspace(self.low, self.high, self.atoms)
 
     def values(self, outputs: Outputs) -> Values:
-        """The means of the distributions.
-
-        Args:
-            outputs: Of the network.
-
-        Returns:
-            The values.
-        """
+        """The means of the distributions."""
         outputs = outputs.astype(jnp.result_type(outputs, jnp.float32))
         return jnp.sum(jax.nn.softmax(outputs, axis=-1) * self.support, axis=-1)
 
     def loss(
         self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
     ) -> tuple[Rows, Rows]:
-        """The cross-entropy to the distribution of what was seen.
+        """The cross-entropy to the target distribution.
 
-        Args:
-            outputs: Of the network that learns, where the transitions begin.
-            rows: The transitions.
-            next_outputs: Of the target network, where they lead.
-            selector: The values by which the next action is chosen; None takes those of the target.
-
-        Returns:
-            One loss per row, and what it is above that of the best prediction: the Kullback-Leibler
-            divergence, as in Rainbow.
+        The priority is the Kullback-Leibler divergence from it, as in Rainbow.
         """
         seen = (rows.rewards, rows.discounts, next_outputs, self.support)
         losses = reinforcement.categorical_q_learning(
@@ -191,14 +150,11 @@ class Categorical:
 
 @dataclasses.dataclass(frozen=True)
 class Quantile:
-    """Quantiles of the return (QR-DQN).
+    """Predicts quantiles of the return (QR-DQN).
 
     Attributes:
-        quantiles: How many.
-        kappa: Errors up to this are squared.
-
-    Reference: Dabney, Rowland, Bellemare and Munos, Distributional reinforcement learning with
-    quantile regression, AAAI 2018, arXiv:1710.10044.
+        quantiles: Number of quantiles.
+        kappa: Error above which the loss is linear instead of quadratic.
 
     >>> print(Quantile(2).values(jnp.array([[[1.0, 3.0]]])))
     [[2.]]
@@ -220,30 +176,15 @@ class Quantile:
         return self.quantiles
 
     def values(self, outputs: Outputs) -> Values:
-        """The means of the quantiles.
-
-        Args:
-            outputs: Of the network.
-
-        Returns:
-            The values.
-        """
+        """The means of the quantiles."""
         return outputs.mean(-1)
 
     def loss(
         self, outputs: Outputs, rows: Transitions, next_outputs: Outputs, selector: Values | None
     ) -> tuple[Rows, Rows]:
-        """The quantile regression loss towards the quantiles of what was seen.
+        """The quantile regression loss, which is the priority too.
 
-        Args:
-            outputs: Of the network that learns, where the transitions begin.
-            rows: The transitions.
-            next_outputs: Of the target network, where they lead.
-            selector: The values by which the next action is chosen; None takes those of the target.
-
-        Returns:
-            One loss per row, and the same as priority: quantiles that are far apart have some of
-            it even where they are right.
+        It is positive even for correct predictions if the quantiles of the return are far apart.
         """
         losses = reinforcement.quantile_q_learning(
             outputs,

@@ -1,4 +1,4 @@
-"""Many copies of an environment, stepped together."""
+"""Many copies of an environment that step together."""
 
 import dataclasses
 import numbers
@@ -23,96 +23,64 @@ StepResult = tuple[
     Bool[Array, "envs"],
     Info,
 ]
-"""Observations (of the next episode where one is over), state, rewards, terminated, truncated, and
-info.
+"""`(observations, state, rewards, terminated, truncated, info)`; where an episode is over, the
+observation is the first of the next episode.
 
-`info["final_observation"]` is what the actions led to, in every environment. Where
-`info["valid"]` is there and false, an environment ignored the action to begin anew, and the row is
-no transition."""
+`info["final_observation"]` is what the actions led to, in every environment. If `info["valid"]`
+exists, it is False where an environment ignored the action and started a new episode instead; such
+a row is not a transition."""
 
 
 @runtime_checkable
 class VectorEnv(Protocol):
-    """What agents act in: `num_envs` environments, of one kind, that begin anew by themselves."""
+    """Interface of vector environments: environments of one kind that reset themselves."""
 
     @property
     def num_envs(self) -> int:
-        """How many environments there are."""
+        """Number of environments."""
 
     @property
     def observation_space(self) -> Space:
-        """What the observations of one can be."""
+        """Space of the observations of one environment."""
 
     @property
     def action_space(self) -> Space:
-        """What the actions of one can be."""
+        """Space of the actions of one environment."""
 
     def reset(self, key: Key[Array, ""]) -> tuple[Array, PyTree]:
-        """Begins an episode in every environment.
-
-        Args:
-            key: For what is random.
-
-        Returns:
-            The observations and the state.
-        """
+        """Starts an episode in every environment; returns the observations and the state."""
 
     def step(self, key: Key[Array, ""], state: PyTree, actions: Int[Array, "envs"]) -> StepResult:
-        """Goes one step in every environment, and begins a new episode where one is over.
-
-        Args:
-            key: For what is random.
-            state: Of all environments.
-            actions: One for each.
-
-        Returns:
-            See `StepResult`.
-        """
+        """Steps every environment, and resets those whose episode is over; see `StepResult`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vectorized:
-    """Copies of an environment that is written in JAX; made by `vectorize`."""
+    """Copies of an environment written in JAX; made by `vectorize`."""
 
     environment: Any
     params: Any
     num_envs: int
     keeps_final_state: bool = False
-    """Whether `info["final_state"]` is the state that the actions led to, as a film needs it."""
+    """Whether `info["final_state"]` is the state that the actions led to, which `film` needs."""
 
     @property
     def observation_space(self) -> Space:
-        """What the observations of one can be."""
+        """Space of the observations of one environment."""
         return as_space(self.environment.observation_space(self.params))
 
     @property
     def action_space(self) -> Space:
-        """What the actions of one can be."""
+        """Space of the actions of one environment."""
         return as_space(self.environment.action_space(self.params))
 
     def reset(self, key: Key[Array, ""]) -> tuple[Array, PyTree]:
-        """Begins an episode in every environment.
-
-        Args:
-            key: For what is random.
-
-        Returns:
-            The observations and the state.
-        """
+        """Starts an episode in every environment; returns the observations and the state."""
         keys = jax.random.split(key, self.num_envs)
         return jax.vmap(self.environment.reset, (0, None))(keys, self.params)
 
     def step(self, key: Key[Array, ""], state: PyTree, actions: Int[Array, "envs"]) -> StepResult:
-        """Goes one step in every environment, and begins a new episode where one is over.
-
-        Args:
-            key: For what is random.
-            state: Of all environments.
-            actions: One for each.
-
-        Returns:
-            See `StepResult`.
-        """
+        """Steps every environment, and resets those whose episode is over; see `StepResult`."""
         if self._is_open:
             return self._step_open(key, state, actions)
         keys = jax.random.split(key, self.num_envs)
@@ -120,14 +88,14 @@ class Vectorized:
 
     @property
     def _is_open(self) -> bool:
-        """Whether the parts of a step may be called apart; a wrapper's own `step` may do more."""
+        """Whether `step` is not overridden, so that its parts may be called separately."""
         cls = type(self.environment)
         return isinstance(self.environment, Environment) and cls.step is Environment.step
 
     def _step_open(self, key: Key[Array, ""], state: PyTree, actions: Array) -> StepResult:
-        """As the environment's own `step`, but begins anew only in steps where an episode ends."""
+        """Like the environment's `step`, but computes resets only when an episode ends."""
         environment, params = self.environment, self.params
-        # An environment without chance leaves its keys unused, and XLA then makes none.
+        # A deterministic environment does not use its keys, and XLA then does not compute them.
         keys = jax.random.split(jax.random.fold_in(key, 0), self.num_envs)
         final, stepped, rewards, terminated, info = jax.vmap(environment.step_env, (0, 0, 0, None))(
             keys, state, actions, params
@@ -146,22 +114,19 @@ class Vectorized:
 
 
 def vectorize(environment: Any, num_envs: int, params: Any = None, **options: Any) -> Vectorized:
-    """Makes many copies of an environment.
+    """Makes a vector environment of many copies of an environment.
 
     Args:
         environment: A name for `make`, or an environment with the interface of gymnax 1.x: methods
-            `reset(key, params)` and `step(key, state, action, params)`, the latter with six values.
-        num_envs: How many.
-        params: The environment's constants; None takes its default.
-        options: For `make`, with a name.
-
-    Returns:
-        The vector environment.
+            `reset(key, params)` and `step(key, state, action, params)`; `step` returns six values.
+        num_envs: Number of copies.
+        params: Constants of the environment; None uses its defaults.
+        options: Options for `make`, if `environment` is a name.
 
     Raises:
-        ValueError: The number is not positive, options do not go with the environment, a constant
-            is out of range (those that are arrays are not looked at), or its step gives other
-            values.
+        ValueError: `num_envs` is not positive, the name or an option is unknown, options come with
+            an environment that is not a name (or `params` with one that is), a constant is out of
+            range (arrays are not checked), or the environment has another interface.
 
     >>> envs = vectorize("CartPole-v1", 3)
     >>> observations, state = jax.jit(envs.reset)(jax.random.key(0))
@@ -171,7 +136,10 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
     check_count("num_envs", num_envs)
     if isinstance(environment, str):
         if params is not None:
-            raise ValueError(f"params are those of an environment; {environment!r} is only a name")
+            raise ValueError(
+                f"params need an environment object, and {environment!r} is a name: "
+                "give them as options"
+            )
         environment, params = registry.make(environment, **options)
     elif options:
         raise ValueError(f"{', '.join(options)}: options are for an environment given by its name")
@@ -184,15 +152,7 @@ def vectorize(environment: Any, num_envs: int, params: Any = None, **options: An
 
 
 def select(chosen: Bool[Array, "envs"], new: PyTree, old: PyTree) -> PyTree:
-    """Takes one tree where a row is chosen, else the other.
-
-    Args:
-        chosen: Which rows.
-        new: Leaves with the rows first.
-        old: The same.
-
-    Returns:
-        The mixture.
+    """Takes the rows of tree `new` where `chosen`, else those of `old`.
 
     >>> print(select(jnp.array([True, False]), jnp.ones((2, 2)), jnp.zeros((2, 2))))
     [[1. 1.]
@@ -206,14 +166,7 @@ def select(chosen: Bool[Array, "envs"], new: PyTree, old: PyTree) -> PyTree:
 
 
 def check_vector_env(envs: Any) -> None:
-    """Makes sure that agents can act there.
-
-    Args:
-        envs: What should be a vector environment.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Raises ValueError unless `envs` is a vector environment."""
     if isinstance(envs, type) or not isinstance(envs, VectorEnv):
         raise ValueError(
             f"envs must be a vector environment, as rl.vectorize makes one, got {envs!r}"
@@ -221,12 +174,12 @@ def check_vector_env(envs: Any) -> None:
 
 
 def _is_known(params: EnvParams) -> bool:
-    """Whether all constants are plain numbers, and none an array of a compiled program."""
+    """Whether all constants are plain numbers, and none is an array, which may be traced."""
     return all(isinstance(leaf, numbers.Real) for leaf in jax.tree.leaves(params))
 
 
 def _check(environment: Any, params: Any) -> None:
-    """Tells an environment of another interface before it fails deep inside a program."""
+    """Raises a clear ValueError for an environment with another interface."""
     for part in ("reset", "step", "observation_space", "action_space"):
         if isinstance(environment, type) or not hasattr(environment, part):
             raise ValueError(
@@ -255,8 +208,8 @@ def _check(environment: Any, params: Any) -> None:
     after, _, reward, terminated, truncated, info = result
     if "final_observation" not in info:
         raise ValueError(
-            f"a step of {name} must give info['final_observation'], what the action led to, "
-            f"and has {', '.join(info) or 'nothing'} there"
+            f"a step of {name} must give info['final_observation'], the observation that the "
+            f"action led to; info has {', '.join(info) or 'nothing'} in it"
         )
     shape = seen_space.shape
     for what, seen in (("reset", first), ("step", after), ("step", info["final_observation"])):

@@ -1,4 +1,4 @@
-"""Vector environments around vector environments."""
+"""Wrappers of vector environments."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ from jaxvision.rl.vector import StepResult, VectorEnv, check_vector_env, select
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Wrapper:
-    """A vector environment around another, which it leaves as it is where it says nothing."""
+    """Base class of wrappers: what a subclass does not override is forwarded to `environments`."""
 
     environments: VectorEnv
 
@@ -24,22 +24,22 @@ class Wrapper:
 
     @property
     def num_envs(self) -> int:
-        """How many environments there are."""
+        """Number of environments."""
         return self.environments.num_envs
 
     @property
     def observation_space(self) -> Space:
-        """What the observations of one can be."""
+        """Space of the observations of one environment."""
         return self.environments.observation_space
 
     @property
     def action_space(self) -> Space:
-        """What the actions of one can be."""
+        """Space of the actions of one environment."""
         return self.environments.action_space
 
 
 class StackState(flax.struct.PyTreeNode):
-    """The environments, and the last frames of each."""
+    """The state of the environments, and the last frames of each."""
 
     environments: Any
     frames: Any
@@ -47,9 +47,9 @@ class StackState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrameStack(Wrapper):
-    """Shows agents the last frames of an episode, along the channels, the newest last.
+    """Stacks the last frames of an episode along the channels, the newest last.
 
-    Where an episode is younger, its first frame stands in for those that are missing.
+    Until an episode has enough frames, its first frame is repeated.
 
     >>> from jaxvision.rl import vectorize
     >>> envs = FrameStack(vectorize("Pong", 2, size=32), 4)
@@ -82,14 +82,7 @@ class FrameStack(Wrapper):
         return Box(low, high, (height, width, channels * self.num_frames), space.dtype)
 
     def reset(self, key: Key[Array, ""]) -> tuple[Array, StackState]:
-        """Begins an episode in every environment.
-
-        Args:
-            key: For what is random.
-
-        Returns:
-            The observations and the state.
-        """
+        """Starts an episode in every environment; returns the observations and the state."""
         frame, state = self.environments.reset(key)
         frames = self._first(frame)
         return frames, StackState(state, frames)
@@ -97,16 +90,7 @@ class FrameStack(Wrapper):
     def step(
         self, key: Key[Array, ""], state: StackState, actions: Int[Array, "envs"]
     ) -> StepResult:
-        """Goes one step in every environment, and begins a new episode where one is over.
-
-        Args:
-            key: For what is random.
-            state: Of all environments.
-            actions: One for each.
-
-        Returns:
-            See `StepResult`.
-        """
+        """Steps every environment, and resets those whose episode is over; see `StepResult`."""
         frame, inner, rewards, terminated, truncated, info = self.environments.step(
             key, state.environments, actions
         )
@@ -122,13 +106,7 @@ class FrameStack(Wrapper):
 
 
 def frames_in(envs: VectorEnv) -> int:
-    """Of how many frames, stacked along the channels, an observation consists.
-
-    Args:
-        envs: The environments, with wrappers around them or not.
-
-    Returns:
-        The number; 1 if nothing is stacked.
+    """The number of frames that `FrameStack` puts into an observation; 1 without it.
 
     >>> from jaxvision.rl import vectorize
     >>> frames_in(EpisodeStatistics(FrameStack(vectorize("Pong", 2, size=32), 4)))
@@ -140,13 +118,7 @@ def frames_in(envs: VectorEnv) -> int:
 
 
 def innermost(envs: Any) -> Any:
-    """The environments that wrappers are around.
-
-    Args:
-        envs: The environments, with wrappers around them or not.
-
-    Returns:
-        Them without.
+    """The environments inside all wrappers.
 
     >>> from jaxvision.rl import vectorize
     >>> innermost(FrameStack(vectorize("Pong", 2, size=32), 4)).environment.name
@@ -156,7 +128,7 @@ def innermost(envs: Any) -> Any:
 
 
 class EpisodeState(flax.struct.PyTreeNode):
-    """The environments, and what every running episode has brought so far."""
+    """The state of the environments, and the return and length so far of each episode."""
 
     environments: Any
     returns: Any
@@ -165,7 +137,7 @@ class EpisodeState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EpisodeStatistics(Wrapper):
-    """Adds `episode_return` and `episode_length` to the info: up to and with this step.
+    """Adds `episode_return` and `episode_length` to `info`: the sums up to and including this step.
 
     >>> import jax
     >>> from jaxvision.rl import vectorize
@@ -177,14 +149,7 @@ class EpisodeStatistics(Wrapper):
     """
 
     def reset(self, key: Key[Array, ""]) -> tuple[Array, EpisodeState]:
-        """Begins an episode in every environment.
-
-        Args:
-            key: For what is random.
-
-        Returns:
-            The observations and the state.
-        """
+        """Starts an episode in every environment; returns the observations and the state."""
         observations, state = self.environments.reset(key)
         zeros = jnp.zeros(self.num_envs, jnp.float32)
         return observations, EpisodeState(state, zeros, jnp.zeros(self.num_envs, jnp.int32))
@@ -192,22 +157,13 @@ class EpisodeStatistics(Wrapper):
     def step(
         self, key: Key[Array, ""], state: EpisodeState, actions: Int[Array, "envs"]
     ) -> StepResult:
-        """Goes one step in every environment, and begins a new episode where one is over.
-
-        Args:
-            key: For what is random.
-            state: Of all environments.
-            actions: One for each.
-
-        Returns:
-            See `StepResult`.
-        """
+        """Steps every environment, and resets those whose episode is over; see `StepResult`."""
         observations, inner, rewards, terminated, truncated, info = self.environments.step(
             key, state.environments, actions
         )
         over = terminated | truncated
         valid = info.get("valid", jnp.ones_like(over))
-        # Where a row is no transition, nothing has happened yet in an episode that begins.
+        # A row that is not a transition starts an episode, in which nothing has happened yet.
         returns = jnp.where(valid, state.returns + rewards, 0).astype(state.returns.dtype)
         lengths = jnp.where(valid, state.lengths + 1, 0)
         info = {**info, "episode_return": returns, "episode_length": lengths}

@@ -84,7 +84,7 @@ def test_equally_near_ones_come_in_their_order_and_groups_are_left_out() -> None
         ({"k": 4}, "k must be at most the number of references, 3, got 4"),
         ({"k": 0}, "k must be"),
         ({"k": 1, "metric": "l3"}, "unknown metric 'l3'"),
-        ({"k": 1, "query_groups": np.zeros(2, int)}, "belong together"),
+        ({"k": 1, "query_groups": np.zeros(2, int)}, "must be given together"),
     ],
 )
 def test_what_is_refused(options, message, unchecked) -> None:

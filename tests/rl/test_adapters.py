@@ -185,7 +185,7 @@ def test_wrong_numbers_and_shapes():
 
 
 def test_environments_that_do_not_begin_anew():
-    with pytest.raises(ValueError, match="must begin anew by themselves"):
+    with pytest.raises(ValueError, match="must reset themselves"):
         cartpoles(MODES["Disabled"])
 
 

@@ -371,10 +371,14 @@ def test_sharing_among_another_number_is_refused():
     mesh = train.data_mesh(jax.devices()[:2])
     alone = jax.eval_shape(catching("reinforce")[1], jax.random.key(0))
     parallel = train.parallelize(learner.agent, mesh, shard=rl.shard_environments(16))
-    with pytest.raises(ValueError, match=r"shard_environments\(16\) is for that many, there are 8"):
+    with pytest.raises(
+        ValueError, match=r"shard_environments\(16\) needs as many environments, got 8"
+    ):
         parallel.shardings(alone)
     parallel = train.parallelize(learner, mesh, shard=rl.shard_seeds(8))
-    with pytest.raises(ValueError, match=r"shard_seeds\(8\) is for that many; .* has shape \(2,"):
+    with pytest.raises(
+        ValueError, match=r"shard_seeds\(8\) needs as many seeds; .* has shape \(2,"
+    ):
         parallel.shardings(jax.eval_shape(begin, jax.random.key(0)))
 
 

@@ -96,7 +96,7 @@ def test_torsos_fit_observations():
 
 @pytest.mark.usefixtures("unchecked")
 def test_frames_too_small_for_the_layers():
-    with pytest.raises(ValueError, match="a convolution of 8 by 8 finds only 6 by 9 pixels"):
+    with pytest.raises(ValueError, match="a convolution of 8 by 8 cannot fit into 6 by 9 pixels"):
         rl.ConvTorso().init(jax.random.key(0), np.zeros((1, 6, 9, 1)))
 
 

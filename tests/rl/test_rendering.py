@@ -67,7 +67,7 @@ def test_without_a_drawing_of_its_own_what_the_agent_sees_is_shown():
 
 
 def test_what_cannot_be_drawn():
-    with pytest.raises(ValueError, match="needs one environment, got 2"):
+    with pytest.raises(ValueError, match="needs exactly one environment, got 2"):
         rl.film(rl.vectorize("Catch", 2), stay, jax.random.key(0))
     for envs in (Undrawn(), rl.vectorize(Clock(), 1)):
         with pytest.raises(ValueError, match=r"(Undrawn|Clock) cannot be drawn: it has no render"):

@@ -178,7 +178,7 @@ def wrong(**changes):
     ("changes", "message"),
     [
         ({"seventh": 7}, r"a step of Wrong gives 7 values; it must give \(observation, state,"),
-        ({"info": {}}, r"must give info\['final_observation'\].*and has nothing there"),
+        ({"info": {}}, r"must give info\['final_observation'\].*; info has nothing in it"),
         ({"observation": jnp.zeros(3)}, r"shape \(2,\).* and step gives ShapeDtypeStruct.*\(3,\)"),
         ({"observation": {"a": 1.0}}, "must have the shape .* and step gives {'a'"),
         ({"info": {"final_observation": jnp.zeros(())}}, r"must have the shape \(2,\)"),
@@ -202,7 +202,7 @@ def test_wrong_arguments_are_named():
         rl.vectorize("CartPole-v1", 1, max_steps=10)
     with pytest.raises(ValueError, match="limit: options are for an environment given by its name"):
         rl.vectorize(Clock(), 1, limit=3)
-    with pytest.raises(ValueError, match="'CartPole-v1' is only a name"):
+    with pytest.raises(ValueError, match="'CartPole-v1' is a name"):
         rl.vectorize("CartPole-v1", 1, rl.EnvParams())
     with pytest.raises(ValueError, match="an object with reset, step, observation_space and"):
         rl.vectorize(object(), 1)
@@ -271,7 +271,7 @@ def test_constants_that_are_no_numbers():
         rl.make("Acrobot-v1", dt=0)
     with pytest.raises(ValueError, match="min_position must be less than max_position, got 1 and"):
         rl.make("MountainCar-v0", min_position=1)
-    with pytest.raises(ValueError, match=r"half of the court at most, and flies over 3 with"):
+    with pytest.raises(ValueError, match=r"half of the court at most, and moves by 3 with"):
         rl.make("Pong", max_speed=3)
     with pytest.raises(ValueError, match=r"opponent_skill must be in \[0, 1\], got 1.5"):
         rl.make("Pong", opponent_skill=1.5)

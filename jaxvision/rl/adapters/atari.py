@@ -1,4 +1,4 @@
-"""Atari games, by the Arcade Learning Environment's own vector environment."""
+"""Atari games, by the vector environment of the Arcade Learning Environment."""
 
 import importlib
 from typing import Any
@@ -10,25 +10,23 @@ from jaxvision.rl.wrappers import FrameStack
 
 
 def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) -> VectorEnv:
-    """Makes copies of an Atari game, with the usual preprocessing: it runs in C++, in threads.
+    """Makes a vector environment of an Atari game, with the usual preprocessing, in C++ threads.
 
-    Four frames are skipped and the maximum of the last two is seen, gray, 84 by 84, four of them
-    stacked; up to 30 steps without action begin an episode; rewards are clipped to their sign. The
-    games are in the package, which is under the GPL: it is loaded here and nowhere else.
+    An action lasts four frames; the maximum of the last two is observed, in gray, 84 by 84 pixels,
+    and four such frames are stacked. Up to 30 steps without action start an episode. Rewards are
+    clipped to their sign. `ale-py`, which contains the games, is under the GPL; only this function
+    imports it.
 
     Args:
-        game: In small letters, such as "pong" or "space_invaders".
-        num_envs: How many.
-        stack_num: How many frames an observation shows.
-        options: For `ale_py.vector_env.AtariVectorEnv`, such as `num_threads` or
-            `repeat_action_probability`; but frames are gray.
-
-    Returns:
-        The vector environment.
+        game: Name in lower case, such as "pong" or "space_invaders".
+        num_envs: Number of environments.
+        stack_num: Number of frames in an observation.
+        options: Options for `ale_py.vector_env.AtariVectorEnv`, such as `num_threads` or
+            `repeat_action_probability`; frames are always gray.
 
     Raises:
         ImportError: `ale-py` is not installed.
-        ValueError: The number is not positive, or the game or an option is unknown.
+        ValueError: `num_envs` is not positive, or the game or an option is unknown.
 
     Reference: Bellemare et al., The Arcade Learning Environment, JAIR 47, 2013; preprocessing as in
     Machado et al., Revisiting the Arcade Learning Environment, JAIR 61, 2018.
@@ -44,7 +42,7 @@ def make_atari(game: str, num_envs: int, *, stack_num: int = 4, **options: Any) 
         raise ImportError("Atari games need ale-py: pip install ale-py gymnasium") from None
     check_name("game of Atari", game, games)
     try:
-        # Stacked here, a memory holds each frame once.
+        # `FrameStack` stacks the frames, so that a replay memory holds each of them once.
         environments = vector_env.AtariVectorEnv(
             game, num_envs=num_envs, stack_num=1, grayscale=True, **options
         )

@@ -1,4 +1,4 @@
-"""Vector environments of Gymnasium."""
+"""Adapter for vector environments of Gymnasium."""
 
 import dataclasses
 import functools
@@ -20,12 +20,10 @@ from jaxvision.rl.vector import StepResult
 
 
 class HostState(flax.struct.PyTreeNode):
-    """What the program knows of environments that are elsewhere.
+    """What the compiled program knows of environments on the host.
 
-    Attributes:
-        over: Which episodes ended in the step before, and begin anew in the next.
-        ticket: Which beginning of the environments this goes on from, and for how many steps it
-            has: they are asked whether it is the one they are in.
+    `over` marks episodes that ended in the last step. `ticket` identifies the reset and the step at
+    which the environments must be for this state.
     """
 
     over: Any
@@ -36,23 +34,23 @@ class HostState(flax.struct.PyTreeNode):
 class GymnasiumEnvs:
     """A vector environment of Gymnasium, called from within compiled programs.
 
-    Both of Gymnasium's ways to begin anew are understood. Where an environment takes a step of its
-    own for that (`NEXT_STEP`), the row is no transition, and `info["valid"]` says so.
+    Both autoreset modes of Gymnasium work. With `NEXT_STEP` a reset takes a step of its own; its
+    row is not a transition, and `info["valid"]` is False there.
 
-    The environments are not in the state: a checkpoint does not hold them. Wherever a state is not
-    the one that they are in (a run goes on from a checkpoint, or somebody else reset them) they
-    begin new episodes, in a row that is no transition; such a run is not bit for bit that which was
-    cut off. `vmap` over seeds and several devices are for environments written in JAX.
+    The state does not contain the environments, so checkpoints do not either. If a state does not
+    match the environments (a run resumes from a checkpoint, or other code reset them), they start
+    new episodes, in a row that is not a transition; such a run differs from an uninterrupted one.
+    `Seeds` and several devices need environments written in JAX instead.
 
     Attributes:
-        environments: What `gymnasium.make_vec` gives, or anything like it.
-        channels_first: Whether images come as (channels, height, width); agents see them with
-            channels last.
+        environments: Result of `gymnasium.make_vec`, or an object with the same interface.
+        channels_first: Whether images are (channels, height, width); observations have channels
+            last.
         made_by: How `make_gymnasium` or `make_atari` made them, for the record of a run.
 
     Raises:
-        ValueError: `channels_first` is set, and observations are no images; or episodes do not
-            begin anew by themselves.
+        ValueError: `channels_first` is set but observations are not images, or autoreset is
+            disabled.
 
     >>> import gymnasium
     >>> GymnasiumEnvs(gymnasium.make_vec("MountainCar-v0", num_envs=2)).action_space
@@ -64,7 +62,6 @@ class GymnasiumEnvs:
     made_by: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Makes sure that these environments are understood."""
         shape = self.environments.single_observation_space.shape
         if self.channels_first and len(shape) != 3:
             raise ValueError(
@@ -72,18 +69,18 @@ class GymnasiumEnvs:
             )
         if self._mode not in ("NextStep", "SameStep"):
             raise ValueError(
-                "environments must begin anew by themselves, with the autoreset_mode NEXT_STEP or "
+                "environments must reset themselves, with the autoreset_mode NEXT_STEP or "
                 f"SAME_STEP, got {self._mode}"
             )
 
     @property
     def num_envs(self) -> int:
-        """How many environments there are."""
+        """Number of environments."""
         return int(self.environments.num_envs)
 
     @property
     def observation_space(self) -> Space:
-        """What the observations of one can be."""
+        """Space of the observations of one environment."""
         space = as_space(self.environments.single_observation_space)
         if not isinstance(space, Box):
             return space
@@ -96,18 +93,11 @@ class GymnasiumEnvs:
 
     @property
     def action_space(self) -> Space:
-        """What the actions of one can be."""
+        """Space of the actions of one environment."""
         return as_space(self.environments.single_action_space)
 
     def reset(self, key: Key[Array, ""]) -> tuple[Array, HostState]:
-        """Begins an episode in every environment.
-
-        Args:
-            key: For what is random: their seed comes from it.
-
-        Returns:
-            The observations and the state.
-        """
+        """Starts an episode in every environment; their seed derives from `key`."""
         seed = jax.random.bits(key, (), jnp.uint32) >> 1
         shapes = (self._observations, _TICKET)
         observations, ticket = io_callback(self._host.reset, shapes, seed, ordered=True)
@@ -116,16 +106,7 @@ class GymnasiumEnvs:
     def step(
         self, key: Key[Array, ""], state: HostState, actions: Int[Array, "envs"]
     ) -> StepResult:
-        """Goes one step in every environment, and begins a new episode where one is over.
-
-        Args:
-            key: Not used: the environments have their own.
-            state: Of all environments.
-            actions: One for each.
-
-        Returns:
-            See `StepResult`.
-        """
+        """Steps every environment, ignoring `key`; see `StepResult`."""
         del key
         rows = (self.num_envs,)
         flags = jax.ShapeDtypeStruct(rows, jnp.bool_)
@@ -160,7 +141,7 @@ _TICKET = jax.ShapeDtypeStruct((2,), jnp.uint32)
 
 
 class _Host:
-    """The side of Python."""
+    """The environments, as called from compiled programs."""
 
     def __init__(self, adapter: GymnasiumEnvs) -> None:
         self._adapter = adapter
@@ -168,7 +149,7 @@ class _Host:
 
     def reset(self, seed: Any) -> tuple[np.ndarray, np.ndarray]:
         observations, _ = self._adapter.environments.reset(seed=int(seed))
-        # No two beginnings have the same, in this process or another.
+        # The random number makes each reset's ticket unique, also among processes.
         self._ticket = np.array([secrets.randbits(32), 0], np.uint32)
         return self._seen(observations), self._ticket
 
@@ -210,17 +191,14 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
     """Makes environments of Gymnasium by name.
 
     Args:
-        name: As Gymnasium registers it, such as "LunarLander-v3".
-        num_envs: How many.
-        options: For `gymnasium.make_vec`.
-
-    Returns:
-        The vector environment.
+        name: Name registered with Gymnasium, such as "LunarLander-v3".
+        num_envs: Number of environments.
+        options: Options for `gymnasium.make_vec`.
 
     Raises:
         ImportError: Gymnasium is not installed.
-        ValueError: The number is not positive, the name or an option is unknown, or episodes do not
-            begin anew by themselves.
+        ValueError: `num_envs` is not positive, the name or an option is unknown, or autoreset is
+            disabled.
 
     >>> make_gymnasium("CartPole-v1", 2).observation_space.shape
     (4,)
@@ -229,7 +207,9 @@ def make_gymnasium(name: str, num_envs: int, **options: Any) -> GymnasiumEnvs:
     try:
         gymnasium = importlib.import_module("gymnasium")
     except ModuleNotFoundError:
-        raise ImportError("environments of Gymnasium need it: pip install gymnasium") from None
+        raise ImportError(
+            "these environments need the package gymnasium: pip install gymnasium"
+        ) from None
     try:
         environments = gymnasium.make_vec(name, num_envs=num_envs, **options)
     except (gymnasium.error.Error, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Environments written in JAX; importing this makes them known to `make`."""
+"""Environments written in JAX; importing this package registers them for `make`."""
 
 from jaxvision.rl.environments.acrobot import Acrobot
 from jaxvision.rl.environments.cartpole import CartPole

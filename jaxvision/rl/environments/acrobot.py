@@ -1,4 +1,4 @@
-"""Two links that hang from a joint, to be swung up by the torque between them."""
+"""Acrobot: two links that hang from a joint, to be swung up by the torque between them."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ from jaxvision.rl.spaces import Box
 
 
 class AcrobotState(EnvState):
-    """The angles of the first link to hanging and of the second to the first, and their rates."""
+    """Angle of the first link from hanging, of the second from the first, and both rates."""
 
     theta1: Any
     theta2: Any
@@ -23,7 +23,10 @@ class AcrobotState(EnvState):
 
 
 class AcrobotParams(EnvParams):
-    """In SI units; both links are alike, `center` is that of their mass, `dt` a step's time."""
+    """Constants in SI units, with two equal links.
+
+    `center` is the distance of a link's center of mass from its joint, `dt` the duration of a step.
+    """
 
     max_steps_in_episode: Any = 500
     length: Any = 1.0
@@ -36,11 +39,7 @@ class AcrobotParams(EnvParams):
     dt: Any = 0.2
 
     def check(self) -> None:
-        """Checks the constants.
-
-        Raises:
-            ValueError: One is out of range.
-        """
+        """Raises ValueError if a constant is out of range."""
         super().check()
         self._check_positive("length", "mass", "center", "inertia", "max_rate1", "max_rate2", "dt")
 
@@ -49,8 +48,8 @@ class AcrobotParams(EnvParams):
 class Acrobot(Environment):
     """Acrobot-v1 as in Gymnasium: a reward of -1 for every step, until the tip is above the line.
 
-    Actions turn the second link by -1, 0 or 1 newton metre. Observations are cosine and sine of
-    both angles, and the rates.
+    Actions apply a torque of -1, 0 or 1 newton meter between the links. Observations are cosine and
+    sine of both angles, and both rates.
 
     Reference: Sutton, Generalization in reinforcement learning: successful examples using sparse
     coarse coding, NIPS 1996; the dynamics are those of Sutton and Barto's book.
@@ -58,21 +57,21 @@ class Acrobot(Environment):
 
     @property
     def default_params(self) -> AcrobotParams:
-        """The constants as in Gymnasium."""
+        """The constants of Gymnasium."""
         return AcrobotParams()
 
     @property
     def num_actions(self) -> int:
-        """A torque of -1, 0 or 1."""
+        """The torques -1, 0 and 1."""
         return 3
 
     def observation_space(self, params: AcrobotParams) -> Box:
-        """Cosines and sines, and rates."""
+        """Cosines and sines of the angles, and their rates."""
         high = jnp.array([1.0, 1.0, 1.0, 1.0, params.max_rate1, params.max_rate2])
         return Box(-high, high, (6,))
 
     def reset_env(self, key: Key[Array, ""], params: AcrobotParams) -> tuple[Array, AcrobotState]:
-        """Begins almost hanging and almost at rest."""
+        """Starts almost hanging and almost at rest."""
         del params
         numbers = jax.random.uniform(key, (4,), float, -0.1, 0.1)
         state = AcrobotState(jnp.int32(0), *numbers)
@@ -81,7 +80,7 @@ class Acrobot(Environment):
     def step_env(
         self, key: Key[Array, ""], state: AcrobotState, action: Array, params: AcrobotParams
     ) -> tuple[Array, AcrobotState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
-        """Turns for `dt` seconds, by one step of the classical Runge-Kutta method."""
+        """Simulates `dt` seconds by one step of the classical Runge-Kutta method."""
         del key
         start = (state.theta1, state.theta2, state.theta1_dot, state.theta2_dot)
         torque = (action - 1).astype(state.theta1.dtype)
@@ -153,7 +152,7 @@ def _runge_kutta(derivatives: Any, start: Point, dt: float) -> Point:
 
 
 def _wrap(angle: Array) -> Array:
-    """The same direction, from -pi to pi."""
+    """Wraps an angle to -pi to pi."""
     return angle - 2 * math.pi * jnp.round(angle / (2 * math.pi))
 
 

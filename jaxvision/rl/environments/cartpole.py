@@ -1,4 +1,4 @@
-"""A pole on a cart, to be kept upright."""
+"""CartPole: a pole on a cart, to be kept upright."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ class CartPoleState(EnvState):
 
 
 class CartPoleParams(EnvParams):
-    """In SI units; `half_length` is that of the pole, `tau` the time of a step."""
+    """Constants in SI units; `half_length` is that of the pole, `tau` the duration of a step."""
 
     max_steps_in_episode: Any = 500
     gravity: Any = 9.8
@@ -36,11 +36,7 @@ class CartPoleParams(EnvParams):
     max_x: Any = 2.4
 
     def check(self) -> None:
-        """Checks the constants.
-
-        Raises:
-            ValueError: One is out of range.
-        """
+        """Raises ValueError if a constant is out of range."""
         super().check()
         self._check_positive("mass_cart", "mass_pole", "half_length", "tau", "max_angle", "max_x")
 
@@ -49,8 +45,8 @@ class CartPoleParams(EnvParams):
 class CartPole(Environment):
     """CartPole-v1 as in Gymnasium: a reward of 1 for every step, until the pole falls.
 
-    It has fallen too when the cart leaves the track. Actions push the cart to the left (0) or right
-    (1). Observations are the four numbers of the state.
+    The episode also terminates if the cart leaves the track. Actions push the cart to the left (0)
+    or right (1). Observations are position, velocity, angle, and the rate of the angle.
 
     Reference: Barto, Sutton and Anderson, Neuronlike adaptive elements that can solve difficult
     learning control problems, IEEE Transactions on Systems, Man, and Cybernetics 13, 1983.
@@ -58,22 +54,22 @@ class CartPole(Environment):
 
     @property
     def default_params(self) -> CartPoleParams:
-        """The constants as in Gymnasium."""
+        """The constants of Gymnasium."""
         return CartPoleParams()
 
     @property
     def num_actions(self) -> int:
-        """To the left, to the right."""
+        """Left and right."""
         return 2
 
     def observation_space(self, params: CartPoleParams) -> Box:
-        """Position, velocity, angle, rate."""
+        """Position, velocity, angle, and the rate of the angle."""
         inf = float("inf")
         high = jnp.array([2 * params.max_x, inf, 2 * params.max_angle, inf])
         return Box(-high, high, (4,))
 
     def reset_env(self, key: Key[Array, ""], params: CartPoleParams) -> tuple[Array, CartPoleState]:
-        """Begins near the upright position."""
+        """Starts near the upright position."""
         del params
         x, x_dot, theta, theta_dot = jax.random.uniform(key, (4,), float, -0.05, 0.05)
         state = CartPoleState(jnp.int32(0), x, x_dot, theta, theta_dot)
@@ -82,7 +78,7 @@ class CartPole(Environment):
     def step_env(
         self, key: Key[Array, ""], state: CartPoleState, action: Array, params: CartPoleParams
     ) -> tuple[Array, CartPoleState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
-        """Pushes for `tau` seconds, by Euler's method."""
+        """Simulates `tau` seconds by Euler's method."""
         del key
         force = jnp.where(action == 1, params.force, -params.force)
         cos, sin = jnp.cos(state.theta), jnp.sin(state.theta)

@@ -1,4 +1,4 @@
-"""A falling ball, to be caught."""
+"""Catch: a falling ball, to be caught."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from jaxvision.rl.spaces import Box
 
 
 class CatchState(EnvState):
-    """The row and the column of the ball, from the upper left, and the column of the paddle."""
+    """Row and column of the ball, from the upper left, and column of the paddle."""
 
     ball_row: Any
     ball_column: Any
@@ -21,29 +21,29 @@ class CatchState(EnvState):
 
 
 class CatchParams(EnvParams):
-    """The ball ends every episode before time would."""
+    """Constants; an episode ends when the ball reaches the last row."""
 
 
 @register("Catch")
 class Catch(Environment):
-    """Catch as in bsuite: a ball falls by a row a step; the reward is 1 if it is caught, else -1.
+    """Catch as in bsuite: a ball falls one row per step; the reward is 1 if it is caught, else -1.
 
     Actions move the paddle in the last row to the left (0), not at all (1), or to the right (2).
-    Observations are images of one channel, with 255 where ball and paddle are.
+    Observations are images of one channel, 255 at the ball and the paddle.
 
     Reference: Osband et al., Behaviour suite for reinforcement learning, ICLR 2020,
     arXiv:1908.03568.
     """
 
     def __init__(self, rows: int = 10, columns: int = 5) -> None:
-        """Sets the size.
+        """Sets the size of the board.
 
         Args:
-            rows: At least 2.
-            columns: At least 1.
+            rows: Number of rows, at least 2.
+            columns: Number of columns.
 
         Raises:
-            ValueError: The board is too small.
+            ValueError: A number is too small.
         """
         check_count("rows", rows)
         check_count("columns", columns)
@@ -54,12 +54,12 @@ class Catch(Environment):
 
     @property
     def default_params(self) -> CatchParams:
-        """The constants."""
+        """The default constants."""
         return CatchParams()
 
     @property
     def num_actions(self) -> int:
-        """To the left, not at all, to the right."""
+        """Left, not at all, and right."""
         return 3
 
     def observation_space(self, params: CatchParams) -> Box:
@@ -68,7 +68,7 @@ class Catch(Environment):
         return Box(0, 255, (self.rows, self.columns, 1), jnp.uint8)
 
     def reset_env(self, key: Key[Array, ""], params: CatchParams) -> tuple[Array, CatchState]:
-        """Lets a ball fall from the top, anywhere; the paddle is in the middle."""
+        """Starts with the ball in a random column of the top row, and the paddle in the middle."""
         del params
         column = jax.random.randint(key, (), 0, self.columns)
         state = CatchState(jnp.int32(0), jnp.int32(0), column, jnp.int32(self.columns // 2))
@@ -77,7 +77,7 @@ class Catch(Environment):
     def step_env(
         self, key: Key[Array, ""], state: CatchState, action: Array, params: CatchParams
     ) -> tuple[Array, CatchState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
-        """Moves the paddle, and lets the ball fall by a row."""
+        """Moves the paddle, and the ball down by one row."""
         del key, params
         paddle = jnp.clip(state.paddle + action - 1, min=0, max=self.columns - 1)
         row = state.ball_row + 1
@@ -87,7 +87,7 @@ class Catch(Environment):
         return self._observe(state), state, jnp.where(down, caught, 0), down, {}
 
     def render(self, state: CatchState, params: CatchParams) -> UInt8[Array, "height width 3"]:
-        """Draws the board, 16 pixels a cell."""
+        """Draws the board, with 16 by 16 pixels for each cell."""
         del params
         large = jnp.kron(self._observe(state)[..., 0], jnp.ones((16, 16), jnp.uint8))
         return jnp.repeat(large[..., None], 3, axis=-1)

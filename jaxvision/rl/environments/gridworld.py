@@ -1,4 +1,4 @@
-"""Worlds of cells, drawn as text."""
+"""GridWorld: worlds of cells, drawn as text."""
 
 import dataclasses
 import inspect
@@ -20,40 +20,36 @@ from jaxvision.rl.spaces import Discrete
 
 FREE, WALL, START = ".", "#", "S"
 MOVES = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
-"""Rows and columns that each action goes, in the order of the actions."""
+"""Row and column offsets of each action, in the order of the actions."""
 
 FOUR_BY_FOUR = "T...\n....\n....\n...T"
-"""The world of Sutton and Barto's example 4.1, with `terminals={"T": 0.0}`."""
+"""The map of Sutton and Barto's example 4.1, with `terminals={"T": 0.0}`."""
 
 FIVE_BY_FIVE = ".A.B.\n.....\n...b.\n.....\n.a..."
-"""That of example 3.5, with `step_reward=0.0`, `bump_reward=-1.0` and
+"""The map of Sutton and Barto's example 3.5, with `step_reward=0.0`, `bump_reward=-1.0` and
 `jumps={"A": ("a", 10.0), "B": ("b", 5.0)}`."""
 
 _CELL = 32  # pixels
 
 
 class GridWorldState(EnvState):
-    """The cell, counted over those that are no wall, in reading order."""
+    """Number of the agent's cell, counted in reading order without walls."""
 
     cell: Any
 
 
 class GridWorldParams(EnvParams):
-    """An episode is over after `max_steps_in_episode`, or in a terminal cell."""
+    """Constants; an episode ends after `max_steps_in_episode` steps, or in a terminal cell."""
 
     max_steps_in_episode: Any = 200
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tables:
-    """What every action does in every cell, if nothing slips.
+    """Next cell and reward of every action in every cell, if nothing slips.
 
-    Attributes:
-        next_cells: Where it leads.
-        rewards: What it brings.
-        terminal: Which cells end an episode.
-        starts: The probability that an episode begins in a cell.
-        positions: Row and column of every cell.
+    `terminal` marks terminal cells, `starts` is the probability that an episode starts in a cell,
+    and `positions` are the rows and columns of the cells.
     """
 
     next_cells: Int[np.ndarray, "cells 4"]
@@ -65,10 +61,10 @@ class Tables:
 
 @register("GridWorld")
 class GridWorld(Environment):
-    r"""A world of cells, with walls, terminal cells, jumps and slippery ground.
+    r"""A grid of cells, with walls, terminal cells, jumps and slippery ground.
 
-    Actions go up (0), right (1), down (2) or left (3); a wall and the edge of the world stop a
-    move. Observations are the numbers of cells.
+    Actions move up (0), right (1), down (2) or left (3); walls and the edge of the map stop a move.
+    Observations are the numbers of cells.
 
     >>> world = GridWorld("S.G\n.#X", terminals={"G": 10.0, "X": -10.0})
     >>> world.num_cells, world.tables.terminal.tolist()
@@ -88,18 +84,20 @@ class GridWorld(Environment):
         """Reads a map.
 
         Args:
-            map: Lines of one length, indented or not: `.` free, `#` wall, `S` where episodes begin
-                (anywhere, if there is none), and letters that the next two explain.
-            terminals: What entering a cell with this letter brings, besides `step_reward`, and ends
-                the episode; None takes `{"T": 0.0}`.
-            jumps: Where every action in a cell with this letter leads, and what it brings besides.
-            step_reward: What every action brings.
-            bump_reward: What being stopped brings besides.
-            slip: The probability that a move goes to one of the two sides instead, either as often.
+            map: Lines of one length, indented or not: `.` is free, `#` a wall, `S` a start cell
+                (without any, episodes start in a random cell that is not terminal), and other
+                letters are those of `terminals` and `jumps`.
+            terminals: Reward for entering a terminal cell, added to `step_reward`, by the cell's
+                letter; None uses `{"T": 0.0}`.
+            jumps: Letter of the target and reward added to `step_reward`, by the letter of the cell
+                in which every action jumps.
+            step_reward: Reward of every action.
+            bump_reward: Reward added when a wall or the edge stops a move.
+            slip: Probability that a move goes to one of its two sides instead, each equally likely.
 
         Raises:
-            ValueError: The map cannot be read, what explains it is of another kind, a reward is
-                not finite, or `slip` is no probability.
+            ValueError: The map cannot be read, `terminals` or `jumps` have another form, a reward
+                is not finite, or `slip` is not a probability.
         """
         check_share("slip", slip)
         terminals = {"T": 0.0} if terminals is None else terminals
@@ -121,28 +119,28 @@ class GridWorld(Environment):
 
     @property
     def num_cells(self) -> int:
-        """How many cells are no wall."""
+        """Number of cells that are not walls."""
         return len(self.tables.terminal)
 
     @property
     def default_params(self) -> GridWorldParams:
-        """The constants."""
+        """The default constants."""
         return GridWorldParams()
 
     @property
     def num_actions(self) -> int:
-        """Up, right, down, left."""
+        """Up, right, down and left."""
         return len(MOVES)
 
     def observation_space(self, params: GridWorldParams) -> Discrete:
-        """The cells."""
+        """The numbers of cells."""
         del params
         return Discrete(self.num_cells)
 
     def reset_env(
         self, key: Key[Array, ""], params: GridWorldParams
     ) -> tuple[Array, GridWorldState]:
-        """Begins in a cell where episodes begin."""
+        """Starts in a random start cell."""
         del params
         cell = jax.random.categorical(key, jnp.log(jnp.asarray(self.tables.starts))).astype(
             jnp.int32
@@ -152,7 +150,7 @@ class GridWorld(Environment):
     def step_env(
         self, key: Key[Array, ""], state: GridWorldState, action: Array, params: GridWorldParams
     ) -> tuple[Array, GridWorldState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
-        """Moves by one cell, if nothing is in the way."""
+        """Moves by one cell, unless something stops the move, or jumps."""
         del params
         if self.slip:
             sides = jnp.array([0, -1, 1])
@@ -166,7 +164,7 @@ class GridWorld(Environment):
     def render(
         self, state: GridWorldState, params: GridWorldParams
     ) -> UInt8[Array, "height width 3"]:
-        """Draws the map, and a disc where the agent is."""
+        """Draws the map, and the agent as a disc."""
         del params
         rows, columns = len(self.lines), len(self.lines[0])
         canvas = drawing.Canvas.blank(
@@ -189,7 +187,7 @@ class GridWorld(Environment):
 
 
 def _check_kinds(map: Any, terminals: Any, jumps: Any) -> None:
-    """Makes sure that arguments are what they should be."""
+    """Raises ValueError if an argument has the wrong type."""
     if not isinstance(map, str):
         raise ValueError(f"map must be text, got {map!r}")
     if not isinstance(terminals, Mapping):
@@ -205,7 +203,7 @@ def _check_kinds(map: Any, terminals: Any, jumps: Any) -> None:
 def _check(
     lines: list[str], terminals: Mapping[str, float], jumps: Mapping[str, tuple[str, float]]
 ) -> None:
-    """Makes sure that a map can be read."""
+    """Raises ValueError if a map cannot be read."""
     if len({len(line) for line in lines}) != 1 or not lines[0]:
         raise ValueError(f"a map must have lines, all of one length, got {lines}")
     letters = "".join(lines)
@@ -233,7 +231,7 @@ def _read(
     step_reward: float,
     bump_reward: float,
 ) -> Tables:
-    """What every action does in every cell."""
+    """Computes next cell and reward of every action in every cell."""
     cells = {
         (row, column): letter
         for row, line in enumerate(lines)

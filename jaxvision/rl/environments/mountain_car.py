@@ -1,4 +1,4 @@
-"""A car too weak for its hill."""
+"""MountainCar: a car too weak to climb its hill without a run-up."""
 
 import itertools
 from typing import Any
@@ -21,7 +21,7 @@ class MountainCarState(EnvState):
 
 
 class MountainCarParams(EnvParams):
-    """In units of the valley, which repeats every 2 pi / 3, and of steps."""
+    """Constants; the valley repeats every 2 pi / 3 units of length, and time is in steps."""
 
     max_steps_in_episode: Any = 200
     min_position: Any = -1.2
@@ -33,11 +33,7 @@ class MountainCarParams(EnvParams):
     gravity: Any = 0.0025
 
     def check(self) -> None:
-        """Checks the constants.
-
-        Raises:
-            ValueError: One is out of range.
-        """
+        """Raises ValueError if a constant is out of range."""
         super().check()
         self._check_positive("max_velocity")
         if not self.min_position < self.max_position:
@@ -51,20 +47,20 @@ class MountainCarParams(EnvParams):
 class MountainCar(Environment):
     """MountainCar-v0 as in Gymnasium: a reward of -1 for every step, until the car is on the hill.
 
-    Actions drive to the left (0), not at all (1), or to the right (2). Observations are position
-    and velocity.
+    Actions accelerate to the left (0), not at all (1), or to the right (2). Observations are
+    position and velocity.
 
     Reference: Moore, Efficient memory-based learning for robot control, Cambridge 1990.
     """
 
     @property
     def default_params(self) -> MountainCarParams:
-        """The constants as in Gymnasium."""
+        """The constants of Gymnasium."""
         return MountainCarParams()
 
     @property
     def num_actions(self) -> int:
-        """To the left, not at all, to the right."""
+        """Left, not at all, and right."""
         return 3
 
     def observation_space(self, params: MountainCarParams) -> Box:
@@ -76,7 +72,7 @@ class MountainCar(Environment):
     def reset_env(
         self, key: Key[Array, ""], params: MountainCarParams
     ) -> tuple[Array, MountainCarState]:
-        """Begins at rest, near the bottom."""
+        """Starts at rest near the bottom."""
         del params
         position = jax.random.uniform(key, (), float, -0.6, -0.4)
         state = MountainCarState(jnp.int32(0), position, jnp.zeros_like(position))
@@ -89,7 +85,7 @@ class MountainCar(Environment):
         action: Array,
         params: MountainCarParams,
     ) -> tuple[Array, MountainCarState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
-        """Drives for a step; the wall on the left stops the car."""
+        """Simulates one step; the wall on the left stops the car."""
         del key
         velocity = state.velocity + (action - 1) * params.force
         velocity = velocity - jnp.cos(3 * state.position) * params.gravity

@@ -14,7 +14,7 @@ from jaxvision.rl.spaces import Box
 
 
 class PongState(EnvState):
-    """The ball, the heights of the paddles' centers, and the points.
+    """Position and velocity of the ball, heights of the paddles' centers, and points.
 
     Lengths are in heights of the court, whose lower left corner is (0, 0) and upper right (1, 1).
     """
@@ -30,20 +30,19 @@ class PongState(EnvState):
 
 
 class PongParams(EnvParams):
-    """In heights of the court, and of that a step.
+    """Constants; lengths are in heights of the court, speeds in heights per step.
 
     Attributes:
-        opponent_skill: How fast the opponent's paddle is, as a share of the ball's greatest upward
+        opponent_skill: Speed of the opponent's paddle, as a share of the ball's greatest vertical
             speed: 0 stands still, 1 reaches every ball.
-        points: Who first has so many wins the episode.
-        speed: Of the ball towards a paddle, after serving.
-        speed_up: The factor of this with every hit, up to `max_speed`.
-        max_slope: The ball's upward speed, over that towards the paddle, after it was hit by the
-            end of a paddle.
-        paddle_speed: Of the player's paddle; it is as fast as the ball ever rises, so that every
-            ball can be reached.
+        points: Number of points that wins the episode.
+        speed: Horizontal speed of the ball after a serve.
+        speed_up: Factor of the horizontal speed at every hit, up to `max_speed`.
+        max_slope: Vertical over horizontal speed of a ball that the end of a paddle has hit.
+        paddle_speed: Speed of the player's paddle; by default the ball's greatest vertical speed,
+            so that every ball can be reached.
         half_paddle: Half the length of both paddles.
-        half_ball: Half the width of the ball, which is a square.
+        half_ball: Half the width of the square ball.
     """
 
     max_steps_in_episode: Any = 10_000
@@ -58,11 +57,7 @@ class PongParams(EnvParams):
     half_ball: Any = 0.015
 
     def check(self) -> None:
-        """Checks the constants.
-
-        Raises:
-            ValueError: One is out of range.
-        """
+        """Raises ValueError if a constant is out of range."""
         super().check()
         check_count("points", self.points)
         check_share("opponent_skill", self.opponent_skill)
@@ -73,13 +68,13 @@ class PongParams(EnvParams):
         farthest = max(self.speed, self.max_speed) * max(1, self.max_slope)
         if not farthest <= 0.5:
             raise ValueError(
-                "in a step the ball may fly over half of the court at most, and flies over "
+                "in a step the ball may move by half of the court at most, and moves by "
                 f"{farthest:g} with speed={self.speed}, max_speed={self.max_speed}, "
                 f"max_slope={self.max_slope}"
             )
 
 
-_PLAYER_X, _OPPONENT_X = 0.94, 0.06  # of the paddles' faces, which the ball meets
+_PLAYER_X, _OPPONENT_X = 0.94, 0.06  # x of the paddles' faces, which the ball hits
 _PADDLE_DEPTH = 0.03
 
 
@@ -87,10 +82,10 @@ _PADDLE_DEPTH = 0.03
 class Pong(Environment):
     """Pong against a paddle that follows the ball: a reward of 1 for a point won, -1 for one lost.
 
-    Actions keep the right paddle where it is (0), or move it up (1) or down (2). Where on the
-    paddle the ball is met decides the direction in which it leaves, and every hit makes it faster.
-    Who loses a point is served next. An episode ends when one has 21 points. Observations are the
-    court as seen from above, gray, one frame of `size` times `size` pixels: motion takes several
+    Actions keep the right paddle in place (0), or move it up (1) or down (2). The point at which
+    the ball hits a paddle decides its new direction, and every hit makes it faster. The side that
+    lost a point receives the next serve. An episode ends when one side has 21 points. Observations
+    are single gray frames of the court, `size` by `size` pixels; to see motion, stack several
     (`FrameStack`).
     """
 
@@ -101,7 +96,7 @@ class Pong(Environment):
             size: Height and width in pixels, at least 16.
 
         Raises:
-            ValueError: The ball would hardly be seen.
+            ValueError: The size is so small that the ball would hardly be visible.
         """
         check_count("size", size, of="pixels")
         if size < 16:
@@ -110,12 +105,12 @@ class Pong(Environment):
 
     @property
     def default_params(self) -> PongParams:
-        """The constants."""
+        """The default constants."""
         return PongParams()
 
     @property
     def num_actions(self) -> int:
-        """To stay, up, down."""
+        """In place, up and down."""
         return 3
 
     def observation_space(self, params: PongParams) -> Box:
@@ -124,7 +119,7 @@ class Pong(Environment):
         return Box(0, 255, (self.size, self.size, 1), jnp.uint8)
 
     def reset_env(self, key: Key[Array, ""], params: PongParams) -> tuple[Array, PongState]:
-        """Serves to one of the two."""
+        """Serves to a random side."""
         side_key, key = jax.random.split(key)
         side = jnp.where(jax.random.bernoulli(side_key), jnp.float32(1), -1)
         half = jnp.float32(0.5)
@@ -151,7 +146,7 @@ class Pong(Environment):
         return self._observe(state, params), state, reward, over, {}
 
     def render(self, state: PongState, params: PongParams) -> UInt8[Array, "height width 3"]:
-        """Draws the court and, above it, how many points each has."""
+        """Draws the court and, above it, the points of both sides as bars."""
         canvas = drawing.Canvas.blank((0.0, 0.0), (1.0, 1.1), height=220, color=drawing.INK)
         canvas = canvas.segment((0.0, 1.0), (1.0, 1.0), 0.01, drawing.GRAY)
         for low, high in _shapes(state, params):
@@ -165,7 +160,7 @@ class Pong(Environment):
         return canvas.image()
 
     def _observe(self, state: PongState, params: PongParams) -> UInt8[Array, "size size 1"]:
-        """How much of each pixel is covered by the ball or a paddle."""
+        """Draws the ball and the paddles; the value of a pixel is how much of it they cover."""
         edges = jnp.arange(self.size + 1) / self.size
         frame = jnp.zeros((self.size, self.size))
         for low, high in _shapes(state, params):
@@ -176,7 +171,7 @@ class Pong(Environment):
 
 
 def _cover(edges: Float[Array, "ends"], low: Any, high: Any) -> Float[Array, "pixels"]:
-    """The share of each pixel that lies between two points."""
+    """The share of each pixel between two points."""
     overlap = jnp.minimum(edges[1:], high) - jnp.maximum(edges[:-1], low)
     return jnp.clip(overlap, min=0) * (len(edges) - 1)
 
@@ -195,12 +190,12 @@ def _shapes(state: PongState, params: PongParams) -> list[tuple[Any, Any]]:
 
 
 def _within(paddle: Array, params: PongParams) -> Array:
-    """A paddle kept inside the court."""
+    """Keeps a paddle inside the court."""
     return jnp.clip(paddle, min=params.half_paddle, max=1 - params.half_paddle)
 
 
 def _follow(state: PongState, params: PongParams) -> Array:
-    """Where the opponent's paddle goes: after a ball that comes, else back to the middle."""
+    """Moves the opponent's paddle: after a ball that approaches it, else back to the middle."""
     comes = state.x_dot < 0
     target = jnp.where(comes, state.y, 0.5)
     reach = params.opponent_skill * params.max_speed * params.max_slope
@@ -210,7 +205,7 @@ def _follow(state: PongState, params: PongParams) -> Array:
 
 
 def _serve(key: Key[Array, ""], state: PongState, side: Array, params: PongParams) -> PongState:
-    """Puts the ball into the middle and sends it to the player (side 1) or the opponent (-1)."""
+    """Serves the ball from the middle to the player (side 1) or to the opponent (-1)."""
     height_key, slope_key = jax.random.split(key)
     y = jax.random.uniform(height_key, (), jnp.float32, 0.25, 0.75)
     slope = jax.random.uniform(slope_key, (), jnp.float32, -0.5, 0.5)
@@ -223,13 +218,13 @@ def _serve(key: Key[Array, ""], state: PongState, side: Array, params: PongParam
 
 
 def _fly(state: PongState, params: PongParams) -> tuple[PongState, Float[Array, ""]]:
-    """Moves the ball for a step, off walls and paddles, and says who has won a point if one has."""
+    """Moves the ball by a step, off walls and paddles; the reward is for a point if one was won."""
     ball = params.half_ball
     right = state.x_dot > 0
     face = jnp.where(right, _PLAYER_X - ball, _OPPONENT_X + ball)
     paddle = jnp.where(right, state.player, state.opponent)
     x, y = state.x + state.x_dot, state.y + state.y_dot
-    # When, as a share of the step, the ball reaches the face of the paddle it flies to.
+    # Share of the step after which the ball reaches the face of the paddle ahead of it.
     time = (face - state.x) / state.x_dot
     reaches = (time >= 0) & (time <= 1)
     height, _ = _reflect(state.y + time * state.y_dot, ball)
@@ -247,7 +242,7 @@ def _fly(state: PongState, params: PongParams) -> tuple[PongState, Float[Array, 
 
 
 def _reflect(y: Array, ball: float) -> tuple[Array, Array]:
-    """A height with what lies beyond a wall thrown back, and whether any did."""
+    """Reflects a height at the walls; also returns whether it did."""
     low, high = ball, 1 - ball
     bounced = (y < low) | (y > high)
     return jnp.where(y < low, 2 * low - y, jnp.where(y > high, 2 * high - y, y)), bounced

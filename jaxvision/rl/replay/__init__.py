@@ -1,4 +1,4 @@
-"""Memories of what happened, in the memory of the devices."""
+"""Replay memories on the devices."""
 
 from jaxvision.rl.replay.prioritized import PrioritizedReplay
 from jaxvision.rl.replay.stream import Transitions

@@ -1,7 +1,7 @@
-"""Numbers that are drawn by their size: a tree of sums, of two levels.
+"""Sampling in proportion to priorities, by a sum tree of two levels.
 
-Blocks of leaves are as many as there are leaves in each, about. To draw, one searches the running
-sums of the blocks, then those of one block; after a change, only the sums of its block are new.
+The number of blocks is about the number of leaves in each. A draw searches the cumulative sums of
+the blocks, then those of one block; a change recomputes only the sum of its block.
 """
 
 import math
@@ -14,25 +14,14 @@ from jaxtyping import Array, Float, Int, Key
 
 
 class Priorities(flax.struct.PyTreeNode):
-    """Leaves, and the sum of each block.
-
-    Attributes:
-        leaves: Not negative; those that only fill the last block are 0.
-        sums: Of every block.
-    """
+    """Priorities that are not negative (`leaves`, padded with zeros), and the sum of each block."""
 
     leaves: Any
     sums: Any
 
     @classmethod
     def zeros(cls, count: int) -> "Priorities":
-        """Begins with zeros.
-
-        Args:
-            count: How many numbers.
-
-        Returns:
-            Numbers of which none can be drawn.
+        """Creates `count` priorities of 0, none of which can be drawn.
 
         >>> Priorities.zeros(10).leaves.shape
         (3, 4)
@@ -42,35 +31,20 @@ class Priorities(flax.struct.PyTreeNode):
         return cls(leaves=jnp.zeros((blocks, size)), sums=jnp.zeros(blocks))
 
     def set(self, indices: Int[Array, "some"], values: Float[Array, "some"]) -> "Priorities":
-        """Changes some numbers.
-
-        Args:
-            indices: Which. Of one that is there twice, either value stays.
-            values: Their new values, not negative.
-
-        Returns:
-            The numbers.
-        """
+        """Changes some priorities; of values for the same index, one is kept."""
         size = self.leaves.shape[1]
         blocks = indices // size
         leaves = self.leaves.at[blocks, indices % size].set(values)
-        # Summed anew, not changed by a difference: errors of rounding do not add up.
+        # Computing the sums anew, not adding differences, keeps rounding errors from accumulating.
         return Priorities(leaves=leaves, sums=self.sums.at[blocks].set(leaves[blocks].sum(1)))
 
     def sample(
         self, key: Key[Array, ""], count: int
     ) -> tuple[Int[Array, "count"], Float[Array, "count"]]:
-        """Draws numbers, each as often as its share of the sum, one from each of equal parts of it.
+        """Draws indices in proportion to their priorities; returns indices and probabilities.
 
-        Args:
-            key: For the draw.
-            count: How many.
-
-        Returns:
-            Their indices, and their shares of the sum.
-
-        Reference: the strata are those of Schaul et al., Prioritized experience replay, ICLR 2016,
-        arXiv:1511.05952, appendix B.2.1.
+        One index is drawn from each of `count` equal strata of the sum, as in Schaul et al.,
+        Prioritized experience replay, ICLR 2016, arXiv:1511.05952, appendix B.2.1.
 
         >>> numbers = Priorities.zeros(5).set(jnp.array([1, 3]), jnp.array([1.0, 3.0]))
         >>> sample = jax.jit(numbers.sample, static_argnums=1)

@@ -1,4 +1,4 @@
-"""Replay that draws a transition the more often, the more there was to learn from it."""
+"""Replay that draws transitions in proportion to their last error."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ from jaxvision.rl.replay.uniform import Places, Replay
 
 
 class PrioritizedState(flax.struct.PyTreeNode):
-    """The memory, the priority of each of its places, and the greatest there was."""
+    """The memory, the priority of each of its slots, and the greatest priority so far."""
 
     stream: Any
     priorities: Any
@@ -24,12 +24,12 @@ class PrioritizedState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class PrioritizedReplay(Replay):
-    """The last transitions of every environment, drawn by the error they had when last seen.
+    """The last transitions of every environment, drawn in proportion to their last error.
 
     Attributes:
-        alpha: How much errors count: 0 draws uniformly, 1 in proportion.
-        beta: How much the weights of transitions make up for that, from 0 to 1; or a schedule of
-            it over environment steps, which had best end at 1.
+        alpha: Exponent of the errors: 0 draws uniformly, 1 in proportion to the error.
+        beta: Exponent of the weights that correct for nonuniform drawing, from 0 to 1; or a
+            schedule of it over environment steps, which should end at 1.
 
     Raises:
         ValueError: The capacity is not positive, or alpha or beta is not in [0, 1].
@@ -49,15 +49,7 @@ class PrioritizedReplay(Replay):
         check_share("beta", self.beta, schedule=True)
 
     def init(self, stream: Stream, observations: Array) -> PrioritizedState:
-        """Begins with the first observations.
-
-        Args:
-            stream: What writes.
-            observations: One of each environment.
-
-        Returns:
-            A memory without transitions.
-        """
+        """Creates a memory without transitions, given the first observations."""
         return PrioritizedState(
             stream=stream.init(observations),
             priorities=Priorities.zeros(stream.num_envs * stream.slots),
@@ -65,21 +57,12 @@ class PrioritizedReplay(Replay):
         )
 
     def add(self, stream: Stream, state: PrioritizedState, event: Event) -> PrioritizedState:
-        """Writes a step of all environments, with the greatest priority there was.
-
-        Args:
-            stream: What writes.
-            state: The memory.
-            event: What happened.
-
-        Returns:
-            The memory with it.
-        """
+        """Writes a step of all environments, with the greatest priority so far."""
         before = state.stream.positions
         added = stream.add(state.stream, event)
         envs = jnp.arange(stream.num_envs)
         valid = ~added.gaps[envs, before]
-        # Nothing leads from the end of an episode, from the present, or from where frames are lost.
+        # No transition starts at an episode's end, at the present, or where old frames are lost.
         barren = [before + 1, *(added.positions + ahead for ahead in range(stream.num_frames))]
         slots = jnp.stack([before, *barren]) % stream.slots
         values = jnp.zeros(slots.shape).at[0].set(jnp.where(valid, state.greatest, 0))
@@ -96,18 +79,9 @@ class PrioritizedReplay(Replay):
         batch_size: int,
         step: Any,
     ) -> tuple[Transitions, Places]:
-        """Draws transitions.
+        """Draws transitions, weighted to correct for their probabilities, and their places.
 
-        Args:
-            stream: What reads.
-            state: The memory.
-            key: For the draw.
-            batch_size: How many.
-            step: Of the environments, for the schedule of `beta`.
-
-        Returns:
-            The transitions, whose weights make up for how often they are drawn, and where they
-            were.
+        The schedule of `beta` is evaluated at `step`, in environment steps.
         """
         indices, shares = state.priorities.sample(key, batch_size)
         places = Places(indices // stream.slots, indices % stream.slots)
@@ -125,17 +99,7 @@ class PrioritizedReplay(Replay):
         places: Places,
         errors: Float[Array, "batch"],
     ) -> PrioritizedState:
-        """Gives transitions the priorities of their errors.
-
-        Args:
-            stream: What reads.
-            state: The memory.
-            places: Where the transitions were.
-            errors: Their sizes now.
-
-        Returns:
-            The memory.
-        """
+        """Sets the priorities of transitions according to their new errors."""
         indices = places.envs * stream.slots + places.slots
         drawn = state.priorities.leaves.reshape(-1)[indices] > 0
         values = jnp.where(drawn, (errors + 1e-6) ** self.alpha, 0)

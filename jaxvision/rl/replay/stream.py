@@ -1,12 +1,12 @@
-"""Streams of observations, one ring for each environment, from which transitions are read.
+"""Streams of observations: a ring buffer for each environment, from which transitions are read.
 
-A slot of a ring holds an observation and what was done there. What it led to is the observation in
-the next slot, so that none is stored twice. After the last step of an episode that slot holds its
-final observation, where nothing was done: a *gap*. The next episode begins in the slot after it, so
-that no transition leads from one episode into another.
+A slot holds an observation and the action taken there. The observation that followed is in the next
+slot, so none is stored twice. After the last step of an episode the next slot holds its final
+observation, where no action is taken: a *gap*. The next episode starts in the slot after the gap,
+so no transition leads from one episode into another.
 
     slot           0     1     2     3     4     5
-    observation    a0    a1    a2    b0    b1    b2        a2 is final; b2 is where b is now
+    observation    a0    a1    a2    b0    b1    b2        a2 is final, b2 is the present
     action         0     1     -     1     0     -
     gap            no    no    yes   no    no    no
 """
@@ -24,16 +24,16 @@ PyTree = Any
 
 
 class Transitions(flax.struct.PyTreeNode):
-    """What agents learn from, one row each.
+    """Transitions to learn from, one per row.
 
     Attributes:
-        observations: Where the step began.
-        actions: What was done.
-        rewards: The sum of the discounted rewards of n steps, or of the k < n after which time
-            truncated the episode or the memory ends.
+        observations: Observations at the first step.
+        actions: Actions taken there.
+        rewards: Discounted sum of the rewards of n steps, or of the k < n steps until the episode
+            or the memory ends.
         discounts: gamma**n, or gamma**k; 0 where the episode terminated within these steps.
-        next_observations: What these steps led to.
-        weights: What the row counts; 0 where it is no transition.
+        next_observations: Observations after these steps.
+        weights: Weight of each row in the loss; 0 where the row is not a transition.
     """
 
     observations: Any
@@ -48,16 +48,10 @@ class Transitions(flax.struct.PyTreeNode):
 
 
 class Event(flax.struct.PyTreeNode):
-    """One step of every environment, as it is written.
+    """One step of every environment, for `Stream.add`.
 
-    Attributes:
-        actions: What was done at the present observations.
-        rewards: What it brought.
-        terminated: Whether it ended the episode.
-        truncated: Whether time did.
-        final_observations: What it led to.
-        next_observations: Where the environments are now.
-        valid: False where an action was ignored.
+    The actions led to `final_observations`; after resets the environments are at
+    `next_observations`. `valid` is False where an environment ignored its action.
     """
 
     actions: Any
@@ -70,16 +64,10 @@ class Event(flax.struct.PyTreeNode):
 
 
 class StreamState(flax.struct.PyTreeNode):
-    """The rings, and where they are.
+    """The ring buffers, with one frame per slot.
 
-    Attributes:
-        observations: One frame a slot.
-        actions: What was done there.
-        rewards: What it brought.
-        terminated: Whether it ended the episode.
-        gaps: Slots from which no transition leads.
-        positions: The slot of each environment's present observation.
-        filled: How many slots before it hold what they should.
+    No transition starts at a slot in `gaps`. `positions` are the slots of the present observations,
+    and `filled` is how many slots before them are valid.
     """
 
     observations: Any
@@ -96,14 +84,10 @@ class StreamState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """Writes and reads streams.
+    """Writes and reads ring buffers of `slots` slots for each environment.
 
-    Attributes:
-        num_envs: How many rings.
-        slots: Of each ring.
-        num_frames: Of how many frames an observation consists; a slot holds the newest alone.
-        n_step: Over how many steps a transition leads, if the episode lasts so long.
-        discount: gamma.
+    An observation consists of `num_frames` stacked frames, of which a slot holds the newest. A
+    transition spans `n_step` steps, or fewer at the end of an episode.
     """
 
     num_envs: int
@@ -113,14 +97,7 @@ class Stream:
     discount: float
 
     def init(self, observations: Array) -> StreamState:
-        """Begins with the first observations.
-
-        Args:
-            observations: One of each environment.
-
-        Returns:
-            Rings that hold nothing else.
-        """
+        """Creates ring buffers that hold only the first observations."""
         frames = self._newest(observations)
         shape = (self.num_envs, self.slots)
         first = jnp.zeros((*shape, *frames.shape[1:]), frames.dtype).at[:, 0].set(frames)
@@ -136,21 +113,13 @@ class Stream:
         )
 
     def add(self, state: StreamState, event: Event) -> StreamState:
-        """Writes what was done at the present observations, and what it led to.
-
-        Args:
-            state: The rings.
-            event: What happened.
-
-        Returns:
-            The rings with one slot more, and with two where an episode ended.
-        """
+        """Writes one step: into one slot, or into two where an episode ended."""
         over = event.terminated | event.truncated
         envs = jnp.arange(self.num_envs)
         here = state.positions
         after = (here + 1) % self.slots
         present = (after + over) % self.slots
-        # The second write puts the same where no episode ended.
+        # Where no episode ended, both writes put the same observation into the same slot.
         observations = (
             state.observations.at[envs, after]
             .set(self._newest(event.final_observations))
@@ -170,30 +139,14 @@ class Stream:
         )
 
     def oldest(self, state: StreamState) -> Int[Array, "envs"]:
-        """How far back transitions begin, in slots: the frames before the oldest are overwritten.
-
-        Args:
-            state: The rings.
-
-        Returns:
-            The greatest age of a transition.
-        """
+        """The age, in slots, of each environment's oldest transition with all of its frames."""
         full = state.filled == self.slots - 1
         return state.filled - jnp.where(full, self.num_frames - 1, 0)
 
     def read(
         self, state: StreamState, envs: Int[Array, "batch"], slots: Int[Array, "batch"]
     ) -> Transitions:
-        """Reads the transitions that begin in some slots.
-
-        Args:
-            state: The rings.
-            envs: Of which environment.
-            slots: Of its ring.
-
-        Returns:
-            The transitions, with weight 0 where a slot is a gap, or not in use.
-        """
+        """Reads the transitions that start in given slots; gaps and unused slots get weight 0."""
         age = (state.positions[envs] - slots) % self.slots
         usable = (age >= 1) & (age <= self.oldest(state)[envs]) & ~state.gaps[envs, slots]
         total = jnp.zeros(envs.shape, jnp.float32)
@@ -209,7 +162,7 @@ class Stream:
             )
             last = jnp.where(going, at, last)
             following = (at + 1) % self.slots
-            # Beyond lies the present, or what ended the episode.
+            # A transition stops at the end of the episode and at the present observation.
             going &= ~state.gaps[envs, following] & (following != state.positions[envs])
         return Transitions(
             observations=self._look(state, envs, slots),
@@ -221,13 +174,13 @@ class Stream:
         )
 
     def _newest(self, observations: Array) -> Array:
-        """The frames that are new in observations."""
+        """The newest frame of stacked observations."""
         if self.num_frames == 1:
             return observations
         return observations[..., -(observations.shape[-1] // self.num_frames) :]
 
     def _look(self, state: StreamState, envs: Array, slots: Array) -> Array:
-        """Observations as the agent saw them: the last frames, of this episode alone."""
+        """Restores stacked observations: their last frames, from the same episode only."""
         frames = [state.observations[envs, slots]]
         for _ in range(self.num_frames - 1):
             before = (slots - 1) % self.slots

@@ -1,4 +1,4 @@
-"""Replay that draws every transition as often as any other."""
+"""Replay that draws all transitions with the same probability."""
 
 import dataclasses
 from typing import Any
@@ -16,7 +16,7 @@ _TRIES = 2
 
 
 class Places(flax.struct.PyTreeNode):
-    """Where sampled transitions came from."""
+    """Environments and slots of sampled transitions."""
 
     envs: Any
     slots: Any
@@ -24,11 +24,11 @@ class Places(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Replay:
-    """What memories share: so much room, cut into rings, one for each environment.
+    """Base class of replay memories.
 
     Attributes:
-        capacity: How many transitions to hold, of all environments together. The ends of episodes
-            take a place each.
+        capacity: Number of transitions to hold, of all environments together. The end of an episode
+            takes the place of one transition.
     """
 
     capacity: int
@@ -37,18 +37,8 @@ class Replay:
         check_count("capacity", self.capacity, of="transitions")
 
     def stream(self, envs: Any, *, num_frames: int, n_step: int, discount: float) -> Stream:
-        """What writes and reads the rings.
-
-        Args:
-            envs: The environments whose transitions are held.
-            num_frames: Of how many frames an observation consists.
-            n_step: Over how many steps a transition leads.
-            discount: gamma.
-
-        Returns:
-            The stream.
-        """
-        # Besides: the present, the end of an episode before it, and frames before the oldest.
+        """Creates the stream that writes and reads the ring buffers of the memory."""
+        # Added: the present, the end of an episode before it, and frames before the oldest.
         slots = -(-self.capacity // envs.num_envs) + num_frames + 1
         return Stream(envs.num_envs, slots, num_frames, n_step, discount)
 
@@ -57,8 +47,8 @@ class Replay:
 class UniformReplay(Replay):
     """The last transitions of every environment, drawn uniformly.
 
-    A transition holds its next observation, which is the final one where an episode ended, and
-    whether it *terminated*: one that was only truncated bootstraps.
+    At the end of an episode the next observation is the final one, and only if the episode
+    *terminated* is its value ignored: a truncated episode bootstraps from it.
 
     >>> from jaxvision import rl
     >>> envs = rl.vectorize("CartPole-v1", 2)
@@ -68,49 +58,24 @@ class UniformReplay(Replay):
     """
 
     def init(self, stream: Stream, observations: Array) -> StreamState:
-        """Begins with the first observations.
-
-        Args:
-            stream: What writes.
-            observations: One of each environment.
-
-        Returns:
-            A memory without transitions.
-        """
+        """Creates a memory without transitions, given the first observations."""
         return stream.init(observations)
 
     def add(self, stream: Stream, state: StreamState, event: Event) -> StreamState:
-        """Writes a step of all environments.
-
-        Args:
-            stream: What writes.
-            state: The memory.
-            event: What happened.
-
-        Returns:
-            The memory with it.
-        """
+        """Writes a step of all environments."""
         return stream.add(state, event)
 
     def sample(
         self, stream: Stream, state: StreamState, key: Key[Array, ""], batch_size: int, step: Any
     ) -> tuple[Transitions, Places]:
-        """Draws transitions, with replacement.
+        """Draws transitions with replacement; returns them and their places.
 
-        Args:
-            stream: What reads.
-            state: The memory.
-            key: For the draw.
-            batch_size: How many.
-            step: Not used.
-
-        Returns:
-            The transitions, and where they were. A row has weight 0 if its draw met the end of an
-            episode twice, which takes a place too: one in hundreds where episodes have 20 steps.
+        A draw that hits the end of an episode is repeated once. If it hits an end again, the row
+        has weight 0: one row in about 400 for episodes of 20 steps.
         """
         del step
         oldest = stream.oldest(state)
-        # One word is as good as uniform: 2**32 is many times the number of places.
+        # The remainder is practically uniform: 2**32 is far above the number of places.
         words = jax.random.bits(key, (_TRIES, batch_size), jnp.uint32)
         places = words % (stream.num_envs * jnp.max(oldest)).astype(jnp.uint32)
         envs = (places % stream.num_envs).astype(jnp.int32)
@@ -124,16 +89,6 @@ class UniformReplay(Replay):
     def update(
         self, stream: Stream, state: StreamState, places: Places, errors: Float[Array, "batch"]
     ) -> StreamState:
-        """Does nothing: no transition is drawn more often than another.
-
-        Args:
-            stream: Not used.
-            state: The memory.
-            places: Not used.
-            errors: Not used.
-
-        Returns:
-            The memory.
-        """
+        """Does nothing, since all transitions are equally probable."""
         del stream, places, errors
         return state

@@ -1,4 +1,4 @@
-"""Reinforcement learning where every state has a row of its own."""
+"""Tabular reinforcement learning: values of actions in a table with a row for every state."""
 
 from jaxvision.rl.tabular.learning import MonteCarlo, TabularState, TemporalDifference
 from jaxvision.rl.tabular.mdp import MDP, gridworld_mdp, on_map, uniform_policy

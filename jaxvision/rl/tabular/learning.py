@@ -1,4 +1,4 @@
-"""Learning values from experience, one row for every state."""
+"""Tabular learning of action values from experience."""
 
 import dataclasses
 import functools
@@ -28,16 +28,16 @@ Table = Float[Array, "states actions"]
 
 
 class TabularState(flax.struct.PyTreeNode):
-    """Everything that changes while the agent learns.
+    """State of training.
 
     Attributes:
-        step: Updates done so far: of one action each, or of one episode.
-        params: The value of every action in every state.
-        visits: How often each was updated.
-        environments: Where the environment is.
-        observation: What the agent sees.
-        action: What it will do there.
-        key: What every random draw derives from.
+        step: Number of updates so far, of one action or one episode each.
+        params: Value of every action in every state.
+        visits: Number of updates of each value.
+        environments: State of the environment.
+        observation: Present observation.
+        action: Action that will be taken next.
+        key: Key from which all random draws derive.
     """
 
     step: Any
@@ -54,18 +54,18 @@ class TabularState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class _Tabular(Learner):
-    """What agents with a table share.
+    """Base class of agents with a table.
 
     Attributes:
-        environment: With discrete observations and actions.
-        params: Its constants; None takes its default.
-        learning_rate: The share of the error by which a value moves, a schedule of it over updates,
-            or None for one over the number of visits: a value is then the mean of its targets.
-        exploration: The probability of an action at random, or a schedule of it over updates.
-        policy: The probability of every action in every state, to be followed as it is, and
-            evaluated by all but Q-learning, which learns the best policy whatever is done; None
-            explores and takes what is best so far.
-        initial: The values to begin with; high ones make an agent curious.
+        environment: Environment with discrete observations and actions.
+        params: Constants of the environment; None uses its defaults.
+        learning_rate: Share of the error by which a value moves, or a schedule of it over updates.
+            None uses 1 / visits, which makes a value the mean of its targets.
+        exploration: Probability of a random action, or a schedule of it over updates.
+        policy: Probability of every action in every state, to act by without exploration. All
+            methods but Q-learning evaluate this policy; Q-learning learns the best policy however
+            it acts. None takes the best action so far, with exploration.
+        initial: Initial value of all actions; high ones encourage exploration.
     """
 
     environment: Any
@@ -78,7 +78,6 @@ class _Tabular(Learner):
     updates_per_step: int = 1_000
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         states, actions = self._shape
         if not math.isfinite(self.initial):
@@ -95,7 +94,7 @@ class _Tabular(Learner):
         return 1
 
     def describe(self) -> dict[str, Any]:
-        """What the record of a run keeps of this step."""
+        """Describes the agent and its environment for the record of a run."""
         environments = describe_environments(vectorize(self.environment, 1, self.params))
         return {**super().describe(), "environments": environments}
 
@@ -116,16 +115,7 @@ class _Tabular(Learner):
     def act(
         self, params: Table, observations: Int[Array, "envs"], key: Key[Array, ""] | None = None
     ) -> Int[Array, "envs"]:
-        """Chooses the best actions.
-
-        Args:
-            params: The table, `state.params`.
-            observations: The states.
-            key: Not used.
-
-        Returns:
-            One action for each.
-        """
+        """Chooses the best action for each observation by the table `params`."""
         del key
         return jnp.argmax(params[observations], axis=-1).astype(jnp.int32)
 
@@ -135,7 +125,7 @@ class _Tabular(Learner):
 
     @property
     def _shape(self) -> tuple[int, int]:
-        """How many states and actions there are."""
+        """Numbers of states and of actions."""
         spaces = self._envs.observation_space, self._envs.action_space
         for space in spaces:
             if not isinstance(space, Discrete):
@@ -144,7 +134,7 @@ class _Tabular(Learner):
         return states, actions
 
     def _choose(self, key: Array, table: Table, observation: Array, step: Array) -> Array:
-        """An action of the policy that is followed."""
+        """Draws an action from the policy that the agent acts by."""
         if self.policy is not None:
             odds = jnp.log(self._odds(table, observation, step))
             return jax.random.categorical(key, odds).astype(jnp.int32)
@@ -152,7 +142,7 @@ class _Tabular(Learner):
         return epsilon_greedy(key, table[observation][None], epsilon)[0]
 
     def _odds(self, table: Table, observation: Array, step: Array) -> Array:
-        """The probability of every action under the policy that is followed."""
+        """The probability of every action under the policy that the agent acts by."""
         if self.policy is not None:
             return jnp.asarray(self.policy, table.dtype)[observation]
         epsilon = rate_at(self.exploration, step)
@@ -160,7 +150,7 @@ class _Tabular(Learner):
         return epsilon / table.shape[1] + (1 - epsilon) * best
 
     def _rate(self, visits: Array, step: Array) -> Array:
-        """By how much of its error a value moves, that has been updated so often."""
+        """The learning rate of values with a given number of visits."""
         if self.learning_rate is None:
             return 1 / visits
         return jnp.asarray(rate_at(self.learning_rate, step), float)
@@ -171,8 +161,8 @@ class TemporalDifference(_Tabular):
     """Q-learning, SARSA and expected SARSA: an update is one action.
 
     Attributes:
-        method: What the value of the next state is: that of its best action ("q_learning"), of the
-            action that is taken there ("sarsa"), or the mean over the policy ("expected_sarsa").
+        method: Value of the next state in the target: that of its best action ("q_learning"), of
+            the next action ("sarsa"), or the mean over the policy ("expected_sarsa").
 
     >>> from jaxvision.rl.environments import GridWorld
     >>> agent = TemporalDifference(environment=GridWorld("S..T"), learning_rate=0.5)
@@ -184,7 +174,6 @@ class TemporalDifference(_Tabular):
     method: Method = "q_learning"
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         check_name("method", self.method, get_args(Method))
 
@@ -196,7 +185,7 @@ class TemporalDifference(_Tabular):
         over = terminated | truncated
         final = info["final_observation"][0]
         table = state.params
-        # What is done where the action led; where the episode is over, what would have been done.
+        # The next action; if the episode is over, the one that would have been taken.
         following = self._choose(final_key, table, final, state.step)
         value = {
             "q_learning": lambda: table[final].max(),
@@ -222,14 +211,14 @@ class TemporalDifference(_Tabular):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class MonteCarlo(_Tabular):
-    """Monte-Carlo learning: an update is one episode, and targets are what followed in it.
+    """Monte Carlo learning: an update is one episode, and its returns are the targets.
 
-    An episode that time truncates has no return: nobody knows what would have followed. It goes on
-    with the value, so far, of its last state under the policy that is followed.
+    The return of a truncated episode includes the present estimate of its last state's value, under
+    the policy that the agent acts by.
 
     Attributes:
-        max_steps: The longest episode; longer ones are cut there, as if truncated.
-        first_visit: Whether an action counts only where it is first taken in a state.
+        max_steps: Length at which episodes are truncated.
+        first_visit: Whether an action counts only the first time that it is taken in a state.
 
     Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
     2018, chapter 5.
@@ -247,7 +236,6 @@ class MonteCarlo(_Tabular):
     unit: ClassVar[str] = "episodes"
 
     def __post_init__(self) -> None:
-        """Checks what would fail deep inside a program."""
         super().__post_init__()
         self._check_counts("max_steps")
 
@@ -291,21 +279,21 @@ class MonteCarlo(_Tabular):
         }
 
     def _state_values(self, table: Table, cells: Array, step: Array) -> Array:
-        """The values of states under the policy that is followed."""
+        """The values of states under the policy that the agent acts by."""
         odds = jax.vmap(lambda cell: self._odds(table, cell, step))(cells)
         return jnp.sum(odds * table[cells], axis=-1)
 
     def _towards(
         self, state: TabularState, places: Array, returns: Array, counts: Bool[Array, "time"]
     ) -> tuple[Array, Array]:
-        """Moves the values of what was done towards what followed."""
+        """Moves the values of the actions that were taken toward their returns."""
         size, shape = state.params.size, state.params.shape
         number = jnp.zeros(size, jnp.int32).at[places].add(counts)
         total = jnp.zeros(size, state.params.dtype).at[places].add(jnp.where(counts, returns, 0))
         visits = state.visits + number.reshape(shape)
         mean = (total / jnp.maximum(number, 1)).reshape(shape)
         number = number.reshape(shape)
-        if self.learning_rate is None:  # the mean of all returns there were
+        if self.learning_rate is None:  # the mean of all returns so far
             share = number / jnp.maximum(visits, 1)
         else:
             share = jnp.where(number > 0, self._rate(visits, state.step), 0)
@@ -315,7 +303,7 @@ class MonteCarlo(_Tabular):
 def _is_first(
     places: Int[Array, "time"], counts: Bool[Array, "time"], size: int
 ) -> Bool[Array, "time"]:
-    """Which steps are the first at their place, of those that count.
+    """Marks, among the steps that count, those that are the first at their place.
 
     >>> is_first = jax.jit(_is_first, static_argnums=2)
     >>> print(is_first(jnp.array([1, 0, 1]), jnp.ones(3, bool), 2))

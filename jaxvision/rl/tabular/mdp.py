@@ -1,4 +1,4 @@
-"""Markov decision processes that are known."""
+"""Markov decision processes with known probabilities."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ class MDP(flax.struct.PyTreeNode):
     """A finite Markov decision process.
 
     Attributes:
-        transitions: The probability of every next state, (states, actions, states).
-        rewards: The expected reward of every action, (states, actions).
-        terminal: States from which nothing follows.
+        transitions: Probability of every next state, (states, actions, states).
+        rewards: Expected reward of every action, (states, actions).
+        terminal: Whether each state is terminal, (states,).
 
     >>> one_way = jnp.array([[[0.0, 1.0]], [[0.0, 1.0]]])
     >>> mdp = MDP(one_way, jnp.array([[5.0], [0.0]]), jnp.array([False, True]))
@@ -35,23 +35,23 @@ class MDP(flax.struct.PyTreeNode):
 
     @property
     def num_states(self) -> int:
-        """How many states there are."""
+        """Number of states."""
         return self.rewards.shape[0]
 
     @property
     def num_actions(self) -> int:
-        """How many actions there are."""
+        """Number of actions."""
         return self.rewards.shape[1]
 
 
 def gridworld_mdp(world: GridWorld) -> MDP:
-    """What a grid world does, as probabilities.
+    """Converts a grid world to a Markov decision process.
 
     Args:
-        world: The world.
+        world: Grid world.
 
     Returns:
-        Its process, without the end by time; states are its cells.
+        The process, without the time limit; its states are the cells.
 
     >>> gridworld_mdp(GridWorld()).transitions.shape
     (16, 4, 16)
@@ -74,13 +74,13 @@ def gridworld_mdp(world: GridWorld) -> MDP:
 
 
 def uniform_policy(mdp: MDP) -> Float[Array, "states actions"]:
-    """The policy that takes all actions alike.
+    """The policy that takes all actions with the same probability.
 
     Args:
-        mdp: The process.
+        mdp: Process.
 
     Returns:
-        The probability of every action.
+        Probability of every action, (states, actions).
 
     >>> print(uniform_policy(gridworld_mdp(GridWorld()))[0])
     [0.25 0.25 0.25 0.25]
@@ -89,16 +89,9 @@ def uniform_policy(mdp: MDP) -> Float[Array, "states actions"]:
 
 
 def check_policy(policy: Any, num_states: int, num_actions: int) -> None:
-    """Makes sure that a policy is one.
+    """Raises ValueError if a policy has another shape, or rows that are not probabilities.
 
-    Args:
-        policy: The probability of every action in every state.
-        num_states: How many states there are.
-        num_actions: How many actions there are.
-
-    Raises:
-        ValueError: It has another shape, or rows that are no probabilities; inside a compiled
-            program only the shape is known.
+    Of a traced policy only the shape is checked.
 
     >>> check_policy(jnp.ones((1, 2)), 1, 2)
     Traceback (most recent call last):
@@ -124,15 +117,15 @@ def check_policy(policy: Any, num_states: int, num_actions: int) -> None:
 def on_map(
     world: GridWorld, rows: Float[np.ndarray, "states *rest"], empty: float = float("nan")
 ) -> Float[np.ndarray, "rows columns *rest"]:
-    r"""Puts what there is for each state where its cell is, as figures want it.
+    r"""Arranges values of states in the rows and columns of a map, for figures.
 
     Args:
-        world: The world.
-        rows: One row for each cell.
-        empty: What walls get.
+        world: Grid world.
+        rows: Values, one row for each cell.
+        empty: Value for walls.
 
     Returns:
-        An array like the map.
+        Array whose first two axes are those of the map.
 
     >>> world = GridWorld("S#\nT.")
     >>> print(on_map(world, np.array([1.0, 2.0, 3.0])))

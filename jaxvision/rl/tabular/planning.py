@@ -1,4 +1,4 @@
-"""Dynamic programming: values and policies of a process that is known."""
+"""Dynamic programming: values and policies of a known process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ Policy = Float[Array, "states actions"]
 
 
 class Evaluation(flax.struct.PyTreeNode):
-    """The values of a policy, and after how many sweeps."""
+    """Values of a policy, and the number of sweeps."""
 
     values: Any
     sweeps: Any
@@ -27,7 +27,7 @@ class Evaluation(flax.struct.PyTreeNode):
 
 
 class Solution(flax.struct.PyTreeNode):
-    """The values of the best policy, that policy, and after how many iterations."""
+    """Values of the best policy, the policy, and the number of iterations."""
 
     values: Any
     policy: Any
@@ -49,26 +49,26 @@ def evaluate_policy(
 ) -> Evaluation:
     """Evaluates a policy by sweeps of the Bellman expectation equation.
 
-    `v(s) = sum_a p(a|s) (r(s, a) + gamma sum_s' p(s'|s, a) v(s'))`. That a sweep changes no value
-    by the tolerance does not mean that the error is below it: where little is lost a step, the
-    error is a multiple.
+    `v(s) = sum_a p(a|s) (r(s, a) + gamma sum_s' p(s'|s, a) v(s'))`. If the last sweep changed
+    values by less than the tolerance, the error may still be larger: with a discount near 1 it is a
+    multiple of the change.
 
     Args:
-        mdp: The process.
-        policy: The probability of every action.
-        discount: gamma.
-        tolerance: Stops after the first sweep that changes no value by so much.
-        max_sweeps: Stops after so many sweeps.
-        in_place: Whether a state sees the new values of those before it in the same sweep; it
+        mdp: Process.
+        policy: Probability of every action, (states, actions).
+        discount: Discount factor gamma.
+        tolerance: Change of a value below which sweeps stop.
+        max_sweeps: Largest number of sweeps.
+        in_place: Whether a state sees the new values of earlier states in the same sweep, which
             takes fewer sweeps.
-        values: Where to start; None starts with zeros.
+        values: Initial values; None starts with zeros.
 
     Returns:
-        The values, and after how many sweeps.
+        The values, and the number of sweeps.
 
     Raises:
-        ValueError: `discount` is not in [0, 1], the policy is none, the values have another shape,
-            or the number of sweeps is negative.
+        ValueError: `discount` is not in [0, 1], `policy` is not a policy, `values` have another
+            shape, or `tolerance` or `max_sweeps` is negative.
 
     Reference: Sutton and Barto, Reinforcement learning: an introduction, 2nd edition, MIT Press
     2018, section 4.1.
@@ -108,12 +108,12 @@ def action_values(mdp: MDP, values: Values, discount: float) -> Float[Array, "st
     """The value of every action, given those of the states: `r(s, a) + gamma sum_s' p v(s')`.
 
     Args:
-        mdp: The process.
-        values: Of the states.
-        discount: gamma.
+        mdp: Process.
+        values: Values of the states.
+        discount: Discount factor gamma.
 
     Returns:
-        The values, 0 in terminal states.
+        Values of the actions, (states, actions); 0 in terminal states.
 
     Raises:
         ValueError: There is not one value for each state.
@@ -129,15 +129,15 @@ def action_values(mdp: MDP, values: Values, discount: float) -> Float[Array, "st
 
 
 def greedy_policy(mdp: MDP, values: Values, discount: float) -> Policy:
-    """The policy that takes the best action, or one of the best, all alike.
+    """The policy that takes the best action, or one of several best with equal probability.
 
     Args:
-        mdp: The process.
-        values: Of the states.
-        discount: gamma.
+        mdp: Process.
+        values: Values of the states.
+        discount: Discount factor gamma.
 
     Returns:
-        The probability of every action.
+        Probability of every action, (states, actions).
 
     Raises:
         ValueError: There is not one value for each state.
@@ -150,7 +150,7 @@ def greedy_policy(mdp: MDP, values: Values, discount: float) -> Policy:
     """
     of_actions = action_values(mdp, values, discount)
     best = of_actions.max(1, keepdims=True)
-    # What differs by rounding alone is alike.
+    # Values that differ only by rounding count as equal.
     near = 4 * jnp.finfo(of_actions.dtype).eps * jnp.maximum(1, jnp.abs(best))
     chosen = of_actions >= best - near
     return chosen / chosen.sum(1, keepdims=True)
@@ -159,20 +159,21 @@ def greedy_policy(mdp: MDP, values: Values, discount: float) -> Policy:
 def policy_iteration(
     mdp: MDP, discount: float, *, tolerance: float = 1e-6, max_iterations: int = 1_000
 ) -> Solution:
-    """Finds the best policy: evaluates one, takes the greedy one, and so on until nothing changes.
+    """Finds the best policy by alternating evaluation and greedy improvement.
 
     Args:
-        mdp: The process.
-        discount: gamma. With 1, the first policy, which is uniform, must reach an end from
-            everywhere.
-        tolerance: Of every evaluation.
-        max_iterations: Stops after so many policies.
+        mdp: Process.
+        discount: Discount factor gamma. With 1, the first policy, which is uniform, must reach a
+            terminal state from every state.
+        tolerance: Tolerance of every evaluation.
+        max_iterations: Largest number of policies.
 
     Returns:
-        Values and policy, and how many policies were evaluated.
+        Values, policy, and the number of policies evaluated.
 
     Raises:
-        ValueError: `discount` is not in [0, 1], or the number of policies is not positive.
+        ValueError: `discount` is not in [0, 1], `tolerance` is negative, or `max_iterations` is not
+            positive.
 
     Reference: Howard, Dynamic programming and Markov processes, MIT Press 1960.
 
@@ -190,7 +191,7 @@ def policy_iteration(
         policy, values, iterations, _ = carry
         new = evaluate_policy(mdp, policy, discount, tolerance=tolerance, values=values).values
         better = greedy_policy(mdp, new, discount)
-        # Policies that differ by rounding alone may take turns; their values do not.
+        # Equally good policies may alternate because of rounding; their values stay the same.
         stays = (better == policy).all() | ((iterations > 0) & (new == values).all())
         return better, new, iterations + 1, stays
 
@@ -209,16 +210,16 @@ def value_iteration(
     """Finds the best policy by sweeps of `v(s) = max_a (r(s, a) + gamma sum_s' p v(s'))`.
 
     Args:
-        mdp: The process.
-        discount: gamma.
-        tolerance: Stops after the first sweep that changes no value by so much.
-        max_sweeps: Stops after so many sweeps.
+        mdp: Process.
+        discount: Discount factor gamma.
+        tolerance: Change of a value below which sweeps stop.
+        max_sweeps: Largest number of sweeps.
 
     Returns:
-        Values and policy, and after how many sweeps.
+        Values, policy, and the number of sweeps.
 
     Raises:
-        ValueError: `discount` is not in [0, 1], or the number of sweeps is negative.
+        ValueError: `discount` is not in [0, 1], or `tolerance` or `max_sweeps` is negative.
 
     Reference: Bellman, Dynamic programming, Princeton University Press 1957.
 
@@ -242,7 +243,7 @@ def value_iteration(
 def _until_still(
     sweep: Callable[[Values], Values], values: Values, tolerance: float, max_sweeps: int
 ) -> tuple[Values, Int[Array, ""]]:
-    """Sweeps until nothing moves by the tolerance."""
+    """Sweeps until no value changes by the tolerance or more."""
 
     def going_on(carry: tuple[Values, Array, Array]) -> Array:
         _, change, sweeps = carry
@@ -259,7 +260,7 @@ def _until_still(
 
 
 def _of_states(mdp: MDP, values: Values) -> Values:
-    """Values in the type of the process, one for each state."""
+    """Converts values to the type of the process, after checking that each state has one."""
     values = jnp.asarray(values, mdp.rewards.dtype)
     if values.shape != (mdp.num_states,):
         raise ValueError(
