@@ -3,6 +3,7 @@
 #   make test     the quick tests      make test-slow   whole runs, one of each family
 #   make test-release                  every architecture and kind of agent: an hour, before a version
 #   make check    format, lint, types  make format      rewrite files in the house format
+#   make docs     the site, with its links checked
 #   make PYTHON=python3.12 test        the same with another interpreter, in an environment of its own
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-slow test-release check format lint types setup clean
+.PHONY: demo test test-slow test-release check docs format lint types setup clean
 
 setup: $(VENV)/installed
 
@@ -37,6 +38,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks
+
+docs: setup
+	$(BIN)/python docs/build_site.py
 
 format: setup
 	$(BIN)/ruff format .

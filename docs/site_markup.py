@@ -38,19 +38,43 @@ def makeExtension(**options: Any) -> Formulas:  # noqa: N802
     return Formulas(**options)
 
 
-class Examples(griffe.Extension):
-    """Fences the examples (`>>>`) of docstrings, which Markdown would take for quotations."""
+class Docstrings(griffe.Extension):
+    """Prepares the package for the reference.
 
-    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Changes the docstring of a module, class, function or attribute."""
-        if obj.docstring is not None:
-            obj.docstring.value = fenced(obj.docstring.value)
+    Examples (`>>>`) are fenced, since Markdown would take them for quotations. Where a package
+    exports a function that is named like its module, such as `manifold.tsne`, the name means the
+    function.
+    """
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Changes a package that has been read."""
+        objects = [pkg, *_objects_in(pkg)]
+        for each in objects:
+            if each.docstring is not None:
+                each.docstring.value = fenced(each.docstring.value)
+        modules = [each for each in objects if isinstance(each, griffe.Module)]
+        for module in modules:  # while all modules still have their names
+            for member in module.members.values():
+                if isinstance(member, griffe.Alias) and member.target_path.startswith(pkg.path):
+                    member.resolve_target()
+        for module in modules:
+            for name in map(str, module.exports or ()):
+                member = module.members[name]
+                if isinstance(member, griffe.Module) and name in member.members:
+                    exported = griffe.Alias(name, member.members[name], parent=module)
+                    module.members[name] = exported
+
+
+def _objects_in(parent: griffe.Object) -> list[griffe.Object]:
+    """All modules, classes, functions and attributes that are defined in an object."""
+    inside = [each for each in parent.members.values() if isinstance(each, griffe.Object)]
+    return [*inside, *(below for each in inside for below in _objects_in(each))]
 
 
 def fenced(docstring: str) -> str:
-    """Puts every example of a docstring into a fenced block.
+    r"""Puts every example of a docstring into a fenced block.
 
-    >>> print(fenced("Adds.\\n\\n>>> 1 + 1\\n2"))
+    >>> print(fenced("Adds.\n\n>>> 1 + 1\n2"))
     Adds.
     <BLANKLINE>
     ```pycon

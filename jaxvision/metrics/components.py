@@ -32,16 +32,13 @@ def areas(
         most_listed: The largest number of components to list per class.
 
     Returns:
-        A dictionary that JSON accepts:
-
-        - `labelled`, the number of pixels with a class, and `none`, the number of the others;
-        - `connectivity`, 8;
-        - `classes`, a list with, for each class, its number `class`, its `name` if names are given,
-          its number of `pixels`, their `share` of the labeled ones (None if there are none), the
-          number of `components`, the number of `large_components` (with at least `min_pixels`), and
-          `listed`, the largest of these, in order of size and then of their topmost pixel, each
-          with its `pixels` and its `box`, the list `x_min, y_min, x_max, y_max` in pixels
-          (exclusive maxima).
+        A dictionary that JSON accepts: `labelled`, the number of pixels with a class, and `none`, the
+        number of the others; `connectivity`, 8; and `classes`, a list with, for each class, its
+        number `class`, its `name` if names are given, its number of `pixels`, their `share` of the
+        labeled ones (None if there are none), the number of `components`, the number of
+        `large_components` (with at least `min_pixels`), and `listed`, the largest of these, in
+        order of size and then of their topmost pixel, each with its `pixels` and its `box`, the
+        list `x_min, y_min, x_max, y_max` in pixels (exclusive maxima).
 
     Raises:
         ValueError: The mask does not have two axes or has no pixels, a class is out of range, or

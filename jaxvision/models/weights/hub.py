@@ -92,9 +92,11 @@ def load_pretrained(
         WeightsError: The hub cannot be reached or has no such repository, or the model is not among
             those known here; the message says what to do.
 
-        pretrained = models.load_pretrained("timm/resnet50.a1_in1k")
-        x = data.preprocess(data.decode_image(pathlib.Path("cat.jpg")), pretrained.preprocessing)
-        logits = pretrained.model.apply(pretrained.variables, x[None])
+    ```python
+    pretrained = models.load_pretrained("timm/resnet50.a1_in1k")
+    x = data.preprocess(data.decode_image(pathlib.Path("cat.jpg")), pretrained.preprocessing)
+    logits = pretrained.model.apply(pretrained.variables, x[None])
+    ```
     """
     folder = pathlib.Path(source).expanduser()
     if not folder.is_dir():

@@ -1,0 +1,162 @@
+"""Makes the pictures of the gallery from run folders:  python docs/make_gallery.py [NAME ...].
+
+Each picture comes from a run in `runs/`, which the command in `PICTURES` makes. Pictures are at
+most 900 pixels wide and have few colors, so that they are small enough to be kept with the code.
+"""
+
+import argparse
+import dataclasses
+import io
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+from PIL import Image
+
+from jaxvision import data, plots, train
+
+GALLERY = pathlib.Path(__file__).parent / "gallery"
+WIDTH = 900
+COLORS = 96
+
+
+def file(path: str) -> Callable[[pathlib.Path], Image.Image]:
+    """Takes a picture as a run left it."""
+    return lambda run: Image.open(run / path)
+
+
+def drawn(figure: matplotlib.figure.Figure) -> Image.Image:
+    """The picture of a figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return Image.open(buffer)
+
+
+def classification(run: pathlib.Path) -> Image.Image:
+    """The test digits that a classifier is least sure of, with what it takes them for."""
+    trained: Any = train.restore(run / "seed0")
+    digits = data.load("digits", "test", image_size=32)
+    predictions = trained.predict(digits)
+    confidence = predictions.probabilities.max(axis=1)
+    chosen = np.argsort(confidence)[:14]
+    titles = [
+        f"{predictions.classes[index]}: {confidence[index]:.0%}"
+        + ("" if predictions.classes[index] == predictions.labels[index] else " (wrong)")
+        for index in chosen
+    ]
+    images = [digits[int(index)]["image"] for index in chosen]
+    accuracy = (predictions.classes == predictions.labels).mean()
+    title = f"{accuracy:.1%} of the test digits are classified right; these are the least certain"
+    return drawn(plots.image_grid(images, titles, columns=7, title=title))
+
+
+def multitask(run: pathlib.Path) -> Image.Image:
+    """Test digits with the digit, slant and ink that one network predicts."""
+    trained: Any = train.restore(run / "seed0" / "learned")
+    digits = data.load("digits", "test", image_size=32)
+    answers = trained.predict(digits).outputs
+    classes, slant, ink = (np.asarray(answers[name]) for name in ("digit", "slant", "ink"))
+    chosen = range(0, 28, 2)
+    titles = [
+        f"{classes[index].argmax()}\n{round(float(slant[index, 0])):+d}°, {ink[index, 0]:.0%} ink"
+        for index in chosen
+    ]
+    images = [digits[index]["image"] for index in chosen]
+    title = "one network predicts digit, slant and ink"
+    return drawn(plots.image_grid(images, titles, columns=7, title=title))
+
+
+def fine_tuning(run: pathlib.Path) -> Image.Image:
+    """The accuracies of transfer.py, with and without fine-tuning, over the seeds."""
+    scores = json.loads((run / "summary.json").read_text())["scores"]
+    names = {"from scratch": "scratch", "fine-tuned": "fine_tuned"}
+    figure = plots.validation_curves(
+        {name: np.array([scores[key]["values"]]) for name, key in names.items()},
+        range(len(scores["scratch"]["values"])),
+        x="seed",
+    )
+    return drawn(figure)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture of the gallery.
+
+    Attributes:
+        run: The run folder in `runs/`.
+        command: The command that makes the run.
+        make: Makes the picture from the run folder.
+        colors: The number of colors that are kept.
+    """
+
+    run: str
+    command: str
+    make: Callable[[pathlib.Path], Image.Image]
+    colors: int = COLORS
+
+
+PICTURES = {
+    "classification": Picture("demo", "demo.py", classification),
+    "fine_tuning": Picture("transfer", "transfer.py", fine_tuning),
+    "multitask": Picture("multitask", "multitask.py", multitask),
+    "segmentation": Picture(
+        "unet", "segment.py --run-dir runs/unet", file("figures/shapes_test/masks.png"), 255
+    ),
+    "volumes": Picture(
+        "volumes",
+        "segment.py --run-dir runs/volumes --dataset volumes --model unet3d --model-options "
+        "channels '(8,16),(16,32),(32,64)' --num-steps 400 --batch-size 4 --eval-every 200",
+        file("figures/volumes_test/masks.png"),
+    ),
+    "autoencoders": Picture(
+        "autoencode", "autoencode.py", file("denoising/seed0/figures/reconstructions.png")
+    ),
+    "variational_autoencoders": Picture("vae", "vae.py", file("seed0/figures/interpolations.png")),
+    "adversarial_networks": Picture(
+        "gan", "gan.py", file("non_saturating_r1/seed0/figures/samples.png")
+    ),
+    "embeddings": Picture("tsne", "tsne.py", file("figures/embeddings.png"), 255),
+    "classical": Picture("toys", "toys.py", file("figures/boundaries.png")),
+    "value_learning": Picture("dqn", "dqn.py", file("learning_curves.png")),
+    "policy_gradients": Picture("ppo", "ppo.py", file("learning_curves.png")),
+    "tabular": Picture("qlearning", "qlearning.py", file("best.png")),
+}
+
+
+def small(picture: Image.Image, colors: int) -> Image.Image:
+    """The picture with fewer pixels and colors."""
+    picture = picture.convert("RGB")
+    if picture.width > WIDTH:
+        height = round(picture.height * WIDTH / picture.width)
+        picture = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
+    return picture.quantize(colors, dither=Image.Dither.NONE)
+
+
+def main() -> None:
+    """Makes the chosen pictures, and says which runs are missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to make; all if none")
+    parser.add_argument("--runs", default="runs", help="the folder of the runs")
+    settings = parser.parse_args()
+    unknown = set(settings.names) - PICTURES.keys()
+    if unknown:
+        raise SystemExit(
+            f"no picture is called {', '.join(sorted(unknown))}: {', '.join(PICTURES)}"
+        )
+    GALLERY.mkdir(exist_ok=True)
+    for name in settings.names or PICTURES:
+        picture = PICTURES[name]
+        run = pathlib.Path(settings.runs) / picture.run
+        if not run.is_dir():
+            print(f"{name}: there is no {run}; python experiments/{picture.command}")
+            continue
+        path = GALLERY / f"{name}.png"
+        small(picture.make(run), picture.colors).save(path, optimize=True)
+        print(f"{path}: {path.stat().st_size // 1024} KiB")
+
+
+if __name__ == "__main__":
+    main()
