@@ -176,7 +176,7 @@ IMAGE_MODELS = (
         ".1%",
     ),
     Row(
-        "variational autoencoder, `shapes` in color, 32x32: bits per dimension, 100 codes per image",
+        "VAE on `shapes` in color, 32x32: bits per dimension, bound with 100 codes per image",
         "vae_shapes",
         "bits_per_dimension",
     ),
