@@ -1,8 +1,8 @@
-"""Writes the tables of what was learned, from results/*.json:  python docs/make_results.py.
+"""Writes the tables of results in the documentation:  python docs/make_results.py.
 
-Each file is the `summary.json` that an experiment left in its run folder, with a name of its own.
-The tables stand in the README and in the pages of their tasks, between `<!-- results: NAME -->`
-and `<!-- end of results -->`.
+The tables are in the README and in the guides, between `<!-- results: NAME -->` and
+`<!-- end of results -->`. Their numbers come from results/*.json, renamed copies of the
+`summary.json` that each experiment writes to its run folder.
 """
 
 import dataclasses
@@ -22,22 +22,22 @@ PAGES = (
 )
 PLACE = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", flags=re.DOTALL)
 MOST_SEEDS = 5
-"""Of more seeds than this, a table has only the least and the largest value."""
+"""If there are more seeds than this, a table shows only the smallest and largest values."""
 
-HEAD = """| what | command | each seed | mean, 95% interval | seconds a seed |
+HEAD = """| result | command | each seed | mean [95% interval] | seconds per seed |
 | --- | --- | --- | --- | --- |
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of a table.
+    """A row of a table.
 
     Attributes:
-        what: What was learned, and what the numbers are.
-        file: The summary, without `.json`.
+        what: The model and the score, as shown in the table.
+        file: The name of the summary, without `.json`.
         score: The name of the score in the summary.
-        form: How a value is written, as for `format`.
+        form: The format specification of values.
     """
 
     what: str
@@ -48,11 +48,11 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A table with a line per summary, and several of its scores side by side.
+    """A table with a row per summary and a column per score.
 
     Attributes:
-        lines: What was learned, and its summary without `.json`.
-        columns: What a score is called, its name in the summaries, and how a value is written.
+        lines: The model, as shown in the table, and the name of its summary without `.json`.
+        columns: The heading of a score, its name in the summaries, and its format specification.
     """
 
     lines: tuple[tuple[str, str], ...]
@@ -62,47 +62,69 @@ class Comparison:
 IMAGES = (
     Row("LeNet-5 on `digits`: test accuracy", "demo", "accuracy", ".2%"),
     Row(
-        "digit, slant and ink from one LeNet-5, plain sum of the losses: accuracy of the digit",
+        "multi-task LeNet-5 (digit, slant, ink), plain sum of the losses: digit accuracy",
         "multitask_sum",
         "digit_accuracy",
         ".2%",
     ),
-    Row("the same: error of the slant, in degrees", "multitask_sum", "slant_absolute_error", ".2f"),
-    Row("the same: error of the ink, of the page", "multitask_sum", "ink_absolute_error", ".2%"),
     Row(
-        "the same three with learned weights: accuracy of the digit",
+        "same model: mean absolute error of the slant, in degrees",
+        "multitask_sum",
+        "slant_absolute_error",
+        ".2f",
+    ),
+    Row(
+        "same model: mean absolute error of the ink, in percent of the page",
+        "multitask_sum",
+        "ink_absolute_error",
+        ".2%",
+    ),
+    Row(
+        "multi-task LeNet-5, learned loss weights: digit accuracy",
         "multitask_learned",
         "digit_accuracy",
         ".2%",
     ),
     Row(
-        "the same: error of the slant, in degrees",
+        "same model: mean absolute error of the slant, in degrees",
         "multitask_learned",
         "slant_absolute_error",
         ".2f",
     ),
     Row(
-        "the same: error of the ink, of the page", "multitask_learned", "ink_absolute_error", ".2%"
+        "same model: mean absolute error of the ink, in percent of the page",
+        "multitask_learned",
+        "ink_absolute_error",
+        ".2%",
     ),
     Row(
-        "digits 5 to 9 from ten images of each, LeNet-5 from scratch: accuracy on 646 others",
+        "digits 5 to 9, ten images of each, LeNet-5 from scratch: accuracy on 646 other images",
         "transfer",
         "from scratch",
         ".2%",
     ),
-    Row("the same, fine-tuned from the digits 0 to 4", "transfer", "fine-tuned", ".2%"),
-    Row("the same: gain", "transfer", "gain", "+.2%"),
-    Row("the gain where the ten are augmented", "transfer_augmented", "gain", "+.2%"),
+    Row(
+        "same images, LeNet-5 fine-tuned from digits 0 to 4: accuracy",
+        "transfer",
+        "fine-tuned",
+        ".2%",
+    ),
+    Row("gain of fine-tuning over training from scratch", "transfer", "gain", "+.2%"),
+    Row("gain if the ten images of each are augmented", "transfer_augmented", "gain", "+.2%"),
 )
 MASKS = (
     Row("small U-Net: mean IoU of background, circles, squares, triangles", "unet", "mean_iou"),
-    Row("the same, averaged over eight flips and rotations", "unet", "dihedral/mean_iou"),
-    Row("the same, as it is: IoU of circles", "unet", "iou/circle"),
-    Row("the same: IoU of squares", "unet", "iou/square"),
-    Row("the same: IoU of triangles", "unet", "iou/triangle"),
-    Row("the same: F1 of outlines, within a pixel", "unet", "boundary_f1"),
-    Row("a linear model of each pixel: mean IoU", "pixel_linear", "mean_iou"),
-    Row("a single 3x3 convolution: mean IoU", "pixel_linear3x3", "mean_iou"),
+    Row(
+        "small U-Net, averaged over eight flips and rotations: mean IoU",
+        "unet",
+        "dihedral/mean_iou",
+    ),
+    Row("small U-Net, without averaging: IoU of circles", "unet", "iou/circle"),
+    Row("small U-Net: IoU of squares", "unet", "iou/square"),
+    Row("small U-Net: IoU of triangles", "unet", "iou/triangle"),
+    Row("small U-Net: F1 of boundaries, with a tolerance of one pixel", "unet", "boundary_f1"),
+    Row("linear classifier of single pixels: mean IoU", "pixel_linear", "mean_iou"),
+    Row("single 3x3 convolution: mean IoU", "pixel_linear3x3", "mean_iou"),
 )
 DECODERS = tuple(
     row
@@ -115,7 +137,7 @@ DECODERS = tuple(
     )
     for row in (
         Row(f"{what}: mean IoU", file, "mean_iou"),
-        Row("the same, refined by a dense CRF", file, "refined/mean_iou"),
+        Row(f"{what}, refined by a dense CRF: mean IoU", file, "refined/mean_iou"),
     )
 )
 VOLUMES = tuple(
@@ -123,36 +145,43 @@ VOLUMES = tuple(
     for what, file in (("3D U-Net", "volumes_unet3d"), ("DeepMedic", "volumes_deepmedic"))
     for row in (
         Row(f"{what}: mean IoU", file, "mean_iou"),
-        Row("the same: IoU of balls", file, "iou/ball"),
-        Row("the same: IoU of tubes", file, "iou/tube"),
-        Row("the same, refined by a dense CRF: mean IoU", file, "refined/mean_iou"),
+        Row(f"{what}: IoU of balls", file, "iou/ball"),
+        Row(f"{what}: IoU of tubes", file, "iou/tube"),
+        Row(f"{what}, refined by a dense CRF: mean IoU", file, "refined/mean_iou"),
     )
 )
 IMAGE_MODELS = (
-    Row("variational autoencoder: bits per dimension, by 1,000 codes", "vae", "bits_per_dimension"),
-    Row("the same: evidence lower bound, in nats per image", "vae", "elbo", ".2f"),
     Row(
-        "GAN: Fréchet distance, of that between two halves of the digits",
+        "variational autoencoder: bits per dimension, bound with 1,000 codes per image",
+        "vae",
+        "bits_per_dimension",
+    ),
+    Row("variational autoencoder: evidence lower bound, in nats per image", "vae", "elbo", ".2f"),
+    Row(
+        "GAN: Fréchet distance, relative to that between two halves of the digits",
         "game_non_saturating_r1",
         "frechet_ratio",
     ),
     Row(
-        "the same: classes of which there are 5% or more", "game_non_saturating_r1", "modes", ".0f"
+        "GAN: number of classes with at least 5% of the samples",
+        "game_non_saturating_r1",
+        "modes",
+        ".0f",
     ),
-    Row("the same: share of the rarest class", "game_non_saturating_r1", "rarest_share", ".1%"),
+    Row("GAN: share of the rarest class", "game_non_saturating_r1", "rarest_share", ".1%"),
     Row(
-        "the same: samples nearer to a digit than 99% of digits are",
+        "GAN: samples nearer to a training digit than 99% of these are to each other",
         "game_non_saturating_r1",
         "copies",
         ".1%",
     ),
     Row(
-        "`shapes` at 32x32 in color, variational autoencoder: bits per dimension, by 100 codes",
+        "VAE on `shapes` in color, 32x32: bits per dimension, bound with 100 codes per image",
         "vae_shapes",
         "bits_per_dimension",
     ),
 )
-FRECHET = ("Fréchet distance, of that between halves", "frechet_ratio", ".3f")
+FRECHET = ("Fréchet distance, relative to that between halves of the data", "frechet_ratio", ".3f")
 AUTOENCODERS = Comparison(
     (
         ("undercomplete, code of 8", "autoencoder_undercomplete"),
@@ -166,16 +195,16 @@ VAES = Comparison(
     (
         ("beta 1", "vae"),
         ("conditional", "vae_conditional"),
-        ("0.5 free nats per number", "vae_free_nats"),
+        ("0.5 free nats per code dimension", "vae_free_nats"),
         ("beta 0.2", "vae_beta_low"),
         ("beta 4", "vae_beta_high"),
         ("beta 20", "vae_collapsed"),
     ),
     (
         ("ELBO, nats per image", "elbo", ".2f"),
-        ("bits per dimension, by 1,000 codes", "bits_per_dimension", ".3f"),
-        ("divergence, nats per image", "kl", ".2f"),
-        ("active units of 16", "active_units", ".1f"),
+        ("bits per dimension, bound with 1,000 codes", "bits_per_dimension", ".3f"),
+        ("KL divergence, nats per image", "kl", ".2f"),
+        ("active code dimensions, of 16", "active_units", ".1f"),
     ),
 )
 NAMES_OF_GAMES = {
@@ -191,8 +220,8 @@ GAMES = Comparison(
     tuple((name, f"game_{game}") for game, name in NAMES_OF_GAMES.items()),
     (
         FRECHET,
-        ("digits of 5% or more", "modes", ".1f"),
-        ("share of the rarest", "rarest_share", ".1%"),
+        ("digits with at least 5% of the samples", "modes", ".1f"),
+        ("share of the rarest digit", "rarest_share", ".1%"),
         ("recall", "recall", ".3f"),
     ),
 )
@@ -221,7 +250,7 @@ CLASSIFIERS = Comparison(
     (
         ("k nearest neighbors", "classifier_knn"),
         ("softmax regression", "classifier_softmax"),
-        ("a dense network", "classifier_mlp"),
+        ("dense network", "classifier_mlp"),
         ("LeNet-5", "classifier_lenet5"),
     ),
     (("test accuracy", "accuracy", ".2%"),),
@@ -241,22 +270,25 @@ EMBEDDINGS = Comparison(
         ("SNE", "embedding_sne"),
     ),
     (
-        ("divergence, nats", "kl", ".3f"),
+        ("KL divergence, nats", "kl", ".3f"),
         ("trustworthiness", "trustworthiness", ".4f"),
         ("continuity", "continuity", ".4f"),
-        ("of ten neighbors kept", "neighbors_kept", ".1%"),
-        ("nearest is of the same class", "accuracy", ".1%"),
+        ("ten nearest neighbors preserved", "neighbors_kept", ".1%"),
+        ("nearest neighbor has the same class", "accuracy", ".1%"),
     ),
 )
 AGENTS = tuple(
     Row(what, file, "return", ".1f")
     for what, file in (
-        ("CartPole-v1, DQN, from 500,000 steps", "dqn_cartpole"),
-        ("CartPole-v1, PPO, from 496,640 steps", "ppo_cartpole"),
-        ("CartPole-v1, REINFORCE with a learned baseline, from 1,600 episodes", "reinforce"),
-        ("Acrobot-v1, PPO, from 496,640 steps", "ppo_acrobot"),
-        ("Catch, DQN, from 200,000 steps", "dqn_catch"),
-        ("Catch, PPO, from 120,000 steps", "ppo_catch"),
+        ("CartPole-v1, DQN: return after 500,000 steps", "dqn_cartpole"),
+        ("CartPole-v1, PPO: return after 496,640 steps", "ppo_cartpole"),
+        (
+            "CartPole-v1, REINFORCE with a learned baseline: return after 1,600 episodes",
+            "reinforce",
+        ),
+        ("Acrobot-v1, PPO: return after 496,640 steps", "ppo_acrobot"),
+        ("Catch, DQN: return after 200,000 steps", "dqn_catch"),
+        ("Catch, PPO: return after 120,000 steps", "ppo_catch"),
     )
 )
 TABLES: dict[str, tuple[Row, ...] | Comparison] = {
@@ -279,7 +311,7 @@ TABLES: dict[str, tuple[Row, ...] | Comparison] = {
 
 
 def table(name: str) -> str:
-    """A table, and under it on what it was measured."""
+    """Returns a table, followed by a line on the hardware and versions."""
     content = TABLES[name]
     summaries = [read(file) for file in files(content)]
     before = [None, *(summary["command"] for summary in summaries)]
@@ -297,15 +329,15 @@ def table(name: str) -> str:
 
 
 def files(content: tuple[Row, ...] | Comparison) -> list[str]:
-    """The summaries of a table, in its order."""
+    """Returns the names of the summaries of a table, row by row."""
     if isinstance(content, Comparison):
         return [file for _, file in content.lines]
     return [row.file for row in content]
 
 
 def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[bool]) -> str:
-    """A table with the mean and the interval of every score, and the commands."""
-    heads = ["", *(head for head, _, _ in content.columns), "seconds a seed", "command"]
+    """Returns a table with the mean and the interval of every score, and the commands."""
+    heads = ["", *(head for head, _, _ in content.columns), "seconds per seed", "command"]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for (what, _), summary, fresh in zip(content.lines, summaries, new, strict=True):
         cells = [_spread(summary["scores"][score], form) for _, score, form in content.columns]
@@ -313,26 +345,22 @@ def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[boo
         lines.append(f"| {' | '.join((what, *cells))} |")
     seeds = {len(summary["seeds"]) for summary in summaries}
     counts = " or ".join(map(str, sorted(seeds)))
-    return "\n".join(lines) + f"\n\nMeans of {counts} seeds, with 95% t intervals of these.\n"
+    return "\n".join(lines) + f"\n\nMeans over {counts} seeds, with 95% t intervals.\n"
 
 
 def read(file: str) -> dict[str, Any]:
-    """A summary."""
+    """Reads a summary."""
     summary: dict[str, Any] = json.loads((DOCS / "results" / f"{file}.json").read_text())
     return summary
 
 
 def page(path: pathlib.Path) -> str:
-    """The text of a page with its tables as they should be."""
+    """Returns the text of a page with its tables brought up to date."""
     return PLACE.sub(lambda place: place[1] + table(place[2]) + place[3], path.read_text())
 
 
 def line(row: Row, summary: dict[str, Any], *, with_command: bool = True) -> str:
-    """A row as it is written.
-
-    The folder that the command wrote to is left out, and the command too where it is that of the
-    row above.
-    """
+    """Formats a row; `with_command=False` writes "as above" in place of the command."""
     score = summary["scores"][row.score]
     each = ", ".join(format(value, row.form) for value in score["values"])
     if len(score["values"]) > MOST_SEEDS:
@@ -343,13 +371,13 @@ def line(row: Row, summary: dict[str, Any], *, with_command: bool = True) -> str
 
 
 def _spread(score: dict[str, Any], form: str) -> str:
-    """The mean, and its interval where the seeds differ."""
+    """The mean, with its interval if the seeds differ."""
     mean, low, high = (format(value, form) for value in (score["mean"], *score["interval"]))
     return mean if low == high else f"{mean} [{low}, {high}]"
 
 
 def _command(summary: dict[str, Any]) -> str:
-    """The command, without the folder that it wrote to."""
+    """The command without its `--run-dir`."""
     without = re.sub(r" --run-dir \S+", "", summary["command"])
     return f"`{without}`"
 

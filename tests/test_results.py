@@ -1,4 +1,4 @@
-"""The tables of what was learned are those of the kept summaries."""
+"""The tables of results in the documentation match the stored summaries."""
 
 import importlib.util
 import pathlib
@@ -18,7 +18,7 @@ def make_results():
 
 
 def test_pages_have_the_tables_of_the_summaries(make_results) -> None:
-    """To be mended by  python docs/make_results.py."""
+    """If this fails, run  python docs/make_results.py."""
     for path in make_results.PAGES:
         assert make_results.PLACE.search(path.read_text()), path
         assert path.read_text() == make_results.page(path), path
@@ -73,5 +73,5 @@ def test_a_comparison_has_a_line_per_summary(make_results) -> None:
         "| hinge | 10 | 0.55 [0.50, 0.60] | 3 | `gan.py --games hinge wgan` |",
         "| WGAN | 10 | 0.55 [0.50, 0.60] | 3 | as above |",
         "",
-        "Means of 2 seeds, with 95% t intervals of these.",
+        "Means over 2 seeds, with 95% t intervals.",
     ]
