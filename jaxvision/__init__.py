@@ -11,13 +11,26 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxvision import classical, data, losses, manifold, metrics, models, ops, plots, rl, train
+    from jaxvision import (
+        classical,
+        data,
+        explain,
+        losses,
+        manifold,
+        metrics,
+        models,
+        ops,
+        plots,
+        rl,
+        train,
+    )
 
 __version__ = version("jaxvision")
 
 __all__ = [
     "classical",
     "data",
+    "explain",
     "losses",
     "manifold",
     "metrics",
