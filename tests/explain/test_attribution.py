@@ -12,12 +12,12 @@ LOGITS = np.array([[1.0, 3.0, 2.0], [5.0, 4.0, 6.0]], np.float32)
 
 
 def test_a_missed_axiom_is_said_and_a_kept_one_is_not() -> None:
-    kept = Attribution(np.zeros((2, 4)), np.array([0.0, 0.01]), "the map adds up to 1", 0.01)
+    kept = Attribution(jnp.zeros((2, 4)), jnp.array([0.0, 0.01]), "the map adds up to 1", 0.01)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert certified(kept) is kept
     for worse in (0.5, np.nan):
-        missed = kept.replace(error=np.array([0.0, worse]))
+        missed = kept.replace(error=jnp.array([0.0, worse]))
         with pytest.warns(AttributionWarning, match=r"1 of 2 maps miss.*0.5|1 of 2.*nan"):
             certified(missed)
         assert missed.holds.tolist() == [True, False]
@@ -32,7 +32,7 @@ def test_under_jit_the_error_is_returned() -> None:
 
 
 def test_errors_near_zero_are_absolute() -> None:
-    errors = relative_error(np.array([1e-5, 11.0]), np.array([0.0, 10.0]))
+    errors = relative_error(jnp.array([1e-5, 11.0]), jnp.array([0.0, 10.0]))
     np.testing.assert_allclose(errors, [1e-2, 0.1], rtol=1e-5)
 
 
