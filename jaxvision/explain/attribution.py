@@ -1,7 +1,7 @@
 """Maps of relevance, each with a certificate of how well it keeps what its method promises."""
 
 import warnings
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,10 @@ class Attribution:
         return self.error <= self.tolerance
 
 
-def certified(attribution: Attribution) -> Attribution:
+Certified = TypeVar("Certified", bound=Attribution)
+
+
+def certified(attribution: Certified) -> Certified:
     """Warns if rows miss the axiom; under `jit` and other transforms errors are unknown.
 
     Every explainer returns its result through this function.
