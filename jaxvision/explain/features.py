@@ -154,11 +154,7 @@ def _named(features: list[Feature]) -> list[tuple[str, Feature]]:
 
 
 def _chosen(features: list[Feature], images: tuple[int, ...], layer: Layer) -> Feature:
-    """The feature of a name or a stride.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The feature of a name or a stride, or an error if there is none."""
     if isinstance(layer, str):
         named = dict(_named(features))
         if layer not in named:
