@@ -73,7 +73,7 @@ def test_modules_of_nnx_are_functions_too() -> None:
     np.testing.assert_array_equal(maps[0], np.asarray(module.kernel[...])[:, 1])
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_dtypes(dtype) -> None:
     with jax.enable_x64(dtype == "float64"):
         x = jnp.asarray([[1.0, 2.0, -1.0]], dtype)

@@ -58,8 +58,7 @@ def test_steps_are_refined_for_the_rows_that_need_it() -> None:
     assert 1e-4 < errors(tolerance=1e-3)[0] < 1e-3
 
 
-@pytest.mark.parametrize("batch_size", [5, 100])
-def test_linear_functions_are_explained_exactly(batch_size) -> None:
+def test_linear_functions_are_explained_exactly() -> None:
     x = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]], np.float32)
     references = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 
@@ -67,11 +66,11 @@ def test_linear_functions_are_explained_exactly(batch_size) -> None:
     def found(x):
         return (
             explain.integrated_gradients(
-                lambda y: y @ WEIGHTS + 5, x, baseline=0.5, steps=7, batch_size=batch_size
+                lambda y: y @ WEIGHTS + 5, x, baseline=0.5, steps=7, batch_size=5
             ),
             explain.expected_gradients(
                 lambda y: y @ WEIGHTS + 5, x, references, key=KEY, samples=21,
-                batch_size=batch_size,
+                batch_size=5,
             ),
         )  # fmt: skip
 
