@@ -5,6 +5,25 @@ variables: `explain.NAME(f, images, target=None, ...) -> Attribution`.
 """
 
 from jaxvision.explain.attribution import Attribution, AttributionWarning
+from jaxvision.explain.receptive_field import (
+    EffectiveField,
+    FieldGrid,
+    ReceptiveField,
+    effective_receptive_field,
+    field_grid,
+    receptive_field,
+)
 from jaxvision.explain.target import Score, Target
 
-__all__ = ["Attribution", "AttributionWarning", "Score", "Target"]
+__all__ = [
+    "Attribution",
+    "AttributionWarning",
+    "EffectiveField",
+    "FieldGrid",
+    "ReceptiveField",
+    "Score",
+    "Target",
+    "effective_receptive_field",
+    "field_grid",
+    "receptive_field",
+]
