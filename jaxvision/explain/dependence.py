@@ -148,7 +148,7 @@ def _outputs(equation: JaxprEqn, inputs: list[Any], steps: list[_Step]) -> list[
         plain = _unrolled(equation) if name == "scan" else _either(equation)
         traced = jax.make_jaxpr(plain)(*(variable.aval for variable in equation.invars))
         return _follow(traced.jaxpr, traced.consts, inputs, steps)
-    outputs = [_Node(jnp.shape(variable.aval)) for variable in equation.outvars]
+    outputs = [_Node(getattr(variable.aval, "shape", ())) for variable in equation.outvars]
     steps.append(_Step(equation, inputs, outputs))
     return list(outputs)
 

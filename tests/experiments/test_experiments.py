@@ -243,6 +243,7 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
 SCRIPTS = (
     "classify", "evaluate", "predict", "export", "demo", "finetune", "transfer", "multitask",
     "dqn", "reinforce", "ppo", "qlearning", "play", "knn", "toys", "summary", "list_models", "plan",
+    "receptive_field",
 )  # fmt: skip
 
 
@@ -252,6 +253,23 @@ def test_help_explains_every_field(script: str) -> None:
     assert len(blocks) >= 1 + 2 * (script != "list_models")  # which has a pattern and no options
     for block in blocks:
         assert re.search(r" {2,}[A-Zs]\w* ", block), block
+
+
+@pytest.mark.slow
+def test_receptive_field(tmp_path: pathlib.Path) -> None:
+    """LeNet's maps after its poolings see 6 and 16 pixels; wrong settings are named."""
+    options = ["--channels", 1, "--num-images", 2, "--run-dir", tmp_path]
+    head, *rows, path = run_here("receptive_field", "lenet5", *options).stdout.splitlines()
+    assert head.split()[:3] == ["stride", "can", "see"]
+    assert [re.split(r" {2,}", row.strip())[:3] for row in rows] == [
+        ["2", "6 x 6", "0"],
+        ["4", "16 x 16", "0"],
+    ]
+    with Image.open(path) as image:
+        assert image.size[0] > 400
+    done = run_here("receptive_field", "lenet5", *options, "--strides", 3, code=1)
+    assert "no map of stride 3, but of [2, 4]" in done.stderr
+    assert "did you mean" in run_here("receptive_field", "lenet", code=1).stderr
 
 
 @pytest.mark.slow
