@@ -129,12 +129,12 @@ def test_published_sizes(name, stride, size, padding, height) -> None:
     Their ResNet has its strides elsewhere, and their paddings of AlexNet and MobileNet differ.
     """
     f = map_of(models.create_model(name), stride)
-    width = 96
+    width = 96 if name.startswith("inception") else 64
     rows, columns = jax.eval_shape(
         f, jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
     ).shape[1:3]
     field = FIELD(f, (height, width, 3), (rows // 2, columns // 2))
-    assert field.size == (size, width)
+    assert field.size[0] == size
     (top, bottom), _ = field.box
     assert 0 < top < bottom < height
     if padding is not None:
