@@ -1,4 +1,8 @@
-"""What a unit sees: filters, patches, and images that are made so that a unit responds."""
+"""What a unit sees: filters, patches, and images that are made so that a unit responds.
+
+Images are in [0, 1]. A function that wants them normalized is composed with the normalization:
+`lambda images: model.apply(variables, data.normalize(images, mean, std))`.
+"""
 
 from jaxvision.explain.units.canvas import Canvas, frequencies, from_spectrum, pixels, to_spectrum
 from jaxvision.explain.units.dream import deep_dream

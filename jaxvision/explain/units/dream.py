@@ -38,8 +38,7 @@ def deep_dream(
     the images at the size of the next octave, and so on to their own size.
 
     Args:
-        f: Function from images in [0, 1] of several sizes to maps; a model that wants normalized
-            images is composed with `data.normalize`.
+        f: Function from images in [0, 1] of several sizes to maps.
         images: The images.
         key: Random key of the jitter.
         target: From the outputs of `f` to one number per image that is raised.

@@ -30,8 +30,7 @@ def invert_features(
     prior. What differs between the original and several such images is what the features have lost.
 
     Args:
-        f: Function from images in [0, 1] to features; a model that wants normalized images is
-            composed with `data.normalize`.
+        f: Function from images in [0, 1] to features.
         features: Features of the original images.
         image_shape: Height, width and channels of the images.
         key: Random key of the first images, which are almost gray.

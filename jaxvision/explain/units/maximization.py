@@ -25,7 +25,7 @@ def maximize(
     steps: int = 256,
     learning_rate: int | float = 0.05,
     canvas: Canvas | None = None,
-    jitter: int = 8,
+    jitter: int | None = None,
     smoothness: int | float = 0.0,
 ) -> Synthesis:
     """Makes images that raise a score: of a class, a unit, a channel.
@@ -34,8 +34,7 @@ def maximize(
     step. The loss is the negative score plus the prior.
 
     Args:
-        f: Function of images in [0, 1]; a model that wants normalized ones is composed with
-            `data.normalize`.
+        f: Function of images in [0, 1].
         target: A class, one class per image, or a function from the outputs of `f` to one number
             per image, such as `lambda maps: maps[:, :, :, 3].mean((1, 2))` for a channel.
         image_shape: Height, width and channels of the images.
@@ -44,7 +43,8 @@ def maximize(
         steps: Number of steps.
         learning_rate: Learning rate of Adam, in the numbers of the canvas.
         canvas: How images are parametrized; None is `frequencies()`.
-        jitter: Largest movement in pixels, as in `synthesize`.
+        jitter: Largest movement in pixels, as in `synthesize`; None takes 1/28 of the shorter side,
+            which is 8 of 224 pixels.
         smoothness: Weight of the prior: the total variation per pixel.
 
     Raises:
@@ -77,7 +77,7 @@ def maximize(
         steps=steps,
         optimizer=optax.adam(learning_rate),
         canvas=canvas,
-        jitter=jitter,
+        jitter=round(min(image_shape[:2]) / 28) if jitter is None else jitter,
         key=moves,
     )
 

@@ -1,6 +1,6 @@
 """The patches of a data set to which units respond most."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, Int
 from jaxvision.checks import check_count
 from jaxvision.explain.receptive_field import FieldGrid
 
-Images = Any
-"""Images (batch, height, width, channels) as arrays of JAX or NumPy."""
+Batch = Any
+"""Images (batch, height, width, channels) of JAX or NumPy, or a dict that has them as `image`."""
 
 
 class Patches(NamedTuple):
@@ -23,7 +23,7 @@ class Patches(NamedTuple):
     Attributes:
         images: The pixels that the unit sees, of the type of the images.
         responses: Response of the unit.
-        indices: Index of the image in the data set.
+        indices: Index of the image among those that were read.
         units: Row and column of the unit in the map.
     """
 
@@ -35,7 +35,7 @@ class Patches(NamedTuple):
 
 def strongest_patches(
     f: Any,
-    batches: Iterable[Images],
+    batches: Iterable[Batch],
     grid: FieldGrid,
     *,
     channels: Sequence[int] | None = None,
@@ -50,8 +50,9 @@ def strongest_patches(
     Args:
         f: Function from a batch of images to maps (batch, height, width, channels). It takes the
             images as they are, so that normalization belongs to it.
-        batches: Batches of images of one size, as arrays; the last may be smaller, which compiles
-            `f` once more.
+        batches: Batches of images of one size: arrays, or dicts with `image` and, for batches that
+            are filled up, a `weight` that is 0 for rows to leave out. A smaller batch compiles `f`
+            once more.
         grid: Fields of the units, from `field_grid(f, image_shape)`.
         channels: Channels of the map; None takes all.
         count: Number of patches per channel.
@@ -78,10 +79,13 @@ def strongest_patches(
     seen = 0
     strongest = jax.jit(lambda images: _strongest(f, images, channels))
     for batch in batches:
-        images = np.asarray(batch)
+        images = np.asarray(batch["image"] if isinstance(batch, Mapping) else batch)
         if len(images) == 0:
             continue
         responses, units = (np.asarray(each) for each in strongest(jnp.asarray(images)))
+        if isinstance(batch, Mapping) and "weight" in batch:
+            real = np.asarray(batch["weight"]) > 0
+            images, responses, units = images[real], responses[:, real], units[:, real]
         if best is None:
             best = _nothing(len(responses), count, grid, images)
         best = _merged(best, responses, units, images, seen, grid)

@@ -91,8 +91,7 @@ def synthesize_texture(
     """Makes images with the texture of an image: with the same Gram matrices, anything else random.
 
     Args:
-        f: Function from images in [0, 1] to maps by layer, such as the `features` of a model; one
-            that wants normalized images is composed with `data.normalize`.
+        f: Function from images in [0, 1] to maps by layer, such as the `features` of a model.
         texture: A batch of one image.
         key: Random key of the first images, which are noise.
         layers: Layers whose Gram matrices are kept, and the weight of each.
@@ -151,8 +150,7 @@ def transfer_style(
     `style_layers`, plus the prior, each times its weight. It begins with the content.
 
     Args:
-        f: Function from images in [0, 1] to maps by layer, such as the `features` of a model; one
-            that wants normalized images is composed with `data.normalize`.
+        f: Function from images in [0, 1] to maps by layer, such as the `features` of a model.
         content: The images.
         style: A batch of one image of any size.
         content_layers: Layers whose maps are kept, and the weight of each.

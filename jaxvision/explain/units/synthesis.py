@@ -37,16 +37,14 @@ def synthesize(
 ) -> Synthesis:
     """Changes images in [0, 1] so that a loss falls.
 
-    All steps run in one loop that is compiled once. A model that wants normalized images takes them
-    within the loss: `loss(images) = g(model(data.normalize(images, mean, std)))`.
+    All steps run in one loop that is compiled once.
 
     Args:
         loss: From images to one number per image.
         start: The first images, in [0, 1].
         steps: Number of steps.
-        optimizer: An optimizer of optax, `optax.lbfgs()` among them; None is Adam with a learning
-            rate of 0.05. Optimizers that look at all numbers at once, as L-BFGS does, look at all
-            images of the batch.
+        optimizer: An optimizer of optax, `optax.lbfgs()` among them, which searches along a line
+            for all images together; None is Adam with a learning rate of 0.05.
         canvas: How images are parametrized; None is `pixels()`.
         jitter: Before each step images are moved by up to so many pixels along both axes, across
             the edges, which suppresses patterns that depend on the exact position.

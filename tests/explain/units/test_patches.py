@@ -48,7 +48,8 @@ def test_the_batches_do_not_matter_and_what_is_missing_is_marked() -> None:
     images, _ = planted()
     grid = FieldGrid((3, 3), (2, 2), (-1, -1))
     whole = explain.strongest_patches(detect, [images], grid, count=12)
-    parts = explain.strongest_patches(detect, [images[:0], images[:5], images[5:]], grid, count=12)
+    filled = {"image": images[[5, 0, 6, 7, 8, 9, 7]], "weight": np.array([1.0, 0, 1, 1, 1, 1, 0])}
+    parts = explain.strongest_patches(detect, [images[:0], images[:5], filled], grid, count=12)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)
     assert sorted(whole.indices[0, :10]) == list(range(10))
