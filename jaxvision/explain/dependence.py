@@ -165,20 +165,28 @@ def _body(equation: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]] | None:
 
 
 def _unrolled(equation: JaxprEqn) -> Callable[..., list[Any]]:
-    params = equation.params
-    body, length = jaxpr_as_fun(params["jaxpr"]), params["length"]
-    first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
+    """The steps of a scan, one after the other; carries have the ranks that they have in it."""
+    closed, length = equation.params["jaxpr"], equation.params["length"]
+    body = jaxpr_as_fun(closed)
+    num_carry = _num_of_same_rank(equation.outvars, closed.jaxpr.outvars)
+    last = _num_of_same_rank(equation.invars, closed.jaxpr.invars)
+    first = last - num_carry
 
     def plain(*arguments: Any) -> list[Any]:
         constants, carry, rows = arguments[:first], arguments[first:last], arguments[last:]
         results: list[Any] = [None] * length
-        for i in reversed(range(length)) if params["reverse"] else range(length):
+        for i in reversed(range(length)) if equation.params["reverse"] else range(length):
             row = [lax.index_in_dim(each, i, keepdims=False) for each in rows]
             outputs = body(*constants, *carry, *row)
-            carry, results[i] = outputs[: params["num_carry"]], outputs[params["num_carry"] :]
+            carry, results[i] = outputs[:num_carry], outputs[num_carry:]
         return [*carry, *(jnp.stack(column) for column in zip(*results, strict=True))]
 
     return plain
+
+
+def _num_of_same_rank(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+    pairs = zip(outside, inside, strict=True)
+    return sum(jnp.ndim(one.aval) == jnp.ndim(other.aval) for one, other in pairs)
 
 
 def _either(equation: JaxprEqn) -> Callable[..., list[Any]]:
