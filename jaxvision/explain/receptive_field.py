@@ -68,6 +68,8 @@ class FieldGrid:
 class EffectiveField:
     """The effective receptive field of a unit: how much it depends on each pixel.
 
+    All numbers are NaN for a unit whose gradient is 0 everywhere, such as a ReLU that is off.
+
     Attributes:
         map: Share of each pixel in the mean absolute gradient of the unit; the shares add up to 1.
         center: Mean row and column under these shares.
