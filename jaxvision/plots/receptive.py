@@ -64,16 +64,14 @@ def receptive_fields(
         if index >= len(maps):
             axes.set_visible(False)
             continue
-        _style.dress(axes, title=titles[index])
+        below, right = index + across < len(maps), index % across > 0
+        x, y = "" if below else "column (pixels)", "" if right else "row (pixels)"
+        _style.dress(axes, title=titles[index], x=x, y=y)
         shown = _draw_map(axes, maps[index])
         if boxes and (box := boxes[index]) is not None:
             _draw_box(axes, box)
         if ellipses and (ellipse := ellipses[index]) is not None:
             _draw_ellipse(axes, ellipse)
-    for axes in grid[-1]:
-        axes.set_xlabel("column (pixels)", fontsize=_style.TEXT_SIZE, color=_style.INK)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("row (pixels)", fontsize=_style.TEXT_SIZE, color=_style.INK)
     assert shown is not None
     what = "dependence, as a share of the largest"
     _style.color_bar(figure, shown, grid, what, shrink=min(1.0, 1.6 / rows), aspect=25.0)

@@ -36,6 +36,8 @@ def test_a_map_its_box_and_its_ellipse_lie_where_they_are() -> None:
 def test_panels_fill_rows_and_a_map_of_zeros_is_white(render) -> None:
     figure = plots.receptive_fields([np.zeros((3, 3))] * 3, ["a", "b", "c"], columns=2)
     assert [axes.get_visible() for axes in figure.axes[:4]] == [True, True, True, False]
+    assert [axes.get_xlabel() for axes in figure.axes[:3]] == ["", *["column (pixels)"] * 2]
+    assert [axes.get_ylabel() for axes in figure.axes[:3]] == ["row (pixels)", "", "row (pixels)"]
     assert (render(figure)[60:100, 90:120] >= 254).all()
 
 
