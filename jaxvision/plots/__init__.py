@@ -14,6 +14,7 @@ from jaxvision.plots.film import save_gif, save_strip
 from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
 from jaxvision.plots.masks import labeled_masks, segmentations
+from jaxvision.plots.receptive import receptive_fields
 from jaxvision.plots.saving import save
 from jaxvision.plots.scatter import embeddings, scatter
 from jaxvision.plots.training import learning_curves, learning_curves_by_seed
@@ -29,6 +30,7 @@ __all__ = [
     "learning_curves",
     "learning_curves_by_seed",
     "mistakes",
+    "receptive_fields",
     "reliability_diagram",
     "require_matplotlib",
     "save",

@@ -243,6 +243,7 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
 SCRIPTS = (
     "classify", "evaluate", "predict", "export", "demo", "finetune", "transfer", "multitask",
     "dqn", "reinforce", "ppo", "qlearning", "play", "knn", "toys", "summary", "list_models", "plan",
+    "receptive_field", "units",
 )  # fmt: skip
 
 
@@ -252,6 +253,43 @@ def test_help_explains_every_field(script: str) -> None:
     assert len(blocks) >= 1 + 2 * (script != "list_models")  # which has a pattern and no options
     for block in blocks:
         assert re.search(r" {2,}[A-Zs]\w* ", block), block
+
+
+@pytest.mark.slow
+def test_units(tmp_path: pathlib.Path, runs: pathlib.Path) -> None:
+    """All figures of a small convolutional network; an MLP has neither filters nor patches."""
+    options = ["--model", "lenet5", "--num-steps", 40, "--no-figures"]
+    run_here("classify", "--run-dir", tmp_path / "lenet", *options)
+    few = ["--channels", 2, "--patches", 3, "--classes", 3, "--steps", 4, "--neighbors", 2]
+    done = run_here("units", tmp_path / "lenet", *few, "--strides", 4)
+    figures = tmp_path / "lenet" / "figures" / "units"
+    names = ["filters", "patches_4", "classes", "neighbors"]
+    assert done.stdout.splitlines() == [str(figures / f"{name}.png") for name in names]
+    for name in names:
+        with Image.open(figures / f"{name}.png") as image:
+            assert image.size[0] > 400
+    done = run_here("units", tmp_path / "lenet", *few, "--strides", 3, code=1)
+    assert "no map of stride 3, but of [2, 4]" in done.stderr
+    assert "--patches must be at least 1" in run_here("units", "x", "--patches", 0, code=1).stderr
+    lines = run_here("units", runs / "mlp", *few).stdout.splitlines()
+    assert [pathlib.Path(line).stem for line in lines][-2:] == ["classes", "neighbors"]
+
+
+@pytest.mark.slow
+def test_receptive_field(tmp_path: pathlib.Path) -> None:
+    """LeNet's maps after its poolings see 6 and 16 pixels; wrong settings are named."""
+    options = ["--channels", 1, "--num-images", 2, "--run-dir", tmp_path]
+    head, *rows, path = run_here("receptive_field", "lenet5", *options).stdout.splitlines()
+    assert head.split()[:3] == ["stride", "can", "see"]
+    assert [re.split(r" {2,}", row.strip())[:3] for row in rows] == [
+        ["2", "6 x 6", "0"],
+        ["4", "16 x 16", "0"],
+    ]
+    with Image.open(path) as image:
+        assert image.size[0] > 400
+    done = run_here("receptive_field", "lenet5", *options, "--strides", 3, code=1)
+    assert "no map of stride 3, but of [2, 4]" in done.stderr
+    assert "did you mean" in run_here("receptive_field", "lenet", code=1).stderr
 
 
 @pytest.mark.slow
