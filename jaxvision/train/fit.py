@@ -93,9 +93,9 @@ def fit(
             and `set_state`, such as that of `Dataset.batches`.
         num_steps: The step to stop at, counted from the start of the run. None runs until the
             batches end.
-        evaluate: An `Evaluation`, or a function `(state, batch) -> metrics`, such as `make_eval_fn`
-            returns. It is compiled for the same devices; without `eval_data` it is called once,
-            uncompiled, with None for the batch.
+        evaluate: The loss of a task, an `Evaluation`, or a function `(state, batch) -> metrics`. It
+            is compiled for the same devices; without `eval_data` it is called once, uncompiled,
+            with None for the batch.
         eval_data: A data set, a list of batches, or a function that returns batches. Log lines name
             the evaluation after the data set's split (`train_evaluation` for `train`), else
             `evaluation`.
