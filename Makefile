@@ -3,6 +3,7 @@
 #   make test     the quick tests      make test-slow   whole runs, one of each family
 #   make test-release                  every architecture and kind of agent: an hour, before a version
 #   make check    format, lint, types  make format      rewrite files in the house format
+#   make bench    the benchmarks and the tables of docs/performance.md: hours; ONLY="rl tsne" for some
 #   make PYTHON=python3.12 test        the same with another interpreter, in an environment of its own
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-slow test-release check format lint types setup clean
+.PHONY: demo test test-slow test-release bench check format lint types setup clean
 
 setup: $(VENV)/installed
 
@@ -31,6 +32,9 @@ test: setup
 test-slow test-release: test-%: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$* and not optimized" --jaxtyping-packages=
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$* and optimized" --jaxtyping-packages=
+
+bench: setup
+	$(BIN)/python benchmarks/run.py $(if $(ONLY),--only $(ONLY))
 
 check: setup
 	$(BIN)/ruff format --check .
