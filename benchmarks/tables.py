@@ -156,10 +156,15 @@ def keep(file: pathlib.Path, found: Sequence[Table], where: Mapping[str, Any]) -
     """
     new = {table.name: {**table.content(), "measured": dict(where)} for table in found}
     old = {table["name"]: table for table in read(file)} if file.exists() else {}
+    write(file, {"tables": [*(old | new).values()]})
+
+
+def write(file: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a file as a whole: whoever is killed meanwhile leaves the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
-    part.write_text(json.dumps({"tables": [*(old | new).values()]}, indent=1) + "\n")
-    part.replace(file)  # whoever is killed meanwhile leaves the old file or the new one
+    part.write_text(json.dumps(content, indent=1) + "\n")
+    part.replace(file)
 
 
 def read(file: pathlib.Path) -> list[dict[str, Any]]:
