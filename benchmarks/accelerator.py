@@ -1,4 +1,4 @@
-"""How fast training is on one accelerator: a GPU, or a TPU. Under eight minutes on an H100 or H200.
+"""How fast training is on one accelerator: a GPU, or a TPU. It takes 450 seconds at most.
 
     python benchmarks/accelerator.py
     python benchmarks/accelerator.py --sections resnet50 vit_b --again

@@ -1,6 +1,7 @@
 """What a section is given: sizes, time that is left, and tables that are kept row by row."""
 
 import dataclasses
+import importlib
 import json
 import pathlib
 import time
@@ -39,12 +40,22 @@ class Context:
         self.found.append(table)
         return table
 
-    def torch(self, table: Table) -> Any:
-        """torch, if it is to be compared with; else None, and the table's note says why not."""
+    def torch(self, table: Table, needs: str = "torch") -> Any:
+        """torch, if it is to be compared with; else None, and the table's note says why not.
+
+        Args:
+            table: The table.
+            needs: The package that has the models to compare with.
+
+        Returns:
+            The module, or None.
+        """
         try:
             import torch
-        except ImportError:
-            table.note += " torch is not installed."
+
+            importlib.import_module(needs)
+        except ImportError as error:
+            table.note += f" {error.name} is not installed."
             return None
         if not (self.toy or torch.cuda.is_available()):
             table.note += " torch has no CUDA here."

@@ -115,7 +115,7 @@ def measure(context: Context, name: str, subjects: list[Subject]) -> None:
         add_row(context, table, "jaxvision", subject, batch, of_image, calls)
         used.append(batch)
         del calls
-    torch = context.torch(table)
+    torch = context.torch(table, needs="torch" if subjects[0].masks else "torchvision")
     if torch is None:
         return
     from sections import peer
