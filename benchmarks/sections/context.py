@@ -1,7 +1,7 @@
 """What a section is given: sizes, time that is left, and tables that are kept row by row."""
 
 import dataclasses
-import importlib
+import importlib.util
 import json
 import pathlib
 import time
@@ -50,13 +50,12 @@ class Context:
         Returns:
             The module, or None.
         """
-        try:
-            import torch
+        for package in ("torch", needs):
+            if importlib.util.find_spec(package) is None:
+                table.note += f" {package} is not installed."
+                return None
+        import torch
 
-            importlib.import_module(needs)
-        except ImportError as error:
-            table.note += f" {error.name} is not installed."
-            return None
         if not (self.toy or torch.cuda.is_available()):
             table.note += " torch has no CUDA here."
             return None

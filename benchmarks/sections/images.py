@@ -1,6 +1,8 @@
 """Training steps of models of images in bfloat16, beside the same of torch.compile."""
 
 import functools
+import pathlib
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -174,20 +176,24 @@ def random_batch(subject: Subject, batch: int) -> dict[str, Any]:
     return {"image": images, "label": random.integers(0, CLASSES, batch, np.int32)}
 
 
+def torchvision() -> Any:
+    """The package, which may be installed without its compiled operators."""
+    sys.path.append(str(pathlib.Path(__file__).parents[2] / "tests" / "fixtures"))
+    from load_torchvision import load_torchvision
+
+    return load_torchvision()
+
+
 def of_torchvision(name: str) -> Any:
     """A model of torchvision."""
-    import torchvision
-
-    return torchvision.models.get_model(name, weights=None, num_classes=CLASSES)
+    return torchvision().models.get_model(name, weights=None, num_classes=CLASSES)
 
 
 def vit_of_torch(toy: bool, size: int) -> Any:
     """ViT-B/16 of torchvision, or a tiny one."""
-    import torchvision
-
     if not toy:
         return of_torchvision("vit_b_16")
-    return torchvision.models.VisionTransformer(size, 16, 2, 3, 192, 768, num_classes=CLASSES)
+    return torchvision().models.VisionTransformer(size, 16, 2, 3, 192, 768, num_classes=CLASSES)
 
 
 def unet_of_torch(channels: tuple[int, ...]) -> Any:
