@@ -93,6 +93,8 @@ def main(settings: Settings) -> None:
         SystemExit: There is no accelerator, or a section failed.
     """
     settings = dataclasses.replace(settings, quick=settings.quick or settings.toy).sized()
+    if settings.quick and settings.where.resolve() == FOLDER:
+        sys.exit("--toy: its numbers are not kept in docs/; give another --folder")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the section ends too
     began = time.time()
     where = probe()
@@ -157,7 +159,7 @@ def start(name: str, settings: Settings, deadline: float) -> str:
         )
     except subprocess.TimeoutExpired:
         kept = unfinished_file(settings.where, name)
-        rest = f"; the rows that it had are in {kept.name}" if kept.exists() else ""
+        rest = f"; the rows that it had are in {kept}" if kept.exists() else ""
         return f"cut off after {time.time() - began:.0f} s{rest}"
     if done.returncode:
         return f"failed with status {done.returncode}"

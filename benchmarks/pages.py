@@ -33,17 +33,9 @@ def shown(name: str, folder: pathlib.Path = FOLDER) -> str:
 
     Returns:
         Markdown.
-
-    Raises:
-        ValueError: The results have no table of that name.
     """
-    tables = [table for _, table in found(name, folder)]
-    if tables:
-        return "\n".join(map(markdown, tables))
-    benchmark, _, table = name.partition(":")
-    if table and (folder / f"{benchmark}.json").exists():
-        raise ValueError(f"{benchmark}.json has no table {table!r}")
-    return "No numbers yet.\n"
+    tables = [markdown(table) for _, table in found(name, folder)]
+    return "\n".join(tables) or "No numbers yet.\n"
 
 
 def found(name: str, folder: pathlib.Path = FOLDER) -> Iterator[tuple[str, dict[str, Any]]]:

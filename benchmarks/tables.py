@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import tyro
 from provenance import measured
 
-FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "benchmarks"
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 """Where the results lie that the pages are made of."""
 
 Cell = float | int | str | None

@@ -83,6 +83,25 @@ def test_what_does_not_fit_into_the_budget_is_left_out_and_said(session) -> None
     assert session.begun == ["resnet50", "tsne"]
 
 
+def test_rows_are_kept_while_a_section_is_not_done(load, tmp_path, monkeypatch) -> None:
+    contexts = load("sections.context")
+    context = contexts.Context("unet", tmp_path, toy=True, deadline=0.0)
+    table = context.table("steps", {"contender": "", "ms": ".2f"})
+    table.add("jaxvision", 1.5)
+    unfinished = contexts.unfinished_file(tmp_path, "unet")
+    (kept,) = json.loads(unfinished.read_text())["tables"]
+    assert kept["rows"] == [["jaxvision", 1.5]]
+    assert kept["measured"]["command"] == "python benchmarks/accelerator.py --sections unet"
+    assert not contexts.is_done(tmp_path, "unet", True, kept["measured"])
+    monkeypatch.setattr(contexts.importlib.util, "find_spec", lambda name: None)
+    assert context.torch(table) is None
+    context.finish()
+    assert contexts.is_done(tmp_path, "unet", True, kept["measured"])
+    assert not unfinished.exists()
+    (kept,) = json.loads((tmp_path / "accelerator_unet.json").read_text())["tables"]
+    assert kept["note"] == " torch is not installed."
+
+
 def test_results_lie_where_they_are_asked_for(accelerator, tmp_path) -> None:
     Settings = accelerator.Settings
     assert Settings().where == accelerator.WORK
