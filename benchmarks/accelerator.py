@@ -1,17 +1,17 @@
-"""How fast training is on one accelerator: a GPU, or a TPU. It takes 450 seconds at most.
+"""Measures training on one accelerator, a GPU or a TPU, in at most 450 seconds.
 
     python benchmarks/accelerator.py
     python benchmarks/accelerator.py --sections resnet50 vit_b --again
     python benchmarks/accelerator.py --toy
 
-Sections: training steps of ResNet-50, ViT-B/16 and U-Net in bfloat16 with their model FLOPs
-utilization, DCGAN, environment steps of PPO and DQN, t-SNE of 70,000 points, and the convolutions
-that CPUs get against XLA's own. Models are beside the same of torch.compile, where torch with CUDA
-is installed. Times are medians of windows of many steps, which are waited for at their ends.
+Sections: training steps of ResNet-50, ViT-B/16 and U-Net in bfloat16 with model FLOPs utilization,
+DCGAN, environment steps of PPO and DQN, t-SNE of 70,000 points, and the convolutions that are used
+on CPUs against XLA's own. Image models are compared with torch.compile, where torch with CUDA is
+installed. Times are medians of windows of many steps; the device is waited for at their ends.
 
-Each section has a process of its own, and its results are a file as soon as it is done. Started
-again, sections that were done with the same versions on the same kind of device are left out.
-A section that would not fit into the budget is left out too, and the last lines say so.
+Each section runs in its own process and saves its results as soon as it is done. Later runs skip
+sections that were done with the same package versions on the same kind of device. A section that
+does not fit into the remaining budget is skipped too, and the last lines of the output say so.
 """
 
 import dataclasses
@@ -62,21 +62,21 @@ SECTIONS: dict[str, Section] = {
     "dqn": Section("agents", 25),
     "dcgan": Section("gan", 25, 25),
 }
-"""The most important first. The seconds are guesses: nothing was measured yet."""
+"""The most important first. The seconds are guesses, because nothing has been measured yet."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Common):
-    """Settings of the measurement. Results lie in runs/accelerator, where nothing else is said."""
+    """Settings of the measurement. Results are saved in runs/accelerator by default."""
 
     sections: tuple[Name, ...] = get_args(Name)
     """What to measure."""
     again: bool = False
-    """Whether to measure what was measured before, too."""
+    """Whether to measure sections again that were measured before."""
     budget_seconds: float = 450.0
     """How long all may take together."""
     toy: bool = False
-    """Tiny sizes, on any device, to see that all of it runs. The same as --quick."""
+    """Tiny sizes, on any device, to check that everything runs. The same as --quick."""
 
     @property
     def where(self) -> pathlib.Path:
@@ -94,7 +94,7 @@ def main(settings: Settings) -> None:
     """
     settings = dataclasses.replace(settings, quick=settings.quick or settings.toy).sized()
     if settings.quick and settings.where.resolve() == FOLDER:
-        sys.exit("--toy: its numbers are not kept in docs/; give another --folder")
+        sys.exit("--toy: toy times are not saved in docs/; give another --folder")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the section ends too
     began = time.time()
     where = probe()

@@ -1,14 +1,14 @@
-"""Runs benchmarks one after the other, keeps what they measured, and writes docs/performance.md.
+"""Runs benchmarks one after the other, saves their results, and updates docs/performance.md.
 
     python benchmarks/run.py
     python benchmarks/run.py --only convolutions train_step
     python benchmarks/run.py --quick
 
-Each has a process of its own, with memory in large pages. If one fails, the others run all the
-same, and the last lines say which did not. Packages to compare with are left out where they are not
-installed: install them first, if the tables are to keep their columns. `--quick` runs all at toy
-sizes, keeps what they give in a temporary folder, and leaves docs/ as it is. Nothing else should
-run on the machine meanwhile.
+Each benchmark runs in its own process, with memory in large pages. If one fails, the others still
+run, and the last lines of the output name those that failed. Libraries to compare with are left out
+if they are not installed, so install them before you replace a table. `--quick` runs everything at
+toy sizes, saves the results in a temporary folder, and leaves docs/ unchanged. Nothing else should
+run on the machine at the same time.
 """
 
 import dataclasses

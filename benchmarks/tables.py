@@ -91,11 +91,11 @@ class Common:
     """Options of every benchmark."""
 
     save: bool = False
-    """Whether to keep the tables in --folder."""
+    """Whether to save the tables in --folder."""
     folder: pathlib.Path = FOLDER
-    """Where tables are kept. The pages are made of those in docs/benchmarks."""
+    """Where tables are saved. docs/performance.md is generated from docs/benchmarks."""
     quick: bool = False
-    """Toy sizes, to see that all of it runs. Their times say nothing, and do not go to docs/."""
+    """Toy sizes, to check that everything runs. Such times are not saved in docs/."""
 
     TOY: ClassVar[Mapping[str, Any]] = {}
     """What --quick sets other options to."""
@@ -108,10 +108,11 @@ class Common:
         """
         if self.save and self.folder.resolve() == FOLDER:
             if self.quick:
-                raise SystemExit("--quick: its numbers are not kept in docs/; give --folder too")
+                raise SystemExit("--quick: toy times are not saved in docs/; give --folder too")
             if getattr(self, "only", None) != getattr(type(self)(), "only", None):
-                raise SystemExit("--only: a part of a table would replace all of it in docs/; "
-                                 "give --folder too")  # fmt: skip
+                raise SystemExit(
+                    "--only: a few rows would replace a whole table; give --folder too"
+                )
         return dataclasses.replace(self, **self.TOY) if self.quick else self
 
 

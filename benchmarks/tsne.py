@@ -44,7 +44,7 @@ COLUMNS = {
     "KL": ".4f",
     "10-NN kept": ".3f",
     "span": ".0f",
-    "times our first": ".2f",
+    "first / ours": ".2f",
 }
 
 
