@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import math
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -164,7 +165,8 @@ def write(file: pathlib.Path, content: Mapping[str, Any]) -> None:
     """Writes a file as a whole: whoever is killed meanwhile leaves the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
+    text = json.dumps(content, indent=1)
+    part.write_text(re.sub(r"\[\n[^][{}]*\n\s*\]", _in_one_line, text) + "\n")
     part.replace(file)
 
 
@@ -193,6 +195,11 @@ def installed_version(package: str) -> str | None:
 def _finite(cell: Cell) -> Cell:
     """The cell, or None for what JSON cannot say."""
     return None if isinstance(cell, float) and not math.isfinite(cell) else cell
+
+
+def _in_one_line(found: re.Match[str]) -> str:
+    """A list, such as a row of a table, in one line."""
+    return re.sub(r"\n\s*", "", re.sub(r",\n\s*", ", ", found[0]))
 
 
 def _line(cells: Sequence[str], titles: Sequence[str]) -> str:

@@ -63,6 +63,7 @@ def test_tables_of_other_names_stay_in_the_file(tables, tmp_path) -> None:
     kept = [(each["name"], each["rows"], each["measured"]["date"]) for each in tables.read(file)]
     assert kept == [("agents", [["a", 3]], "2026-11-03"), ("replay", [["a", 2]], "2026-11-02")]
     assert [path.name for path in file.parent.iterdir()] == ["rl.json"]
+    assert '\n    ["a", 3]\n' in file.read_text()  # a row is a line
 
 
 def test_toys_and_parts_of_tables_do_not_go_to_the_docs(tables, tmp_path) -> None:
