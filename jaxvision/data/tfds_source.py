@@ -54,7 +54,8 @@ class TfdsSource:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Example:
-        example: Example = flatten(self.records[index])
+        with absl_level(logging.ERROR):  # TFDS recommends OpenCV
+            example: Example = flatten(self.records[index])
         for key, channels in self.images.items():
             where = f"{key} of record {index} of {self.name}"
             example[key] = decode_image(example[key], channels=channels, name=where)
