@@ -1,4 +1,4 @@
-"""The data of a run that is restored."""
+"""The data of a restored run."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from jaxvision import data, train
 
 
 def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data.Dataset:
-    """Loads images as they were in the training of a run, whoever made it.
+    """Loads images as in the training of a run, whether a script or Python code made the run.
 
-    `split` None takes what the run was evaluated on; `given` are settings of `Data` or `MaskData`
-    that replace those of the run, where they are not None.
+    `split` None takes the split that the run was evaluated on. Values in `given` that are not None
+    replace settings of `Data` or `MaskData`.
     """
     record, folder = trained.record, trained.run.folder
     with_masks = "mask" in (record.data.get("fields") or {})
@@ -24,7 +24,7 @@ def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data
     names = {field.name for field in dataclasses.fields(settings)}
     names -= {"image_size", "num_workers", "boundary_weights"}
     if "dataset" in given:
-        names -= {"masks"}  # they go with the images of the training
+        names -= {"masks"}  # they belong to the images of the training
     known = {name: value for name, value in known.items() if name in names} | given
     shape = record.data.get("image_shape")
     if shape is None:
@@ -48,8 +48,8 @@ def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data
         count = record.data["num_examples"]
         if chosen.per_class is None and len(learned) != count:
             raise SystemExit(
-                f"{folder} was trained on {count} images, and without those held out "
-                f"{learned.name}/{wanted} has {len(learned)} now: it has changed, so that some "
-                "held out now may have been trained on; name a --split or a --dataset"
+                f"{folder} was trained on {count} images, but {learned.name}/{wanted} now has "
+                f"{len(learned)} without the held-out ones: the data have changed, so that the run "
+                "may have seen images that are held out now; name a --split or a --dataset"
             )
     return dataset

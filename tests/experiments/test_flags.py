@@ -35,7 +35,7 @@ def flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
         (["--learning-rate"], "--learning-rate needs a value: a number"),
         (["--model-options", "dropout"], "--model-options takes pairs of NAME VALUE, got 'drop"),
         (["--flip", "True"], "--flip takes no value, got 'True': write --flip, or --no-flip"),
-        (["runs/lenet"], "'runs/lenet' belongs to no option"),
+        (["runs/lenet"], "unexpected argument 'runs/lenet'"),
     ],
 )
 def test_a_wrong_flag_is_said_in_a_line(arguments: list, message: str) -> None:
@@ -95,7 +95,7 @@ def test_help_of_an_option_has_no_line_breaks(flags: types.ModuleType) -> None:
     data = importlib.import_module("common.data").Data
     flags.describe(importlib.import_module("common.run").Settings)
     said = {field.name: field.metadata["help"] for field in dataclasses.fields(data)}
-    assert said["dataset"].startswith("A data set of TensorFlow Datasets; or a path with")
+    assert said["dataset"].startswith("Name of a data set of TensorFlow Datasets; or path of")
     assert not [text for text in said.values() if "\n" in text or "  " in text]
 
 

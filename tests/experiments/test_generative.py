@@ -64,7 +64,7 @@ def test_two_games_are_played_and_their_samples_compared(tmp_path) -> None:
     assert scores(compared / "seed0")["modes"]["mean"] <= 10
     assert (compared / "figures" / "samples.png").exists()
     said = run_here("samples", classifier, "--classifier", classifier, code=1)
-    assert "makes no images" in said.stderr
+    assert "cannot generate images" in said.stderr
 
 
 def test_games_in_the_plane_are_drawn_beside_their_best_critics(tmp_path) -> None:
