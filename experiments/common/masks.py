@@ -291,7 +291,9 @@ class MaskLoss:
         if self.class_weights is None:
             return None
         if "pixel_cross_entropy" not in (self.loss or USUAL_LOSS):
-            raise SystemExit("--class-weights needs pixel_cross_entropy, which --loss does not name")
+            raise SystemExit(
+                "--class-weights needs pixel_cross_entropy, which --loss does not name"
+            )
         if self.class_weights != "balanced":
             return np.array(self.class_weights)
         counts = data.class_counts(train_data, "mask")

@@ -60,7 +60,10 @@ ADVICE: Mapping[str, tuple[str | None, str | None]] = {
     "momentum": ("optimizer momentum", None),
     "net": ("model", None),
     "network": ("model", None),
-    "num-classes": (None, "the data determine the number of classes; --classes selects some of them"),
+    "num-classes": (
+        None,
+        "the data determine the number of classes; --classes selects some of them",
+    ),
     "num-epochs": ("num-steps", _EPOCHS),
     "num-gpus": (None, _ALL_DEVICES),
     "opt": ("optimizer", None),
