@@ -153,8 +153,10 @@ def main(settings: Settings) -> train.FitResult:
             "--phases decides what is trainable: leave out --trainable, or use --frozen"
         )
     start = open_start(settings)
-    channels: Any = settings.data.channels or start.channels
-    chosen = dataclasses.replace(settings.data.located(), channels=channels)
+    chosen = settings.data.located()
+    if chosen.channels is None and chosen.dataset.startswith("/"):
+        channels: Any = start.channels
+        chosen = dataclasses.replace(chosen, channels=channels)
     preprocessing = start.preprocessing if chosen.image_size is None else None
     train_data, eval_data = chosen.load_splits(settings.run.seed, preprocessing)
     normalized = start.preprocessing.for_channels(train_data.image_shape[-1])

@@ -2,9 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
 
 from common import script
 from common.places import missing, nearest_folder
@@ -85,9 +89,8 @@ class Data:
                     **options,
                 )
             else:
-                loaded = data.load(
-                    dataset, split, self.data_dir, transform=image_and_label, **options
-                )
+                transform = with_channels(image_and_label, self.channels)
+                loaded = data.load(dataset, split, self.data_dir, transform=transform, **options)
             if self.classes is not None:
                 if len(self.classes) < 2:
                     raise ValueError(f"--classes needs two names or more, got {self.classes[0]!r}")
@@ -150,3 +153,28 @@ def or_folder(name: str) -> Iterator[None]:
 def image_and_label(example: dict[str, Any]) -> dict[str, Any]:
     """The image and the label of an example, without boxes, masks and other fields."""
     return {name: example[name] for name in ("image", "label") if name in example}
+
+
+Transform = Callable[[dict[str, Any]], dict[str, Any]]
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Pillow's modes, by the number of channels."""
+
+
+def with_channels(transform: Transform, channels: int | None) -> Transform:
+    """Makes a transform also convert images to a number of channels; None leaves it unchanged."""
+    return transform if channels is None else functools.partial(_convert, transform, channels)
+
+
+def _convert(transform: Transform, channels: int, example: dict[str, Any]) -> dict[str, Any]:
+    changed = transform(example)
+    image = changed.get("image")
+    if image is None or image.shape[-1] == channels:
+        return changed
+    if image.ndim != 3 or image.dtype != np.uint8 or image.shape[-1] not in _MODES:
+        raise SystemExit(
+            f"--channels {channels} converts images of 8 bits with 1, 3 or 4 channels; the data "
+            f"have {image.dtype} of shape {image.shape}"
+        )
+    pixels = image[..., 0] if image.shape[-1] == 1 else image
+    converted = np.array(Image.fromarray(pixels).convert(_MODES[channels]))
+    return {**changed, "image": converted.reshape(*image.shape[:2], channels)}

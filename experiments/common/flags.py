@@ -175,8 +175,10 @@ def _fault(flag: str, kind: Any, values: Sequence[str]) -> str | None:
 
 
 def _fault_of_pairs(flag: str, kinds: tuple[Any, ...], values: Sequence[str]) -> str | None:
-    if len(values) % 2:
-        return f"{flag} takes pairs of NAME VALUE, got {' '.join(values)!r}"
+    if not values or len(values) % 2:
+        names = f"; names are {_allowed(_leaves(kinds[0]), ', ')}" if _is_choice(kinds[0]) else ""
+        got = repr(" ".join(values)) if values else "nothing"
+        return f"{flag} takes pairs of NAME VALUE, got {got}{names}"
     for index, value in enumerate(values):
         leaves = _leaves(kinds[index % 2])
         if not any(_accepts(leaf, value) for leaf in leaves):
@@ -221,12 +223,12 @@ def _refusal(flag: str, leaves: Sequence[Any], value: str) -> str:
     return f"{flag} must be {_allowed(leaves)}, got {value!r}"
 
 
-def _allowed(leaves: Sequence[Any]) -> str:
+def _allowed(leaves: Sequence[Any], separator: str = " or ") -> str:
     words: list[str] = []
     for leaf in dict.fromkeys(leaves):
         choices = [str(each) for each in get_args(leaf)]
         words += choices if _is_choice(leaf) else [_WORDS.get(leaf, "text")]
-    return " or ".join(words)
+    return separator.join(words)
 
 
 def _no_such(name: str, flags: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from common import script
-from common.data import Data, or_folder
+from common.data import Data, or_folder, with_channels
 from common.learning import parse_option, say_weights
 from common.places import missing
 from jaxvision import checks, data, losses, models, train
@@ -47,8 +47,9 @@ class MaskData:
     image_size: int | tuple[int, int] | None = None
     """Height and width, in pixels, to which images and masks are resized and cropped: one number
     for squares, or two. None keeps them as they are; all images must then have one size."""
-    channels: Literal[1, 3, 4] = 3
-    """Channels of a folder's images: gray, RGB or RGBA."""
+    channels: Literal[1, 3, 4] | None = None
+    """Channels to which images are converted: 1 (gray), 3 (RGB) or 4 (RGBA). None keeps those of a
+    data set, and reads a folder as RGB."""
     corrupt: Literal["stop", "skip"] = "stop"
     """What to do about an image that cannot be decoded: stop, or skip it and count it."""
     num_workers: int = 0
@@ -79,11 +80,11 @@ class MaskData:
         With `preprocessing`, it replaces `image_size`.
         """
         where = self.located()
+        keep = weighted_masks if self.boundary_weights else only_masks
         options: dict[str, Any] = {
             "image_size": self.image_size if preprocessing is None else None,
             "preprocessing": preprocessing,
             "corrupt": self.corrupt,
-            "transform": weighted_masks if self.boundary_weights else only_masks,
         }
         with script.checking(), or_folder(where.dataset):
             if where.masks is not None:
@@ -92,11 +93,15 @@ class MaskData:
                     where.masks,
                     split=split,
                     class_names=self.class_names,
-                    channels=self.channels,
+                    channels=self.channels or 3,
+                    transform=keep,
                     **options,
                 )
             else:
-                loaded = data.load(where.dataset, split, self.data_dir, **options)
+                transform = with_channels(keep, self.channels)
+                loaded = data.load(
+                    where.dataset, split, self.data_dir, transform=transform, **options
+                )
         found = loaded.fields["mask"].names
         if class_names is not None and found != tuple(class_names):
             raise SystemExit(

@@ -29,8 +29,9 @@ def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data
     shape = record.data.get("image_shape")
     if shape is None:
         raise SystemExit(f"{folder} is not a run on images: read it with train.restore in Python")
-    fixed = {"dataset": record.data.get("name", ""), "channels": shape[-1]}
-    chosen: Any = settings(**{**fixed, **known})
+    chosen: Any = settings(
+        **{"dataset": record.data.get("name", ""), **known, "channels": shape[-1]}
+    )
     held_out = known.get("validation") is not None and not split and "dataset" not in given
     wanted = chosen.train_split if held_out else split or chosen.eval_split
     class_names = trained.run.names("mask" if with_masks else "label") or None

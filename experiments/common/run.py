@@ -40,7 +40,7 @@ class Run:
     """Stop early after this many evaluations in a row without improvement of the metric of
     --keep-best (by default, of the loss); None runs all steps."""
     longer: bool = False
-    """Continue a finished run up to a larger --num-steps, with the learning-rate schedule of that
+    """Continue an existing run up to a larger --num-steps, with the learning-rate schedule of that
     number of steps."""
     figures: bool = True
     """Draw learning curves and figures of the predictions at the end (needs matplotlib). With

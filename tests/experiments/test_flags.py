@@ -44,6 +44,13 @@ def test_a_wrong_flag_is_said_in_a_line(arguments: list, message: str) -> None:
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize("values", [[], ["soft_dice"], ["soft_dice", "1", "tversky"]])
+def test_losses_of_masks_are_pairs(values: list) -> None:
+    (said,) = run_here("segment", "--loss", *values, code=2).stderr.splitlines()
+    got = repr(" ".join(values)) if values else "nothing"
+    assert said.startswith(f"--loss takes pairs of NAME VALUE, got {got}; names are pixel_cross")
+
+
 def test_every_wrong_flag_is_said(flags: types.ModuleType) -> None:
     known = {"num-steps": int, "flip": bool}
     with pytest.raises(SystemExit):
