@@ -187,8 +187,8 @@ def _why_unreachable() -> str | None:
     from huggingface_hub import constants
 
     address = urllib.parse.urlsplit(constants.ENDPOINT)
-    if urllib.request.getproxies() or address.hostname is None:
-        return None  # a proxy finds the hub, or does not
+    if address.hostname is None or urllib.request.getproxies().keys() - {"no"}:
+        return None  # only the proxy can connect to the hub
     port = address.port or (80 if address.scheme == "http" else 443)
     reason = None
     for wait in (0, 1):
