@@ -10,7 +10,7 @@ import jax
 import make_torch_zoo as zoo
 import numpy as np
 import pytest
-from huggingface_hub import errors
+from huggingface_hub import constants, errors
 
 from jaxvision import data, models
 from jaxvision.models.timm_names import TIMM_NAMES
@@ -107,8 +107,8 @@ def test_the_hub(folder, variables, monkeypatch) -> None:
 
 
 def test_without_a_connection(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
         models.WeightsError,
         match=r"(?s)cannot be downloaded here .*hf download timm/resnet50.a1_in1k config.json "
@@ -123,8 +123,8 @@ def refuse(*_: object, **__: object) -> None:
 
 def test_without_a_connection_nothing_is_tried_again_and_again(monkeypatch, tmp_path) -> None:
     asked = []
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(hub.urllib.request, "getproxies", dict)
     monkeypatch.setattr(hub.socket, "create_connection", refuse)
     monkeypatch.setattr(hub.time, "sleep", asked.append)
