@@ -124,8 +124,11 @@ def plan(settings: Settings, layers: train.Layers) -> list[Settings]:
     run, optimization = settings.run, settings.optimization
     phases = []
     count = settings.start.phases
+    patterns_of_phases = train.unfreezing(layers, count)
     steps = optimization.num_steps // count
-    for number, patterns in enumerate(train.unfreezing(layers, count), start=1):
+    if steps < 1:
+        raise ValueError(f"--num-steps {optimization.num_steps} is less than --phases {count}")
+    for number, patterns in enumerate(patterns_of_phases, start=1):
         is_last = number == count
         phases.append(
             dataclasses.replace(
@@ -169,15 +172,14 @@ def main(settings: Settings) -> train.FitResult:
     axis_name = settings.devices.axis_name
     model = settings.model.make(train_data, base=start.model, axis_name=axis_name)
     new_head = start.class_names != train_data.class_names
-    with script.checking():
-        layers = models.layer_order(model, train_data.image_shape)
-        variables = start.fit(model, train_data.image_shape, new_head)
     decay = settings.start.layer_decay
     with script.checking():
+        layers = models.layer_order(model, train_data.image_shape)
         phases = plan(settings, layers)
         optimizers = [
             train.layerwise_decay(phase.optimization.make(), layers, decay) for phase in phases
         ]
+        variables = start.fit(model, train_data.image_shape, new_head)
     for phase, optimizer in zip(phases, optimizers, strict=True):
         loss_fn = phase.loss.make(model, phase.inputs.make(model.num_classes), train_data)
         result = train_model(phase, model, loss_fn, train_data, eval_data, variables, optimizer)

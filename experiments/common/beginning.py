@@ -26,6 +26,8 @@ def begin(
         for name in ("log_every", "eval_every", "checkpoint_every"):
             if getattr(run, name) is not None:
                 checks.check_count(name, getattr(run, name), of="steps")
+        if run.patience is not None:
+            checks.check_count("patience", run.patience, of="evaluations")
         parts = optimization.accumulate_steps
         if optimization.batch_size % parts:
             raise ValueError(

@@ -93,7 +93,8 @@ class Data:
                 loaded = data.load(dataset, split, self.data_dir, transform=transform, **options)
             if self.classes is not None:
                 if len(self.classes) < 2:
-                    raise ValueError(f"--classes needs two names or more, got {self.classes[0]!r}")
+                    got = repr(self.classes[0]) if self.classes else "none"
+                    raise ValueError(f"--classes needs two names or more, got {got}")
                 loaded = data.subset(loaded, classes=self.classes)
         if class_names is not None and loaded.class_names != tuple(class_names):
             raise SystemExit(
@@ -114,7 +115,7 @@ class Data:
                 eval_data = self.load(self.eval_split, train_data.class_names, preprocessing)
             except data.SplitError as error:
                 raise SystemExit(
-                    f"{error}\nName a split to evaluate on with --eval-split, or hold a fifth of "
+                    f"{error}; name a split to evaluate on with --eval-split, or hold a fifth of "
                     f"{self.train_split} out with --validation 0.2"
                 ) from None
         if self.per_class is not None:

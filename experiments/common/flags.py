@@ -164,13 +164,16 @@ def _fault(flag: str, kind: Any, values: Sequence[str]) -> str | None:
     leaves = _leaves(kind)
     if any(leaf is not str and leaf not in _WORDS and not _is_choice(leaf) for leaf in leaves):
         return None  # tyro checks other types
-    tuples = [each for each in (kind, *get_args(kind)) if get_origin(each) is tuple]
-    may_be_empty = any(... in get_args(each) for each in tuples)
-    if not values and not may_be_empty:
+    tuples = [get_args(each) for each in (kind, *get_args(kind)) if get_origin(each) is tuple]
+    is_open = any(... in each for each in tuples)
+    if not values and not is_open:
         return f"{flag} needs a value: {_allowed(leaves)}"
-    for value in values if tuples else values[:1]:
+    most = len(values) if is_open else max([1, *map(len, tuples)])
+    for value in values[:most]:
         if not any(_accepts(leaf, value) for leaf in leaves):
             return _refusal(flag, leaves, value)
+    if tuples and any(_accepts(leaf, value) for leaf in leaves for value in values[most:]):
+        return f"{flag} takes at most {most} values, got {len(values)}: {' '.join(values)}"
     return None
 
 

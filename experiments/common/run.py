@@ -14,7 +14,7 @@ from common.beginning import begin
 from common.data import Data
 from common.learning import Devices, Inputs, Loss, Model, Optimization
 from common.script import FLAT
-from jaxvision import data, plots, train
+from jaxvision import checks, data, plots, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Run:
 
     def begin(self, devices: Devices) -> None:
         """Starts JAX, and checks that matplotlib is installed if figures are to be drawn."""
+        if not 0 <= self.seed < 2**63:
+            raise SystemExit(f"seed must be in [0, 2**63), got {self.seed}")
         train.start(distributed=devices.distributed)
         if self.draws:
             with script.checking():
@@ -56,7 +58,7 @@ class Run:
     @property
     def best(self) -> train.Best | None:
         """The rule of the best checkpoint; None keeps only the newest ones."""
-        name = self.keep_best or (None if self.patience is None else "loss")
+        name = "loss" if self.keep_best is None and self.patience is not None else self.keep_best
         if name is None:
             return None
         return train.lowest(name) if "loss" in name else train.highest(name)
@@ -139,6 +141,10 @@ def train_model(
             mesh=parallel.mesh,
             shard=parallel.shard,
         )
+        evaluate = train.make_eval_fn(loss_fn)
+        if run.keep_best is not None:
+            measured = jax.eval_shape(evaluate, state, train_data.sample_batch())
+            checks.check_name("metric of --keep-best", run.keep_best, measured)
         state = parallel.prepare(state)
     with _offering_longer(run):
         result = train.fit(
@@ -146,7 +152,7 @@ def train_model(
             state,
             batches,
             num_steps=optimization.num_steps,
-            evaluate=train.make_eval_fn(loss_fn),
+            evaluate=evaluate,
             eval_data=eval_data,
             eval_every=run.eval_every,
             checkpoint_every=run.checkpoint_every,

@@ -279,6 +279,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _is_empty(records: Any) -> bool:
+    """Whether there are no records; the length of a part such as `test[5:3]` is negative."""
+    try:
+        return len(records) == 0
+    except ValueError:
+        return True
+
+
 def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
     import tensorflow_datasets as tfds
 
@@ -312,6 +320,8 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
             f"cannot read {split!r} of {name}: write a split ({', '.join(builder.info.splits)}) or "
             f"a part of one as train[:80%] or train[100:200] ({str(error).splitlines()[0]})"
         ) from error
+    if _is_empty(records):
+        raise SplitError(f"{split!r} of {name} has no examples: its part must not be empty")
     kinds = {path: field.kind for path, field in fields.items()}
     masks = tuple(
         key

@@ -31,6 +31,7 @@ def flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
         (["--batch_size=many"], "--batch-size must be a whole number, got 'many'"),
         (["--validation", "20%"], "--validation must be a number or None, got '20%'"),
         (["--image-size", "32", "tall"], "--image-size must be .*, got 'tall'"),
+        (["--image-size", "1", "2", "3"], "--image-size takes at most 2 values, got 3: 1 2 3"),
         (["--channels", "2"], "--channels must be one of 1, 3, 4, got '2'"),
         (["--learning-rate"], "--learning-rate needs a value: a number"),
         (["--model-options", "dropout"], "--model-options takes pairs of NAME VALUE, got 'drop"),
