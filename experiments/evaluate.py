@@ -20,7 +20,7 @@ from common import script
 from common.places import run_folder
 from common.restored import load_for
 
-from jaxvision import data, plots, train
+from jaxvision import checks, data, plots, train
 from jaxvision.files import file_name, write_csv, write_json
 from jaxvision.metrics import ClassScore, Score, class_table, score_table
 
@@ -118,9 +118,14 @@ def write_mistakes(
 
 def main(settings: Settings) -> Evaluation:
     """Evaluates a run; prints and writes the scores and the figures."""
+    if settings.best and settings.step is not None:
+        raise SystemExit(f"--best and --step {settings.step} are two checkpoints: give one")
+    with script.checking():
+        checks.check_count("batch_size", settings.batch_size, of="images")
+        checks.check_count("num_resamples", settings.num_resamples, least=0)
+        if settings.figures:
+            plots.require_matplotlib()
     train.start()
-    if settings.figures:
-        plots.require_matplotlib()
     run_dir = pathlib.Path(settings.run_dir).expanduser()
     trained, predictions, dataset = predict(settings, settings.run_dir)
     with script.asking():

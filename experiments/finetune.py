@@ -126,7 +126,7 @@ def plan(settings: Settings, layers: train.Layers) -> list[Settings]:
     count = settings.start.phases
     patterns_of_phases = train.unfreezing(layers, count)
     steps = optimization.num_steps // count
-    if steps < 1:
+    if steps < 1 < count:
         raise ValueError(f"--num-steps {optimization.num_steps} is less than --phases {count}")
     for number, patterns in enumerate(patterns_of_phases, start=1):
         is_last = number == count
@@ -165,13 +165,14 @@ def main(settings: Settings) -> train.FitResult:
     normalized = start.preprocessing.for_channels(train_data.image_shape[-1])
     inputs = dataclasses.replace(
         settings.inputs,
-        mean=settings.inputs.mean or normalized.mean,
-        std=settings.inputs.std or normalized.std,
+        mean=normalized.mean if settings.inputs.mean is None else settings.inputs.mean,
+        std=normalized.std if settings.inputs.std is None else settings.inputs.std,
     )
     settings = dataclasses.replace(settings, data=chosen, inputs=inputs)
     axis_name = settings.devices.axis_name
     model = settings.model.make(train_data, base=start.model, axis_name=axis_name)
     new_head = start.class_names != train_data.class_names
+    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes), train_data)
     decay = settings.start.layer_decay
     with script.checking():
         layers = models.layer_order(model, train_data.image_shape)
@@ -181,7 +182,6 @@ def main(settings: Settings) -> train.FitResult:
         ]
         variables = start.fit(model, train_data.image_shape, new_head)
     for phase, optimizer in zip(phases, optimizers, strict=True):
-        loss_fn = phase.loss.make(model, phase.inputs.make(model.num_classes), train_data)
         result = train_model(phase, model, loss_fn, train_data, eval_data, variables, optimizer)
         variables = train.evaluation_variables(result.state)
     return result

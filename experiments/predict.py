@@ -64,6 +64,8 @@ def main(settings: Settings) -> int:
     """Prints a line for every image; returns the number of images that cannot be read."""
     if settings.top < 1:
         raise SystemExit(f"--top must be at least 1, got {settings.top}")
+    if settings.out and _is_other_file(pathlib.Path(settings.out).expanduser()):
+        raise SystemExit(f"--out {settings.out} is a file: name a folder")
     if not settings.images:
         raise SystemExit("name at least one image: predict.py RUN_DIR IMAGE...")
     train.start()
@@ -88,6 +90,11 @@ def main(settings: Settings) -> int:
     if rows and (settings.out or any(pathlib.Path(each).is_dir() for each in settings.images)):
         write_table(settings, rows)
     return len(paths) - len(names)
+
+
+def _is_other_file(path: pathlib.Path) -> bool:
+    """Whether a path is a file other than a table, which may be written again."""
+    return path.is_file() and path.suffix.lower() != ".csv"
 
 
 def _short(cell: Any) -> Any:

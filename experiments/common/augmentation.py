@@ -2,9 +2,18 @@
 
 import dataclasses
 
-from jaxvision import data
+from jaxvision import checks, data
 
 _MOST_OPERATIONS = 10
+_NOT_NEGATIVE = (
+    "crop_padding",
+    "rotation",
+    "shear",
+    "color_jitter",
+    "rand_augment",
+    "mixup",
+    "cutmix",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +34,9 @@ class Augmentation:
     translation: float = 0.0
     """Shift by up to this fraction of the height and width, in [0, 1]."""
     scale: float = 0.0
-    """Enlarge or shrink by up to this fraction: 0.1 scales by 0.9 to 1.1."""
+    """Enlarge or shrink by up to this fraction, in [0, 1): 0.1 scales by 0.9 to 1.1."""
     shear: float = 0.0
-    """Shear horizontally by a random angle of up to this many degrees."""
+    """Shear horizontally by a random angle of up to this many degrees, in [0, 89]."""
     color_jitter: float = 0.0
     """Change brightness, contrast and saturation by up to this fraction: 0.4 multiplies by 0.6 to
     1.4."""
@@ -44,6 +53,14 @@ class Augmentation:
 
     def make(self, num_classes: int) -> data.augment.Augment | None:
         """Makes one function of all chosen augmentations; None if there are none."""
+        for name in _NOT_NEGATIVE:
+            checks.check_not_negative(name, getattr(self, name))
+        for name in ("translation", "erasing"):
+            checks.check_share(name, getattr(self, name))
+        if not 0 <= self.scale < 1:
+            raise ValueError(f"scale must be in [0, 1), got {self.scale}")
+        if not self.shear <= 89:
+            raise ValueError(f"shear must be in [0, 89] degrees, got {self.shear}")
         if self.mixup and self.cutmix:
             raise ValueError("choose one of mixup and cutmix")
         if self.rand_augment > _MOST_OPERATIONS:

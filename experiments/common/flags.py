@@ -4,7 +4,9 @@ tyro makes and reads the flags. Before that, this module checks for the most fre
 flags of other programs, and values that a flag does not accept.
 """
 
+import contextlib
 import dataclasses
+import io
 import re
 import shutil
 import sys
@@ -50,13 +52,20 @@ def read(settings: type[Settings], about: str | None) -> Settings:
         print(wrapped(about or "", shutil.get_terminal_size().columns))
     else:
         check(arguments, {flag.name: flag.kind for flag in flags})
-    chosen, left = tyro.cli(
-        settings,
-        description="",
-        args=arguments,
-        prog=console_command(),
-        return_unknown_args=True,
-    )
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            chosen, left = tyro.cli(
+                settings,
+                description="",
+                args=arguments,
+                prog=console_command(),
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code:
+            end([_missing(errors.getvalue())])
+        raise
     if left:
         end([f"unexpected argument {left[0]!r}; --help lists all options"])
     return chosen
@@ -142,6 +151,17 @@ def end(faults: Sequence[str]) -> NoReturn:
     """Prints a line for each fault of the command line, and ends the script with status 2."""
     print("\n".join(faults), file=sys.stderr)
     raise SystemExit(2)
+
+
+def _missing(text: str) -> str:
+    """Shortens tyro's text about missing arguments to a line; leaves other texts as they are."""
+    listed = text.partition("────── │")[0]  # a rule follows the list
+    names = re.findall(r"^│ {5}(\S+(?: \S+)*) *│$", listed, re.MULTILINE)
+    if not names or "Missing from" not in text:
+        return text.rstrip()
+    are = "are" if len(names) > 1 else "is"
+    where = "" if names[0].startswith("-") else ", before the options"
+    return f"{', '.join(names)} {are} required{where}; --help lists all options"
 
 
 def _given(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

@@ -85,7 +85,11 @@ class Inputs:
         """Makes the inputs of a loss."""
         with script.checking():
             augment = self.augmentation.make(num_classes)
-            return train.Inputs(self.mean or (0.0,), self.std or (1.0,), augment)
+            mean = (0.0,) if self.mean is None else self.mean
+            std = (1.0,) if self.std is None else self.std
+            if not mean or not std:
+                raise ValueError("--mean and --std need one number, or one per channel")
+            return train.Inputs(mean, std, augment)
 
 
 @dataclasses.dataclass(frozen=True)

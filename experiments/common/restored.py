@@ -19,6 +19,8 @@ def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data
     with_masks = "mask" in (record.data.get("fields") or {})
     settings = MaskData if with_masks else Data
     given = {name: value for name, value in given.items() if value is not None}
+    if "masks" in given and not with_masks:
+        raise SystemExit(f"--masks is for runs of segmenters, and {folder} is not one")
     saved = record.settings.get("data")
     known: dict[str, Any] = dict(saved) if isinstance(saved, Mapping) else {}
     names = {field.name for field in dataclasses.fields(settings)}

@@ -50,9 +50,9 @@ class Run:
         """Starts JAX, and checks that matplotlib is installed if figures are to be drawn."""
         if not 0 <= self.seed < 2**63:
             raise SystemExit(f"seed must be in [0, 2**63), got {self.seed}")
-        train.start(distributed=devices.distributed)
-        if self.draws:
-            with script.checking():
+        with script.checking(RuntimeError):
+            train.start(distributed=devices.distributed)
+            if self.draws:
                 plots.require_matplotlib()
 
     @property

@@ -79,6 +79,8 @@ def over_seeds(
     The duration of each seed is kept in `run_dir/seconds`. This way several commands can train some
     of the seeds in one folder, and a last command with all seeds reports the durations.
     """
+    if not seeds:
+        raise SystemExit("--seeds needs one seed or more")
     rows, seconds = [], []
     folder = pathlib.Path(run_dir) / "seconds"
     folder.mkdir(parents=True, exist_ok=True)

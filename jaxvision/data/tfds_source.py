@@ -307,7 +307,12 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
     decoders = {key: tfds.decode.SkipDecoding() for key in images}
     try:
         records = builder.as_data_source(split, decoders=decoders)
-    except NotImplementedError:
+    except NotImplementedError as error:
+        if split.startswith("all["):
+            raise SplitError(
+                f"cannot read {split!r} of {name}: all has no parts; write a part of each split, "
+                "as train[:80%]+test[:80%]"
+            ) from error
         stored = getattr(builder.info.file_format, "value", builder.info.file_format)
         raise DatasetError(
             f"{name} at {builder.data_dir} is stored as {stored}, which cannot be read by index "

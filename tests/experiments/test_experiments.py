@@ -102,6 +102,11 @@ def test_evaluate_another_split(runs: pathlib.Path) -> None:
     assert (first.read_bytes() if first.exists() else None) == before
 
 
+def test_masks_are_for_segmenters(runs: pathlib.Path) -> None:
+    said = run_here("evaluate", runs / "mlp", "--masks", "./masks", code=1).stderr
+    assert said.startswith("--masks is for runs of segmenters")
+
+
 def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     digits = load_digits()
     paths = []

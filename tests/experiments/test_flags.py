@@ -52,6 +52,19 @@ def test_losses_of_masks_are_pairs(values: list) -> None:
     assert said.startswith(f"--loss takes pairs of NAME VALUE, got {got}; names are pixel_cross")
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments", "name"),
+    [
+        ("finetune", ["--phases", "2"], "START is required, before the options"),
+        ("predict", [], "RUN_DIR is required, before the options"),
+        ("samples", ["runs/vae"], "--classifier STR is required"),
+    ],
+)
+def test_what_is_required_is_said_in_a_line(script: str, arguments: list, name: str) -> None:
+    (said,) = run_here(script, *arguments, code=2).stderr.splitlines()
+    assert said == f"{name}; --help lists all options"
+
+
 def test_every_wrong_flag_is_said(flags: types.ModuleType) -> None:
     known = {"num-steps": int, "flip": bool}
     with pytest.raises(SystemExit):
