@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import tyro
 from common import script
+from common.places import run_folder
 
 from jaxvision import train
 
@@ -45,7 +46,7 @@ def main(settings: Settings) -> train.Exported:
     train.start()
     with script.asking(), script.checking():
         exported = train.export(
-            settings.run_dir,
+            run_folder(settings.run_dir),
             settings.out,
             step="best" if settings.best else settings.step,
             image_size=settings.image_size,

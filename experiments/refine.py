@@ -93,7 +93,8 @@ def main(settings: Settings) -> dict[str, Any]:
     """Evaluates without and with the CRF, and compares."""
     train.start()
     if settings.figures:
-        plots.require_matplotlib()
+        with script.checking():
+            plots.require_matplotlib()
     run_dir = pathlib.Path(settings.run_dir).expanduser()
     trained = train.restore(run_dir)
     if not isinstance(trained, train.segmentation.TrainedSegmenter):

@@ -62,7 +62,8 @@ def main(settings: Settings) -> dict[str, Summary]:
     """Measures the samples of all runs, prints a table, draws, and keeps summaries."""
     train.start()
     if settings.figures:
-        plots.require_matplotlib()
+        with script.checking():
+            plots.require_matplotlib()
     if not settings.runs:
         raise SystemExit("name at least one run folder: samples.py RUN... --classifier RUN_DIR")
     found = {pathlib.Path(run).name: seeds_in(pathlib.Path(run)) for run in settings.runs}
