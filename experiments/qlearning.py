@@ -128,7 +128,7 @@ def draw(settings: Settings, name: str, title: str, values: ArrayLike, policy: A
     figure = plots.gridworld(
         tabular.on_map(world, np.asarray(values)),
         tabular.on_map(world, np.asarray(policy), 0.0),
-        terminal=tabular.on_map(world, world.tables.terminal, 0.0) > 0,
+        terminal=tabular.on_map(world, np.asarray(world.tables.terminal, float), 0.0) > 0,
         traps=np.array(
             [[world.terminals.get(each, 0.0) < 0 for each in row] for row in world.lines]
         ),

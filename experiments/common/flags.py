@@ -63,7 +63,7 @@ def read(settings: type[Settings], about: str | None) -> Settings:
                 return_unknown_args=True,
             )
     except SystemExit as stop:
-        if stop.code:
+        if stop.code == 2:  # tyro's, rather than that of a check of the settings
             end([_missing(errors.getvalue())])
         raise
     if left:

@@ -256,7 +256,7 @@ def test_help_explains_every_field(script: str) -> None:
     blocks = re.split(r"│ -{1,2}(?=\w)", run_here(script, "--help").stdout)[1:]
     assert len(blocks) >= 1 + 2 * (script != "list_models")  # which has a pattern and no options
     for block in blocks:
-        assert re.search(r" {2,}[A-Zs]\w* ", block), block
+        assert re.search(r" {2,}(show|k-NN|[A-Z][\w-]*)[:,]? ", block), block
 
 
 @pytest.mark.slow
