@@ -63,7 +63,7 @@ def restore(settings: Settings) -> TrainedAgent:
     seeds = agent.record.settings.get("seeds") or list(range(agent.num_seeds))
     listed = ", ".join(map(str, seeds))
     if settings.seed is None:
-        raise SystemExit(f"{folder} has several seeds: choose one with --seed: {listed}")
+        raise SystemExit(f"{folder} has several seeds: choose with --seed one of {listed}")
     if settings.seed not in seeds:
         raise SystemExit(f"{folder} has no seed {settings.seed}; it has {listed}")
     return agent.seed(seeds.index(settings.seed))
