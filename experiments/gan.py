@@ -1,14 +1,15 @@
-"""Trains adversarial networks over seeds, in several games, and measures their samples.
+"""Trains generative adversarial networks (GANs) with several seeds, and measures their samples.
 
     python experiments/gan.py
     python experiments/gan.py --games minimax non_saturating wgan wgan_gp
     python experiments/gan.py --dataset shapes --image-size 32 --networks residual --spectral
 
-How good samples are is measured in the features of a classifier that is trained on the same data
-first: the Frechet distance to the training data, as a multiple of that between two halves of them;
-which classes there are; how many of the real images samples stand for; and whether samples are
-copies. Each run's folder has samples of the same noise over training, samples at the end, ways
-between them, and each of some samples beside the nearest training image.
+A game is the pair of losses of generator and critic. Samples are measured in the features of a
+classifier that is trained on the same data first: the Frechet distance to the training data, as a
+multiple of the distance between two halves of the data; the classes that occur; the share of real
+images that samples cover (recall); and the share of samples that are copies. The folder of each run
+has samples of the same noise during the training, samples at the end, interpolations between them,
+and samples next to their nearest training images.
 """
 
 import dataclasses
@@ -41,13 +42,14 @@ class Settings:
     playing: Annotated[Playing, FLAT] = dataclasses.field(default_factory=Playing)
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
     games: tuple[Game, ...] = ("non_saturating_r1",)
-    """Which games to play."""
+    """Games to play; each trains a pair of networks."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train each with."""
+    """Random seeds; each game is played once with each seed."""
     classifier: str | None = None
-    """The run of the classifier whose features measure the samples; None trains a LeNet-5 first."""
+    """Run folder of the classifier whose features measure the samples; None trains a LeNet-5
+    first."""
     samples: int = 5_000
-    """How many samples are measured."""
+    """Number of samples that are measured."""
 
 
 def main(settings: Settings) -> dict[Game, Summary]:
@@ -74,7 +76,7 @@ def main(settings: Settings) -> dict[Game, Summary]:
 
 
 def classifier(settings: Settings) -> str:
-    """The run of the classifier that measures samples; it is trained if there is none."""
+    """The run folder of the classifier that measures samples; trains one if none is given."""
     if settings.classifier is not None:
         return settings.classifier
     run_dir = str(pathlib.Path(settings.run.run_dir) / "classifier")
@@ -89,7 +91,7 @@ def classifier(settings: Settings) -> str:
 
 
 def fit(settings: Settings, game: Game, train_data: data.Dataset, judge: Judge) -> dict[str, float]:
-    """Trains one pair of networks; returns what its samples are worth."""
+    """Trains one pair of networks; returns the scores of its samples."""
     trained = play(settings, game, train_data, samples_at, num_workers=settings.data.num_workers)
     if settings.run.draws:
         trained.draw(trained.predict(train_data), train_data)
@@ -110,7 +112,7 @@ def draw(settings: Settings, judge: Judge, count: int = 12) -> None:
 def samples_at(
     step: train.gan.GANStep, number: int, state: train.gan.GANState, count: int = 50
 ) -> dict[str, Any]:
-    """The images of the same noise at any time, of all classes in turn where there are some."""
+    """Draws images from the same noise at each evaluation, with all classes in turn."""
     noise = jax.random.normal(jax.random.key(0), (count, step.generator.noise_size))
     classes = step.generator.num_classes
     labels = None if classes is None else np.arange(count) % classes

@@ -1,14 +1,15 @@
-"""Embeds images in the plane by t-SNE, and by what it came from beside it.
+"""Embeds images in the plane by t-SNE, and by its predecessors SNE and symmetric SNE.
 
     python experiments/tsne.py
     python experiments/tsne.py --features runs/classify
     python experiments/tsne.py --methods tsne --dataset mnist --eval-split test --perplexity 50
 
-What is embedded are the pixels of all images; or the vectors before the logits of a classifier,
-where `--features` names the folder of its run. The table has the divergence that was minimized;
-how well neighbors are kept (trustworthiness, continuity, and the share of the ten nearest); and how
-often the nearest image in the plane is of the same class. Each method has a folder with a run per
-seed, and a film of it. `figures/embeddings.png` shows what each method made, with the first seed.
+The script embeds the pixels of all images; or, with --features, the vectors before the logits of a
+classifier. The table has the minimized divergence (KL); how well neighbors are preserved
+(trustworthiness, continuity, and the share of the ten nearest neighbors that are kept); and how
+often the nearest image in the plane has the same class. Each method has a folder with a run per
+seed, and an animation of each run. figures/embeddings.png shows the embedding of each method with
+the first seed.
 """
 
 import dataclasses
@@ -40,7 +41,7 @@ COLUMNS = (
     ("10-NN kept", "neighbors_kept", ".4f"),
     ("1-NN class", "accuracy", ".4f"),
 )
-"""What the table has: the head of a column, the name of a score, and how it is written."""
+"""Columns of the table: heading, name of the score, number format."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,35 +52,28 @@ class Settings:
     data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
     methods: tuple[Method, ...] = get_args(Method)
-    """What to embed by."""
+    """Methods to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to draw the beginning with."""
+    """Random seeds of the initial embedding, one run of each method for each."""
     features: str | None = None
-    """The run of a classifier whose vectors are embedded; None embeds pixels."""
+    """Run folder of a classifier whose vectors before the logits are embedded; None embeds
+    pixels."""
     splits: tuple[str, ...] = ("train", "validation", "test")
-    """The splits whose images are embedded together."""
+    """Splits whose images are embedded together."""
     perplexity: float = 30.0
-    """How many neighbors an image has, in effect."""
+    """Perplexity: effective number of neighbors of an image, above 1; 5 to 50 is usual."""
     metric: Literal["l2", "l1", "cosine"] = "l2"
-    """The distance of images."""
+    """Distance between images."""
     dof: float = 1.0
-    """The degrees of freedom of the similarity in t-SNE."""
+    """t-SNE: degrees of freedom of Student's t distribution; fewer separate clusters more."""
     init: Literal["pca", "random"] = "pca"
-    """Where embeddings begin."""
+    """Initial embedding: pca (the first two principal components, scaled down) or random."""
     num_steps: int = 1_000
-    """How many steps each embedding has."""
+    """Number of optimization steps of each embedding."""
 
 
 class Problem(NamedTuple):
-    """What is embedded.
-
-    Attributes:
-        vectors: Pixels or features, one row per image.
-        labels: The classes of the images.
-        images: The images, to be drawn.
-        class_names: The names of the classes.
-        near: How near images are to each other.
-    """
+    """The images to embed: vectors (pixels or features), classes, images to draw, affinities."""
 
     vectors: Float32[np.ndarray, "images features"]
     labels: Int[np.ndarray, " images"]
@@ -112,7 +106,7 @@ def main(settings: Settings) -> dict[Method, Summary]:
 
 
 def load(settings: Settings) -> Problem:
-    """Loads images, computes their vectors, and how near these are to each other."""
+    """Loads images, and computes their vectors and the affinities of these."""
     if settings.features is None:
         parts = [settings.data.load(split) for split in settings.splits]
         images = np.concatenate([pixels(part) for part in parts])
@@ -174,7 +168,7 @@ def embed(
 def steps_of(
     method: Method, settings: Settings, count: int
 ) -> tuple[manifold.EmbeddingStep, manifold.Schedule]:
-    """The step of a method, and how it is run."""
+    """The optimization step of a method, and its schedule."""
     with script.checking():
         if method == "tsne":
             step = manifold.EmbeddingStep(manifold.Student(settings.dof))
@@ -184,7 +178,7 @@ def steps_of(
 
 
 def scores_of(problem: Problem, embedding: np.ndarray) -> dict[str, float]:
-    """How well an embedding keeps neighbors, and classes together."""
+    """Scores of an embedding: how well it preserves neighbors, and keeps classes together."""
     nearest, _ = metrics.nearest(embedding, embedding, skip_self=True)
     return {
         "trustworthiness": metrics.trustworthiness(problem.vectors, embedding),
@@ -195,7 +189,7 @@ def scores_of(problem: Problem, embedding: np.ndarray) -> dict[str, float]:
 
 
 def film(folder: pathlib.Path) -> None:
-    """Makes a film of the pictures of a run."""
+    """Makes an animation of the pictures of a run."""
     paths = sorted((folder / "pictures" / "embedding").glob("*.png"))
     frames = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     if frames:
@@ -203,7 +197,7 @@ def film(folder: pathlib.Path) -> None:
 
 
 def draw(settings: Settings, problem: Problem, found: Mapping[str, np.ndarray]) -> None:
-    """Draws what each method made, with images at their points."""
+    """Draws the embedding of each method, with images at their points."""
     what = "pixels" if settings.features is None else f"features of {settings.features}"
     figure = plots.embeddings(
         found,

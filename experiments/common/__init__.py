@@ -1,1 +1,1 @@
-"""What the scripts share: groups of settings that make things, and the runs over seeds."""
+"""Code that the scripts share: groups of settings, the command line, and runs over seeds."""

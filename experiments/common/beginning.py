@@ -1,4 +1,4 @@
-"""What a training does before its first step: checks, counts of classes, a picture of a batch."""
+"""Work before the first training step: checks, a table of classes, a picture of a batch."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,22 +16,18 @@ _MOST_CLASSES = 20
 def begin(
     settings: Any, loss_fn: Any, train_data: data.Dataset, eval_data: data.Dataset
 ) -> data.Batches:
-    """Checks what can be checked without compiling, says what is learned from, and draws a batch.
+    """Checks settings before anything compiles, prints the data's classes, and draws a batch.
 
-    Args:
-        settings: With the groups `run`, `data` and `optimization`; see `train_model`.
-        loss_fn: What is minimized.
-        train_data: What to train on.
-        eval_data: What to evaluate on.
-
-    Returns:
-        The batches to train on.
+    `settings` has the groups `run`, `data` and `optimization`; see `train_model`. Returns the
+    batches to train on.
     """
     run, optimization = settings.run, settings.optimization
     with script.checking(TypeError):
         for name in ("log_every", "eval_every", "checkpoint_every"):
             if getattr(run, name) is not None:
                 checks.check_count(name, getattr(run, name), of="steps")
+        if run.patience is not None:
+            checks.check_count("patience", run.patience, of="evaluations")
         parts = optimization.accumulate_steps
         if optimization.batch_size % parts:
             raise ValueError(
@@ -50,14 +46,9 @@ def begin(
 
 
 def counts_table(datasets: Mapping[str, data.Dataset]) -> str:
-    """Counts the examples of each class, or their pixels, in a table.
+    """Formats the number of examples, or the share of pixels, of each class as a table.
 
-    Args:
-        datasets: Data sets by what they are for.
-
-    Returns:
-        A table that ends its last line, or nothing for data without classes. Classes are counted
-        where that takes no reading of images.
+    `datasets` are named by their purpose. Classes are counted only where no image has to be read.
     """
     lines = [
         f"{what} data: {each.name}/{each.split}, {len(each):,} images"
@@ -76,7 +67,7 @@ def counts_table(datasets: Mapping[str, data.Dataset]) -> str:
 def _rows(
     field: str, names: Sequence[str], columns: Sequence[str], counts: Sequence[np.ndarray]
 ) -> list[str]:
-    """A row per class; of many classes those with the most and the fewest examples."""
+    """A row per class; if there are many, only those with the most and the fewest examples."""
     order = np.argsort(-counts[0], kind="stable")
     half = _MOST_CLASSES // 2
     shown = [*range(len(names))]
@@ -101,7 +92,7 @@ def _cell(counts: np.ndarray, index: int, field: str) -> str:
 
 
 def picture(run: Any, inputs: train.Inputs, train_data: data.Dataset) -> None:
-    """Draws some training images as the model will see them, into the run's folder."""
+    """Draws some training images as the model will see them, in the run's folder."""
     path = train.draw_batch(pathlib.Path(run.run_dir).expanduser(), train_data, inputs, run.seed)
     if path is not None:
         print(f"  images as the model sees them: {path}")

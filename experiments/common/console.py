@@ -1,4 +1,4 @@
-"""Whether a script was started as itself, or by the console command."""
+"""Detection of the console command `jaxvision NAME`, which runs a script."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""How scripts start, and what they say where there is nothing to run."""
+"""The start of a script, and its one-line error messages."""
 
 import contextlib
 import os
@@ -35,8 +35,8 @@ def start(
 ) -> Result:
     """Calls a script's `main` with the settings of the command line.
 
-    A run, a data set or weights that cannot be used end the script with the message alone, which
-    says what to do, and Ctrl-C with nothing more; every other error shows where it comes from.
+    `UNUSABLE` errors end the script with their message alone, and Ctrl-C ends it silently; other
+    errors show a traceback.
     """
     try:
         chosen = read(settings, about)
@@ -44,27 +44,24 @@ def start(
         return main(chosen)
     except UNUSABLE as error:
         can_skip = isinstance(error, data.CorruptImageError) and has_flag(settings, "corrupt")
-        remedy = "; --corrupt skip leaves such images out, and counts them" if can_skip else ""
+        remedy = "; --corrupt skip leaves out such images and counts them" if can_skip else ""
         raise SystemExit(f"{error}{remedy}") from error
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
-    except BrokenPipeError:  # whoever read the output has read enough, as `| head` does
+    except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 def command(name: str, *arguments: object) -> str:
-    """How to start a script, in the words in which this one was started."""
+    """The command that starts a script, in the form in which this one was started."""
     start = f"jaxvision {name}" if console_command() else f"python experiments/{name}.py"
     return f"{start} {shlex.join(map(str, arguments))}"
 
 
 @contextlib.contextmanager
 def checking(*more: type[Exception]) -> Iterator[None]:
-    """Ends the script with the message alone where what it makes of its settings refuses them.
-
-    That is where there is a ValueError, an ImportError, or one of `more`.
-    """
+    """Ends the script with the message alone on a ValueError, an ImportError, or one of `more`."""
     try:
         yield
     except (ValueError, ImportError, *more) as error:  # type: ignore[misc]
@@ -73,7 +70,7 @@ def checking(*more: type[Exception]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
-    """Ends the script with the message alone where the task of a run cannot do what is asked."""
+    """Ends the script with the message alone if the task of a run does not support an operation."""
     try:
         yield
     except NotImplementedError as error:

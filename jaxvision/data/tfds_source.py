@@ -280,6 +280,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _is_empty(records: Any) -> bool:
+    """Whether there are no records; the length of a part such as `test[5:3]` is negative."""
+    try:
+        return len(records) == 0
+    except ValueError:
+        return True
+
+
 def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
     import tensorflow_datasets as tfds
 
@@ -300,7 +308,12 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
     decoders = {key: tfds.decode.SkipDecoding() for key in images}
     try:
         records = builder.as_data_source(split, decoders=decoders)
-    except NotImplementedError:
+    except NotImplementedError as error:
+        if split.startswith("all["):
+            raise SplitError(
+                f"cannot read {split!r} of {name}: all has no parts; write a part of each split, "
+                "as train[:80%]+test[:80%]"
+            ) from error
         stored = getattr(builder.info.file_format, "value", builder.info.file_format)
         raise DatasetError(
             f"{name} at {builder.data_dir} is stored as {stored}, which cannot be read by index "
@@ -313,6 +326,8 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
             f"cannot read {split!r} of {name}: write a split ({', '.join(builder.info.splits)}) or "
             f"a part of one as train[:80%] or train[100:200] ({str(error).splitlines()[0]})"
         ) from error
+    if _is_empty(records):
+        raise SplitError(f"{split!r} of {name} has no examples: its part must not be empty")
     kinds = {path: field.kind for path, field in fields.items()}
     masks = tuple(
         key

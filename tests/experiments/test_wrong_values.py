@@ -45,7 +45,18 @@ def pets(root: pathlib.Path) -> pathlib.Path:
         ),
         (["--label-smoothing", 2], "label_smoothing must be in [0, 1], got 2"),
         (["--log-every", 0], "log_every must be a whole number of steps, at least 1, got 0"),
-        (["--seed", -1], "seed must be in [0, 2**64), got -1"),
+        (["--seed", -1], "seed must be in [0, 2**63), got -1"),
+        (["--seed", 2**63], "seed must be in [0, 2**63), got 9223372036854775808"),
+        (["--patience", 0], "patience must be a whole number of evaluations, at least 1, got 0"),
+        (["--keep-best", "acc"], "unknown metric of --keep-best 'acc'"),
+        (["--classes"], "--classes needs two names or more, got none"),
+        (["--train-split", "train[5:3]"], "'train[5:3]' of digits has no examples"),
+        (["--train-split", "all[:80%]"], "cannot read 'all[:80%]' of digits: all has no parts"),
+        (["--eval-split", "tset"], "did you mean 'test'?"),
+        (["--mean"], "--mean and --std need one number, or one per channel"),
+        (["--rotation", "inf"], "rotation must be a number, not negative, got inf"),
+        (["--translation", 2], "translation must be in [0, 1], got 2.0"),
+        (["--scale", 1], "scale must be in [0, 1), got 1.0"),
         (["--rand-augment", 300], "rand_augment is a number of operations, at most 10"),
         (["--classes", 1], "--classes needs two names or more, got '1'"),
         (["--dataset", "CIFAR-10"], "did you mean 'cifar10'"),
@@ -87,6 +98,27 @@ def test_a_mistyped_folder_of_images_is_said_with_the_near_one(
         said = run_here("classify", *PLAIN, "--dataset", name, code=1).stderr
         assert near in said
         assert "\n" not in said.strip()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("evaluate", ["--best", "--step", 2], "--best and --step 2 are two checkpoints: give one"),
+        ("evaluate", ["--batch-size", 0], "batch_size must be a whole number of images, at least"),
+        ("evaluate", ["--num-resamples", -1], "num_resamples must be a whole number, at least 0"),
+        ("predict", ["photo.png", "--top", 0], "--top must be at least 1, got 0"),
+        ("predict", ["photo.png", "--out", "FILE"], "is a file: name a folder"),
+        ("predict", [], "name at least one image"),
+    ],
+)
+def test_what_is_made_of_a_run_refuses_values_in_a_line(
+    tmp_path: pathlib.Path, script: str, arguments: list, message: str
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.touch()
+    arguments = [file if each == "FILE" else each for each in arguments]
+    (said,) = run_here(script, tmp_path, *arguments, code=1).stderr.splitlines()
+    assert message in said
 
 
 def test_a_corrupt_image_is_said_with_the_remedy(tmp_path: pathlib.Path) -> None:

@@ -201,8 +201,8 @@ def make_loss_fn(
     1.0986
     """
     for name, factor in (("l1", l1), ("l2", l2)):
-        if not factor >= 0:
-            raise ValueError(f"{name} must not be negative, got {factor}")
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"{name} must be finite and not negative, got {factor}")
     if loss is not losses.cross_entropy and (label_smoothing or class_weights is not None):
         raise ValueError(
             f"label_smoothing and class_weights are options of cross_entropy, not of {_name(loss)}"

@@ -213,7 +213,9 @@ def open_run(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> S
     chosen = newest
     if step == "best":
         if record.best is None:
-            raise CheckpointError(f"{folder} keeps no best state: give fit keep_best=...")
+            raise CheckpointError(
+                f"{folder} keeps no best state: give fit keep_best=..., or a script --keep-best"
+            )
         best = Best(**record.best).step(read_metrics(folder))
         if best is None:
             raise CheckpointError(f"{folder} has not measured {record.best['metric']} yet")
