@@ -9,14 +9,15 @@ If the runs are finished already, the same command only evaluates them.
 import dataclasses
 import pathlib
 
-import classify
-import evaluate
 from common import script
 from common.augmentation import Augmentation
 from common.learning import Inputs, Optimization
 from common.run import Run
 from common.run import Settings as TrainSettings
 from common.seeds import over_seeds
+
+import classify
+import evaluate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ folder has a folder for each seed, summary.json and learning_curves.png.
 import dataclasses
 from typing import Literal
 
-import optax
 from common import agents, script
+
+import optax
 
 from jaxvision import rl
 from jaxvision.rl.value_heads import ValueHead

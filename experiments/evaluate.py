@@ -15,10 +15,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import tyro
 from common import script
 from common.places import run_folder
 from common.restored import load_for
+
+import tyro
 
 from jaxvision import checks, data, plots, train
 from jaxvision.files import file_name, write_csv, write_json

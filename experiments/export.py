@@ -11,9 +11,10 @@ on a CPU, a GPU or a TPU, for a batch of any size; the script prints these lines
 import dataclasses
 from typing import Annotated, Literal
 
-import tyro
 from common import script
 from common.places import run_folder
+
+import tyro
 
 from jaxvision import train
 

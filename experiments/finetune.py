@@ -17,8 +17,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
-import jax
-import tyro
 from common import script
 from common.data import Data
 from common.learning import Model, Optimization
@@ -26,6 +24,9 @@ from common.places import looks_like_a_folder, missing, run_folder
 from common.run import Run, train_model
 from common.run import Settings as TrainSettings
 from common.script import FLAT
+
+import jax
+import tyro
 
 from jaxvision import data, models, train
 

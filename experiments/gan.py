@@ -16,9 +16,6 @@ import dataclasses
 import pathlib
 from typing import Annotated, Any
 
-import classify
-import jax
-import numpy as np
 from common import script
 from common.adversarial import Game, Networks, Playing, images_at, play
 from common.data import Data
@@ -28,6 +25,10 @@ from common.run import Run
 from common.run import Settings as ClassifierSettings
 from common.script import FLAT
 from common.seeds import Summary, each_over_seeds
+
+import classify
+import jax
+import numpy as np
 
 from jaxvision import data, plots, train
 

@@ -20,10 +20,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal, TypeVar, get_args
 
-import classify
-import jax
-import jax.numpy as jnp
-import numpy as np
 from common import script
 from common.data import Data
 from common.generative import labels_of, pixels
@@ -32,6 +28,11 @@ from common.run import Run
 from common.run import Settings as TrainSettings
 from common.script import FLAT
 from common.seeds import Summary, each_over_seeds, percents
+
+import classify
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxvision import classical, data, metrics, plots, train
@@ -48,6 +49,7 @@ NAMES: dict[Method, str] = {
     "mlp": "MLP",
     "lenet5": "LeNet-5",
 }
+NETWORKS: tuple[Method, ...] = ("mlp", "lenet5")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +107,10 @@ def main(settings: Settings) -> dict[Method, Summary]:
         ks=tuple(sorted({*settings.ks})),
         penalties=tuple(sorted({*settings.penalties})),
     )
-    summaries = each_over_seeds(
-        settings.methods, settings, lambda method, chosen: fit(chosen, method)
-    )
+    # Networks first: they refuse a folder with other settings before anything is written there.
+    order = sorted(settings.methods, key=lambda method: method not in NETWORKS)
+    found = each_over_seeds(order, settings, lambda method, chosen: fit(chosen, method))
+    summaries = {method: found[method] for method in settings.methods}
     print(f"\naccuracy on {settings.data.dataset}/{settings.test_split}, with 95% intervals\n")
     print(
         f"{'method':18}  {'each seed':22}    mean  {'over seeds':18}  {'over images':18}  seconds"
@@ -126,7 +129,7 @@ def main(settings: Settings) -> dict[Method, Summary]:
 
 def fit(settings: Settings, method: Method) -> dict[str, float]:
     """Trains one method; returns its test accuracy and the chosen options."""
-    if method in ("mlp", "lenet5"):
+    if method in NETWORKS:
         return fit_network(settings, method)
     train_data, _ = settings.data.load_splits(settings.run.seed)
     learned = Images.of(train_data)

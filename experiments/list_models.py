@@ -7,8 +7,9 @@ python experiments/list_models.py "resnet*"
 import dataclasses
 from typing import Annotated
 
-import tyro
 from common import script
+
+import tyro
 
 from jaxvision import models
 

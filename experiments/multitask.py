@@ -11,11 +11,12 @@ that a model trained with their plain sum does not learn the ink.
 import dataclasses
 import pathlib
 
+from common import script
+from common.seeds import Summary, over_seeds
+
 import jax
 import numpy as np
 import optax
-from common import script
-from common.seeds import Summary, over_seeds
 
 from jaxvision import data, metrics, models, train
 from jaxvision.train import multitask

@@ -17,11 +17,12 @@ import dataclasses
 import importlib.metadata
 from typing import Annotated, Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 from common import script
 from common.learning import Devices, Inputs, Model, Optimization, parse_option
 from common.script import FLAT
+
+import jax
+import jax.numpy as jnp
 
 from jaxvision import checks, models, train
 

@@ -14,8 +14,6 @@ import dataclasses
 import pathlib
 from typing import Annotated, Any, get_args
 
-import jax
-import numpy as np
 from common import script
 from common.adversarial import RULES, Game, Networks, Playing, images_at, play, scores_at
 from common.learning import Devices
@@ -23,6 +21,9 @@ from common.plane import Points, Ring, as_points, smoothed
 from common.run import Run
 from common.script import FLAT
 from common.seeds import Summary, each_over_seeds
+
+import jax
+import numpy as np
 from jaxtyping import Float
 
 from jaxvision import plots, train

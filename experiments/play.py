@@ -13,8 +13,9 @@ import dataclasses
 import pathlib
 from typing import Annotated
 
-import tyro
 from common import agents, script
+
+import tyro
 
 from jaxvision import plots, train
 from jaxvision.train.agents import TrainedAgent

@@ -18,10 +18,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import tyro
 from common import script
 from common.places import run_folder
+
+import numpy as np
+import tyro
 
 from jaxvision import data, train
 from jaxvision.files import file_name, write_csv, write_json

@@ -14,8 +14,9 @@ import dataclasses
 import pathlib
 from typing import Any, Literal
 
-import numpy as np
 from common import agents, script
+
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxvision import plots, rl, train

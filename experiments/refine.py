@@ -15,11 +15,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import jax
-import tyro
 from common import script
 from common.flags import UNNAMED
 from common.restored import load_for
+
+import jax
+import tyro
 
 from jaxvision import ops, plots, train
 from jaxvision.files import file_name, write_json

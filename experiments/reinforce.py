@@ -12,10 +12,11 @@ import dataclasses
 import pathlib
 from typing import Any, Literal
 
+from common import agents, script
+
 import jax
 import jax.numpy as jnp
 import optax
-from common import agents, script
 
 from jaxvision import losses, plots, rl
 from jaxvision.files import write_json

@@ -16,12 +16,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Annotated
 
-import tyro
 from common import script
 from common.generative import pixels
 from common.quality import Images, Judge, draw_rows
 from common.restored import load_for
 from common.seeds import Summary, over_seeds
+
+import tyro
 
 from jaxvision import plots, train
 

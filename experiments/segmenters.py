@@ -13,14 +13,15 @@ Each model has a folder with a summary of its seeds.
 import dataclasses
 from typing import Annotated
 
-import evaluate
-import refine
-import segment
 from common import script
 from common.augmentation import Augmentation
 from common.learning import Inputs
 from common.script import FLAT
 from common.seeds import Summary, each_over_seeds
+
+import evaluate
+import refine
+import segment
 
 from jaxvision import train
 

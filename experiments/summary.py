@@ -7,9 +7,10 @@ python experiments/summary.py lenet5 --channels 1 --depth 1
 import dataclasses
 from typing import Annotated
 
-import tyro
 from common import script
 from common.learning import parse_option
+
+import tyro
 
 from jaxvision import models
 

@@ -23,12 +23,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from common import script, toys
 from common.seeds import Summary, percents
 from common.toys import NAMES, Points, Toy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxvision import classical, losses, metrics, models, plots, train

@@ -13,9 +13,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import classify
-import evaluate
-import finetune
 from common import script
 from common.augmentation import Augmentation
 from common.data import Data
@@ -23,6 +20,10 @@ from common.learning import Inputs, Optimization
 from common.run import Run
 from common.run import Settings as TrainSettings
 from common.seeds import Summary, over_seeds
+
+import classify
+import evaluate
+import finetune
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-import jax
-import numpy as np
 from common import script
 from common.data import Data
 from common.generative import labels_of, pixels
@@ -27,6 +25,9 @@ from common.restored import load_for
 from common.run import MAY_DIFFER, Run
 from common.script import FLAT
 from common.seeds import Summary, each_over_seeds
+
+import jax
+import numpy as np
 from jaxtyping import Float32, Int
 from PIL import Image
 

@@ -3,6 +3,7 @@
 import ast
 import pathlib
 import runpy
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -28,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     script = commands[name]
     sys.argv = [str(script), *rest]
     sys.path.insert(0, str(script.parent))
-    runpy.run_path(str(script), run_name="__main__")
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 def _commands() -> dict[str, pathlib.Path]:

@@ -5,14 +5,15 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from common import script
+from common.generative import classes_of
+from common.run import MAY_DIFFER
+
 import jax
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from common import script
-from common.generative import classes_of
-from common.run import MAY_DIFFER
 from jaxvision import data, models, train
 
 Game = Literal[

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from common import script
+from common.seeds import Summary, over_seeds
+
 import jax
 import optax
 
-from common import script
-from common.seeds import Summary, over_seeds
 from jaxvision import checks, plots, rl, train
 
 

@@ -4,22 +4,21 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from common import script
+
 import jax
 import numpy as np
 
-from common import script
 from jaxvision import checks, data, train
+from jaxvision.train.run.record import check_settings, make_record, read_record
 
 _MOST_CLASSES = 20
 
 
-def begin(
-    settings: Any, loss_fn: Any, train_data: data.Dataset, eval_data: data.Dataset
-) -> data.Batches:
-    """Checks settings before anything compiles, prints the data's classes, and draws a batch.
+def begin(settings: Any, loss_fn: Any, train_data: data.Dataset) -> data.Batches:
+    """Checks settings before anything compiles or is written, and returns the batches to train on.
 
-    `settings` has the groups `run`, `data` and `optimization`; see `train_model`. Returns the
-    batches to train on.
+    `settings` has the groups `run`, `data` and `optimization`; see `train_model`.
     """
     run, optimization = settings.run, settings.optimization
     with script.checking(TypeError):
@@ -35,14 +34,35 @@ def begin(
             )
         if hasattr(loss_fn, "check"):
             loss_fn.check(train_data.sample_batch())
-        batches = train_data.batches(
+        return train_data.batches(
             optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
         )
+
+
+def check_folder(
+    run_dir: str, settings: Any, step: Any, batches: data.Batches, may_differ: Sequence[str]
+) -> int:
+    """Checks, before a file is written, that a folder holds no run with other settings.
+
+    `fit` checks the same, from the same arguments. Returns the newest step of the run in the
+    folder; 0 if there is none.
+    """
+    folder = pathlib.Path(run_dir).expanduser()
+    checkpointer = train.Checkpointer(folder / "checkpoints")
+    latest = checkpointer.latest()
+    if latest is not None:
+        where = f"the record of step {latest} in {folder}"
+        before = read_record(checkpointer.extra(latest).get("record"), where)
+        check_settings(before, make_record(settings, step, batches), folder, may_differ)
+    return latest or 0
+
+
+def introduce(run: Any, loss_fn: Any, train_data: data.Dataset, eval_data: data.Dataset) -> None:
+    """Prints the classes of the data, and draws a batch into the run's folder."""
     if jax.process_index() == 0:
         print(counts_table({"training": train_data, "evaluation": eval_data}), end="")
         if run.figures and hasattr(loss_fn, "inputs"):
             picture(run, loss_fn.inputs, train_data)
-    return batches
 
 
 def counts_table(datasets: Mapping[str, data.Dataset]) -> str:

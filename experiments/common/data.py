@@ -7,11 +7,12 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+from common import script
+from common.places import missing, nearest_folder
+
 import numpy as np
 from PIL import Image
 
-from common import script
-from common.places import missing, nearest_folder
 from jaxvision import data
 
 

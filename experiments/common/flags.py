@@ -15,11 +15,12 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
-import tyro
-
 from common.console import console_command
 from common.help import describe, wrapped
 from common.other_programs import ADVICE
+
+import tyro
+
 from jaxvision.suggest import nearest
 
 Settings = TypeVar("Settings")

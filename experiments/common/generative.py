@@ -3,10 +3,11 @@
 import dataclasses
 from typing import Any, Literal
 
+from common import script
+
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from common import script
 from jaxvision import data, models
 from jaxvision.losses import variational
 

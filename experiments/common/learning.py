@@ -5,11 +5,12 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
+from common import script
+from common.augmentation import Augmentation
+
 import optax
 import tyro
 
-from common import script
-from common.augmentation import Augmentation
 from jaxvision import checks, data, losses, models, train
 from jaxvision.suggest import shortened
 

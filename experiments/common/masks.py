@@ -6,12 +6,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from common import script
 from common.data import Data, or_folder, with_channels
 from common.learning import parse_option, say_weights
 from common.places import missing
+
+import numpy as np
+
 from jaxvision import checks, data, losses, models, train
 from jaxvision.suggest import shortened, unknown
 

@@ -6,11 +6,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from common.generative import labels_of, pixels
+
 import jax
 import numpy as np
 from jaxtyping import Float, Float32
 
-from common.generative import labels_of, pixels
 from jaxvision import data, metrics, plots, train
 
 TOGETHER = 500

@@ -6,6 +6,7 @@ from typing import Any
 
 from common.data import Data
 from common.masks import MaskData
+
 from jaxvision import data, train
 
 

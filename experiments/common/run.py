@@ -5,15 +5,16 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+from common import script
+from common.beginning import begin, check_folder, introduce
+from common.data import Data
+from common.learning import Devices, Inputs, Loss, Model, Optimization
+from common.script import FLAT
+
 import flax.linen as nn
 import jax
 import optax
 
-from common import script
-from common.beginning import begin
-from common.data import Data
-from common.learning import Devices, Inputs, Loss, Model, Optimization
-from common.script import FLAT
 from jaxvision import checks, data, plots, train
 
 
@@ -128,9 +129,13 @@ def train_model(
     """
     run, devices, optimization = settings.run, settings.devices, settings.optimization
     optimizer = optimization.make() if optimizer is None else optimizer
-    batches = begin(settings, loss_fn, train_data, eval_data)
+    may_differ = MAY_DIFFER + (MAY_DIFFER_LONGER if run.longer else ())
+    batches = begin(settings, loss_fn, train_data)
     step = optimization.make_step(loss_fn, optimizer, devices.axis_name)
     parallel = devices.parallelize(step)
+    with _offering_longer(run):
+        start = check_folder(run.run_dir, settings, parallel.step, batches, may_differ)
+    introduce(run, loss_fn, train_data, eval_data)
     with script.checking():
         state = train.init_state(
             jax.random.key(run.seed),
@@ -146,24 +151,25 @@ def train_model(
             measured = jax.eval_shape(evaluate, state, train_data.sample_batch())
             checks.check_name("metric of --keep-best", run.keep_best, measured)
         state = parallel.prepare(state)
-    with _offering_longer(run):
-        result = train.fit(
-            parallel,
-            state,
-            batches,
-            num_steps=optimization.num_steps,
-            evaluate=evaluate,
-            eval_data=eval_data,
-            eval_every=run.eval_every,
-            checkpoint_every=run.checkpoint_every,
-            keep_best=run.best,
-            patience=run.patience,
-            log_every=run.log_every,
-            run_dir=run.run_dir,
-            settings=settings,
-            settings_may_differ=MAY_DIFFER + (MAY_DIFFER_LONGER if run.longer else ()),
-        )
+    result = train.fit(
+        parallel,
+        state,
+        batches,
+        num_steps=optimization.num_steps,
+        evaluate=evaluate,
+        eval_data=eval_data,
+        eval_every=run.eval_every,
+        checkpoint_every=run.checkpoint_every,
+        keep_best=run.best,
+        patience=run.patience,
+        log_every=run.log_every,
+        run_dir=run.run_dir,
+        settings=settings,
+        settings_may_differ=may_differ,
+    )
     if jax.process_index() == 0:
+        if start == result.step == optimization.num_steps:
+            print(f"to train it longer, add --longer and a --num-steps above {start}")
         measured = [f"{eval_data.split} {name} {x:.4f}" for name, x in result.metrics.items()]
         print(f"{run.run_dir}: {', '.join(measured)}")
     if run.draws:

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from common import end_quietly
 from common.console import console_command
 from common.flags import FLAT, has_flag, read
 from common.large_pages import use_large_pages
+
 from jaxvision import data, models, train
 
 UNUSABLE = (
@@ -39,6 +41,8 @@ def start(
     errors show a traceback.
     """
     try:
+        if signal.getsignal(signal.SIGINT) is end_quietly:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         chosen = read(settings, about)
         use_large_pages()
         return main(chosen)

@@ -56,6 +56,28 @@ def test_summary_of_a_model() -> None:
     assert "sub_sampling" in wrong.stderr
 
 
+@pytest.mark.parametrize("words", [["-m", "jaxvision", "train"], [EXPERIMENTS / "tsne.py"]])
+def test_ctrl_c_ends_imports_quietly(tmp_path: pathlib.Path, words: list) -> None:
+    """A library that takes forever to import stands for JAX."""
+    (tmp_path / "jax.py").write_text(
+        "import sys, time\nprint('imported', flush=True)\nwhile True: time.sleep(0.01)"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    with subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "imported\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert said == ""
+    assert process.returncode == 130
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_and_ends_without_a_traceback(tmp_path: pathlib.Path) -> None:
     options = ["--run-dir", tmp_path, "--num-steps", 100_000, "--eval-every", 5, "--model", "mlp"]
@@ -73,6 +95,7 @@ def test_ctrl_c_saves_and_ends_without_a_traceback(tmp_path: pathlib.Path) -> No
         said = process.stderr.read()
     assert process.returncode == 130
     assert said.splitlines()[-1].startswith("saved step ")
+    assert said.endswith(": start the run again to continue it\n")
     assert "Traceback" not in said
 
 
