@@ -57,7 +57,7 @@ def main(settings: Settings) -> dict[Game, Summary]:
     """Trains and measures every game with every seed, prints a table, and keeps summaries."""
     settings.run.begin(settings.devices)
     settings = dataclasses.replace(settings, data=settings.data.located())
-    train_data = settings.data.load(settings.data.train_split)
+    train_data = settings.data.load_train(settings.run.seed)
     judge = Judge.make(classifier(settings), train_data)
     summaries = each_over_seeds(
         settings.games, settings, lambda game, chosen: fit(chosen, game, train_data, judge)

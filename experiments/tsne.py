@@ -2,7 +2,7 @@
 
     python experiments/tsne.py
     python experiments/tsne.py --features runs/classify
-    python experiments/tsne.py --methods tsne --dataset mnist --eval-split test --perplexity 50
+    python experiments/tsne.py --methods tsne --dataset mnist --splits test --perplexity 50
 
 The script embeds the pixels of all images; or, with --features, the vectors before the logits of a
 classifier. The table has the minimized divergence (KL); how well neighbors are preserved
@@ -35,14 +35,14 @@ from jaxvision import manifold, metrics, plots, train
 
 Method = Literal["tsne", "symmetric_sne", "sne"]
 TITLES: dict[Method, str] = {"tsne": "t-SNE", "symmetric_sne": "symmetric SNE", "sne": "SNE"}
-COLUMNS = (
-    ("KL, nats", "kl", ".4f"),
-    ("trustworthiness", "trustworthiness", ".4f"),
-    ("continuity", "continuity", ".4f"),
-    ("10-NN kept", "neighbors_kept", ".4f"),
-    ("1-NN class", "accuracy", ".4f"),
-)
-"""Columns of the table: heading, name of the score, number format."""
+COLUMNS = {
+    "KL, nats": "kl",
+    "trustworthiness": "trustworthiness",
+    "continuity": "continuity",
+    "10-NN kept": "neighbors_kept",
+    "1-NN class": "accuracy",
+}
+"""Columns of the table: heading and name of the score."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Settings:
     """Run folder of a classifier whose vectors before the logits are embedded; None embeds
     pixels."""
     splits: tuple[str, ...] = ("train", "validation", "test")
-    """Splits whose images are embedded together."""
+    """Splits whose images are embedded together; --per-class limits the images of each."""
     perplexity: float = 30.0
     """Perplexity: effective number of neighbors of an image, above 1; 5 to 50 is usual."""
     metric: Literal["l2", "l1", "cosine"] = "l2"
@@ -76,6 +76,7 @@ class Settings:
 class Problem(NamedTuple):
     """The images to embed: vectors (pixels or features), classes, images to draw, affinities."""
 
+    name: str
     vectors: Float32[np.ndarray, "images features"]
     labels: Int[np.ndarray, " images"]
     images: np.ndarray
@@ -98,31 +99,39 @@ def main(settings: Settings) -> dict[Method, Summary]:
     summaries = each_over_seeds(settings.methods, settings, embed_one)
     if settings.run.draws:
         draw(settings, problem, found)
-    print(f"\n{'':14}" + "".join(f"{head:>18}" for head, _, _ in COLUMNS))
+    print(f"\n{'':13}" + "".join(f"  {head}" for head in COLUMNS))
     for method, summary in summaries.items():
-        cells = (format(summary.mean(score), form) for _, score, form in COLUMNS)
-        print(f"{TITLES[method]:14}" + "".join(f"{cell:>18}" for cell in cells))
-    print(f"means over the seeds {', '.join(map(str, settings.seeds))}")
+        cells = (f"  {summary.mean(score):{len(head)}.4f}" for head, score in COLUMNS.items())
+        print(f"{TITLES[method]:13}" + "".join(cells))
+    what = f"{len(problem.labels):,} images of {problem.name}"
+    print(f"{what}, means over the seeds {', '.join(map(str, settings.seeds))}")
     return summaries
 
 
 def load(settings: Settings) -> Problem:
     """Loads images, and computes their vectors and the affinities of these."""
+    usual, seed = Settings().data, settings.run.seed
+    others = {"train_split", "eval_split", "validation"}
+    settings.data.refuse(usual, sorted(others), "--splits names the images to embed")
     if settings.features is None:
-        parts = [settings.data.load(split) for split in settings.splits]
+        parts = [settings.data.few(settings.data.load(name), seed) for name in settings.splits]
         images = np.concatenate([pixels(part) for part in parts])
         vectors = images.reshape(len(images), -1)
     else:
+        names = {field.name for field in dataclasses.fields(usual)} - {*others, "per_class"}
+        settings.data.refuse(usual, sorted(names), f"the data are those of {settings.features}")
         classifier = train.restore(settings.features)
         if not isinstance(classifier, train.classification.TrainedClassifier):
             raise SystemExit(f"{settings.features} is not the run of a classifier")
-        parts = [load_for(classifier, split=split) for split in settings.splits]
+        parts = [
+            settings.data.few(load_for(classifier, split=name), seed) for name in settings.splits
+        ]
         images = np.concatenate([pixels(part) for part in parts])
         vectors = np.concatenate([classifier.embed(part).vectors for part in parts])
     labels = np.concatenate([labels_of(part) for part in parts])
     with script.checking():
         near = manifold.affinities(vectors, settings.perplexity, metric=settings.metric)
-    return Problem(vectors, labels, images, parts[0].class_names, near)
+    return Problem(parts[0].name, vectors, labels, images, parts[0].class_names, near)
 
 
 def embed(
@@ -149,7 +158,7 @@ def embed(
         on_evaluation=picture if run.draws else None,
         eval_every=run.eval_every or max(1, settings.num_steps // 40),
         checkpoint_every=run.checkpoint_every,
-        log_every=run.log_every,
+        log_every=run.log_every or max(step.measure_every, settings.num_steps // 100),
         run_dir=run.run_dir,
         settings=settings,
         settings_may_differ=(*MAY_DIFFER, "methods"),
@@ -205,7 +214,7 @@ def draw(settings: Settings, problem: Problem, found: Mapping[str, np.ndarray]) 
         problem.labels,
         problem.class_names,
         images=problem.images,
-        title=f"{len(problem.vectors):,} images of {settings.data.dataset} by their {what}",
+        title=f"{len(problem.vectors):,} images of {problem.name} by their {what}",
     )
     plots.save(figure, pathlib.Path(settings.run.run_dir) / "figures" / "embeddings.png")
 

@@ -104,6 +104,26 @@ class Data:
             )
         return loaded
 
+    def few(self, dataset: data.Dataset, seed: int) -> data.Dataset:
+        """The images of a data set that --per-class leaves, drawn with the seed."""
+        if self.per_class is None:
+            return dataset
+        with script.checking():
+            return data.subset(dataset, per_class=self.per_class, seed=seed)
+
+    def refuse(self, usual: "Data", names: Sequence[str], why: str) -> None:
+        """Ends the script if one of its settings, which the script does not use, is not usual."""
+        for name in names:
+            if getattr(self, name) != getattr(usual, name):
+                raise SystemExit(f"leave out --{name.replace('_', '-')}: {why}")
+
+    def load_train(self, seed: int) -> data.Dataset:
+        """Loads the data to train on, without those that --validation holds out."""
+        train_data = self.load(self.train_split)
+        if self.validation is not None:
+            train_data, _ = self.hold_out(train_data, seed)
+        return self.few(train_data, seed)
+
     def load_splits(
         self, seed: int, preprocessing: data.Preprocessing | None = None
     ) -> tuple[data.Dataset, data.Dataset]:
@@ -119,10 +139,7 @@ class Data:
                     f"{error}; name a split to evaluate on with --eval-split, or hold a fifth of "
                     f"{self.train_split} out with --validation 0.2"
                 ) from None
-        if self.per_class is not None:
-            with script.checking():
-                train_data = data.subset(train_data, per_class=self.per_class, seed=seed)
-        return train_data, eval_data
+        return self.few(train_data, seed), eval_data
 
     def hold_out(self, train_data: data.Dataset, seed: int) -> tuple[data.Dataset, data.Dataset]:
         """Divides the training split into data to train on and data to evaluate on."""

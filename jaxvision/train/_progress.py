@@ -99,6 +99,8 @@ class Progress:
         of = "" if self._num_steps is None else f" of {self._num_steps:,}"
         parts = [f"step {self._step:,}{of}"]
         for split, texts in self._shown.items():
+            if not texts:  # nothing was counted since the last line
+                continue
             some = [f"{name} {text}" for name, text in list(texts.items())[:_MOST]]
             more = ["..."] if len(texts) > _MOST else []
             parts.append(f"{split} {', '.join(some + more)}")
