@@ -20,7 +20,7 @@ from common.generative import Coder
 from common.learning import Devices, Inputs, Optimization
 from common.run import Run, train_model
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds
+from common.seeds import Summary, each_over_seeds, first_runs
 
 from jaxvision import data, models, train
 
@@ -89,6 +89,8 @@ def main(settings: Settings) -> dict[Kind, Summary]:
             f"{name:14}  {each:22}  {summary.mean('psnr'):9.2f}  {summary.mean('ssim'):.4f}  "
             f"{summary.mean('squared_error'):13.5f}  {max(summary.seconds):7.0f}"
         )
+    runs = first_runs(settings.kinds, settings)
+    script.ending(script.figures_in(*runs) if settings.run.draws else [], "evaluate", runs[0])
     return summaries
 
 

@@ -14,7 +14,7 @@ from common.augmentation import Augmentation
 from common.learning import Inputs, Optimization
 from common.run import Run
 from common.run import Settings as TrainSettings
-from common.seeds import over_seeds
+from common.seeds import over_seeds, percents
 
 import classify
 import evaluate
@@ -64,8 +64,7 @@ def run(settings: Settings) -> float:
         print(f"{seed:4d}  {row}  {seconds:7.1f}")
     mean = summary.mean("accuracy")
     if interval := summary.interval("accuracy"):
-        low, high = interval
-        print(f"mean  {mean:13.2%}  [{max(low, 0):.2%}, {min(high, 1):.2%}]  over seeds")
+        print(f"mean  {mean:13.2%}  {percents(interval)}  over seeds")
     print("\nFigures:")
     for path in paths:
         print(f"  {path}")

@@ -19,6 +19,7 @@ from common import script
 from common.places import run_folder
 from common.restored import load_for
 
+import numpy as np
 import tyro
 
 from jaxvision import checks, data, plots, train
@@ -98,6 +99,15 @@ def compare(settings: Settings, trained: train.Trained, own: Any) -> dict[str, A
     return {"other": settings.compare, **numbers}
 
 
+def told(scores: Mapping[str, Score]) -> dict[str, Score]:
+    """The scores, with a note in place of each interval of zero width."""
+    none = {"low": np.nan, "high": np.nan, "note": "no interval: all samples agree"}
+    return {
+        name: score._replace(**none) if score.low == score.high else score
+        for name, score in scores.items()
+    }
+
+
 def in_numbers(score: ClassScore) -> dict[str, Any]:
     """The scores of a class, for JSON."""
     rates = ("precision", "recall", "f1")
@@ -133,7 +143,7 @@ def main(settings: Settings) -> Evaluation:
         scores = trained.evaluate(predictions, num_resamples=settings.num_resamples)
     where = "its environment" if dataset is None else f"{dataset.name}/{dataset.split}"
     count = "" if dataset is None else f"{len(dataset)} images of "
-    print(f"{run_dir} on {count}{where}\n{score_table(scores)}")
+    print(f"{run_dir} on {count}{where}\n{score_table(told(scores))}")
     content: dict[str, Any] = {
         "data": None if dataset is None else dataset.describe(),
         "scores": {name: score._asdict() for name, score in scores.items()},

@@ -24,7 +24,7 @@ from common.quality import Judge, draw_rows
 from common.run import Run
 from common.run import Settings as ClassifierSettings
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds
+from common.seeds import Summary, each_over_seeds, first_runs
 
 import classify
 import jax
@@ -58,7 +58,8 @@ def main(settings: Settings) -> dict[Game, Summary]:
     settings.run.begin(settings.devices)
     settings = dataclasses.replace(settings, data=settings.data.located())
     train_data = settings.data.load_train(settings.run.seed)
-    judge = Judge.make(classifier(settings), train_data)
+    folder, measured_by = pathlib.Path(settings.run.run_dir), classifier(settings)
+    judge = Judge.make(measured_by, train_data)
     summaries = each_over_seeds(
         settings.games, settings, lambda game, chosen: fit(chosen, game, train_data, judge)
     )
@@ -73,6 +74,13 @@ def main(settings: Settings) -> dict[Game, Summary]:
             f"{summary.mean('rarest_share'):6.1%}  {summary.mean('recall'):6.3f}  "
             f"{summary.mean('copies'):6.1%}  {max(summary.seconds):7.0f}"
         )
+    folders = [folder, *first_runs(settings.games, settings)]
+    script.ending(
+        script.figures_in(*folders) if settings.run.draws else [],
+        "samples",
+        *(folder / game for game in settings.games),
+        *("--classifier", measured_by),
+    )
     return summaries
 
 

@@ -27,7 +27,7 @@ from common.learning import Devices, Inputs, Model, Optimization
 from common.run import Run
 from common.run import Settings as TrainSettings
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds, percents
+from common.seeds import Summary, each_over_seeds, first_runs, percents
 
 import classify
 import jax
@@ -124,6 +124,10 @@ def main(settings: Settings) -> dict[Method, Summary]:
             f"{NAMES[method]:18}  {each:22}  {mean:6.2%}  {over_seeds:18}  {over_images:18}  "
             f"{max(summary.seconds):7.0f}"
         )
+    figures = script.figures_in(*first_runs(settings.methods, settings))
+    networks = first_runs([each for each in settings.methods if each in NETWORKS], settings)
+    then = ("evaluate", networks[-1]) if networks else ("tsne",)
+    script.ending(figures if settings.run.draws else [], *then)
     return summaries
 
 

@@ -76,19 +76,19 @@ def main(settings: Settings) -> float:
     folder = pathlib.Path(settings.run_dir).expanduser()
     film = agent.film(seed=settings.episode_seed, max_steps=settings.max_steps)
     if film is None:
-        played = agent.predict(batch_size=1)
+        episodes = agent.predict(batch_size=1)
         print(
-            f"{agent.environment}: return {played.returns[0]:g} in {played.lengths[0]} steps; "
+            f"{agent.environment}: return {episodes.returns[0]:g} in {episodes.lengths[0]} steps; "
             "this environment cannot be drawn"
         )
-        return float(played.returns[0])
+        return float(episodes.returns[0])
     plots.save_gif(
         film.frames, folder / "episode.gif", frames_per_second=settings.frames_per_second
     )
-    plots.save_strip(film.frames, folder / "episode.png", count=settings.strip)
-    cut = "" if film.ended else ", where it was cut by --max-steps"
     steps = len(film.frames) - 1
-    print(f"{agent.environment}: return {film.episode_return:g} in {steps} steps{cut}")
+    played = f"{agent.environment}: return {film.episode_return:g} in {steps} steps"
+    plots.save_strip(film.frames, folder / "episode.png", count=settings.strip, caption=played)
+    print(played + ("" if film.ended else ", where it was cut by --max-steps"))
     print(f"{folder / 'episode.gif'}\n{folder / 'episode.png'}")
     return film.episode_return
 

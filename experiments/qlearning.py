@@ -24,6 +24,14 @@ from jaxvision.rl import tabular
 
 MAP = "S..#...T\n.#.#.#..\n.#...#X.\n...#....\n"
 
+METHODS = {
+    "q_learning": "Q-learning",
+    "sarsa": "SARSA",
+    "expected_sarsa": "expected SARSA",
+    "monte_carlo": "Monte Carlo control",
+}
+"""Names of the algorithms in titles."""
+
 OF_OTHERS = (
     "environment",
     "environment_options",
@@ -78,6 +86,10 @@ class Settings(agents.Settings):
                     "this script learns a table for one grid world, without a network: leave "
                     f"{field.name} alone; --map names another world"
                 )
+
+    def algorithm_of(self, agent: Any) -> str:
+        """The name of the agent's algorithm, for titles."""
+        return METHODS[self.method]
 
 
 def with_map(settings: Settings) -> Settings:
@@ -145,26 +157,32 @@ def solve(settings: Settings) -> float:
     if settings.figures:
         at_random = tabular.uniform_policy(mdp)
         values = tabular.evaluate_policy(mdp, at_random, settings.discount).values
-        draw(settings, "random.png", "the random policy", values, at_random)
-        draw(settings, "best.png", "the best policy", best.values, best.policy)
+        draw(settings, "random.png", "GridWorld: values of the random policy", values, at_random)
+        draw(settings, "best.png", "GridWorld: optimal values and policy", best.values, best.policy)
     return float(best.values[0])
 
 
 def main(settings: Settings) -> agents.Outcome:
     """Trains every seed, and compares with the optimal values."""
     settings = with_map(settings)
-    outcome = agents.run(settings, make_agent, make_envs)
+    return agents.run(settings, make_agent, make_envs, lambda: compare(settings))
+
+
+def compare(settings: Settings) -> list[pathlib.Path]:
+    """Prints and draws what each seed learned; returns the paths of the figures."""
     best = solve(settings)
     for seed in settings.seeds:
         folder = pathlib.Path(settings.run_dir) / f"seed{seed}"
         checkpointer = train.Checkpointer(folder / "checkpoints")
         table = np.asarray(checkpointer.load(checkpointer.latest() or 0)["params"])
         if settings.figures:
-            title = f"{settings.method.replace('_', ' ')}, seed {seed}"
+            title = f"GridWorld: values and policy by {METHODS[settings.method]}, seed {seed}"
             choice = np.eye(table.shape[1])[table.argmax(1)]
             draw(settings, f"seed{seed}/values.png", title, table.max(1), choice)
         print(f"seed {seed}: value of the first cell {table[0].max():.2f}, optimal is {best:.2f}")
-    return outcome
+    print(f"values are discounted, by {settings.discount:g} per step; mean returns are not")
+    names = ["random", "best", *(f"seed{seed}/values" for seed in settings.seeds)]
+    return [pathlib.Path(settings.run_dir, f"{name}.png") for name in names if settings.figures]
 
 
 if __name__ == "__main__":

@@ -59,6 +59,10 @@ class Settings(agents.Settings):
         if self.variance and not self.in_jax:
             raise SystemExit("--variance is for environments written in JAX")
 
+    def algorithm_of(self, agent: Any) -> str:
+        """The name of the agent's algorithm, for titles."""
+        return "REINFORCE"
+
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Reinforce:
     """Makes the agent."""
@@ -192,6 +196,7 @@ def show_variance(settings: Settings) -> list[dict[str, Any]]:
     title = f"REINFORCE on {settings.environment}"
     figure = plots.learning_curves(histories, title=title, x="episodes", log=True)
     plots.save(figure, folder / "variance.png")
+    script.ending([folder / "variance.png"], "reinforce")
     return lines
 
 

@@ -17,7 +17,7 @@ from common import script
 from common.augmentation import Augmentation
 from common.learning import Inputs
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds
+from common.seeds import Summary, each_over_seeds, in_brackets
 
 import evaluate
 import refine
@@ -64,9 +64,9 @@ def run(settings: Settings) -> dict[str, Summary]:
     print(f"\n{'model':16}  {'each seed':24}  mean IoU  95% interval      boundary F1  seconds")
     for model, summary in summaries.items():
         each = ", ".join(f"{value:.4f}" for value in summary.scores["mean_iou"])
-        low, high = summary.interval("mean_iou") or (float("nan"),) * 2
+        interval = in_brackets(summary.interval("mean_iou"), ".4f")
         print(
-            f"{model:16}  {each:24}  {summary.mean('mean_iou'):8.4f}  [{low:.4f}, {high:.4f}]  "
+            f"{model:16}  {each:24}  {summary.mean('mean_iou'):8.4f}  {interval:16}  "
             f"{summary.mean('boundary_f1'):11.4f}  {max(summary.seconds):7.0f}"
         )
     return summaries

@@ -107,6 +107,8 @@ def main(settings: Settings) -> dict[str, Summary]:
         summaries |= compare(settings)
     if settings.widths:
         summaries["widths"] = approximate(settings)
+    folder = pathlib.Path(settings.run_dir)
+    script.ending(script.figures_in(folder) if settings.figures else [], "knn")
     return summaries
 
 

@@ -24,7 +24,7 @@ from common.learning import Devices
 from common.restored import load_for
 from common.run import MAY_DIFFER, Run
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds
+from common.seeds import Summary, each_over_seeds, first_runs
 
 import jax
 import numpy as np
@@ -105,6 +105,11 @@ def main(settings: Settings) -> dict[Method, Summary]:
         print(f"{TITLES[method]:13}" + "".join(cells))
     what = f"{len(problem.labels):,} images of {problem.name}"
     print(f"{what}, means over the seeds {', '.join(map(str, settings.seeds))}")
+    runs = first_runs(settings.methods, settings)
+    films = [run / "embedding.gif" for run in runs if (run / "embedding.gif").is_file()]
+    figures = [*script.figures_in(pathlib.Path(settings.run.run_dir), *runs), *films]
+    then = ("evaluate", settings.features) if settings.features else ("knn",)
+    script.ending(figures if settings.run.draws else [], *then)
     return summaries
 
 

@@ -28,7 +28,7 @@ from common.generative import (
 from common.learning import Devices, Inputs, Optimization
 from common.run import Run, train_model
 from common.script import FLAT
-from common.seeds import Summary, over_seeds
+from common.seeds import Summary, in_brackets, over_seeds
 
 from jaxvision import data, models, train
 
@@ -84,11 +84,13 @@ def main(settings: Settings) -> Summary:
     print(f"\n{what:18}  {'each seed':24}      mean  95% interval")
     for name in ("elbo", "bound", "bits_per_dimension", "kl", "active_units"):
         each = ", ".join(f"{value:.3f}" for value in summary.scores[name])
-        low, high = summary.interval(name) or (float("nan"),) * 2
-        print(f"{name:18}  {each:24}  {summary.mean(name):8.3f}  [{low:.3f}, {high:.3f}]")
+        interval = in_brackets(summary.interval(name), ".3f")
+        print(f"{name:18}  {each:24}  {summary.mean(name):8.3f}  {interval}".rstrip())
     for name, bits in (("independent pixels", independent_bits), ("normal", gaussian_bits)):
         print(f"bits per dimension, {name}: {bits(learned, held_out, levels):.3f}")
     summary.save(folder, settings)
+    first = folder / f"seed{settings.seeds[0]}"
+    script.ending(script.figures_in(first) if settings.run.draws else [], "evaluate", first)
     return summary
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from common import script
-from common.seeds import Summary, over_seeds
+from common.seeds import Summary, in_brackets, over_seeds
 
 import jax
 import optax
@@ -83,6 +83,10 @@ class Settings:
         check_shares(self, "discount")
         if self.together and not self.in_jax:
             raise SystemExit("seeds run together in environments written in JAX only")
+
+    def algorithm_of(self, agent: Any) -> str:
+        """The name of the agent's algorithm, for titles."""
+        return type(agent).__name__
 
     @property
     def in_jax(self) -> bool:
@@ -197,20 +201,22 @@ def begin(settings: Settings) -> None:
             plots.require_matplotlib()
 
 
-def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_envs) -> Outcome:
-    """Trains every seed; writes a folder for each, a summary and learning curves."""
+def run(
+    settings: Settings,
+    make_agent: MakeAgent,
+    make_envs: MakeEnvs = make_envs,
+    also: Callable[[], Sequence[pathlib.Path]] = list,
+) -> Outcome:
+    """Trains every seed; writes a folder for each, a summary and learning curves.
+
+    `also` is called at the end, and returns the paths of further figures.
+    """
     begin(settings)
     folder = pathlib.Path(settings.run_dir)
     with script.checking():
         evaluated = make_envs(settings, settings.eval_episodes, evaluated=True)
         agent = make_agent(settings, make_envs(settings, settings.num_envs))
-    least = agent.units_before + agent.units_per_step
-    if settings.budget < least:
-        raise SystemExit(
-            f"a budget of {settings.budget} {agent.unit} is too small: {agent.units_before} pass "
-            f"before the first update, and a step takes {agent.units_per_step}, fewer with a "
-            f"smaller updates_per_step; it must be at least {least}"
-        )
+    _check_budget(settings, agent)
     histories: list[list[dict[str, Any]]] = []
     if settings.together:
         began = time.perf_counter()
@@ -234,11 +240,31 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
     if settings.figures:
         figure = plots.learning_curves_by_seed(
             [_of_interest(lines) for lines in histories],
-            title=f"{type(agent).__name__} on {settings.environment}",
+            title=f"{settings.algorithm_of(agent)} on {settings.environment}",
             x=agent.unit,
         )
         plots.save(figure, folder / "learning_curves.png")
+    figures = [folder / "learning_curves.png"] if settings.figures else []
+    first = settings.seeds[0]
+    one = ("together", "--seed", first) if settings.together else (f"seed{first}",)
+    script.ending([*figures, *also()], "play", folder / one[0], *one[1:])
     return Outcome(list(summary.scores["return"]), histories)
+
+
+def _check_budget(settings: Settings, agent: Any) -> None:
+    """Ends the script if the budget is less than one step; says what whole steps leave out."""
+    unit, each, before = agent.unit, agent.units_per_step, agent.units_before
+    fewer = "; --updates-per-step makes it shorter" if hasattr(settings, "updates_per_step") else ""
+    if settings.budget < before + each:
+        first = f", after {before:,} before the first update" if before else ""
+        raise SystemExit(
+            f"--budget must be at least {before + each:,} {unit}, got {settings.budget:,}: a "
+            f"program takes {each:,}{first}{fewer}"
+        )
+    if left := (settings.budget - before) % each:
+        print(
+            f"{left:,} of {settings.budget:,} {unit} are left out: a program takes {each:,}{fewer}"
+        )
 
 
 def _fit(
@@ -284,15 +310,15 @@ def _last(history: Sequence[dict[str, Any]]) -> dict[str, float]:
 def _print(settings: Settings, summary: Summary) -> None:
     """Prints the mean return of each seed, and their mean with an interval."""
     for seed, *row in zip(summary.seeds, *summary.scores.values(), strict=True):
-        print(
-            f"seed {seed}: mean return {row[0]:.2f} of {settings.eval_episodes} episodes, "
-            f"95% interval [{row[1]:.2f}, {row[2]:.2f}]"
-        )
+        ends = in_brackets((row[1], row[2]))
+        rest = f"95% interval {ends}" if ends else "all alike"
+        print(f"seed {seed}: mean return {row[0]:.2f} of {settings.eval_episodes} episodes, {rest}")
     if interval := summary.interval("return"):
-        low, high = interval
+        ends = in_brackets(interval)
+        rest = f"95% interval {ends}" if ends else "all alike"
         print(
             f"{settings.run_dir}: mean over {len(summary.seeds)} seeds "
-            f"{summary.mean('return'):.2f}, 95% interval [{low:.2f}, {high:.2f}]"
+            f"{summary.mean('return'):.2f}, {rest}"
         )
 
 

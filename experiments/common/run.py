@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pathlib
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -172,12 +173,11 @@ def train_model(
             print(f"to train it longer, add --longer and a --num-steps above {start}")
         measured = [f"{eval_data.split} {name} {x:.4f}" for name, x in result.metrics.items()]
         print(f"{run.run_dir}: {', '.join(measured)}")
+    figures: list[pathlib.Path] = []
     if run.draws:
         trained = train.restore(run.run_dir)
-        for path in trained.draw(trained.predict(eval_data), eval_data):
-            print(f"  {path}")
-    if jax.process_index() == 0:
-        print(f"next: {script.command('evaluate', run.run_dir)}")
+        figures = trained.draw(trained.predict(eval_data), eval_data)
+    script.ending(figures, "evaluate", run.run_dir)
     return result
 
 

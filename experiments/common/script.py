@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import pathlib
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from common import end_quietly
 from common.console import console_command
 from common.flags import FLAT, has_flag, read
 from common.large_pages import use_large_pages
+
+import jax
 
 from jaxvision import data, models, train
 
@@ -26,7 +29,7 @@ UNUSABLE = (
 """Errors of the environment (files, settings, weights), and of a run that diverges, shown without a
 traceback."""
 
-__all__ = ["FLAT", "asking", "checking", "command", "start"]
+__all__ = ["FLAT", "asking", "checking", "command", "ending", "figures_in", "start"]
 
 Settings = TypeVar("Settings")
 Result = TypeVar("Result")
@@ -60,7 +63,20 @@ def start(
 def command(name: str, *arguments: object) -> str:
     """The command that starts a script, in the form in which this one was started."""
     start = f"jaxvision {name}" if console_command() else f"python experiments/{name}.py"
-    return f"{start} {shlex.join(map(str, arguments))}"
+    return f"{start} {shlex.join(map(str, arguments))}".rstrip()
+
+
+def ending(figures: Iterable[pathlib.Path], name: str, *arguments: object) -> None:
+    """Prints the paths of figures, and the command of a script to go on with."""
+    if jax.process_index() == 0:
+        for path in figures:
+            print(f"  {path}")
+        print(f"next: {command(name, *arguments)}")
+
+
+def figures_in(*folders: pathlib.Path) -> list[pathlib.Path]:
+    """The figures of run folders."""
+    return [path for folder in folders for path in sorted(folder.glob("figures/**/*.png"))]
 
 
 @contextlib.contextmanager

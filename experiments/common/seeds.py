@@ -119,6 +119,17 @@ def each_over_seeds(
     return summaries
 
 
+def first_runs(names: Sequence[str], settings: Any) -> list[pathlib.Path]:
+    """The run folder of the first seed of each alternative of `each_over_seeds`."""
+    return [pathlib.Path(settings.run.run_dir, name, f"seed{settings.seeds[0]}") for name in names]
+
+
+def in_brackets(interval: tuple[float, float] | None, form: str = ".2f") -> str:
+    """The text of an interval of a mean; empty for one seed, or if its ends are equal."""
+    low, high = ("", "") if interval is None else (format(end, form) for end in interval)
+    return "" if low == high else f"[{low}, {high}]"
+
+
 def percents(interval: tuple[float, float] | None) -> str:
     """The text of an interval of shares over seeds, such as accuracies, limited to [0%, 100%]."""
     if interval is None:

@@ -104,6 +104,28 @@ def test_scripts_learn_to_catch(command: list, budget: int, tmp_path: pathlib.Pa
     assert "Catch: return 1 in 9 steps" in episode.stdout
 
 
+def test_the_budget_names_flags_and_what_is_left_out(tmp_path: pathlib.Path) -> None:
+    options = ("--num-steps", 8, "--updates-per-step", 2, "--num-envs", 2, "--hidden-sizes", 4)
+    said = run_here("ppo", *options, "--budget", 20, "--no-figures", code=1).stderr
+    assert said == (
+        "--budget must be at least 32 environment steps, got 20: a program takes 32; "
+        "--updates-per-step makes it shorter"
+    )
+    few = ("--eval-episodes", 2, "--run-dir", tmp_path)
+    done = run_here("ppo", *options, *few, "--budget", 40)
+    first, *_, figure, last = done.stdout.splitlines()
+    assert first.startswith("8 of 40 environment steps are left out: a program takes 32;")
+    assert figure == f"  {tmp_path / 'learning_curves.png'}"
+    assert last == f"next: python experiments/play.py {tmp_path / 'seed0'}"
+
+
+def test_values_of_a_grid_world_are_told_from_returns(tmp_path: pathlib.Path) -> None:
+    options = ("--budget", 1_000, "--eval-episodes", 2, "--no-figures", "--run-dir", tmp_path)
+    said = run_here("qlearning", *options).stdout
+    assert "values are discounted, by 0.95 per step; mean returns are not" in said
+    assert "mean return -200.00 of 2 episodes, all alike" in said
+
+
 @pytest.mark.slow
 def test_a_grid_world_from_a_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "map.txt").write_text("S.#\n..T\n")
