@@ -68,7 +68,16 @@ class Evaluation:
 
 def predict(settings: Settings, run_dir: str) -> tuple[train.Trained, Any, data.Dataset | None]:
     """Restores a run, and applies its model to the data."""
-    trained = train.restore(run_folder(run_dir), step="best" if settings.best else settings.step)
+    folder = run_folder(run_dir)
+    try:
+        trained = train.restore(folder, step="best" if settings.best else settings.step)
+    except train.CheckpointError as error:
+        if settings.best and "keeps no best" in str(error):
+            raise SystemExit(
+                f"{run_dir} keeps no best checkpoint: leave out --best, or train it with "
+                "--keep-best METRIC, such as accuracy"
+            ) from error
+        raise
     dataset = None
     if trained.needs_data:
         dataset = load_for(

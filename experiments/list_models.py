@@ -1,7 +1,9 @@
 """Lists the registered models whose names match a pattern.
 
-python experiments/list_models.py
-python experiments/list_models.py "resnet*"
+    python experiments/list_models.py
+    python experiments/list_models.py "resnet*"
+
+These are the names that --model accepts.
 """
 
 import dataclasses

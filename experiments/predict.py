@@ -19,10 +19,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from common import script
-from common.places import run_folder
+from common.places import missing, run_folder
 
 import numpy as np
 import tyro
+from PIL import UnidentifiedImageError
 
 from jaxvision import data, train
 from jaxvision.files import file_name, write_csv, write_json
@@ -68,7 +69,8 @@ def main(settings: Settings) -> int:
     if settings.out and _is_other_file(pathlib.Path(settings.out).expanduser()):
         raise SystemExit(f"--out {settings.out} is a file: name a folder")
     if not settings.images:
-        raise SystemExit("name at least one image: predict.py RUN_DIR IMAGE...")
+        start = script.command("predict", settings.run_dir)
+        raise SystemExit(f"name at least one image, or a folder of images: {start} IMAGE...")
     train.start()
     trained = train.restore(run_folder(settings.run_dir), step=settings.step)
     if trained.preprocessing is None:
@@ -137,10 +139,20 @@ def decoded(paths: Sequence[str], channels: int, names: list[str]) -> Iterator[n
         try:
             image = data.decode_image(pathlib.Path(path), channels=channels)
         except (OSError, data.CorruptImageError) as error:
-            print(f"{path}: {error}", file=sys.stderr)
+            print(unreadable(path, error), file=sys.stderr)
             continue
         names.append(path)
         yield image
+
+
+def unreadable(path: str, error: Exception) -> str:
+    """Why an image file cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return missing(path, "image file")
+    if isinstance(error.__cause__, UnidentifiedImageError):
+        return f"{path} is not an image, or of a kind that Pillow cannot read"
+    reason = error.strerror if isinstance(error, OSError) else None
+    return f"{path}: {reason or str(error).removeprefix(f'cannot decode {path}: ')}"
 
 
 class Masks:

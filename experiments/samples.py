@@ -66,7 +66,9 @@ def main(settings: Settings) -> dict[str, Summary]:
         with script.checking():
             plots.require_matplotlib()
     if not settings.runs:
-        raise SystemExit("name at least one run folder: samples.py RUN... --classifier RUN_DIR")
+        raise SystemExit(
+            f"name at least one run folder: {script.command('samples')} RUN... --classifier RUN_DIR"
+        )
     found = {pathlib.Path(run).name: seeds_in(pathlib.Path(run)) for run in settings.runs}
     if len(found) < len(settings.runs):
         raise SystemExit(f"two of the runs have the same name: {', '.join(settings.runs)}")

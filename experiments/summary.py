@@ -1,7 +1,9 @@
 """Prints the layers of a model, with their shapes, parameters and multiply-adds.
 
-python experiments/summary.py resnet50 --image-size 224
-python experiments/summary.py lenet5 --channels 1 --depth 1
+    python experiments/summary.py resnet50 --image-size 224
+    python experiments/summary.py lenet5 --channels 1 --depth 1
+
+Multiply-adds are those of one image.
 """
 
 import dataclasses

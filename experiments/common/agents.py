@@ -26,8 +26,8 @@ class Settings:
     continued."""
 
     environment: str
-    """Name of the environment: one of jaxvision's (rl.list_environments()), gym:NAME for one of
-    Gymnasium's, or ale:NAME for an Atari game."""
+    """Name of the environment: Acrobot-v1, CartPole-v1, Catch, MountainCar-v0 or Pong; gym:NAME for
+    one of Gymnasium's, or ale:NAME for an Atari game."""
     environment_options: dict[str, str] = dataclasses.field(default_factory=dict)
     """Options of the environment, as NAME VALUE pairs, such as: size 40 opponent_skill 0.3."""
     num_envs: int = 8

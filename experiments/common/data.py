@@ -135,9 +135,10 @@ class Data:
             try:
                 eval_data = self.load(self.eval_split, train_data.class_names, preprocessing)
             except data.SplitError as error:
+                has, _, _ = str(error).partition("; give split")  # advice for calls in Python
                 raise SystemExit(
-                    f"{error}; name a split to evaluate on with --eval-split, or hold a fifth of "
-                    f"{self.train_split} out with --validation 0.2"
+                    f"{has}; hold out a fifth of {self.train_split} with --validation 0.2, or name "
+                    "a split to evaluate on with --eval-split"
                 ) from None
         return self.few(train_data, seed), eval_data
 
@@ -164,8 +165,8 @@ def or_folder(name: str) -> Iterator[None]:
         near = nearest_folder(here) if "/" in name else here if here.is_dir() else None
         if near is not None:
             raise SystemExit(f"{error}; did you mean the folder ./{near}?") from error
-        if "/" in name:
-            raise SystemExit(f"{error}, nor is there a folder {name}") from error
+        if "/" in name and "configuration" not in str(error):
+            raise SystemExit(missing(name, "data set or folder")) from error
         raise
 
 

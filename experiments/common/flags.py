@@ -15,7 +15,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
-from common.console import console_command
+from common.console import console_command, in_form
 from common.help import describe, wrapped
 from common.other_programs import ADVICE
 
@@ -50,7 +50,7 @@ def read(settings: type[Settings], about: str | None) -> Settings:
     flags = flags_of(settings)
     arguments = shortened(sys.argv[1:], flags)
     if any(argument in _HELP for argument in arguments):
-        print(wrapped(about or "", shutil.get_terminal_size().columns))
+        print(wrapped(in_form(about or ""), shutil.get_terminal_size().columns))
     else:
         check(arguments, {flag.name: flag.kind for flag in flags})
     errors = io.StringIO()
@@ -264,6 +264,6 @@ def _no_such(name: str, flags: dict[str, Any]) -> str:
         meant = nearest(name, flags)
     hint = f"; did you mean --{meant}?" if meant else ""
     remark = f" ({remark})" if meant and remark else f": {remark}" if remark else ""
-    return f"there is no option --{name}{hint}{remark}" + (
+    return f"there is no option --{name}{hint}{in_form(remark)}" + (
         "" if hint or remark else "; --help lists all options"
     )

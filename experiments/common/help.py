@@ -8,6 +8,8 @@ import textwrap
 import types
 import typing
 
+from common.console import in_form
+
 
 def describe(settings: type) -> None:
     """Makes the docstrings of fields the help texts of their flags, in groups too.
@@ -34,7 +36,7 @@ def _docstrings(settings: type) -> dict[str, str]:
         return {}
     assert isinstance(definition, ast.ClassDef)
     return {
-        field.target.id: " ".join(text.value.value.split())
+        field.target.id: in_form(" ".join(text.value.value.split()))
         for field, text in zip(definition.body, definition.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)

@@ -49,6 +49,9 @@ class Model:
 
         With `axis_name`, batch normalization averages over all devices of pmap.
         """
+        if base is None and "/" in self.model:
+            start = script.command("finetune", self.model)
+            raise SystemExit(f"--model {self.model} has trained weights: {start} --dataset ...")
         base = base or {"name": self.model}
         with script.checking():
             known = models.describe(models.create_model(**base))

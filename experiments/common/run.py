@@ -37,7 +37,7 @@ class Run:
     keep_best: str | None = None
     """Name of an evaluation metric, such as accuracy or loss, whose best checkpoint is kept in
     addition to the newest ones: the lowest if the name contains loss, otherwise the highest.
-    evaluate.py --best uses this checkpoint."""
+    experiments/evaluate.py --best uses this checkpoint."""
     patience: int | None = None
     """Stop early after this many evaluations in a row without improvement of the metric of
     --keep-best (by default, of the loss); None runs all steps."""

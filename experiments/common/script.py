@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from common import end_quietly
-from common.console import console_command
+from common.console import in_form
 from common.flags import FLAT, has_flag, read
 from common.large_pages import use_large_pages
 
@@ -62,7 +62,7 @@ def start(
 
 def command(name: str, *arguments: object) -> str:
     """The command that starts a script, in the form in which this one was started."""
-    start = f"jaxvision {name}" if console_command() else f"python experiments/{name}.py"
+    start = in_form(f"python experiments/{name}.py")
     return f"{start} {shlex.join(map(str, arguments))}".rstrip()
 
 

@@ -46,6 +46,9 @@ def test_a_command_is_its_script() -> None:
     assert done.stdout.split() == run_here("list_models", "lenet*").stdout.split() == ["lenet5"]
     done = jaxvision("summary", "--help")
     assert "\nusage: jaxvision summary " in done.stdout
+    assert "\n    jaxvision summary resnet50 --image-size 224\n    jaxvision " in done.stdout
+    assert "jaxvision models lists them" in done.stdout
+    assert ".py" not in done.stdout
     assert jaxvision("models", "lenet9").stderr.startswith("no model is called 'lenet9'")
 
 

@@ -60,7 +60,8 @@ def pets(root: pathlib.Path) -> pathlib.Path:
         (["--rand-augment", 300], "rand_augment is a number of operations, at most 10"),
         (["--classes", 1], "--classes needs two names or more, got '1'"),
         (["--dataset", "CIFAR-10"], "did you mean 'cifar10'"),
-        (["--dataset", "nowhere/at/all"], "nor is there a folder nowhere/at/all"),
+        (["--dataset", "nowhere/at/all"], "there is no data set or folder nowhere/at/all (looked"),
+        (["--model", "timm/resnet18.a1_in1k"], "finetune.py timm/resnet18.a1_in1k --dataset ..."),
     ],
 )
 def test_values_are_refused_in_a_line(
@@ -108,7 +109,7 @@ def test_a_mistyped_folder_of_images_is_said_with_the_near_one(
         ("evaluate", ["--num-resamples", -1], "num_resamples must be a whole number, at least 0"),
         ("predict", ["photo.png", "--top", 0], "--top must be at least 1, got 0"),
         ("predict", ["photo.png", "--out", "FILE"], "is a file: name a folder"),
-        ("predict", [], "name at least one image"),
+        ("predict", [], "python experiments/predict.py FOLDER IMAGE..."),
     ],
 )
 def test_what_is_made_of_a_run_refuses_values_in_a_line(
@@ -117,6 +118,7 @@ def test_what_is_made_of_a_run_refuses_values_in_a_line(
     file = tmp_path / "notes.txt"
     file.touch()
     arguments = [file if each == "FILE" else each for each in arguments]
+    message = message.replace("FOLDER", str(tmp_path))
     (said,) = run_here(script, tmp_path, *arguments, code=1).stderr.splitlines()
     assert message in said
 
@@ -127,6 +129,30 @@ def test_a_corrupt_image_is_said_with_the_remedy(tmp_path: pathlib.Path) -> None
     said = run_here("classify", *PLAIN, "--dataset", root, code=1).stderr
     assert "cat0.png" in said
     assert "--corrupt skip" in said
+
+
+def test_a_folder_without_a_test_split_is_said_with_the_remedy(tmp_path: pathlib.Path) -> None:
+    root = pets(tmp_path) / "train"
+    said = run_here("classify", *PLAIN, "--dataset", root, code=1).stderr
+    assert "has no split 'test'" in said
+    assert "; hold out a fifth of train with --validation 0.2, or name a split" in said
+    assert "data.split" not in said
+
+
+def test_what_a_run_lacks_is_said_of_flags_and_files(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ("--num-steps", 1, "--batch-size", 8, "--run-dir", "runs/mlp")
+    run_here("classify", *PLAIN, *few)
+    (said,) = run_here("evaluate", "runs/mlp", "--best", code=1).stderr.splitlines()
+    assert said.startswith("runs/mlp keeps no best checkpoint: leave out --best, or train it with")
+    pathlib.Path("bad.png").write_bytes(b"not an image")
+    said = run_here("predict", "runs/mlp", "digit.png", "bad.png", code=1).stderr
+    assert said.splitlines()[-2:] == [
+        f"there is no image file digit.png (looked for in {tmp_path})",
+        "bad.png is not an image, or of a kind that Pillow cannot read",
+    ]
 
 
 def test_segmentation_refuses_values_in_a_line(tmp_path: pathlib.Path) -> None:
