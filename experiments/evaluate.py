@@ -19,7 +19,6 @@ from common import script
 from common.places import run_folder
 from common.restored import load_for
 
-import numpy as np
 import tyro
 
 from jaxvision import checks, data, plots, train
@@ -110,9 +109,9 @@ def compare(settings: Settings, trained: train.Trained, own: Any) -> dict[str, A
 
 def told(scores: Mapping[str, Score]) -> dict[str, Score]:
     """The scores, with a note in place of each interval of zero width."""
-    none = {"low": np.nan, "high": np.nan, "note": "no interval: all samples agree"}
+    note = "no interval: all samples agree"
     return {
-        name: score._replace(**none) if score.low == score.high else score
+        name: Score(score.value, note=note) if score.low == score.high else score
         for name, score in scores.items()
     }
 
