@@ -147,7 +147,7 @@ def train_model(
             mesh=parallel.mesh,
             shard=parallel.shard,
         )
-        evaluate = train.make_eval_fn(loss_fn)
+        evaluate: Any = train.make_eval_fn(loss_fn)
         if run.keep_best is not None:
             measured = jax.eval_shape(evaluate, state, train_data.sample_batch())
             checks.check_name("metric of --keep-best", run.keep_best, measured)

@@ -153,7 +153,7 @@ def _download(repository: str, revision: str | None) -> pathlib.Path:
         # Without a connection, the hub's client retries for over 20 s before it reads its cache.
         if not constants.HF_HUB_OFFLINE:
             unreachable = _why_unreachable()
-        options = {} if unreachable is None else {"local_files_only": True}
+        options: dict[str, Any] = {} if unreachable is None else {"local_files_only": True}
         config = huggingface_hub.hf_hub_download(
             repository, "config.json", revision=revision, **options
         )
