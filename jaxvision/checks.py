@@ -1,13 +1,43 @@
 """Checks of options, which raise a ValueError for values that are not allowed."""
 
+import functools
+import inspect
 import math
 import numbers
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 
 from jaxvision.suggest import unknown
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def called_as(example: str) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Decorates a function whose TypeError for missing or too many arguments shows a right call.
+
+    >>> area = called_as("area(2, 3)")(lambda height, width: height * width)
+    >>> area(2)
+    Traceback (most recent call last):
+    TypeError: missing a required argument: 'width'; call it as area(2, 3)
+    """
+
+    def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def called(*args: Given.args, **options: Given.kwargs) -> Result:
+            try:
+                signature.bind(*args, **options)
+            except TypeError as error:
+                raise TypeError(f"{error}; call it as {example}") from None
+            return function(*args, **options)
+
+        return called
+
+    return decorate
 
 
 def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
@@ -72,3 +102,17 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> None:
     names = tuple(known)
     if name not in names:
         raise ValueError(unknown(kind, name, names))
+
+
+def channels_first(shape: tuple[int, ...]) -> str:
+    """Returns what to do about the shape of a batch if its channels seem to be first, else "".
+
+    >>> channels_first((64, 3, 32, 32))
+    'channels come last: x.transpose(0, 2, 3, 1) has the shape (64, 32, 32, 3)'
+    >>> channels_first((64, 32, 32, 3))
+    ''
+    """
+    if len(shape) != 4 or shape[1] not in (1, 3, 4) or min(shape[2:]) <= 4:
+        return ""
+    rows, channels, *size = shape
+    return f"channels come last: x.transpose(0, 2, 3, 1) has the shape {(rows, *size, channels)}"

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxvision.checks import channels_first
 from jaxvision.models import layers
 from jaxvision.models.weights.names import TorchNames
 
@@ -218,13 +219,17 @@ def check_images(
         )
     if 0 in x.shape[1:]:
         raise ValueError(f"{image}s must have pixels and channels, got the shape {x.shape}")
-    if in_channels is not None and x.shape[-1] != in_channels:
+    has_channels = in_channels in (None, x.shape[-1])
+    is_large = min(x.shape[1:-1]) >= min_size
+    if not (has_channels and is_large) and (remedy := channels_first(x.shape)):
+        raise ValueError(f"images must have the shape {shape}, got {x.shape}: {remedy}")
+    if not has_channels:
         raise ValueError(
             f"the model was made with in_channels={in_channels}, but the {image}s have "
             f"{x.shape[-1]} channels (shape {x.shape}, channels last); "
             f"make the model with in_channels={x.shape[-1]}, or convert the {image}s"
         )
-    if min(x.shape[1:-1]) < min_size:
+    if not is_large:
         least = "x".join([str(min_size)] * axes)
         raise ValueError(
             f"the model needs {image}s of at least {least}, got the shape {x.shape}; "
