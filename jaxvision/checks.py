@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 
 from jaxvision.suggest import unknown
 
@@ -70,6 +71,16 @@ def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
         raise ValueError(f"{name} must be in [0, 1]{others}, got {value!r}")
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, or an array of a single one without axes.
+
+    >>> is_number(1e-3), is_number("1e-3")
+    (True, False)
+    """
+    is_array = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0
+    return isinstance(value, numbers.Real) or is_array
+
+
 def check_not_negative(name: str, value: Any) -> None:
     """Checks a finite number of at least 0.
 
@@ -77,7 +88,7 @@ def check_not_negative(name: str, value: Any) -> None:
     Traceback (most recent call last):
     ValueError: value_weight must be a number, not negative, got -0.5
     """
-    if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
+    if not is_number(value) or not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be a number, not negative, got {value!r}")
 
 
@@ -101,6 +112,8 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> None:
     """
     names = tuple(known)
     if name not in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} must be a name, such as {names[0]!r}, got {name!r}")
         raise ValueError(unknown(kind, name, names))
 
 

@@ -12,6 +12,7 @@ from jaxvision._reprs import brief
 from jaxvision.checks import check_count
 from jaxvision.data import Batches, Dataset
 from jaxvision.train._accumulator import MetricAccumulator
+from jaxvision.train._arguments import check_step
 from jaxvision.train._evaluator import plan_evaluations
 from jaxvision.train._interrupts import listen
 from jaxvision.train._intervals import Intervals
@@ -132,6 +133,7 @@ def fit(
         SettingsError: The folder holds a run with other settings, or of another step.
         RunFolderError: The folder cannot be written, or another run is writing to it.
         CheckpointError: A checkpoint cannot be written, or holds another state.
+        TypeError: The step or its state is none.
         ValueError: The arguments are inconsistent, there is no batch, or an earlier call has
             donated the state.
 
@@ -142,6 +144,7 @@ def fit(
     >>> float(result.state), result.step
     (40.0, 5)
     """
+    check_step(step)
     _check(batches, num_steps, fuse_steps, patience, keep_best)
     _check_state(state)
     parallel = step if isinstance(step, ParallelStep) else parallelize(step)
