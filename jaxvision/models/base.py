@@ -99,7 +99,10 @@ class Model(nn.Module, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
-            raise ValueError(f"num_classes must be 1 or more, got {self.num_classes}")
+            raise ValueError(
+                f"the model's num_classes must be 1 or more, got {self.num_classes}; a data set "
+                "has 0 if no field 'label' of it has class names"
+            )
         if self.in_channels is not None and self.in_channels < 1:
             raise ValueError(f"in_channels must be 1 or more, or None, got {self.in_channels}")
         self.dtype = canonical_dtype(self.dtype)

@@ -219,6 +219,8 @@ def test_another_run_in_the_folder(tmp_path: pathlib.Path) -> None:
     assert fit(tmp_path).step == 2
 
 
-def test_a_bucket_is_no_folder() -> None:
+def test_a_file_or_a_bucket_is_no_folder() -> None:
+    with pytest.raises(train.RunFolderError, match=r"test_fit_guards.py is a file"):
+        fit(pathlib.Path(__file__))
     with pytest.raises(train.RunFolderError, match="gs://bucket/run must lie in a file system"):
         fit("gs://bucket/run")

@@ -58,6 +58,8 @@ class Run:
                 "folder there when the run is over"
             )
         self.folder = None if folder is None else pathlib.Path(folder).expanduser()
+        if self.folder is not None and self.folder.is_file():
+            raise RunFolderError(f"the run folder {folder} is a file: name a folder, or a new one")
         self.history: list[dict[str, Any]] = []
         self._record = make_record(settings, step, data, best=best)
         self._best = best
