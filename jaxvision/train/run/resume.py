@@ -73,6 +73,10 @@ class Run:
             None if self.folder is None else Checkpointer(self.folder / CHECKPOINTS, keep=keep)
         )
 
+    def newest(self) -> int | None:
+        """Returns the step of the newest intact checkpoint; None without one."""
+        return None if self._checkpointer is None else self._checkpointer.latest()
+
     def resume(self, state: PyTree, batches: Peekable | None) -> tuple[int, PyTree, dict[str, Any]]:
         """Locks the folder, and resumes from the newest checkpoint, if there is one.
 
