@@ -259,9 +259,9 @@ def _usable(state: PyTree, run: Run) -> PyTree:
     def zeros(leaf: Any) -> Any:
         if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return np.zeros(leaf.shape, leaf.dtype)
-        numbers = jax.eval_shape(jax.random.key_data, shapes_of(leaf))
-        kind = jax.random.key_impl(leaf)
-        return jax.random.wrap_key_data(np.zeros(numbers.shape, numbers.dtype), impl=kind)
+        shape = jax.eval_shape(jax.random.key_data, shapes_of(leaf))
+        numbers = jax.device_put(np.zeros(shape.shape, shape.dtype))
+        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
 
     return jax.tree.map(lambda leaf: zeros(leaf) if is_gone(leaf) else leaf, state)
 
