@@ -188,7 +188,12 @@ def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:
 
 
 def check_images(
-    x: Images, in_channels: int | None = None, min_size: int = 1, *, axes: int = 2
+    x: Images,
+    in_channels: int | None = None,
+    min_size: int = 1,
+    *,
+    axes: int = 2,
+    remedy: str = "pad or resize them",
 ) -> Float[Array, "batch *space channels"]:
     """Checks that an input is a batch of images or volumes, as models need it.
 
@@ -197,6 +202,7 @@ def check_images(
         in_channels: Number of channels that the model accepts; None for any.
         min_size: Smallest size along each spatial axis that the model accepts.
         axes: Number of spatial axes: 2 for images, 3 for volumes.
+        remedy: What the error says to do about inputs that are too small.
 
     Returns:
         The input as a JAX array.
@@ -224,8 +230,8 @@ def check_images(
         raise ValueError(f"{image}s must have pixels and channels, got the shape {x.shape}")
     has_channels = in_channels in (None, x.shape[-1])
     is_large = min(x.shape[1:-1]) >= min_size
-    if not (has_channels and is_large) and (remedy := channels_first(x.shape)):
-        raise ValueError(f"images must have the shape {shape}, got {x.shape}: {remedy}")
+    if not (has_channels and is_large) and (moved := channels_first(x.shape)):
+        raise ValueError(f"images must have the shape {shape}, got {x.shape}: {moved}")
     if not has_channels:
         raise ValueError(
             f"the model was made with in_channels={in_channels}, but the {image}s have "
@@ -235,8 +241,7 @@ def check_images(
     if not is_large:
         least = "x".join([str(min_size)] * axes)
         raise ValueError(
-            f"the model needs {image}s of at least {least}, got the shape {x.shape}; "
-            "pad or resize them"
+            f"the model needs {image}s of at least {least}, got the shape {x.shape}; {remedy}"
         )
     return jnp.asarray(x)
 

@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -91,3 +92,9 @@ def test_pixels_of_64_bits_are_named():
 def test_capitals_are_refused_in_every_name(name):
     with pytest.raises(data.DatasetError, match=f"did you mean '{name.lower()}'"):
         data.load(name, "train")
+
+
+def test_a_model_with_a_remedy_of_its_own_says_so_too():
+    images = np.zeros((64, 3, 12, 12), np.float32)
+    with pytest.raises(ValueError, match=r"x.transpose\(0, 2, 3, 1\)"):
+        jax.eval_shape(models.create_model("lenet5").init, jax.random.key(0), images)
