@@ -135,7 +135,10 @@ def _builder(name: str, data_dir: str | pathlib.Path | None, config: Any = None)
     directory = os.fspath(tfds.core.constants.DATA_DIR if data_dir is None else data_dir)
     if "://" not in directory:  # absolute, as `tfds convert_format` needs it
         directory = os.path.abspath(os.path.expanduser(directory))
-    own = own_builder(base_name(name))
+    base = base_name(name)
+    if base != base.lower() and own_builder(base.lower()) is not None:
+        raise DatasetError(no_such(name, directory))  # TFDS accepts some capitals, once prepared
+    own = own_builder(base)
     # For version "*.*.*", TFDS takes any prepared version, and needs the code of the data set, and
     # whatever that imports, only if none is prepared.
     options = {} if config is None else {"config": config}
