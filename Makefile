@@ -4,6 +4,7 @@
 #   make test-release                  every architecture and kind of agent: an hour, before a version
 #   make check    format, lint, types  make format      rewrite files in the house format
 #   make docs     the site, with its links checked
+#   make bench    the benchmarks and the tables of docs/performance.md: hours; ONLY="rl tsne" for some
 #   make PYTHON=python3.12 test        the same with another interpreter, in an environment of its own
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-slow test-release check docs format lint types setup clean
+.PHONY: demo test test-slow test-release bench check docs format lint types setup clean
 
 setup: $(VENV)/installed
 
@@ -38,6 +39,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks
+
+bench: setup
+	$(BIN)/python benchmarks/run.py $(if $(ONLY),--only $(ONLY))
 
 docs: setup
 	$(BIN)/python docs/build_site.py

@@ -2,22 +2,25 @@
 
     python benchmarks/convolutions.py
 
-Prints one row per layer: milliseconds for the output alone, for output and both gradients, for
+A row per layer: milliseconds for the output alone, for output and both gradients, for
 compiling both, and how many times faster than plain Flax the second is. Contenders take turns, and
-the least of several times counts: the machine may do other work.
+the least of several times counts: the machine may do other work. "bar" is what the ratio of plain
+Flax to ours, forward and backward, is meant to reach. Layers that see every input once, or few
+numbers, have a table of their own.
 """
 
 import dataclasses
 import functools
+import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
+from tables import Cell, Common, Table, launch
 from turns import least_seconds
 
 from jaxvision import ops
@@ -104,8 +107,19 @@ CASES = [
 ]
 
 
+RUNS = [f"{name} {what}" for what in ("fwd", "fwd+bwd") for name in ("ours", "flax", "torch")]
+COLUMNS = {
+    "ms": "",
+    **dict.fromkeys(RUNS, ".2f"),
+    "ours compile s": ".2f",
+    "flax compile s": ".2f",
+    "flax/ours": ".2f",
+    "bar": ".2f",
+}
+
+
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the measurement."""
 
     rounds: int = 20
@@ -113,34 +127,38 @@ class Settings:
     only: str = ""
     """Times the cases whose title has this in it."""
 
+    TOY: ClassVar[Mapping[str, Any]] = {"rounds": 1, "only": "patches of 2x2"}
 
-def main(settings: Settings) -> None:
-    """Prints the table."""
-    names = ["ours", "flax", *(["torch"] if torch else [])]
-    columns = [f"{name} {what}" for what in ("fwd", "fwd+bwd") for name in names]
-    print(
-        f"{'ms':32}" + "".join(f"{name:>14}" for name in [*columns, "compile", "flax/ours", "bar"])
-    )
+
+def main(settings: Settings) -> list[Table]:
+    """Measures each layer."""
+    tables = {name: Table(name, COLUMNS) for name in ("layers", "unfolded", "volumes")}
     for case in CASES:
-        if settings.only not in case.title:
-            continue
-        runs: dict[str, Callable[[], Any]] = {}
-        compiled = []
-        for name, package in (("ours", ops), ("flax", nn)):
-            forward, both, seconds = jax_runs(case, package)
-            runs[f"{name} fwd"], runs[f"{name} fwd+bwd"] = forward, both
-            compiled.append(seconds)
-        if torch:
-            runs["torch fwd"], runs["torch fwd+bwd"] = torch_runs(case)
-        times = least_seconds(runs, settings.rounds)
-        ratio = times["flax fwd+bwd"] / times["ours fwd+bwd"]
-        print(
-            f"{case.title:32}"
-            + "".join(f"{1e3 * times[name]:14.2f}" for name in columns)
-            + f"{compiled[0]:7.2f}/{compiled[1]:<6.2f}{ratio:14.2f}{case.bar:14.2f}"
-            + ("" if ratio >= case.bar else "  BELOW"),
-            flush=True,
-        )
+        if settings.only in case.title:
+            tables[table_of(case)].add(*measure(case, settings.rounds))
+    return [table for table in tables.values() if table.rows]
+
+
+def table_of(case: Case) -> str:
+    """The name of the table that a layer stands in."""
+    if case.axes == 3:
+        return "volumes"
+    return "unfolded" if case.title.startswith(("images", "patches")) else "layers"
+
+
+def measure(case: Case, rounds: int) -> list[Cell]:
+    """A row of the table."""
+    runs: dict[str, Callable[[], Any]] = {}
+    compiled = []
+    for name, package in (("ours", ops), ("flax", nn)):
+        forward, both, seconds = jax_runs(case, package)
+        runs[f"{name} fwd"], runs[f"{name} fwd+bwd"] = forward, both
+        compiled.append(seconds)
+    if torch:
+        runs["torch fwd"], runs["torch fwd+bwd"] = torch_runs(case)
+    times = dict.fromkeys(RUNS, math.nan) | least_seconds(runs, rounds)
+    ratio = times["flax fwd+bwd"] / times["ours fwd+bwd"]
+    return [case.title, *(1e3 * times[name] for name in RUNS), *compiled, ratio, case.bar]
 
 
 def jax_runs(case: Case, package: Any) -> tuple[Callable[[], Any], Callable[[], Any], float]:
@@ -210,4 +228,4 @@ def torch_runs(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("convolutions", main, Settings, __doc__, peers=("torch",))

@@ -15,16 +15,16 @@ it occurs in a step. Contenders take turns; of several times, the least counts.
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import numpy as np
 import optax
-import tyro
 from convolutions import Case, jax_runs, torch_runs
 from steps import compiled, compiled_step, native
+from tables import Common, Table, launch
 from turns import least_seconds
 
 from jaxvision import models, ops, train
@@ -40,13 +40,24 @@ LATENTS, NOISE = 64, 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the measurement."""
 
     rounds: int = 6
     """How often each is timed."""
     layers: bool = True
     """Whether to print the third table."""
+    batch: int = 64
+    """How many images a step sees."""
+    sizes: tuple[int, ...] = (32, 64)
+    """Height and width of the images."""
+
+    TOY: ClassVar[Mapping[str, Any]] = {
+        "rounds": 1,
+        "layers": False,
+        "batch": 2,
+        "sizes": (32,),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,28 +66,37 @@ class Networks:
 
     Attributes:
         size: Height and width.
-        batch: How many images a step sees.
         channels: The channels of the maps, coarsest first.
+        batch: How many images a step sees.
     """
 
     size: int
-    batch: int
     channels: tuple[int, ...]
+    batch: int = 64
 
 
-VAES = (Networks(32, 64, (128, 64, 32)), Networks(64, 64, (256, 128, 64, 32)))
-GANS = (Networks(32, 64, (256, 128, 64)), Networks(64, 64, (512, 256, 128, 64)))
+VAES = (Networks(32, (128, 64, 32)), Networks(64, (256, 128, 64, 32)))
+GANS = (Networks(32, (256, 128, 64)), Networks(64, (512, 256, 128, 64)))
+TIMES = dict.fromkeys(("ours ms", "flax ms", "torch ms", "flax/ours", "torch/ours"), ".2f")
 
 
-def main(settings: Settings) -> None:
-    """Prints the tables."""
-    titles = ["ours ms", "flax ms", "torch ms", "flax/ours", "torch/ours", "compile s"]
-    print_row("training step", *titles)
+def main(settings: Settings) -> list[Table]:
+    """Measures steps, samples, and the layers of a step."""
+    found = [step_table(settings), sampling_table(settings)]
+    if settings.layers:
+        found.append(layers_table(GANS[-1], settings.rounds))
+    return found
+
+
+def step_table(settings: Settings) -> Table:
+    """Training steps."""
+    table = Table("steps", {"training step": "", **TIMES, "compile s": ".2f"})
     for title, make, of_torch, chosen in (
         ("VAE", vae_step, torch_vae_step, VAES),
         ("DCGAN", gan_step, torch_gan_step, GANS),
     ):
-        for networks in chosen:
+        for each in of_sizes(chosen, settings):
+            networks = dataclasses.replace(each, batch=settings.batch)
             ours, seconds = make(networks)
             with native():
                 plain, _ = make(networks)
@@ -84,19 +104,23 @@ def main(settings: Settings) -> None:
             if torch:
                 runs["torch"] = of_torch(networks)
             name = f"{title} {networks.size}x{networks.size}, {networks.batch} images"
-            print_row(name, *ratios(runs, settings.rounds), seconds)
-    print()
-    print_row("noise to images", *titles[:-1])
-    for networks in GANS:
-        for count in (1, 64):
+            table.add(name, *ratios(runs, settings.rounds), seconds)
+    return table
+
+
+def of_sizes(chosen: tuple[Networks, ...], settings: Settings) -> list[Networks]:
+    """Those models whose images have the sizes that are asked for."""
+    return [networks for networks in chosen if networks.size in settings.sizes]
+
+
+def sampling_table(settings: Settings) -> Table:
+    """From noise to images."""
+    table = Table("sampling", {"noise to images": "", **TIMES})
+    for networks in of_sizes(GANS, settings):
+        for count in (1, settings.batch):
             name = f"DCGAN {networks.size}x{networks.size}, {count}"
-            print_row(name, *ratios(sampling_runs(networks, count), 5 * settings.rounds))
-    if settings.layers:
-        print()
-        print_row("layers of a step", "times", *titles[:-1])
-        print_layers(GANS[-1], settings.rounds)
-    if not torch:
-        print("torch is not installed: nothing to compare with")
+            table.add(name, *ratios(sampling_runs(networks, count), 5 * settings.rounds))
+    return table
 
 
 def ratios(runs: dict[str, Run], rounds: int) -> list[float]:
@@ -108,11 +132,6 @@ def ratios(runs: dict[str, Run], rounds: int) -> list[float]:
         *(1e3 * times[each] for each in ("ours", "flax", "torch")),
         *(times[each] / times["ours"] for each in ("flax", "torch")),
     ]
-
-
-def print_row(title: str, *values: float | str) -> None:
-    texts = [value if isinstance(value, str) else f"{value:.2f}" for value in values]
-    print(f"{title:30}" + "".join(f"{text:>12}" for text in texts), flush=True)
 
 
 def random_images(networks: Networks) -> np.ndarray:
@@ -180,13 +199,14 @@ def sampling_runs(networks: Networks, count: int) -> dict[str, Run]:
     return runs
 
 
-def print_layers(networks: Networks, rounds: int) -> None:
-    """Prints the third table.
+def layers_table(networks: Networks, rounds: int) -> Table:
+    """The layers of a step.
 
     A step makes one pass of the generator for the critic, which has no gradient, and one for
     itself; and three passes of the critic, of which the last has only the images' gradient. The
     rows have all of these with both gradients, so that their sum is more than the step.
     """
+    table = Table("layers", {"layers of a step": "", "times": "d", **TIMES})
     sums = dict.fromkeys(("ours", "flax", "torch"), 0.0)
     first = networks.size // 2 ** len(networks.channels)
     rows = []
@@ -204,9 +224,10 @@ def print_layers(networks: Networks, rounds: int) -> None:
         *found, _, ratio = ratios(runs, rounds)
         total = [times * each for each in found]
         sums = {name: sums[name] + ms for name, ms in zip(sums, total, strict=True)}
-        print_row(case.title, str(times), *total, found[1] / found[0], ratio)
+        table.add(case.title, times, *total, found[1] / found[0], ratio)
     ours, flax, of_torch = sums.values()
-    print_row("sum", "", ours, flax, of_torch, flax / ours, of_torch / ours)
+    table.add("sum", None, ours, flax, of_torch, flax / ours, of_torch / ours)
+    return table
 
 
 def torch_generator(networks: Networks) -> Any:
@@ -312,4 +333,4 @@ def torch_logistic(outputs: Any, images: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("generative", main, Settings, __doc__, peers=("torch",))

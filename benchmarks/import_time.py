@@ -14,8 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-import tyro
+from tables import Common, Table, launch
 
 BASE = "import jax, flax, optax"
 CASES = (
@@ -26,13 +28,15 @@ CASES = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the benchmark."""
 
     rounds: int = 9
     """How often to import each."""
     show: int = 8
     """How many of the added modules to list."""
+
+    TOY: ClassVar[Mapping[str, Any]] = {"rounds": 1, "show": 2}
 
 
 def run(code: str, bytecode: str, *options: str) -> str:
@@ -70,22 +74,24 @@ def slowest(count: int, bytecode: str) -> list[tuple[float, str]]:
     return sorted(added, reverse=True)[:count]
 
 
-def main(settings: Settings) -> None:
-    """Prints the table."""
+def main(settings: Settings) -> list[Table]:
+    """Measures the imports, and lists the slowest modules."""
     codes = (BASE, *(f"{BASE}; {case}" for case in CASES))
     with tempfile.TemporaryDirectory() as bytecode:
         run(codes[-1], bytecode)
         rounds = [[seconds(code, bytecode) for code in codes] for _ in range(settings.rounds)]
         modules = slowest(settings.show, bytecode)
-    print(f"{'import':45}  seconds")
-    print(f"{BASE:45}  {statistics.median(times[0] for times in rounds):7.3f}")
+    table = Table("imports", {"import": "", "seconds": ".3f", "more than the first": "+.3f"})
+    first = statistics.median(times[0] for times in rounds)
+    table.add(BASE, first, None)
     for place, case in enumerate(CASES, start=1):
         added = statistics.median(times[place] - times[0] for times in rounds)
-        print(f"{case:45}  {added:+7.3f}")
-    print()
+        table.add(case, first + added, added)
+    added_modules = Table("modules", {"the slowest modules that all parts add": "", "ms": ".1f"})
     for milliseconds, name in modules:
-        print(f"{milliseconds:8.1f} ms  {name}")
+        added_modules.add(name, milliseconds)
+    return [table, added_modules]
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("import_time", main, Settings, __doc__)

@@ -17,13 +17,13 @@ import pathlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-import tyro
 from PIL import Image
+from tables import Common, Table, launch
 
 from jaxvision import data
 
@@ -34,7 +34,7 @@ Pipeline = data.Batches | Generator[dict[str, np.ndarray], None, None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the benchmark."""
 
     batch_size: int = 64
@@ -47,6 +47,10 @@ class Settings:
     """Timings of each pipeline, of which the median counts."""
     seconds: float = 1.0
     """The least time that a timing takes."""
+
+    TOY: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 8, "num_photos": 16, "side": 16, "rounds": 1, "seconds": 0.01
+    }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,16 +68,17 @@ class Subject:
     read: Callable[[int], dict[str, Any]]
 
 
-def main(settings: Settings) -> None:
-    """Measures every pipeline on every subject and prints one table."""
-    print(f"{'':32}{'images/s':>12}{'of plain':>12}{'start-up':>12}")
+def main(settings: Settings) -> list[Table]:
+    """Measures every pipeline on every subject."""
+    columns = {"pipeline": "", "images/s": ",.0f", "times plain": ".2f", "start-up s": ".2f"}
+    table = Table("pipelines", columns)
     with tempfile.TemporaryDirectory() as folder:
         for subject in make_subjects(pathlib.Path(folder), settings):
-            print(subject.title)
             start_up, rates = measure(make_pipelines(subject, settings), settings)
             for name, rate in rates.items():
                 ratio = rate / rates["plain Python loop"]
-                print(f"  {name:30}{rate:12,.0f}{ratio:11.2f}x{start_up[name]:10.2f} s", flush=True)
+                table.add(f"{subject.title}: {name}", rate, ratio, start_up[name])
+    return [table]
 
 
 def make_subjects(folder: pathlib.Path, settings: Settings) -> Iterator[Subject]:
@@ -190,4 +195,4 @@ def images_per_second(pipeline: Pipeline, seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings))
+    launch("input_pipeline", main, Settings, __doc__)

@@ -15,21 +15,23 @@ import functools
 import importlib.util
 import statistics
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
+from tables import Common, Table, launch
 from turns import all_seconds
 
 from jaxvision import rl, train
 
+PEERS = ("gymnax", "gymnasium", "ale-py", "stable-baselines3", "torch")
+
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the benchmark."""
 
     rounds: int = 5
@@ -48,6 +50,14 @@ class Settings:
     """Steps of each game in a measurement."""
     pong_threads: int = 2
     """Threads of Atari's."""
+    seeds: int = 8
+    """How many agents learn in one program, beside one alone; 1 for none."""
+
+    TOY: ClassVar[Mapping[str, Any]] = {
+        "rounds": 1,
+        "seeds": 1, "num_envs": (1,), "steps": 10, "agent_steps": 500, "peer_steps": 512,
+        "pong_envs": 2, "pong_steps": 3,
+    }  # fmt: skip
 
 
 Run = Callable[[], Any]
@@ -190,7 +200,7 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def show_environments(settings: Settings) -> None:
+def environments_table(settings: Settings) -> Table:
     """Steps per second of CartPole and Pong."""
     runs: dict[str, Run] = {}
     counts: dict[str, int] = {}
@@ -204,31 +214,35 @@ def show_environments(settings: Settings) -> None:
         for who, envs in contenders.items():
             name = f"CartPole x {count}, {who}"
             runs[name], counts[name] = random_steps(envs, settings.steps), settings.steps * count
-    name = "CartPole, gymnasium in Python"
-    runs[name], counts[name] = python_loop(settings.steps), settings.steps
+    if installed("gymnasium"):
+        name = "CartPole, gymnasium in Python"
+        runs[name], counts[name] = python_loop(settings.steps), settings.steps
     pong = rl.FrameStack(rl.vectorize("Pong", settings.pong_envs), 4)
     frames = settings.pong_steps * settings.pong_envs
     runs["Pong 84x84x4, jaxvision"] = random_steps(pong, settings.pong_steps)
-    runs["Pong 84x84x4, ale-py"] = atari_loop(settings)
+    if installed("ale_py"):
+        runs["Pong 84x84x4, ale-py"] = atari_loop(settings)
     counts |= dict.fromkeys(("Pong 84x84x4, jaxvision", "Pong 84x84x4, ale-py"), frames)
-    print(f"{'random actions':36}{'steps/s':>14}")
+    table = Table("environments", {"random actions": "", "steps/s": ",.0f"})
     for name, times in all_seconds(runs, settings.rounds).items():
-        print(f"{name:36}{counts[name] / statistics.median(times):14,.0f}")
+        table.add(name, counts[name] / statistics.median(times))
+    return table
 
 
-def show_agents(settings: Settings) -> None:
+def agents_table(settings: Settings) -> Table:
     """Environment steps per second of agents that learn."""
-    agents: dict[str, Any] = {"PPO": ppo(), "DQN": dqn(), "PPO, 8 seeds": rl.Seeds(ppo(), 8)}
+    agents: dict[str, Any] = {"PPO": ppo(), "DQN": dqn()}
+    if settings.seeds > 1:
+        agents[f"PPO, {settings.seeds} seeds"] = rl.Seeds(ppo(), settings.seeds)
     devices = jax.device_count()
     if devices > 1:
         for name, agent in (("PPO", ppo()), ("DQN", dqn())):
             agents[f"{name}, a seed on each of {devices} devices"] = rl.Seeds(agent, devices)
     runs: dict[str, Run] = {}
     counts: dict[str, int] = {}
-    compiled: dict[str, str] = {}
+    compiled: dict[str, float] = {}
     for name, agent in agents.items():
-        runs[name], seconds = agent_steps(agent, settings.agent_steps)
-        compiled[name] = f"{seconds:.1f}"
+        runs[name], compiled[name] = agent_steps(agent, settings.agent_steps)
         seeds = agent.num_seeds if isinstance(agent, rl.Seeds) else 1
         steps = max(1, settings.agent_steps // agent.units_per_step) * agent.units_per_step
         counts[name] = seeds * steps
@@ -236,13 +250,13 @@ def show_agents(settings: Settings) -> None:
         for name, peer in peers().items():
             runs[name] = functools.partial(peer.learn, settings.peer_steps)
             counts[name] = settings.peer_steps
-    print(f"\n{'agents on CartPole':36}{'steps/s':>14}{'compile s':>14}")
+    table = Table("agents", {"agents on CartPole": "", "steps/s": ",.0f", "compile s": ".1f"})
     for name, times in all_seconds(runs, settings.rounds).items():
-        speed = counts[name] / statistics.median(times)
-        print(f"{name:36}{speed:14,.0f}{compiled.get(name, ''):>14}")
+        table.add(name, counts[name] / statistics.median(times), compiled.get(name))
+    return table
 
 
-def show_memory() -> None:
+def memory_table() -> Table:
     """Bytes of a replay of stacked frames."""
     capacity, size, num_envs = 100_000, 84, 8
     envs = rl.FrameStack(rl.vectorize("Pong", num_envs, size=size), 4)
@@ -253,17 +267,18 @@ def show_memory() -> None:
         for leaf in jax.tree.leaves(jax.eval_shape(stream.init, seen))
     )
     needed = capacity * (size * size + 4 + 4 + 2)  # frame, action, reward, flags
-    print(f"\nreplay of {capacity:,} steps of {size}x{size}: {held / 2**20:.0f} MiB, "
-          f"{held / needed:.4f} of what its rows need; "
-          f"with both stacks in every row it would be {held * 8 / 2**20:.0f} MiB")  # fmt: skip
+    columns = {"replay": "", "MiB": ",.0f", "of what its rows need": ".4f",
+               "MiB with both stacks in every row": ",.0f"}  # fmt: skip
+    table = Table("replay", columns)
+    name = f"{capacity:,} steps of {size}x{size}"
+    table.add(name, held / 2**20, held / needed, held * 8 / 2**20)
+    return table
 
 
-def main(settings: Settings) -> None:
-    """Prints the tables."""
-    show_environments(settings)
-    show_agents(settings)
-    show_memory()
+def main(settings: Settings) -> list[Table]:
+    """Measures environments, agents, and what a memory of frames takes."""
+    return [environments_table(settings), agents_table(settings), memory_table()]
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("rl", main, Settings, __doc__, PEERS)

@@ -18,16 +18,16 @@ import functools
 import math
 import pathlib
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from convolutions import Case, jax_runs, torch_runs
 from steps import compiled_step, native
+from tables import Common, Table, launch
 from turns import least_seconds
 
 from jaxvision import losses, models, ops, train
@@ -72,8 +72,12 @@ DOUBLED += [(64, 32, 0, 16)]
 that are appended to the doubled maps, and the output's."""
 
 
+TIMES = dict.fromkeys(("ours ms", "flax ms", "torch ms", "flax/ours", "torch/ours"), ".2f")
+PEERS = ("torch", "torchvision", "segmentation-models-pytorch")
+
+
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the measurement."""
 
     rounds: int = 6
@@ -91,12 +95,24 @@ class Settings:
     layers: bool = True
     """Whether to print the second table."""
 
+    TOY: ClassVar[Mapping[str, Any]] = {
+        "rounds": 1, "size": 32, "batch": 1,
+        "backbone": "lenet5", "only": ("unet",), "layers": False
+    }  # fmt: skip
 
-def main(settings: Settings) -> None:
-    """Prints the tables."""
-    titles = ["ours ms", "flax ms", "torch ms", "flax/ours", "torch/ours"]
-    titles += ["bfloat16 ms", "its loss", "compile s"]
-    print_row("model", *titles)
+
+def main(settings: Settings) -> list[Table]:
+    """Measures steps, and the layers of one."""
+    found = [step_table(settings)]
+    if settings.layers:
+        found.append(layers_table(settings.rounds))
+    return found
+
+
+def step_table(settings: Settings) -> Table:
+    """Training steps."""
+    more = dict.fromkeys(("bfloat16 ms", "its loss", "compile s"), ".2f")
+    table = Table("steps", {"model": "", **TIMES, **more})
     for name in settings.only:
         ours, seconds = jax_step(name, settings)
         half, _ = jax_step(name, settings, jnp.bfloat16)
@@ -111,18 +127,8 @@ def main(settings: Settings) -> None:
         numbers = [1e3 * times[each] for each in ("ours", "flax", "torch")]
         numbers += [times[each] / times["ours"] for each in ("flax", "torch")]
         total, count = half()["loss"]
-        print_row(name, *numbers, 1e3 * times["half"], float(total / count), seconds)
-    if settings.layers:
-        print()
-        print_row("layers of U-Net", "times", "ours ms", "flax ms", "torch ms", "torch/ours")
-        print_layers(settings.rounds)
-    if not torch:
-        print("torch or segmentation_models_pytorch is not installed: nothing to compare with")
-
-
-def print_row(title: str, *values: float | str) -> None:
-    texts = [value if isinstance(value, str) else f"{value:.2f}" for value in values]
-    print(f"{title:24}" + "".join(f"{text:>14}" for text in texts), flush=True)
+        table.add(name, *numbers, 1e3 * times["half"], float(total / count), seconds)
+    return table
 
 
 def jax_step(name: str, settings: Settings, dtype: Any = None) -> tuple[Run, float]:
@@ -169,8 +175,11 @@ def torch_step(name: str, settings: Settings) -> Run:
     return run
 
 
-def print_layers(rounds: int) -> None:
-    """Prints the second table."""
+def layers_table(rounds: int) -> Table:
+    """The layers of U-Net."""
+    columns = {"layers of U-Net": "", "times": "d", **TIMES}
+    del columns["flax/ours"]
+    table = Table("layers", columns)
     sums = dict.fromkeys(("ours", "flax", "torch"), 0.0)
     rows: list[tuple[str, int, dict[str, Run]]] = []
     for count, case in CONVOLUTIONS:
@@ -187,8 +196,9 @@ def print_layers(rounds: int) -> None:
         times = {"torch": math.nan} | least_seconds(runs, rounds)
         numbers = [1e3 * count * times[name] for name in sums]
         sums = {name: total + ms for (name, total), ms in zip(sums.items(), numbers, strict=True)}
-        print_row(title, str(count), *numbers, times["torch"] / times["ours"])
-    print_row("sum", "", *sums.values(), sums["torch"] / sums["ours"])
+        table.add(title, count, *numbers, times["torch"] / times["ours"])
+    table.add("sum", None, *sums.values(), sums["torch"] / sums["ours"])
+    return table
 
 
 def doubled_runs(size: int, coarse: int, appended: int, features: int) -> dict[str, Run]:
@@ -258,4 +268,4 @@ def torch_both(function: Callable[..., Any], *arguments: np.ndarray) -> Run:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("segmentation", main, Settings, __doc__, peers=PEERS)

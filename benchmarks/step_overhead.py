@@ -14,12 +14,12 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
-import tyro
+from tables import Common, Table, launch
 
 from jaxvision import data, models, train
 
@@ -31,7 +31,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int, int]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the benchmark."""
 
     cases: tuple[str, ...] = ("lenet5", "resnet18", "mlp")
@@ -40,6 +40,8 @@ class Settings:
     """The least time that a measured run should take."""
     rounds: int = 5
     """How often to measure each; medians are shown."""
+
+    TOY: ClassVar[Mapping[str, Any]] = {"cases": ("mlp",), "seconds": 0.001, "rounds": 1}
 
 
 def make(name: str) -> tuple[train.ParallelStep, Callable, data.Dataset, int]:
@@ -121,18 +123,24 @@ def measure(name: str, settings: Settings) -> tuple[float, float, float]:
     return bare_time, fit_time, folder_time
 
 
-def main(settings: Settings) -> None:
-    """Prints the table."""
-    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, medians of {settings.rounds}")
-    print("model      batch   bare ms   fit ms   fit/bare rate   run folder adds s")
+COLUMNS = {
+    "model": "",
+    "batch": "d",
+    "bare ms": ".3f",
+    "fit ms": ".3f",
+    "fit/bare rate": ".3f",
+    "run folder adds s": ".2f",
+}
+
+
+def main(settings: Settings) -> list[Table]:
+    """Measures every model."""
+    table = Table("overhead", COLUMNS, note=f"Medians of {settings.rounds} rounds.")
     for name in settings.cases:
         bare, fitted, folder = measure(name, settings)
-        print(
-            f"{name:9}  {CASES[name][2]:5d}  {1e3 * bare:8.3f}  {1e3 * fitted:7.3f}  "
-            f"{bare / fitted:14.3f}  {folder:18.2f}",
-            flush=True,
-        )
+        table.add(name, CASES[name][2], 1e3 * bare, 1e3 * fitted, bare / fitted, folder)
+    return [table]
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("step_overhead", main, Settings, __doc__)

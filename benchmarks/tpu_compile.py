@@ -14,20 +14,21 @@ else is said.
 """
 
 import dataclasses
-import datetime
 import functools
-import importlib.metadata
+import math
 import sys
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 import planned_steps as steps
-import tyro
+from tables import Cell, Common, Table, launch
 
 from jaxvision import rl, train
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the benchmark."""
 
     topology: str = "v5e:2x4"
@@ -36,6 +37,8 @@ class Settings:
     """The slice of one chip."""
     only: tuple[str, ...] = ()
     """Beginnings of the names of steps; none for all."""
+
+    TOY: ClassVar[Mapping[str, Any]] = {"only": ("LeNet-5 gray 32x32, 1,024, pmap",)}
 
 
 LENET = functools.partial(steps.classifier, name="lenet5", count=1024, size=32, channels=1)
@@ -93,8 +96,22 @@ STEPS: dict[str, steps.Make] = {
 """What is compiled; the number at the end of a name is that of images in a batch of all chips."""
 
 
-def main(settings: Settings) -> None:
-    """Prints the table."""
+COLUMNS = {
+    "program": "",
+    "chips": "d",
+    **dict.fromkeys(("arguments", "outputs", "temporaries", "total"), ",.1f"),
+    "fits": "",
+    "GFLOP": ",.1f",
+    **dict.fromkeys(("traffic", "sent"), ",.1f"),
+    "least ms": ".3f",
+    "bound": "",
+    "compile s": ".0f",
+    "collectives (count: MiB)": "",
+}
+
+
+def main(settings: Settings) -> list[Table]:
+    """Compiles every step."""
     jax.config.update("jax_platforms", "cpu")  # where there is a TPU, others may be using it
     try:
         meshes = {
@@ -103,19 +120,46 @@ def main(settings: Settings) -> None:
         }
     except (ImportError, ValueError) as error:
         sys.exit(str(error))
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu"))
-    print(f"{settings.topology}, {versions}, {datetime.date.today()}")
-    print(train.planning.titles(), flush=True)
+    table = Table("programs", COLUMNS, f"Compiled for {settings.topology} and {settings.chip}.")
     for name, make in STEPS.items():
         if settings.only and not name.startswith(settings.only):
             continue
         mesh = meshes[settings.chip if name.endswith("one chip") else settings.topology]
         try:
-            line = train.planning.row(name, train.planning.plan(*make(mesh)))
+            cells = cells_of(train.planning.plan(*make(mesh)))
         except Exception as error:  # the others are to be compiled nevertheless
-            line = f"{name:44}  {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        print(line, flush=True)
+            said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            cells = [*[None] * (len(COLUMNS) - 2), said]
+        table.add(name, *cells)
+    return [table]
+
+
+def cells_of(plan: train.planning.Plan) -> list[Cell]:
+    """A row of the table, but for the name."""
+    memory, roofline = plan.memory, plan.roofline
+    needed = {True: "yes", False: "no", None: None}[plan.fits]
+    if memory is None:
+        sizes = [math.fsum(plan.parts.values()), math.nan, plan.temporaries, plan.needed]
+        cells: list[Cell] = [*mib(*sizes), needed, *[None] * 5, plan.compile_seconds]
+        return [plan.devices, *cells, "refused by the compiler"]
+    exchanged = [
+        f"{each.kind} {each.count}: {each.bytes / 2**20:,.3g}" for each in plan.collectives
+    ]
+    if plan.open_loops:
+        exchanged.append(f"{plan.open_loops} loops of unknown length count once")
+    sizes = [memory.arguments, memory.outputs - memory.shared, memory.temporaries, memory.total]
+    sent = math.fsum(each.sent for each in plan.collectives)
+    bounds: list[Cell] = [1e3 * roofline.seconds, roofline.bound] if roofline else [None, None]
+    return [
+        plan.devices, *mib(*sizes), needed, plan.flop / 1e9, *mib(plan.traffic, sent), *bounds,
+        plan.compile_seconds, ", ".join(exchanged),
+    ]  # fmt: skip
+
+
+def mib(*sizes: float) -> list[float]:
+    """Bytes in MiB."""
+    return [size / 2**20 for size in sizes]
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("tpu_compile", main, Settings, __doc__, peers=("libtpu",))

@@ -14,14 +14,14 @@ import math
 import pathlib
 import statistics
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 from unittest import mock
 
 import flax.linen as nn
 import numpy as np
-import tyro
 from steps import compiled_step
+from tables import Common, Table, launch
 from turns import least_seconds
 
 from jaxvision import models, train
@@ -65,8 +65,15 @@ CASES = [
 ]
 
 
+COLUMNS = {
+    "model": "",
+    **dict.fromkeys(("ours ms", "flax ms", "torch ms", "flax/ours", "torch/ours"), ".2f"),
+    **dict.fromkeys(("ours compile s", "flax compile s", "ours/flax"), ".2f"),
+}
+
+
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the measurement."""
 
     rounds: int = 6
@@ -76,12 +83,12 @@ class Settings:
     only: tuple[str, ...] = ()
     """Names of models; none for all."""
 
+    TOY: ClassVar[Mapping[str, Any]] = {"rounds": 1, "compilations": 1, "only": ("lenet5",)}
 
-def main(settings: Settings) -> None:
-    """Prints the table."""
-    titles = ["ours ms", "flax ms", "torch ms", "flax/ours", "torch/ours"]
-    titles += ["ours compile s", "flax compile s", "ours/flax"]
-    print(f"{'model':24}" + "".join(f"{title:>16}" for title in titles), flush=True)
+
+def main(settings: Settings) -> list[Table]:
+    """Measures a step of each model."""
+    table = Table("steps", COLUMNS)
     against_torch = []
     for case in CASES:
         if settings.only and case.name not in settings.only:
@@ -98,15 +105,16 @@ def main(settings: Settings) -> None:
             runs["torch"] = torch_step(case)
         for run in runs.values():
             run()  # warms up
-        times = {"torch": math.inf} | least_seconds(runs, settings.rounds)
+        times = {"torch": math.nan} | least_seconds(runs, settings.rounds)
         against_torch.append(times["torch"] / times["ours"])
         numbers = [1e3 * times[name] for name in ("ours", "flax", "torch")]
         numbers += [times["flax"] / times["ours"], against_torch[-1]]
         numbers += [ours_compile, plain_compile, ours_compile / plain_compile]
-        print(f"{case.name:24}" + "".join(f"{number:16.2f}" for number in numbers), flush=True)
+        table.add(case.name, *numbers)
     if torch:
         mean = math.exp(sum(map(math.log, against_torch)) / len(against_torch))
-        print(f"geometric mean of torch/ours: {mean:.2f}")
+        table.note = f"Geometric mean of torch/ours: {mean:.2f}."
+    return [table]
 
 
 def jax_step(case: Case) -> tuple[Callable[[], Any], float]:
@@ -166,4 +174,4 @@ def torch_network(case: Case) -> Any:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("train_step", main, Settings, __doc__, peers=("torch", "torchvision"))

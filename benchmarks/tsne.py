@@ -26,19 +26,30 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import tyro
+from tables import Common, Table, launch
 
 Peer = Literal["sklearn", "opentsne", "h2pack"]
 PACKAGES: dict[Peer, str] = {"sklearn": "sklearn", "opentsne": "openTSNE", "h2pack": "tsne_h2pack"}
 PERPLEXITY, STEPS, CLUSTERS = 30, 1000, 20
 
 
+COLUMNS = {
+    "contender": "",
+    "points": ",d",
+    **dict.fromkeys(("first s", "second s", "cached s", "peak GB"), ".2f"),
+    "KL": ".4f",
+    "10-NN kept": ".3f",
+    "span": ".0f",
+    "first / ours": ".2f",
+}
+
+
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Common):
     """Settings of the measurement."""
 
     sizes: tuple[int, ...] = (1_797, 10_000, 70_000)
@@ -50,22 +61,26 @@ class Settings:
     scaling_sizes: tuple[int, ...] = (10_000, 70_000, 300_000, 1_000_000)
     """How many points those have."""
 
+    TOY: ClassVar[Mapping[str, Any]] = {
+        "sizes": (200,), "peers": (), "scaling": True, "scaling_sizes": (4_000,)
+    }  # fmt: skip
 
-def main(settings: Settings) -> None:
-    """Prints the tables."""
-    if settings.sizes:
-        titles = "first s", "second s", "cached s", "peak GB", "KL", "10-NN kept", "span", "x first"
-        print_row("points  contender", *titles)
+
+def main(settings: Settings) -> list[Table]:
+    """Measures embeddings, and steps of larger ones."""
+    table = Table("embeddings", COLUMNS)
     for size in settings.sizes:
-        compare(size, settings)
+        compare(size, settings, table)
+    found = [table] if settings.sizes else []
     if settings.scaling:
-        from tsne_scaling import print_scaling
+        from tsne_scaling import scaling_table
 
-        print_scaling(settings.scaling_sizes)
+        found.append(scaling_table(settings.scaling_sizes))
+    return found
 
 
-def compare(size: int, settings: Settings) -> None:
-    """Runs all contenders on as many points, and prints a row for each."""
+def compare(size: int, settings: Settings, table: Table) -> None:
+    """Runs all contenders on as many points, and adds a row for each."""
     import embedding_quality
 
     with tempfile.TemporaryDirectory() as name:
@@ -77,17 +92,17 @@ def compare(size: int, settings: Settings) -> None:
         found["ours"]["cached"] = run_alone("ours", folder)["first"]
         for peer in settings.peers:
             if importlib.util.find_spec(PACKAGES[peer]) is None:
-                print(f"{PACKAGES[peer]} is not installed")
                 continue
             found[peer] = run_alone(peer, folder)
         for contender, times in found.items():
             embedding = np.load(folder / f"{contender}.npy")
-            print_row(
-                f"{size:7,} {contender}",
-                *(times.get(call, "-") for call in ("first", "second", "cached", "peak")),
-                f"{embedding_quality.divergence(joint, embedding):.4f}",
-                f"{embedding_quality.kept(points, embedding):.3f}",
-                f"{np.ptp(embedding, axis=0).max():.0f}",
+            table.add(
+                contender,
+                size,
+                *(times.get(call) for call in ("first", "second", "cached", "peak")),
+                embedding_quality.divergence(joint, embedding),
+                embedding_quality.kept(points, embedding),
+                float(np.ptp(embedding, axis=0).max()),
                 times["first"] / found["ours"]["first"],
             )
 
@@ -192,11 +207,5 @@ def h2pack() -> Callable[[np.ndarray], np.ndarray]:
 CONTENDERS = {"ours": ours, "sklearn": sklearn, "opentsne": opentsne, "h2pack": h2pack}
 
 
-def print_row(title: str, *values: float | str) -> None:
-    """Prints a line of a table."""
-    texts = [value if isinstance(value, str) else f"{value:.2f}" for value in values]
-    print(f"{title:20}" + "".join(f"{text:>12}" for text in texts), flush=True)
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    launch("tsne", main, Settings, __doc__, ("openTSNE", "tsne-h2pack", "scikit-learn"))

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from tsne import CLUSTERS, PERPLEXITY, STEPS, draw_mixture, print_row
+from tables import Table
+from tsne import CLUSTERS, PERPLEXITY, STEPS, draw_mixture
 
 from jaxvision import classical, manifold
 
@@ -17,10 +18,10 @@ DENSITY = 70_000 / 185**2
 """Points on a square of 1 by 1 at the end of an embedding of 70,000."""
 
 
-def print_scaling(sizes: tuple[int, ...]) -> None:
-    """Prints a row for each number of points."""
+def scaling_table(sizes: tuple[int, ...]) -> Table:
+    """A row for each number of points."""
     titles = "search s", "early ms", "late ms", "ns/point", "total s", "peak GB"
-    print_row("points", *titles)
+    table = Table("scaling", {"points": ",d", **dict.fromkeys(titles, ".2f")})
     for size in sizes:
         points, owners = draw_mixture(size, spread=20.0)
         search = seconds_of_search(points)
@@ -29,7 +30,8 @@ def print_scaling(sizes: tuple[int, ...]) -> None:
         late = seconds_of_step(problem, disk(size))
         total = search + EARLY * early + (STEPS - EARLY) * late
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print_row(f"{size:,}", search, 1e3 * early, 1e3 * late, 1e9 * late / size, total, peak)
+        table.add(size, search, 1e3 * early, 1e3 * late, 1e9 * late / size, total, peak)
+    return table
 
 
 def affinities(

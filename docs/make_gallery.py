@@ -7,8 +7,8 @@ most 900 pixels wide and have few colors, so that they are small enough to be ke
 import argparse
 import dataclasses
 import io
-import json
 import pathlib
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -70,15 +70,38 @@ def multitask(run: pathlib.Path) -> Image.Image:
 
 
 def fine_tuning(run: pathlib.Path) -> Image.Image:
-    """The accuracies of transfer.py, with and without fine-tuning, over the seeds."""
-    scores = json.loads((run / "summary.json").read_text())["scores"]
-    names = {"from scratch": "scratch", "fine-tuned": "fine_tuned"}
-    figure = plots.validation_curves(
-        {name: np.array([scores[key]["values"]]) for name, key in names.items()},
-        range(len(scores["scratch"]["values"])),
-        x="seed",
-    )
-    return drawn(figure)
+    """Accuracies on new digits while they are learned, from scratch and by fine-tuning."""
+    histories = [
+        [
+            {"step": row["step"], "split": split, "accuracy": row["accuracy"]}
+            for split, name in (("from scratch", "scratch"), ("fine-tuned", "finetuned"))
+            for row in train.read_metrics(seed / name)
+            if row["split"] not in ("train", "meta")
+        ]
+        for seed in sorted(run.glob("seed*"))
+    ]
+    title = "digits 5 to 9 from ten images of each"
+    return drawn(plots.learning_curves_by_seed(histories, title=title))
+
+
+def masks(name: str) -> Callable[[pathlib.Path], Image.Image]:
+    """Four test images of a segmenter with their masks, from the worst to the best."""
+
+    def draw(run: pathlib.Path) -> Image.Image:
+        trained: Any = train.restore(run)
+        scenes = data.load(name, "test[:40]", transform=_image_and_mask)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = train.segmentation.draw(
+                folder, trained.predict(scenes), scenes, trained.class_names, num_images=4
+            )
+            (path,) = (path for path in paths if path.name == "masks.png")
+            return Image.open(path).copy()
+
+    return draw
+
+
+def _image_and_mask(example: dict[str, Any]) -> dict[str, Any]:
+    return {"image": example["image"], "mask": example["mask"]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,19 +125,21 @@ PICTURES = {
     "classification": Picture("demo", "demo.py", classification),
     "fine_tuning": Picture("transfer", "transfer.py", fine_tuning),
     "multitask": Picture("multitask", "multitask.py", multitask),
-    "segmentation": Picture(
-        "unet", "segment.py --run-dir runs/unet", file("figures/shapes_test/masks.png"), 255
-    ),
+    "segmentation": Picture("unet", "segment.py --run-dir runs/unet", masks("shapes"), 255),
     "volumes": Picture(
         "volumes",
         "segment.py --run-dir runs/volumes --dataset volumes --model unet3d --model-options "
         "channels '(8,16),(16,32),(32,64)' --num-steps 400 --batch-size 4 --eval-every 200",
-        file("figures/volumes_test/masks.png"),
+        masks("volumes"),
     ),
     "autoencoders": Picture(
-        "autoencode", "autoencode.py", file("denoising/seed0/figures/reconstructions.png")
+        "autoencode",
+        "autoencode.py",
+        file("denoising/seed0/figures/digits_test/reconstructions.png"),
     ),
-    "variational_autoencoders": Picture("vae", "vae.py", file("seed0/figures/interpolations.png")),
+    "variational_autoencoders": Picture(
+        "vae", "vae.py", file("seed0/figures/digits_test/interpolations.png")
+    ),
     "adversarial_networks": Picture(
         "gan", "gan.py", file("non_saturating_r1/seed0/figures/samples.png")
     ),

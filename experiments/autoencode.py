@@ -1,14 +1,14 @@
-"""Trains autoencoders of several kinds over seeds, and shows what their codes are good for.
+"""Trains autoencoders of several kinds with several seeds, and compares their reconstructions.
 
     python experiments/autoencode.py
     python experiments/autoencode.py --kinds undercomplete denoising --network conv --latent-size 8
     python experiments/autoencode.py --dataset shapes --image-size 32 --network conv
 
-The undercomplete one only has a small code; the denoising one makes clean images of noisy ones; the
-sparse one has a large code of which little is active; the code of the contractive one changes
-little where the image does. The table compares reconstructions of test images. Each run's folder
-has figures of reconstructions, filters and codes, and of images that are made of codes drawn at
-random: nothing in the training asks for these, and most are none.
+An undercomplete autoencoder has a small code and no penalty. A denoising one reconstructs clean
+images from noisy ones. A sparse one has a large code of which few entries are active. The code of a
+contractive one changes little when the image changes. The table compares reconstructions of test
+images. The folder of each run has figures of reconstructions, filters and codes, and of images
+decoded from random codes: autoencoders are not trained to generate, so most of these are poor.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from common.generative import Coder
 from common.learning import Devices, Inputs, Optimization
 from common.run import Run, train_model
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds
+from common.seeds import Summary, each_over_seeds, first_runs
 
 from jaxvision import data, models, train
 
@@ -29,22 +29,22 @@ Kind = Literal["undercomplete", "denoising", "sparse", "contractive"]
 
 @dataclasses.dataclass(frozen=True)
 class Penalties:
-    """What the kinds of autoencoders differ in."""
+    """Options of each kind of autoencoder."""
 
     noise: float = 1.0
-    """The deviation of the noise that the denoising one removes, in deviations of the images."""
+    """Denoising: standard deviation of the noise added to normalized images."""
     masking: float = 0.0
-    """The share of values that it finds set to 0."""
+    """Denoising: share of the values of an image that are set to 0, in [0, 1)."""
     sparse_size: int = 64
-    """How many numbers the code of the sparse one has."""
+    """Sparse: length of the code, instead of --latent-size."""
     sparsity: float = 0.01
-    """The factor of the divergence of its mean activity from the target."""
+    """Sparse: weight of the divergence between the mean activity of the code and --activity."""
     activity: float = 0.05
-    """That target."""
+    """Sparse: target mean activity of each entry of the code, in [0, 1)."""
     l1: float = 0.0
-    """The factor of the absolute values of its codes."""
+    """Sparse: weight of the sum of the absolute values of a code."""
     contraction: float = 0.01
-    """The factor of the derivative of the contractive one's code."""
+    """Contractive: weight of the squared norm of the derivative of the code by the image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Settings:
     )
     data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
     kinds: tuple[Kind, ...] = ("undercomplete", "denoising", "sparse", "contractive")
-    """Which to train."""
+    """Kinds of autoencoders to train."""
     model: Annotated[Coder, FLAT] = dataclasses.field(
         default_factory=lambda: Coder(network="dense", latent_size=8)
     )
@@ -71,7 +71,7 @@ class Settings:
     )
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train each with."""
+    """Random seeds; each kind is trained once with each seed."""
 
 
 def main(settings: Settings) -> dict[Kind, Summary]:
@@ -89,6 +89,8 @@ def main(settings: Settings) -> dict[Kind, Summary]:
             f"{name:14}  {each:22}  {summary.mean('psnr'):9.2f}  {summary.mean('ssim'):.4f}  "
             f"{summary.mean('squared_error'):13.5f}  {max(summary.seconds):7.0f}"
         )
+    runs = first_runs(settings.kinds, settings)
+    script.ending(script.figures_in(*runs) if settings.run.draws else [], "evaluate", runs[0])
     return summaries
 
 

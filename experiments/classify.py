@@ -4,8 +4,9 @@
     python experiments/classify.py --model resnet18 --model-options small_images True
     python experiments/classify.py --dataset path/to/folder --image-size 64 --channels 3
 
-Started again with the same command, a run that was cut off goes on where it was. The run folder
-holds settings.json, metrics.jsonl, TensorBoard files, checkpoints and figures.
+The same command continues an interrupted run. The run folder has settings.json, metrics.jsonl,
+TensorBoard files, checkpoints and figures. experiments/evaluate.py evaluates the run,
+experiments/predict.py applies it to image files.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from jaxvision import train
 
 
 def main(settings: Settings) -> train.FitResult:
-    """Trains, evaluates, and leaves a run folder."""
+    """Trains and evaluates a classifier, and writes a run folder."""
     settings.run.begin(settings.devices)
     settings = dataclasses.replace(settings, data=settings.data.located())
     train_data, eval_data = settings.data.load_splits(settings.run.seed)

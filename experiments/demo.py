@@ -1,20 +1,23 @@
-"""The demonstration: trains LeNet-5 on real handwritten digits with three seeds.
+"""Demonstration: trains LeNet-5 on real handwritten digits with three seeds.
 
-Each run is trained, restored from its folder alone, evaluated on the test split, and drawn. Run
-again, it finds the runs finished and only evaluates them.
+    python experiments/demo.py
+
+Each run is trained, restored from its folder alone, and evaluated on the test split, with figures.
+If the runs are finished already, the same command only evaluates them.
 """
 
 import dataclasses
 import pathlib
 
-import classify
-import evaluate
 from common import script
 from common.augmentation import Augmentation
 from common.learning import Inputs, Optimization
 from common.run import Run
 from common.run import Settings as TrainSettings
-from common.seeds import over_seeds
+from common.seeds import over_seeds, percents
+
+import classify
+import evaluate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,15 +25,15 @@ class Settings:
     """Settings of the demonstration."""
 
     run_dir: str = "runs/demo"
-    """Where the runs go, one folder per seed."""
+    """Folder to write to, with one run folder per seed."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train."""
+    """Random seeds, one run for each."""
     num_steps: int = 1_000
-    """Steps of each."""
+    """Training steps of each run."""
 
 
 def train_settings(settings: Settings, seed: int) -> TrainSettings:
-    """LeNet-5 with slightly turned, shifted, scaled and slanted digits."""
+    """Settings for LeNet-5 with slightly rotated, shifted, scaled and sheared digits."""
     augmentation = Augmentation(rotation=10, translation=0.08, scale=0.1, shear=8)
     return TrainSettings(
         run=Run(run_dir=str(pathlib.Path(settings.run_dir) / f"seed{seed}"), seed=seed),
@@ -61,9 +64,8 @@ def run(settings: Settings) -> float:
         print(f"{seed:4d}  {row}  {seconds:7.1f}")
     mean = summary.mean("accuracy")
     if interval := summary.interval("accuracy"):
-        low, high = interval
-        print(f"mean  {mean:13.2%}  [{max(low, 0):.2%}, {min(high, 1):.2%}]  over seeds")
-    print("\nPictures:")
+        print(f"mean  {mean:13.2%}  {percents(interval)}  over seeds")
+    print("\nFigures:")
     for path in paths:
         print(f"  {path}")
     return mean

@@ -1,19 +1,19 @@
-"""Trains a Q-network from replayed transitions, or from many environments at once (PQN).
+"""Trains a Q-network by DQN (with a replay memory) or PQN (with many environments instead).
 
     python experiments/dqn.py
     python experiments/dqn.py --double --dueling --prioritized --head categorical
     python experiments/dqn.py --algorithm pqn --num-envs 32
 
-Options go together in any way that the algorithm has them. Started again with the same command, a
-run that was cut off goes on where it was. The run folder holds a folder for each seed, summary.json
-and learning_curves.png.
+All options of an algorithm can be combined. The same command continues interrupted runs. The run
+folder has a folder for each seed, summary.json and learning_curves.png.
 """
 
 import dataclasses
 from typing import Literal
 
-import optax
 from common import agents, script
+
+import optax
 
 from jaxvision import rl
 from jaxvision.rl.value_heads import ValueHead
@@ -30,67 +30,75 @@ class Settings(agents.Settings):
     clip_norm: float | None = 10.0
 
     algorithm: Literal["dqn", "pqn"] = "dqn"
-    """Replay and target network, or neither."""
+    """Algorithm: dqn has a replay memory and a target network; pqn has neither, and learns from
+    rollouts of many environments."""
     head: Literal["expected", "categorical", "quantile"] = "expected"
-    """What is learned of the return: its mean, a distribution over points (C51), quantiles."""
+    """What the network predicts of the return: expected (its mean), categorical (a distribution
+    over fixed points, C51) or quantile (quantiles, QR-DQN)."""
     low: float = 0.0
-    """The least return of the categorical head."""
+    """Categorical head: smallest return."""
     high: float = 100.0
-    """The greatest return of the categorical head."""
+    """Categorical head: largest return."""
     atoms: int = 51
-    """Points or quantiles of a distribution."""
+    """Number of points of the categorical head, or of quantiles of the quantile head."""
     huber: float | None = None
-    """Errors above this count by their size; None squares all."""
+    """Expected head: threshold of the Huber loss, which is linear in larger errors; None squares
+    all errors."""
     dueling: bool = False
-    """Heads apart for the state and for actions."""
+    """Use separate heads for the value of the state and the advantages of actions (dueling
+    network)."""
     double: bool = False
-    """Let the network that learns choose the next action (DQN)."""
+    """DQN: choose the next action with the learning network, and value it with the target network
+    (double DQN)."""
     n_step: int = 3
-    """Over how many rewards a transition leads (DQN)."""
+    """DQN: number of rewards in the n-step return."""
     prioritized: bool = False
-    """Draw transitions by what there is to learn from them (DQN)."""
+    """DQN: sample transitions with large errors more often (prioritized replay)."""
     alpha: float = 0.6
-    """How much errors count in that."""
+    """Prioritized replay: exponent of the errors, in [0, 1]; 0 samples uniformly, 1 in proportion
+    to the errors."""
     beta: float = 0.4
-    """How much weights make up for it at first; all at the end."""
+    """Prioritized replay: exponent of the importance weights at the beginning, in [0, 1]; it rises
+    to 1, a full correction, by the end."""
 
     capacity: int = 50_000
-    """Transitions in memory (DQN)."""
+    """DQN: number of transitions in the replay memory."""
     batch_size: int = 128
-    """Transitions in an update (DQN)."""
+    """DQN: number of transitions in an update."""
     learning_starts: int = 10_000
-    """Environment steps before the first update, which count in the budget (DQN)."""
+    """DQN: environment steps before the first update; they are part of --budget."""
     train_every: int = 10
-    """Environment steps between updates (DQN)."""
+    """DQN: environment steps between updates, over all environments."""
     target_every: int = 200
-    """Updates between copies to the target network (DQN)."""
+    """DQN: updates between copies of the network to the target network."""
     num_steps: int = 32
-    """Steps of each environment in a rollout (PQN)."""
+    """PQN: steps of each environment in a rollout."""
     epochs: int = 2
-    """How often an update goes through a rollout (PQN)."""
+    """PQN: passes over each rollout."""
     minibatches: int = 4
-    """In how many parts (PQN)."""
+    """PQN: number of minibatches in a pass over a rollout."""
     lambda_: float | None = None
-    """How much longer sums of rewards count (PQN); None takes 0.65, and 0 for distributions."""
+    """PQN: lambda of the lambda-returns, in [0, 1]: 0 gives one-step returns, 1 sums of all
+    rewards. None takes 0.65 for the expected head; other heads need 0."""
     epsilon: float = 0.05
-    """The probability of an action at random in the end; it begins with 1."""
+    """Final probability of a random action; it falls linearly from 1."""
     exploration_share: float = 0.5
-    """In what share of the run it falls."""
+    """Share of the training in which that probability falls, in [0, 1]."""
     updates_per_step: int | None = None
-    """Updates in one program; None takes 500 of DQN, 10 of PQN."""
+    """Number of updates that run in one compiled program; None takes 500 for DQN, 10 for PQN."""
 
     def __post_init__(self) -> None:
-        """Says what is wrong before anything runs."""
+        """Checks the values, so that wrong ones end the script before anything runs."""
         super().__post_init__()
         agents.check_counts(self, "batch_size", "learning_starts", "train_every", "num_steps")
         agents.check_counts(self, "epochs", "minibatches", "updates_per_step")
         agents.check_shares(self, "epsilon", "exploration_share", "alpha", "beta")
         if self.algorithm == "pqn" and (self.double or self.prioritized):
-            raise SystemExit("PQN has neither target network nor memory: no double, prioritized")
+            raise SystemExit("--double and --prioritized are for --algorithm dqn, not for pqn")
 
 
 def make_head(settings: Settings) -> ValueHead:
-    """What is learned of the return."""
+    """Makes the head that predicts returns."""
     if settings.head == "categorical":
         return rl.Categorical(settings.low, settings.high, settings.atoms)
     if settings.head == "quantile":
@@ -109,7 +117,7 @@ def _updates_per_step(settings: Settings, usual: int) -> int:
 
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
-    """The agent that the settings describe."""
+    """Makes the agent."""
     head = make_head(settings)
     is_pqn = settings.algorithm == "pqn"
     options = {"activation": "relu", "layer_norm": is_pqn}

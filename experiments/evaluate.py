@@ -1,13 +1,13 @@
-"""Evaluates what a run trained, with nothing but its run folder.
+"""Evaluates a trained model from its run folder alone.
 
     python experiments/evaluate.py runs/lenet
     python experiments/evaluate.py runs/lenet --compare runs/mlp
 
-Prints every score with a 95% interval, of classifiers those of each class too, and writes
-evaluations/DATA.json and figures/DATA/ into the run folder, where DATA names the data set and the
-split. evaluations/DATA/mistakes.csv lists what a classifier gets wrong, by file. What is scored,
-and how, is the business of the run's task. With --compare, a test says whether two models differ in
-more than chance.
+Prints every score with a 95% interval, for classifiers also the scores of each class. The scores
+depend on the task of the run. Writes evaluations/DATA.json and figures/DATA/ into the run folder,
+where DATA is the name of the data set and the split; for classifiers also
+evaluations/DATA/mistakes.csv, the list of wrong predictions. With --compare, a significance test
+compares two models.
 """
 
 import dataclasses
@@ -15,12 +15,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import tyro
 from common import script
 from common.places import run_folder
 from common.restored import load_for
 
-from jaxvision import data, plots, train
+import tyro
+
+from jaxvision import checks, data, plots, train
 from jaxvision.files import file_name, write_csv, write_json
 from jaxvision.metrics import ClassScore, Score, class_table, score_table
 
@@ -30,32 +31,33 @@ class Settings:
     """Settings of an evaluation."""
 
     run_dir: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder that the training left."""
+    """Folder of a run, which a training script has written."""
     split: str | None = None
-    """What to evaluate on; None takes what the run was evaluated on."""
+    """Split to evaluate on; None takes the split on which the run was evaluated during training."""
     dataset: str | None = None
-    """Another data set or folder than the run's own."""
+    """Data set, or folder (with a slash, as in ./pets), to evaluate on; None takes the run's
+    own."""
     masks: str | None = None
-    """The folder of the masks, where `dataset` is a folder of images to segment."""
+    """Folder of masks, if --dataset is a folder of images and the run is a segmenter."""
     data_dir: str | None = None
-    """Where TensorFlow Datasets keeps its files; None takes the run's."""
+    """Folder in which TensorFlow Datasets keeps its files; None takes that of the run."""
     step: int | None = None
-    """Which checkpoint; None takes the newest."""
+    """Step of the checkpoint to use; None takes the newest checkpoint."""
     best: bool = False
-    """Take the checkpoint that the run kept as its best."""
+    """Use the best checkpoint, which the run has kept if it was trained with --keep-best."""
     batch_size: int = 256
-    """Images at once."""
+    """Number of images that are computed at once."""
     num_resamples: int = 1000
-    """Bootstrap draws for the intervals; 0 leaves most of them out."""
+    """Number of bootstrap resamples for the intervals; 0 omits the intervals that need them."""
     compare: str | None = None
-    """Another run folder, evaluated on the same data."""
+    """Folder of another run, to compare with on the same data."""
     figures: bool = True
-    """Whether to draw figures."""
+    """Draw figures (needs matplotlib)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Predictions of a restored run, in the form of its task."""
+    """Predictions of a restored run, and their scores; the types depend on the task."""
 
     predictions: Any
     dataset: data.Dataset | None
@@ -64,8 +66,17 @@ class Evaluation:
 
 
 def predict(settings: Settings, run_dir: str) -> tuple[train.Trained, Any, data.Dataset | None]:
-    """Restores what a run trained, and applies it to the data."""
-    trained = train.restore(run_folder(run_dir), step="best" if settings.best else settings.step)
+    """Restores a run, and applies its model to the data."""
+    folder = run_folder(run_dir)
+    try:
+        trained = train.restore(folder, step="best" if settings.best else settings.step)
+    except train.CheckpointError as error:
+        if settings.best and "keeps no best" in str(error):
+            raise SystemExit(
+                f"{run_dir} keeps no best checkpoint: leave out --best, or train it with "
+                "--keep-best METRIC, such as accuracy"
+            ) from error
+        raise
     dataset = None
     if trained.needs_data:
         dataset = load_for(
@@ -80,7 +91,7 @@ def predict(settings: Settings, run_dir: str) -> tuple[train.Trained, Any, data.
 
 
 def compare(settings: Settings, trained: train.Trained, own: Any) -> dict[str, Any]:
-    """Tests whether what another run trained differs from this one."""
+    """Tests whether the models of two runs differ."""
     assert settings.compare is not None
     _, others, _ = predict(settings, settings.compare)
     try:
@@ -90,14 +101,23 @@ def compare(settings: Settings, trained: train.Trained, own: Any) -> dict[str, A
             )
     except ValueError as error:
         raise SystemExit(
-            f"{settings.compare}: {error}; name the --split and --dataset that both share"
+            f"{settings.compare}: {error}; give a --split and --dataset that fit both runs"
         ) from error
     print(f"\n{settings.run_dir} against {settings.compare}\n{words}")
     return {"other": settings.compare, **numbers}
 
 
+def told(scores: Mapping[str, Score]) -> dict[str, Score]:
+    """The scores, with a note in place of each interval of zero width."""
+    note = "no interval: all samples agree"
+    return {
+        name: Score(score.value, note=note) if score.low == score.high else score
+        for name, score in scores.items()
+    }
+
+
 def in_numbers(score: ClassScore) -> dict[str, Any]:
-    """The scores of a class as JSON takes them."""
+    """The scores of a class, for JSON."""
     rates = ("precision", "recall", "f1")
     return {name: getattr(score, name)._asdict() for name in rates} | {"count": score.num_examples}
 
@@ -105,7 +125,7 @@ def in_numbers(score: ClassScore) -> dict[str, Any]:
 def write_mistakes(
     trained: train.Trained, predictions: Any, dataset: data.Dataset | None, path: pathlib.Path
 ) -> None:
-    """Writes what was predicted wrongly, the most confident first, where the task can tell."""
+    """Writes the wrong predictions, the most confident first, if the task has any."""
     found = None if dataset is None else trained.mistakes(predictions, dataset)
     if found is None or dataset is None:
         return
@@ -116,17 +136,22 @@ def write_mistakes(
 
 
 def main(settings: Settings) -> Evaluation:
-    """Evaluates, prints, and writes the scores and the figures."""
+    """Evaluates a run; prints and writes the scores and the figures."""
+    if settings.best and settings.step is not None:
+        raise SystemExit(f"--best and --step {settings.step} are two checkpoints: give one")
+    with script.checking():
+        checks.check_count("batch_size", settings.batch_size, of="images")
+        checks.check_count("num_resamples", settings.num_resamples, least=0)
+        if settings.figures:
+            plots.require_matplotlib()
     train.start()
-    if settings.figures:
-        plots.require_matplotlib()
     run_dir = pathlib.Path(settings.run_dir).expanduser()
     trained, predictions, dataset = predict(settings, settings.run_dir)
     with script.asking():
         scores = trained.evaluate(predictions, num_resamples=settings.num_resamples)
     where = "its environment" if dataset is None else f"{dataset.name}/{dataset.split}"
     count = "" if dataset is None else f"{len(dataset)} images of "
-    print(f"{run_dir} on {count}{where}\n{score_table(scores)}")
+    print(f"{run_dir} on {count}{where}\n{score_table(told(scores))}")
     content: dict[str, Any] = {
         "data": None if dataset is None else dataset.describe(),
         "scores": {name: score._asdict() for name, score in scores.items()},

@@ -3,16 +3,18 @@
     python experiments/export.py runs/lenet --out exported --dtype bfloat16
     python experiments/export.py runs/pets --image-size 480 640    # resized and cropped inside
 
-The folder has model.stablehlo, the program with all its numbers, and model.json, which describes
-it. With JAX and flatbuffers, three lines of Python load and call it on a CPU, a GPU or a TPU, for a
-batch of any size.
+The folder has model.stablehlo, the program including all parameters, and model.json, which
+describes its inputs and outputs. With JAX and flatbuffers, three lines of Python load and call it
+on a CPU, a GPU or a TPU, for a batch of any size; the script prints these lines.
 """
 
 import dataclasses
 from typing import Annotated, Literal
 
-import tyro
 from common import script
+from common.places import run_folder
+
+import tyro
 
 from jaxvision import train
 
@@ -22,30 +24,30 @@ class Settings:
     """Settings of an export."""
 
     run_dir: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder that the training left."""
+    """Folder of a run, which a training script has written."""
     out: str | None = None
-    """The folder to write into; None takes the folder `export` in that of the run."""
+    """Folder to write to; None takes the folder export in the run folder."""
     step: int | None = None
-    """Which checkpoint; None takes the newest."""
+    """Step of the checkpoint to use; None takes the newest checkpoint."""
     best: bool = False
-    """Take the checkpoint that was best in the evaluations, where the run kept it."""
+    """Use the best checkpoint, which the run has kept if it was trained with --keep-best."""
     image_size: tuple[int, int] | None = None
-    """Height and width of the images that the program takes, resizes and crops; None takes images
-    of the size that the model sees."""
+    """Height and width, two numbers, of the input images, which the program resizes and crops
+    itself. None makes a program for images that have the size of the model's input."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What the model computes in."""
+    """Number format of the computation."""
     platforms: tuple[Literal["cpu", "cuda", "rocm", "tpu"], ...] = ("cpu", "cuda", "tpu")
-    """Where the program may run."""
+    """Platforms on which the program can run."""
 
 
 def main(settings: Settings) -> train.Exported:
-    """Writes the program, and says what goes in, what comes out and how to load it."""
+    """Writes the program; prints its inputs, its outputs and how to load it."""
     if settings.best and settings.step is not None:
         raise SystemExit(f"--best and --step {settings.step} are two checkpoints: give one")
     train.start()
     with script.asking(), script.checking():
         exported = train.export(
-            settings.run_dir,
+            run_folder(settings.run_dir),
             settings.out,
             step="best" if settings.best else settings.step,
             image_size=settings.image_size,

@@ -1,13 +1,15 @@
-"""Fine-tunes a trained classifier: other classes, a new head, layers that learn at their own rates.
+"""Fine-tunes a trained classifier on other data and classes.
 
     python experiments/finetune.py runs/lenet --run-dir runs/letters --dataset path/to/letters
     python experiments/finetune.py timm/resnet50.a1_in1k --dataset path/to/pets --layer-decay 0.7
     python experiments/finetune.py vgg11.pth --model vgg11 --dataset path/to/pets --frozen "stage.*"
     python experiments/finetune.py runs/lenet --dataset path/to/letters --phases 3
 
-It starts from a run folder, a file of torchvision's or timm's weights, or a repository of timm's on
-the Hugging Face hub. With --phases the classifier learns alone first, and earlier layers join it by
-and by: each phase but the last has a run folder inside the run folder.
+START is a run folder, a file of weights from torchvision or timm, or a repository of timm on the
+Hugging Face hub. If the classes differ, the model gets a new head. Layers can have different
+learning rates (--layer-decay), stay fixed (--frozen), or be unfrozen gradually (--phases): the
+first phase trains the head alone, and each phase adds earlier layers. Each phase but the last has a
+run folder inside the run folder.
 """
 
 import dataclasses
@@ -15,8 +17,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
-import jax
-import tyro
 from common import script
 from common.data import Data
 from common.learning import Model, Optimization
@@ -25,25 +25,30 @@ from common.run import Run, train_model
 from common.run import Settings as TrainSettings
 from common.script import FLAT
 
+import jax
+import tyro
+
 from jaxvision import data, models, train
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What to start from."""
+    """The model to start from, and how its layers are trained."""
 
     start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="START")]
-    """A run folder; a .safetensors or .pth file, whose model --model names; or timm/NAME."""
+    """A run folder; a .safetensors or .pth file with weights of --model; or timm/NAME, a repository
+    on the Hugging Face hub."""
     layer_decay: float = 1.0
-    """The ratio of the learning rates of a layer and the one after it; `learning_rate` is that of
-    the head."""
+    """Ratio of the learning rate of each layer to that of the next one, in (0, 1]. The head has
+    --learning-rate; 1 gives all layers the same rate."""
     phases: int = 1
-    """In how many phases, of as many steps each, the layers join from the head to the stem."""
+    """Number of phases of gradual unfreezing, each with the same share of --num-steps. The first
+    trains the head alone, the last one all layers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(TrainSettings):
-    """Settings of a fine-tuning; those of a training, with other values to begin with."""
+    """Settings of fine-tuning: those of a training, with other defaults."""
 
     start: Annotated[Start, FLAT] = dataclasses.field(kw_only=True)
     run: Annotated[Run, FLAT] = dataclasses.field(
@@ -59,23 +64,22 @@ class Settings(TrainSettings):
 
 
 class Opened(NamedTuple):
-    """What was trained, and what goes with it."""
+    """A trained model to start from."""
 
     model: dict[str, Any]
-    """How to make the model."""
+    """Arguments of `models.create_model`."""
     preprocessing: data.Preprocessing
-    """What its images need."""
+    """Preprocessing of its images."""
     channels: int
-    """Those of its images."""
+    """Number of channels of its images."""
     class_names: tuple[str, ...]
-    """What its logits mean, if that is known."""
+    """Names of its classes; empty if they are unknown."""
     fit: Callable[[models.Model, tuple[int, ...], bool], dict[str, Any]]
-    """Gives variables for a model of other classes, from the shape of its images and whether the
-    head is to be a new one."""
+    """`fit(model, image_shape, new_head)` adapts its variables to a model with other classes."""
 
 
 def open_start(settings: Settings) -> Opened:
-    """Reads what to start from."""
+    """Opens the model to start from."""
     path = pathlib.Path(settings.start.start).expanduser()
     key = jax.random.key(settings.run.seed)
     if path.is_file():
@@ -117,12 +121,15 @@ def open_start(settings: Settings) -> Opened:
 
 
 def plan(settings: Settings, layers: train.Layers) -> list[Settings]:
-    """The settings of every phase; the last is in the run folder itself."""
+    """The settings of every phase; the last phase is in the run folder itself."""
     run, optimization = settings.run, settings.optimization
     phases = []
     count = settings.start.phases
+    patterns_of_phases = train.unfreezing(layers, count)
     steps = optimization.num_steps // count
-    for number, patterns in enumerate(train.unfreezing(layers, count), start=1):
+    if steps < 1 < count:
+        raise ValueError(f"--num-steps {optimization.num_steps} is less than --phases {count}")
+    for number, patterns in enumerate(patterns_of_phases, start=1):
         is_last = number == count
         phases.append(
             dataclasses.replace(
@@ -143,36 +150,39 @@ def plan(settings: Settings, layers: train.Layers) -> list[Settings]:
 
 
 def main(settings: Settings) -> train.FitResult:
-    """Fine-tunes, evaluates, and leaves a run folder."""
+    """Fine-tunes and evaluates a classifier, and writes a run folder."""
     settings.run.begin(settings.devices)
     if settings.start.phases > 1 and settings.optimization.trainable is not None:
-        raise SystemExit("--phases says what is trainable; leave --trainable out, or use --frozen")
+        raise SystemExit(
+            "--phases decides what is trainable: leave out --trainable, or use --frozen"
+        )
     start = open_start(settings)
-    channels: Any = settings.data.channels or start.channels
-    chosen = dataclasses.replace(settings.data.located(), channels=channels)
+    chosen = settings.data.located()
+    if chosen.channels is None and chosen.dataset.startswith("/"):
+        channels: Any = start.channels
+        chosen = dataclasses.replace(chosen, channels=channels)
     preprocessing = start.preprocessing if chosen.image_size is None else None
     train_data, eval_data = chosen.load_splits(settings.run.seed, preprocessing)
     normalized = start.preprocessing.for_channels(train_data.image_shape[-1])
     inputs = dataclasses.replace(
         settings.inputs,
-        mean=settings.inputs.mean or normalized.mean,
-        std=settings.inputs.std or normalized.std,
+        mean=normalized.mean if settings.inputs.mean is None else settings.inputs.mean,
+        std=normalized.std if settings.inputs.std is None else settings.inputs.std,
     )
     settings = dataclasses.replace(settings, data=chosen, inputs=inputs)
     axis_name = settings.devices.axis_name
     model = settings.model.make(train_data, base=start.model, axis_name=axis_name)
     new_head = start.class_names != train_data.class_names
-    with script.checking():
-        layers = models.layer_order(model, train_data.image_shape)
-        variables = start.fit(model, train_data.image_shape, new_head)
+    loss_fn = settings.loss.make(model, settings.inputs.make(model.num_classes), train_data)
     decay = settings.start.layer_decay
     with script.checking():
+        layers = models.layer_order(model, train_data.image_shape)
         phases = plan(settings, layers)
         optimizers = [
             train.layerwise_decay(phase.optimization.make(), layers, decay) for phase in phases
         ]
+        variables = start.fit(model, train_data.image_shape, new_head)
     for phase, optimizer in zip(phases, optimizers, strict=True):
-        loss_fn = phase.loss.make(model, phase.inputs.make(model.num_classes), train_data)
         result = train_model(phase, model, loss_fn, train_data, eval_data, variables, optimizer)
         variables = train.evaluation_variables(result.state)
     return result

@@ -1,23 +1,21 @@
-"""Trains adversarial networks over seeds, in several games, and measures their samples.
+"""Trains generative adversarial networks (GANs) with several seeds, and measures their samples.
 
     python experiments/gan.py
     python experiments/gan.py --games minimax non_saturating wgan wgan_gp
     python experiments/gan.py --dataset shapes --image-size 32 --networks residual --spectral
 
-How good samples are is measured in the features of a classifier that is trained on the same data
-first: the Frechet distance to the training data, as a multiple of that between two halves of them;
-which classes there are; how many of the real images samples stand for; and whether samples are
-copies. Each run's folder has samples of the same noise over training, samples at the end, ways
-between them, and each of some samples beside the nearest training image.
+A game is the pair of losses of generator and critic. Samples are measured in the features of a
+classifier that is trained on the same data first: the Frechet distance to the training data, as a
+multiple of the distance between two halves of the data; the classes that occur; the share of real
+images that samples cover (recall); and the share of samples that are copies. The folder of each run
+has samples of the same noise during the training, samples at the end, interpolations between them,
+and samples next to their nearest training images.
 """
 
 import dataclasses
 import pathlib
 from typing import Annotated, Any
 
-import classify
-import jax
-import numpy as np
 from common import script
 from common.adversarial import Game, Networks, Playing, images_at, play
 from common.data import Data
@@ -26,7 +24,11 @@ from common.quality import Judge, draw_rows
 from common.run import Run
 from common.run import Settings as ClassifierSettings
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds
+from common.seeds import Summary, each_over_seeds, first_runs
+
+import classify
+import jax
+import numpy as np
 
 from jaxvision import data, plots, train
 
@@ -41,21 +43,23 @@ class Settings:
     playing: Annotated[Playing, FLAT] = dataclasses.field(default_factory=Playing)
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
     games: tuple[Game, ...] = ("non_saturating_r1",)
-    """Which games to play."""
+    """Games to play; each trains a pair of networks."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train each with."""
+    """Random seeds; each game is played once with each seed."""
     classifier: str | None = None
-    """The run of the classifier whose features measure the samples; None trains a LeNet-5 first."""
+    """Run folder of the classifier whose features measure the samples; None trains a LeNet-5
+    first."""
     samples: int = 5_000
-    """How many samples are measured."""
+    """Number of samples that are measured."""
 
 
 def main(settings: Settings) -> dict[Game, Summary]:
     """Trains and measures every game with every seed, prints a table, and keeps summaries."""
     settings.run.begin(settings.devices)
     settings = dataclasses.replace(settings, data=settings.data.located())
-    train_data = settings.data.load(settings.data.train_split)
-    judge = Judge.make(classifier(settings), train_data)
+    train_data = settings.data.load_train(settings.run.seed)
+    folder, measured_by = pathlib.Path(settings.run.run_dir), classifier(settings)
+    judge = Judge.make(measured_by, train_data)
     summaries = each_over_seeds(
         settings.games, settings, lambda game, chosen: fit(chosen, game, train_data, judge)
     )
@@ -70,11 +74,18 @@ def main(settings: Settings) -> dict[Game, Summary]:
             f"{summary.mean('rarest_share'):6.1%}  {summary.mean('recall'):6.3f}  "
             f"{summary.mean('copies'):6.1%}  {max(summary.seconds):7.0f}"
         )
+    folders = [folder, *first_runs(settings.games, settings)]
+    script.ending(
+        script.figures_in(*folders) if settings.run.draws else [],
+        "samples",
+        *(folder / game for game in settings.games),
+        *("--classifier", measured_by),
+    )
     return summaries
 
 
 def classifier(settings: Settings) -> str:
-    """The run of the classifier that measures samples; it is trained if there is none."""
+    """The run folder of the classifier that measures samples; trains one if none is given."""
     if settings.classifier is not None:
         return settings.classifier
     run_dir = str(pathlib.Path(settings.run.run_dir) / "classifier")
@@ -89,7 +100,7 @@ def classifier(settings: Settings) -> str:
 
 
 def fit(settings: Settings, game: Game, train_data: data.Dataset, judge: Judge) -> dict[str, float]:
-    """Trains one pair of networks; returns what its samples are worth."""
+    """Trains one pair of networks; returns the scores of its samples."""
     trained = play(settings, game, train_data, samples_at, num_workers=settings.data.num_workers)
     if settings.run.draws:
         trained.draw(trained.predict(train_data), train_data)
@@ -110,7 +121,7 @@ def draw(settings: Settings, judge: Judge, count: int = 12) -> None:
 def samples_at(
     step: train.gan.GANStep, number: int, state: train.gan.GANState, count: int = 50
 ) -> dict[str, Any]:
-    """The images of the same noise at any time, of all classes in turn where there are some."""
+    """Draws images from the same noise at each evaluation, with all classes in turn."""
     noise = jax.random.normal(jax.random.key(0), (count, step.generator.noise_size))
     classes = step.generator.num_classes
     labels = None if classes is None else np.arange(count) % classes

@@ -3,15 +3,16 @@
     python experiments/knn.py
     python experiments/knn.py --ks 1 3 5 7 9 --metrics l2 --methods knn softmax
 
-The number of neighbors and the distance of k-NN, and the L2 penalty of softmax regression, are
-those with the best mean accuracy in cross-validation on the training split, whose folds the seed
-draws. `knn/seed0/figures/cross_validation.png` shows how the accuracy depends on them. All methods
-learn from the same training images, and each is measured on the test split once, at the end: while
-they learn, networks are evaluated on the validation split.
+k and the distance of k-NN, and the L2 penalty of softmax regression, are those with the best mean
+accuracy in cross-validation on the training split, whose folds are drawn with the seed.
+knn/seed0/figures/cross_validation.png shows how the accuracy depends on them. All methods learn
+from the same training images. Each is measured on the test split once, at the end; during training,
+networks are evaluated on the validation split.
 
-The table has two 95% intervals of each accuracy. The one over seeds is the t interval of the mean:
-seeds differ in the folds, the initial parameters and the order of the images. The one over images
-is Wilson's, of the mean accuracy on so many images: it says how far another test set may differ.
+The table has two 95% intervals of each accuracy. The interval over seeds is the t interval of the
+mean: seeds differ in the folds, the initial parameters and the order of the images. The interval
+over images is Wilson's, for the mean accuracy and the number of test images: it shows how much the
+accuracy may differ on another test set.
 """
 
 import dataclasses
@@ -19,10 +20,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal, TypeVar, get_args
 
-import classify
-import jax
-import jax.numpy as jnp
-import numpy as np
 from common import script
 from common.data import Data
 from common.generative import labels_of, pixels
@@ -30,7 +27,12 @@ from common.learning import Devices, Inputs, Model, Optimization
 from common.run import Run
 from common.run import Settings as TrainSettings
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds, percents
+from common.seeds import Summary, each_over_seeds, first_runs, percents
+
+import classify
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxvision import classical, data, metrics, plots, train
@@ -40,13 +42,14 @@ Name = TypeVar("Name", bound=str)
 Method = Literal["knn", "softmax", "mlp", "lenet5"]
 Points = Float[np.ndarray, "images pixels"]
 Classifier = Callable[[Points], Array]
-"""The classes of points."""
+"""A function from points to their classes."""
 NAMES: dict[Method, str] = {
     "knn": "k-NN",
     "softmax": "softmax regression",
     "mlp": "MLP",
     "lenet5": "LeNet-5",
 }
+NETWORKS: tuple[Method, ...] = ("mlp", "lenet5")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,31 +61,31 @@ class Settings:
         default_factory=lambda: Data(image_size=None, eval_split="validation")
     )
     test_split: str = "test"
-    """The split that the methods are compared on."""
+    """Split on which the methods are compared."""
     methods: tuple[Method, ...] = get_args(Method)
-    """Which methods to compare."""
+    """Methods to compare."""
     ks: tuple[int, ...] = tuple(range(1, 21))
-    """The numbers of neighbors to choose from."""
+    """k-NN: numbers of neighbors to choose from."""
     metrics: tuple[Literal["l2", "l1", "cosine"], ...] = ("l2", "l1", "cosine")
-    """The distances of k-NN to choose from."""
+    """k-NN: distances to choose from."""
     penalties: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-    """The factors of the L2 penalty of softmax regression to choose from."""
+    """Softmax regression: weights of the L2 penalty to choose from."""
     num_folds: int = 5
-    """How many folds the training split is cut into."""
+    """Number of folds of the cross-validation."""
     lenet5_size: int = 32
-    """Height and width that images are resized to for LeNet-5, 16 or more."""
+    """Height and width, in pixels, to which images are resized for LeNet-5; at least 16."""
     inputs: Annotated[Inputs, FLAT] = dataclasses.field(
         default_factory=lambda: Inputs(mean=(0.3,), std=(0.35,))
     )
     optimization: Annotated[Optimization, FLAT] = dataclasses.field(default_factory=Optimization)
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to run each method with."""
+    """Random seeds; each method is run once with each seed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images as vectors of their pixels, from 0 to 1, and their classes."""
+    """Images as vectors of pixels in [0, 1], and their classes."""
 
     points: Points
     labels: Int[np.ndarray, " images"]
@@ -104,9 +107,10 @@ def main(settings: Settings) -> dict[Method, Summary]:
         ks=tuple(sorted({*settings.ks})),
         penalties=tuple(sorted({*settings.penalties})),
     )
-    summaries = each_over_seeds(
-        settings.methods, settings, lambda method, chosen: fit(chosen, method)
-    )
+    # Networks first: they refuse a folder with other settings before anything is written there.
+    order = sorted(settings.methods, key=lambda method: method not in NETWORKS)
+    found = each_over_seeds(order, settings, lambda method, chosen: fit(chosen, method))
+    summaries = {method: found[method] for method in settings.methods}
     print(f"\naccuracy on {settings.data.dataset}/{settings.test_split}, with 95% intervals\n")
     print(
         f"{'method':18}  {'each seed':22}    mean  {'over seeds':18}  {'over images':18}  seconds"
@@ -120,12 +124,16 @@ def main(settings: Settings) -> dict[Method, Summary]:
             f"{NAMES[method]:18}  {each:22}  {mean:6.2%}  {over_seeds:18}  {over_images:18}  "
             f"{max(summary.seconds):7.0f}"
         )
+    figures = script.figures_in(*first_runs(settings.methods, settings))
+    networks = first_runs([each for each in settings.methods if each in NETWORKS], settings)
+    then = ("evaluate", networks[-1]) if networks else ("tsne",)
+    script.ending(figures if settings.run.draws else [], *then)
     return summaries
 
 
 def fit(settings: Settings, method: Method) -> dict[str, float]:
-    """Learns by one method; returns its test accuracy, and the options that were chosen."""
-    if method in ("mlp", "lenet5"):
+    """Trains one method; returns its test accuracy and the chosen options."""
+    if method in NETWORKS:
         return fit_network(settings, method)
     train_data, _ = settings.data.load_splits(settings.run.seed)
     learned = Images.of(train_data)
@@ -140,7 +148,7 @@ def fit(settings: Settings, method: Method) -> dict[str, float]:
 
 
 def fit_knn(settings: Settings, learned: Images) -> tuple[dict[str, float], Classifier]:
-    """Chooses k and the distance; returns k, and what gives points their classes."""
+    """Chooses k and the distance; returns k and the classifier."""
     folds = folds_of(settings, learned)
     accuracies = {
         metric: classical.knn_accuracies(
@@ -164,7 +172,7 @@ def fit_knn(settings: Settings, learned: Images) -> tuple[dict[str, float], Clas
 
 
 def fit_softmax(settings: Settings, learned: Images) -> tuple[dict[str, float], Classifier]:
-    """Chooses the strength of the penalty; returns it, and what gives points their classes."""
+    """Chooses the weight of the penalty; returns it and the classifier."""
 
     def regression(l2: Array, weight: Array | None = None) -> classical.LinearModel:
         return classical.softmax_regression(
@@ -190,7 +198,7 @@ def fit_softmax(settings: Settings, learned: Images) -> tuple[dict[str, float], 
 
 
 def fit_network(settings: Settings, model: str) -> dict[str, float]:
-    """Trains a network by `classify.py`; returns its test accuracy."""
+    """Trains a network as classify.py does; returns its test accuracy."""
     size = settings.lenet5_size if model == "lenet5" else settings.data.image_size
     chosen = TrainSettings(
         run=settings.run,
@@ -208,7 +216,7 @@ def fit_network(settings: Settings, model: str) -> dict[str, float]:
 
 
 def folds_of(settings: Settings, learned: Images) -> Int[np.ndarray, " images"]:
-    """The fold of each image, drawn by the seed, with every class in each."""
+    """The fold of each image, drawn with the seed and stratified by class."""
     seed = settings.run.seed
     return classical.stratified_folds(learned.labels, settings.num_folds, seed=seed)
 
@@ -219,9 +227,9 @@ def choose(
     accuracies: Mapping[Name, Float[np.ndarray, "folds values"]],
     values: Sequence[float],
 ) -> tuple[Name, float]:
-    """Chooses what has the best mean over the folds; prints it, and keeps and draws all accuracies.
+    """Chooses the value with the best mean accuracy over folds, the first of equally good ones.
 
-    Of equally good values the first is taken.
+    Prints the choice, and writes and draws all accuracies.
     """
     folder = pathlib.Path(settings.run.run_dir)
     means = {name: rows.mean(axis=0) for name, rows in accuracies.items()}

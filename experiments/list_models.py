@@ -1,24 +1,27 @@
-"""Lists the registered models, by a pattern.
+"""Lists the registered models whose names match a pattern.
 
-python experiments/list_models.py
-python experiments/list_models.py "resnet*"
+    python experiments/list_models.py
+    python experiments/list_models.py "resnet*"
+
+These are the names that --model accepts.
 """
 
 import dataclasses
 from typing import Annotated
 
-import tyro
 from common import script
+
+import tyro
 
 from jaxvision import models
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Which models to list."""
+    """Settings of the list."""
 
     pattern: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATTERN")] = "*"
-    """A shell-style pattern: * any characters, ? any one."""
+    """Pattern of names: * stands for any characters, ? for any one character."""
 
 
 def main(settings: Settings) -> list[str]:
@@ -26,7 +29,7 @@ def main(settings: Settings) -> list[str]:
     names = models.list_models(settings.pattern)
     if not names:
         raise SystemExit(
-            f"no model is called {settings.pattern!r}; without a pattern, all are listed"
+            f"no model is called {settings.pattern!r}; without a pattern, all models are listed"
         )
     for name in names:
         print(name)

@@ -1,19 +1,22 @@
-"""Learns three things of a digit at once: which it is, how far it leans, and how much ink it took.
+"""Multi-task learning: predicts a digit's class, its slant and its amount of ink at once.
 
-One LeNet-5 with three heads is trained twice per seed: with the sum of the losses, and with weights
-that are learned from how uncertain each task is (Kendall, Gal and Cipolla, arXiv:1705.07115). The
-slant is in degrees and the ink a share of the page, so that the losses differ by orders of
-magnitude, and their plain sum leaves the ink unlearned.
+    python experiments/multitask.py
+
+A LeNet-5 with three heads is trained twice per seed: with the plain sum of the losses, and with
+learned weights of the losses, by task uncertainty (Kendall, Gal and Cipolla, arXiv:1705.07115). The
+slant is in degrees and the ink is a share of the page: the losses differ by orders of magnitude, so
+that a model trained with their plain sum does not learn the ink.
 """
 
 import dataclasses
 import pathlib
 
+from common import script
+from common.seeds import Summary, over_seeds
+
 import jax
 import numpy as np
 import optax
-from common import script
-from common.seeds import Summary, over_seeds
 
 from jaxvision import data, metrics, models, train
 from jaxvision.train import multitask
@@ -32,19 +35,19 @@ class Settings:
     """Settings of the comparison."""
 
     run_dir: str = "runs/multitask"
-    """Where the runs go, two folders per seed."""
+    """Folder to write to, with two run folders per seed."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train."""
+    """Random seeds, two runs for each."""
     model: str = "lenet5"
-    """A registered model, whose backbone the tasks share."""
+    """Name of a registered model, whose backbone the tasks share."""
     num_steps: int = 1_000
-    """Steps of each training."""
+    """Training steps of each run."""
     batch_size: int = 128
-    """Images per step."""
+    """Number of images in a training step."""
     learning_rate: float = 2e-3
-    """The highest learning rate."""
+    """Highest learning rate, reached at the end of the warmup."""
     faster_weights: float = 25.0
-    """How many times faster the log variances learn."""
+    """Factor of the learning rate for the log variances, from which the weights are computed."""
 
 
 def load(split: str) -> data.Dataset:
@@ -83,7 +86,7 @@ def fit(settings: Settings, seed: int, learned_weights: bool) -> dict[str, float
         "cosine", settings.learning_rate, settings.num_steps, warmup_steps=settings.num_steps // 20
     )
     optimizer = train.create_optimizer("adamw", schedule, weight_decay=1e-2, clip_norm=1.0)
-    if learned_weights:  # the log variances have far to go, from 0
+    if learned_weights:  # the log variances start at 0, far from their final values
         optimizer = optax.chain(
             optimizer,
             optax.masked(

@@ -1,4 +1,4 @@
-"""Says what a training step takes on a TPU slice, on a machine that need not have a TPU.
+"""Predicts memory and time of a training step on a TPU slice, without needing a TPU.
 
     python experiments/plan.py --model resnet50 --topology v5e:4x4 --batch-size 1024 \
         --image-size 224 --dtype bfloat16
@@ -6,36 +6,33 @@
     python experiments/plan.py --segmenter unet --model resnet34 --image-size 512 --batch-size 64
     python experiments/plan.py --dataset digits --model lenet5 --batch-size 1024
 
-The step is compiled for the slice, which takes seconds to minutes, and nothing runs. What is
-printed is per chip: memory, where it goes and whether it fits; operations; what chips exchange; the
-least time of a step, and what bounds it. Where it does not fit, there is a list of changes that
-would help. It needs the TPU's compiler: pip install ".[tpu]"
+The step is compiled for the slice, which takes seconds to minutes, but it does not run. The
+printed numbers are per chip: the memory, what uses it and whether it is enough; operations;
+communication between chips; the least time of a step, and what limits it. If the memory is not
+enough, a list of changes that would help follows. The script needs the TPU compiler: pip install
+".[tpu]"
 """
 
 import dataclasses
 import importlib.metadata
 from typing import Annotated, Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 from common import script
 from common.learning import Devices, Inputs, Model, Optimization, parse_option
 from common.script import FLAT
+
+import jax
+import jax.numpy as jnp
 
 from jaxvision import checks, models, train
 
 Known = Literal["digits", "shapes"]
 DATA: dict[Known, tuple[int, int, int]] = {"digits": (32, 1, 10), "shapes": (64, 3, 3)}
-"""The size, channels and classes of data sets as experiments take them."""
+"""Image size, channels and classes of data sets, as the scripts use them."""
 
 
 class Shapes(NamedTuple):
-    """What a model and a batch have to know of images.
-
-    Attributes:
-        image_shape: Height, width and channels.
-        num_classes: How many classes there are.
-    """
+    """The shape of the images (height, width, channels), and the number of classes."""
 
     image_shape: tuple[int, ...]
     num_classes: int
@@ -43,19 +40,19 @@ class Shapes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """What a step learns from. No data are read: shapes are enough."""
+    """The images of a batch. No data are read: their shapes are enough."""
 
     dataset: Known | None = None
-    """Take size, channels and classes of this data set, but for those that are given."""
+    """Data set that gives the defaults of --image-size, --channels and --num-classes."""
     image_size: int | None = None
-    """Height and width of the images; None takes those of the data set, or 224."""
+    """Height and width of the images, in pixels; None takes those of the data set, or 224."""
     channels: int | None = None
     """Channels of the images; None takes those of the data set, or 3."""
     num_classes: int | None = None
-    """How many classes there are; None takes those of the data set, or 1,000."""
+    """Number of classes; None takes that of the data set, or 1,000."""
 
     def shapes(self) -> Shapes:
-        """What is given, and for the rest that of the data set."""
+        """The given shapes; the rest are those of the data set."""
         usual = (224, 3, 1000) if self.dataset is None else DATA[self.dataset]
         given = {
             "image_size": self.image_size,
@@ -78,14 +75,15 @@ class Settings:
     """Settings of a plan."""
 
     topology: str = "v5e:2x4"
-    """The chip, and how many there are along each axis: v5e:4x4, v6e:2x4, v5p:2x2x2, v4:4x4x4."""
+    """Type of the chips and their number along each axis, such as v5e:4x4, v6e:2x4, v5p:2x2x2 or
+    v4:4x4x4."""
     images: Annotated[Images, FLAT] = dataclasses.field(default_factory=Images)
     model: Annotated[Model, FLAT] = dataclasses.field(
         default_factory=lambda: Model(model="resnet50")
     )
     segmenter: str | None = None
-    """A segmenter over the model (models.list_segmenters()), which learns masks; None learns
-    labels."""
+    """Name of a segmenter (models.list_segmenters()) with --model as its backbone; None plans the
+    training of a classifier."""
     optimization: Annotated[Optimization, FLAT] = dataclasses.field(
         default_factory=lambda: Optimization(batch_size=1024, optimizer="momentum")
     )
@@ -94,8 +92,8 @@ class Settings:
 
 
 def main(settings: Settings) -> train.planning.Plan:
-    """Compiles the step, and prints what it takes."""
-    jax.config.update("jax_platforms", "cpu")  # a TPU that is here stays free for others
+    """Compiles the step, and prints its memory and time."""
+    jax.config.update("jax_platforms", "cpu")  # leaves a local TPU free for others
     devices, optimization = settings.devices, settings.optimization
     if devices.distributed:
         raise SystemExit("--distributed is for runs; a plan is made by one process for all chips")
@@ -124,7 +122,7 @@ def main(settings: Settings) -> train.planning.Plan:
 
 
 def make_loss(settings: Settings, shapes: Shapes) -> tuple[Any, Any]:
-    """The model and its loss function."""
+    """Makes the model and its loss function."""
     inputs = settings.inputs.make(shapes.num_classes)
     if settings.segmenter is None:
         model: Any = settings.model.make(shapes, axis_name=settings.devices.axis_name)
@@ -158,7 +156,7 @@ def make_batch(settings: Settings, shapes: Shapes) -> dict[str, jax.ShapeDtypeSt
 
 
 def heading(settings: Settings, shapes: Shapes, plan: train.planning.Plan) -> str:
-    """What was compiled, for what, and by what."""
+    """The first lines of the output: model, batch, chips and versions."""
     model, devices = settings.model.model, settings.devices
     if settings.segmenter is not None:
         model = f"{settings.segmenter} over {model}"
@@ -179,7 +177,7 @@ def changes_of(
     batch: Any,
     plan: train.planning.Plan,
 ) -> list[train.planning.Change]:
-    """What would need less memory, in terms of the flags of this script."""
+    """Changes that need less memory, in terms of the flags of this script."""
     changes = train.planning.advise(parallel, state, batch, plan)
     if settings.model.dtype == "float32":
         changes.insert(

@@ -1,21 +1,19 @@
-"""Plays adversarial games in the plane, where all of it can be seen.
+"""Trains generative adversarial networks (GANs) on points in the plane, and draws their critics.
 
     python experiments/plane.py
     python experiments/plane.py --games non_saturating_r1 --r1 0.1
 
-The data are points around eight centers on a circle. A generator of dense layers makes points of
-noise, and a critic of dense layers tells both apart. The table has the share of samples near a
-center, and how many of the centers have samples near them: games differ in whether the generator
-finds all, or moves from one to another. `figures/fields.png` shows for each game what the critic
-says of every point, beside what the best critic would say of the points that the generator makes.
+The data are points around eight centers on a circle. Generator and critic are dense networks. A
+game is the pair of their losses. The table has the share of samples near a center, and the number
+of centers with samples near them: in some games the generator covers all centers, in others it
+moves from one to another. figures/fields.png shows for each game the critic's output in the plane,
+and the output of the optimal critic for the points that the generator makes.
 """
 
 import dataclasses
 import pathlib
 from typing import Annotated, Any, get_args
 
-import jax
-import numpy as np
 from common import script
 from common.adversarial import RULES, Game, Networks, Playing, images_at, play, scores_at
 from common.learning import Devices
@@ -23,23 +21,26 @@ from common.plane import Points, Ring, as_points, smoothed
 from common.run import Run
 from common.script import FLAT
 from common.seeds import Summary, each_over_seeds
+
+import jax
+import numpy as np
 from jaxtyping import Float
 
 from jaxvision import plots, train
 
 RING = Ring()
 AXIS = np.linspace(-1, 1, 160)
-"""Where fields are computed, along either axis."""
+"""Coordinates of the grid on which fields are computed, along each axis."""
 EXTENT = (-1.0, 1.0, -1.0, 1.0)
 SMOOTHING = 0.03
-"""The deviation of the noise that is added to both distributions before the best critic of them is
-computed, since samples have no density."""
+"""Standard deviation of the noise added to both distributions to compute the optimal critic, since
+samples have no density."""
 Plane = Float[np.ndarray, "vertical horizontal"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of games in the plane."""
+    """Settings of the training on points in the plane."""
 
     run: Annotated[Run, FLAT] = dataclasses.field(default_factory=lambda: Run(run_dir="runs/plane"))
     networks: Annotated[Networks, FLAT] = dataclasses.field(
@@ -54,11 +55,11 @@ class Settings:
     )
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
     games: tuple[Game, ...] = get_args(Game)
-    """Which games to play."""
+    """Games to play; each trains a pair of networks."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train each with."""
+    """Random seeds; each game is played once with each seed."""
     samples: int = 10_000
-    """How many samples are measured."""
+    """Number of samples that are measured."""
 
 
 def main(settings: Settings) -> dict[Game, Summary]:
@@ -76,7 +77,7 @@ def main(settings: Settings) -> dict[Game, Summary]:
 
 
 def fit(settings: Settings, game: Game) -> dict[str, float]:
-    """Plays one game; returns how well samples cover the centers."""
+    """Trains one pair of networks; returns the scores of its samples."""
 
     def picture(step: train.gan.GANStep, number: int, state: train.gan.GANState) -> dict[str, Any]:
         noise = jax.random.normal(jax.random.key(0), (1_000, step.generator.noise_size))
@@ -85,7 +86,7 @@ def fit(settings: Settings, game: Game) -> dict[str, float]:
             [f"{game}, step {number}"],
             [np.asarray(images_at(step, state, noise)).reshape(-1, 2)],
             extent=EXTENT,
-            legend="what the critic takes for real is blue",
+            legend="blue: the critic takes the point for real",
         )
         return {"samples": field}
 
@@ -109,17 +110,17 @@ def draw(settings: Settings) -> pathlib.Path:
         [
             *(f"{game}: learned" for game in settings.games),
             *(
-                "no best one in closed form"
+                "no optimal critic in closed form"
                 if RULES[game].loss == "wasserstein"
-                else "best for these samples"
+                else "optimal for these samples"
                 for game in settings.games
             ),
         ],
         [*(each[:1_000] for each in made), *[RING.draw(1_000, 1)] * len(made)],
         extent=EXTENT,
         columns=len(made),
-        legend="0: generated, 1: real; gray: far from any",
-        title="what critics say of the plane; points are samples (above) and data (below)",
+        legend="0: generated, 1: real; gray: far from all points",
+        title="output of the critics; points are samples (above) and data (below)",
     )
     path = folder / "figures" / "fields.png"
     plots.save(figure, path)
@@ -127,21 +128,21 @@ def draw(settings: Settings) -> pathlib.Path:
 
 
 def samples(trained: train.gan.TrainedGAN, count: int) -> Points:
-    """Points that a trained generator makes."""
+    """Draws points from a trained generator."""
     return as_points(np.asarray(trained.sample(jax.random.key(1), count)))
 
 
 def grid() -> Float[np.ndarray, "positions 1 1 2"]:
-    """All places of the plane, as images of one pixel."""
+    """The points of the grid, as images of one pixel."""
     horizontal, vertical = np.meshgrid(AXIS, AXIS)
     return np.stack([horizontal, vertical], axis=-1).reshape(-1, 1, 1, 2).astype(np.float32)
 
 
 def believed(game: Game, scores: Float[np.ndarray, " positions"]) -> Plane:
-    """The critic's numbers from 0, generated, to 1, real.
+    """Scales the critic's scores to [0, 1], from generated to real.
 
-    They are probabilities where the game makes them so. Numbers of the Wasserstein games have no
-    scale of their own: their least becomes 0 and their largest 1.
+    In most games this gives probabilities. Scores of the Wasserstein games have no fixed scale:
+    their minimum becomes 0 and their maximum 1.
     """
     numbers = np.asarray(scores, np.float64).reshape(len(AXIS), len(AXIS))
     match RULES[game].loss:
@@ -155,11 +156,10 @@ def believed(game: Game, scores: Float[np.ndarray, " positions"]) -> Plane:
 
 
 def best_critic(game: Game, made: Points) -> Plane:
-    """What the best critic says of the plane while the generator makes some points.
+    """The output of the optimal critic for the points of a generator; NaN far from all points.
 
-    It is the share p / (p + q) of the data's density p and the samples' density q, in the hinge
-    game whether p is larger, and has no closed form in the Wasserstein games. Gray is where neither
-    has points.
+    It is p / (p + q), where p is the density of the data and q that of the samples; in the hinge
+    game it is 1 where p > q and 0 elsewhere. The Wasserstein games have no closed form.
     """
     real = RING.density(AXIS, SMOOTHING)
     fake = smoothed(made, AXIS, SMOOTHING)

@@ -1,19 +1,21 @@
-"""Lets a trained agent play an episode: prints the return, and writes it as a film and a strip.
+"""Lets a trained agent play an episode; prints its return, and writes it as an animation.
 
     python experiments/play.py runs/ppo/seed0
     python experiments/play.py runs/pong/seed3 --episode-seed 7
     python experiments/play.py runs/both/together --seed 1
 
-RUN_DIR is the folder of one seed of ppo.py, dqn.py, reinforce.py or qlearning.py, or of all seeds
-that learned together. The pictures go into it, as episode.gif and episode.png.
+RUN_DIR is the folder of one seed of ppo.py, dqn.py, reinforce.py or qlearning.py, or the folder
+together of several seeds that were trained with --together. The script writes episode.gif, the
+animation, and episode.png, a strip of some frames, into this folder.
 """
 
 import dataclasses
 import pathlib
 from typing import Annotated
 
-import tyro
 from common import agents, script
+
+import tyro
 
 from jaxvision import plots, train
 from jaxvision.train.agents import TrainedAgent
@@ -24,67 +26,69 @@ class Settings:
     """Settings of an episode."""
 
     run_dir: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder that the training left."""
+    """Folder of a run, which a training script has written."""
     step: int | None = None
-    """Which checkpoint; None takes the newest."""
+    """Step of the checkpoint to use; None takes the newest checkpoint."""
     seed: int | None = None
-    """Which of the seeds, where they learned together."""
+    """Which seed to play, if RUN_DIR has several seeds that were trained with --together."""
     episode_seed: int = 0
-    """Of what is random in the episode."""
+    """Random seed of the episode."""
     max_steps: int = 4_000
-    """Steps to play at most."""
+    """Maximal number of steps."""
     frames_per_second: float = 30.0
-    """How fast the film runs."""
+    """Speed of the animation, in frames per second."""
     strip: int = 8
-    """Images in the strip."""
+    """Number of frames in the strip."""
 
     def __post_init__(self) -> None:
-        """Says what is wrong before anything runs."""
+        """Checks the values, so that wrong ones end the script before anything runs."""
         agents.check_positive(self, "max_steps", "frames_per_second", "strip")
 
 
 def restore(settings: Settings) -> TrainedAgent:
-    """The agent of a run; of several seeds that learned together, the chosen one."""
+    """Restores the agent of a run; of several seeds, the chosen one."""
     folder = pathlib.Path(settings.run_dir).expanduser()
     if not (folder / "checkpoints").is_dir():
         inside = sorted(found.parent.name for found in folder.glob("*/checkpoints"))
-        hint = f"; it holds {', '.join(inside)}: name one of these" if inside else ""
+        hint = f"; the runs in it are {', '.join(inside)}: name one of them" if inside else ""
         raise SystemExit(f"{folder} is not the folder of a run: it has no checkpoints/{hint}")
     agent = train.restore(folder, step=settings.step)
     if not isinstance(agent, TrainedAgent):
         raise SystemExit(f"{folder} is not the run of an agent: its task is {agent.record.task}")
     if agent.num_seeds is None:
         if settings.seed is not None:
-            raise SystemExit(f"{folder} holds one seed: name the folder of another, without --seed")
+            raise SystemExit(
+                f"{folder} has one seed only: leave out --seed, or name another folder"
+            )
         return agent
     seeds = agent.record.settings.get("seeds") or list(range(agent.num_seeds))
     listed = ", ".join(map(str, seeds))
     if settings.seed is None:
-        raise SystemExit(f"{folder} holds several: choose with --seed one of {listed}")
+        raise SystemExit(f"{folder} has several seeds: choose with --seed one of {listed}")
     if settings.seed not in seeds:
         raise SystemExit(f"{folder} has no seed {settings.seed}; it has {listed}")
     return agent.seed(seeds.index(settings.seed))
 
 
 def main(settings: Settings) -> float:
-    """Plays, draws, and gives the return."""
+    """Plays an episode, writes the animation, and returns the return."""
     agent = restore(settings)
     folder = pathlib.Path(settings.run_dir).expanduser()
     film = agent.film(seed=settings.episode_seed, max_steps=settings.max_steps)
     if film is None:
-        played = agent.predict(batch_size=1)
+        episodes = agent.predict(batch_size=1)
         print(
-            f"{agent.environment}: return {played.returns[0]:g} in {played.lengths[0]} steps, of "
-            "which there are no pictures"
+            f"{agent.environment}: return {episodes.returns[0]:g} in {episodes.lengths[0]} steps; "
+            "this environment cannot be drawn"
         )
-        return float(played.returns[0])
+        return float(episodes.returns[0])
     plots.save_gif(
         film.frames, folder / "episode.gif", frames_per_second=settings.frames_per_second
     )
-    plots.save_strip(film.frames, folder / "episode.png", count=settings.strip)
-    cut = "" if film.ended else ", where it was cut by --max-steps"
     steps = len(film.frames) - 1
-    print(f"{agent.environment}: return {film.episode_return:g} in {steps} steps{cut}")
+    played = f"{agent.environment}: return {film.episode_return:g} in {steps} steps"
+    plots.save_strip(film.frames, folder / "episode.png", count=settings.strip, caption=played)
+    print(played + ("" if film.ended else ", where it was cut by --max-steps"))
     print(f"{folder / 'episode.gif'}\n{folder / 'episode.png'}")
     return film.episode_return
 

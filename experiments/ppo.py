@@ -1,10 +1,10 @@
-"""Trains a policy by proximal policy optimization, or by its simpler ancestor A2C.
+"""Trains a policy by proximal policy optimization (PPO), or by the simpler A2C.
 
     python experiments/ppo.py
     python experiments/ppo.py --run-dir runs/acrobot --environment Acrobot-v1 --seeds 0 1 2 3 4
 
-Started again with the same command, a run that was cut off goes on where it was. The run folder
-holds a folder for each seed, summary.json and learning_curves.png.
+The same command continues interrupted runs. The run folder has a folder for each seed, summary.json
+and learning_curves.png.
 """
 
 import dataclasses
@@ -24,34 +24,37 @@ class Settings(agents.Settings):
     num_envs: int = 4
 
     algorithm: Literal["ppo", "a2c"] = "ppo"
-    """Whether a rollout is used several times, or once."""
+    """Algorithm: ppo uses each rollout several times, a2c (advantage actor-critic) once."""
     num_steps: int = 128
-    """Steps of each environment in a rollout."""
+    """Number of steps of each environment in a rollout."""
     epochs: int = 4
-    """How often an update goes through a rollout."""
+    """PPO: passes over each rollout."""
     minibatches: int = 4
-    """In how many parts."""
+    """PPO: number of minibatches in a pass over a rollout."""
     lambda_: float = 0.95
-    """How much longer sums of rewards count in advantages."""
+    """Lambda of generalized advantage estimation, in [0, 1]: 0 uses one-step errors of the critic
+    (low variance), 1 sums of all rewards in the rollout (low bias)."""
     clip: float = 0.2
-    """How far the probability of an action may move in an update, as a share of what it was."""
+    """PPO: clipping range of the ratio of new to old probability of an action: 0.2 clips it to 0.8
+    to 1.2."""
     value_clip: float | None = 0.2
-    """How far the critic may move in an update, in units of the return; None lets it."""
+    """PPO: clipping range of the change of the critic's value in an update, in units of the return;
+    None does not clip."""
     entropy_weight: float = 0.01
-    """What keeps the policy from settling early."""
+    """Weight of the entropy bonus, which keeps the policy from becoming deterministic too early."""
     value_weight: float = 0.5
-    """The weight of the critic's loss."""
+    """Weight of the critic's loss."""
     updates_per_step: int = 10
-    """Rollouts in one program."""
+    """Number of rollouts, with their updates, that run in one compiled program."""
 
     def __post_init__(self) -> None:
-        """Says what is wrong before anything runs."""
+        """Checks the values, so that wrong ones end the script before anything runs."""
         super().__post_init__()
         agents.check_counts(self, "num_steps", "epochs", "minibatches", "updates_per_step")
 
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Agent:
-    """The agent that the settings describe."""
+    """Makes the agent."""
     rollouts = settings.budget // (settings.num_steps * envs.num_envs)
     passes = settings.epochs * settings.minibatches if settings.algorithm == "ppo" else 1
     shared = {

@@ -1,14 +1,15 @@
-"""Says what a trained model makes of image files, and writes the masks of those that segment.
+"""Applies a trained model to image files: prints classes, or writes masks.
 
     python experiments/predict.py runs/lenet photo.png other.jpg
     python experiments/predict.py runs/lenet path/to/photos --out answers
     python experiments/predict.py runs/unet scan.png --out masks --tile 512 --views dihedral
 
-A folder stands for all images in it and in its folders. With a folder, or with --out, a classifier
-writes predictions.csv: a row per image, with its most probable classes.
+An IMAGE may be a folder, which stands for all images in it and in its sub-folders. If one is, or if
+--out is given, a classifier writes predictions.csv, a row per image with its most probable classes.
 
-A segmenter takes images of any size, tile by tile, and writes for each a PNG with a palette of
-classes into --out, and areas.json with the areas of the classes and of their components.
+A segmenter processes images of any size in tiles. It writes a paletted PNG file with the classes of
+each image into --out, and areas.json with the areas of the classes and of their connected
+components.
 """
 
 import dataclasses
@@ -17,10 +18,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+from common import script
+from common.places import missing, run_folder
+
 import numpy as np
 import tyro
-from common import script
-from common.places import run_folder
+from PIL import UnidentifiedImageError
 
 from jaxvision import data, train
 from jaxvision.files import file_name, write_csv, write_json
@@ -28,14 +31,16 @@ from jaxvision.files import file_name, write_csv, write_json
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """How a segmenter goes over an image."""
+    """Tiles of a segmenter."""
 
     tile: int | None = None
-    """Height and width of the tiles that are computed at once; None takes 512 pixels."""
+    """Segmenter: height and width of a tile, in pixels; None takes 512."""
     overlap: int | None = None
-    """Pixels that two tiles share, where they are blended; None takes 64."""
+    """Segmenter: overlap of neighboring tiles, in pixels, where they are blended; None takes 64."""
     views: Literal["none", "horizontal_flip", "flips", "dihedral"] | None = None
-    """Flips and rotations of every tile to average over; None takes it as it is."""
+    """Segmenter: transformed copies of each tile whose predictions are averaged: horizontal_flip,
+    flips (horizontal and vertical) or dihedral (all flips and rotations by multiples of 90
+    degrees). None and none use the tile alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,26 +48,29 @@ class Settings:
     """Settings of a prediction."""
 
     run_dir: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder that the training left."""
+    """Folder of a run, which a training script has written."""
     images: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE...")]
-    """Image files of any size, and folders of them: they are resized (and for a classifier cropped)
-    as the run's own were."""
+    """Image files of any size, or folders of images. A classifier resizes and crops them like the
+    images of its training; a segmenter resizes them if its training did."""
     top: int = 3
-    """How many classes to show."""
+    """Classifier: number of most probable classes to print for each image."""
     out: str | None = None
-    """The folder that a segmenter writes its masks to, or a classifier its predictions.csv; None
-    takes the folder `masks`, or `predictions`, in that of the run."""
+    """Folder to write masks or predictions.csv to; None takes the folder masks (of a segmenter) or
+    predictions (of a classifier) in the run folder."""
     tiling: Annotated[Tiling, script.FLAT] = dataclasses.field(default_factory=Tiling)
     step: int | None = None
-    """Which checkpoint; None takes the newest."""
+    """Step of the checkpoint to use; None takes the newest checkpoint."""
 
 
 def main(settings: Settings) -> int:
-    """Prints a line for every image; counts those that cannot be read."""
+    """Prints a line for every image; returns the number of images that cannot be read."""
     if settings.top < 1:
         raise SystemExit(f"--top must be at least 1, got {settings.top}")
+    if settings.out and _is_other_file(pathlib.Path(settings.out).expanduser()):
+        raise SystemExit(f"--out {settings.out} is a file: name a folder")
     if not settings.images:
-        raise SystemExit("name at least one image: predict.py RUN_DIR IMAGE...")
+        start = script.command("predict", settings.run_dir)
+        raise SystemExit(f"name at least one image, or a folder of images: {start} IMAGE...")
     train.start()
     trained = train.restore(run_folder(settings.run_dir), step=settings.step)
     if trained.preprocessing is None:
@@ -87,16 +95,21 @@ def main(settings: Settings) -> int:
     return len(paths) - len(names)
 
 
+def _is_other_file(path: pathlib.Path) -> bool:
+    """Whether a path is a file other than a table, which may be written again."""
+    return path.is_file() and path.suffix.lower() != ".csv"
+
+
 def _short(cell: Any) -> Any:
     return round(cell, 6) if isinstance(cell, float) else cell
 
 
 COLUMNS = {"class": "classes", "probability": "probabilities"}
-"""Columns of a table of predictions, and where an answer has them."""
+"""Columns of the table of predictions, and their names in an answer."""
 
 
 def write_table(settings: Settings, rows: Sequence[Sequence[Any]]) -> None:
-    """Writes a row per image: its file, and its most probable classes with their probabilities."""
+    """Writes predictions.csv."""
     path = pathlib.Path(settings.out or pathlib.Path(settings.run_dir, "predictions")).expanduser()
     if path.suffix.lower() != ".csv":
         path = path / "predictions.csv"
@@ -109,7 +122,7 @@ def write_table(settings: Settings, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def found(given: Sequence[str]) -> list[str]:
-    """The image files that are named, and those in folders that are."""
+    """The named image files, and those in named folders."""
     paths: list[str] = []
     for name in given:
         place = pathlib.Path(name).expanduser()
@@ -121,19 +134,29 @@ def found(given: Sequence[str]) -> list[str]:
 
 
 def decoded(paths: Sequence[str], channels: int, names: list[str]) -> Iterator[np.ndarray]:
-    """The images that can be read, whose names are appended; of the others, it says why not."""
+    """Yields readable images and appends their paths to `names`; prints errors of the others."""
     for path in paths:
         try:
             image = data.decode_image(pathlib.Path(path), channels=channels)
         except (OSError, data.CorruptImageError) as error:
-            print(f"{path}: {error}", file=sys.stderr)
+            print(unreadable(path, error), file=sys.stderr)
             continue
         names.append(path)
         yield image
 
 
+def unreadable(path: str, error: Exception) -> str:
+    """Why an image file cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return missing(path, "image file")
+    if isinstance(error.__cause__, UnidentifiedImageError):
+        return f"{path} is not an image, or of a kind that Pillow cannot read"
+    reason = error.strerror if isinstance(error, OSError) else None
+    return f"{path}: {reason or str(error).removeprefix(f'cannot decode {path}: ')}"
+
+
 class Masks:
-    """The files that a segmenter leaves: a mask of each image, and in the end their areas."""
+    """Writer of the masks of a segmenter, and at the end of areas.json."""
 
     def __init__(self, settings: Settings, paths: Sequence[str]) -> None:
         out = settings.out or pathlib.Path(settings.run_dir, "masks")
@@ -151,7 +174,7 @@ class Masks:
             print(self.folder / "areas.json")
 
     def write(self, name: str, mask: np.ndarray, content: Mapping[str, Any]) -> None:
-        """Writes a mask, named as its image; where images share a name, with their folders."""
+        """Writes a mask, named after its image; images that share a name add their folders."""
         image = pathlib.Path(name)
         stem = image.stem
         if stem in self.several:

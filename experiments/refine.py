@@ -1,11 +1,12 @@
-"""Refines the masks of a trained segmenter by a dense CRF, and says whether that helped.
+"""Refines the masks of a trained segmenter by a dense CRF, and tests whether they improve.
 
     python experiments/refine.py runs/fcn
     python experiments/refine.py runs/fcn --appearance.spatial 20 --appearance.color 30
 
-Pixels that are near, or near and of a similar color, vote for the same class (Kraehenbuehl and
-Koltun, arXiv:1210.5644). It works for images and for volumes. The scores of both are printed, and
-go to evaluations/DATA-refined.json in the run's folder, pictures to refined/.
+In a dense CRF (conditional random field), pixels favor the classes of pixels that are near, and of
+pixels that are near and have a similar color (Kraehenbuehl and Koltun, arXiv:1210.5644). The script
+works for images and volumes. It prints the scores without and with the CRF, and writes them to
+evaluations/DATA-refined.json in the run folder, and figures to refined/.
 """
 
 import dataclasses
@@ -14,11 +15,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import jax
-import tyro
 from common import script
 from common.flags import UNNAMED
 from common.restored import load_for
+
+import jax
+import tyro
 
 from jaxvision import ops, plots, train
 from jaxvision.files import file_name, write_json
@@ -27,39 +29,39 @@ from jaxvision.metrics import score_table
 
 @dataclasses.dataclass(frozen=True)
 class Smoothness:
-    """How near pixels vote, whatever their color."""
+    """Smoothness kernel: pixels favor the classes of near pixels."""
 
     spatial: float = 2.0
-    """Their distance, as the standard deviation of a Gaussian in pixels."""
+    """Standard deviation of the Gaussian of distances, in pixels."""
     weight: float = 3.0
-    """How much their votes count; 0 leaves them out."""
+    """Weight of this kernel; 0 leaves it out."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Appearance:
-    """How near pixels of a similar color vote."""
+    """Appearance kernel: pixels favor the classes of near pixels of a similar color."""
 
     spatial: float = 10.0
-    """Their distance, as the standard deviation of a Gaussian in pixels."""
+    """Standard deviation of the Gaussian of distances, in pixels."""
     color: float = 18.0
-    """The difference of their colors, as a standard deviation in levels of 255."""
+    """Standard deviation of the Gaussian of color differences, in levels of 0 to 255."""
     weight: float = 10.0
-    """How much their votes count; 0 leaves them out."""
+    """Weight of this kernel; 0 leaves it out."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Crf:
-    """A dense CRF over pixels; chosen for FCN-8s on the validation scenes of `shapes`."""
+    """A dense CRF. The defaults were chosen for FCN-8s on the validation split of `shapes`."""
 
     smoothness: Smoothness = dataclasses.field(default_factory=Smoothness)
-    """Votes of near pixels."""
+    """Kernel of near pixels."""
     appearance: Appearance = dataclasses.field(default_factory=Appearance)
-    """Votes of near pixels of a similar color."""
+    """Kernel of near pixels of a similar color."""
     num_steps: int = 5
-    """Steps of the mean-field approximation."""
+    """Number of mean-field steps."""
 
     def make(self) -> Callable[..., jax.Array]:
-        """The refinement: a function of logits and images."""
+        """Makes the refinement, a function of logits and images."""
         near, similar = self.smoothness, self.appearance
         chosen: list[Any] = []
         with script.checking():
@@ -76,23 +78,24 @@ class Settings:
     """Settings of a refinement."""
 
     run_dir: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_DIR")]
-    """The folder that the training left."""
+    """Folder of a run, which a training script has written."""
     split: str | None = None
-    """What to evaluate on; None takes what the run was evaluated on."""
+    """Split to evaluate on; None takes the split on which the run was evaluated during training."""
     crf: Annotated[Crf, UNNAMED] = dataclasses.field(default_factory=Crf)
     batch_size: int = 16
-    """Images at once."""
+    """Number of images that are computed at once."""
     num_resamples: int = 1000
-    """Bootstrap draws for the intervals."""
+    """Number of bootstrap resamples for the intervals."""
     figures: bool = True
-    """Whether to draw figures."""
+    """Draw figures (needs matplotlib)."""
 
 
 def main(settings: Settings) -> dict[str, Any]:
-    """Evaluates without and with the refinement, and compares."""
+    """Evaluates without and with the CRF, and compares."""
     train.start()
     if settings.figures:
-        plots.require_matplotlib()
+        with script.checking():
+            plots.require_matplotlib()
     run_dir = pathlib.Path(settings.run_dir).expanduser()
     trained = train.restore(run_dir)
     if not isinstance(trained, train.segmentation.TrainedSegmenter):

@@ -1,22 +1,22 @@
-"""Trains a policy by REINFORCE, and shows where the noise of its gradient comes from.
+"""Trains a policy by REINFORCE, or measures the variance of its gradient under several baselines.
 
     python experiments/reinforce.py
     python experiments/reinforce.py --baseline none --no-reward-to-go
     python experiments/reinforce.py --variance
 
-Started again with the same command, a run that was cut off goes on where it was. The run folder
-holds a folder for each seed, summary.json and learning_curves.png; with --variance, also
-variance.png and variance.json.
+The same command continues interrupted runs. The run folder has a folder for each seed, summary.json
+and learning_curves.png; with --variance, it has variance.png and variance.json instead.
 """
 
 import dataclasses
 import pathlib
 from typing import Any, Literal
 
+from common import agents, script
+
 import jax
 import jax.numpy as jnp
 import optax
-from common import agents, script
 
 from jaxvision import losses, plots, rl
 from jaxvision.files import write_json
@@ -35,30 +35,37 @@ class Settings(agents.Settings):
     clip_norm: float | None = 1.0
 
     baseline: Literal["none", "constant", "learned"] = "learned"
-    """What returns are compared with."""
+    """Baseline that is subtracted from returns: none, constant (a moving average of returns) or
+    learned (a critic)."""
     reward_to_go: bool = True
-    """Whether actions answer only for what follows them."""
+    """Weigh each action by the rewards that follow it, rather than by those of the whole
+    episode."""
     max_steps: int = 500
-    """The longest episode."""
+    """Maximal number of steps of an episode; longer ones are cut there."""
     entropy_weight: float = 0.0
-    """What keeps the policy from settling early."""
+    """Weight of the entropy bonus, which keeps the policy from becoming deterministic too early."""
     value_weight: float = 0.5
-    """The weight of the critic's loss."""
+    """Weight of the critic's loss."""
     updates_per_step: int = 10
-    """Updates in one program, of an episode in each environment."""
+    """Number of updates that run in one compiled program; an update takes one episode per
+    environment."""
     variance: bool = False
-    """Show the variance of the gradient under each kind of baseline, in place of training."""
+    """Measure the variance of the gradient under each kind of baseline, instead of training."""
 
     def __post_init__(self) -> None:
-        """Says what is wrong before anything runs."""
+        """Checks the values, so that wrong ones end the script before anything runs."""
         super().__post_init__()
         agents.check_counts(self, "max_steps", "updates_per_step")
         if self.variance and not self.in_jax:
             raise SystemExit("--variance is for environments written in JAX")
 
+    def algorithm_of(self, agent: Any) -> str:
+        """The name of the agent's algorithm, for titles."""
+        return "REINFORCE"
+
 
 def make_agent(settings: Settings, envs: rl.VectorEnv) -> rl.Reinforce:
-    """The agent that the settings describe."""
+    """Makes the agent."""
     return rl.Reinforce(
         envs=envs,
         network=agents.make_actor_critic(settings, envs),
@@ -79,11 +86,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "less a constant": {"baseline": "constant", "reward_to_go": True},
     "less a learned value": {"baseline": "learned", "reward_to_go": True},
 }
-"""What actions are weighed by, from the plainest on."""
+"""Weights of the actions in the gradient, simplest first."""
 
 
 def fit_critic(agent: rl.Reinforce, params: Any, episodes: Any, key: Any, steps: int = 500) -> Any:
-    """Fits the critic to episodes, and leaves the policy as it is, with a torso that both share."""
+    """Fits the critic to episodes. The policy, and a torso that both share, stay fixed."""
     _, to_go = agent.advantages(params, episodes, jnp.float32(0))
     seen, targets, weights = map(flat, (episodes.observations, to_go, episodes.weights))
     labels = {name: "critic" if name in ("critic", "value_head") else "policy"
@@ -91,7 +98,7 @@ def fit_critic(agent: rl.Reinforce, params: Any, episodes: Any, key: Any, steps:
     optimizer = optax.partition(
         {"critic": optax.adam(1e-2), "policy": optax.set_to_zero()}, {"params": labels}
     )
-    ends = jnp.cumsum(weights)  # to draw rows that count
+    ends = jnp.cumsum(weights)  # to draw rows in proportion to their weights
 
     def loss(params: Any, rows: Any) -> Any:
         values: Any = agent.network.apply(params, seen[rows], method="values")
@@ -108,13 +115,13 @@ def fit_critic(agent: rl.Reinforce, params: Any, episodes: Any, key: Any, steps:
 
 
 def measure_variance(settings: Settings, episodes: int = 200) -> list[dict[str, Any]]:
-    """The variance of the gradient of one episode, while an agent with a critic learns.
+    """The variance of the gradient of one episode, at several times while an agent learns.
 
     Every kind of weight sees the same policy and the same episodes; variances are summed over the
-    parameters. The learned value is not that of the agent, which is behind the policy while that
-    changes, but one fitted to other episodes of this policy, and the constant is their mean return.
-    Nothing is discounted, and an episode is over where time ends it: so all kinds have the same
-    gradient in expectation.
+    parameters. The learned value is not the agent's critic, which lags behind the changing policy:
+    a critic is fitted to other episodes of this policy, and the constant is their mean return.
+    Rewards are not discounted and truncated episodes count as ended, so that all kinds have the
+    same gradient in expectation.
     """
     with script.checking():
         agent = make_agent(settings, agents.make_envs(settings, settings.num_envs))
@@ -167,10 +174,10 @@ def measure_variance(settings: Settings, episodes: int = 200) -> list[dict[str, 
 
 
 def show_variance(settings: Settings) -> list[dict[str, Any]]:
-    """Prints a table of the variances, and draws and keeps them."""
+    """Prints, draws and writes a table of the variances."""
     agents.begin(settings)
     lines = measure_variance(settings)
-    print("variance of the gradient of one episode, as a multiple of that with a learned value")
+    print("variance of the gradient of one episode, divided by that with a learned value")
     print(f"{'episodes':>8} {'return':>8}" + "".join(f"{name:>24}" for name in KINDS))
     for line in lines:
         least = line["variance"]["less a learned value"]
@@ -189,11 +196,12 @@ def show_variance(settings: Settings) -> list[dict[str, Any]]:
     title = f"REINFORCE on {settings.environment}"
     figure = plots.learning_curves(histories, title=title, x="episodes", log=True)
     plots.save(figure, folder / "variance.png")
+    script.ending([folder / "variance.png"], "reinforce")
     return lines
 
 
 def main(settings: Settings) -> agents.Outcome | None:
-    """Trains every seed; or shows the noise of the gradient."""
+    """Trains every seed; or measures the variance of the gradient."""
     if settings.variance:
         show_variance(settings)
         return None

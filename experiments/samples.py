@@ -1,15 +1,14 @@
-"""Compares the samples of models that make images, whatever their kind.
+"""Compares the samples of generative models of any kind.
 
     python experiments/samples.py runs/autoencode/undercomplete runs/vae runs/gan/hinge \
         --classifier runs/gan/classifier
 
-Each RUN is a run's folder, or a folder with one run per seed as autoencode.py, vae.py and gan.py
-leave. All are measured as gan.py measures its own, in the features of a classifier of the same
-data, and beside them images that no model has seen. `figures/samples.png` shows some of each.
+Each RUN is a run folder, or a folder with one run per seed, as written by autoencode.py, vae.py and
+gan.py. Samples are measured as by gan.py, in the features of a classifier of the same data. So are
+held-out images, for comparison. figures/samples.png shows some samples of each model.
 
-An autoencoder has no distribution of codes to draw from. Its samples are decoded from the normal
-distribution nearest to the codes of the training images, which is the best that one can do with
-it, and the table says how far that is from a model that was trained to be sampled.
+An autoencoder has no distribution of codes to sample from. Its samples are decoded from a normal
+distribution that is fitted to the codes of the training images.
 """
 
 import dataclasses
@@ -17,17 +16,18 @@ import pathlib
 from collections.abc import Mapping
 from typing import Annotated
 
-import tyro
 from common import script
 from common.generative import pixels
 from common.quality import Images, Judge, draw_rows
 from common.restored import load_for
 from common.seeds import Summary, over_seeds
 
+import tyro
+
 from jaxvision import plots, train
 
 SHOWN = 10
-"""How many samples of each model are drawn."""
+"""Number of samples of each model in the figure."""
 HELD_OUT = "held_out_images"
 COLUMNS = (
     ("Frechet", "frechet_ratio", ".3f"),
@@ -40,7 +40,7 @@ COLUMNS = (
     ("rarest", "rarest_share", ".1%"),
     ("copies", "copies", ".1%"),
 )
-"""What the table has: the head of a column, the name of a score, and how it is written."""
+"""Columns of the table: heading, name of the score, number format."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,27 +48,30 @@ class Settings:
     """Settings of a comparison of samples."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
-    """Folders of runs, or folders with one run per seed."""
+    """Run folders, or folders with one run per seed."""
     classifier: str
-    """The run of the classifier whose features measure the samples."""
+    """Run folder of the classifier whose features measure the samples."""
     run_dir: str = "runs/samples"
-    """Where summaries and the figure go."""
+    """Folder to write summaries and the figure to."""
     samples: int = 5_000
-    """How many samples are measured."""
+    """Number of samples that are measured."""
     figures: bool = True
-    """Whether to draw samples."""
+    """Draw samples (needs matplotlib)."""
 
 
 def main(settings: Settings) -> dict[str, Summary]:
     """Measures the samples of all runs, prints a table, draws, and keeps summaries."""
     train.start()
     if settings.figures:
-        plots.require_matplotlib()
+        with script.checking():
+            plots.require_matplotlib()
     if not settings.runs:
-        raise SystemExit("name the folders of one run or more")
+        raise SystemExit(
+            f"name at least one run folder: {script.command('samples')} RUN... --classifier RUN_DIR"
+        )
     found = {pathlib.Path(run).name: seeds_in(pathlib.Path(run)) for run in settings.runs}
     if len(found) < len(settings.runs):
-        raise SystemExit(f"two of the runs are called alike: {', '.join(settings.runs)}")
+        raise SystemExit(f"two of the runs have the same name: {', '.join(settings.runs)}")
     first = train.restore(next(iter(next(iter(found.values())).values())))
     train_data = load_for(first, split=first.record.data["split"])
     held_out = pixels(load_for(first, split=None))
@@ -95,14 +98,14 @@ def main(settings: Settings) -> dict[str, Summary]:
 
 
 def seeds_in(folder: pathlib.Path) -> dict[int, pathlib.Path]:
-    """The runs in a folder by seed; the folder itself if it is a run."""
+    """The runs in a folder, by seed; the folder itself if it is a run."""
     names = {path.name.removeprefix("seed"): path for path in folder.glob("seed*")}
     found = {int(name): path for name, path in names.items() if name.isdecimal()}
     return dict(sorted(found.items())) or {0: folder}
 
 
 def table(of_real: Mapping[str, float], summaries: Mapping[str, Summary]) -> str:
-    """The measures of all, means over seeds."""
+    """Formats the scores of all models, averaged over seeds, as a table."""
     lines = [f"\n{'samples of':24}" + "".join(f"{head:>11}" for head, _, _ in COLUMNS)]
     means: dict[str, Mapping[str, float]] = {HELD_OUT: of_real}
     for name, summary in summaries.items():

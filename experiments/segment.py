@@ -1,14 +1,13 @@
-"""Trains a segmenter of images: any decoder over any backbone, or a network of its own.
+"""Trains a segmenter of images: any decoder over any backbone, or a network without one.
 
     python experiments/segment.py --run-dir runs/unet
     python experiments/segment.py --model unet --backbone resnet34 --num-steps 500
     python experiments/segment.py --dataset ./scans --masks ./labels --class-names tissue tumor \
         --train-split "all[:80%]" --eval-split "all[80%:]" --image-size 256
 
-Started again with the same command, a run that was cut off goes on where it was. The run folder
-holds settings.json, metrics.jsonl, TensorBoard files, checkpoints and figures;
-experiments/evaluate.py scores it with intervals, and experiments/predict.py writes masks of images
-of any size.
+The same command continues an interrupted run. The run folder has settings.json, metrics.jsonl,
+TensorBoard files, checkpoints and figures. experiments/evaluate.py scores the run with intervals,
+experiments/predict.py writes masks for images of any size.
 """
 
 import dataclasses
@@ -48,9 +47,9 @@ class Settings:
 
 
 def main(settings: Settings) -> train.FitResult:
-    """Trains, evaluates, and leaves a run folder."""
+    """Trains and evaluates a segmenter, and writes a run folder."""
     if settings.inputs.augmentation.mixup:
-        raise SystemExit("--mixup cannot mix masks: the average of classes is none; --cutmix can")
+        raise SystemExit("--mixup cannot mix masks: class numbers have no average; use --cutmix")
     settings.run.begin(settings.devices)
     settings = dataclasses.replace(settings, data=settings.data.located())
     train_data, eval_data = settings.data.load_splits()

@@ -1,26 +1,27 @@
-"""Trains segmenters over seeds at equal steps, and tabulates what they reach on the test split.
+"""Compares segmenters on the test split, trained with several seeds and the same number of steps.
 
     python experiments/segmenters.py
     python experiments/segmenters.py --models linear linear3x3 --num-steps 500 --run-dir runs/linear
     python experiments/segmenters.py --models unet fpn deeplabv3_plus --num-steps 2200 \
         --backbone resnet18 --backbone-options channels 16 --model-options auxiliary True
 
-Every run is trained as by segment.py, restored from its folder alone, evaluated as by evaluate.py,
-and drawn. Run again, it finds the runs finished and only evaluates them. Each model has a folder
-with a summary of its seeds.
+Every run is trained as by segment.py, restored from its folder alone, and evaluated as by
+evaluate.py, with figures. If the runs are finished already, the same command only evaluates them.
+Each model has a folder with a summary of its seeds.
 """
 
 import dataclasses
 from typing import Annotated
 
-import evaluate
-import refine
-import segment
 from common import script
 from common.augmentation import Augmentation
 from common.learning import Inputs
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds
+from common.seeds import Summary, each_over_seeds, in_brackets
+
+import evaluate
+import refine
+import segment
 
 from jaxvision import train
 
@@ -29,7 +30,7 @@ SCORES = ("mean_iou", "mean_dice", "pixel_accuracy", "boundary_f1")
 
 @dataclasses.dataclass(frozen=True)
 class Settings(segment.Settings):
-    """Settings of the comparison; those of segment.py, of every run."""
+    """Settings of the comparison, with those of segment.py for every run."""
 
     inputs: Annotated[Inputs, FLAT] = dataclasses.field(
         default_factory=lambda: Inputs(
@@ -39,15 +40,17 @@ class Settings(segment.Settings):
         )
     )
     models: tuple[str, ...] = ("classic_unet",)
-    """Which models to train, as --model of segment.py names them."""
+    """Segmenters to train; names as for --model of segment.py."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train each with."""
+    """Random seeds; each model is trained once with each seed."""
     views: train.segmentation.Views = "none"
-    """Also score masks averaged over these flips and rotations of the test images."""
+    """Also score predictions averaged over transformed copies of each test image: horizontal_flip,
+    flips (horizontal and vertical) or dihedral (all flips and rotations by multiples of 90
+    degrees)."""
     refined: bool = False
-    """Also score the masks refined by a dense CRF, as refine.py does."""
+    """Also score masks that are refined by a dense CRF, as by refine.py."""
     crf: refine.Crf = dataclasses.field(default_factory=refine.Crf)
-    """The dense CRF."""
+    """Options of the dense CRF."""
 
 
 def run(settings: Settings) -> dict[str, Summary]:
@@ -61,16 +64,16 @@ def run(settings: Settings) -> dict[str, Summary]:
     print(f"\n{'model':16}  {'each seed':24}  mean IoU  95% interval      boundary F1  seconds")
     for model, summary in summaries.items():
         each = ", ".join(f"{value:.4f}" for value in summary.scores["mean_iou"])
-        low, high = summary.interval("mean_iou") or (float("nan"),) * 2
+        interval = in_brackets(summary.interval("mean_iou"), ".4f")
         print(
-            f"{model:16}  {each:24}  {summary.mean('mean_iou'):8.4f}  [{low:.4f}, {high:.4f}]  "
+            f"{model:16}  {each:24}  {summary.mean('mean_iou'):8.4f}  {interval:16}  "
             f"{summary.mean('boundary_f1'):11.4f}  {max(summary.seconds):7.0f}"
         )
     return summaries
 
 
 def score(settings: Settings, run_dir: str) -> dict[str, float]:
-    """The scores of a run, and those over views and of refined masks, if they are asked for."""
+    """The scores of a run; on request, also those with views and with the CRF."""
     evaluated = evaluate.main(evaluate.Settings(run_dir=run_dir))
     scores = {name: score.value for name, score in evaluated.scores.items()}
     of_classes = [name for name in scores if name.startswith("iou/")]

@@ -1,35 +1,38 @@
 """Prints the layers of a model, with their shapes, parameters and multiply-adds.
 
-python experiments/summary.py resnet50 --image-size 224
-python experiments/summary.py lenet5 --channels 1 --depth 1
+    python experiments/summary.py resnet50 --image-size 224
+    python experiments/summary.py lenet5 --channels 1 --depth 1
+
+Multiply-adds are those of one image.
 """
 
 import dataclasses
 from typing import Annotated
 
-import tyro
 from common import script
 from common.learning import parse_option
+
+import tyro
 
 from jaxvision import models
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Which model to show, and for which images."""
+    """Settings of the table."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A registered model; list_models.py lists them."""
+    """Name of a registered model; experiments/list_models.py lists them."""
     image_size: int | None = None
-    """Height and width of the images; None takes those that the model was made for."""
+    """Height and width of the images, in pixels; None takes the default size of the model."""
     channels: int = 3
-    """Channels of the images."""
+    """Number of channels of the images."""
     num_classes: int = 1000
-    """Classes that the model tells apart."""
+    """Number of classes."""
     model_options: dict[str, str] = dataclasses.field(default_factory=dict)
-    """The model's own options, as NAME VALUE pairs: small_images True hidden_sizes 64,32."""
+    """Options of the model, as NAME VALUE pairs, such as: small_images True hidden_sizes 64,32."""
     depth: int | None = None
-    """How many levels of modules to show; None shows all."""
+    """Number of levels of nested modules to show; None shows all."""
 
 
 def main(settings: Settings) -> models.ModelSummary:

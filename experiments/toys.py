@@ -1,18 +1,18 @@
-"""What a linear classifier cannot learn and a small network can, drawn in the plane.
+"""Compares linear classifiers and small networks on toy data in the plane.
 
     python experiments/toys.py
     python experiments/toys.py --toys xor --hidden-sizes 8 --widths 1 2 4 8
 
-Three sets of points of two classes are hard for a linear classifier: quadrants (XOR), an annulus,
-and three modes. Logistic regression is right for about half of the points, as guessing is. Its best
-slope is 0 for all three, and what it finds is the noise of the training points, so that its
-boundary is another for each seed. An MLP learns the regions. `figures/boundaries.png` has the
-probabilities and the decision boundaries of both.
+A linear classifier cannot learn the three data sets: quadrants (XOR), an annulus, and three modes.
+Logistic regression is right for about half of the points, as is guessing. Its optimal slope is 0
+for all three; it fits the noise of the training points, so that its boundary differs between seeds.
+An MLP learns the regions. figures/boundaries.png shows the probabilities and decision boundaries of
+both.
 
 Then networks with one hidden layer of ReLUs approximate a function of one variable. Such a network
-is piecewise linear, with a kink for each hidden unit, so that wider ones come nearer to the
-function: `figures/widths.png` has the error over the width, and `figures/fits.png` the fitted
-functions. Narrow networks often end in local minima, so that their seeds differ.
+is piecewise linear, with a kink for each hidden unit, so that wider networks approximate the
+function better. figures/widths.png shows the error as a function of the width, and figures/fits.png
+the fitted functions. Narrow networks often end in local minima, so that seeds differ.
 
 All seeds of a network are trained at once, in one program.
 """
@@ -23,29 +23,30 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from common import script, toys
 from common.seeds import Summary, percents
 from common.toys import NAMES, Points, Toy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxvision import classical, losses, metrics, models, plots, train
 
 AXIS = np.linspace(-1, 1, 160)
-"""Where probabilities are drawn, along either axis."""
+"""Coordinates of the grid on which probabilities are drawn, along each axis."""
 PLACES = np.linspace(-1, 1, 2_001, dtype=np.float32)
-"""Where the errors of fitted functions are measured."""
+"""Positions at which the errors of fitted functions are measured."""
 SHOWN = 200
-"""How many test points are drawn over each panel."""
+"""Number of test points drawn in each panel."""
 FITTED = 256
-"""At how many places functions are fitted."""
+"""Number of positions at which functions are fitted."""
 CLASSIFIERS = {"linear": "logistic regression", "mlp": "MLP"}
 Plane = Float[np.ndarray, "vertical horizontal"]
 Fits = Float[np.ndarray, "seeds positions"]
 Probability = Callable[[Any, Points], Array]
-"""The probability of class 1 at points, of what was fitted."""
+"""`probability(fitted, points)`: the probability of class 1 at points."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,40 +54,40 @@ class Settings:
     """Settings of the toy problems."""
 
     run_dir: str = "runs/toys"
-    """Where summaries and figures go."""
+    """Folder to write summaries and figures to."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train with; they draw points and initial parameters."""
+    """Random seeds of the points and of the initial parameters."""
     toys: tuple[Toy, ...] = get_args(Toy)
-    """Which sets of points to classify."""
+    """Data sets to classify; an empty list leaves out this part."""
     num_points: int = 2_000
-    """Training points of each set."""
+    """Number of training points of each data set."""
     num_test_points: int = 10_000
-    """Test points of each set."""
+    """Number of test points of each data set."""
     hidden_sizes: tuple[int, ...] = (32, 32)
-    """The widths of the hidden layers of the MLP."""
+    """Widths of the hidden layers of the MLP."""
     num_steps: int = 1_000
-    """Steps of the MLP, with all points each."""
+    """Training steps of the MLP, each on all points."""
     learning_rate: float = 1e-2
-    """The highest learning rate of the MLP."""
+    """Highest learning rate of the MLP."""
     widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
-    """The widths of the networks that approximate a function; none leaves them out."""
+    """Widths of the networks that approximate a function; an empty list leaves out this part."""
     num_width_steps: int = 10_000
-    """Steps of each of these."""
+    """Training steps of each of these networks."""
     width_learning_rate: float = 3e-3
-    """The highest learning rate of each of these."""
+    """Highest learning rate of these networks."""
     figures: bool = True
-    """Whether to draw figures."""
+    """Draw figures (needs matplotlib)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Classified:
-    """What both classifiers make of a set of points.
+    """Results of both classifiers on a data set.
 
     Attributes:
-        summary: The test accuracies of each seed, and how long all seeds took.
+        summary: The test accuracies of each seed, and the duration of all seeds.
         points: Some test points of the first seed.
-        labels: Their classes.
-        planes: The probability of class 1 in the plane, by either classifier of the first seed.
+        labels: The classes of these points.
+        planes: The probability of class 1 in the plane, by each classifier of the first seed.
     """
 
     summary: Summary
@@ -106,11 +107,13 @@ def main(settings: Settings) -> dict[str, Summary]:
         summaries |= compare(settings)
     if settings.widths:
         summaries["widths"] = approximate(settings)
+    folder = pathlib.Path(settings.run_dir)
+    script.ending(script.figures_in(folder) if settings.figures else [], "knn")
     return summaries
 
 
 def compare(settings: Settings) -> dict[str, Summary]:
-    """Classifies every set of points, prints a table, and draws the boundaries."""
+    """Classifies every data set, prints a table, and draws the boundaries."""
     classified = {toy: classify(settings, toy) for toy in settings.toys}
     print(f"{'points':14}  {'classifier':19}  {'each seed':22}    mean  95% over seeds")
     for toy, found in classified.items():
@@ -125,7 +128,7 @@ def compare(settings: Settings) -> dict[str, Summary]:
 
 
 def classify(settings: Settings, toy: Toy) -> Classified:
-    """Fits and tests both classifiers of a set of points, with every seed."""
+    """Trains and tests both classifiers on a data set, with every seed."""
     began = time.perf_counter()
     keys = keys_of(settings, 3)
     points, labels = draw_all(toy, keys[:, 0], settings.num_points)
@@ -159,7 +162,7 @@ def linear_probability(model: classical.LinearModel, points: Points) -> Array:
 def fit_mlp(
     settings: Settings, points: Array, labels: Array, keys: Array
 ) -> tuple[Any, Probability]:
-    """Trains an MLP for each seed; gives their parameters, and what they say of points."""
+    """Trains an MLP for each seed; returns the parameters, and a function to apply them."""
     with script.checking():
         model = models.create_model("mlp", num_classes=2, hidden_sizes=settings.hidden_sizes)
     loss_fn = train.classification.make_loss_fn(model)
@@ -181,7 +184,7 @@ def fit_mlp(
 
 
 def draw_boundaries(settings: Settings, classified: Mapping[Toy, Classified]) -> None:
-    """Draws what both classifiers say of the plane, logistic regression above the MLP."""
+    """Draws the probabilities of both classifiers, logistic regression above the MLP."""
     panels = [(toy, name) for name in CLASSIFIERS for toy in classified]
     accuracies = [classified[toy].summary.scores[name][0] for toy, name in panels]
     figure = plots.fields(
@@ -228,7 +231,7 @@ def draw_fits(
     truth: Float[np.ndarray, " positions"],
     errors: Mapping[int, Float[np.ndarray, " seeds"]],
 ) -> None:
-    """Draws the error over the width, and what networks of a few widths were fitted to."""
+    """Draws the error as a function of the width, and the fits of networks of a few widths."""
     folder = pathlib.Path(settings.run_dir) / "figures"
     figure = plots.validation_curves(
         {"": np.stack([*errors.values()], axis=1)},
@@ -281,9 +284,9 @@ def fit_width(settings: Settings, width: int, keys: Array) -> Fits:
 
 
 def spread_kinks(state: train.TrainState) -> train.TrainState:
-    """Moves the kinks of the hidden units to random places of the interval.
+    """Moves the kinks of the hidden units to random positions of the interval.
 
-    Where biases are 0 all kinks are at 0, from where most units never leave.
+    With biases of 0 all kinks start at 0, and most units never leave it.
     """
     kernel = state.params["hidden0"]["kernel"]
     kinks = jax.random.uniform(state.key, kernel.shape[1:], minval=-1, maxval=1)
@@ -301,7 +304,7 @@ def fit_seeds(
     learning_rate: float,
     begin: Callable[[train.TrainState], train.TrainState] = lambda state: state,
 ) -> train.TrainState:
-    """Trains a model with every seed at once; leaves of the batch have the seeds first."""
+    """Trains a model with every seed at once; the first axis of the batch is the seed."""
     schedule = train.create_schedule(
         "cosine", learning_rate, num_steps, warmup_steps=num_steps // 20
     )
@@ -320,7 +323,7 @@ def fit_seeds(
 
 
 def keys_of(settings: Settings, count: int) -> Array:
-    """So many keys for each seed."""
+    """Makes a number of keys for each seed."""
     seeds = jnp.asarray(settings.seeds)
     return jax.vmap(lambda seed: jax.random.split(jax.random.key(seed), count))(seeds)
 
@@ -331,7 +334,7 @@ def draw_all(toy: Toy, keys: Array, count: int) -> tuple[Array, Array]:
 
 
 def as_images(vectors: Float[Array, "*batch channels"]) -> Float[Array, "*batch 1 1 channels"]:
-    """Vectors as images of one pixel, which the models take."""
+    """Reshapes vectors to images of one pixel, which models take."""
     return vectors[..., None, None, :]
 
 

@@ -1,18 +1,18 @@
-"""What fine-tuning gains: digits that a model has not seen before, from ten images of each.
+"""Measures the gain of fine-tuning over training from scratch, on ten images of each new digit.
 
-For every seed, LeNet-5 learns the digits 0 to 4, and from there 5 to 9 with ten images of each;
-beside it, the same model learns 5 to 9 from the same images from scratch. The gain is the
-difference of the accuracies, with a 95% interval over the seeds. Both are measured on all images of
-5 to 9 beyond those that the ten are drawn from, since the test split has only 36 of each.
+    python experiments/transfer.py
+
+For every seed, LeNet-5 learns the digits 0 to 4, and is then fine-tuned on 5 to 9 with ten images
+of each. For comparison, the same model learns 5 to 9 from scratch, from the same images. The gain
+is the difference of the accuracies, with a 95% interval over the seeds. Both accuracies are
+measured on all images of 5 to 9 outside of --few-split, since the test split has only 36 images of
+each digit.
 """
 
 import dataclasses
 import pathlib
 from typing import Any
 
-import classify
-import evaluate
-import finetune
 from common import script
 from common.augmentation import Augmentation
 from common.data import Data
@@ -21,43 +21,47 @@ from common.run import Run
 from common.run import Settings as TrainSettings
 from common.seeds import Summary, over_seeds
 
+import classify
+import evaluate
+import finetune
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """Settings of the comparison."""
 
     run_dir: str = "runs/transfer"
-    """Where the runs go, three folders per seed."""
+    """Folder to write to, with three run folders per seed."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Which seeds to train; they also draw the ten images."""
+    """Random seeds of the training runs and of the choice of the few images."""
     per_class: int = 10
-    """Images of each new digit."""
+    """Number of images of each new digit."""
     old: tuple[str, ...] = ("0", "1", "2", "3", "4")
-    """The digits to learn first."""
+    """Digits to learn first."""
     new: tuple[str, ...] = ("5", "6", "7", "8", "9")
-    """The digits to learn then."""
+    """New digits, to learn from few images."""
     num_steps: int = 2_000
-    """Steps of the first training."""
+    """Training steps on the first digits."""
     num_steps_new: int = 300
-    """Steps of the second, and of that from scratch."""
+    """Training steps on the new digits, in fine-tuning and from scratch."""
     learning_rate: float = 3e-3
-    """The highest learning rate of the head in fine-tuning."""
+    """Highest learning rate of the head in fine-tuning."""
     layer_decay: float = 0.6
-    """The ratio of the learning rates of a layer and the one after it, in fine-tuning."""
+    """Fine-tuning: ratio of the learning rate of each layer to that of the next one, in (0, 1]."""
     frozen: tuple[str, ...] = ("c1",)
-    """What stays as it is in fine-tuning."""
+    """Fine-tuning: regular expressions of paths of parameters that stay fixed."""
     phases: int = 1
-    """In how many phases the layers join in fine-tuning."""
+    """Fine-tuning: number of phases of gradual unfreezing; 1 trains all layers from the start."""
     augmentation: Augmentation = dataclasses.field(
         default_factory=lambda: Augmentation(rotation=25, translation=0.15, scale=0.25, shear=20)
     )
-    """What is done to the images of the first training."""
+    """Random augmentation of the images of the first digits."""
     augmentation_new: Augmentation = dataclasses.field(default_factory=Augmentation)
-    """What is done to the few images."""
+    """Random augmentation of the few images."""
     few_split: str = "train[:40%]"
-    """Where the few images are drawn from."""
+    """Split that the few images are drawn from."""
     eval_split: str = "train[40%:]+validation+test"
-    """What the accuracies are of."""
+    """Split on which accuracies are measured."""
 
 
 def accuracies(settings: Settings, seed: int) -> dict[str, float]:

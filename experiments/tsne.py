@@ -1,14 +1,15 @@
-"""Embeds images in the plane by t-SNE, and by what it came from beside it.
+"""Embeds images in the plane by t-SNE, and by its predecessors SNE and symmetric SNE.
 
     python experiments/tsne.py
     python experiments/tsne.py --features runs/classify
-    python experiments/tsne.py --methods tsne --dataset mnist --eval-split test --perplexity 50
+    python experiments/tsne.py --methods tsne --dataset mnist --splits test --perplexity 50
 
-What is embedded are the pixels of all images; or the vectors before the logits of a classifier,
-where `--features` names the folder of its run. The table has the divergence that was minimized;
-how well neighbors are kept (trustworthiness, continuity, and the share of the ten nearest); and how
-often the nearest image in the plane is of the same class. Each method has a folder with a run per
-seed, and a film of it. `figures/embeddings.png` shows what each method made, with the first seed.
+The script embeds the pixels of all images; or, with --features, the vectors before the logits of a
+classifier. The table has the minimized divergence (KL); how well neighbors are preserved
+(trustworthiness, continuity, and the share of the ten nearest neighbors that are kept); and how
+often the nearest image in the plane has the same class. Each method has a folder with a run per
+seed, and an animation of each run. figures/embeddings.png shows the embedding of each method with
+the first seed.
 """
 
 import dataclasses
@@ -16,8 +17,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-import jax
-import numpy as np
 from common import script
 from common.data import Data
 from common.generative import labels_of, pixels
@@ -25,7 +24,10 @@ from common.learning import Devices
 from common.restored import load_for
 from common.run import MAY_DIFFER, Run
 from common.script import FLAT
-from common.seeds import Summary, each_over_seeds
+from common.seeds import Summary, each_over_seeds, first_runs
+
+import jax
+import numpy as np
 from jaxtyping import Float32, Int
 from PIL import Image
 
@@ -33,14 +35,14 @@ from jaxvision import manifold, metrics, plots, train
 
 Method = Literal["tsne", "symmetric_sne", "sne"]
 TITLES: dict[Method, str] = {"tsne": "t-SNE", "symmetric_sne": "symmetric SNE", "sne": "SNE"}
-COLUMNS = (
-    ("KL, nats", "kl", ".4f"),
-    ("trustworthiness", "trustworthiness", ".4f"),
-    ("continuity", "continuity", ".4f"),
-    ("10-NN kept", "neighbors_kept", ".4f"),
-    ("1-NN class", "accuracy", ".4f"),
-)
-"""What the table has: the head of a column, the name of a score, and how it is written."""
+COLUMNS = {
+    "KL, nats": "kl",
+    "trustworthiness": "trustworthiness",
+    "continuity": "continuity",
+    "10-NN kept": "neighbors_kept",
+    "1-NN class": "accuracy",
+}
+"""Columns of the table: heading and name of the score."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,36 +53,30 @@ class Settings:
     data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
     methods: tuple[Method, ...] = get_args(Method)
-    """What to embed by."""
+    """Methods to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to draw the beginning with."""
+    """Random seeds of the initial embedding, one run of each method for each."""
     features: str | None = None
-    """The run of a classifier whose vectors are embedded; None embeds pixels."""
+    """Run folder of a classifier whose vectors before the logits are embedded; None embeds
+    pixels."""
     splits: tuple[str, ...] = ("train", "validation", "test")
-    """The splits whose images are embedded together."""
+    """Splits whose images are embedded together; --per-class limits the images of each."""
     perplexity: float = 30.0
-    """How many neighbors an image has, in effect."""
+    """Perplexity: effective number of neighbors of an image, above 1; 5 to 50 is usual."""
     metric: Literal["l2", "l1", "cosine"] = "l2"
-    """The distance of images."""
+    """Distance between images."""
     dof: float = 1.0
-    """The degrees of freedom of the similarity in t-SNE."""
+    """t-SNE: degrees of freedom of Student's t distribution; fewer separate clusters more."""
     init: Literal["pca", "random"] = "pca"
-    """Where embeddings begin."""
+    """Initial embedding: pca (the first two principal components, scaled down) or random."""
     num_steps: int = 1_000
-    """How many steps each embedding has."""
+    """Number of optimization steps of each embedding."""
 
 
 class Problem(NamedTuple):
-    """What is embedded.
+    """The images to embed: vectors (pixels or features), classes, images to draw, affinities."""
 
-    Attributes:
-        vectors: Pixels or features, one row per image.
-        labels: The classes of the images.
-        images: The images, to be drawn.
-        class_names: The names of the classes.
-        near: How near images are to each other.
-    """
-
+    name: str
     vectors: Float32[np.ndarray, "images features"]
     labels: Int[np.ndarray, " images"]
     images: np.ndarray
@@ -103,31 +99,44 @@ def main(settings: Settings) -> dict[Method, Summary]:
     summaries = each_over_seeds(settings.methods, settings, embed_one)
     if settings.run.draws:
         draw(settings, problem, found)
-    print(f"\n{'':14}" + "".join(f"{head:>18}" for head, _, _ in COLUMNS))
+    print(f"\n{'':13}" + "".join(f"  {head}" for head in COLUMNS))
     for method, summary in summaries.items():
-        cells = (format(summary.mean(score), form) for _, score, form in COLUMNS)
-        print(f"{TITLES[method]:14}" + "".join(f"{cell:>18}" for cell in cells))
-    print(f"means over the seeds {', '.join(map(str, settings.seeds))}")
+        cells = (f"  {summary.mean(score):{len(head)}.4f}" for head, score in COLUMNS.items())
+        print(f"{TITLES[method]:13}" + "".join(cells))
+    what = f"{len(problem.labels):,} images of {problem.name}"
+    print(f"{what}, means over the seeds {', '.join(map(str, settings.seeds))}")
+    runs = first_runs(settings.methods, settings)
+    films = [run / "embedding.gif" for run in runs if (run / "embedding.gif").is_file()]
+    figures = [*script.figures_in(pathlib.Path(settings.run.run_dir), *runs), *films]
+    then = ("evaluate", settings.features) if settings.features else ("knn",)
+    script.ending(figures if settings.run.draws else [], *then)
     return summaries
 
 
 def load(settings: Settings) -> Problem:
-    """Loads images, computes their vectors, and how near these are to each other."""
+    """Loads images, and computes their vectors and the affinities of these."""
+    usual, seed = Settings().data, settings.run.seed
+    others = {"train_split", "eval_split", "validation"}
+    settings.data.refuse(usual, sorted(others), "--splits names the images to embed")
     if settings.features is None:
-        parts = [settings.data.load(split) for split in settings.splits]
+        parts = [settings.data.few(settings.data.load(name), seed) for name in settings.splits]
         images = np.concatenate([pixels(part) for part in parts])
         vectors = images.reshape(len(images), -1)
     else:
+        names = {field.name for field in dataclasses.fields(usual)} - {*others, "per_class"}
+        settings.data.refuse(usual, sorted(names), f"the data are those of {settings.features}")
         classifier = train.restore(settings.features)
         if not isinstance(classifier, train.classification.TrainedClassifier):
             raise SystemExit(f"{settings.features} is not the run of a classifier")
-        parts = [load_for(classifier, split=split) for split in settings.splits]
+        parts = [
+            settings.data.few(load_for(classifier, split=name), seed) for name in settings.splits
+        ]
         images = np.concatenate([pixels(part) for part in parts])
         vectors = np.concatenate([classifier.embed(part).vectors for part in parts])
     labels = np.concatenate([labels_of(part) for part in parts])
     with script.checking():
         near = manifold.affinities(vectors, settings.perplexity, metric=settings.metric)
-    return Problem(vectors, labels, images, parts[0].class_names, near)
+    return Problem(parts[0].name, vectors, labels, images, parts[0].class_names, near)
 
 
 def embed(
@@ -154,7 +163,7 @@ def embed(
         on_evaluation=picture if run.draws else None,
         eval_every=run.eval_every or max(1, settings.num_steps // 40),
         checkpoint_every=run.checkpoint_every,
-        log_every=run.log_every,
+        log_every=run.log_every or max(step.measure_every, settings.num_steps // 100),
         run_dir=run.run_dir,
         settings=settings,
         settings_may_differ=(*MAY_DIFFER, "methods"),
@@ -174,7 +183,7 @@ def embed(
 def steps_of(
     method: Method, settings: Settings, count: int
 ) -> tuple[manifold.EmbeddingStep, manifold.Schedule]:
-    """The step of a method, and how it is run."""
+    """The optimization step of a method, and its schedule."""
     with script.checking():
         if method == "tsne":
             step = manifold.EmbeddingStep(manifold.Student(settings.dof))
@@ -184,7 +193,7 @@ def steps_of(
 
 
 def scores_of(problem: Problem, embedding: np.ndarray) -> dict[str, float]:
-    """How well an embedding keeps neighbors, and classes together."""
+    """Scores of an embedding: how well it preserves neighbors, and keeps classes together."""
     nearest, _ = metrics.nearest(embedding, embedding, skip_self=True)
     return {
         "trustworthiness": metrics.trustworthiness(problem.vectors, embedding),
@@ -195,7 +204,7 @@ def scores_of(problem: Problem, embedding: np.ndarray) -> dict[str, float]:
 
 
 def film(folder: pathlib.Path) -> None:
-    """Makes a film of the pictures of a run."""
+    """Makes an animation of the pictures of a run."""
     paths = sorted((folder / "pictures" / "embedding").glob("*.png"))
     frames = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     if frames:
@@ -203,14 +212,14 @@ def film(folder: pathlib.Path) -> None:
 
 
 def draw(settings: Settings, problem: Problem, found: Mapping[str, np.ndarray]) -> None:
-    """Draws what each method made, with images at their points."""
+    """Draws the embedding of each method, with images at their points."""
     what = "pixels" if settings.features is None else f"features of {settings.features}"
     figure = plots.embeddings(
         found,
         problem.labels,
         problem.class_names,
         images=problem.images,
-        title=f"{len(problem.vectors):,} images of {settings.data.dataset} by their {what}",
+        title=f"{len(problem.vectors):,} images of {problem.name} by their {what}",
     )
     plots.save(figure, pathlib.Path(settings.run.run_dir) / "figures" / "embeddings.png")
 

@@ -1,13 +1,14 @@
-"""Trains variational autoencoders over seeds, and says how probable test images are to them.
+"""Trains variational autoencoders (VAEs) with several seeds, and measures test likelihoods.
 
     python experiments/vae.py
     python experiments/vae.py --network dense --latent-size 2 --likelihood bernoulli
     python experiments/vae.py --dataset shapes --image-size 32 --latent-size 64
 
-Each run is trained, restored from its folder alone, evaluated with many codes per image, and drawn:
-samples, reconstructions, ways between images, and images of which one half is filled in. The table
-has the evidence lower bound, the bound of many codes, and what pixels by themselves and one normal
-distribution of all pixels reach.
+Each run is trained, restored from its folder alone, and evaluated with many codes per image. Its
+folder has figures of samples, reconstructions, interpolations between images, and images of which
+one half is filled in. The table has the evidence lower bound (ELBO) and the tighter bound of many
+codes per image (importance-weighted). For comparison, it has the bits per dimension of independent
+pixels, and of one normal distribution of all pixels.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ from common.generative import (
 from common.learning import Devices, Inputs, Optimization
 from common.run import Run, train_model
 from common.script import FLAT
-from common.seeds import Summary, over_seeds
+from common.seeds import Summary, in_brackets, over_seeds
 
 from jaxvision import data, models, train
 
@@ -40,16 +41,16 @@ class Settings:
     data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
     model: Annotated[Coder, FLAT] = dataclasses.field(default_factory=Coder)
     conditional: bool = False
-    """Tell encoder and decoder the class of the image."""
+    """Give the class of the image to encoder and decoder (conditional VAE)."""
     likelihood: Annotated[ImageLikelihood, FLAT] = dataclasses.field(
         default_factory=ImageLikelihood
     )
     beta: float = 1.0
-    """What the divergence of the codes counts in the loss."""
+    """Weight of the KL divergence of the codes in the loss; 1 gives the ELBO."""
     free_nats: float = 0.0
-    """How much divergence each number of the code has for free."""
+    """KL divergence, in nats, that each dimension of the code may have without a cost."""
     kl_warmup_steps: int = 500
-    """In so many steps what the divergence counts rises from 0."""
+    """Number of first steps in which the weight of the divergence rises linearly from 0."""
     inputs: Annotated[Inputs, FLAT] = dataclasses.field(
         default_factory=lambda: Inputs(mean=(0.3,), std=(0.35,))
     )
@@ -60,9 +61,9 @@ class Settings:
     )
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds to train."""
+    """Random seeds, one run for each."""
     samples: int = 1_000
-    """How many codes of each test image are drawn for the bound."""
+    """Number of codes drawn for each test image, for the importance-weighted bound."""
 
 
 def main(settings: Settings) -> Summary:
@@ -83,11 +84,13 @@ def main(settings: Settings) -> Summary:
     print(f"\n{what:18}  {'each seed':24}      mean  95% interval")
     for name in ("elbo", "bound", "bits_per_dimension", "kl", "active_units"):
         each = ", ".join(f"{value:.3f}" for value in summary.scores[name])
-        low, high = summary.interval(name) or (float("nan"),) * 2
-        print(f"{name:18}  {each:24}  {summary.mean(name):8.3f}  [{low:.3f}, {high:.3f}]")
-    for name, bits in (("pixels by themselves", independent_bits), ("normal", gaussian_bits)):
+        interval = in_brackets(summary.interval(name), ".3f")
+        print(f"{name:18}  {each:24}  {summary.mean(name):8.3f}  {interval}".rstrip())
+    for name, bits in (("independent pixels", independent_bits), ("normal", gaussian_bits)):
         print(f"bits per dimension, {name}: {bits(learned, held_out, levels):.3f}")
     summary.save(folder, settings)
+    first = folder / f"seed{settings.seeds[0]}"
+    script.ending(script.figures_in(first) if settings.run.draws else [], "evaluate", first)
     return summary
 
 

@@ -3,35 +3,39 @@
 import ast
 import pathlib
 import runpy
+import signal
 import sys
 from collections.abc import Sequence
 
 import jaxvision
 from jaxvision.suggest import unknown
 
-_OTHER_NAMES = {"classify": "train", "list_models": "models"}
+OTHER_NAMES = {"classify": "train", "list_models": "models"}
 """Commands whose names differ from those of their scripts."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the script of a command; None takes the arguments of the command line."""
     name, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
-    commands = _commands()
+    scripts = commands()
     if name in ("-h", "--help"):
-        print(_help(commands))
+        print(_help(scripts))
         return
     if name == "--version":
         print(f"jaxvision {jaxvision.__version__}")
         return
-    if name not in commands:
-        raise SystemExit(f"{unknown('command', name, commands)}; jaxvision --help explains them")
-    script = commands[name]
+    if name not in scripts:
+        raise SystemExit(f"{unknown('command', name, scripts)}; jaxvision --help explains them")
+    script = scripts[name]
     sys.argv = [str(script), *rest]
     sys.path.insert(0, str(script.parent))
-    runpy.run_path(str(script), run_name="__main__")
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
-def _commands() -> dict[str, pathlib.Path]:
+def commands() -> dict[str, pathlib.Path]:
     """Scripts by the names of their commands, from the installed package or a clone."""
     package = pathlib.Path(__file__).parent
     installed = package / "experiments"
@@ -39,7 +43,7 @@ def _commands() -> dict[str, pathlib.Path]:
     scripts = sorted(folder.glob("*.py"))
     if not scripts:
         raise SystemExit(f"the scripts of jaxvision are not in {folder}: install it again")
-    return {_OTHER_NAMES.get(path.stem, path.stem): path for path in scripts}
+    return {OTHER_NAMES.get(path.stem, path.stem): path for path in scripts}
 
 
 def _help(commands: dict[str, pathlib.Path]) -> str:

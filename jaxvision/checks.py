@@ -1,13 +1,44 @@
 """Checks of options, which raise a ValueError for values that are not allowed."""
 
+import functools
+import inspect
 import math
 import numbers
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 
 from jaxvision.suggest import unknown
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def called_as(example: str) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Decorates a function whose TypeError for missing or too many arguments shows a right call.
+
+    >>> area = called_as("area(2, 3)")(lambda height, width: height * width)
+    >>> area(2)
+    Traceback (most recent call last):
+    TypeError: missing a required argument: 'width'; call it as area(2, 3)
+    """
+
+    def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def called(*args: Given.args, **options: Given.kwargs) -> Result:
+            try:
+                signature.bind(*args, **options)
+            except TypeError as error:
+                raise TypeError(f"{error}; call it as {example}") from None
+            return function(*args, **options)
+
+        return called
+
+    return decorate
 
 
 def check_count(name: str, value: Any, *, of: str = "", least: int = 1) -> None:
@@ -40,6 +71,16 @@ def check_share(name: str, value: Any, *, schedule: bool = False) -> None:
         raise ValueError(f"{name} must be in [0, 1]{others}, got {value!r}")
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, or an array of a single one without axes.
+
+    >>> is_number(1e-3), is_number("1e-3")
+    (True, False)
+    """
+    is_array = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0
+    return isinstance(value, numbers.Real) or is_array
+
+
 def check_not_negative(name: str, value: Any) -> None:
     """Checks a finite number of at least 0.
 
@@ -47,7 +88,7 @@ def check_not_negative(name: str, value: Any) -> None:
     Traceback (most recent call last):
     ValueError: value_weight must be a number, not negative, got -0.5
     """
-    if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
+    if not is_number(value) or not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be a number, not negative, got {value!r}")
 
 
@@ -71,4 +112,20 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> None:
     """
     names = tuple(known)
     if name not in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} must be a name, such as {names[0]!r}, got {name!r}")
         raise ValueError(unknown(kind, name, names))
+
+
+def channels_first(shape: tuple[int, ...]) -> str:
+    """Returns what to do about the shape of a batch if its channels seem to be first, else "".
+
+    >>> channels_first((64, 3, 32, 32))
+    'channels come last: x.transpose(0, 2, 3, 1) has the shape (64, 32, 32, 3)'
+    >>> channels_first((64, 32, 32, 3))
+    ''
+    """
+    if len(shape) != 4 or shape[1] not in (1, 3, 4) or min(shape[2:]) <= 4:
+        return ""
+    rows, channels, *size = shape
+    return f"channels come last: x.transpose(0, 2, 3, 1) has the shape {(rows, *size, channels)}"

@@ -14,10 +14,13 @@ def nearest(
     """Finds the known name that was probably meant, or None.
 
     Case, hyphens and underscores are ignored. `elsewhere` maps names of other libraries to known
-    ones.
+    ones. Names that begin with the given one, or have it as a part, come before those spelled
+    alike.
 
     >>> nearest("CIFAR10", ["cifar10", "mnist"]), nearest("zebra", ["cifar10", "mnist"])
     ('cifar10', None)
+    >>> nearest("resnet20", ["resnet50", "cifar_resnet20"])
+    'cifar_resnet20'
     >>> nearest("vit_base", ["vit_b_16", "mlp"], {"vit_base_patch16_224": "vit_b_16"})
     'vit_b_16'
     """
@@ -28,9 +31,15 @@ def nearest(
     if _plain(name) in plain:
         return plain[_plain(name)]
     small = {spelling.lower(): own for spelling, own in spelled.items()}
+    part = re.sub(r"\W", "_", name.lower())
+    longer = [
+        (not each.startswith(part), len(each), each)
+        for each in small
+        if len(part) > 2 and (each.startswith(part) or f"_{part}_" in f"_{each}_")
+    ]
+    if longer:
+        return small[min(longer)[2]]
     close = difflib.get_close_matches(name.lower(), small, n=1)
-    if not close and elsewhere and len(name) > 3:  # a prefix of another library's name
-        close = [spelling for spelling in sorted(small) if spelling.startswith(name.lower())]
     return small[close[0]] if close else None
 
 

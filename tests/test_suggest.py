@@ -45,6 +45,9 @@ def test_of_many_names_the_near_ones_are_listed() -> None:
         ("timm/vit_base_patch16_224.augreg_in21k_ft_in1k", "vit_b_16"),
         ("mobilenetv3_large_100", "mobilenet_v3_large"),
         ("swin_tiny", "swin_t"),
+        ("resnet20", "cifar_resnet20"),
+        ("resnet", "resnet18"),
+        ("vit_base", "vit_b_16"),
     ],
 )
 def test_a_model_is_found_by_its_name_in_timm(given: str, meant: str) -> None:

@@ -1,18 +1,19 @@
-"""Adversarial networks as settings: both networks, the rules of each game, and one run."""
+"""Settings of generative adversarial networks: both networks, the games, and one training."""
 
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from common import script
+from common.generative import classes_of
+from common.run import MAY_DIFFER
+
 import jax
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from common import script
-from common.generative import classes_of
-from common.run import MAY_DIFFER
 from jaxvision import data, models, train
 
 Game = Literal[
@@ -31,25 +32,25 @@ class Networks:
     """The generator and the critic."""
 
     networks: Literal["dcgan", "residual", "dense"] = "dcgan"
-    """Transposed and strided convolutions, residual blocks, or dense layers."""
+    """Architecture of both networks: dcgan (transposed convolutions in the generator, strided ones
+    in the critic), residual (residual blocks) or dense (fully connected layers)."""
     generator_channels: tuple[int, ...] | None = None
-    """The channels of the generator's maps, coarsest first, or the widths of dense layers; None
-    takes 128 64 32 for 8x8 images, for larger ones 128 64 32 and so on for each doubling from 4x4,
-    and 256 256 dense ones."""
+    """Channels of the generator's feature maps, coarsest first; for dense networks, widths of the
+    hidden layers. None doubles the channels from the finest map to the coarsest, starting at 32,
+    with more maps for larger images; for dense networks it takes 256 256."""
     critic_channels: tuple[int, ...] | None = None
-    """The channels or widths of the critic's layers; None takes those of the generator in
-    reverse."""
+    """Channels (or widths) of the critic's layers; None takes the generator's in reverse."""
     noise_size: int = 64
-    """How many numbers an image is made of."""
+    """Length of the noise vector from which the generator makes an image."""
     conditional: bool = False
-    """Tell both networks the class of the image."""
+    """Give the class of the image to both networks (conditional GAN)."""
     spectral: bool = False
-    """Divide the critic's kernels by their spectral norm."""
+    """Apply spectral normalization to the critic's kernels."""
     critic_norm: Literal["batch", "layer", "group", "instance"] | None = None
-    """The critic's normalization."""
+    """Normalization layers of the critic; None uses none."""
 
     def make(self, dataset: data.Dataset) -> tuple[models.Generator, models.Critic]:
-        """Both, for the images and classes of a data set."""
+        """Makes the generator and the critic for the images and classes of a data set."""
         height, width, channels = dataset.image_shape
         num_classes = classes_of(dataset) if self.conditional else None
         of_generator = self.generator_channels or self._usual(max(height, width))
@@ -81,7 +82,7 @@ class Networks:
             )
 
     def _usual(self, size: int) -> tuple[int, ...]:
-        """The generator's channels for images of a size."""
+        """The default channels of the generator for images of a size."""
         if self.networks == "dense":
             return (256, 256)
         doublings = max(1, int(np.ceil(np.log2(size / 4))) + (size <= 8))
@@ -91,19 +92,7 @@ class Networks:
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What games differ in.
-
-    Attributes:
-        loss: The loss of both networks, as `train.gan.make_step` names it.
-        r1: The factor of the critic's squared slope at real images.
-        gradient_penalty: The factor of the penalty of slopes other than 1 between real images and
-            samples.
-        clip: The largest absolute value of the critic's parameters.
-        critic_steps: How often the critic learns for each step of the generator.
-        rate: The learning rate of both networks.
-        b1: What Adam keeps of its mean gradient per step.
-        b2: What it keeps of its mean squared gradient.
-    """
+    """The default options of a game; `Playing` explains each."""
 
     loss: str
     r1: float = 0.0
@@ -124,40 +113,43 @@ RULES: Mapping[str, Rules] = {
     "wgan": Rules("wasserstein", clip=0.01, critic_steps=5, b1=0.0),
     "wgan_gp": Rules("wasserstein", gradient_penalty=10.0, critic_steps=5, b1=0.0, b2=0.9),
 }
-"""The games by name."""
+"""The default options of each game."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Playing:
-    """How games are played; None takes what the game itself says."""
+    """Options of the training; None takes the default of the game."""
 
     r1: float | None = None
-    """In the game with R1, the factor of the critic's squared slope at real images."""
+    """Weight of the R1 penalty: the squared gradient norm of the critic at real images. Only for
+    the game non_saturating_r1."""
     gradient_penalty: float | None = None
-    """In the game with a gradient penalty, the factor of that for slopes other than 1 between real
-    images and samples."""
+    """Weight of the penalty on gradient norms of the critic that differ from 1, at points between
+    real images and samples. Only for the game wgan_gp."""
     clip: float | None = None
-    """In the game with clipping, the largest absolute value of the critic's parameters."""
+    """Largest absolute value of the critic's parameters, which are clipped to it. Only for the game
+    wgan."""
     critic_steps: int | None = None
-    """How often the critic learns for each step of the generator."""
+    """Critic updates for each generator update."""
     generator_rate: float | None = None
-    """The generator's learning rate."""
+    """Learning rate of the generator."""
     critic_rate: float | None = None
-    """The critic's."""
+    """Learning rate of the critic."""
     b1: float | None = None
-    """What Adam keeps of its mean gradient per step."""
+    """Adam's decay rate of the mean gradient."""
     b2: float | None = None
-    """What it keeps of its mean squared gradient."""
+    """Adam's decay rate of the mean squared gradient."""
     batch_size: int = 64
-    """Images for each step of the critic."""
+    """Images for each update of the critic."""
     num_updates: int = 24_000
-    """How often either network learns, all steps together, so that games with several steps of the
-    critic have no more of them."""
+    """Total number of updates, of the generator and the critic together. Games with several critic
+    updates per generator update have fewer generator updates."""
     ema_decay: float | None = 0.999
-    """Make samples by a moving average of the generator's parameters."""
+    """Decay of an exponential moving average of the generator's parameters, with which samples are
+    made; None uses the current parameters."""
 
     def rules(self, game: Game) -> Rules:
-        """The rules of a game, with the numbers that are given here."""
+        """The options of a game: the given ones, and its defaults for the rest."""
         rules = RULES[game]
         has = [name for name in ("r1", "gradient_penalty", "clip") if getattr(rules, name)]
         names = [*has, "critic_steps", "b1", "b2"]
@@ -171,7 +163,7 @@ class Playing:
         critic: models.Critic,
         axis_name: str | None = None,
     ) -> train.gan.GANStep:
-        """The step of both networks."""
+        """Makes the training step of both networks."""
         rules = self.rules(game)
         of_generator, of_critic = (
             optax.adam(rules.rate if rate is None else rate, b1=rules.b1, b2=rules.b2)
@@ -194,7 +186,7 @@ class Playing:
             )
 
     def num_steps(self, game: Game) -> int:
-        """How many steps of the generator there are."""
+        """The number of generator updates."""
         return max(1, round(self.num_updates / (1 + self.rules(game).critic_steps)))
 
 
@@ -208,8 +200,8 @@ def play(
 ) -> train.gan.TrainedGAN:
     """Trains one pair of networks, and restores it from its folder.
 
-    `settings` has the groups `run`, `networks`, `playing` and `devices`. `picture` draws figures of
-    a step, how often it ran, and the state.
+    `settings` has the groups `run`, `networks`, `playing` and `devices`. `picture(step, number,
+    state)` draws figures at each evaluation.
     """
     run, playing = settings.run, settings.playing
     generator, critic = settings.networks.make(train_data)
@@ -242,7 +234,7 @@ def images_at(
     noise: Float[Array, "batch numbers"],
     labels: Int[Array, " batch"] | None = None,
 ) -> Float[Array, "batch height width channels"]:
-    """The images of some noise while networks are trained, as the critic sees real ones."""
+    """The images that the generator makes of noise, during training, in the critic's range."""
     made: Any = step.generator.apply(train.evaluation_variables(state.generator), noise, labels)
     return made
 
@@ -253,6 +245,6 @@ def scores_at(
     state: train.gan.GANState,
     images: Float[Array | np.ndarray, "batch height width channels"],
 ) -> Float[Array, " batch"]:
-    """The critic's numbers for some images while networks are trained."""
+    """The critic's scores of images, during training."""
     scores: Any = step.critic.apply(train.evaluation_variables(state.critic), images)
     return scores

@@ -1,4 +1,4 @@
-"""What experiments with agents share: environments, seeds, the run, and its curves."""
+"""Code that the scripts of agents share: settings, environments, runs, learning curves."""
 
 import ast
 import dataclasses
@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from common import script
+from common.seeds import Summary, in_brackets, over_seeds
+
 import jax
 import optax
 
-from common import script
-from common.seeds import Summary, over_seeds
 from jaxvision import checks, plots, rl, train
 
 
@@ -21,52 +22,56 @@ class Settings:
     """Settings of an agent's run."""
 
     run_dir: str
-    """Where everything goes, a folder for each seed; a run that is there already is continued."""
+    """Folder to write to, with a folder for each seed. Runs that are already there are
+    continued."""
 
     environment: str
-    """An environment of jaxvision (rl.list_environments()); or one of Gymnasium as gym:NAME, and of
-    Atari as ale:NAME."""
+    """Name of the environment: Acrobot-v1, CartPole-v1, Catch, MountainCar-v0 or Pong; gym:NAME for
+    one of Gymnasium's, or ale:NAME for an Atari game."""
     environment_options: dict[str, str] = dataclasses.field(default_factory=dict)
-    """The environment's own options, as NAME VALUE pairs: size 40 opponent_skill 0.3."""
+    """Options of the environment, as NAME VALUE pairs, such as: size 40 opponent_skill 0.3."""
     num_envs: int = 8
-    """Environments that the agent acts in at once."""
+    """Number of environments in which the agent acts at the same time."""
     frame_stack: int = 1
-    """How many frames an observation shows."""
+    """Number of successive frames in an observation; 1 shows the current frame alone."""
     budget: int = 500_000
-    """How long each seed learns: environment steps, of all its environments together; or episodes,
-    for agents that learn from whole ones."""
+    """Length of each seed's training: environment steps, summed over its environments; for agents
+    that learn from whole episodes (REINFORCE, Monte Carlo), episodes."""
 
     seeds: tuple[int, ...] = (0,)
-    """One run each: of initial parameters, environments and every other random draw."""
+    """Random seeds, one run for each. A seed determines the initial parameters, the environments
+    and every other random draw."""
     together: bool = False
-    """Run all seeds in one program, each with a key of its own, and in one folder, `together`."""
+    """Train all seeds at once in one program, in the folder `together`. Only for environments
+    written in JAX."""
     learning_rate: float = 2.5e-4
-    """The highest learning rate."""
+    """Learning rate at the beginning of the training."""
     anneal: bool = True
-    """Whether the learning rate falls to 0 in a straight line."""
+    """Let the learning rate fall linearly to 0 by the end of the training."""
     clip_norm: float | None = 0.5
-    """The largest global norm of a gradient."""
+    """Maximal global norm of the gradient, which is scaled down to it; None does not clip."""
     discount: float = 0.99
-    """How much a reward counts a step later."""
+    """Discount factor of future rewards per step, in [0, 1]."""
     hidden_sizes: tuple[int, ...] = (64, 64)
-    """Hidden layers of networks without convolutions."""
+    """Widths of the hidden layers, for networks without convolutions."""
     conv_layers: tuple[tuple[int, int, int], ...] | None = None
-    """The channels, kernel and stride of each convolution; None takes those of DQN for images of 36
-    pixels a side or more, and none for smaller ones."""
+    """Channels, kernel size and stride of each convolution, three numbers per layer: 32 8 4 64 4 2.
+    None takes DQN's convolutions for images of at least 36x36 pixels, and no convolutions for other
+    observations."""
     conv_hidden_size: int = 512
-    """The hidden layer after the convolutions."""
+    """Width of the hidden layer after the convolutions."""
 
     eval_episodes: int = 100
-    """Episodes of an evaluation, whose actions are the best, not drawn."""
+    """Number of episodes in an evaluation, at least 2. The agent acts greedily in them."""
     eval_every: int | None = None
-    """What of the budget lies between evaluations; None makes ten."""
+    """Interval between evaluations, in the unit of --budget; None evaluates ten times."""
     checkpoint_every: int | None = None
-    """What of the budget lies between checkpoints; None saves when it evaluates."""
+    """Interval between checkpoints, in the unit of --budget; None saves at each evaluation."""
     figures: bool = True
-    """Draw learning curves at the end."""
+    """Draw learning curves at the end (needs matplotlib)."""
 
     def __post_init__(self) -> None:
-        """Says what is wrong before anything runs."""
+        """Checks the values, so that wrong ones end the script before anything runs."""
         check_counts(self, "num_envs", "frame_stack", "budget", "eval_every", "checkpoint_every")
         if self.eval_episodes < 2:
             raise SystemExit(
@@ -79,24 +84,28 @@ class Settings:
         if self.together and not self.in_jax:
             raise SystemExit("seeds run together in environments written in JAX only")
 
+    def algorithm_of(self, agent: Any) -> str:
+        """The name of the agent's algorithm, for titles."""
+        return type(agent).__name__
+
     @property
     def in_jax(self) -> bool:
-        """Whether the environments are written in JAX, and not those of another library."""
+        """Whether the environments are written in JAX, rather than taken from another library."""
         return ":" not in self.environment
 
 
 def check_counts(settings: Any, *names: str) -> None:
-    """Stops a script of which one of these settings is there and below 1."""
+    """Ends the script if one of these settings is given and below 1."""
     _check_each(checks.check_count, settings, names)
 
 
 def check_positive(settings: Any, *names: str) -> None:
-    """Stops a script of which one of these settings is there and not positive."""
+    """Ends the script if one of these settings is given and not positive."""
     _check_each(checks.check_positive, settings, names)
 
 
 def check_shares(settings: Any, *names: str) -> None:
-    """Stops a script of which one of these settings is there and no probability."""
+    """Ends the script if one of these settings is given and not in [0, 1]."""
     _check_each(checks.check_share, settings, names)
 
 
@@ -109,16 +118,16 @@ def _check_each(check: Callable[[str, Any], None], settings: Any, names: Sequenc
 
 
 MAY_DIFFER = ("run_dir", "eval_every", "eval_episodes", "checkpoint_every", "figures")
-"""Settings that a run may be continued with another value of; with a folder each, also seeds."""
+"""Settings that may change when a run is continued. So may `seeds`, if each has its own folder."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What the seeds of an experiment came to.
+    """Results of an experiment.
 
     Attributes:
-        returns: The mean return of each seed's last evaluation.
-        histories: What each seed's run logged, with `step` in units of the budget.
+        returns: Mean return of each seed's last evaluation.
+        histories: The logged lines of each seed's run, with `step` in units of the budget.
     """
 
     returns: list[float]
@@ -126,11 +135,11 @@ class Outcome:
 
 
 LIBRARIES = {"": "jaxvision", "gym": "gymnasium", "ale": "atari"}
-"""Where environments come from, by what stands before the colon of their names."""
+"""Libraries of environments, by the prefix before the colon of an environment's name."""
 
 
 def make_envs(settings: Settings, num_envs: int, *, evaluated: bool = False) -> rl.VectorEnv:
-    """The environments that the settings name, with all their rewards where they are evaluated."""
+    """Makes the environments; for evaluations, with rewards that are not clipped."""
     library, _, name = settings.environment.rpartition(":")
     if library not in LIBRARIES:
         raise SystemExit(f"unknown kind of environment {library!r}; use NAME, gym:NAME or ale:NAME")
@@ -144,7 +153,7 @@ def make_envs(settings: Settings, num_envs: int, *, evaluated: bool = False) -> 
 
 
 def num_actions(envs: rl.VectorEnv) -> int:
-    """How many actions there are."""
+    """The number of discrete actions."""
     space = envs.action_space
     if not isinstance(space, rl.Discrete):
         raise SystemExit(f"actions must be discrete; those of these environments are {space}")
@@ -152,7 +161,7 @@ def num_actions(envs: rl.VectorEnv) -> int:
 
 
 def make_torso(settings: Settings, space: Any, **options: Any) -> Any:
-    """What looks at observations: convolutions for images, hidden layers for the rest."""
+    """Makes the network of observations: convolutions for images, hidden layers for the rest."""
     return rl.make_torso(
         space,
         hidden_sizes=settings.hidden_sizes,
@@ -163,16 +172,16 @@ def make_torso(settings: Settings, space: Any, **options: Any) -> Any:
 
 
 def make_actor_critic(settings: Settings, envs: rl.VectorEnv) -> rl.ActorCritic:
-    """A policy and its critic."""
+    """Makes the network of a policy and its critic."""
     space = envs.observation_space
     actor = make_torso(settings, space)
-    # Small networks are better apart; convolutions cost too much to have twice.
+    # Small networks learn better separately; convolutions are too costly to have twice.
     critic = make_torso(settings, space) if isinstance(actor, rl.MLP) else None
     return rl.ActorCritic(space, num_actions(envs), actor, critic)
 
 
 def make_optimizer(settings: Settings, updates: int) -> optax.GradientTransformation:
-    """Adam, with clipping, for so many updates."""
+    """Makes Adam, with clipping, for a number of updates."""
     rate: Any = settings.learning_rate
     if settings.anneal:
         rate = optax.linear_schedule(settings.learning_rate, 0.0, max(1, updates))
@@ -185,27 +194,29 @@ MakeEnvs = Callable[..., rl.VectorEnv]
 
 
 def begin(settings: Settings) -> None:
-    """Starts JAX, and makes sure that what a run needs at its end is there."""
+    """Starts JAX, and checks that matplotlib is installed if figures are to be drawn."""
     train.start()
     if settings.figures:
         with script.checking():
             plots.require_matplotlib()
 
 
-def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_envs) -> Outcome:
-    """Trains every seed, and leaves a folder for each, a summary and curves."""
+def run(
+    settings: Settings,
+    make_agent: MakeAgent,
+    make_envs: MakeEnvs = make_envs,
+    also: Callable[[], Sequence[pathlib.Path]] = list,
+) -> Outcome:
+    """Trains every seed; writes a folder for each, a summary and learning curves.
+
+    `also` is called at the end, and returns the paths of further figures.
+    """
     begin(settings)
     folder = pathlib.Path(settings.run_dir)
     with script.checking():
         evaluated = make_envs(settings, settings.eval_episodes, evaluated=True)
         agent = make_agent(settings, make_envs(settings, settings.num_envs))
-    least = agent.units_before + agent.units_per_step
-    if settings.budget < least:
-        raise SystemExit(
-            f"a budget of {settings.budget} {agent.unit} is too small: {agent.units_before} go by "
-            f"before the first update, and a step takes {agent.units_per_step}, less with a "
-            f"smaller updates_per_step; it must be at least {least}"
-        )
+    _check_budget(settings, agent)
     histories: list[list[dict[str, Any]]] = []
     if settings.together:
         began = time.perf_counter()
@@ -229,11 +240,31 @@ def run(settings: Settings, make_agent: MakeAgent, make_envs: MakeEnvs = make_en
     if settings.figures:
         figure = plots.learning_curves_by_seed(
             [_of_interest(lines) for lines in histories],
-            title=f"{type(agent).__name__} on {settings.environment}",
+            title=f"{settings.algorithm_of(agent)} on {settings.environment}",
             x=agent.unit,
         )
         plots.save(figure, folder / "learning_curves.png")
+    figures = [folder / "learning_curves.png"] if settings.figures else []
+    first = settings.seeds[0]
+    one = ("together", "--seed", first) if settings.together else (f"seed{first}",)
+    script.ending([*figures, *also()], "play", folder / one[0], *one[1:])
     return Outcome(list(summary.scores["return"]), histories)
+
+
+def _check_budget(settings: Settings, agent: Any) -> None:
+    """Ends the script if the budget is less than one step; says what whole steps leave out."""
+    unit, each, before = agent.unit, agent.units_per_step, agent.units_before
+    fewer = "; --updates-per-step makes it shorter" if hasattr(settings, "updates_per_step") else ""
+    if settings.budget < before + each:
+        first = f", after {before:,} before the first update" if before else ""
+        raise SystemExit(
+            f"--budget must be at least {before + each:,} {unit}, got {settings.budget:,}: a "
+            f"program takes {each:,}{first}{fewer}"
+        )
+    if left := (settings.budget - before) % each:
+        print(
+            f"{left:,} of {settings.budget:,} {unit} are left out: a program takes {each:,}{fewer}"
+        )
 
 
 def _fit(
@@ -261,11 +292,11 @@ def _fit(
 
 
 def _over_devices(settings: Settings, agent: Any) -> train.ParallelStep:
-    """The agent on as many devices as can share its environments, or its seeds, evenly."""
+    """The agent on as many devices as divide its environments, or its seeds, evenly."""
     rows = len(settings.seeds) if settings.together else settings.num_envs
     count = math.gcd(rows, jax.device_count())
     if not settings.in_jax:
-        count = 1  # they are in one place
+        count = 1  # environments of other libraries run on the host
     rule = rl.shard_seeds(rows) if settings.together else rl.shard_environments(rows)
     return train.parallelize(agent, train.data_mesh(jax.devices()[:count]), shard=rule)
 
@@ -277,22 +308,22 @@ def _last(history: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def _print(settings: Settings, summary: Summary) -> None:
-    """Prints what the seeds came to."""
+    """Prints the mean return of each seed, and their mean with an interval."""
     for seed, *row in zip(summary.seeds, *summary.scores.values(), strict=True):
-        print(
-            f"seed {seed}: mean return {row[0]:.2f} of {settings.eval_episodes} episodes, "
-            f"95% interval [{row[1]:.2f}, {row[2]:.2f}]"
-        )
+        ends = in_brackets((row[1], row[2]))
+        rest = f"95% interval {ends}" if ends else "all alike"
+        print(f"seed {seed}: mean return {row[0]:.2f} of {settings.eval_episodes} episodes, {rest}")
     if interval := summary.interval("return"):
-        low, high = interval
+        ends = in_brackets(interval)
+        rest = f"95% interval {ends}" if ends else "all alike"
         print(
             f"{settings.run_dir}: mean over {len(summary.seeds)} seeds "
-            f"{summary.mean('return'):.2f}, 95% interval [{low:.2f}, {high:.2f}]"
+            f"{summary.mean('return'):.2f}, {rest}"
         )
 
 
 def _of_interest(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The returns of evaluations, and of the episodes that were learned from."""
+    """The returns of evaluations and of training episodes, for learning curves."""
     names = {"train": "episode_return", "evaluation": "return"}
     return [
         {"step": line["step"], "split": line["split"], "return": line[names[line["split"]]]}

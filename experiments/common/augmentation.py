@@ -1,46 +1,66 @@
-"""What the training scripts do to images at random, as settings."""
+"""Settings of the random augmentation of training images."""
 
 import dataclasses
 
-from jaxvision import data
+from jaxvision import checks, data
 
 _MOST_OPERATIONS = 10
+_NOT_NEGATIVE = (
+    "crop_padding",
+    "rotation",
+    "shear",
+    "color_jitter",
+    "rand_augment",
+    "mixup",
+    "cutmix",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is done to training images at random, on the device; the default is nothing."""
+    """Random augmentation of training images, on the device. All of it is off by default."""
 
     flip: bool = False
-    """Mirror left and right, with probability one half."""
+    """Flip each image horizontally with probability 0.5."""
     vertical_flip: bool = False
-    """Mirror top and bottom, with probability one half."""
+    """Flip each image vertically with probability 0.5."""
     diagonal_flip: bool = False
-    """Swap rows and columns of square images, with probability one half; with both other flips, it
-    turns them by quarters too."""
+    """Transpose each square image with probability 0.5. Together with --flip and --vertical-flip,
+    this also gives rotations by multiples of 90 degrees."""
     crop_padding: int = 0
-    """Pad by so many pixels and crop back at random."""
+    """Pad each side by this many pixels, and crop a random window of the original size."""
     rotation: float = 0.0
-    """Turn by up to so many degrees."""
+    """Rotate by a random angle of up to this many degrees, in either direction."""
     translation: float = 0.0
-    """Shift by up to this fraction of the size."""
+    """Shift by up to this fraction of the height and width, in [0, 1]."""
     scale: float = 0.0
-    """Enlarge or shrink by up to this fraction."""
+    """Enlarge or shrink by up to this fraction, in [0, 1): 0.1 scales by 0.9 to 1.1."""
     shear: float = 0.0
-    """Slant by up to so many degrees."""
+    """Shear horizontally by a random angle of up to this many degrees, in [0, 89]."""
     color_jitter: float = 0.0
-    """Change brightness, contrast and saturation by up to this fraction."""
+    """Change brightness, contrast and saturation by up to this fraction: 0.4 multiplies by 0.6 to
+    1.4."""
     rand_augment: int = 0
-    """Apply so many operations of RandAugment, at magnitude 9."""
+    """Number of RandAugment operations per image, at magnitude 9 of 30; 2 is usual, at most 10."""
     erasing: float = 0.0
-    """Erase a rectangle with this probability."""
+    """Probability of erasing a random rectangle of an image (random erasing)."""
     mixup: float = 0.0
-    """Mix pairs of images by shares from Beta(a, a)."""
+    """Parameter a of mixup, which averages pairs of images with shares drawn from Beta(a, a); 0.2
+    is usual."""
     cutmix: float = 0.0
-    """Paste pieces of other images, of sizes from Beta(a, a)."""
+    """Parameter a of CutMix, which pastes a rectangle of another image, whose share of the area is
+    drawn from Beta(a, a); 1 is usual."""
 
     def make(self, num_classes: int) -> data.augment.Augment | None:
-        """The chosen transforms and mixing, in one chain; None if there are none."""
+        """Makes one function of all chosen augmentations; None if there are none."""
+        for name in _NOT_NEGATIVE:
+            checks.check_not_negative(name, getattr(self, name))
+        for name in ("translation", "erasing"):
+            checks.check_share(name, getattr(self, name))
+        if not 0 <= self.scale < 1:
+            raise ValueError(f"scale must be in [0, 1), got {self.scale}")
+        if not self.shear <= 89:
+            raise ValueError(f"shear must be in [0, 89] degrees, got {self.shear}")
         if self.mixup and self.cutmix:
             raise ValueError("choose one of mixup and cutmix")
         if self.rand_augment > _MOST_OPERATIONS:

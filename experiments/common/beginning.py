@@ -1,37 +1,32 @@
-"""What a training does before its first step: checks, counts of classes, a picture of a batch."""
+"""Work before the first training step: checks, a table of classes, a picture of a batch."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from common import script
+
 import jax
 import numpy as np
 
-from common import script
 from jaxvision import checks, data, train
+from jaxvision.train.run.record import check_settings, make_record, read_record
 
 _MOST_CLASSES = 20
 
 
-def begin(
-    settings: Any, loss_fn: Any, train_data: data.Dataset, eval_data: data.Dataset
-) -> data.Batches:
-    """Checks what can be checked without compiling, says what is learned from, and draws a batch.
+def begin(settings: Any, loss_fn: Any, train_data: data.Dataset) -> data.Batches:
+    """Checks settings before anything compiles or is written, and returns the batches to train on.
 
-    Args:
-        settings: With the groups `run`, `data` and `optimization`; see `train_model`.
-        loss_fn: What is minimized.
-        train_data: What to train on.
-        eval_data: What to evaluate on.
-
-    Returns:
-        The batches to train on.
+    `settings` has the groups `run`, `data` and `optimization`; see `train_model`.
     """
     run, optimization = settings.run, settings.optimization
     with script.checking(TypeError):
         for name in ("log_every", "eval_every", "checkpoint_every"):
             if getattr(run, name) is not None:
                 checks.check_count(name, getattr(run, name), of="steps")
+        if run.patience is not None:
+            checks.check_count("patience", run.patience, of="evaluations")
         parts = optimization.accumulate_steps
         if optimization.batch_size % parts:
             raise ValueError(
@@ -39,25 +34,41 @@ def begin(
             )
         if hasattr(loss_fn, "check"):
             loss_fn.check(train_data.sample_batch())
-        batches = train_data.batches(
+        return train_data.batches(
             optimization.batch_size, seed=run.seed, num_workers=settings.data.num_workers
         )
+
+
+def check_folder(
+    run_dir: str, settings: Any, step: Any, batches: data.Batches, may_differ: Sequence[str]
+) -> int:
+    """Checks, before a file is written, that a folder holds no run with other settings.
+
+    `fit` checks the same, from the same arguments. Returns the newest step of the run in the
+    folder; 0 if there is none.
+    """
+    folder = pathlib.Path(run_dir).expanduser()
+    checkpointer = train.Checkpointer(folder / "checkpoints")
+    latest = checkpointer.latest()
+    if latest is not None:
+        where = f"the record of step {latest} in {folder}"
+        before = read_record(checkpointer.extra(latest).get("record"), where)
+        check_settings(before, make_record(settings, step, batches), folder, may_differ)
+    return latest or 0
+
+
+def introduce(run: Any, loss_fn: Any, train_data: data.Dataset, eval_data: data.Dataset) -> None:
+    """Prints the classes of the data, and draws a batch into the run's folder."""
     if jax.process_index() == 0:
         print(counts_table({"training": train_data, "evaluation": eval_data}), end="")
         if run.figures and hasattr(loss_fn, "inputs"):
             picture(run, loss_fn.inputs, train_data)
-    return batches
 
 
 def counts_table(datasets: Mapping[str, data.Dataset]) -> str:
-    """Counts the examples of each class, or their pixels, in a table.
+    """Formats the number of examples, or the share of pixels, of each class as a table.
 
-    Args:
-        datasets: Data sets by what they are for.
-
-    Returns:
-        A table that ends its last line, or nothing for data without classes. Classes are counted
-        where that takes no reading of images.
+    `datasets` are named by their purpose. Classes are counted only where no image has to be read.
     """
     lines = [
         f"{what} data: {each.name}/{each.split}, {len(each):,} images"
@@ -76,7 +87,7 @@ def counts_table(datasets: Mapping[str, data.Dataset]) -> str:
 def _rows(
     field: str, names: Sequence[str], columns: Sequence[str], counts: Sequence[np.ndarray]
 ) -> list[str]:
-    """A row per class; of many classes those with the most and the fewest examples."""
+    """A row per class; if there are many, only those with the most and the fewest examples."""
     order = np.argsort(-counts[0], kind="stable")
     half = _MOST_CLASSES // 2
     shown = [*range(len(names))]
@@ -101,7 +112,7 @@ def _cell(counts: np.ndarray, index: int, field: str) -> str:
 
 
 def picture(run: Any, inputs: train.Inputs, train_data: data.Dataset) -> None:
-    """Draws some training images as the model will see them, into the run's folder."""
+    """Draws some training images as the model will see them, in the run's folder."""
     path = train.draw_batch(pathlib.Path(run.run_dir).expanduser(), train_data, inputs, run.seed)
     if path is not None:
         print(f"  images as the model sees them: {path}")

@@ -1,52 +1,60 @@
-"""Data sets and folders as settings."""
+"""Settings of data sets and folders of images."""
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from common import script
 from common.places import missing, nearest_folder
+
+import numpy as np
+from PIL import Image
+
 from jaxvision import data
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Which images to learn from, and which to evaluate on."""
+    """The images to train and to evaluate on."""
 
     dataset: str = "digits"
-    """A data set of TensorFlow Datasets; or a path with a slash in it (./pets) to a folder that
-    holds a folder of images per class, or such a folder per split."""
+    """Name of a data set of TensorFlow Datasets; or path of a folder, which must contain a slash,
+    as in ./pets. The folder has one sub-folder of images per class, or one sub-folder per split,
+    with one per class in each."""
     data_dir: str | None = None
-    """Where TensorFlow Datasets keeps its files."""
+    """Folder in which TensorFlow Datasets keeps its files; None takes the environment variable
+    TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     train_split: str = "train"
-    """The split to train on."""
+    """Split to train on, such as train, or a slice such as train[:80%]."""
     eval_split: str = "test"
-    """The split to evaluate on while training, and at the end."""
+    """Split to evaluate on, during the training and at its end."""
     validation: float | None = None
-    """Evaluate on this share of the training split instead (0.2 is a fifth), of every class alike,
-    drawn by the seed and held out of training; for data without a split to evaluate on."""
+    """Share of the training split, in (0, 1), to hold out and evaluate on instead of --eval-split,
+    for data without such a split. It is drawn with the seed, and is the same in every class."""
     classes: tuple[str, ...] | None = None
-    """Names of the classes to tell apart, of those that there are; None takes all."""
+    """Names of the classes to use, two or more; None uses all."""
     per_class: int | None = None
-    """Train on so many images of each class, drawn by the seed; None takes all."""
+    """Number of training images of each class, drawn with the seed; None uses all."""
     image_size: int | tuple[int, int] | None = 32
-    """Resize and crop images to this height and width; None if they have one size, or the model
-    that a run starts from has one."""
+    """Height and width, in pixels, to which images are resized and cropped: one number for squares,
+    or two. None keeps images as they are, which must then have one size; in fine-tuning, it
+    prepares them as for the model that it starts from."""
     channels: Literal[1, 3, 4] | None = None
-    """Channels of a folder's images: gray, RGB or RGBA; None takes those of the model that a run
-    starts from, or RGB."""
+    """Channels to which images are converted: 1 (gray), 3 (RGB) or 4 (RGBA). None keeps those of a
+    data set, and reads a folder as RGB; in fine-tuning, as the images of the model that it starts
+    from."""
     corrupt: Literal["stop", "skip"] = "stop"
-    """What to do with images that cannot be decoded."""
+    """What to do about an image that cannot be decoded: stop, or skip it and count it."""
     num_workers: int = 0
-    """Processes that read images which do not fit in memory; 0 reads by threads."""
+    """Number of processes that read images, if these do not fit in memory; 0 uses threads."""
 
     def located(self) -> "Data":
-        """The same with the absolute path of a folder, so that a run can be evaluated anywhere.
+        """Makes the path of a folder absolute, so that a run can be evaluated from anywhere.
 
-        A name without a slash is never a folder: one that happens to lie here would hide the data
-        set.
+        A name without a slash is never a folder: a folder of that name would hide the data set.
         """
         folder = pathlib.Path(self.dataset).expanduser()
         named = self.dataset.startswith((".", "~", "/"))
@@ -62,10 +70,9 @@ class Data:
         class_names: Sequence[str] | None = None,
         preprocessing: data.Preprocessing | None = None,
     ) -> data.Dataset:
-        """Loads a split.
+        """Loads a split, whose classes must be `class_names` if they are given.
 
-        Its classes have to be `class_names`, if they are given; where `preprocessing` is, images
-        are resized and cut by it rather than to `image_size`.
+        With `preprocessing`, it replaces `image_size`.
         """
         dataset = self.located().dataset
         options: dict[str, Any] = {
@@ -83,12 +90,12 @@ class Data:
                     **options,
                 )
             else:
-                loaded = data.load(
-                    dataset, split, self.data_dir, transform=image_and_label, **options
-                )
+                transform = with_channels(image_and_label, self.channels)
+                loaded = data.load(dataset, split, self.data_dir, transform=transform, **options)
             if self.classes is not None:
                 if len(self.classes) < 2:
-                    raise ValueError(f"--classes needs two names or more, got {self.classes[0]!r}")
+                    got = repr(self.classes[0]) if self.classes else "none"
+                    raise ValueError(f"--classes needs two names or more, got {got}")
                 loaded = data.subset(loaded, classes=self.classes)
         if class_names is not None and loaded.class_names != tuple(class_names):
             raise SystemExit(
@@ -97,10 +104,30 @@ class Data:
             )
         return loaded
 
+    def few(self, dataset: data.Dataset, seed: int) -> data.Dataset:
+        """The images of a data set that --per-class leaves, drawn with the seed."""
+        if self.per_class is None:
+            return dataset
+        with script.checking():
+            return data.subset(dataset, per_class=self.per_class, seed=seed)
+
+    def refuse(self, usual: "Data", names: Sequence[str], why: str) -> None:
+        """Ends the script if one of its settings, which the script does not use, is not usual."""
+        for name in names:
+            if getattr(self, name) != getattr(usual, name):
+                raise SystemExit(f"leave out --{name.replace('_', '-')}: {why}")
+
+    def load_train(self, seed: int) -> data.Dataset:
+        """Loads the data to train on, without those that --validation holds out."""
+        train_data = self.load(self.train_split)
+        if self.validation is not None:
+            train_data, _ = self.hold_out(train_data, seed)
+        return self.few(train_data, seed)
+
     def load_splits(
         self, seed: int, preprocessing: data.Preprocessing | None = None
     ) -> tuple[data.Dataset, data.Dataset]:
-        """Loads what to train on and what to evaluate on."""
+        """Loads the data to train on and the data to evaluate on."""
         train_data = self.load(self.train_split, preprocessing=preprocessing)
         if self.validation is not None:
             train_data, eval_data = self.hold_out(train_data, seed)
@@ -108,17 +135,15 @@ class Data:
             try:
                 eval_data = self.load(self.eval_split, train_data.class_names, preprocessing)
             except data.SplitError as error:
+                has, _, _ = str(error).partition("; give split")  # advice for calls in Python
                 raise SystemExit(
-                    f"{error}\nName a split to evaluate on with --eval-split, or hold a fifth of "
-                    f"{self.train_split} out with --validation 0.2"
+                    f"{has}; hold out a fifth of {self.train_split} with --validation 0.2, or name "
+                    "a split to evaluate on with --eval-split"
                 ) from None
-        if self.per_class is not None:
-            with script.checking():
-                train_data = data.subset(train_data, per_class=self.per_class, seed=seed)
-        return train_data, eval_data
+        return self.few(train_data, seed), eval_data
 
     def hold_out(self, train_data: data.Dataset, seed: int) -> tuple[data.Dataset, data.Dataset]:
-        """Parts the training split into what to train on and what to evaluate on."""
+        """Divides the training split into data to train on and data to evaluate on."""
         assert self.validation is not None
         try:
             return data.split(train_data, self.validation, seed=seed)
@@ -128,11 +153,7 @@ class Data:
 
 @contextlib.contextmanager
 def or_folder(name: str) -> Iterator[None]:
-    """Says what folders there are where a name is that of no data set, and may be meant as one.
-
-    Args:
-        name: Of the data set.
-    """
+    """Ends the script with the nearest folder, if there is no data set called `name`."""
     try:
         yield
     except (data.CorruptImageError, data.SplitError):
@@ -144,11 +165,36 @@ def or_folder(name: str) -> Iterator[None]:
         near = nearest_folder(here) if "/" in name else here if here.is_dir() else None
         if near is not None:
             raise SystemExit(f"{error}; did you mean the folder ./{near}?") from error
-        if "/" in name:
-            raise SystemExit(f"{error}, nor is there a folder {name}") from error
+        if "/" in name and "configuration" not in str(error):
+            raise SystemExit(missing(name, "data set or folder")) from error
         raise
 
 
 def image_and_label(example: dict[str, Any]) -> dict[str, Any]:
-    """What a classifier needs of an example, without boxes, masks and the like."""
+    """The image and the label of an example, without boxes, masks and other fields."""
     return {name: example[name] for name in ("image", "label") if name in example}
+
+
+Transform = Callable[[dict[str, Any]], dict[str, Any]]
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Pillow's modes, by the number of channels."""
+
+
+def with_channels(transform: Transform, channels: int | None) -> Transform:
+    """Makes a transform also convert images to a number of channels; None leaves it unchanged."""
+    return transform if channels is None else functools.partial(_convert, transform, channels)
+
+
+def _convert(transform: Transform, channels: int, example: dict[str, Any]) -> dict[str, Any]:
+    changed = transform(example)
+    image = changed.get("image")
+    if image is None or image.shape[-1] == channels:
+        return changed
+    if image.ndim != 3 or image.dtype != np.uint8 or image.shape[-1] not in _MODES:
+        raise SystemExit(
+            f"--channels {channels} converts images of 8 bits with 1, 3 or 4 channels; the data "
+            f"have {image.dtype} of shape {image.shape}"
+        )
+    pixels = image[..., 0] if image.shape[-1] == 1 else image
+    converted = np.array(Image.fromarray(pixels).convert(_MODES[channels]))
+    return {**changed, "image": converted.reshape(*image.shape[:2], channels)}

@@ -1,10 +1,12 @@
-"""The command line: settings as flags, in panels, and wrong flags in a line.
+"""Command line: settings as flags, grouped in panels of `--help`, and one-line errors.
 
-tyro makes the flags and reads them. What is checked here, before it does, is what a newcomer gets
-wrong most: flags of other programs, and values that a flag does not take.
+tyro makes and reads the flags. Before that, this module checks for the most frequent mistakes:
+flags of other programs, and values that a flag does not accept.
 """
 
+import contextlib
 import dataclasses
+import io
 import re
 import shutil
 import sys
@@ -13,21 +15,23 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
-import tyro
-
-from common.console import console_command
+from common.console import console_command, in_form
 from common.help import describe, wrapped
 from common.other_programs import ADVICE
+
+import tyro
+
 from jaxvision.suggest import nearest
 
 Settings = TypeVar("Settings")
 
 FLAT = tyro.conf.OmitArgPrefixes
-"""Marks a group of settings: a panel of `--help`, whose flags are named without the group:
+"""Marks a group of settings that is a panel of `--help` and whose flags omit the name of the group:
 `--dataset`, not `--data.dataset`."""
 
 UNNAMED = tyro.conf.arg(name="")
-"""The same for a group without a panel, whose groups keep their names: `--appearance.weight`."""
+"""Marks a group that has neither a panel nor a name, but whose own groups keep their names, as in
+`--appearance.weight`."""
 
 _HELP = ("-h", "--help", "-H", "--help-verbose")
 
@@ -36,31 +40,35 @@ def read(settings: type[Settings], about: str | None) -> Settings:
     """Reads the settings of a script from the command line.
 
     Args:
-        settings: A dataclass, whose fields are flags or groups of them.
-        about: What the script is for; `--help` begins with it.
-
-    Returns:
-        The settings.
+        settings: Dataclass whose fields are flags or groups of flags.
+        about: Text that `--help` begins with.
 
     Raises:
-        SystemExit: `--help` is asked for; or a flag or its value is wrong, which is said in a line.
+        SystemExit: After `--help`; or after a line about a wrong flag or value.
     """
     describe(settings)
     flags = flags_of(settings)
     arguments = shortened(sys.argv[1:], flags)
     if any(argument in _HELP for argument in arguments):
-        print(wrapped(about or "", shutil.get_terminal_size().columns))
+        print(wrapped(in_form(about or ""), shutil.get_terminal_size().columns))
     else:
         check(arguments, {flag.name: flag.kind for flag in flags})
-    chosen, left = tyro.cli(
-        settings,
-        description="",
-        args=arguments,
-        prog=console_command(),
-        return_unknown_args=True,
-    )
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            chosen, left = tyro.cli(
+                settings,
+                description="",
+                args=arguments,
+                prog=console_command(),
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code == 2:  # tyro's, rather than that of a check of the settings
+            end([_missing(errors.getvalue())])
+        raise
     if left:
-        end([f"{left[0]!r} belongs to no option; --help lists all"])
+        end([f"unexpected argument {left[0]!r}; --help lists all options"])
     return chosen
 
 
@@ -68,9 +76,9 @@ class Flag(typing.NamedTuple):
     """A flag of the command line.
 
     Attributes:
-        name: Without hyphens before it.
-        kind: What it takes, a type.
-        longer: Its other name, with that of its group.
+        name: Name without the leading hyphens.
+        kind: Type of its value.
+        longer: Name with that of its group in front; equal to `name` if there is none.
     """
 
     name: str
@@ -79,19 +87,12 @@ class Flag(typing.NamedTuple):
 
 
 def flags_of(settings: type) -> list[Flag]:
-    """The flags of settings.
-
-    Args:
-        settings: A dataclass.
-
-    Returns:
-        All flags; those that have no longer name have it equal to the other.
-    """
+    """Lists the flags of a dataclass of settings."""
     return [*_flags(settings, "", "", flat=False)]
 
 
 def has_flag(settings: type, name: str) -> bool:
-    """Whether settings have a flag of a name."""
+    """Whether settings have a flag with this name."""
     return any(flag.name == name for flag in flags_of(settings))
 
 
@@ -110,20 +111,12 @@ def _flags(settings: type, prefix: str, group: str, *, flat: bool) -> Iterator[F
 
 
 def _unpacked(kind: Any) -> tuple[Any, ...]:
-    """A type, and the marks that it is annotated with."""
+    """A type, and the marks of its annotation."""
     return get_args(kind) if get_origin(kind) is Annotated else (kind,)
 
 
 def shortened(arguments: Sequence[str], flags: Sequence[Flag]) -> list[str]:
-    """Takes the group out of flags that are called without it: `--augmentation.flip` is `--flip`.
-
-    Args:
-        arguments: The command line.
-        flags: The flags that there are.
-
-    Returns:
-        The command line with the names that tyro knows.
-    """
+    """Removes the group's name where tyro does not know it: `--augmentation.flip` is `--flip`."""
     shorter = {f"--{flag.longer}": f"--{flag.name}" for flag in flags}
     for flag in flags:
         group, dot, name = flag.longer.rpartition(".")
@@ -139,9 +132,7 @@ def shortened(arguments: Sequence[str], flags: Sequence[Flag]) -> list[str]:
 def check(arguments: Sequence[str], flags: dict[str, Any]) -> None:
     """Ends the script with a line for every flag that does not exist or whose value is wrong.
 
-    Args:
-        arguments: The command line.
-        flags: What each flag takes, by its name.
+    `flags` has the type of each flag's value, by the name of the flag.
     """
     faults = []
     for flag, values in _given(arguments):
@@ -158,20 +149,24 @@ def check(arguments: Sequence[str], flags: dict[str, Any]) -> None:
 
 
 def end(faults: Sequence[str]) -> NoReturn:
-    """Ends the script as programs do whose command line is wrong.
-
-    Args:
-        faults: What is wrong, a line each.
-
-    Raises:
-        SystemExit: With status 2.
-    """
+    """Prints a line for each fault of the command line, and ends the script with status 2."""
     print("\n".join(faults), file=sys.stderr)
     raise SystemExit(2)
 
 
+def _missing(text: str) -> str:
+    """Shortens tyro's text about missing arguments to a line; leaves other texts as they are."""
+    listed = text.partition("────── │")[0]  # a rule follows the list
+    names = re.findall(r"^│ {5}(\S+(?: \S+)*) *│$", listed, re.MULTILINE)
+    if not names or "Missing from" not in text:
+        return text.rstrip()
+    are = "are" if len(names) > 1 else "is"
+    where = "" if names[0].startswith("-") else ", before the options"
+    return f"{', '.join(names)} {are} required{where}; --help lists all options"
+
+
 def _given(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Flags and what follows them."""
+    """Yields each flag and the words that follow it."""
     starts = [i for i, each in enumerate(arguments) if re.match(r"--\w", each)]
     for start, end in zip(starts, [*starts[1:], len(arguments)], strict=False):
         flag, equals, value = arguments[start][2:].partition("=")
@@ -179,7 +174,7 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _fault(flag: str, kind: Any, values: Sequence[str]) -> str | None:
-    """What is wrong with the values of a flag; None if nothing is."""
+    """An error message about the values of a flag; None if they are right."""
     if kind is bool:
         if values and values[0].lower() in ("true", "false", "0", "1", "yes", "no"):
             turned_off = f"--no-{flag[2:]}"
@@ -189,20 +184,25 @@ def _fault(flag: str, kind: Any, values: Sequence[str]) -> str | None:
         return _fault_of_pairs(flag, get_args(kind), values)
     leaves = _leaves(kind)
     if any(leaf is not str and leaf not in _WORDS and not _is_choice(leaf) for leaf in leaves):
-        return None  # a type that tyro reads by itself
-    tuples = [each for each in (kind, *get_args(kind)) if get_origin(each) is tuple]
-    may_be_empty = any(... in get_args(each) for each in tuples)
-    if not values and not may_be_empty:
+        return None  # tyro checks other types
+    tuples = [get_args(each) for each in (kind, *get_args(kind)) if get_origin(each) is tuple]
+    is_open = any(... in each for each in tuples)
+    if not values and not is_open:
         return f"{flag} needs a value: {_allowed(leaves)}"
-    for value in values if tuples else values[:1]:
+    most = len(values) if is_open else max([1, *map(len, tuples)])
+    for value in values[:most]:
         if not any(_accepts(leaf, value) for leaf in leaves):
             return _refusal(flag, leaves, value)
+    if tuples and any(_accepts(leaf, value) for leaf in leaves for value in values[most:]):
+        return f"{flag} takes at most {most} values, got {len(values)}: {' '.join(values)}"
     return None
 
 
 def _fault_of_pairs(flag: str, kinds: tuple[Any, ...], values: Sequence[str]) -> str | None:
-    if len(values) % 2:
-        return f"{flag} takes pairs of NAME VALUE, got {' '.join(values)!r}"
+    if not values or len(values) % 2:
+        names = f"; names are {_allowed(_leaves(kinds[0]), ', ')}" if _is_choice(kinds[0]) else ""
+        got = repr(" ".join(values)) if values else "nothing"
+        return f"{flag} takes pairs of NAME VALUE, got {got}{names}"
     for index, value in enumerate(values):
         leaves = _leaves(kinds[index % 2])
         if not any(_accepts(leaf, value) for leaf in leaves):
@@ -214,7 +214,7 @@ _WORDS = {int: "a whole number", float: "a number", type(None): "None"}
 
 
 def _leaves(kind: Any) -> list[Any]:
-    """The single types in a type: of a union and of a tuple all, of a choice what can be chosen."""
+    """The single types that a type consists of, such as those of a union or tuple."""
     if get_origin(kind) is Annotated:
         return _leaves(get_args(kind)[0])
     if get_origin(kind) in (typing.Union, types.UnionType, tuple):
@@ -247,16 +247,16 @@ def _refusal(flag: str, leaves: Sequence[Any], value: str) -> str:
     return f"{flag} must be {_allowed(leaves)}, got {value!r}"
 
 
-def _allowed(leaves: Sequence[Any]) -> str:
+def _allowed(leaves: Sequence[Any], separator: str = " or ") -> str:
     words: list[str] = []
     for leaf in dict.fromkeys(leaves):
         choices = [str(each) for each in get_args(leaf)]
         words += choices if _is_choice(leaf) else [_WORDS.get(leaf, "text")]
-    return " or ".join(words)
+    return separator.join(words)
 
 
 def _no_such(name: str, flags: dict[str, Any]) -> str:
-    """Says that there is no such flag, and what others call what is there."""
+    """An error message about an unknown flag, with the flag that was probably meant."""
     meant, remark = ADVICE.get(name, (None, None))
     if meant is not None and meant.partition(" ")[0] not in flags:
         meant = remark = None
@@ -264,6 +264,6 @@ def _no_such(name: str, flags: dict[str, Any]) -> str:
         meant = nearest(name, flags)
     hint = f"; did you mean --{meant}?" if meant else ""
     remark = f" ({remark})" if meant and remark else f": {remark}" if remark else ""
-    return f"there is no option --{name}{hint}{remark}" + (
-        "" if hint or remark else "; --help lists all"
+    return f"there is no option --{name}{hint}{in_form(remark)}" + (
+        "" if hint or remark else "; --help lists all options"
     )

@@ -1,12 +1,13 @@
-"""Generative models of images as settings, and what simple densities reach."""
+"""Settings of generative models of images, and simple densities to compare with."""
 
 import dataclasses
 from typing import Any, Literal
 
+from common import script
+
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from common import script
 from jaxvision import data, models
 from jaxvision.losses import variational
 
@@ -16,19 +17,20 @@ class Coder:
     """The networks of an autoencoder."""
 
     network: Literal["dense", "conv"] = "conv"
-    """Dense layers on all pixels, or convolutions that halve and double the maps."""
+    """Architecture: dense (fully connected layers) or conv (convolutions, each of which halves the
+    height and width in the encoder and doubles them in the decoder)."""
     sizes: tuple[int, ...] | None = None
-    """The widths of the encoder's layers, or the channels of its convolutions; the decoder's are
-    the same in reverse. None takes 256 128, or 32 64."""
+    """Widths of the encoder's dense layers, or channels of its convolutions; the decoder has the
+    same in reverse. None takes 256 128 for dense, and 32 64 for conv."""
     latent_size: int = 16
-    """How many numbers a code has."""
+    """Length of the code (latent vector) of an image."""
     norm: Literal["batch", "group", "layer"] | None = None
-    """The normalization after each layer."""
+    """Normalization after each layer; None uses none."""
     activation: str = "relu"
-    """The nonlinearity after that."""
+    """Activation function after each layer, such as relu, gelu or tanh."""
 
     def coders(self, shape: tuple[int, int, int], numbers: int = 1) -> dict[str, Any]:
-        """Encoder and decoder of images of a shape; the decoder gives several numbers per value."""
+        """Makes encoder and decoder; the decoder gives `numbers` outputs per value of an image."""
         height, width, channels = shape
         outputs = (height, width, channels * numbers)
         shared: dict[str, Any] = {"norm": self.norm, "activation": self.activation}
@@ -50,16 +52,17 @@ class Coder:
 
 @dataclasses.dataclass(frozen=True)
 class ImageLikelihood:
-    """The distribution of images around what a decoder gives."""
+    """Distribution of an image given the output of the decoder."""
 
     likelihood: Literal["bernoulli", "gaussian", "logistic"] = "logistic"
-    """Binary values, of which grays are the probability; normally distributed ones, of images with
-    noise as wide as a level; or a logistic distribution over the levels."""
+    """Distribution of pixel values: bernoulli (binary pixels, drawn with the gray value as the
+    probability), gaussian (normal, for images with uniform noise as wide as a gray level) or
+    logistic (logistic, integrated over each gray level)."""
     levels: int | None = None
-    """How many gray levels the images have; None takes 17 for digits, and 256 for others."""
+    """Number of gray levels of the images; None takes 17 for digits, and 256 for other data."""
 
     def make(self, dataset: str) -> variational.Likelihood:
-        """The likelihood of the images of a data set."""
+        """Makes the likelihood for a data set."""
         with script.checking():
             if self.likelihood == "bernoulli":
                 return variational.Bernoulli(binarize=True)
@@ -68,21 +71,21 @@ class ImageLikelihood:
             return variational.DiscretizedLogistic(levels=self.levels_of(dataset))
 
     def levels_of(self, dataset: str) -> int:
-        """How many levels the images of a data set have."""
+        """The number of gray levels of a data set."""
         if self.levels is not None:
             return self.levels
         return 17 if dataset == "digits" else 256
 
 
 def classes_of(dataset: data.Dataset) -> int:
-    """How many classes the images of a conditional model have."""
+    """The number of classes for a conditional model; ends the script if there are none."""
     if not dataset.num_classes:
         raise SystemExit(f"{dataset.name} has no classes: leave --conditional out")
     return dataset.num_classes
 
 
 def pixels(dataset: data.Dataset) -> Float32[np.ndarray, "_ height width channels"]:
-    """All images of a data set, from 0 to 1."""
+    """All images of a data set, in [0, 1]."""
     images = np.stack([dataset[index]["image"] for index in range(len(dataset))])
     return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)
 
@@ -93,7 +96,7 @@ def labels_of(dataset: data.Dataset) -> Int[np.ndarray, " images"]:
 
 
 def quantized(dataset: data.Dataset, levels: int) -> UInt8[np.ndarray, "examples values"]:
-    """The level of each value of all images."""
+    """The gray level of each value of all images."""
     shares = pixels(dataset).reshape(len(dataset), -1)
     return np.round(shares * (levels - 1)).astype(np.uint8)
 
@@ -101,7 +104,7 @@ def quantized(dataset: data.Dataset, levels: int) -> UInt8[np.ndarray, "examples
 def independent_bits(
     train: UInt8[np.ndarray, "_ values"], test: UInt8[np.ndarray, "_ values"], levels: int
 ) -> float:
-    """Bits per dimension of a histogram of each pixel's levels, with one count added to each."""
+    """Bits per dimension of a histogram per pixel, with one added to each count."""
     counts = np.ones((train.shape[1], levels))
     for level in range(levels):
         counts[:, level] += (train == level).sum(axis=0)
@@ -115,11 +118,11 @@ def gaussian_bits(
     levels: int,
     seed: int = 0,
 ) -> float:
-    """Bits per dimension of one normal distribution of all pixels, of images with uniform noise.
+    """Bits per dimension of one normal distribution of all pixels, for images with uniform noise.
 
-    Its covariance is that of the training images, and the variance of the noise besides. The noise
-    is that of `variational.dequantize`, so that the result bounds the bits of the levels as that of
-    a `variational.Gaussian` with levels does.
+    The covariance is that of the training images plus the variance of the noise. The noise is that
+    of `variational.dequantize`: the result is an upper bound of the bits of the gray levels, as for
+    `variational.Gaussian` with levels.
     """
     dimensions = train.shape[1]
     noise = np.random.default_rng(seed).uniform(size=test.shape)

@@ -1,4 +1,4 @@
-"""What `--help` says: a text at the width of the terminal, and docstrings without line breaks."""
+"""The text of `--help`, wrapped to the width of the terminal."""
 
 import ast
 import dataclasses
@@ -8,14 +8,13 @@ import textwrap
 import types
 import typing
 
+from common.console import in_form
+
 
 def describe(settings: type) -> None:
-    """Gives the fields of settings their docstrings as help, in which lines are joined.
+    """Makes the docstrings of fields the help texts of their flags, in groups too.
 
-    tyro reads them too, but keeps line breaks in the middle of a sentence.
-
-    Args:
-        settings: A dataclass, and with it those that are its groups.
+    tyro reads docstrings too, but keeps their line breaks in the middle of sentences.
     """
     hints = typing.get_type_hints(settings)
     said: dict[str, str] = {}
@@ -30,14 +29,14 @@ def describe(settings: type) -> None:
 
 
 def _docstrings(settings: type) -> dict[str, str]:
-    """The strings below the fields of a dataclass."""
+    """The docstrings below the fields of a dataclass."""
     try:
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
-    except OSError:  # made where there is no file
+    except OSError:  # the class has no source file
         return {}
     assert isinstance(definition, ast.ClassDef)
     return {
-        field.target.id: " ".join(text.value.value.split())
+        field.target.id: in_form(" ".join(text.value.value.split()))
         for field, text in zip(definition.body, definition.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)
@@ -48,14 +47,7 @@ def _docstrings(settings: type) -> dict[str, str]:
 
 
 def wrapped(text: str, width: int) -> str:
-    r"""Brings a text to the width of a terminal.
-
-    Args:
-        text: Paragraphs, and indented commands, which are broken as a shell reads them.
-        width: Letters in a line.
-
-    Returns:
-        The text.
+    r"""Wraps paragraphs, and indented commands with backslashes, to a number of columns.
 
     >>> print(wrapped("Does this.\n\n    python do.py --what this", 24))
     Does this.

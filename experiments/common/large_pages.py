@@ -1,4 +1,4 @@
-"""Memory in large pages, with which steps on a CPU are a fifth faster or more."""
+"""Large memory pages, which make steps on a CPU at least a fifth faster."""
 
 import os
 import pathlib
@@ -12,13 +12,13 @@ KERNEL = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def use_large_pages() -> None:
-    """Starts this program anew with memory in pages of 2 MiB, where the system has them on request.
+    """Restarts this program with memory pages of 2 MiB, where the system gives them on request.
 
-    A step on a CPU asks for its working memory anew each time, and gets it in pages of 4 KiB, each
-    of which costs an interrupt. The C library of Linux asks for large ones where a variable in the
-    environment says so when a process begins. A process that has the variable, whatever its value,
-    and one that was not begun by this script or as `jaxvision NAME`, or is debugged, go on as they
-    are.
+    A step on a CPU allocates its working memory anew each time, in pages of 4 KiB, each of which
+    costs an interrupt. The C library of Linux requests large pages if the environment variable
+    `GLIBC_TUNABLES` tells it to when the process starts. Nothing happens if the variable is already
+    set, to whatever value, if the process was not started as a script or as `jaxvision NAME`, or if
+    it runs in a debugger.
     """
     begun_by_script = sys.argv[0] in sys.orig_argv or console_command() is not None
     if VARIABLE in os.environ or not begun_by_script or sys.gettrace() or not _on_request():
@@ -29,7 +29,7 @@ def use_large_pages() -> None:
 
 
 def _on_request() -> bool:
-    """Whether the kernel gives large pages to those that ask, and the C library can ask."""
+    """Whether the kernel gives large pages on request, and the C library can request them."""
     library, version = platform.libc_ver()
     if library != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
         return False

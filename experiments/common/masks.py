@@ -1,4 +1,4 @@
-"""Segmentation as settings: images with masks, segmenters, losses of masks."""
+"""Settings of segmentation: images with masks, segmenters, losses of masks."""
 
 import dataclasses
 import functools
@@ -6,12 +6,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from common import script
-from common.data import Data, or_folder
+from common.data import Data, or_folder, with_channels
 from common.learning import parse_option, say_weights
 from common.places import missing
+
+import numpy as np
+
 from jaxvision import checks, data, losses, models, train
 from jaxvision.suggest import shortened, unknown
 
@@ -23,42 +24,47 @@ LossName = Literal[
 
 @dataclasses.dataclass(frozen=True)
 class MaskData:
-    """Which images with masks to learn from, and which to evaluate on."""
+    """The images with masks to train and to evaluate on."""
 
     dataset: str = "shapes"
-    """A data set of TensorFlow Datasets with masks; or a path with a slash in it (./scans) to a
-    folder of images, whose masks are in --masks."""
+    """Name of a data set of TensorFlow Datasets with masks; or path of a folder of images, which
+    must contain a slash, as in ./scans. The masks of a folder are in --masks."""
     masks: str | None = None
-    """The folder of the masks of the images in the folder `dataset`: PNG files of the same names
-    with a class per pixel, 255 for none."""
+    """Folder of the masks, if --dataset is a folder of images: PNG files with the names of the
+    images. The value of a pixel is the number of its class, or 255 for no class."""
     class_names: tuple[str, ...] | None = None
-    """Names of the classes in a folder of masks, in the order of their numbers."""
+    """Names of the classes in a folder of masks, from number 0 on."""
     data_dir: str | None = None
-    """Where TensorFlow Datasets keeps its files."""
+    """Folder in which TensorFlow Datasets keeps its files; None takes the environment variable
+    TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     train_split: str = "train"
-    """The split to train on; of folders a part, such as all[:80%]."""
+    """Split to train on. For a folder, a part of its images, such as all[:80%]."""
     eval_split: str = "test"
-    """The split to evaluate on while training, and at the end; of folders such as all[80%:]."""
+    """Split to evaluate on, during the training and at its end. For a folder, a part of its images,
+    such as all[80%:]."""
     boundary_weights: bool = False
-    """Weigh the pixels in the cross-entropy as U-Net's paper does: more between near objects."""
+    """Weight pixels in the cross-entropy as in the U-Net paper: pixels between close objects count
+    more."""
     image_size: int | tuple[int, int] | None = None
-    """Resize and crop images and masks to this height and width; None if they have one size."""
-    channels: Literal[1, 3, 4] = 3
-    """Channels of a folder's images: gray, RGB or RGBA."""
+    """Height and width, in pixels, to which images and masks are resized and cropped: one number
+    for squares, or two. None keeps them as they are; all images must then have one size."""
+    channels: Literal[1, 3, 4] | None = None
+    """Channels to which images are converted: 1 (gray), 3 (RGB) or 4 (RGBA). None keeps those of a
+    data set, and reads a folder as RGB."""
     corrupt: Literal["stop", "skip"] = "stop"
-    """What to do with images that cannot be decoded."""
+    """What to do about an image that cannot be decoded: stop, or skip it and count it."""
     num_workers: int = 0
-    """Processes that read images which do not fit in memory; 0 reads by threads."""
+    """Number of processes that read images, if these do not fit in memory; 0 uses threads."""
 
     def located(self) -> "MaskData":
-        """The same with the absolute paths of folders, so that a run can be evaluated anywhere."""
+        """Makes the paths of folders absolute, so that a run can be evaluated from anywhere."""
         dataset = Data(dataset=self.dataset).located().dataset
         if self.masks is None:
             if dataset.startswith("/"):
-                raise SystemExit(f"{dataset} is a folder of images: name that of --masks")
+                raise SystemExit(f"{dataset} is a folder of images: name the folder of --masks too")
             return self
         if not dataset.startswith("/"):
-            raise SystemExit(f"--masks go with a folder of images, and {dataset!r} is a data set")
+            raise SystemExit(f"--masks needs a folder of images, and {dataset!r} is a data set")
         masks = pathlib.Path(self.masks).expanduser().resolve()
         if not masks.is_dir():
             raise SystemExit(missing(self.masks, "folder of masks"))
@@ -70,17 +76,16 @@ class MaskData:
         class_names: Sequence[str] | None = None,
         preprocessing: data.Preprocessing | None = None,
     ) -> data.Dataset:
-        """Loads the images and masks of a split.
+        """Loads a split, whose classes must be `class_names` if they are given.
 
-        The classes have to be `class_names`, if they are given; where `preprocessing` is, images
-        are resized and cut by it rather than to `image_size`.
+        With `preprocessing`, it replaces `image_size`.
         """
         where = self.located()
+        keep = weighted_masks if self.boundary_weights else only_masks
         options: dict[str, Any] = {
             "image_size": self.image_size if preprocessing is None else None,
             "preprocessing": preprocessing,
             "corrupt": self.corrupt,
-            "transform": weighted_masks if self.boundary_weights else only_masks,
         }
         with script.checking(), or_folder(where.dataset):
             if where.masks is not None:
@@ -89,11 +94,15 @@ class MaskData:
                     where.masks,
                     split=split,
                     class_names=self.class_names,
-                    channels=self.channels,
+                    channels=self.channels or 3,
+                    transform=keep,
                     **options,
                 )
             else:
-                loaded = data.load(where.dataset, split, self.data_dir, **options)
+                transform = with_channels(keep, self.channels)
+                loaded = data.load(
+                    where.dataset, split, self.data_dir, transform=transform, **options
+                )
         found = loaded.fields["mask"].names
         if class_names is not None and found != tuple(class_names):
             raise SystemExit(
@@ -103,15 +112,15 @@ class MaskData:
         return loaded
 
     def load_splits(self) -> tuple[data.Dataset, data.Dataset]:
-        """Loads what to train on and what to evaluate on."""
+        """Loads the data to train on and the data to evaluate on."""
         train_data = self.load(self.train_split)
         return train_data, self.load(self.eval_split, train_data.fields["mask"].names)
 
 
 def only_masks(example: dict[str, Any]) -> dict[str, Any]:
-    """The image and the mask of an example, without the rest."""
+    """The image and the mask of an example, without other fields."""
     if "mask" not in example:
-        raise SystemExit(f"these data have no masks, but {', '.join(example)}")
+        raise SystemExit(f"the data have no masks: an example has {', '.join(example)}")
     return {name: example[name] for name in FIELDS}
 
 
@@ -119,34 +128,37 @@ _weighted = data.with_boundary_weights()
 
 
 def weighted_masks(example: dict[str, Any]) -> dict[str, Any]:
-    """The image and the mask of an example, and the weights of its pixels."""
+    """The image and the mask of an example, with weights of its pixels."""
     return _weighted(only_masks(example))
 
 
 @dataclasses.dataclass(frozen=True)
 class Segmenter:
-    """Which model learns."""
+    """The model to train."""
 
     model: str = "classic_unet"
-    """A segmenter over a backbone (models.list_segmenters()); or classic_unet, segnet, fcn32s,
-    fcn16s, fcn8s, linear (each pixel by itself), linear3x3 (one convolution); for volumes, unet3d
-    or deepmedic."""
+    """Name of the segmenter: a decoder over --backbone (models.list_segmenters(), or fcn32s,
+    fcn16s, fcn8s); or a network without backbone: classic_unet, segnet, linear (classifies each
+    pixel by its color alone), linear3x3 (one 3x3 convolution); for volumes, unet3d or deepmedic."""
     backbone: str = "resnet18"
-    """The registered model under a segmenter, or under an FCN."""
+    """Name of the registered model that is the backbone of the segmenter;
+    experiments/list_models.py lists them."""
     backbone_options: dict[str, str] = dataclasses.field(default_factory=dict)
-    """The backbone's own options, as NAME VALUE pairs."""
+    """Options of the backbone, as NAME VALUE pairs, such as: channels 16."""
     model_options: dict[str, str] = dataclasses.field(default_factory=dict)
-    """The segmenter's own options, as NAME VALUE pairs: upsampling bilinear channels 64,32,16,8."""
+    """Options of the segmenter, as NAME VALUE pairs, such as: upsampling bilinear channels
+    64,32,16,8."""
     patch_size: int | None = None
-    """Height and width of the patches that the model sees as one pixel, which makes it faster; None
-    takes 2 for classic_unet, and 1 for others."""
+    """Height and width of square patches that are moved into the channels (space to depth), so that
+    the model runs at a lower resolution and faster. 1 changes nothing; None takes 2 for
+    classic_unet, and 1 for others."""
     num_classes: int | None = None
-    """How many classes there are; None takes those that the data name."""
+    """Number of classes; None takes the number of class names in the data."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What to compute in; parameters are float32."""
+    """Number format of the computation. Parameters are always stored in float32."""
 
     def make(self, dataset: data.Dataset) -> Any:
-        """The model for the images and classes of a data set."""
+        """Makes the model for the images and classes of a data set."""
         names = dataset.fields["mask"].names
         if self.num_classes is None and not names:
             raise SystemExit("the data do not name their classes: give --num-classes")
@@ -220,14 +232,14 @@ ALONE: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
     "unet3d": (models.UNet3D, {}),
     "deepmedic": (models.DeepMedic, {}),
 }
-"""Models without a backbone, and the options that they have here."""
+"""Models without a backbone, with their default options in the scripts."""
 
 FCN = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8}
-"""The finest stride of FCNs with skips."""
+"""Finest stride of the FCNs with skip connections."""
 
 
 def _options(module: Any, given: Mapping[str, str]) -> dict[str, Any]:
-    """The options of a module as the command line gives them."""
+    """Parses options of a module from the command line."""
     known = {field.name: field.default for field in dataclasses.fields(module) if field.init}
     for name in given:
         if name not in known:
@@ -243,26 +255,28 @@ def _default(value: Any) -> Any:
 
 
 USUAL_LOSS: Mapping[LossName, float] = {"pixel_cross_entropy": 1.0, "soft_dice": 1.0}
-"""What is minimized where nothing else is said."""
+"""Losses and weights if `--loss` is not given."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskLoss:
-    """What a segmenter minimizes."""
+    """The loss of a segmenter."""
 
     loss: dict[LossName, float] = dataclasses.field(default_factory=dict)
-    """Losses and their factors, as NAME FACTOR pairs, which are added up; none takes
-    pixel_cross_entropy 1 soft_dice 1."""
+    """Weighted sum of losses, as NAME WEIGHT pairs. The default is pixel_cross_entropy 1 soft_dice
+    1."""
     reduce: Literal["sample", "batch"] = "sample"
-    """Whether losses are computed of each image, or of the pixels of a batch together."""
+    """Compute losses for each image and average them (sample), or once over all pixels of the batch
+    (batch)."""
     class_weights: tuple[float, ...] | Literal["balanced"] | None = None
-    """One weight per class in the cross-entropy, for classes of few pixels; balanced takes n /
-    (classes * count), from all pixels of the training data."""
+    """Weights of the classes in pixel_cross_entropy, one number per class, for imbalanced data.
+    balanced takes n / (classes * count), counted in all pixels of the training data: rare classes
+    weigh more. None weighs all pixels equally."""
     auxiliary_weight: float = 0.5
-    """What the loss of each auxiliary head counts, in models that have any."""
+    """Weight of the loss of each auxiliary head, in models that have some; the main head's is 1."""
 
     def make(self, model: Any, inputs: train.Inputs, train_data: data.Dataset) -> Any:
-        """The loss function; `train_data` are what balanced weights are of."""
+        """Makes the loss function; balanced weights are counted in `train_data`."""
         terms = []
         weights = self._weights(train_data)
         for name, factor in (self.loss or USUAL_LOSS).items():
@@ -283,7 +297,9 @@ class MaskLoss:
         if self.class_weights is None:
             return None
         if "pixel_cross_entropy" not in (self.loss or USUAL_LOSS):
-            raise SystemExit("--class-weights are for pixel_cross_entropy, which --loss leaves out")
+            raise SystemExit(
+                "--class-weights needs pixel_cross_entropy, which --loss does not name"
+            )
         if self.class_weights != "balanced":
             return np.array(self.class_weights)
         counts = data.class_counts(train_data, "mask")

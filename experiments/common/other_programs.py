@@ -1,4 +1,4 @@
-"""What the options of other programs are called here."""
+"""Options of other programs, and what they are called here."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ ADVICE: Mapping[str, tuple[str | None, str | None]] = {
     "decay": ("weight-decay", None),
     "device": (None, _ALL_DEVICES),
     "devices": (None, _ALL_DEVICES),
-    "dropout": ("model-options", "--model-options dropout 0.5, of models that have it"),
+    "dropout": ("model-options", "--model-options dropout 0.5, for models that have it"),
     "ema": ("ema-decay", "such as 0.999"),
     "epoch": ("num-steps", _EPOCHS),
     "epochs": ("num-steps", _EPOCHS),
@@ -60,7 +60,10 @@ ADVICE: Mapping[str, tuple[str | None, str | None]] = {
     "momentum": ("optimizer momentum", None),
     "net": ("model", None),
     "network": ("model", None),
-    "num-classes": (None, "the data say how many classes there are; --classes takes some of them"),
+    "num-classes": (
+        None,
+        "the data determine the number of classes; --classes selects some of them",
+    ),
     "num-epochs": ("num-steps", _EPOCHS),
     "num-gpus": (None, _ALL_DEVICES),
     "opt": ("optimizer", None),
@@ -91,5 +94,5 @@ ADVICE: Mapping[str, tuple[str | None, str | None]] = {
     "weights": (None, "experiments/finetune.py starts from a run folder or a file of weights"),
     "workers": ("num-workers", None),
 }
-"""By a flag of other programs: the flag here, and a remark. A remark without a flag stands for
-what needs none."""
+"""By the name of a flag in other programs: the name of the flag here, or None if none is needed;
+and a remark, or None."""

@@ -1,19 +1,11 @@
-"""Folders that somebody names, and what is said of those that do not exist."""
+"""Folders on the command line, and messages about those that do not exist."""
 
 import difflib
 import pathlib
 
 
 def missing(path: str, what: str = "folder") -> str:
-    """Says that there is no such folder, and which one has a name near it.
-
-    Args:
-        path: What was asked for.
-        what: What is missing.
-
-    Returns:
-        One sentence.
-    """
+    """A message that a folder does not exist, with the nearest one that does."""
     given = pathlib.Path(path).expanduser()
     near = nearest_folder(given)
     if near is not None:
@@ -24,14 +16,7 @@ def missing(path: str, what: str = "folder") -> str:
 
 
 def nearest_folder(path: pathlib.Path) -> pathlib.Path | None:
-    """Finds the folder that was probably meant, where one part of a path is mistyped.
-
-    Args:
-        path: A path that leads nowhere.
-
-    Returns:
-        A folder that exists, or None.
-    """
+    """Finds the folder that a path with one mistyped part probably means; None if there is none."""
     parts = path.parts
     for place in range(len(parts)):
         parent = pathlib.Path(*parts[:place])
@@ -48,17 +33,7 @@ def nearest_folder(path: pathlib.Path) -> pathlib.Path | None:
 
 
 def run_folder(path: str) -> pathlib.Path:
-    """The folder of a run that is there.
-
-    Args:
-        path: What was asked for.
-
-    Returns:
-        The folder.
-
-    Raises:
-        SystemExit: There is none, or it is the folder of no run.
-    """
+    """Checks that a path is the folder of a run; otherwise ends the script."""
     folder = pathlib.Path(path).expanduser()
     if not folder.is_dir():
         raise SystemExit(missing(path, "run folder"))
@@ -72,11 +47,8 @@ def run_folder(path: str) -> pathlib.Path:
 def looks_like_a_folder(name: str) -> bool:
     """Whether a name is meant as a path, rather than as a repository `OWNER/NAME` of a hub.
 
-    Args:
-        name: What somebody wrote.
-
-    Returns:
-        Whether it begins as paths do, or its first part is a folder here, or `runs`.
+    A path begins with `.`, `~` or `/`, has other than one slash, or begins with `runs` or a folder
+    of the current one.
     """
     first = pathlib.Path(name).parts[0] if name else ""
     is_path = name.startswith((".", "~", "/")) or name.count("/") != 1

@@ -1,4 +1,4 @@
-"""Points around eight centers in the plane: their density, and how well samples cover them."""
+"""A distribution of points around eight centers in the plane, and the coverage of its modes."""
 
 import dataclasses
 
@@ -12,14 +12,12 @@ Points = Float[np.ndarray, "points 2"]
 
 @dataclasses.dataclass(frozen=True)
 class Ring:
-    """Equally many points, normally distributed around each of some centers on a circle.
-
-    The plane reaches from -1 to 1.
+    """An equal mixture of normal distributions around centers on a circle, in [-1, 1] squared.
 
     Attributes:
-        count: How many centers there are.
-        radius: Of the circle.
-        deviation: Of the points around a center, along each axis.
+        count: Number of centers.
+        radius: Radius of the circle.
+        deviation: Standard deviation of the points around a center, along each axis.
     """
 
     count: int = 8
@@ -39,15 +37,16 @@ class Ring:
         return chosen + self.deviation * random.standard_normal((count, 2))
 
     def dataset(self, count: int, seed: int = 0) -> data.Dataset:
-        """Points as images of one pixel with two channels, from 0 to 1 as images are."""
+        """Points as images of one pixel with two channels, in [0, 1]."""
         pixels = (self.draw(count, seed) / 2 + 0.5).astype(np.float32)
         return data.from_arrays({"image": pixels.reshape(-1, 1, 1, 2)}, name="ring", split="train")
 
     def scores(self, samples: Points, *, least_share: float = 0.02) -> dict[str, float]:
         """Measures samples.
 
-        `near`: the share within three deviations of a center; `modes`: how many centers have at
-        least a share of these; `divergence`: of their shares from equal ones, in nats.
+        `near`: the share of samples within three deviations of a center; `modes`: the number of
+        centers with at least `least_share` of these; `divergence`: the divergence of the centers'
+        shares from equal ones, in nats.
         """
         squares = np.square(samples[:, None] - self.centers).sum(axis=-1)
         near = squares.min(axis=1) <= (3 * self.deviation) ** 2
@@ -65,7 +64,7 @@ class Ring:
     def density(
         self, axis: Float[np.ndarray, " positions"], noise: float
     ) -> Float64[np.ndarray, "positions positions"]:
-        """The density of points with noise of a deviation, at `[vertical, horizontal]` places."""
+        """The density of points plus normal noise, on a grid `[vertical, horizontal]`."""
         deviation = float(np.hypot(self.deviation, noise))
         return smoothed(self.centers, axis, deviation)
 
@@ -73,7 +72,7 @@ class Ring:
 def smoothed(
     points: Points, axis: Float[np.ndarray, " positions"], deviation: float
 ) -> Float64[np.ndarray, "positions positions"]:
-    """The mean of normal densities around points, at `[vertical, horizontal]` places."""
+    """The mean of normal densities around points, on a grid `[vertical, horizontal]`."""
     horizontal, vertical = (
         np.exp(-np.square((axis[:, None] - points[:, side]) / deviation) / 2)
         / (deviation * np.sqrt(2 * np.pi))
@@ -83,5 +82,5 @@ def smoothed(
 
 
 def as_points(images: Float32[np.ndarray, "batch 1 1 2"]) -> Points:
-    """The points of images from 0 to 1."""
+    """The points that images in [0, 1] stand for."""
     return 2 * images.reshape(-1, 2) - 1

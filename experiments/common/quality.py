@@ -1,4 +1,4 @@
-"""How good generated images are, in the features of a classifier of the same data."""
+"""Quality of generated images, measured in the features of a classifier of the same data."""
 
 import dataclasses
 import functools
@@ -6,29 +6,30 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from common.generative import labels_of, pixels
+
 import jax
 import numpy as np
 from jaxtyping import Float, Float32
 
-from common.generative import labels_of, pixels
 from jaxvision import data, metrics, plots, train
 
 TOGETHER = 500
-"""How many images are made at once."""
+"""Number of images that are generated at once."""
 Images = Float32[np.ndarray, "_ height width channels"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """A classifier, and what it says of the training images.
+    """A classifier, and its features of the training images.
 
     Attributes:
-        classifier: The classifier.
-        dataset: The training data.
-        real: Its images, from 0 to 1.
-        features: Their last vectors before the logits.
-        halves: The Frechet distance between two halves of them.
-        shares: The share of each class among them.
+        classifier: The restored run of the classifier.
+        dataset: The training data of the generative models.
+        real: The training images, in [0, 1].
+        features: The last vectors before the logits, of the training images.
+        halves: Frechet distance between two random halves of the training images.
+        shares: Share of each class in the training images.
     """
 
     classifier: Any
@@ -40,7 +41,7 @@ class Judge:
 
     @classmethod
     def make(cls, run_dir: str, dataset: data.Dataset) -> "Judge":
-        """Restores a classifier, and shows it the training images."""
+        """Restores a classifier, and computes its features of the training images."""
         classifier = train.restore(run_dir)
         if not isinstance(classifier, train.classification.TrainedClassifier):
             raise SystemExit(f"{run_dir} is not the run of a classifier")
@@ -54,12 +55,13 @@ class Judge:
         return cls(classifier, dataset, real, features, halves, shares)
 
     def scores(self, samples: Images, *, least_share: float = 0.05) -> dict[str, float]:
-        """Measures samples from 0 to 1.
+        """Measures samples in [0, 1] against the training images.
 
-        `frechet_distance` to the training images, `frechet_ratio` of it to that between their
-        halves, `kernel_distance`, `precision`, `recall`, `density`, `coverage`, `inception_score`,
-        `modes` (the classes with at least a share), `rarest_share`, `divergence` of the shares from
-        those of the training images, `copies` (see `copied`).
+        `frechet_distance`; `frechet_ratio`, its ratio to the distance between two halves of the
+        training images; `kernel_distance`, `precision`, `recall`, `density`, `coverage`,
+        `inception_score`; `modes`, the number of classes with at least `least_share` of the
+        samples; `rarest_share`, the share of the rarest class; `divergence` of the classes' shares
+        from those of the training images; `copies` (see `copied`).
         """
         features, probabilities = _seen(self.classifier, samples)
         classes = probabilities.argmax(axis=1)
@@ -80,9 +82,9 @@ class Judge:
         }
 
     def samples_of(self, trained: train.Trained, count: int) -> Images:
-        """Samples of a restored run, with classes as frequent as among the training images.
+        """Draws samples of a restored run, with the class frequencies of the training images.
 
-        Codes of an autoencoder are drawn from the normal distribution nearest to the codes of the
+        Codes of an autoencoder are drawn from a normal distribution fitted to the codes of the
         training images.
         """
         given: Any = np.random.default_rng(0).choice(len(self.shares), count, p=self.shares)
@@ -99,7 +101,7 @@ class Judge:
                 sample = trained.sample
                 given = None if trained.generator.num_classes is None else given
             case _:
-                raise SystemExit(f"the run in {trained.run.folder} makes no images")
+                raise SystemExit(f"the run in {trained.run.folder} cannot generate images")
         parts = []
         for start in range(0, count, TOGETHER):
             rows = slice(start, min(start + TOGETHER, count))
@@ -109,10 +111,10 @@ class Judge:
         return np.concatenate(parts)
 
     def copied(self, samples: Images) -> float:
-        """The share of samples nearer to a training image than nearly all other training images.
+        """The share of samples that are so near to a training image that they count as copies.
 
-        The distance that counts is the 1st percentile of those from a training image to the nearest
-        other one, so that a hundredth of real images would count too.
+        The threshold is the 1st percentile of the distances from training images to their nearest
+        other one: by this criterion, 1% of the training images are copies of each other.
         """
         flat = self.real.reshape(len(self.real), -1)
         _, found = metrics.nearest(samples.reshape(len(samples), -1), flat)
@@ -120,14 +122,14 @@ class Judge:
 
     @functools.cached_property
     def near(self) -> float:
-        """The 1st percentile of the distances from a training image to the nearest other one."""
+        """The 1st percentile of the distances from training images to their nearest other one."""
         flat = self.real.reshape(len(self.real), -1)
         _, among = metrics.nearest(flat, flat, skip_self=True)
         return float(np.percentile(among, 1))
 
 
 def draw_rows(shown: Mapping[str, Images], title: str, path: pathlib.Path) -> None:
-    """Draws as many images of each model in a row of its own, under the model's name."""
+    """Draws a row of images per model, with the name of the model above."""
     columns = min(map(len, shown.values()))
     titles = [
         name.replace("_", " ") if index == 0 else "" for name in shown for index in range(columns)
@@ -137,7 +139,7 @@ def draw_rows(shown: Mapping[str, Images], title: str, path: pathlib.Path) -> No
 
 
 def _seen(classifier: Any, images: Images) -> tuple[Any, Any]:
-    """The features and the probabilities of images from 0 to 1."""
+    """The features and the class probabilities of images in [0, 1]."""
     size = classifier.preprocessing.size
     resized: Any = images
     if images.shape[1:3] != size:

@@ -1,4 +1,4 @@
-"""The data of a run that is restored."""
+"""The data of a restored run."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,31 +6,35 @@ from typing import Any
 
 from common.data import Data
 from common.masks import MaskData
+
 from jaxvision import data, train
 
 
 def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data.Dataset:
-    """Loads images as they were in the training of a run, whoever made it.
+    """Loads images as in the training of a run, whether a script or Python code made the run.
 
-    `split` None takes what the run was evaluated on; `given` are settings of `Data` or `MaskData`
-    that replace those of the run, where they are not None.
+    `split` None takes the split that the run was evaluated on. Values in `given` that are not None
+    replace settings of `Data` or `MaskData`.
     """
     record, folder = trained.record, trained.run.folder
     with_masks = "mask" in (record.data.get("fields") or {})
     settings = MaskData if with_masks else Data
     given = {name: value for name, value in given.items() if value is not None}
+    if "masks" in given and not with_masks:
+        raise SystemExit(f"--masks is for runs of segmenters, and {folder} is not one")
     saved = record.settings.get("data")
     known: dict[str, Any] = dict(saved) if isinstance(saved, Mapping) else {}
     names = {field.name for field in dataclasses.fields(settings)}
     names -= {"image_size", "num_workers", "boundary_weights"}
     if "dataset" in given:
-        names -= {"masks"}  # they go with the images of the training
+        names -= {"masks"}  # they belong to the images of the training
     known = {name: value for name, value in known.items() if name in names} | given
     shape = record.data.get("image_shape")
     if shape is None:
         raise SystemExit(f"{folder} is not a run on images: read it with train.restore in Python")
-    fixed = {"dataset": record.data.get("name", ""), "channels": shape[-1]}
-    chosen: Any = settings(**{**fixed, **known})
+    chosen: Any = settings(
+        **{"dataset": record.data.get("name", ""), **known, "channels": shape[-1]}
+    )
     held_out = known.get("validation") is not None and not split and "dataset" not in given
     wanted = chosen.train_split if held_out else split or chosen.eval_split
     class_names = trained.run.names("mask" if with_masks else "label") or None
@@ -48,8 +52,8 @@ def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data
         count = record.data["num_examples"]
         if chosen.per_class is None and len(learned) != count:
             raise SystemExit(
-                f"{folder} was trained on {count} images, and without those held out "
-                f"{learned.name}/{wanted} has {len(learned)} now: it has changed, so that some "
-                "held out now may have been trained on; name a --split or a --dataset"
+                f"{folder} was trained on {count} images, but {learned.name}/{wanted} now has "
+                f"{len(learned)} without the held-out ones: the data have changed, so that the run "
+                "may have seen images that are held out now; name a --split or a --dataset"
             )
     return dataset

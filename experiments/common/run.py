@@ -1,59 +1,66 @@
-"""One run of a model of images: what it keeps where, and the training itself."""
+"""One training run of a model of images, and its settings."""
 
 import contextlib
 import dataclasses
+import pathlib
 from collections.abc import Iterator
 from typing import Annotated, Any
+
+from common import script
+from common.beginning import begin, check_folder, introduce
+from common.data import Data
+from common.learning import Devices, Inputs, Loss, Model, Optimization
+from common.script import FLAT
 
 import flax.linen as nn
 import jax
 import optax
 
-from common import script
-from common.beginning import begin
-from common.data import Data
-from common.learning import Devices, Inputs, Loss, Model, Optimization
-from common.script import FLAT
-from jaxvision import data, plots, train
+from jaxvision import checks, data, plots, train
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run keeps, and how often."""
+    """The run folder, and how often it is written to."""
 
     run_dir: str = "runs/classify"
-    """Where everything goes; a run that is there already is continued."""
+    """Folder to write to. A run that is already there is continued."""
     seed: int = 0
-    """Chooses initial parameters, the order of the images, and every other random draw."""
+    """Random seed of the initial parameters, the order of the images and every other random
+    draw."""
     log_every: int | None = None
-    """Steps between lines of training metrics; None makes a hundred."""
+    """Steps between lines of training metrics; None writes a hundred lines."""
     eval_every: int | None = None
-    """Steps between evaluations; None makes ten."""
+    """Steps between evaluations; None evaluates ten times."""
     checkpoint_every: int | None = None
-    """Steps between checkpoints; None saves when it evaluates."""
+    """Steps between checkpoints; None saves at each evaluation."""
     keep_best: str | None = None
-    """Also keep the checkpoint that is best by this number of the evaluation, the lowest if it is a
-    loss and else the highest: accuracy. evaluate.py --best takes it."""
+    """Name of an evaluation metric, such as accuracy or loss, whose best checkpoint is kept in
+    addition to the newest ones: the lowest if the name contains loss, otherwise the highest.
+    experiments/evaluate.py --best uses this checkpoint."""
     patience: int | None = None
-    """Stop early once so many evaluations in a row were not better, by --keep-best or by the
-    loss."""
+    """Stop early after this many evaluations in a row without improvement of the metric of
+    --keep-best (by default, of the loss); None runs all steps."""
     longer: bool = False
-    """Train a run that is there on to another --num-steps, with the schedule of that number."""
+    """Continue an existing run up to a larger --num-steps, with the learning-rate schedule of that
+    number of steps."""
     figures: bool = True
-    """Draw learning curves and what the task shows of its predictions at the end (with several
-    processes, experiments/evaluate.py draws them)."""
+    """Draw learning curves and figures of the predictions at the end (needs matplotlib). With
+    several processes nothing is drawn; experiments/evaluate.py draws the figures later."""
 
     def begin(self, devices: Devices) -> None:
-        """Starts JAX, and makes sure that what a run needs at its end is there."""
-        train.start(distributed=devices.distributed)
-        if self.draws:
-            with script.checking():
+        """Starts JAX, and checks that matplotlib is installed if figures are to be drawn."""
+        if not 0 <= self.seed < 2**63:
+            raise SystemExit(f"seed must be in [0, 2**63), got {self.seed}")
+        with script.checking(RuntimeError):
+            train.start(distributed=devices.distributed)
+            if self.draws:
                 plots.require_matplotlib()
 
     @property
     def best(self) -> train.Best | None:
-        """Which checkpoint to keep besides the newest."""
-        name = self.keep_best or (None if self.patience is None else "loss")
+        """The rule of the best checkpoint; None keeps only the newest ones."""
+        name = "loss" if self.keep_best is None and self.patience is not None else self.keep_best
         if name is None:
             return None
         return train.lowest(name) if "loss" in name else train.highest(name)
@@ -96,8 +103,7 @@ MAY_DIFFER = (
     "classifier",
     "samples",
 )
-"""Settings that a run may be continued with another value of; among them is what it is compared
-with and how it is measured."""
+"""Settings that may change when a run is continued."""
 MAY_DIFFER_LONGER = (
     "optimization.num_steps",
     "optimization.schedule",
@@ -105,7 +111,7 @@ MAY_DIFFER_LONGER = (
     "optimization.learning_rate",
     "program",
 )
-"""Those of a run that is trained longer than it was meant to be."""
+"""Settings that may also change with `--longer`."""
 
 
 def train_model(
@@ -117,16 +123,20 @@ def train_model(
     variables: dict[str, Any] | None = None,
     optimizer: optax.GradientTransformation | None = None,
 ) -> train.FitResult:
-    """Trains, evaluates, and leaves a run folder.
+    """Trains and evaluates a model, and writes a run folder.
 
-    `settings` has the groups `run`, `data`, `optimization` and `devices` of `Settings`; an
-    `optimizer` takes the place of the one that they say.
+    `settings` has the groups `run`, `data`, `optimization` and `devices` of `Settings`; `optimizer`
+    replaces that of the settings.
     """
     run, devices, optimization = settings.run, settings.devices, settings.optimization
     optimizer = optimization.make() if optimizer is None else optimizer
-    batches = begin(settings, loss_fn, train_data, eval_data)
+    may_differ = MAY_DIFFER + (MAY_DIFFER_LONGER if run.longer else ())
+    batches = begin(settings, loss_fn, train_data)
     step = optimization.make_step(loss_fn, optimizer, devices.axis_name)
     parallel = devices.parallelize(step)
+    with _offering_longer(run):
+        start = check_folder(run.run_dir, settings, parallel.step, batches, may_differ)
+    introduce(run, loss_fn, train_data, eval_data)
     with script.checking():
         state = train.init_state(
             jax.random.key(run.seed),
@@ -137,39 +147,43 @@ def train_model(
             mesh=parallel.mesh,
             shard=parallel.shard,
         )
+        evaluate: Any = train.make_eval_fn(loss_fn)
+        if run.keep_best is not None:
+            measured = jax.eval_shape(evaluate, state, train_data.sample_batch())
+            checks.check_name("metric of --keep-best", run.keep_best, measured)
         state = parallel.prepare(state)
-    with _offering_longer(run):
-        result = train.fit(
-            parallel,
-            state,
-            batches,
-            num_steps=optimization.num_steps,
-            evaluate=train.make_eval_fn(loss_fn),
-            eval_data=eval_data,
-            eval_every=run.eval_every,
-            checkpoint_every=run.checkpoint_every,
-            keep_best=run.best,
-            patience=run.patience,
-            log_every=run.log_every,
-            run_dir=run.run_dir,
-            settings=settings,
-            settings_may_differ=MAY_DIFFER + (MAY_DIFFER_LONGER if run.longer else ()),
-        )
+    result = train.fit(
+        parallel,
+        state,
+        batches,
+        num_steps=optimization.num_steps,
+        evaluate=evaluate,
+        eval_data=eval_data,
+        eval_every=run.eval_every,
+        checkpoint_every=run.checkpoint_every,
+        keep_best=run.best,
+        patience=run.patience,
+        log_every=run.log_every,
+        run_dir=run.run_dir,
+        settings=settings,
+        settings_may_differ=may_differ,
+    )
     if jax.process_index() == 0:
+        if start == result.step == optimization.num_steps:
+            print(f"to train it longer, add --longer and a --num-steps above {start}")
         measured = [f"{eval_data.split} {name} {x:.4f}" for name, x in result.metrics.items()]
         print(f"{run.run_dir}: {', '.join(measured)}")
+    figures: list[pathlib.Path] = []
     if run.draws:
         trained = train.restore(run.run_dir)
-        for path in trained.draw(trained.predict(eval_data), eval_data):
-            print(f"  {path}")
-    if jax.process_index() == 0:
-        print(f"next: {script.command('evaluate', run.run_dir)}")
+        figures = trained.draw(trained.predict(eval_data), eval_data)
+    script.ending(figures, "evaluate", run.run_dir)
     return result
 
 
 @contextlib.contextmanager
 def _offering_longer(run: Run) -> Iterator[None]:
-    """Says how to train on where a run was found that was to have another number of steps."""
+    """Adds a hint to the error that a run in the folder has another number of steps."""
     try:
         yield
     except train.SettingsError as error:

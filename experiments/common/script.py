@@ -1,16 +1,21 @@
-"""How scripts start, and what they say where there is nothing to run."""
+"""The start of a script, and its one-line error messages."""
 
 import contextlib
 import os
+import pathlib
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from common.console import console_command
+from common import end_quietly
+from common.console import in_form
 from common.flags import FLAT, has_flag, read
 from common.large_pages import use_large_pages
+
+import jax
+
 from jaxvision import data, models, train
 
 UNUSABLE = (
@@ -24,7 +29,7 @@ UNUSABLE = (
 """Errors of the environment (files, settings, weights), and of a run that diverges, shown without a
 traceback."""
 
-__all__ = ["FLAT", "asking", "checking", "command", "start"]
+__all__ = ["FLAT", "asking", "checking", "command", "ending", "figures_in", "start"]
 
 Settings = TypeVar("Settings")
 Result = TypeVar("Result")
@@ -35,36 +40,48 @@ def start(
 ) -> Result:
     """Calls a script's `main` with the settings of the command line.
 
-    A run, a data set or weights that cannot be used end the script with the message alone, which
-    says what to do, and Ctrl-C with nothing more; every other error shows where it comes from.
+    `UNUSABLE` errors end the script with their message alone, and Ctrl-C ends it silently; other
+    errors show a traceback.
     """
     try:
+        if signal.getsignal(signal.SIGINT) is end_quietly:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         chosen = read(settings, about)
         use_large_pages()
         return main(chosen)
     except UNUSABLE as error:
         can_skip = isinstance(error, data.CorruptImageError) and has_flag(settings, "corrupt")
-        remedy = "; --corrupt skip leaves such images out, and counts them" if can_skip else ""
+        remedy = "; --corrupt skip leaves out such images and counts them" if can_skip else ""
         raise SystemExit(f"{error}{remedy}") from error
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
-    except BrokenPipeError:  # whoever read the output has read enough, as `| head` does
+    except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 def command(name: str, *arguments: object) -> str:
-    """How to start a script, in the words in which this one was started."""
-    start = f"jaxvision {name}" if console_command() else f"python experiments/{name}.py"
-    return f"{start} {shlex.join(map(str, arguments))}"
+    """The command that starts a script, in the form in which this one was started."""
+    start = in_form(f"python experiments/{name}.py")
+    return f"{start} {shlex.join(map(str, arguments))}".rstrip()
+
+
+def ending(figures: Iterable[pathlib.Path], name: str, *arguments: object) -> None:
+    """Prints the paths of figures, and the command of a script to go on with."""
+    if jax.process_index() == 0:
+        for path in figures:
+            print(f"  {path}")
+        print(f"next: {command(name, *arguments)}")
+
+
+def figures_in(*folders: pathlib.Path) -> list[pathlib.Path]:
+    """The figures of run folders."""
+    return [path for folder in folders for path in sorted(folder.glob("figures/**/*.png"))]
 
 
 @contextlib.contextmanager
 def checking(*more: type[Exception]) -> Iterator[None]:
-    """Ends the script with the message alone where what it makes of its settings refuses them.
-
-    That is where there is a ValueError, an ImportError, or one of `more`.
-    """
+    """Ends the script with the message alone on a ValueError, an ImportError, or one of `more`."""
     try:
         yield
     except (ValueError, ImportError, *more) as error:  # type: ignore[misc]
@@ -73,7 +90,7 @@ def checking(*more: type[Exception]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
-    """Ends the script with the message alone where the task of a run cannot do what is asked."""
+    """Ends the script with the message alone if the task of a run does not support an operation."""
     try:
         yield
     except NotImplementedError as error:

@@ -1,4 +1,4 @@
-"""Experiments over seeds: a table with intervals, and a summary that is kept."""
+"""Experiments that are repeated with several random seeds."""
 
 import dataclasses
 import datetime
@@ -24,12 +24,12 @@ Name = TypeVar("Name", bound=str)
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What the seeds of an experiment came to.
+    """Results of an experiment with several seeds.
 
     Attributes:
         seeds: The seeds.
         scores: The value of each seed, by the name of the score.
-        seconds: How long each seed took, of several attempts the longest.
+        seconds: Duration of each seed; of several attempts, the longest.
     """
 
     seeds: tuple[int, ...]
@@ -41,7 +41,7 @@ class Summary:
         return float(np.mean(self.scores[name]))
 
     def interval(self, name: str) -> tuple[float, float] | None:
-        """Its 95% t interval over the seeds; None for one seed."""
+        """The 95% t interval of the mean of a score over the seeds; None for one seed."""
         values = np.asarray(self.scores[name])
         return metrics.t_interval(values) if len(values) > 1 else None
 
@@ -76,9 +76,11 @@ def over_seeds(
 ) -> Summary:
     """Trains every seed and collects their scores.
 
-    How long a seed took is kept in `run_dir/seconds`. So commands with a few seeds each can share a
-    folder, and the command with all of them, which finds them trained, knows their times.
+    The duration of each seed is kept in `run_dir/seconds`. This way several commands can train some
+    of the seeds in one folder, and a last command with all seeds reports the durations.
     """
+    if not seeds:
+        raise SystemExit("--seeds needs one seed or more")
     rows, seconds = [], []
     folder = pathlib.Path(run_dir) / "seconds"
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,15 +100,10 @@ def each_over_seeds(
     settings: Any,
     train_one: Callable[[Name, Any], Mapping[str, float]],
 ) -> dict[Name, Summary]:
-    """Trains every seed of several things to compare, and keeps a summary of each in its folder.
+    """Trains every seed of several alternatives, and writes a summary of each into its folder.
 
-    Args:
-        names: What is compared.
-        settings: The settings of all, with a group `run` and with `seeds`.
-        train_one: Trains one, whose folder and seed `settings.run` says, and returns its scores.
-
-    Returns:
-        The summaries by name.
+    `settings` has a group `run` and `seeds`. `train_one(name, settings)` trains one alternative
+    with the folder and seed in `settings.run`, and returns its scores.
     """
     folder = pathlib.Path(settings.run.run_dir)
     summaries = {}
@@ -122,8 +119,19 @@ def each_over_seeds(
     return summaries
 
 
+def first_runs(names: Sequence[str], settings: Any) -> list[pathlib.Path]:
+    """The run folder of the first seed of each alternative of `each_over_seeds`."""
+    return [pathlib.Path(settings.run.run_dir, name, f"seed{settings.seeds[0]}") for name in names]
+
+
+def in_brackets(interval: tuple[float, float] | None, form: str = ".2f") -> str:
+    """The text of an interval of a mean; empty for one seed, or if its ends are equal."""
+    low, high = ("", "") if interval is None else (format(end, form) for end in interval)
+    return "" if low == high else f"[{low}, {high}]"
+
+
 def percents(interval: tuple[float, float] | None) -> str:
-    """The text of an interval of shares over seeds, such as accuracies, cut at 0% and 100%."""
+    """The text of an interval of shares over seeds, such as accuracies, limited to [0%, 100%]."""
     if interval is None:
         return "one seed"
     low, high = f"{max(interval[0], 0):.2%}", f"{min(interval[1], 1):.2%}"

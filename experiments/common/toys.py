@@ -1,4 +1,4 @@
-"""Classes in the plane that no line tells apart, and a function of one variable to approximate."""
+"""Two-class toy data in the plane that no line separates, and a function to approximate."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -17,11 +17,11 @@ NAMES: dict[Toy, str] = {
 Points = Float[Array, "points 2"]
 
 INNER_RADIUS, OUTER_RADIUS = 0.4, 0.8
-"""Of the annulus."""
+"""Radii of the annulus."""
 DISC_RADIUS = 0.35
 ANGLES = 2 * np.pi * (np.arange(3) / 3 + 1 / 4)
 CENTERS = 0.6 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).astype(np.float32)
-"""Of the three discs, with their middle at 0."""
+"""Centers of the three discs, whose mean is 0."""
 
 
 def in_xor(points: Points) -> Bool[Array, " points"]:
@@ -49,14 +49,14 @@ IN_CLASS_1: dict[Toy, Callable[[Points], Bool[Array, " points"]]] = {
 
 
 def draw(toy: Toy, key: Key[Array, ""], count: int) -> tuple[Points, Int[Array, " points"]]:
-    """Draws points of the square from -1 to 1, in turn of class 0 and of class 1.
+    """Draws points of the square [-1, 1] x [-1, 1], alternately of class 0 and class 1.
 
-    Each class is uniform on its region. Its mean is 0 for both classes of each toy, so that the
-    best logistic regression has no slope, and is right for half of the points.
+    Each class is uniform on its region. The mean of both classes is 0 in all toy data, so that the
+    best logistic regression has slope 0 and an accuracy of one half.
     """
     candidates = jax.random.uniform(key, (4 * count, 2), minval=-1, maxval=1)
     is_1 = IN_CLASS_1[toy](candidates)
-    # Stable sorts bring the points of either class to the front, in the order they were drawn in.
+    # A stable sort moves the points of a class to the front, in the order in which they were drawn.
     orders = [jnp.argsort(wrong, stable=True)[: -(-count // 2)] for wrong in (is_1, ~is_1)]
     chosen = jnp.stack(orders, axis=1).reshape(-1)[:count]
     return candidates[chosen], is_1[chosen].astype(jnp.int32)

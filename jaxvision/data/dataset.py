@@ -1,6 +1,7 @@
 """A split of a data set: examples by index, batches by seed and step."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from jaxvision._preprocessing import Preprocessing
+from jaxvision.checks import called_as
+from jaxvision.data.arrays import as_arrays, check_labels, doubts
 from jaxvision.data.batches import Batches
 from jaxvision.data.checks import different_names
 from jaxvision.data.fields import Field, Fields, Kind, known_fields, with_class_names
@@ -189,6 +192,7 @@ class Dataset:
         }
 
 
+@called_as("from_arrays({'image': images, 'label': labels})")
 def from_arrays(
     arrays: Arrays,
     *,
@@ -199,6 +203,9 @@ def from_arrays(
 ) -> Dataset:
     """Makes a data set of arrays in memory.
 
+    Warns of arrays that are probably mistaken: channels before height and width, floating-point
+    pixels that reach 255, labels that begin at 1 or are one-hot, names such as `images`.
+
     Args:
         arrays: `image`, `label` and so on, each with the examples along its first axis.
         name: Name of the data set.
@@ -208,19 +215,26 @@ def from_arrays(
 
     Raises:
         DatasetError: An array is called `weight`, or a declared field does not exist.
-        ValueError: There are no arrays, their lengths differ, a label has no class name, or class
-            names are duplicated or given without labels.
+        TypeError: The arrays are no dict.
+        ValueError: There are no arrays, their lengths or the shapes of their examples differ, a
+            label is text or has no class name, or class names are duplicated or given without
+            labels.
 
     >>> from_arrays({"image": np.zeros((3, 8, 8, 1)), "label": np.array([0, 1, 1])}).class_names
     ('0', '1')
     """
+    arrays = as_arrays(arrays)
     lengths = {key: len(values) for key, values in arrays.items()}
     if class_names is not None and "label" not in arrays:
         raise ValueError(f"class_names need a 'label' among the arrays {', '.join(arrays)}")
     if not lengths or len(set(lengths.values())) > 1:
         raise ValueError(f"arrays need one and the same length, got {lengths or 'none'}")
     check_names(arrays, name)
-    labels = np.asarray(arrays["label"]) if "label" in arrays else np.empty(0)
+    known = known_fields(list(arrays), fields)
+    check_labels(arrays, known)
+    for doubt in doubts(arrays, known, named=class_names is not None):
+        warnings.warn(doubt, stacklevel=3)
+    labels = arrays.get("label", np.empty(0))
     numbered = np.issubdtype(labels.dtype, np.integer) and labels.size
     num_classes = int(labels.max()) + 1 if numbered else 0
     if class_names is None:
@@ -239,8 +253,8 @@ def from_arrays(
     return Dataset(
         name=name,
         split=split,
-        examples={key: np.asarray(values) for key, values in arrays.items()},
-        fields=with_class_names(known_fields(list(arrays), fields), class_names),
+        examples=arrays,
+        fields=with_class_names(known, class_names),
     )
 
 

@@ -17,6 +17,7 @@ from jaxvision.data.folder_names import name_and_split
 from jaxvision.data.images import SixteenBit, decode_image
 from jaxvision.data.source import Corrupt, Example
 from jaxvision.data.splits import read_slice
+from jaxvision.folders import no_such_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +126,7 @@ def load_folder(
     """
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder")
+        raise DatasetError(no_such_folder(path))
     part = read_slice(split)
     given = None if class_names is None else different_names(class_names)
     place, known = place_of_split(root, part.name, given)

@@ -19,6 +19,7 @@ from jaxvision.data.images import SixteenBit, decode_image
 from jaxvision.data.mask_files import Classes, read_mask
 from jaxvision.data.source import Corrupt, Example
 from jaxvision.data.splits import read_slice
+from jaxvision.folders import no_such_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _pairs(
     """Returns the image files, sorted, each with its mask file."""
     for folder in (images, masks):
         if not folder.is_dir():
-            raise DatasetError(f"{folder} is not a folder")
+            raise DatasetError(no_such_folder(folder))
     named = _by_name(masks)
     pairs, missing = [], []
     for name, path in _by_name(images).items():

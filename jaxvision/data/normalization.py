@@ -31,8 +31,11 @@ def to_float(images: Images) -> FloatImages:
     if images.dtype == jnp.bool_:
         return images.astype(jnp.float32)
     if images.dtype not in (jnp.uint8, jnp.uint16):
+        # JAX has converted integers of 64 bits to 32 before this.
+        wide = {"int32": "int32 or int64", "uint32": "uint32 or uint64"}
+        got = wide.get(images.dtype.name, images.dtype)
         raise TypeError(
-            f"pixels must be uint8, uint16, bool or floating point, got {images.dtype}; pixels "
+            f"pixels must be uint8, uint16, bool or floating point, got {got}; pixels "
             'from 0 to 255 are images.astype("uint8")'
         )
     return images.astype(jnp.float32) / jnp.iinfo(images.dtype).max

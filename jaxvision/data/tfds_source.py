@@ -54,7 +54,8 @@ class TfdsSource:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Example:
-        example: Example = flatten(self.records[index])
+        with absl_level(logging.ERROR):  # TFDS recommends OpenCV
+            example: Example = flatten(self.records[index])
         for key, channels in self.images.items():
             where = f"{key} of record {index} of {self.name}"
             example[key] = decode_image(example[key], channels=channels, name=where)
@@ -134,7 +135,10 @@ def _builder(name: str, data_dir: str | pathlib.Path | None, config: Any = None)
     directory = os.fspath(tfds.core.constants.DATA_DIR if data_dir is None else data_dir)
     if "://" not in directory:  # absolute, as `tfds convert_format` needs it
         directory = os.path.abspath(os.path.expanduser(directory))
-    own = own_builder(base_name(name))
+    base = base_name(name)
+    if base != base.lower() and own_builder(base.lower()) is not None:
+        raise DatasetError(no_such(name, directory))  # TFDS accepts some capitals, once prepared
+    own = own_builder(base)
     # For version "*.*.*", TFDS takes any prepared version, and needs the code of the data set, and
     # whatever that imports, only if none is prepared.
     options = {} if config is None else {"config": config}
@@ -279,6 +283,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _is_empty(records: Any) -> bool:
+    """Whether there are no records; the length of a part such as `test[5:3]` is negative."""
+    try:
+        return len(records) == 0
+    except ValueError:
+        return True
+
+
 def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
     import tensorflow_datasets as tfds
 
@@ -299,7 +311,12 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
     decoders = {key: tfds.decode.SkipDecoding() for key in images}
     try:
         records = builder.as_data_source(split, decoders=decoders)
-    except NotImplementedError:
+    except NotImplementedError as error:
+        if split.startswith("all["):
+            raise SplitError(
+                f"cannot read {split!r} of {name}: all has no parts; write a part of each split, "
+                "as train[:80%]+test[:80%]"
+            ) from error
         stored = getattr(builder.info.file_format, "value", builder.info.file_format)
         raise DatasetError(
             f"{name} at {builder.data_dir} is stored as {stored}, which cannot be read by index "
@@ -312,6 +329,8 @@ def _source(builder: Any, name: str, split: str, fields: Fields) -> TfdsSource:
             f"cannot read {split!r} of {name}: write a split ({', '.join(builder.info.splits)}) or "
             f"a part of one as train[:80%] or train[100:200] ({str(error).splitlines()[0]})"
         ) from error
+    if _is_empty(records):
+        raise SplitError(f"{split!r} of {name} has no examples: its part must not be empty")
     kinds = {path: field.kind for path, field in fields.items()}
     masks = tuple(
         key

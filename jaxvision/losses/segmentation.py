@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxvision.checks import check_name
+from jaxvision.checks import check_name, check_not_negative
 from jaxvision.losses._masks import Reduce, read_masks
 
 Absent = Literal["skip", "zero", "count"]
@@ -58,7 +58,8 @@ def tversky(
         weight: With `reduce="batch"`, 0 for rows that pad the batch.
 
     Raises:
-        ValueError: The shapes do not match, or `reduce`, `absent` or `classes` is not allowed.
+        ValueError: The shapes do not match, `reduce`, `absent` or `classes` is not allowed, or
+            `alpha`, `beta` or `smooth` is negative or not finite.
 
     Reference: Salehi et al., Tversky loss function for image segmentation, arXiv:1706.05721.
 
@@ -70,6 +71,8 @@ def tversky(
     0.162562
     """
     check_name("absent", absent, get_args(Absent))
+    for name, value in (("alpha", alpha), ("beta", beta), ("smooth", smooth)):
+        check_not_negative(name, value)
     masks = read_masks(logits, labels, reduce, weight)
     p, t, counts = masks.probabilities(), masks.truth(), masks.counts[..., None]
     true_positive = jnp.sum(p * t, axis=1)

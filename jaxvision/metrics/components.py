@@ -32,8 +32,8 @@ def areas(
         most_listed: The largest number of components to list per class.
 
     Returns:
-        A dictionary that JSON accepts: `labelled`, the number of pixels with a class, and `none`, the
-        number of the others; `connectivity`, 8; and `classes`, a list with, for each class, its
+        A dictionary that JSON accepts: `labelled`, the number of pixels with a class, and `none`,
+        the number of the others; `connectivity`, 8; and `classes`, a list with, for each class, its
         number `class`, its `name` if names are given, its number of `pixels`, their `share` of the
         labeled ones (None if there are none), the number of `components`, the number of
         `large_components` (with at least `min_pixels`), and `listed`, the largest of these, in

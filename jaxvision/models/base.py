@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxvision.checks import channels_first
 from jaxvision.models import layers
 from jaxvision.models.weights.names import TorchNames
 
@@ -98,7 +99,10 @@ class Model(nn.Module, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
-            raise ValueError(f"num_classes must be 1 or more, got {self.num_classes}")
+            raise ValueError(
+                f"the model's num_classes must be 1 or more, got {self.num_classes}; a data set "
+                "has 0 if no field 'label' of it has class names"
+            )
         if self.in_channels is not None and self.in_channels < 1:
             raise ValueError(f"in_channels must be 1 or more, or None, got {self.in_channels}")
         self.dtype = canonical_dtype(self.dtype)
@@ -184,7 +188,12 @@ def canonical_dtype(dtype: DTypeLike | None) -> np.dtype | None:
 
 
 def check_images(
-    x: Images, in_channels: int | None = None, min_size: int = 1, *, axes: int = 2
+    x: Images,
+    in_channels: int | None = None,
+    min_size: int = 1,
+    *,
+    axes: int = 2,
+    remedy: str = "pad or resize them",
 ) -> Float[Array, "batch *space channels"]:
     """Checks that an input is a batch of images or volumes, as models need it.
 
@@ -193,6 +202,7 @@ def check_images(
         in_channels: Number of channels that the model accepts; None for any.
         min_size: Smallest size along each spatial axis that the model accepts.
         axes: Number of spatial axes: 2 for images, 3 for volumes.
+        remedy: What the error says to do about inputs that are too small.
 
     Returns:
         The input as a JAX array.
@@ -218,17 +228,20 @@ def check_images(
         )
     if 0 in x.shape[1:]:
         raise ValueError(f"{image}s must have pixels and channels, got the shape {x.shape}")
-    if in_channels is not None and x.shape[-1] != in_channels:
+    has_channels = in_channels in (None, x.shape[-1])
+    is_large = min(x.shape[1:-1]) >= min_size
+    if not (has_channels and is_large) and (moved := channels_first(x.shape)):
+        raise ValueError(f"images must have the shape {shape}, got {x.shape}: {moved}")
+    if not has_channels:
         raise ValueError(
             f"the model was made with in_channels={in_channels}, but the {image}s have "
             f"{x.shape[-1]} channels (shape {x.shape}, channels last); "
             f"make the model with in_channels={x.shape[-1]}, or convert the {image}s"
         )
-    if min(x.shape[1:-1]) < min_size:
+    if not is_large:
         least = "x".join([str(min_size)] * axes)
         raise ValueError(
-            f"the model needs {image}s of at least {least}, got the shape {x.shape}; "
-            "pad or resize them"
+            f"the model needs {image}s of at least {least}, got the shape {x.shape}; {remedy}"
         )
     return jnp.asarray(x)
 

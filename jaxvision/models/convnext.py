@@ -192,13 +192,13 @@ class ConvNeXt(ConvModel, kw_only=True):
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the last map of each stage."""
-        x = check_images(x, self.in_channels)
-        least = MIN_SIZE // 4 if self.small_images else MIN_SIZE
-        if min(x.shape[1:3]) < least:
-            raise ValueError(
-                f"this ConvNeXt needs images of at least {least}x{least}, got the shape {x.shape}; "
-                "resize them" + ("" if self.small_images else ", or make it with small_images=True")
-            )
+        x = check_images(
+            x,
+            self.in_channels,
+            MIN_SIZE // 4 if self.small_images else MIN_SIZE,
+            remedy="resize them"
+            + ("" if self.small_images else ", or make it with small_images=True"),
+        )
         y = self.stem(x, train)
         maps = {}
         stride = 1 if self.small_images else 4

@@ -133,14 +133,13 @@ class DenseNet(ConvModel, kw_only=True):
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
-        x = check_images(x, self.in_channels)
-        least = MIN_SMALL_SIZE if self.small_images else MIN_SIZE
-        if min(x.shape[1:3]) < least:
-            raise ValueError(
-                f"DenseNet needs images of at least {least}x{least}, got the shape {x.shape}; "
-                "pad or resize them, or make it with small_images=True, which takes "
-                f"{MIN_SMALL_SIZE}x{MIN_SMALL_SIZE}"
-            )
+        x = check_images(
+            x,
+            self.in_channels,
+            MIN_SMALL_SIZE if self.small_images else MIN_SIZE,
+            remedy="pad or resize them, or make it with small_images=True, which takes "
+            f"{MIN_SMALL_SIZE}x{MIN_SMALL_SIZE}",
+        )
         y = self.stem(x, train)
         stride = 1 if self.small_images else 2
         maps = {stride: y}

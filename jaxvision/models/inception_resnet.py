@@ -168,6 +168,8 @@ class InceptionResNet(ConvModel, kw_only=True):
     drops_before_head: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        if self.version not in STAGE_SIZES:
+            raise ValueError(f"version must be 1 or 2, got {self.version!r}")
         sizes = self.stage_sizes
         if sizes is not None and (len(sizes) != 3 or min(sizes) < 1):
             raise ValueError(f"stage_sizes must be three numbers from 1, got {sizes}")

@@ -145,12 +145,12 @@ class LeNet5(Model, kw_only=True):
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes S2 (stride 2) and S4 (stride 4)."""
-        x = check_images(x, self.in_channels)
-        if min(x.shape[1:3]) < MIN_SIZE:
-            raise ValueError(
-                f"LeNet-5 needs images of at least {MIN_SIZE}x{MIN_SIZE}, got the shape {x.shape}; "
-                "pad or resize them (MNIST's 28x28 were padded to 32x32 in the paper)"
-            )
+        x = check_images(
+            x,
+            self.in_channels,
+            MIN_SIZE,
+            remedy="pad or resize them (MNIST's 28x28 were padded to 32x32 in the paper)",
+        )
         if self.original:
             s2 = scaled_tanh(self.s2(scaled_tanh(self.c1(x))))
             s4 = scaled_tanh(self.s4(scaled_tanh(self.c3(s2))))

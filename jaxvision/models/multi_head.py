@@ -63,7 +63,7 @@ class MultiHead(nn.Module, kw_only=True):
         if not self.heads:
             raise ValueError("heads must name at least one task")
         for name, size in self.heads.items():
-            if not name.isidentifier():
+            if not (isinstance(name, str) and name and f"head_{name}".isidentifier()):
                 raise ValueError(f"a task's name must be letters, digits and _, not {name!r}")
             if size < 1:
                 raise ValueError(f"the head of {name!r} must have 1 or more outputs, got {size}")

@@ -95,13 +95,15 @@ def create_model(
         A Flax Linen module; see `Model` for its methods.
 
     Raises:
-        TypeError: The model has no such option.
+        TypeError: The name is none, or the model has no such option.
         ValueError: No model has this name, or the value of an option is not allowed.
 
     >>> model = create_model("resnet18", num_classes=10, small_images=True)
     >>> type(model).__name__, model.num_classes
     ('ResNet', 10)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be one of models.list_models(), got {name!r}")
     if name not in _BUILDERS:
         raise ValueError(unknown_model(name, _BUILDERS))
     builder = _BUILDERS[name]
@@ -112,7 +114,10 @@ def create_model(
     settings = dict(defaults)
     for option, value in given.items():
         if option not in defaults:
-            raise TypeError(unknown(f"{name} option", option, defaults))
+            hint = ""
+            if option in ("pretrained", "weights"):
+                hint = "; models.load_pretrained makes a model with trained weights"
+            raise TypeError(unknown(f"{name} option", option, defaults) + hint)
         settings[option] = _plain(f"{name}: {option}", value, defaults[option])
     if settings["dtype"] is not None:
         settings["dtype"] = str(canonical_dtype(settings["dtype"]))

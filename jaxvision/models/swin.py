@@ -204,13 +204,8 @@ class SwinTransformer(Model, kw_only=True):
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the last map of each stage."""
-        x = check_images(x, self.in_channels)
         stride = self._patch_size()
-        if min(x.shape[1:3]) < stride:
-            raise ValueError(
-                f"this Swin transformer needs images of at least {stride}x{stride}, got the shape "
-                f"{x.shape}; resize them"
-            )
+        x = check_images(x, self.in_channels, stride, remedy="resize them")
         y = self.stem(x)
         maps = {}
         for stage, num_blocks in enumerate(self.stage_sizes, start=1):

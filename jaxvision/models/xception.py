@@ -152,12 +152,12 @@ class Xception(ConvModel, kw_only=True):
 
     def features(self, x: Images, train: bool = False) -> FeatureMaps:
         """Computes the map at each stride."""
-        x = check_images(x, self.in_channels)
-        if not self.small_images and min(x.shape[1:3]) < MIN_SIZE:
-            raise ValueError(
-                f"Xception needs images of at least {MIN_SIZE}x{MIN_SIZE}, got the shape "
-                f"{x.shape}; pad or resize them, or make it with small_images=True"
-            )
+        x = check_images(
+            x,
+            self.in_channels,
+            1 if self.small_images else MIN_SIZE,
+            remedy="pad or resize them, or make it with small_images=True",
+        )
         y = self.stem2(self.stem1(x, train), train)
         maps = [y]
         last = 4 + self.middle_blocks

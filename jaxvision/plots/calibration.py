@@ -33,7 +33,7 @@ def reliability_diagram(
     Dots are accuracies with 95% Wilson intervals; bins of fewer than four examples are pale.
     Hatched bars span the gap between accuracy and mean confidence: the model is overconfident where
     the dot is at the lower end, and underconfident where it is at the upper end. A calibrated model
-    has its dots near the diagonal. The expected calibration error (ECE) is the mean gap over the
+    has its dots near the diagonal. The expected calibration error is the mean gap over the
     examples.
 
     Args:
@@ -41,7 +41,7 @@ def reliability_diagram(
             takes: of class 1, or of every class.
         labels: Only with probabilities: 0 or 1, or class indices.
         num_bins: Only with probabilities: number of equally wide bins over [0, 1]; None takes 15.
-        title: Title of the figure; the ECE is shown below it.
+        title: Title of the figure; the error is shown below it.
 
     Returns:
         The figure: axes with the diagram, and axes with the histogram.
@@ -54,8 +54,9 @@ def reliability_diagram(
     Reference: Guo et al., On calibration of modern neural networks, ICML 2017, arXiv:1706.04599.
 
     >>> figure = reliability_diagram([0.25, 0.25, 0.55, 0.75, 0.75], [0, 0, 1, 1, 1], num_bins=2)
-    >>> figure.axes[0].get_title()
-    'ECE 0.290 in 2 bins\nshare of class 1 60%, mean probability 51%, 5 examples'
+    >>> print(figure.axes[0].get_title())
+    expected calibration error 0.290, in 2 bins
+    share of class 1 60%, mean probability 51%, 5 examples
     """
     x, y, mean = "confidence", "accuracy", "mean confidence"
     if isinstance(curve_or_probabilities, metrics.ReliabilityCurve):
@@ -87,11 +88,12 @@ def _summary(curve: metrics.ReliabilityCurve, y: str, mean: str) -> str:
     count = curve.count[filled]
     accuracy, confidence = curve.accuracy[filled], curve.confidence[filled]
     error = np.average(np.abs(accuracy - confidence), weights=count)
-    means = (
+    words = (
+        f"expected calibration error {error:.3f}, in {len(filled)} bins\n"
         f"{y} {_style.percent(np.average(accuracy, weights=count))}, "
         f"{mean} {_style.percent(np.average(confidence, weights=count))}, "
     )
-    return f"ECE {error:.3f} in {len(filled)} bins\n{means}{count.sum()} examples"
+    return f"{words}{count.sum()} examples"
 
 
 def _draw_accuracy(

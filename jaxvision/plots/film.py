@@ -7,12 +7,14 @@ from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from jaxvision.files import writing
 
 Frames = UInt8[np.ndarray, "time height width 3"]
 
+_GAP, _LETTERS = 4, 14
+"""Distance of the images of a strip, and least size of the letters of its caption, in pixels."""
 _HELD, _SHORTEST = 1_500, 3_000
 """Shortest display of the last image, and shortest duration of a film, in milliseconds."""
 
@@ -58,13 +60,16 @@ def save_gif(frames: Frames, path: str | pathlib.Path, *, frames_per_second: flo
         )
 
 
-def save_strip(frames: Frames, path: str | pathlib.Path, *, count: int = 8) -> None:
+def save_strip(
+    frames: Frames, path: str | pathlib.Path, *, count: int = 8, caption: str = ""
+) -> None:
     """Writes evenly spaced images of a film side by side, as a PNG.
 
     Args:
         frames: Images of the film.
         path: File name ending in `.png`; missing folders are created.
         count: Number of images shown.
+        caption: Text below the images.
 
     Raises:
         ValueError: The file name has another ending, or there are no images.
@@ -79,10 +84,25 @@ def save_strip(frames: Frames, path: str | pathlib.Path, *, count: int = 8) -> N
     if not len(frames) or count < 1:
         raise ValueError(f"a strip needs images, got {count} of {len(frames)}")
     chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
-    gap = np.full((frames.shape[1], 4, 3), 255, np.uint8)
+    gap = np.full((frames.shape[1], _GAP, 3), 255, np.uint8)
     pieces: Sequence[np.ndarray] = [piece for index in chosen for piece in (frames[index], gap)]
+    strip = Image.fromarray(np.concatenate(pieces[:-1], axis=1))
     with _file(path, ".png") as file:
-        Image.fromarray(np.concatenate(pieces[:-1], axis=1)).save(file, format="PNG")
+        (_captioned(strip, caption) if caption else strip).save(file, format="PNG")
+
+
+def _captioned(strip: Image.Image, caption: str) -> Image.Image:
+    """An image above a line of text, which fits into its width."""
+    letters = max(_LETTERS, strip.height // 8)
+    font = ImageFont.load_default(size=letters)
+    wide = font.getlength(caption) + 2 * _GAP
+    if wide > strip.width:
+        font = ImageFont.load_default(size=max(6.0, letters * strip.width / wide))
+    whole = Image.new("RGB", (strip.width, strip.height + 2 * letters), "white")
+    whole.paste(strip)
+    middle = (strip.width / 2, strip.height + letters)
+    ImageDraw.Draw(whole).text(middle, caption, fill="black", font=font, anchor="mm")
+    return whole
 
 
 def _file(path: str | pathlib.Path, suffix: str) -> AbstractContextManager[BinaryIO]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _WAYS = ((0, -1), (1, 0), (0, 1), (-1, 0))  # (right, down) of the actions up, right, down, left
 _CELL = 0.75  # inches
+_TRAP = "#D0D0D0"
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
 
 
@@ -33,8 +34,8 @@ def gridworld(
         values: Values of the cells; NaN is a wall.
         policy: Probabilities of going up, right, down and left; None draws no arrows.
         terminal: Cells that end an episode; they have a frame and a name instead of arrows.
-        traps: Bad terminal cells, hatched and named `trap`; the others are named `goal`. None names
-            all `end`.
+        traps: Bad terminal cells, hatched in gray and named `trap`; the others are named `goal`.
+            None names all `end`.
         title: Title of the figure.
         decimals: Decimals of the numbers.
 
@@ -64,10 +65,10 @@ def gridworld(
     shares = (values - low) / (high - low if high > low else 1)
     axes.imshow(np.ma.masked_invalid(shares), cmap=colors, vmin=0, vmax=1, interpolation="nearest")
     for row, column in np.argwhere(np.isfinite(values)).tolist():
-        ink = _style.text_color(colors(shares[row, column]))
+        kind = _kind(terminal, traps, row, column)
+        ink = "black" if kind == "trap" else _style.text_color(colors(shares[row, column]))
         _number(axes, row, column, f"{values[row, column]:.{decimals}f}", ink)
-        if terminal is not None and terminal[row, column]:
-            kind = "end" if traps is None else "trap" if traps[row, column] else "goal"
+        if kind is not None:
             _frame(axes, row, column, kind, ink)
         elif policy is not None:
             _arrows(axes, row, column, np.asarray(policy[row, column]), ink)
@@ -77,6 +78,18 @@ def gridworld(
     axes.grid(visible=True, color="white", linewidth=1.5)
     axes.spines[:].set_visible(False)
     return figure
+
+
+def _kind(
+    terminal: Bool[np.ndarray, "rows columns"] | None,
+    traps: Bool[np.ndarray, "rows columns"] | None,
+    row: int,
+    column: int,
+) -> str | None:
+    """The name of a terminal cell; None for others."""
+    if terminal is None or not terminal[row, column]:
+        return None
+    return "end" if traps is None else "trap" if traps[row, column] else "goal"
 
 
 def _number(axes: "matplotlib.axes.Axes", row: int, column: int, text: str, color: str) -> None:
@@ -115,10 +128,11 @@ def _frame(axes: "matplotlib.axes.Axes", row: int, column: int, kind: str, ink: 
             (column - 0.45, row - 0.45),
             0.9,
             0.9,
-            fill=False,
+            fill=kind == "trap",
+            facecolor=_TRAP,
             edgecolor=_style.VERMILLION if kind == "trap" else _style.GREEN,
             linewidth=2.5,
-            hatch="\\\\" if kind == "trap" else None,
+            hatch="////" if kind == "trap" else None,
         )
     )
     axes.text(

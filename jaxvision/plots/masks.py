@@ -85,7 +85,7 @@ def segmentations(
         share = _style.percent(wrong.sum() / max(known.sum(), 1))
         titles += [caption, "truth", "prediction", f"errors: {share}"]
     legend = {str(name): _hex(color) for name, color in zip(names, table, strict=True)}
-    legend |= {"wrong": _hex(np.array(_WRONG)), "no label": _hex(np.array(_NO_LABEL))}
+    legend |= {"wrong": _hex(np.array(_WRONG)), **_no_label([*truths, *predictions])}
     return image_grid(panels, titles, 4, title=title, legend=legend)
 
 
@@ -131,7 +131,7 @@ def labeled_masks(
         panels += [image, _overlay(_gray(image), mask, table)]
     titles = [text for row in range(len(images)) for text in (f"image {row}", "its mask")]
     legend = {str(name): _hex(color) for name, color in zip(names, table, strict=True)}
-    legend |= {"no label": _hex(np.array(_NO_LABEL))}
+    legend |= _no_label(masks)
     return image_grid(panels, titles, min(6, len(panels)), title=title, legend=legend)
 
 
@@ -148,6 +148,12 @@ def _mask(mask: np.ndarray, image: np.ndarray, row: int, num_classes: int) -> Ma
             f"for 0 to {num_classes - 1}"
         )
     return mask
+
+
+def _no_label(masks: ArrayLike) -> dict[str, str]:
+    """The entry of the legend for pixels without a label, if there are any."""
+    some = any((np.asarray(mask) == IGNORED).any() for mask in masks)
+    return {"no label": _hex(np.array(_NO_LABEL))} if some else {}
 
 
 def _gray(image: np.ndarray) -> Rgb:

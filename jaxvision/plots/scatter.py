@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
+_COLORS = (*_style.PALETTE, "#000000", "#882255", "#999933", "#332288")
+"""The palette, and darker colors, so that ten classes differ where markers are hidden."""
 _MARKERS = ("o", "s", "^", "D", "v", "P")
+_MOST_NAMED = 20
+"""The most classes for which there is a legend."""
 _PANEL = 4.0  # inches
 _THUMBNAIL = 0.035
 """Side of an image relative to that of the panel."""
@@ -31,7 +35,7 @@ def scatter(
 ) -> "matplotlib.figure.Figure":
     """Draws points in the plane, such as the codes or embeddings of images.
 
-    Each of up to 36 classes has its own color and marker; its name is at the median of its points.
+    Each of up to 60 classes has its own color and marker; its name is at the median of its points.
 
     Args:
         points: Points of shape (points, 2).
@@ -69,7 +73,8 @@ def embeddings(
 ) -> "matplotlib.figure.Figure":
     """Draws several embeddings of the same points side by side.
 
-    The panels have no axes, because only the nearness of points is meaningful.
+    The panels have no axes, because only the nearness of points is meaningful. A legend has the
+    colors of up to 20 classes.
 
     Args:
         points: Points of shape (points, 2), by the title of their panel.
@@ -107,6 +112,8 @@ def embeddings(
         if images is not None:
             _draw_images(axes, plane, classes, np.asarray(images))
         _draw_names(axes, plane, classes, class_names)
+    if 0 < len(np.unique(classes[classes >= 0])) <= _MOST_NAMED:
+        _legend(figure, classes, class_names)
     return figure
 
 
@@ -127,8 +134,7 @@ def _look(number: int) -> tuple[str, str]:
     """Color and marker of a class."""
     if number < 0:
         return _style.QUIET, "o"
-    marker = _MARKERS[number // len(_style.PALETTE) % len(_MARKERS)]
-    return _style.PALETTE[number % len(_style.PALETTE)], marker
+    return _COLORS[number % len(_COLORS)], _MARKERS[number // len(_COLORS) % len(_MARKERS)]
 
 
 def _draw_classes(axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes) -> None:
@@ -139,14 +145,40 @@ def _draw_classes(axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes
         axes.scatter(row[:, 0], row[:, 1], s=size, c=color, marker=marker, linewidths=0, alpha=0.75)
 
 
+def _name(number: int, class_names: Sequence[str]) -> str:
+    name = class_names[number] if 0 <= number < len(class_names) else str(number)
+    return "no class" if number < 0 else _style.elide(str(name), 20)
+
+
+def _legend(
+    figure: "matplotlib.figure.Figure", classes: _Classes, class_names: Sequence[str]
+) -> None:
+    """Draws one legend below all panels."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for number in np.unique(classes).tolist():
+        color, marker = _look(number)
+        name = _name(number, class_names)
+        handles.append(Line2D([], [], color=color, marker=marker, linestyle="None", label=name))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), max(1, int(figure.get_size_inches()[0] / 0.8))),
+        frameon=False,
+        handletextpad=0.1,
+        fontsize=_style.SMALL_SIZE,
+        labelcolor=_style.INK,
+    )
+
+
 def _draw_names(
     axes: "matplotlib.axes.Axes", plane: _Plane, classes: _Classes, class_names: Sequence[str]
 ) -> None:
     """Writes the name of each class at the median of its points."""
     for number in np.unique(classes[classes >= 0]).tolist():
-        name = class_names[number] if number < len(class_names) else str(number)
         axes.annotate(
-            _style.elide(str(name), 20),
+            _name(number, class_names),
             np.median(plane[classes == number], axis=0),
             ha="center",
             va="center",

@@ -21,7 +21,7 @@ History = Sequence[Mapping[str, Any]]
 
 _NOT_METRICS = ("step", "split", "steps_per_second")
 _MARKERS = "os^Dv"
-_COLUMNS = 3
+_MOST_COLUMNS = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,6 +74,7 @@ def learning_curves(
             else:
                 _draw_marked(axes, curve, *styles[split], label=split)
         _scale(axes, _floor(log or "loss" in name, curves[name].values()))
+        _label_constant(axes, curves[name].values())
     _style.legend(figure, panels.values())
     return figure
 
@@ -85,9 +86,9 @@ def learning_curves_by_seed(
 
     Each run is a thin line. A thick line is the mean over the runs, and a band its 95% t interval,
     at the steps that all runs have; both have gaps where a run has NaN. They are drawn for all
-    splits but `train`, or for `train` if it is the only one. Panels and axes are those of
-    `learning_curves`. Axes fit the runs, and cut off a band that is much wider, such as that of two
-    seeds.
+    splits but `train`, or for `train` if it is the only one. A single run is drawn as by
+    `learning_curves`, whose panels and axes are used for several runs too. Axes fit the runs, and
+    cut off a band that is much wider, such as that of two seeds.
 
     Args:
         histories: One history per seed, as for `learning_curves`.
@@ -108,6 +109,8 @@ def learning_curves_by_seed(
     if len(histories) == 0:
         raise ValueError("histories is empty: at least one run is needed")
     runs = [_curves_of(history, f"histories[{seed}]") for seed, history in enumerate(histories)]
+    if len(runs) == 1:
+        return learning_curves(histories[0], title=title, x=x)
     styles = _styles(runs)
     summarized = [split for split in styles if split != "train"] or ["train"]
     names = dict.fromkeys(name for run in runs for name in run)
@@ -169,8 +172,8 @@ def _panels(
     names: Iterable[str], title: str | None, x: str
 ) -> tuple["matplotlib.figure.Figure", dict[str, "matplotlib.axes.Axes"]]:
     names = list(names)
-    columns = min(len(names), _COLUMNS)
-    rows = math.ceil(len(names) / columns)
+    rows = math.ceil(len(names) / _MOST_COLUMNS)
+    columns = math.ceil(len(names) / rows)
     figure = _style.new_figure(max(4.5, 3.8 * columns), 3.0 * rows + 0.5, title)
     panels = {}
     for index, name in enumerate(names):
@@ -227,21 +230,30 @@ def _draw_mean(
     values = np.stack(
         [curve.values[np.searchsorted(curve.steps, steps)] for curve in curves], axis=1
     )
-    seeds = "1 seed" if len(curves) == 1 else f"{len(curves)} seeds"
     mean = _Curve(steps, values.mean(axis=1))
-    _draw_marked(axes, mean, color, marker, label=f"{split}, mean of {seeds}")
-    if len(curves) > 1:
-        unknown = metrics.Interval(math.nan, math.nan)
-        ends = [unknown if np.isnan(row).any() else metrics.t_interval(row) for row in values]
-        axes.fill_between(
-            steps,
-            np.maximum([interval.low for interval in ends], -math.inf if floor is None else floor),
-            [interval.high for interval in ends],
-            color=color,
-            alpha=0.18,
-            linewidth=0,
-            label=f"{split}, 95% interval of the mean",
-        )
+    _draw_marked(axes, mean, color, marker, label=f"{split}, mean of {len(curves)} seeds")
+    unknown = metrics.Interval(math.nan, math.nan)
+    ends = [unknown if np.isnan(row).any() else metrics.t_interval(row) for row in values]
+    axes.fill_between(
+        steps,
+        np.maximum([interval.low for interval in ends], -math.inf if floor is None else floor),
+        [interval.high for interval in ends],
+        color=color,
+        alpha=0.18,
+        linewidth=0,
+        label=f"{split}, 95% interval of the mean",
+    )
+
+
+def _label_constant(axes: "matplotlib.axes.Axes", curves: Iterable[_Curve]) -> None:
+    """Labels the axis of a constant, such as a learning rate, with the constant alone."""
+    values = np.concatenate([curve.values for curve in curves])
+    values = values[np.isfinite(values)]
+    if len(values) and np.ptp(values) <= 1e-6 * np.abs(values).max():
+        middle = float(values.mean())
+        margin = 0.5 * abs(middle) or 1.0
+        axes.set_ylim(middle - margin, middle + margin)
+        axes.set_yticks([middle], [f"{middle:.4g}"])
 
 
 def _keep_to(axes: "matplotlib.axes.Axes", curves: Sequence[_Curve]) -> None:

@@ -1,7 +1,6 @@
 """Accumulation of training metrics between two log lines."""
 
 import collections
-import math
 from typing import Any
 
 import jax
@@ -47,10 +46,10 @@ class MetricAccumulator:
         return {name: list(pair) for name, pair in self._sums.items()}
 
     def flush(self) -> dict[str, float]:
-        """Waits for all steps, returns the means by name, and starts again at zero."""
+        """Waits for all steps, and starts again at zero; returns the means of what was counted."""
         sums = self.sums()
         self._sums = {}
-        return {name: total / count if count else math.nan for name, (total, count) in sums.items()}
+        return {name: total / count for name, (total, count) in sums.items() if count}
 
     def _take(self) -> None:
         first, count, metrics, batches = self._pending.popleft()

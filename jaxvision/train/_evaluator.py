@@ -13,6 +13,7 @@ import numpy as np
 from jaxvision.data import Dataset, Prefetch
 from jaxvision.metrics import compute
 from jaxvision.train.evaluation import EvalData, EvalFn, EvaluateOn, Evaluation, Rows
+from jaxvision.train.inputs import Inputs
 from jaxvision.train.parallel import ParallelStep
 from jaxvision.train.protocols import RESERVED_METRICS, Metrics, check_metrics
 
@@ -48,7 +49,11 @@ class Evaluator:
     ) -> dict[str, float]:
         """Measures a state; calls `between` after each batch, `while_waiting` during waits."""
         if self.make_batches is None:
-            return self._numbers(gather([self.measure(state, None)]))
+            try:
+                return self._numbers(gather([self.measure(state, None)]))
+            except (AttributeError, TypeError) as error:
+                error.add_note(f"{self.name} has no data, so that its batch is None: eval_data")
+                raise
         with Prefetch(self.make_batches(), self.place, while_waiting=while_waiting) as placed:
 
             def measured() -> Iterator[PyTree]:
@@ -115,12 +120,18 @@ def plan_evaluations(
     """Compiles evaluations for the devices of a step.
 
     Data sets are evaluated with the batch size of training. Raises ValueError if an evaluation is
-    called `train`, its data can be used only once, or its interval is not positive.
+    called `train`, it lacks data, they can be used only once, or its interval is not positive.
     """
     evaluators = []
     for name, each in evaluations.items():
         if name == "train":
             raise ValueError("an evaluation must not be called 'train', as lines of training are")
+        loss = getattr(each.evaluation, "__self__", each.evaluation)
+        if each.data is None and isinstance(getattr(loss, "inputs", None), Inputs):
+            raise ValueError(
+                f"the loss of {name} measures batches and has no data: give eval_data=..., a data "
+                "set or a list of batches"
+            )
         if isinstance(each.data, Iterator):
             raise ValueError(
                 "the data of an evaluation must last for every evaluation: give the data set, a "

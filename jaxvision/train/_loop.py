@@ -160,7 +160,9 @@ class Loop:
     def _leave(self) -> None:
         """Saves, and ends the program as the signal asks."""
         self.save(wait=True)
-        self._run.say(f"saved step {self.step} to {self._run.folder}")
+        self._run.say(
+            f"saved step {self.step:,} to {self._run.folder}: start the run again to continue it"
+        )
         self._interrupts.act()
 
     def _log(self) -> None:

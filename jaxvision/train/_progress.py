@@ -3,6 +3,7 @@
 import shutil
 import sys
 import textwrap
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ _HIDDEN = ("steps_per_second", "gradient_norm", "learning_rate")
 """Training metrics that are logged but not displayed."""
 _MOST = 6
 """The most metrics of an evaluation in a line."""
+_PATIENCE = 5.0
+"""Seconds of silence after which a line says that the step is being compiled."""
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 _BAR_OF_UNKNOWN_LENGTH = "{desc}{n_fmt} steps [{elapsed}{postfix}]"
 _BESIDES = 44
@@ -39,6 +42,9 @@ class Progress:
         self._start = self._step = start
         self._num_steps = num_steps
         self._began: float | None = None
+        self._evaluated = False
+        self._silence = threading.Timer(_PATIENCE, self.say, ["compiling the step"])
+        self._silence.daemon = True
         self._forecast = False
         self._shown: dict[str, dict[str, str]] = {}
         self._bar: Any = None
@@ -46,6 +52,8 @@ class Progress:
         self._wants_bar = bool(show) or (show is None and (sys.stderr.isatty() or _in_notebook()))
 
     def __enter__(self) -> "Progress":
+        if not self._wants_bar and not self._is_silent:
+            self._silence.start()
         if self._wants_bar and not self._is_silent:
             total = self._num_steps
             self._bar = _tqdm()(
@@ -60,6 +68,7 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._silence.cancel()
         if self._bar is not None:
             self._bar.set_description_str("", refresh=False)
             self._bar.close()
@@ -68,8 +77,8 @@ class Progress:
         """Counts steps that were run; the clock starts after the first, which include compiling."""
         self._step += count
         if self._began is None:
-            self._began = time.perf_counter()
-            self._start = self._step
+            self._silence.cancel()
+            self._restart_clock()
             if self._bar is not None:
                 self._bar.set_description_str("", refresh=False)
         elif not self._forecast:
@@ -79,7 +88,7 @@ class Progress:
 
     def measured(self, split: str, values: Mapping[str, float]) -> None:
         """Takes the newest metrics of training (`split` is `train`) or of an evaluation."""
-        names = sorted((name for name in values if name not in _HIDDEN), key=_not_loss)
+        names = sorted((name for name in values if name not in _HIDDEN), key=_rank)
         self._shown[split] = {name: f"{values[name]:.4g}" for name in names}
         if self._bar is not None:
             width = shutil.get_terminal_size().columns - _BESIDES
@@ -90,14 +99,20 @@ class Progress:
         of = "" if self._num_steps is None else f" of {self._num_steps:,}"
         parts = [f"step {self._step:,}{of}"]
         for split, texts in self._shown.items():
+            if not texts:  # nothing was counted since the last line
+                continue
             some = [f"{name} {text}" for name, text in list(texts.items())[:_MOST]]
             more = ["..."] if len(texts) > _MOST else []
             parts.append(f"{split} {', '.join(some + more)}")
         rate = self._rate()
         if rate is not None and self._bar is None:
             left = None if self._num_steps is None else (self._num_steps - self._step) / rate
-            parts.append(f"{rate:.3g} steps/s" + (f", {duration(left)} left" if left else ""))
+            in_words = f", {duration(max(left, 1.0))} left" if left else ""
+            parts.append(f"{rate:.3g} steps/s{in_words}")
         self.say("; ".join(parts))
+        if not self._evaluated:  # its time was spent on compiling the evaluation, too
+            self._evaluated = True
+            self._restart_clock()
 
     def say(self, text: str) -> None:
         """Writes a line, above the bar if there is one; on a terminal it is wrapped."""
@@ -107,6 +122,10 @@ class Progress:
             width = shutil.get_terminal_size().columns - 1
             text = textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
         _tqdm().write(text, file=sys.stderr)
+
+    def _restart_clock(self) -> None:
+        self._began = time.perf_counter()
+        self._start = self._step
 
     def _rate(self) -> float | None:
         """Steps per second since the step was compiled, including evaluations."""
@@ -154,26 +173,33 @@ def duration(seconds: float) -> str:
     raise AssertionError(seconds)
 
 
-def _not_loss(name: str) -> bool:
-    return name != "loss"
+def _rank(name: str) -> int:
+    """The place of a metric: the loss, the return, the others."""
+    return 0 if name == "loss" else 1 if name in ("return", "episode_return") else 2
 
 
 def _fitting(shown: Mapping[str, Mapping[str, str]], width: int) -> str:
-    """As many metrics as fit: the loss, those of evaluations, then the rest of training.
+    """As many metrics as fit. A metric of an evaluation is kept before the loss.
 
-    >>> _fitting({"train": {"loss": "0.5", "accuracy": "0.8"}, "test": {"accuracy": "0.9"}}, 40)
-    'loss 0.5, test accuracy 0.9'
+    >>> shown = {"train": {"loss": "0.5", "accuracy": "0.8"}, "test": {"accuracy": "0.9"}}
+    >>> _fitting(shown, 40), _fitting(shown, 20)
+    ('loss 0.5, test accuracy 0.9', 'test accuracy 0.9')
     """
-    of_training = dict(shown.get("train", {}))
-    texts = [f"{name} {of_training.pop(name)}" for name in ("loss",) if name in of_training]
-    for split, numbers in shown.items():
-        if split != "train":
-            others = [name for name in numbers if "loss" not in name] or list(numbers)
-            texts += [f"{split} {name} {numbers[name]}" for name in others]
-    texts += [f"{name} {text}" for name, text in of_training.items()]
-    while texts and len(", ".join(texts)) > width:
-        texts.pop()
-    return ", ".join(texts)
+    of_training = [f"{name} {text}" for name, text in shown.get("train", {}).items()]
+    evaluated = [
+        f"{split} {name} {numbers[name]}"
+        for split, numbers in shown.items()
+        if split != "train"
+        for name in [name for name in numbers if "loss" not in name] or list(numbers)
+    ]
+    kept: list[str] = []
+    for text in (*evaluated[:1], *of_training[:1], *evaluated[1:], *of_training[1:]):
+        if len(", ".join([*kept, text])) > width:
+            break
+        kept.append(text)
+    return ", ".join(
+        text for text in (*of_training[:1], *evaluated, *of_training[1:]) if text in kept
+    )
 
 
 def _in_notebook() -> bool:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxvision._reprs import brief
 from jaxvision.checks import check_count
 from jaxvision.data import Batches, Dataset
 from jaxvision.train._accumulator import MetricAccumulator
+from jaxvision.train._arguments import check_step
 from jaxvision.train._evaluator import plan_evaluations
 from jaxvision.train._interrupts import listen
 from jaxvision.train._intervals import Intervals
@@ -87,15 +89,16 @@ def fit(
 
     Args:
         step: Any step; if `parallelize` did not make it, it is compiled for all devices.
-        state: The initial state. It is donated: use the one in the result.
+        state: The initial state. It is donated: use the one in the result. If `run_dir` holds a
+            checkpoint, a state that is used up will do.
         batches: The batches. `constant(batch)` gives every step the same batch, None gives every
             step None. A run can be resumed with a list, or with an iterator that has `get_state`
             and `set_state`, such as that of `Dataset.batches`.
         num_steps: The step to stop at, counted from the start of the run. None runs until the
             batches end.
-        evaluate: An `Evaluation`, or a function `(state, batch) -> metrics`, such as `make_eval_fn`
-            returns. It is compiled for the same devices; without `eval_data` it is called once,
-            uncompiled, with None for the batch.
+        evaluate: The loss of a task, an `Evaluation`, or a function `(state, batch) -> metrics`. It
+            is compiled for the same devices; without `eval_data` it is called once, uncompiled,
+            with None for the batch.
         eval_data: A data set, a list of batches, or a function that returns batches. Log lines name
             the evaluation after the data set's split (`train_evaluation` for `train`), else
             `evaluation`.
@@ -132,6 +135,7 @@ def fit(
         SettingsError: The folder holds a run with other settings, or of another step.
         RunFolderError: The folder cannot be written, or another run is writing to it.
         CheckpointError: A checkpoint cannot be written, or holds another state.
+        TypeError: The step or its state is none.
         ValueError: The arguments are inconsistent, there is no batch, or an earlier call has
             donated the state.
 
@@ -142,8 +146,8 @@ def fit(
     >>> float(result.state), result.step
     (40.0, 5)
     """
+    check_step(step)
     _check(batches, num_steps, fuse_steps, patience, keep_best)
-    _check_state(state)
     parallel = step if isinstance(step, ParallelStep) else parallelize(step)
     if isinstance(batches, Constant):
         parallel = parallel.with_constant(batches)
@@ -164,6 +168,7 @@ def fit(
         best=keep_best,
         loggers=loggers,
     )
+    state = _usable(state, run)
     with run, listen(enabled=run.folder is not None) as interrupts:
         start, state, sums = run.resume(parallel.prepare(state), iterator)
         position = None if iterator is None else iterator.position()
@@ -233,14 +238,32 @@ def _check(
             )
 
 
-def _check_state(state: PyTree) -> None:
-    """Raises ValueError for a state whose arrays an earlier run has donated."""
-    if any(getattr(leaf, "is_deleted", bool)() for leaf in jax.tree.leaves(state)):
+def _usable(state: PyTree, run: Run) -> PyTree:
+    """The state, with zeros for arrays that an earlier run has donated, if a checkpoint has them.
+
+    Raises ValueError if there is none.
+    """
+
+    def is_gone(leaf: Any) -> bool:
+        return bool(getattr(leaf, "is_deleted", bool)())
+
+    if not any(map(is_gone, jax.tree.leaves(state))):
+        return state
+    if run.newest() is None:
         raise ValueError(
             "the state was used up: an earlier fit, or a compiled step, has donated its arrays. "
             "Continue with the state that it returned (result.state), or make a new one with "
             "init_state"
         )
+
+    def zeros(leaf: Any) -> Any:
+        if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return np.zeros(leaf.shape, leaf.dtype)
+        shape = jax.eval_shape(jax.random.key_data, shapes_of(leaf))
+        numbers = jax.device_put(np.zeros(shape.shape, shape.dtype))
+        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
+
+    return jax.tree.map(lambda leaf: zeros(leaf) if is_gone(leaf) else leaf, state)
 
 
 def _iterator(batches: Any, run_dir: Any) -> Peekable | None:

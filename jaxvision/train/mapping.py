@@ -1,5 +1,6 @@
 """Application of a function to all batches of a data set."""
 
+import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -60,7 +61,9 @@ def map_batches(
         The function's results for each example.
 
     Raises:
-        ValueError: There is no example in the data, or no data.
+        TypeError: The data are an array or a path, or a batch is no dict.
+        ValueError: There is no example in the data, no data, or images of another shape than the
+            variables were made for.
 
     >>> from jaxvision import data
     >>> images = np.arange(5.0).reshape(5, 1, 1, 1)
@@ -72,6 +75,12 @@ def map_batches(
         raise ValueError("there are no data to compute with: give a data set or batches")
     if isinstance(data, Mapping):
         raise ValueError("give a data set or several batches; put one batch in a list")
+    if isinstance(data, str | pathlib.Path) or hasattr(data, "shape"):
+        got = f"the shape {data.shape}" if hasattr(data, "shape") else repr(str(data))
+        raise TypeError(
+            f"data must be a data set or batches, got {got}: data.from_arrays({{'image': images}}) "
+            "makes a data set of arrays, and data.load_folder one of files"
+        )
     parallel = ParallelStep(step=_no_step, mesh=data_mesh() if mesh is None else mesh)
     multiple = parallel.mesh.size
     if isinstance(data, Dataset):
@@ -110,7 +119,13 @@ def _no_step(state: Any, batch: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _not_empty(batches: Iterable[Batch]) -> Iterator[Batch]:
-    return (batch for batch in batches if len(next(iter(batch.values()))))
+    for batch in batches:
+        if not isinstance(batch, Mapping):
+            raise TypeError(
+                f"a batch must be a dict such as {{'image': images}}, got {type(batch).__name__}"
+            )
+        if len(next(iter(batch.values()))):
+            yield batch
 
 
 def _filled(batch: Batch, multiple: int) -> dict[str, np.ndarray]:

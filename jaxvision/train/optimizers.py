@@ -9,7 +9,7 @@ import jax
 import optax
 
 from jaxvision._trees import path_name
-from jaxvision.checks import check_name
+from jaxvision.checks import called_as, check_name, check_not_negative, is_number
 from jaxvision.losses import is_kernel
 from jaxvision.suggest import unknown
 
@@ -109,6 +109,7 @@ _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
+@called_as("create_optimizer('adam', learning_rate)")
 def create_optimizer(
     name: str,
     learning_rate: LearningRate,
@@ -132,6 +133,7 @@ def create_optimizer(
             (rmsprop), `beta1` and `beta2` (adam, adamw), and `eps`.
 
     Raises:
+        TypeError: The name or the learning rate is missing.
         ValueError: The name or an option is unknown, or a value is out of range.
 
     >>> import numpy as np
@@ -150,16 +152,15 @@ def create_optimizer(
                 unknown(f"option of {name}", option, {*allowed, "weight_decay", "clip_norm"})
             )
     for option, value in options.items():
-        if option == "eps" and not value >= 0:
-            raise ValueError(f"eps must not be negative, got {value}")
-        if option != "eps" and not 0 <= value < 1:
-            raise ValueError(f"{option} must be in [0, 1), got {value}")
-    if not weight_decay >= 0:
-        raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"clip_norm must be positive, got {clip_norm}; None does not clip")
-    if not callable(learning_rate) and not learning_rate >= 0:
-        raise ValueError(f"learning_rate must not be negative, got {learning_rate}")
+        if option == "eps":
+            check_not_negative("eps", value)
+        elif not is_number(value) or not 0 <= value < 1:
+            raise ValueError(f"{option} must be in [0, 1), got {value!r}")
+    check_not_negative("weight_decay", weight_decay)
+    if clip_norm is not None and not (is_number(clip_norm) and clip_norm > 0):
+        raise ValueError(f"clip_norm must be positive, got {clip_norm!r}; None does not clip")
+    if not callable(learning_rate):
+        check_not_negative("learning_rate", learning_rate)
 
     chain = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
     if "weight_decay" in allowed:
@@ -204,8 +205,7 @@ def create_schedule(
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     if not 0 <= warmup_steps <= num_steps:
         raise ValueError(f"warmup_steps must be in [0, {num_steps}], got {warmup_steps}")
-    if not learning_rate >= 0:
-        raise ValueError(f"learning_rate must not be negative, got {learning_rate}")
+    check_not_negative("learning_rate", learning_rate)
     rest = num_steps - warmup_steps
     if name == "constant":
         schedule = optax.constant_schedule(learning_rate)

@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
+from jaxvision.train._arguments import made_for
 from jaxvision.train._mapped import by_pmap
 from jaxvision.train.constant import Constant
 from jaxvision.train.protocols import Step, check_metrics
@@ -166,8 +167,14 @@ class ParallelStep:
         Returns:
             The compiled function, which donates nothing. Every device gets the whole result.
         """
+
+        @functools.wraps(measure, updated=())
+        def measured(state: PyTree, batch: PyTree) -> PyTree:
+            with made_for(batch):
+                return measure(state, batch)
+
         return jax.jit(
-            measure,
+            measured,
             in_shardings=(self.shardings(state), self.batch_sharding()),
             out_shardings=jax.NamedSharding(self.mesh, jax.P()),
         )
@@ -273,7 +280,8 @@ def _checked_step(step: Step) -> Step:
 
     @functools.wraps(step, updated=())
     def checked(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
-        result = step(state, batch)
+        with made_for(batch):
+            result = step(state, batch)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(
                 f"a step must return a pair (state, metrics), got a {type(result).__name__}"

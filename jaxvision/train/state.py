@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 
 from jaxvision._reprs import brief
 from jaxvision._trees import by_path
+from jaxvision.train._arguments import check_model, check_optimizer
 from jaxvision.train.sharding import ShardRule, state_shardings
 
 PyTree = Any
@@ -76,7 +77,8 @@ def init_state(
         The state, without a moving average (`ema_params`), which `TrainStep.prepare` adds.
 
     Raises:
-        TypeError: The key is not a typed key, or an input is not an array.
+        TypeError: The key is not a typed key, the model or the optimizer is none, or an input is
+            not an array.
         ValueError: The batch has no `image`, or the variables do not match the model.
 
     >>> import optax
@@ -91,6 +93,8 @@ def init_state(
     """
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise TypeError(f"key must be a typed key such as jax.random.key(0), got {key!r}")
+    check_model(model)
+    check_optimizer(optimizer)
     arguments = _arguments(inputs)
 
     def create(key: Key[Array, ""], given: PyTree) -> TrainState:

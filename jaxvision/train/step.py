@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
+from jaxvision.train._arguments import check_loss_fn, check_optimizer
 from jaxvision.train._diagnosis import numbers_not_finite
 from jaxvision.train._frozen import frozen_batch_norms
 from jaxvision.train._gradients import gradients, mean_of
@@ -49,6 +50,7 @@ class TrainStep:
             `gradient_norm` (the global norm of the gradient before the optimizer changes it), and
             `learning_rate` with an optimizer of `create_optimizer`.
         """
+        _check_state(state)
         key = jax.random.fold_in(state.key, state.step)
         if self.axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(self.axis_name))
@@ -102,9 +104,11 @@ class TrainStep:
         parameters. `fit` calls this itself.
 
         Raises:
+            TypeError: It is no state.
             ValueError: A pattern of `trainable` matches no parameter, or the optimizer state is
                 that of another optimizer or of other trainable parameters.
         """
+        _check_state(state)
         if self.ema_decay is None and state.ema_params is not None:
             state = state.replace(ema_params=None)
         if self.ema_decay is not None and state.ema_params is None:
@@ -244,6 +248,7 @@ def make_train_step(
         The step, a pure function `(state, batch) -> (state, metrics)`.
 
     Raises:
+        TypeError: The loss or the optimizer is none.
         ValueError: An option is out of its range.
 
     >>> import jax.numpy as jnp
@@ -259,6 +264,8 @@ def make_train_step(
     >>> float(state.params["w"]), float(metrics["loss"][0])
     (0.5, 1.0)
     """
+    check_loss_fn(loss_fn)
+    check_optimizer(optimizer)
     for name, patterns in (("trainable", trainable), ("frozen", frozen)):
         if isinstance(patterns, str):
             raise ValueError(f"{name} must be a sequence of strings; write [{patterns!r}]")
@@ -278,6 +285,14 @@ def make_train_step(
         axis_name=axis_name,
         context=getattr(loss_fn, "context", None) if context is None else context,
     )
+
+
+def _check_state(state: Any) -> None:
+    if not hasattr(state, "opt_state"):
+        raise TypeError(
+            f"this step needs a whole TrainState, got {type(state).__name__}: "
+            "init_state(key, model, optimizer, batch) makes one"
+        )
 
 
 def _move_average(average: PyTree, params: PyTree, decay: Float[Array, ""]) -> PyTree:

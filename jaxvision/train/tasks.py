@@ -1,6 +1,7 @@
 """The registry of tasks, and `restore`, which loads a trained run from its folder."""
 
 import dataclasses
+import functools
 import importlib
 import itertools
 import pathlib
@@ -11,9 +12,10 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from jaxvision.data import Preprocessing, resize_and_crop
+from jaxvision.data import Batches, Dataset, Preprocessing, resize_and_crop
 from jaxvision.metrics import ClassScore, Score
 from jaxvision.suggest import unknown
+from jaxvision.train._arguments import MadeForOthersError
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.precision import computing_in
 from jaxvision.train.run.record import RunRecord
@@ -22,6 +24,8 @@ from jaxvision.train.serving import BATCH, ArrayInfo, Serving
 
 PyTree = Any
 _TOGETHER = 128
+_OF_DATA = ("predict", "embed")
+_OF_PREDICTIONS = ("evaluate", "evaluate_classes", "mistakes", "draw", "in_words", "contents")
 RestoreTask = Callable[[SavedRun], "Trained"]
 """Makes the trained run of a `SavedRun`; a subclass of `Trained` is such a function."""
 
@@ -66,6 +70,14 @@ class Trained:
 
     def __init__(self, run: SavedRun) -> None:
         self.run = run
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, method in [*vars(cls).items()]:
+            if name in _OF_DATA:
+                setattr(cls, name, _knowing_shape(method))
+            elif name in _OF_PREDICTIONS and cls.needs_data:
+                setattr(cls, name, _not_of_data(method))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.run.folder}, step {self.run.step})"
@@ -294,6 +306,39 @@ def restore(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> Tr
     assert callable(make)
     trained: Trained = make(run)
     return trained
+
+
+def _knowing_shape(method: Callable) -> Callable:
+    """The same method, whose error about the shape of images names that of the training."""
+
+    @functools.wraps(method)
+    def knowing(self: Trained, *args: Any, **options: Any) -> Any:
+        try:
+            return method(self, *args, **options)
+        except MadeForOthersError as error:
+            shape = tuple(self.record.data.get("image_shape") or ())
+            raise MadeForOthersError(
+                f"the run in {self.run.folder} has learned from images of shape {shape}; {error}"
+            ) from error
+
+    return knowing
+
+
+def _not_of_data(method: Callable) -> Callable:
+    """The same method, with a TypeError for data in place of predictions."""
+
+    @functools.wraps(method)
+    def checked(self: Trained, *args: Any, **options: Any) -> Any:
+        given = args[0] if args else options.get("predictions")
+        if isinstance(given, Dataset | Batches):
+            name = method.__name__
+            raise TypeError(
+                f"{name} takes predictions, got {given!r}: "
+                f"trained.{name}(trained.predict(data), ...)"
+            )
+        return method(self, *args, **options)
+
+    return checked
 
 
 def _stacked(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

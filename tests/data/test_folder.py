@@ -181,10 +181,15 @@ def test_nothing_but_damage(zoo):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(data.DatasetError, match=f"{tmp_path}/nowhere is not a folder"):
+    with pytest.raises(data.DatasetError, match=f"there is no folder {tmp_path}/nowhere$"):
         data.load_folder(tmp_path / "nowhere")
+    (tmp_path / "pets").mkdir()
+    with pytest.raises(
+        data.DatasetError, match=f"no folder .*/petsss; did you mean {tmp_path}/pets"
+    ):
+        data.load_folder(tmp_path / "petsss")
     save(tmp_path / "image.png")
-    with pytest.raises(data.DatasetError, match=r"image\.png is not a folder"):
+    with pytest.raises(data.DatasetError, match=r"image\.png is a file, and no folder"):
         data.load_folder(tmp_path / "image.png")
 
 

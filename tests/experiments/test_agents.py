@@ -49,12 +49,12 @@ def test_ppo_two_seeds_and_an_episode(tmp_path: pathlib.Path) -> None:
     done = run_here("play", folder / "seed1")
     assert "Catch: return 1 in 9 steps" in done.stdout
     assert {"episode.gif", "episode.png"} <= {path.name for path in (folder / "seed1").iterdir()}
-    assert "it holds seed0, seed1: name one of these" in run_here("play", folder, code=1).stderr
+    assert "the runs in it are seed0, seed1" in run_here("play", folder, code=1).stderr
     done = run("play", folder / "seed1", "--max-steps", 3)
     assert "Catch: return 0 in 3 steps, where it was cut by --max-steps" in done.stdout
     wrong = run_here("play", folder / "seed1", "--strip", 0, code=1)
     assert "strip must be positive" in wrong.stderr
-    assert "holds one seed" in run_here("play", folder / "seed1", "--seed", 0, code=1).stderr
+    assert "has one seed only" in run_here("play", folder / "seed1", "--seed", 0, code=1).stderr
 
 
 @pytest.mark.slow
@@ -104,13 +104,35 @@ def test_scripts_learn_to_catch(command: list, budget: int, tmp_path: pathlib.Pa
     assert "Catch: return 1 in 9 steps" in episode.stdout
 
 
+def test_the_budget_names_flags_and_what_is_left_out(tmp_path: pathlib.Path) -> None:
+    options = ("--num-steps", 8, "--updates-per-step", 2, "--num-envs", 2, "--hidden-sizes", 4)
+    said = run_here("ppo", *options, "--budget", 20, "--no-figures", code=1).stderr
+    assert said == (
+        "--budget must be at least 32 environment steps, got 20: a program takes 32; "
+        "--updates-per-step makes it shorter"
+    )
+    few = ("--eval-episodes", 2, "--run-dir", tmp_path)
+    done = run_here("ppo", *options, *few, "--budget", 40)
+    first, *_, figure, last = done.stdout.splitlines()
+    assert first.startswith("8 of 40 environment steps are left out: a program takes 32;")
+    assert figure == f"  {tmp_path / 'learning_curves.png'}"
+    assert last == f"next: python experiments/play.py {tmp_path / 'seed0'}"
+
+
+def test_values_of_a_grid_world_are_told_from_returns(tmp_path: pathlib.Path) -> None:
+    options = ("--budget", 1_000, "--eval-episodes", 2, "--no-figures", "--run-dir", tmp_path)
+    said = run_here("qlearning", *options).stdout
+    assert "values are discounted, by 0.95 per step; mean returns are not" in said
+    assert "mean return -200.00 of 2 episodes, all alike" in said
+
+
 @pytest.mark.slow
 def test_a_grid_world_from_a_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "map.txt").write_text("S.#\n..T\n")
     folder = tmp_path / "run"
     options = ["--map", tmp_path / "map.txt", "--slip", 0.0, "--budget", 20_000]
     done = run_here("qlearning", "--run-dir", folder, *options)
-    assert "value of the first cell -2.85, the best is -2.85" in done.stdout
+    assert "value of the first cell -2.85, optimal is -2.85" in done.stdout
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
     assert names == {"best.png", "random.png", "learning_curves.png", "seed0/values.png"}
     (tmp_path / "map.txt").write_text("S....T\n")  # the run has a map of its own
@@ -157,7 +179,7 @@ def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
     assert "holds a run with other settings" in other
     done = run_here("play", tmp_path / "seed0")
     assert "CartPole-v1: return" in done.stdout
-    assert "no pictures" in done.stdout
+    assert "cannot be drawn" in done.stdout
 
 
 @pytest.mark.slow
@@ -181,7 +203,7 @@ def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
         ),
         ("reinforce", ["--variance", "--environment", "Pongg"], "did you mean 'Pong'"),
         ("qlearning", ["--frame-stack", 2], "leave frame_stack alone"),
-        ("qlearning", ["--map", "none.txt"], "there is no map none.txt"),
+        ("qlearning", ["--map", "none.txt"], "there is no map file none.txt"),
     ],
 )
 def test_wrong_settings(script, options, message, tmp_path):

@@ -46,6 +46,9 @@ def test_a_command_is_its_script() -> None:
     assert done.stdout.split() == run_here("list_models", "lenet*").stdout.split() == ["lenet5"]
     done = jaxvision("summary", "--help")
     assert "\nusage: jaxvision summary " in done.stdout
+    assert "\n    jaxvision summary resnet50 --image-size 224\n    jaxvision " in done.stdout
+    assert "jaxvision models lists them" in done.stdout
+    assert ".py" not in done.stdout
     assert jaxvision("models", "lenet9").stderr.startswith("no model is called 'lenet9'")
 
 
@@ -54,6 +57,28 @@ def test_summary_of_a_model() -> None:
     assert "61,706" in run_here("summary", *options).stdout
     wrong = run_here("summary", *options, "--model-options", "sub_sampling", "True", code=1)
     assert "sub_sampling" in wrong.stderr
+
+
+@pytest.mark.parametrize("words", [["-m", "jaxvision", "train"], [EXPERIMENTS / "tsne.py"]])
+def test_ctrl_c_ends_imports_quietly(tmp_path: pathlib.Path, words: list) -> None:
+    """A library that takes forever to import stands for JAX."""
+    (tmp_path / "jax.py").write_text(
+        "import sys, time\nprint('imported', flush=True)\nwhile True: time.sleep(0.01)"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    with subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "imported\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert said == ""
+    assert process.returncode == 130
 
 
 @pytest.mark.slow
@@ -73,6 +98,7 @@ def test_ctrl_c_saves_and_ends_without_a_traceback(tmp_path: pathlib.Path) -> No
         said = process.stderr.read()
     assert process.returncode == 130
     assert said.splitlines()[-1].startswith("saved step ")
+    assert said.endswith(": start the run again to continue it\n")
     assert "Traceback" not in said
 
 

@@ -102,6 +102,11 @@ def test_evaluate_another_split(runs: pathlib.Path) -> None:
     assert (first.read_bytes() if first.exists() else None) == before
 
 
+def test_masks_are_for_segmenters(runs: pathlib.Path) -> None:
+    said = run_here("evaluate", runs / "mlp", "--masks", "./masks", code=1).stderr
+    assert said.startswith("--masks is for runs of segmenters")
+
+
 def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     digits = load_digits()
     paths = []
@@ -127,7 +132,8 @@ def test_predict(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = run_here("predict", runs / "mlp", tmp_path / "out", code=1)
     assert "holds no images" in done.stderr
     done = run_here("predict", runs / "mlp", tmp_path / "broken.png", tmp_path / "none.png", code=1)
-    assert "cannot decode" in done.stderr
+    assert "broken.png" in done.stderr
+    assert "there is no image file" in done.stderr
     assert "No such file" in done.stderr
 
 
@@ -252,7 +258,7 @@ def test_help_explains_every_field(script: str) -> None:
     blocks = re.split(r"│ -{1,2}(?=\w)", run_here(script, "--help").stdout)[1:]
     assert len(blocks) >= 1 + 2 * (script != "list_models")  # which has a pattern and no options
     for block in blocks:
-        assert re.search(r" {2,}[A-Zs]\w* ", block), block
+        assert re.search(r" {2,}(show|k-NN|[A-Z][\w-]*)[:,]? ", block), block
 
 
 @pytest.mark.slow

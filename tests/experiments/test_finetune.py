@@ -77,7 +77,17 @@ def test_what_is_frozen_stays(start: pathlib.Path, tmp_path: pathlib.Path) -> No
     ("arguments", "message"),
     [
         (["nothing/here"], "nothing/here"),
-        (["nothing/here", "--phases", 2, "--trainable", "head"], "--phases says what is trainable"),
+        (["nothing/here", "--phases", 2, "--trainable", "head"], "leave out --trainable"),
+        pytest.param(
+            ["START", "--phases", 0],
+            "from 1 to the number of layers, 3, got 0",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["START", "--phases", 3, "--num-steps", 2],
+            "--num-steps 2 is less than --phases 3",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ["START", "--phases", 9],
             "from 1 to the number of layers, 3, got 9",

@@ -31,17 +31,38 @@ def flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
         (["--batch_size=many"], "--batch-size must be a whole number, got 'many'"),
         (["--validation", "20%"], "--validation must be a number or None, got '20%'"),
         (["--image-size", "32", "tall"], "--image-size must be .*, got 'tall'"),
+        (["--image-size", "1", "2", "3"], "--image-size takes at most 2 values, got 3: 1 2 3"),
         (["--channels", "2"], "--channels must be one of 1, 3, 4, got '2'"),
         (["--learning-rate"], "--learning-rate needs a value: a number"),
         (["--model-options", "dropout"], "--model-options takes pairs of NAME VALUE, got 'drop"),
         (["--flip", "True"], "--flip takes no value, got 'True': write --flip, or --no-flip"),
-        (["runs/lenet"], "'runs/lenet' belongs to no option"),
+        (["runs/lenet"], "unexpected argument 'runs/lenet'"),
     ],
 )
 def test_a_wrong_flag_is_said_in_a_line(arguments: list, message: str) -> None:
     said = run_here("classify", *arguments, code=2).stderr
     assert re.search(message, said)
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("values", [[], ["soft_dice"], ["soft_dice", "1", "tversky"]])
+def test_losses_of_masks_are_pairs(values: list) -> None:
+    (said,) = run_here("segment", "--loss", *values, code=2).stderr.splitlines()
+    got = repr(" ".join(values)) if values else "nothing"
+    assert said.startswith(f"--loss takes pairs of NAME VALUE, got {got}; names are pixel_cross")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "name"),
+    [
+        ("finetune", ["--phases", "2"], "START is required, before the options"),
+        ("predict", [], "RUN_DIR is required, before the options"),
+        ("samples", ["runs/vae"], "--classifier STR is required"),
+    ],
+)
+def test_what_is_required_is_said_in_a_line(script: str, arguments: list, name: str) -> None:
+    (said,) = run_here(script, *arguments, code=2).stderr.splitlines()
+    assert said == f"{name}; --help lists all options"
 
 
 def test_every_wrong_flag_is_said(flags: types.ModuleType) -> None:
@@ -95,7 +116,7 @@ def test_help_of_an_option_has_no_line_breaks(flags: types.ModuleType) -> None:
     data = importlib.import_module("common.data").Data
     flags.describe(importlib.import_module("common.run").Settings)
     said = {field.name: field.metadata["help"] for field in dataclasses.fields(data)}
-    assert said["dataset"].startswith("A data set of TensorFlow Datasets; or a path with")
+    assert said["dataset"].startswith("Name of a data set of TensorFlow Datasets; or path of")
     assert not [text for text in said.values() if "\n" in text or "  " in text]
 
 

@@ -113,11 +113,11 @@ def test_what_is_wrong_is_said(folder: pathlib.Path, tmp_path) -> None:
     def fails(*arguments: object) -> str:
         return run_here("segment", "--run-dir", tmp_path / "run", *arguments, code=1).stderr
 
-    assert "name that of --masks" in fails("--dataset", folder / "images")
+    assert "name the folder of --masks too" in fails("--dataset", folder / "images")
     assert "is a data set" in fails("--masks", folder / "masks")
     images = ("--dataset", folder / "images", "--masks", folder / "masks")
     whole = ("--train-split", "all", "--eval-split", "all")
     assert "give --num-classes" in fails(*images, *whole)
     named = (*images, *whole, "--class-names", "sky", "square")
     assert "unknown segmenter 'unett'" in fails(*named, "--model", "unett")
-    assert "these data have no masks" in fails("--dataset", "digits")
+    assert "the data have no masks" in fails("--dataset", "digits")

@@ -6,9 +6,27 @@ import pytest
 from PIL import Image
 from scripts import run_here
 
-pytestmark = pytest.mark.slow
+
+def test_what_is_measured_is_shown_and_the_table_fits(tmp_path) -> None:
+    few = ("--per-class", 3, "--splits", "test", "--num-steps", 30, "--perplexity", 5)
+    options = ("--run-dir", tmp_path, "--methods", "tsne", "--seeds", 0, "--no-figures")
+    done = run_here("tsne", *few, *options)
+    assert "30 images of digits, means over the seeds 0" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) < 80
+    assert "nan" not in done.stderr
+    lines = (tmp_path / "tsne" / "seed0" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20, 30]
+    assert all(json.loads(line)["kl"] > 0 for line in lines)
 
 
+def test_settings_without_effect_are_refused() -> None:
+    said = run_here("tsne", "--validation", 0.2, code=1).stderr
+    assert said == "leave out --validation: --splits names the images to embed"
+    said = run_here("tsne", "--features", "runs/x", "--dataset", "mnist", code=1).stderr
+    assert said == "leave out --dataset: the data are those of runs/x"
+
+
+@pytest.mark.slow
 def test_pixels_and_features_are_embedded(tmp_path) -> None:
     classifier, pixels, features = (
         tmp_path / name for name in ("classifier", "pixels", "features")

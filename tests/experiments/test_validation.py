@@ -94,4 +94,4 @@ def test_a_run_is_evaluated_on_what_it_held_out(flat):
     assert "40 images of pets/all" in run("evaluate", folder, *options, "--split", "all").stdout
     save(flat / "cat" / "20.png", 20)
     done = run("evaluate", folder, *options, code=1)
-    assert "was trained on 30 images, and without those held out pets/train has 31" in done.stderr
+    assert "but pets/train now has 31 without the held-out ones" in done.stderr

@@ -45,11 +45,23 @@ def pets(root: pathlib.Path) -> pathlib.Path:
         ),
         (["--label-smoothing", 2], "label_smoothing must be in [0, 1], got 2"),
         (["--log-every", 0], "log_every must be a whole number of steps, at least 1, got 0"),
-        (["--seed", -1], "seed must be in [0, 2**64), got -1"),
+        (["--seed", -1], "seed must be in [0, 2**63), got -1"),
+        (["--seed", 2**63], "seed must be in [0, 2**63), got 9223372036854775808"),
+        (["--patience", 0], "patience must be a whole number of evaluations, at least 1, got 0"),
+        (["--keep-best", "acc"], "unknown metric of --keep-best 'acc'"),
+        (["--classes"], "--classes needs two names or more, got none"),
+        (["--train-split", "train[5:3]"], "'train[5:3]' of digits has no examples"),
+        (["--train-split", "all[:80%]"], "cannot read 'all[:80%]' of digits: all has no parts"),
+        (["--eval-split", "tset"], "did you mean 'test'?"),
+        (["--mean"], "--mean and --std need one number, or one per channel"),
+        (["--rotation", "inf"], "rotation must be a number, not negative, got inf"),
+        (["--translation", 2], "translation must be in [0, 1], got 2.0"),
+        (["--scale", 1], "scale must be in [0, 1), got 1.0"),
         (["--rand-augment", 300], "rand_augment is a number of operations, at most 10"),
         (["--classes", 1], "--classes needs two names or more, got '1'"),
         (["--dataset", "CIFAR-10"], "did you mean 'cifar10'"),
-        (["--dataset", "nowhere/at/all"], "nor is there a folder nowhere/at/all"),
+        (["--dataset", "nowhere/at/all"], "there is no data set or folder nowhere/at/all (looked"),
+        (["--model", "timm/resnet18.a1_in1k"], "finetune.py timm/resnet18.a1_in1k --dataset ..."),
     ],
 )
 def test_values_are_refused_in_a_line(
@@ -89,12 +101,58 @@ def test_a_mistyped_folder_of_images_is_said_with_the_near_one(
         assert "\n" not in said.strip()
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("evaluate", ["--best", "--step", 2], "--best and --step 2 are two checkpoints: give one"),
+        ("evaluate", ["--batch-size", 0], "batch_size must be a whole number of images, at least"),
+        ("evaluate", ["--num-resamples", -1], "num_resamples must be a whole number, at least 0"),
+        ("predict", ["photo.png", "--top", 0], "--top must be at least 1, got 0"),
+        ("predict", ["photo.png", "--out", "FILE"], "is a file: name a folder"),
+        ("predict", [], "python experiments/predict.py FOLDER IMAGE..."),
+    ],
+)
+def test_what_is_made_of_a_run_refuses_values_in_a_line(
+    tmp_path: pathlib.Path, script: str, arguments: list, message: str
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.touch()
+    arguments = [file if each == "FILE" else each for each in arguments]
+    message = message.replace("FOLDER", str(tmp_path))
+    (said,) = run_here(script, tmp_path, *arguments, code=1).stderr.splitlines()
+    assert message in said
+
+
 def test_a_corrupt_image_is_said_with_the_remedy(tmp_path: pathlib.Path) -> None:
     root = pets(tmp_path)
     (root / "train" / "cat" / "cat0.png").write_bytes(b"not an image")
     said = run_here("classify", *PLAIN, "--dataset", root, code=1).stderr
     assert "cat0.png" in said
     assert "--corrupt skip" in said
+
+
+def test_a_folder_without_a_test_split_is_said_with_the_remedy(tmp_path: pathlib.Path) -> None:
+    root = pets(tmp_path) / "train"
+    said = run_here("classify", *PLAIN, "--dataset", root, code=1).stderr
+    assert "has no split 'test'" in said
+    assert "; hold out a fifth of train with --validation 0.2, or name a split" in said
+    assert "data.split" not in said
+
+
+def test_what_a_run_lacks_is_said_of_flags_and_files(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ("--num-steps", 1, "--batch-size", 8, "--run-dir", "runs/mlp")
+    run_here("classify", *PLAIN, *few)
+    (said,) = run_here("evaluate", "runs/mlp", "--best", code=1).stderr.splitlines()
+    assert said.startswith("runs/mlp keeps no best checkpoint: leave out --best, or train it with")
+    pathlib.Path("bad.png").write_bytes(b"not an image")
+    said = run_here("predict", "runs/mlp", "digit.png", "bad.png", code=1).stderr
+    assert said.splitlines()[-2:] == [
+        f"there is no image file digit.png (looked for in {tmp_path})",
+        "bad.png is not an image, or of a kind that Pillow cannot read",
+    ]
 
 
 def test_segmentation_refuses_values_in_a_line(tmp_path: pathlib.Path) -> None:

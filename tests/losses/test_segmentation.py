@@ -126,3 +126,11 @@ def test_the_hinge_needs_one_logit() -> None:
 def test_options_that_are_not_allowed(options, message) -> None:
     with pytest.raises(ValueError, match=message):
         losses.soft_dice(jnp.asarray(LOGITS), jnp.asarray(LABELS), **options)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", ["alpha", "beta", "smooth"])
+@pytest.mark.parametrize("value", [-0.5, float("nan"), float("inf")])
+def test_weights_of_tversky_are_not_negative(name, value) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a number, not negative, got {value}"):
+        losses.tversky(jnp.asarray(LOGITS), jnp.asarray(LABELS), **{name: value})

@@ -100,3 +100,5 @@ def test_options_that_are_refused():
     for sizes in [(1, 2), (1, 0, 1)]:
         with pytest.raises(ValueError, match="stage_sizes must be three numbers from 1"):
             models.create_model("inception_resnet_v2", stage_sizes=sizes)
+    with pytest.raises(ValueError, match="version must be 1 or 2, got 3"):
+        models.InceptionResNet(version=3)

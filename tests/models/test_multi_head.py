@@ -72,12 +72,19 @@ def test_the_description_makes_the_same(learned_weights):
     assert hash(again) == hash(model)
 
 
+def test_a_name_may_begin_with_a_digit():
+    model = models.MultiHead(backbone=models.create_model("lenet5"), heads={"3d_pose": 2})
+    shapes = jax.eval_shape(model.init, jax.random.key(0), IMAGES)
+    assert "head_3d_pose" in shapes["params"]
+
+
 @pytest.mark.parametrize(
     ("heads", "message"),
     [
         ({}, "heads must name at least one task"),
         ({"digit": 0}, "the head of 'digit' must have 1 or more outputs, got 0"),
         ({"a/b": 2}, "letters, digits and _, not 'a/b'"),
+        ({"": 2}, "letters, digits and _, not ''"),
     ],
 )
 def test_heads_that_cannot_be(heads, message):

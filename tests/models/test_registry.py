@@ -47,6 +47,17 @@ def test_unknown_option():
         models.create_model("resnet18", small_image=True)
 
 
+def test_weights_come_from_elsewhere():
+    with pytest.raises(TypeError, match=r"option 'pretrained' .*; models.load_pretrained makes"):
+        models.create_model("resnet18", pretrained=True)
+
+
+@pytest.mark.parametrize("name", [5, models.ResNet, None])
+def test_what_is_no_name(name, unchecked):
+    with pytest.raises(TypeError, match=r"name must be one of models.list_models\(\), got "):
+        models.create_model(name)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -65,7 +76,11 @@ def test_unknown_option():
         ("mlp", {"hidden_sizes": (10, 2.5)}, r"mlp: hidden_sizes\[1\] must be an integer, got 2.5"),
         ("lenet5", {"pooling": "mean"}, r"unknown pooling 'mean'.*average, max"),
         ("lenet5", {"original": True, "pooling": "average"}, r"original=True has .* own"),
-        ("resnet18", {"num_classes": 0}, r"num_classes must be 1 or more, got 0"),
+        (
+            "resnet18",
+            {"num_classes": 0},
+            r"model's num_classes must be 1 or more, got 0; .* 'label'",
+        ),
         ("resnet18", {"num_classes": True}, r"num_classes must be an integer, got True"),
         ("resnet18", {"in_channels": 0}, r"in_channels must be 1 or more, or None, got 0"),
         ("resnet18", {"dtype": "int32"}, r"dtype must be a floating-point .* got 'int32'"),

@@ -54,7 +54,7 @@ def test_the_title_has_the_calibration_error(answers):
     error = metrics.expected_calibration_error(*answers, num_bins=8)
     figure = plots.reliability_diagram(*answers, num_bins=8, title="digits")
     first, second = figure.axes[0].get_title().split("\n")
-    assert first == f"ECE {error:.3f} in 8 bins"
+    assert first == f"expected calibration error {error:.3f}, in 8 bins"
     right = np.mean(answers[0].argmax(axis=1) == answers[1])
     confidence = answers[0].max(axis=1).mean()
     assert second == (
@@ -110,7 +110,8 @@ def test_probabilities_of_class_one_say_so():
 @pytest.mark.parametrize("confidence", [0.0, 1.0])
 def test_certainty_and_a_single_example(confidence, render):
     figure = plots.reliability_diagram([confidence], [1], num_bins=1)
-    assert figure.axes[0].get_title().startswith(f"ECE {1 - confidence:.3f} in 1 bins")
+    title = figure.axes[0].get_title()
+    assert title.startswith(f"expected calibration error {1 - confidence:.3f}, in 1 bins")
     render(figure)
 
 

@@ -55,3 +55,15 @@ def test_what_is_no_film(tmp_path) -> None:
         plots.save_gif(FRAMES[:0], tmp_path / "a.gif")
     with pytest.raises(ValueError, match="a strip needs images, got 0 of 9"):
         plots.save_strip(FRAMES, tmp_path / "a.png", count=0)
+
+
+def test_a_caption_stands_below_a_strip(tmp_path):
+    frames = np.full((3, 40, 60, 3), 200, np.uint8)
+    for name, caption in (("plain", ""), ("captioned", "Catch: return 1 in 9 steps")):
+        plots.save_strip(frames, tmp_path / f"{name}.png", caption=caption)
+    with Image.open(tmp_path / "plain.png") as plain, Image.open(tmp_path / "captioned.png") as it:
+        assert it.width == plain.width
+        assert it.height > plain.height
+        below = np.asarray(it)[plain.height :]
+        assert below.min() < 100
+        assert (below[:, [0, -1]] == 255).all()

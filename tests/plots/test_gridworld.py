@@ -82,3 +82,13 @@ def test_shapes_that_do_not_fit():
         plots.gridworld(VALUES, terminal=TERMINAL.T)
     with pytest.raises(ValueError, match=r"not all walls, got shape \(1, 1\)"):
         plots.gridworld(np.array([[np.nan]]))
+
+
+def test_a_trap_is_gray_and_hatched_and_a_goal_has_the_color_of_its_value() -> None:
+    values, terminal = np.array([[0.0, -1.0, 0.0]]), np.array([[True, False, True]])
+    figure = plots.gridworld(values, terminal=terminal, traps=np.array([[True, False, False]]))
+    trap, goal = figure.axes[0].patches
+    assert trap.get_fill()
+    assert len(set(trap.get_facecolor()[:3])) == 1
+    assert trap.get_hatch()
+    assert not goal.get_fill()

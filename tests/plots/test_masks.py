@@ -84,3 +84,19 @@ def test_an_image_stands_beside_its_mask() -> None:
         plots.labeled_masks([image], [TRUTH], COLORS, ["sky"])
     with pytest.raises(ValueError, match="1 masks are needed, got 2"):
         plots.labeled_masks([image], [TRUTH, TRUTH], COLORS)
+
+
+def test_no_label_is_in_the_legend_only_where_a_pixel_has_none() -> None:
+    images, masks = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8), np.uint8)
+    colors = [(0, 0, 0), (230, 159, 0)]
+
+    def named(masks: np.ndarray) -> list[set[str]]:
+        figures = (
+            plots.labeled_masks(images, masks, colors),
+            plots.segmentations(images, masks, masks, colors),
+        )
+        return [{text.get_text() for text in each.legends[0].get_texts()} for each in figures]
+
+    assert named(masks) == [{"0", "1"}, {"0", "1", "wrong"}]
+    masks[0, 0, 0] = 255
+    assert all("no label" in names for names in named(masks))

@@ -24,6 +24,19 @@ def test_names_stand_at_medians_and_points_without_a_class_are_gray() -> None:
     assert len(plots.scatter(points).axes[0].texts) == 0
 
 
+def test_embeddings_tell_ten_classes_apart_by_color_and_have_a_legend() -> None:
+    """Where images are drawn, they hide the markers."""
+    random = np.random.default_rng(0)
+    points, labels = random.normal(size=(22, 2)), np.arange(22) % 11 - 1
+    figure = plots.embeddings({"one": points, "other": points}, labels, ["cat"])
+    colors = {tuple(each.get_facecolor()[0]) for each in figure.axes[0].collections}
+    assert len(colors) == 11
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["no class", "cat", *map(str, range(1, 10))]
+    assert plots.embeddings({"one": points}).legends == []
+
+
 @pytest.mark.parametrize(
     ("points", "labels", "message"),
     [

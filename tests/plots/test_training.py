@@ -244,7 +244,15 @@ def test_a_seed_with_nan_leaves_a_gap_in_mean_and_band(render):
 def test_one_seed_has_no_band():
     (axes,) = plots.learning_curves_by_seed([SEEDS[0][1:]]).axes
     assert not axes.collections
-    assert "test, mean of 1 seed" in lines_of(axes)
+    assert [*lines_of(axes)] == ["test"]
+
+
+def test_four_panels_are_two_by_two_and_a_constant_has_one_tick():
+    line = {"step": 1, "split": "train", "loss": 1.0, "a": 1.0, "b": 2.0, "rate": 0.002}
+    panels = plots.learning_curves([line, {**line, "step": 2, "loss": 0.5, "a": 3.0}]).axes
+    grid = panels[0].get_gridspec()
+    assert (grid.nrows, grid.ncols) == (2, 2)
+    assert [text.get_text() for text in panels[3].get_yticklabels()] == ["0.002"]
 
 
 def test_without_evaluation_the_training_split_is_summed_up():

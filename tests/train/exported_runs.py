@@ -38,7 +38,7 @@ class Resized(NamedTuple):
 
 def saved(folder: pathlib.Path, step: Any, learned: Any, state: Any) -> train.SavedRun:
     """A run, as if it were read from its folder."""
-    if not isinstance(step, rl.Agent | tabular.TemporalDifference | None):
+    if not isinstance(step, rl.Agent | tabular.TemporalDifference | train.gan.GANStep | None):
         step = train.make_train_step(step, optax.sgd(0.1))
     return train.SavedRun(folder, 7, make_record(None, step, learned), state)
 

@@ -262,6 +262,17 @@ def test_what_is_best_is_in_the_record(tmp_path) -> None:
     assert record["best"] == {"metric": "height", "of": None, "highest": True}
 
 
+def test_the_loss_of_a_task_is_an_evaluation() -> None:
+    class Loss:
+        def __call__(self, params, model_state, batch, key):
+            raise AssertionError("the loss is not evaluated as a function")
+
+        def evaluate(self, state, batch):
+            return {"mean": metrics.mean(batch["number"], batch["weight"])}
+
+    assert fit(num_steps=1, evaluate=Loss(), eval_data=numbers()).metrics == {"mean": 9.5}
+
+
 def test_a_function_stands_for_means() -> None:
     def mean(state, batch):
         return {"mean": metrics.mean(batch["number"], batch["weight"])}

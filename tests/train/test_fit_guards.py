@@ -219,6 +219,22 @@ def test_another_run_in_the_folder(tmp_path: pathlib.Path) -> None:
     assert fit(tmp_path).step == 2
 
 
-def test_a_bucket_is_no_folder() -> None:
+def test_a_file_or_a_bucket_is_no_folder() -> None:
+    with pytest.raises(train.RunFolderError, match=r"test_fit_guards.py is a file"):
+        fit(pathlib.Path(__file__))
     with pytest.raises(train.RunFolderError, match="gs://bucket/run must lie in a file system"):
         fit("gs://bucket/run")
+
+
+def test_a_used_up_state_is_restored_from_the_folder(tmp_path: pathlib.Path) -> None:
+    """As where a cell of a notebook runs again; a key is in the state."""
+    run = classifier(optax.sgd(0.1))
+    first = fit(tmp_path, **run)
+    again = fit(tmp_path, **run, num_steps=3)
+    assert (first.step, again.step) == (2, 3)
+    fresh = fit(**classifier(optax.sgd(0.1)), num_steps=3)
+    for one, other in zip(jax.tree.leaves(again.state), jax.tree.leaves(fresh.state), strict=True):
+        assert (one == other).all()
+    with pytest.raises(ValueError, match="the state was used up"):
+        fit(tmp_path / "new", **run)
+    assert not (tmp_path / "new").exists()

@@ -3,6 +3,7 @@
 import io
 import pathlib
 import re
+import time
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -116,6 +117,41 @@ def test_a_long_run_is_told_how_long_it_takes(
         r"will take about \d+ h( \d+ min)?",
         line,
     )
+
+
+def test_a_long_compilation_is_said_once(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_progress, "_PATIENCE", 0.01)
+    for show, said in ((None, "compiling the step\n"), (False, "")):
+        with Progress(show, 0, 10) as progress:
+            time.sleep(0.1)
+            progress.advance(1)
+        assert capsys.readouterr().err == said
+
+
+def test_the_first_evaluation_does_not_count_in_the_rate(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(_progress.time, "perf_counter", lambda: now[0])
+    with Progress(None, 0, 10) as progress:
+        progress.advance(1)
+        for _ in range(2):
+            now[0] += 1.0
+            progress.advance(1)
+            now[0] += 1.0 if progress._evaluated else 98.0  # while the evaluation is compiled
+            progress.measured("test", {"loss": 1.0})
+            progress.report()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "step 3 of 10; test loss 1; 0.5 steps/s, 14 s left"
+
+
+def test_the_return_of_an_agent_comes_first() -> None:
+    values = {"length": 9.0, "return": 7.0, "return_high": 8.0}
+    progress = Progress(False, 0, 10)
+    progress.measured("evaluation", values)
+    assert _progress._fitting(progress._shown, 30) == "evaluation return 7"
 
 
 def test_the_memory_of_a_step_is_known(tmp_path: pathlib.Path) -> None:

@@ -59,7 +59,7 @@ class Segmenter(nn.Module, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
-            raise ValueError(f"num_classes must be 1 or more, got {self.num_classes}")
+            raise ValueError(f"the model's num_classes must be 1 or more, got {self.num_classes}")
         super().__post_init__()
 
     @property

@@ -3,6 +3,10 @@
 import dataclasses
 import json
 import pathlib
+import socket
+import time
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -23,6 +27,9 @@ WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 
 MAX_CLASSES = 1_000_000
 """The most classes that a configuration may ask for."""
+
+CONNECT_SECONDS = 10.0
+"""How long to wait for a connection to the hub, as its client does."""
 
 # Options of timm's models that differ from the defaults here.
 TIMM_OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -133,17 +140,26 @@ def _download(repository: str, revision: str | None) -> pathlib.Path:
     """Downloads a repository into the hub's cache and returns its folder."""
     try:
         import huggingface_hub
-        from huggingface_hub import errors
+        from huggingface_hub import constants, errors
+        from huggingface_hub.utils import validate_repo_id
     except ImportError as error:
         raise ImportError(
             f"{repository} is no folder, and downloading it needs huggingface-hub: "
             "pip install huggingface-hub"
         ) from error
+    unreachable = None
     try:
-        config = huggingface_hub.hf_hub_download(repository, "config.json", revision=revision)
+        validate_repo_id(repository)
+        # Without a connection, the hub's client retries for over 20 s before it reads its cache.
+        if not constants.HF_HUB_OFFLINE:
+            unreachable = _why_unreachable()
+        options: dict[str, Any] = {} if unreachable is None else {"local_files_only": True}
+        config = huggingface_hub.hf_hub_download(
+            repository, "config.json", revision=revision, **options
+        )
         for file in WEIGHTS_FILES:
             try:
-                huggingface_hub.hf_hub_download(repository, file, revision=revision)
+                huggingface_hub.hf_hub_download(repository, file, revision=revision, **options)
                 break
             except errors.EntryNotFoundError as error:
                 if isinstance(error, errors.LocalEntryNotFoundError) or file == WEIGHTS_FILES[-1]:
@@ -160,11 +176,31 @@ def _download(repository: str, revision: str | None) -> pathlib.Path:
         ) from error
     except (errors.EntryNotFoundError, OSError) as error:
         raise WeightsError(
-            f"{repository} cannot be downloaded here ({error}). Where there is a connection, run\n"
+            f"{repository} cannot be downloaded here ({unreachable or error}). Where there is a "
+            "connection, run\n"
             f"  hf download {repository} config.json {WEIGHTS_FILES[0]} --local-dir FOLDER\n"
             "then copy the folder here and give its path: load_pretrained('FOLDER')"
         ) from error
     return pathlib.Path(config).parent
+
+
+def _why_unreachable() -> str | None:
+    """Tries to connect to the hub, twice; says why that fails, or None if it may be reachable."""
+    from huggingface_hub import constants
+
+    address = urllib.parse.urlsplit(constants.ENDPOINT)
+    if address.hostname is None or urllib.request.getproxies().keys() - {"no"}:
+        return None  # only the proxy can connect to the hub
+    port = address.port or (80 if address.scheme == "http" else 443)
+    reason = None
+    for wait in (0, 1):
+        time.sleep(wait)
+        try:
+            with socket.create_connection((address.hostname, port), timeout=CONNECT_SECONDS):
+                return None
+        except OSError as error:
+            reason = f"no connection to {address.hostname}: {error}"
+    return reason
 
 
 def _read_config(folder: pathlib.Path, source: str | pathlib.Path) -> _Config:

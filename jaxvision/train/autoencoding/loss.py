@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxvision import losses, metrics, models
+from jaxvision.train._arguments import check_model
 from jaxvision.train._diagnosis import numbers_not_finite
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -160,6 +161,7 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
+        TypeError: The model is none.
         ValueError: A factor or `noise` is negative or not finite, `masking` or `activity` is
             outside [0, 1), or `sparsity` is given for codes that are not in [0, 1].
 
@@ -175,6 +177,7 @@ def make_loss_fn(
     >>> sorted(measured)
     ['loss']
     """
+    check_model(model)
     numbers = {"noise": noise, "l1": l1, "sparsity": sparsity, "contraction": contraction}
     for name, value in numbers.items():
         if not 0 <= value < math.inf:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Integer, Key, Num
 from jaxvision import losses, metrics, models
 from jaxvision.checks import check_name, check_share
 from jaxvision.suggest import shortened
+from jaxvision.train._arguments import check_loss, check_model
 from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -188,6 +189,7 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
+        TypeError: The model or the loss is none.
         ValueError: A number is out of range; there is not one weight per class; `"balanced"` lacks
             `class_counts`; `mean` or `std` does not fit the model's channels; or an option of the
             cross-entropy is given with another loss.
@@ -200,9 +202,11 @@ def make_loss_fn(
     >>> round(float(loss), 4)  # log(3): no class is preferred
     1.0986
     """
+    check_model(model)
+    check_loss(loss, "cross_entropy")
     for name, factor in (("l1", l1), ("l2", l2)):
-        if not factor >= 0:
-            raise ValueError(f"{name} must not be negative, got {factor}")
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"{name} must be finite and not negative, got {factor}")
     if loss is not losses.cross_entropy and (label_smoothing or class_weights is not None):
         raise ValueError(
             f"label_smoothing and class_weights are options of cross_entropy, not of {_name(loss)}"

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 from jaxvision import losses, metrics
 from jaxvision.checks import check_name
 from jaxvision.models import MultiHead
+from jaxvision.train._arguments import check_model
 from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -196,6 +197,7 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
+        TypeError: The model is none.
         ValueError: Heads and tasks differ in their names, or a weight is both given and learned.
 
     >>> from jaxvision import models, train
@@ -212,6 +214,7 @@ def make_loss_fn(
     >>> sorted(measured)
     ['digit_accuracy', 'digit_loss', 'loss', 'slant_absolute_error', 'slant_loss']
     """
+    check_model(model)
     if set(tasks) != set(model.heads):
         raise ValueError(
             f"the model has heads for {', '.join(model.heads)}; the tasks are {', '.join(tasks)}"

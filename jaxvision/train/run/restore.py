@@ -9,7 +9,8 @@ import flax.linen as nn
 
 from jaxvision import models
 from jaxvision.data import Preprocessing
-from jaxvision.suggest import unknown
+from jaxvision.folders import no_such_folder
+from jaxvision.suggest import shortened, unknown
 from jaxvision.train.best import Best
 from jaxvision.train.checkpoint import Checkpointer, CheckpointError
 from jaxvision.train.inputs import Inputs
@@ -201,9 +202,7 @@ def open_run(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> S
     (1, 10)
     >>> folder.cleanup()
     """
-    folder = pathlib.Path(run_dir).expanduser()
-    if not (folder / CHECKPOINTS).is_dir():
-        raise CheckpointError(f"{folder} is not the folder of a run: it has no {CHECKPOINTS}/")
+    folder = run_folder(run_dir)
     checkpointer = Checkpointer(folder / CHECKPOINTS)
     where = f"the record of the run in {folder}"
     newest = checkpointer.latest() if not isinstance(step, int) else step
@@ -213,7 +212,9 @@ def open_run(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> S
     chosen = newest
     if step == "best":
         if record.best is None:
-            raise CheckpointError(f"{folder} keeps no best state: give fit keep_best=...")
+            raise CheckpointError(
+                f"{folder} keeps no best state: give fit keep_best=..., or a script --keep-best"
+            )
         best = Best(**record.best).step(read_metrics(folder))
         if best is None:
             raise CheckpointError(f"{folder} has not measured {record.best['metric']} yet")
@@ -222,6 +223,20 @@ def open_run(run_dir: str | pathlib.Path, *, step: int | str | None = None) -> S
         raise CheckpointError(f"step must be a number, 'best' or None, got {step!r}")
     state = checkpointer.load(chosen, leave_out=("opt_state",))
     return SavedRun(folder, chosen, record, state)
+
+
+def run_folder(path: str | pathlib.Path) -> pathlib.Path:
+    """Returns the folder of a run; raises CheckpointError if it is none, and names near ones."""
+    folder = pathlib.Path(path).expanduser()
+    if not folder.is_dir():
+        raise CheckpointError(no_such_folder(path, "run folder"))
+    if not (folder / CHECKPOINTS).is_dir():
+        inside = sorted(each.parent.name for each in folder.glob(f"*/{CHECKPOINTS}"))
+        hint = f"; the runs in it are {shortened(inside)}" if inside else ""
+        around = [each for each in [*folder.parents][:2] if (each / CHECKPOINTS).is_dir()]
+        hint = f"; did you mean {around[0]}?" if around else hint
+        raise CheckpointError(f"{path} is not the folder of a run: it has no {CHECKPOINTS}/{hint}")
+    return folder
 
 
 def _is_train_state(state: Mapping[str, Any]) -> bool:

@@ -58,6 +58,8 @@ class Run:
                 "folder there when the run is over"
             )
         self.folder = None if folder is None else pathlib.Path(folder).expanduser()
+        if self.folder is not None and self.folder.is_file():
+            raise RunFolderError(f"the run folder {folder} is a file: name a folder, or a new one")
         self.history: list[dict[str, Any]] = []
         self._record = make_record(settings, step, data, best=best)
         self._best = best
@@ -70,6 +72,10 @@ class Run:
         self._checkpointer = (
             None if self.folder is None else Checkpointer(self.folder / CHECKPOINTS, keep=keep)
         )
+
+    def newest(self) -> int | None:
+        """Returns the step of the newest intact checkpoint; None without one."""
+        return None if self._checkpointer is None else self._checkpointer.latest()
 
     def resume(self, state: PyTree, batches: Peekable | None) -> tuple[int, PyTree, dict[str, Any]]:
         """Locks the folder, and resumes from the newest checkpoint, if there is one.

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Integer, Key, Num
 from jaxvision import losses, metrics, ops
 from jaxvision._labels import IGNORED
 from jaxvision.checks import check_name
+from jaxvision.train._arguments import check_loss, check_model
 from jaxvision.train._diagnosis import labels_outside, numbers_not_finite, rows_that_count
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -181,6 +182,7 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
+        TypeError: The model or the loss is none.
         ValueError: `reduce` is unknown, `auxiliary_weight` is negative, or `mean` or `std` of
             `inputs` does not fit the model's channels.
 
@@ -195,6 +197,8 @@ def make_loss_fn(
     >>> sorted(measured)
     ['loss', 'pixel_accuracy']
     """
+    check_model(model)
+    check_loss(loss, "pixel_cross_entropy")
     check_name("reduce", reduce, get_args(losses.Reduce))
     if not auxiliary_weight >= 0:
         raise ValueError(f"auxiliary_weight must not be negative, got {auxiliary_weight}")

@@ -14,6 +14,7 @@ from jaxvision import metrics, models
 from jaxvision.checks import check_count
 from jaxvision.data import normalize
 from jaxvision.losses import variational
+from jaxvision.train._arguments import check_model
 from jaxvision.train._diagnosis import numbers_not_finite
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -195,6 +196,7 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key, context=step) -> (loss, (model_state, metrics))`.
 
     Raises:
+        TypeError: The model is none.
         ValueError: `beta`, `free_nats` or `warmup_steps` is negative or not finite; or, in a call,
             the channels of the decoder's output do not fit the likelihood.
 
@@ -210,6 +212,7 @@ def make_loss_fn(
     >>> sorted(measured)
     ['bits_per_dimension', 'elbo', 'kl', 'log_likelihood', 'means']
     """
+    check_model(model)
     for name, value in (("beta", beta), ("free_nats", free_nats)):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} must be finite and not negative, got {value}")

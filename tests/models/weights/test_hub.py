@@ -10,7 +10,7 @@ import jax
 import make_torch_zoo as zoo
 import numpy as np
 import pytest
-from huggingface_hub import errors
+from huggingface_hub import constants, errors
 
 from jaxvision import data, models
 from jaxvision.models.timm_names import TIMM_NAMES
@@ -95,6 +95,7 @@ def test_the_hub(folder, variables, monkeypatch) -> None:
         return str(folder / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(hub, "_why_unreachable", lambda: None)
     name = "timm/resnet18.tiny"
     pretrained = models.load_pretrained(name, revision="v2")
     jax.tree.map(np.testing.assert_array_equal, pretrained.variables, variables)
@@ -106,14 +107,36 @@ def test_the_hub(folder, variables, monkeypatch) -> None:
 
 
 def test_without_a_connection(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
         models.WeightsError,
         match=r"(?s)cannot be downloaded here .*hf download timm/resnet50.a1_in1k config.json "
         r"model.safetensors --local-dir FOLDER\n.*load_pretrained\('FOLDER'\)",
     ):
         models.load_pretrained("timm/resnet50.a1_in1k")
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OSError("refused")
+
+
+def test_without_a_connection_nothing_is_tried_again_and_again(monkeypatch, tmp_path) -> None:
+    asked = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(hub.socket, "create_connection", refuse)
+    monkeypatch.setattr(hub.time, "sleep", asked.append)
+    with pytest.raises(models.WeightsError, match=r"no connection to .*: refused"):
+        models.load_pretrained("timm/resnet50.a1_in1k")
+    assert asked == [0, 1]
+
+
+def test_a_proxy_is_left_to_find_the_hub(monkeypatch) -> None:
+    monkeypatch.setattr(hub.socket, "create_connection", refuse)
+    monkeypatch.setattr(hub.urllib.request, "getproxies", lambda: {"https": "http://proxy:80"})
+    assert hub._why_unreachable() is None
 
 
 def test_what_is_no_repository() -> None:

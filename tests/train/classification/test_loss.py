@@ -288,7 +288,7 @@ def test_mixing_leaves_padding_out() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: classification.make_loss_fn(MODEL, l2=-1.0), "l2 must not be negative, got -1.0"),
+        (lambda: classification.make_loss_fn(MODEL, l2=-1.0), "l2 must be finite and not negative"),
         (lambda: value({"image": IMAGES}), "needs 'image' and 'label'; this one has image"),
         (lambda: value({"label": LABELS, "x": IMAGES}), "this one has label, x"),
         (lambda: value(label_smoothing=2.0), r"label_smoothing must be in \[0, 1\], got 2.0"),

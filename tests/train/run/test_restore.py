@@ -150,9 +150,17 @@ def test_damaged_checkpoints_are_passed_over(trained, tmp_path: pathlib.Path) ->
 
 def test_folders_that_hold_no_run(trained, tmp_path: pathlib.Path) -> None:
     folder, _ = trained
-    for path in (tmp_path, tmp_path / "nowhere", folder / "metrics.jsonl", folder / "checkpoints"):
-        message = f"{path} is not the folder of a run: it has no checkpoints/"
-        with pytest.raises(train.CheckpointError, match=message):
+    none = "is not the folder of a run: it has no checkpoints/"
+    for path, said in {
+        tmp_path: f"{tmp_path} {none}$",
+        tmp_path / "nowhere": f"there is no run folder {tmp_path}/nowhere$",
+        folder.with_name(folder.name + "x"): f"run folder {folder}x; did you mean {folder}\\?$",
+        folder / "metrics.jsonl": "metrics.jsonl is a file, and no run folder$",
+        folder / "checkpoints": f"{none}; did you mean {folder}\\?$",
+        folder / "checkpoints" / "000000003": f"{none}; did you mean {folder}\\?$",
+        folder.parent: f"{none}; the runs in it are {folder.name}$",
+    }.items():
+        with pytest.raises(train.CheckpointError, match=said):
             train.open_run(path)
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(train.CheckpointError, match="has no checkpoint that is whole"):
