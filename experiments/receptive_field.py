@@ -14,11 +14,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
+from common import script
+from common.learning import parse_option
+
 import jax
 import numpy as np
 import tyro
-from common import script
-from common.learning import parse_option
 
 from jaxvision import explain, models, plots, train
 

@@ -17,13 +17,14 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
+from common import script
+from common.places import run_folder
+from common.restored import load_for
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from common import script
-from common.places import run_folder
-from common.restored import load_for
 
 from jaxvision import classical, data, explain, plots, train
 
