@@ -4,6 +4,7 @@ Every explainer is a pure function of any `f(images) -> logits`, for example a m
 variables: `explain.NAME(f, images, target=None, ...) -> Attribution`.
 """
 
+from jaxvision.explain import quality
 from jaxvision.explain.attribution import Attribution, AttributionWarning
 from jaxvision.explain.cam import cam, grad_cam, grad_cam_plus_plus, score_cam
 from jaxvision.explain.deeplift import deeplift
@@ -30,6 +31,7 @@ __all__ = [
     "integrated_gradients",
     "layer_names",
     "occlusion",
+    "quality",
     "rise",
     "saliency",
     "score_cam",
