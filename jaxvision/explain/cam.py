@@ -60,9 +60,9 @@ def cam(
 
     Reference: Zhou, Khosla, Lapedriza, Oliva & Torralba, CVPR 2016, arXiv:1512.04150.
 
-    >>> f = lambda x: jnp.tanh(x).mean(axis=(1, 2)) @ jnp.array([[1.0], [2.0]])
-    >>> cam(f, jnp.ones((1, 3, 3, 2))).map[0, 0, 0].round(3).tolist()
-    [2.285]
+    >>> f = lambda x: jax.nn.relu(x).mean(axis=(1, 2)) @ jnp.array([[1.0], [2.0]])
+    >>> cam(f, jnp.ones((1, 3, 3, 2))).map[0, 0, 0].round(4).tolist()
+    [3.0]
     """
     found = _at_layer(f, images, target, layer, arrange)
     count = found.value.shape[1] * found.value.shape[2]
@@ -102,9 +102,9 @@ def grad_cam(
 
     Reference: Selvaraju et al., ICCV 2017, arXiv:1610.02391.
 
-    >>> f = lambda x: jnp.tanh(x).mean(axis=(1, 2)) @ jnp.array([[9.0], [18.0]])
-    >>> grad_cam(f, jnp.ones((1, 3, 3, 2))).map[0, 0, 0].round(3).tolist()
-    [2.285]
+    >>> f = lambda x: jax.nn.relu(x).mean(axis=(1, 2)) @ jnp.array([[9.0], [18.0]])
+    >>> grad_cam(f, jnp.ones((1, 3, 3, 2))).map[0, 0, 0].round(4).tolist()
+    [3.0]
     """
     found = _at_layer(f, images, target, layer, arrange)
     weights = found.gradient.mean(axis=(1, 2), keepdims=True)
@@ -144,7 +144,7 @@ def grad_cam_plus_plus(
 
     Reference: Chattopadhyay, Sarkar, Howlader & Balasubramanian, WACV 2018, arXiv:1710.11063.
 
-    >>> f = lambda x: jnp.tanh(x).max(axis=(1, 2)) @ jnp.array([[1.0], [2.0]])
+    >>> f = lambda x: jax.nn.relu(x).max(axis=(1, 2)) @ jnp.array([[1.0], [2.0]])
     >>> grad_cam_plus_plus(f, jnp.arange(8.0).reshape(1, 2, 2, 2)).map.shape
     (1, 2, 2, 1)
     """
@@ -190,7 +190,7 @@ def score_cam(
 
     Reference: Wang et al., CVPR Workshops 2020, arXiv:1910.01279.
 
-    >>> f = lambda x: jnp.tanh(x).mean(axis=(1, 2)) @ jnp.array([[1.0], [2.0]])
+    >>> f = lambda x: jax.nn.relu(x).mean(axis=(1, 2)) @ jnp.array([[1.0], [2.0]])
     >>> score_cam(f, jnp.arange(8.0).reshape(1, 2, 2, 2)).map.shape
     (1, 2, 2, 1)
     """
@@ -250,5 +250,5 @@ def _unpromised(small: Maps, images: Spatial, signed: bool) -> Attribution:
     return certified(Attribution(maps, no_promise(maps), "none: weights of channels", 0.0))
 
 
-def _on_images(small: Maps, images: Spatial) -> Maps:
+def _on_images(small: Maps, images: Spatial) -> Array:
     return resize(small, size_of(images))

@@ -45,7 +45,7 @@ def deeplift(
     Reference: Shrikumar, Greenside & Kundaje, ICML 2017, arXiv:1704.02685.
 
     >>> f = lambda x: jax.nn.relu(x[:, :1] - 1 - x[:, 1:])
-    >>> deeplift(f, jnp.array([[3.0, 1.0]])).map.tolist()
+    >>> jax.jit(lambda x: deeplift(f, x).map)(jnp.array([[3.0, 1.0]])).tolist()
     [[1.5, -0.5]]
     """
     given = subject(f, images, target)

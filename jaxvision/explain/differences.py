@@ -83,13 +83,38 @@ class Pair:
         return _ratio(here, there, _scale(self.root), self.slope) * self.root.change
 
 
+class _NoRuleError(Exception):
+    """An equation has no rule."""
+
+    def said(self, equations: tuple[JaxprEqn, ...]) -> NotImplementedError:
+        """What users are told of an equation, which comes after those that called it."""
+        primitive = f"{equations[-1].primitive.name!r} {self}".rstrip()
+        lines = (line_of(each) for each in reversed(equations))
+        line = next(filter(None, lines), "an unknown line")
+        return NotImplementedError(
+            f"DeepLIFT has no rule for the primitive {primitive}, from {line}; write this "
+            "part of f with other functions, or use integrated_gradients, which explains any "
+            "differentiable function"
+        )
+
+
 def new_pair(x: Array, baseline: Array, change: Array) -> Pair:
     """A pair that is its own root."""
     return Pair(x, baseline, Root(x, baseline, change), jnp.ones_like(x))
 
 
-def evaluate(function: ClosedJaxpr, inputs: list[Any]) -> list[Any]:
+def evaluate(
+    function: ClosedJaxpr, inputs: list[Any], callers: tuple[JaxprEqn, ...] = ()
+) -> list[Any]:
     """Evaluates a function of pairs and of arrays; what depends on a pair is a pair.
+
+    Args:
+        function: The function.
+        inputs: A `Pair` or an array for each input.
+        callers: Equations that have called the function, outermost first.
+
+    Returns:
+        A `Pair` or an array for each output.
 
     Raises:
         NotImplementedError: An equation has no rule; the message names it and the user's line.
@@ -101,9 +126,12 @@ def evaluate(function: ClosedJaxpr, inputs: list[Any]) -> list[Any]:
         if not any(isinstance(each, Pair) for each in operands):
             outputs = bind(equation, operands)
         elif inner is not None:
-            outputs = evaluate(inner, operands)
+            outputs = evaluate(inner, operands, (*callers, equation))
         else:
-            outputs = _apply(equation, operands)
+            try:
+                outputs = _apply(equation, operands)
+            except _NoRuleError as error:
+                raise error.said((*callers, equation)) from None
         values.write(equation.outvars, outputs)
     return values.read(function.jaxpr.outvars)
 
@@ -127,7 +155,7 @@ def _apply(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     if name in _SELECTIONS and all(each.slope is not None for each in pairs if _is_float(each.x)):
         changes = [_selected(equation, operands, at_x[0], at_baseline[0])]
     elif any(each.slope is None for each in pairs):
-        raise _no_rule(equation, "with integers or booleans that depend on several arrays")
+        raise _NoRuleError("with integers or booleans that depend on several arrays")
     elif name in _LINEAR or name in _PRODUCTS:
         changes = _bilinear(equation, operands)
     elif name == "stop_gradient":
@@ -135,7 +163,7 @@ def _apply(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     elif name == "div":
         changes = [_quotient(*operands)]
     else:
-        raise _no_rule(equation, "of several arrays" if name in _ELEMENTWISE else "")
+        raise _NoRuleError("of several arrays" if name in _ELEMENTWISE else "")
     return [new_pair(*each) for each in zip(at_x, at_baseline, changes, strict=True)]
 
 
@@ -248,11 +276,3 @@ def _take(operands: list[Any], point: str) -> list[Any]:
 
 def _is_float(value: Any) -> bool:
     return jnp.issubdtype(value.dtype, jnp.floating)
-
-
-def _no_rule(equation: JaxprEqn, what: str) -> NotImplementedError:
-    return NotImplementedError(
-        f"DeepLIFT has no rule for the primitive {equation.primitive.name!r} {what}".rstrip()
-        + f", from {line_of(equation)}; write this part of f with other functions, or use "
-        "integrated_gradients, which explains any differentiable function"
-    )

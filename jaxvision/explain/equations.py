@@ -42,7 +42,7 @@ def called(equation: JaxprEqn, *, custom_derivatives: bool = False) -> ClosedJax
     if equation.primitive.name not in names:
         return None
     inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-    return ClosedJaxpr(inner, ()) if isinstance(inner, Jaxpr) else inner
+    return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
 
 
 class Values:

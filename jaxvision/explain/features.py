@@ -135,8 +135,9 @@ def _scopes(name_stack: str) -> list[str]:
 
 def _named(features: list[Feature]) -> list[tuple[str, Feature]]:
     """The last value of each name, in the order of computation."""
-    outer = {each.scopes[:1] for each in features if not each.is_named}
-    skipped = 1 if len(outer) == 1 and outer != {()} else 0  # the model itself
+    outer = {each.scopes[0] for each in features if each.scopes}
+    is_model = len(outer) == 1 and any(len(each.scopes) > 1 for each in features)
+    skipped = 1 if is_model else 0  # the name of the model itself
     found: dict[str, Feature] = {}
     counts: dict[str, int] = {}
     for each in features:

@@ -116,8 +116,13 @@ def copies_of(images: Array, batch_size: int) -> int:
 def in_chunks(function: Callable, inputs: Any, copies: int) -> Any:
     """Applies a function along the first axis of arrays, to `copies` entries at once."""
     count = len(jax.tree.leaves(inputs)[0])
-    chunks = max(1, -(-count // copies))
-    return jax.lax.map(function, inputs, batch_size=max(1, -(-count // chunks)))
+    chunks = -(-count // copies)
+    size = -(-count // chunks)
+    numbers = jnp.minimum(jnp.arange(chunks * size), count - 1).reshape(chunks, size)
+    found = jax.lax.map(
+        lambda chunk: jax.vmap(function)(jax.tree.map(lambda each: each[chunk], inputs)), numbers
+    )
+    return jax.tree.map(lambda each: each.reshape(chunks * size, *each.shape[2:])[:count], found)
 
 
 def total(maps: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:

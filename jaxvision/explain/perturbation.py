@@ -67,11 +67,8 @@ def occlusion(
     given = subject(f, checked(images, spatial=True), target)
     x, hidden = given.images, baseline_like(given.images, baseline)
     windows = as_pair("window", window)
-    strides = (
-        tuple(max(1, each // 2) for each in windows)
-        if stride is None
-        else as_pair("stride", stride)
-    )
+    half = (max(1, windows[0] // 2), max(1, windows[1] // 2))
+    strides = half if stride is None else as_pair("stride", stride)
     if any(step > length for step, length in zip(strides, windows, strict=True)):
         raise ValueError(f"stride must be at most the window {windows}, got {strides}")
     down, across = (_covered(*each) for each in zip(size_of(x), windows, strides, strict=True))

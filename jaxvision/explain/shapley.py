@@ -69,7 +69,8 @@ def shapley_sampling(
 
     >>> f = lambda x: jax.nn.relu(x.sum(axis=(1, 2)) - 1)
     >>> images = jnp.array([1.0, 0.0, 1.0, 0.0]).reshape(1, 2, 2, 1)
-    >>> shapley_sampling(f, images, key=jax.random.key(0), grid=2).map.ravel().tolist()
+    >>> explain = jax.jit(lambda x: shapley_sampling(f, x, key=jax.random.key(0), grid=2).map)
+    >>> explain(images).ravel().tolist()
     [0.5, 0.0, 0.5, 0.0]
     """
     if permutations < 4 or permutations % 2:
