@@ -1,7 +1,8 @@
 """Maps of saliency against where people look: one value per image, as the MIT benchmark has them.
 
-Fixations are maps that are above 0 at each pixel that someone looked at; more than one fixation of
-a pixel counts as one. Densities are such maps after a blur.
+Arrays have the shape (images, height, width). Fixations are above 0 at each pixel that someone
+looked at; more than one fixation of a pixel counts as one. Densities are fixations after a blur.
+It is a ValueError if shapes differ or are empty, a value is not finite, or a density is negative.
 
 Reference for all: Bylinskii et al., What do different evaluation metrics tell us about saliency
 models?, 2016, arXiv:1604.03605.
@@ -22,15 +23,12 @@ def nss(saliency: ArrayLike, fixations: ArrayLike) -> Values:
     """The normalized scanpath saliency: the mean of the standardized saliency at fixated pixels.
 
     Args:
-        saliency: Maps of saliency, shape `(images, height, width)`.
+        saliency: Maps of saliency.
         fixations: Maps of fixations.
 
     Returns:
         0 is chance, higher is better; NaN without fixations, and where the saliency is the same
         everywhere.
-
-    Raises:
-        ValueError: The shapes differ, are not those of maps or empty, or a value is not finite.
 
     Reference: Peters et al., Components of bottom-up gaze allocation in natural images, 2005.
 
@@ -52,15 +50,12 @@ def auc_judd(saliency: ArrayLike, fixations: ArrayLike) -> Values:
     adds noise.
 
     Args:
-        saliency: Maps of saliency, shape `(images, height, width)`.
+        saliency: Maps of saliency.
         fixations: Maps of fixations.
 
     Returns:
         0.5 is chance and the value of a constant map, 1 the best; NaN if no pixel is fixated, or
         all are.
-
-    Raises:
-        ValueError: The shapes differ, are not those of maps or empty, or a value is not finite.
 
     Reference: Judd et al., Learning to predict where humans look, ICCV 2009.
 
@@ -75,14 +70,11 @@ def fixation_correlation(saliency: ArrayLike, density: ArrayLike) -> Values:
     """Pearson's correlation coefficient (CC) of saliency and density of fixations.
 
     Args:
-        saliency: Maps of saliency, shape `(images, height, width)`.
-        density: Blurred maps of fixations.
+        saliency: Maps of saliency.
+        density: Densities of fixations.
 
     Returns:
         From -1 to 1; NaN where a map is the same everywhere.
-
-    Raises:
-        ValueError: The shapes differ, are not those of maps or empty, or a value is not finite.
 
     >>> fixation_correlation([[[0.0, 1.0], [2.0, 5.0]]], [[[1.0, 3.0], [5.0, 11.0]]]).round(4)
     array([1.])
@@ -103,15 +95,11 @@ def fixation_divergence(saliency: ArrayLike, density: ArrayLike) -> Values:
     with the machine epsilon e of float64, as the benchmark does.
 
     Args:
-        saliency: Maps of saliency, not negative, shape `(images, height, width)`.
-        density: Blurred maps of fixations, not negative.
+        saliency: Maps of saliency, not negative.
+        density: Densities of fixations.
 
     Returns:
         0 for equal maps, higher is worse; NaN where a map is 0 everywhere.
-
-    Raises:
-        ValueError: The shapes differ, are not those of maps or empty, or a value is negative or not
-            finite.
 
     >>> fixation_divergence([[[1.0, 3.0]]], [[[1.0, 1.0]]]).round(4)
     array([0.1438])
@@ -127,15 +115,11 @@ def fixation_similarity(saliency: ArrayLike, density: ArrayLike) -> Values:
     paper, maps are taken as they are.
 
     Args:
-        saliency: Maps of saliency, not negative, shape `(images, height, width)`.
-        density: Blurred maps of fixations, not negative.
+        saliency: Maps of saliency, not negative.
+        density: Densities of fixations.
 
     Returns:
         From 0 to 1 for equal maps; NaN where a map is 0 everywhere.
-
-    Raises:
-        ValueError: The shapes differ, are not those of maps or empty, or a value is negative or not
-            finite.
 
     >>> fixation_similarity([[[1.0, 3.0]]], [[[1.0, 1.0]]])
     array([0.75])

@@ -36,33 +36,14 @@ def faithfulness_correlation(
 ) -> Float[Array, " batch"]:
     """Computes the correlation of relevance and effect over random subsets of one size.
 
-    It is `sensitivity_n` for a single n; both papers define the same number.
-
-    Args:
-        f: A function from images to logits, whose rows do not depend on each other.
-        images: Images.
-        maps: Relevance of their pixels.
-        target: The score; see `Target`.
-        key: A PRNG key.
-        subset_size: Number of pixels in each subset, less than those of an image.
-        num_subsets: Number of subsets, at least 2; each row has its own.
-        baseline: What hidden pixels show: a number, an array, or None for zeros.
-        batch_size: The most images that are evaluated at once.
-
-    Returns:
-        Pearson's correlation, from -1 to 1; see `sensitivity_n`.
-
-    Raises:
-        TypeError: The images or the maps are not floating point.
-        ValueError: The target does not exist, the shapes of maps or baseline do not fit, or a
-            number is out of range.
+    It is `sensitivity_n` for one n, which has the same arguments; both papers define this number.
 
     Reference: Bhatt, Weller & Moura, IJCAI 2020, arXiv:2005.00631.
 
     >>> f = lambda x: x.sum(axis=(1, 2))
-    >>> images = jnp.arange(16.0).reshape(1, 4, 4, 1)
-    >>> found = faithfulness_correlation(f, images, images, key=jax.random.key(0), subset_size=5)
-    >>> print(found.round(4))
+    >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> measure = jax.jit(lambda key: faithfulness_correlation(f, x, x, key=key, subset_size=5))
+    >>> print(measure(jax.random.key(0)).round(4))
     [1.]
     """
     return sensitivity_n(
@@ -101,11 +82,11 @@ def sensitivity_n(
         f: A function from images to logits, whose rows do not depend on each other.
         images: Images.
         maps: Relevance of their pixels.
-        target: The score; see `Target`.
+        target: The score of the outputs; see `Target`.
         key: A PRNG key.
         sizes: Numbers of pixels in a subset, each less than those of an image.
         num_subsets: Number of subsets of each size, at least 2; each row has its own.
-        baseline: What hidden pixels show: a number, an array, or None for zeros.
+        baseline: What replaces pixels: a number, an array, or None for zeros.
         batch_size: The most images that are evaluated at once.
 
     Returns:
@@ -114,14 +95,14 @@ def sensitivity_n(
 
     Raises:
         TypeError: The images or the maps are not floating point.
-        ValueError: The target does not exist, the shapes of maps or baseline do not fit, or a
-            number is out of range.
+        ValueError: The target does not exist, a shape does not fit, or a number is out of range.
 
     Reference: Ancona, Ceolini, Oztireli & Gross, ICLR 2018, arXiv:1711.06104.
 
     >>> f = lambda x: x.sum(axis=(1, 2))
-    >>> images = jnp.arange(16.0).reshape(1, 4, 4, 1)
-    >>> print(sensitivity_n(f, images, images, key=jax.random.key(0), sizes=[1, 4, 12]).round(4))
+    >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> measure = jax.jit(lambda key: sensitivity_n(f, x, x, key=key, sizes=[1, 4, 12]))
+    >>> print(measure(jax.random.key(0)).round(4))
     [[1. 1. 1.]]
     """
     given = subject(f, checked(images, spatial=True), target)

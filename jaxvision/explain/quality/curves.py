@@ -51,19 +51,16 @@ def deletion(
     """Computes the scores while pixels are deleted, the most relevant first.
 
     If the map is good, the score falls fast and the area is small. The paper takes probabilities as
-    scores: give `lambda x: jax.nn.softmax(f(x))` as `f`. With `-maps` the least relevant pixels are
-    deleted first.
+    scores: give `lambda x: jax.nn.softmax(f(x))` as `f`.
 
     Args:
         f: A function from images to logits or probabilities, whose rows do not depend on each
             other.
         images: Images.
-        maps: Relevance of their pixels. Pixels of equal relevance are deleted from top left to
-            bottom right.
-        target: The score; see `Target`.
-        baseline: What deleted pixels show: a number, an array, or None for zeros.
-        steps: Number of steps in which the pixels are deleted; images of fewer pixels take one step
-            per pixel.
+        maps: Relevance of their pixels; equally relevant ones go from top left to bottom right.
+        target: The score of the outputs; see `Target`.
+        baseline: What replaces pixels: a number, an array, or None for zeros.
+        steps: Number of steps; images of fewer pixels take one step per pixel.
         batch_size: The most images that are evaluated at once.
 
     Returns:
@@ -71,8 +68,7 @@ def deletion(
 
     Raises:
         TypeError: The images or the maps are not floating point.
-        ValueError: The target does not exist, the shapes of maps or baseline do not fit, or `steps`
-            or `batch_size` is below 1.
+        ValueError: The target does not exist, a shape does not fit, or a number is below 1.
 
     Reference: Petsiuk, Das & Saenko, BMVC 2018, arXiv:1806.07421.
 
@@ -98,29 +94,8 @@ def insertion(
 ) -> Curve:
     """Computes the scores while pixels are inserted into the baseline, the most relevant first.
 
-    If the map is good, the score rises fast and the area is large. The paper takes probabilities as
-    scores and blurred images as baseline: give `lambda x: jax.nn.softmax(f(x))` and
-    `blurred(images)`.
-
-    Args:
-        f: A function from images to logits or probabilities, whose rows do not depend on each
-            other.
-        images: Images.
-        maps: Relevance of their pixels. Pixels of equal relevance are inserted from top left to
-            bottom right.
-        target: The score; see `Target`. None takes the class with the highest logit of the images.
-        baseline: What is shown before: a number, an array, or None for zeros.
-        steps: Number of steps in which the pixels are inserted; images of fewer pixels take one
-            step per pixel.
-        batch_size: The most images that are evaluated at once.
-
-    Returns:
-        The curves, NaN for rows whose map is not finite.
-
-    Raises:
-        TypeError: The images or the maps are not floating point.
-        ValueError: The target does not exist, the shapes of maps or baseline do not fit, or `steps`
-            or `batch_size` is below 1.
+    If the map is good, the score rises fast and the area is large. The paper takes blurred images
+    as baseline, `blurred(images)`. All else is as in `deletion`.
 
     Reference: Petsiuk, Das & Saenko, BMVC 2018, arXiv:1806.07421.
 
@@ -135,12 +110,7 @@ def insertion(
 
 
 def blurred(images: Spatial, sigma: int | float = 5.0, *, kernel_size: int = 11) -> Spatial:
-    """Blurs images by a Gaussian, as a baseline without sharp edges where pixels are inserted.
-
-    Args:
-        images: Images.
-        sigma: Standard deviation in pixels; the default is that of the paper's authors.
-        kernel_size: Width of the filter in pixels, odd.
+    """Blurs images as the authors of `insertion` do; see `data.augment.gaussian_blur`.
 
     Raises:
         TypeError: The images are not floating point.

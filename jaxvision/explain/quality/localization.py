@@ -1,7 +1,8 @@
 """Whether relevance lies on the object, against masks of objects.
 
-Pixels of equal relevance count by chance: a map that is the same everywhere has, in all measures
-but for the tolerance, the share of the image that the object covers.
+Masks have True at the pixels of the object, such as `batch["mask"] == label`. A measure is NaN
+without an object and where the map is not finite. Equally relevant pixels count by chance: a map
+that is the same everywhere gets the share of the image that the object covers.
 """
 
 from typing import Any
@@ -24,13 +25,12 @@ def pointing_game(
 
     Args:
         maps: Relevance of pixels.
-        masks: The pixels of the object, such as `batch["mask"] == label`.
-        tolerance: The distance in pixels up to which a pixel beside the object counts as on it; the
-            paper allows 15, for photographs of about 500 pixels.
+        masks: The pixels of the object.
+        tolerance: The distance from the object up to which pixels count as on it; the paper allows
+            15 in photographs of about 500 pixels.
 
     Returns:
-        1 for a hit and 0 for a miss, or the share of hits where several pixels are the most
-        relevant; NaN without an object and where the map is not finite.
+        1 for a hit and 0 for a miss, or the share of hits where several pixels are most relevant.
 
     Raises:
         TypeError: The maps are not floating point, or the masks are not boolean.
@@ -57,18 +57,9 @@ def pointing_game(
 
 
 def relevance_mass(maps: Maps, masks: Masks) -> Float[Array, " batch"]:
-    """Computes the share of the positive relevance that lies on the object.
+    """Computes the share of the positive relevance that lies on the object; NaN if there is none.
 
-    Args:
-        maps: Relevance of pixels; negative values count as 0.
-        masks: The pixels of the object, such as `batch["mask"] == label`.
-
-    Returns:
-        Shares; NaN without an object, without positive relevance, and where the map is not finite.
-
-    Raises:
-        TypeError: The maps are not floating point, or the masks are not boolean.
-        ValueError: The shapes do not fit.
+    Arguments and errors are those of `pointing_game`.
 
     Reference: Arras, Osman & Samek, CLEVR-XAI, Information Fusion 81, 2022, arXiv:2003.07258.
 
@@ -83,19 +74,9 @@ def relevance_mass(maps: Maps, masks: Masks) -> Float[Array, " batch"]:
 
 
 def relevance_rank(maps: Maps, masks: Masks) -> Float[Array, " batch"]:
-    """Computes how many of the K most relevant pixels lie on an object of K pixels.
+    """Computes the share of the K most relevant pixels that lies on an object of K pixels.
 
-    Args:
-        maps: Relevance of pixels.
-        masks: The pixels of the object, such as `batch["mask"] == label`.
-
-    Returns:
-        Shares of K; of the pixels that tie for the last places, the share that is on the object
-        counts. NaN without an object and where the map is not finite.
-
-    Raises:
-        TypeError: The maps are not floating point, or the masks are not boolean.
-        ValueError: The shapes do not fit.
+    Arguments and errors are those of `pointing_game`.
 
     Reference: Arras, Osman & Samek, CLEVR-XAI, Information Fusion 81, 2022, arXiv:2003.07258.
 

@@ -75,30 +75,21 @@ def model_randomization(
     >>> explain = lambda params: jnp.tanh(images * params["stem"]) * params["head"]
     >>> init = lambda key: {"stem": jax.random.normal(key, (4, 4, 1)), "head": jnp.ones(1)}
     >>> params = init(jax.random.key(1))
-    >>> found = model_randomization(explain, params, init, key=jax.random.key(2))
+    >>> check = jax.jit(lambda key: model_randomization(explain, params, init, key=key))
+    >>> found = check(jax.random.key(2))
     >>> found.layers, found.rank_correlation.shape, found.rank_correlation[0].tolist()
     (('head', 'stem'), (2, 1), [1.0])
     """
     fresh = init(key)
     _check_same(params, fresh)
-    names = [*by_path(params)]
-    if layers is None:
-        found = _by_last_use(explain, params, [_above(name) for name in names])
-        stages = [found.index(_above(name)) if _above(name) in found else None for name in names]
-    else:
-        found = list(layers)
-        stages = [_stage(name, found) for name in names]
-        missing = [each for number, each in enumerate(found) if number not in stages]
-        if missing:
-            layer = unknown("layer", missing[0], {_above(name) for name in names})
-            raise ValueError(f"no parameters are left to replace: {layer}")
-    if not found:
-        raise ValueError("explain uses none of the parameters, so there is no layer to replace")
+    found, stages = _staged(explain, params, layers)
     leaves, structure = jax.tree.flatten(params)
 
     def maps_at(stage: Array) -> Array:
         mixed = [
-            trained if own is None else jnp.where(_is_replaced(own, stage, cascading), new, trained)
+            trained
+            if own is None
+            else jnp.where(own <= stage if cascading else own == stage, new, trained)
             for own, trained, new in zip(stages, leaves, jax.tree.leaves(fresh), strict=True)
         ]
         return explain(jax.tree.unflatten(structure, mixed))
@@ -114,10 +105,6 @@ def model_randomization(
     )
 
 
-def _is_replaced(own: int, stage: Array, cascading: bool) -> Array:
-    return own <= stage if cascading else own == stage
-
-
 def _check_same(params: PyTree, fresh: PyTree) -> None:
     trained, new = (
         {name: jnp.shape(leaf) for name, leaf in by_path(tree).items()} for tree in (params, fresh)
@@ -129,6 +116,28 @@ def _check_same(params: PyTree, fresh: PyTree) -> None:
             f"is {trained.get(different[0], 'missing')} in params and "
             f"{new.get(different[0], 'missing')} from init"
         )
+
+
+def _staged(
+    explain: Callable, params: PyTree, layers: Sequence[str] | None
+) -> tuple[list[str], list[int | None]]:
+    """The layer of each stage, and the stage of each parameter, None if it is never replaced."""
+    names = [*by_path(params)]
+    stages: list[int | None]
+    if layers is None:
+        owners = [_above(name) for name in names]
+        found = _by_last_use(explain, params, owners)
+        stages = [found.index(owner) if owner in found else None for owner in owners]
+    else:
+        found = list(layers)
+        stages = [_stage(name, found) for name in names]
+        missing = [each for number, each in enumerate(found) if number not in stages]
+        if missing:
+            layer = unknown("layer", missing[0], {_above(name) for name in names})
+            raise ValueError(f"no parameters are left to replace: {layer}")
+    if not found:
+        raise ValueError("explain uses none of the parameters, so there is no layer to replace")
+    return found, stages
 
 
 def _above(name: str) -> str:

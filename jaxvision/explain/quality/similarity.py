@@ -39,18 +39,11 @@ def structural_similarity(
 ) -> Float[Array, " batch"]:
     """Computes the structural similarity (SSIM) of maps, each divided by its largest value.
 
-    Args:
-        maps: Maps.
-        others: Maps of the same shape.
-        signed: Whether the sign of relevance counts; otherwise absolute values are compared.
+    Arguments and errors are those of `rank_correlation`.
 
     Returns:
         `metrics.ssim` of relevance in [0, 1], with 0.5 for none if signed, of maps that are
         mirrored at their border; NaN where a map is not finite or zero everywhere.
-
-    Raises:
-        TypeError: The maps are not floating point.
-        ValueError: The shapes differ.
 
     Reference: Adebayo et al., Sanity checks for saliency maps, 2018, arXiv:1810.03292.
 

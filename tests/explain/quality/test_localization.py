@@ -1,4 +1,3 @@
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
@@ -6,6 +5,11 @@ import quick
 from jaxvision.explain import quality
 
 MEASURES = ("pointing_game", "relevance_mass", "relevance_rank")
+
+
+@quick.jit
+def measured(maps, masks):
+    return [getattr(quality, name)(maps, masks) for name in MEASURES]
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -23,10 +27,11 @@ def test_without_an_object_or_a_finite_map_there_is_no_value(name) -> None:
     masks[[0, 2, 3], 1:3, 2:5] = True
     maps[2, 0, 0, 1] = np.nan
     maps[3] = 0.1
-    found = np.asarray(quick.jit(getattr(quality, name))(maps, masks))
+    measure = quick.jit(getattr(quality, name))
+    found = np.asarray(measure(maps, masks))
     assert np.isnan(found).tolist() == [False, True, True, False]
     np.testing.assert_allclose(found[3], 6 / 35, rtol=1e-6)  # chance, for a constant map
-    assert getattr(quality, name)(maps[:0], masks[:0]).shape == (0,)
+    assert measure(maps[:0], masks[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("tolerance", [0, 1, 1.5, 2, 3.2, 20])
@@ -45,19 +50,21 @@ def test_the_tolerance_is_a_distance(tolerance) -> None:
 
 
 def test_ties_count_by_chance() -> None:
-    maps = jnp.array([[4.0, 2.0, 2.0], [4.0, 2.0, -9.0]])[None, :, :, None]
-    masks = jnp.array([[[True, True, False], [False, False, True]]])
-    assert quality.pointing_game(maps, masks).tolist() == [0.5]
-    # One of the first two, and a third of the last place.
-    np.testing.assert_allclose(quality.relevance_rank(maps, masks), [(1 + 1 / 3) / 3], rtol=1e-6)
-    np.testing.assert_allclose(quality.relevance_mass(maps, masks), [6 / 14], rtol=1e-6)
+    maps = np.array([[4.0, 2.0, 2.0], [4.0, 2.0, -9.0]], np.float32)[None, :, :, None]
+    masks = np.array([[[True, True, False], [False, False, True]]])
+    point, mass, rank = measured(maps, masks)
+    assert point.tolist() == [0.5]
+    np.testing.assert_allclose(mass, [6 / 14], rtol=1e-6)
+    # One of the two best pixels, and a third of the last place.
+    np.testing.assert_allclose(rank, [(1 + 1 / 3) / 3], rtol=1e-6)
 
 
 def test_negative_relevance_has_no_mass_and_channels_add_up() -> None:
     maps = np.array([[[3.0, -1.0], [-2.0, 1.0]]], np.float32).reshape(1, 1, 2, 2)
     masks = np.array([[[True, False]]])
-    assert quality.relevance_mass(maps, masks).tolist() == [1.0]
-    assert np.isnan(quality.relevance_mass(-np.abs(maps), masks)).all()
+    measure = quick.jit(quality.relevance_mass)
+    assert measure(maps, masks).tolist() == [1.0]
+    assert np.isnan(measure(-np.abs(maps), masks)).all()
 
 
 def test_a_mask_of_classes_of_the_data_set_shapes() -> None:
@@ -66,8 +73,7 @@ def test_a_mask_of_classes_of_the_data_set_shapes() -> None:
     labels = np.array([2, 3])
     masks = classes == labels[:, None, None]
     maps = masks[..., None].astype(np.float32)
-    for name in MEASURES:
-        assert getattr(quality, name)(maps, masks).tolist() == [1, 1]
+    assert [found.tolist() for found in measured(maps, masks)] == [[1, 1]] * 3
 
 
 def test_what_cannot_be(unchecked) -> None:

@@ -33,9 +33,10 @@ def test_maps_without_a_value(name) -> None:
     others = maps.copy()
     others[1] = 0
     maps[2, 3, 3] = np.nan
-    found = quick.jit(getattr(quality, name))(maps, others)
+    measure = quick.jit(getattr(quality, name))
+    found = measure(maps, others)
     assert np.isnan(found).tolist() == [False, True, True]
-    assert getattr(quality, name)(maps[:0], others[:0]).shape == (0,)
+    assert measure(maps[:0], others[:0]).shape == (0,)
 
 
 def test_what_cannot_be(unchecked) -> None:
