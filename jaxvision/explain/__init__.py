@@ -1,7 +1,8 @@
 """Explanations: what in an image made a function decide as it did.
 
 Every explainer is a pure function of any `f(images) -> logits`, for example a model closed over its
-variables: `explain.NAME(f, images, target=None, ...) -> Attribution`.
+variables: `explain.NAME(f, images, target=None, ...) -> Attribution`. Compile with `jax.jit` what
+you call more than once.
 """
 
 from jaxvision.explain import quality

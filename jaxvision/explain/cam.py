@@ -46,8 +46,7 @@ def cam(
         images: Images.
         target: What is explained; see `Target`.
         layer: The features that are averaged; see `Layer` and `layer_names`.
-        arrange: A rearrangement of the layer's value to (batch, rows, columns, channels), for
-            example of tokens; None if it has that shape.
+        arrange: Rearrangement of the layer, as of tokens, to (batch, rows, columns, channels).
         tolerance: The largest relative error of the score that the map implies.
 
     Returns:
@@ -89,8 +88,7 @@ def grad_cam(
         images: Images.
         target: What is explained; see `Target`.
         layer: The features that are weighted; see `Layer` and `layer_names`.
-        arrange: A rearrangement of the layer's value to (batch, rows, columns, channels), for
-            example of tokens; None if it has that shape.
+        arrange: Rearrangement of the layer, as of tokens, to (batch, rows, columns, channels).
         signed: Whether to keep negative numbers, which lower the score, instead of 0.
 
     Returns:
@@ -131,8 +129,7 @@ def grad_cam_plus_plus(
         images: Images.
         target: What is explained; see `Target`.
         layer: The features that are weighted; see `Layer` and `layer_names`.
-        arrange: A rearrangement of the layer's value to (batch, rows, columns, channels), for
-            example of tokens; None if it has that shape.
+        arrange: Rearrangement of the layer, as of tokens, to (batch, rows, columns, channels).
         signed: Whether to keep negative numbers instead of 0.
 
     Returns:
@@ -176,8 +173,7 @@ def score_cam(
         images: Images.
         target: What is explained; see `Target`.
         layer: The features that are weighted; see `Layer` and `layer_names`.
-        arrange: A rearrangement of the layer's value to (batch, rows, columns, channels), for
-            example of tokens; None if it has that shape.
+        arrange: Rearrangement of the layer, as of tokens, to (batch, rows, columns, channels).
         signed: Whether to keep negative numbers instead of 0.
         batch_size: The most images that are evaluated at once.
 

@@ -217,12 +217,9 @@ def _quotient(above: Any, below: Any) -> Array:
 
 
 def _selected(equation: JaxprEqn, operands: list[Any], x: Array, baseline: Array) -> Array:
-    """The change of a maximum, a minimum or a choice: all of it comes from one selected number.
-
-    That is the number selected at the images, or the one selected at the baseline, whichever has
-    changed in the same direction and at least as much as the output. For a maximum there always is
-    one: the former if the maximum has grown, the latter if it has shrunk.
-    """
+    """The change of a maximum, a minimum or a choice: all of it comes from one selected number."""
+    # It is the number selected at the images or at the baseline, whichever has changed in the same
+    # direction and at least as much. For a maximum that has grown the former has, else the latter.
     at_x = _choice(equation, operands, "x")
     at_baseline = _choice(equation, operands, "baseline")
     out = jnp.where(x == baseline, 0, x - baseline)

@@ -41,7 +41,8 @@ def called(equation: JaxprEqn, *, custom_derivatives: bool = False) -> ClosedJax
     names = _CALLS + _CALLS_WITH_DERIVATIVES if custom_derivatives else _CALLS
     if equation.primitive.name not in names:
         return None
-    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    params = equation.params
+    inner = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
     return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
 
 

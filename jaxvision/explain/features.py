@@ -12,9 +12,8 @@ from jaxvision import suggest
 from jaxvision.explain.equations import Values, bind, called
 from jaxvision.explain.inputs import Function, Spatial
 
-Layer = str | int | None
-"""A name from `layer_names`, the stride of the last value with that stride, or None for the last
-value that has a height and a width."""
+Layer = str | None
+"""A name from `layer_names`, or None for the last value that has a height and a width."""
 
 
 class Feature(NamedTuple):
@@ -137,11 +136,12 @@ def _named(features: list[Feature]) -> list[tuple[str, Feature]]:
     """The last value of each name, in the order of computation."""
     outer = {each.scopes[0] for each in features if each.scopes}
     is_model = len(outer) == 1 and any(len(each.scopes) > 1 for each in features)
-    skipped = 1 if is_model else 0  # the name of the model itself
     found: dict[str, Feature] = {}
     counts: dict[str, int] = {}
     for each in features:
-        scopes = each.scopes[skipped:]
+        scopes = each.scopes
+        while is_model and scopes and scopes[0] in outer:  # the name of the model itself
+            scopes = scopes[1:]
         names = ["/".join(scopes[: depth + 1]) for depth in range(len(scopes))]
         if each.is_named:
             names.append(each.name)
@@ -154,25 +154,17 @@ def _named(features: list[Feature]) -> list[tuple[str, Feature]]:
 
 
 def _chosen(features: list[Feature], images: tuple[int, ...], layer: Layer) -> Feature:
-    """The feature of a name or a stride.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The feature of a name, or an error if there is none."""
     if isinstance(layer, str):
         named = dict(_named(features))
         if layer not in named:
             raise ValueError(suggest.unknown("layer", layer, named))
         return named[layer]
     spatial = [each for each in features if _is_spatial(each.shape, images)]
-    if layer is not None:
-        size = tuple(-(-length // layer) for length in images[1:3])
-        spatial = [each for each in spatial if each.shape[1:3] == size]
     if not spatial:
-        stride = "" if layer is None else f" with the stride {layer}"
         raise ValueError(
-            f"f computes no feature map{stride}, of the shape (batch, height, width, channels), "
-            f"from images of the shape {images}; name a layer from layer_names(f, images)"
+            "f computes no feature map, of the shape (batch, height, width, channels), from images "
+            f"of the shape {images}; name a layer from layer_names(f, images)"
         )
     return spatial[-1]
 

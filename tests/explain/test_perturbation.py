@@ -12,12 +12,11 @@ KEY = jax.random.key(0)
 IMAGES = np.random.default_rng(0).normal(size=(2, 7, 6, 2)).astype(np.float32)
 
 
-@pytest.mark.parametrize("batch_size", [1, 64])
-def test_occlusion_equals_captum(batch_size) -> None:
+def test_occlusion_equals_captum() -> None:
     images, baseline, target = inputs()
     found = quick.jit(
         lambda x, b: explain.occlusion(
-            net("conv"), x, target, window=(3, 2), stride=(2, 1), baseline=b, batch_size=batch_size
+            net("conv"), x, target, window=(3, 2), stride=(2, 1), baseline=b, batch_size=7
         )
     )(images, baseline)
     expected = captum()["conv/occlusion"]  # equal in both channels
