@@ -5,6 +5,7 @@ variables: `explain.NAME(f, images, target=None, ...) -> Attribution`. Compile w
 you call more than once.
 """
 
+from jaxvision.explain import quality
 from jaxvision.explain.attribution import Attribution, AttributionWarning
 from jaxvision.explain.cam import cam, grad_cam, grad_cam_plus_plus, score_cam
 from jaxvision.explain.deeplift import deeplift
@@ -76,6 +77,7 @@ __all__ = [
     "maximize_on_sphere",
     "occlusion",
     "pixels",
+    "quality",
     "receptive_field",
     "rise",
     "saliency",

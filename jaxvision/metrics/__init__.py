@@ -30,6 +30,13 @@ from jaxvision.metrics.confusion import (
     specificity,
 )
 from jaxvision.metrics.embedding import continuity, neighbor_preservation, trustworthiness
+from jaxvision.metrics.fixations import (
+    auc_judd,
+    fixation_correlation,
+    fixation_divergence,
+    fixation_similarity,
+    nss,
+)
 from jaxvision.metrics.generative import (
     ModeCoverage,
     Support,
@@ -77,6 +84,7 @@ __all__ = [
     "Support",
     "accuracy",
     "areas",
+    "auc_judd",
     "average_precision",
     "balanced_accuracy",
     "bootstrap_interval",
@@ -92,6 +100,9 @@ __all__ = [
     "continuity",
     "expected_calibration_error",
     "f1_score",
+    "fixation_correlation",
+    "fixation_divergence",
+    "fixation_similarity",
     "frechet_distance",
     "frechet_distance_of_moments",
     "hausdorff_distance",
@@ -108,6 +119,7 @@ __all__ = [
     "nearest",
     "negative_log_likelihood",
     "neighbor_preservation",
+    "nss",
     "paired_bootstrap",
     "precision",
     "precision_recall_curve",
