@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import numpy as np
 
-from jaxvision.suggest import unknown
+from jaxvision.suggest import shortened, unknown
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -113,7 +113,7 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> None:
     names = tuple(known)
     if name not in names:
         if not isinstance(name, str):
-            raise TypeError(f"{kind} must be a name, such as {names[0]!r}, got {name!r}")
+            raise TypeError(f"{kind} must be one of {shortened(names)}, got {name!r}")
         raise ValueError(unknown(kind, name, names))
 
 

@@ -25,7 +25,7 @@ def as_arrays(arrays: Any) -> dict[str, Examples]:
     Traceback (most recent call last):
     ValueError: the examples of 'image' have different shapes, such as (2, 2) and (3, 2): ...
     """
-    if not isinstance(arrays, Mapping):
+    if not hasattr(arrays, "items"):
         raise TypeError(
             "arrays must be a dict such as {'image': images, 'label': labels}, got "
             f"{type(arrays).__name__}"
@@ -75,7 +75,8 @@ def doubts(arrays: Mapping[str, Examples], fields: Fields, *, named: bool) -> It
     """
     for wanted in ("image", "label"):
         near = [name for name in arrays if name.lower().removesuffix("s") == wanted]
-        if wanted not in arrays and near:
+        is_of_objects = near and wanted == "label" and arrays[near[0]].ndim > 1
+        if wanted not in arrays and near and not is_of_objects:
             yield (
                 f"the arrays have {near[0]!r} and no {wanted!r}, the name that losses look for: "
                 "rename it"

@@ -52,7 +52,7 @@ class Evaluator:
             try:
                 return self._numbers(gather([self.measure(state, None)]))
             except (AttributeError, TypeError) as error:
-                error.add_note(f"{self.name} has no data, so that its batch is None: eval_data")
+                error.add_note(f"{self.name} has no data, and got None for a batch: give eval_data")
                 raise
         with Prefetch(self.make_batches(), self.place, while_waiting=while_waiting) as placed:
 

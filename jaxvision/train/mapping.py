@@ -75,11 +75,12 @@ def map_batches(
         raise ValueError("there are no data to compute with: give a data set or batches")
     if isinstance(data, Mapping):
         raise ValueError("give a data set or several batches; put one batch in a list")
-    if isinstance(data, str | pathlib.Path) or hasattr(data, "shape"):
+    if isinstance(data, str | pathlib.Path | np.ndarray | jax.Array):
         got = f"the shape {data.shape}" if hasattr(data, "shape") else repr(str(data))
         raise TypeError(
             f"data must be a data set or batches, got {got}: data.from_arrays({{'image': images}}) "
-            "makes a data set of arrays, and data.load_folder one of files"
+            "makes a data set of arrays, data.load_folder one of files, and `answers` of a trained "
+            "run takes single images of any size"
         )
     parallel = ParallelStep(step=_no_step, mesh=data_mesh() if mesh is None else mesh)
     multiple = parallel.mesh.size

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import inspect
 import itertools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,15 @@ from jaxvision.train.serving import BATCH, ArrayInfo, Serving
 PyTree = Any
 _TOGETHER = 128
 _OF_DATA = ("predict", "embed")
-_OF_PREDICTIONS = ("evaluate", "evaluate_classes", "mistakes", "draw", "in_words", "contents")
+_OF_PREDICTIONS = (
+    "evaluate",
+    "evaluate_classes",
+    "mistakes",
+    "draw",
+    "compare",
+    "in_words",
+    "contents",
+)
 RestoreTask = Callable[[SavedRun], "Trained"]
 """Makes the trained run of a `SavedRun`; a subclass of `Trained` is such a function."""
 
@@ -74,10 +83,10 @@ class Trained:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name, method in [*vars(cls).items()]:
-            if name in _OF_DATA:
+            if name in _OF_DATA and inspect.isfunction(method):
                 setattr(cls, name, _knowing_shape(method))
-            elif name in _OF_PREDICTIONS and cls.needs_data:
-                setattr(cls, name, _not_of_data(method))
+            elif name in _OF_PREDICTIONS and inspect.isfunction(method):
+                setattr(cls, name, _knowing_predictions(method))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.run.folder}, step {self.run.step})"
@@ -324,21 +333,24 @@ def _knowing_shape(method: Callable) -> Callable:
     return knowing
 
 
-def _not_of_data(method: Callable) -> Callable:
-    """The same method, with a TypeError for data in place of predictions."""
+def _knowing_predictions(method: Callable) -> Callable:
+    """The same method, whose error about data in place of predictions says what to give."""
 
     @functools.wraps(method)
-    def checked(self: Trained, *args: Any, **options: Any) -> Any:
-        given = args[0] if args else options.get("predictions")
-        if isinstance(given, Dataset | Batches):
+    def knowing(self: Trained, *args: Any, **options: Any) -> Any:
+        try:
+            return method(self, *args, **options)
+        except Exception as error:
+            given = args[0] if args else options.get("predictions")
+            if not isinstance(given, Dataset | Batches):
+                raise
             name = method.__name__
             raise TypeError(
                 f"{name} takes predictions, got {given!r}: "
                 f"trained.{name}(trained.predict(data), ...)"
-            )
-        return method(self, *args, **options)
+            ) from error
 
-    return checked
+    return knowing
 
 
 def _stacked(images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

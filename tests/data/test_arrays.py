@@ -58,6 +58,7 @@ def test_what_is_probably_not_meant(arrays, message):
         {"image": np.zeros((2, 4, 4, 512)), "label": [2, 3]},
         {"label": np.array([0.5, 2.0])},
         {"label": np.array([[1, 1, 0], [0, 0, 0]])},
+        {"image": IMAGES, "boxes": np.zeros((3, 5, 4)), "labels": np.zeros((3, 5), int)},
         {"label": np.array(["cat"])[:0], "image": IMAGES[:0]},
     ],
 )
