@@ -1,5 +1,6 @@
 """Explanations by rules that a relevance or a gradient follows from operation to operation."""
 
+from jaxvision.explain.rules.guided import deconvnet, guided_backprop
 from jaxvision.explain.rules.layer_rules import (
     AlphaBeta,
     Composite,
@@ -26,7 +27,9 @@ __all__ = [
     "WSquare",
     "ZBox",
     "ZPlus",
+    "deconvnet",
     "excitation_backprop",
+    "guided_backprop",
     "lrp",
     "register_rule",
 ]

@@ -4,7 +4,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxvision.explain.rules.program import Operation, Program
@@ -85,6 +84,8 @@ def _follow(facts: Facts, operation: Operation) -> None:
     for number in inputs:
         facts.users[number].append(operation)
     relu = _relu(facts, operation)
+    if relu is not None and _shape(operation, relu) != operation.equation.outvars[0].aval.shape:
+        relu = None
     nonnegative = [number in facts.nonnegative for number in inputs]
     if name == "max":
         is_nonnegative = any(nonnegative)
@@ -146,6 +147,10 @@ def _relu(facts: Facts, operation: Operation) -> int | None:
     return None
 
 
+def _shape(operation: Operation, number: int) -> tuple[int, ...]:
+    return operation.equation.invars[operation.inputs.index(number)].aval.shape
+
+
 def _other(inputs: tuple[int, ...], zeros: set[int]) -> int | None:
     rest = [number for number in inputs if number not in zeros]
     return rest[0] if len(rest) == 1 else None
@@ -166,7 +171,3 @@ def _sign_tests(facts: Facts, mask: int) -> tuple[int | None, int | None]:
         return None, None
     return (left, None) if is_greater else (None, left)
 
-
-def is_float(aval: jax.core.ShapedArray) -> bool:
-    """Whether a variable holds real numbers."""
-    return jnp.issubdtype(aval.dtype, jnp.floating)

@@ -93,14 +93,21 @@ class Program:
     outputs: tuple[int, ...]
 
 
-def trace(function: Callable[..., Any], *arguments: Any) -> Program:
-    """Traces a function of arrays with a single array as result.
+def trace(function: Callable[[Any], Any], x: Any) -> tuple[ClosedJaxpr, Any]:
+    """Traces a function of an array; also gives the structure of its outputs.
 
     Calls of `jax.jit` and loops are written out, and convolutions stay what they are.
     """
+    structures = []
+
+    def flat(x: jax.Array) -> list[jax.Array]:
+        outputs, structure = jax.tree.flatten(function(x))
+        structures.append(structure)
+        return outputs
+
     with ops.native_forms(), jax.disable_jit():
-        closed = jax.make_jaxpr(lambda *arrays: function(*arrays))(*arguments)
-    return flatten(closed)
+        closed = jax.make_jaxpr(flat)(jax.ShapeDtypeStruct(x.shape, x.dtype))
+    return closed, structures[0]
 
 
 def flatten(closed: ClosedJaxpr, opaque: Callable[[JaxprEqn], bool] = lambda _: False) -> Program:

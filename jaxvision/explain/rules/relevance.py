@@ -14,7 +14,7 @@ from jaxvision.explain.rules.facts import VALUE, Facts, find_facts
 from jaxvision.explain.rules.layer_rules import Composite, Epsilon, Rule, ZPlus, rules_of
 from jaxvision.explain.rules.layers import Layer, find_layers, layer_values, widened
 from jaxvision.explain.rules.primitives import Step, rule_for
-from jaxvision.explain.rules.program import Operation, Program, evaluate, trace
+from jaxvision.explain.rules.program import Operation, Program, evaluate, flatten, trace
 from jaxvision.explain.target import Target, score_of
 
 Pooling = Literal["winner", "average"]
@@ -139,7 +139,7 @@ def _explain(
     if pooling not in get_args(Pooling):
         raise ValueError(f"pooling must be one of {get_args(Pooling)}, got {pooling!r}")
     row = jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype)
-    program = trace(partial(_single_output, f, target), row)
+    program = flatten(trace(partial(_single_output, f, target), row)[0])
     facts = find_facts(program)
     layers = find_layers(program, facts)
     chosen = zip(layers, rules_of(layers, rule), strict=True)
@@ -157,7 +157,7 @@ def _explain(
     relevance = widened(gradient * (outputs if start is None else start))[:, None]
     found, biases, stabilizers = jax.vmap(partial(_backward, graph, fixed))(values, relevance)
     promised = widened(score if start is None else jnp.full_like(score, start))
-    total = found.reshape(len(images), -1).sum(1) + biases + stabilizers
+    total = found.sum(range(1, found.ndim)) + biases + stabilizers
     result = Relevance(
         map=found[:, 0],
         error=relative_error(total, promised),
