@@ -1,7 +1,7 @@
 """Rules by which a linear layer shares the relevance of its outputs among its inputs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxvision.explain.rules.layers import Layer, LayerValues
 
 Array = jax.Array
+Pull = Callable[[Array], tuple[Array]]
 Term = tuple[Array, Array]
 """An input and a kernel; terms are added up."""
 
@@ -59,14 +60,16 @@ def _share(
     total: Array | None = None,
 ) -> Shares:
     """Shares relevance in proportion to x * kernel, summed over terms, and to the bias."""
-    outputs, pulls = zip(
-        *(jax.vjp(lambda y, k=kernel: layer.apply(y, k), x) for x, kernel in terms), strict=True
-    )
-    divided, absorbed = ratio(
-        relevance, sum(outputs) + bias if total is None else total, stabilizer
-    )
+    outputs, pulls = _apply(layer, terms)
+    divided, absorbed = ratio(relevance, outputs + bias if total is None else total, stabilizer)
     shares = sum(x * pull(divided)[0] for (x, _), pull in zip(terms, pulls, strict=True))
     return Shares(jnp.asarray(shares), jnp.sum(bias * divided), absorbed)
+
+
+def _apply(layer: LayerValues, terms: Sequence[Term]) -> tuple[Array, list[Pull]]:
+    """The sum of terms, and for each the function from outputs back to inputs."""
+    found = [jax.vjp(lambda y, k=kernel: layer.apply(y, k), x) for x, kernel in terms]
+    return jnp.asarray(sum(y for y, _ in found)), [pull for _, pull in found]
 
 
 def _signs(values: Array) -> tuple[Array, Array]:
@@ -118,17 +121,32 @@ class Gamma:
     stabilizer: float = 1e-6
 
     def share(self, layer: LayerValues, relevance: Array) -> Shares:
-        """Shares the relevance of a layer's outputs."""
-        favored = [layer.kernel + self.gamma * part for part in _signs(layer.kernel)]
-        biases = [layer.bias + self.gamma * part for part in _signs(layer.bias)]
+        """Shares the relevance of a layer's outputs.
+
+        With p, the sum of positive summands, the divisors are z + gamma p for positive outputs and
+        z + gamma (z - p) for negative ones; so only p and its derivative come on top of `Epsilon`.
+        """
+        terms = _by_sign(layer, *_signs(layer.kernel))
+        positive, pulls = _apply(layer, terms)
+        positive = positive + jnp.maximum(layer.bias, 0)
+        above, lost_above = ratio(
+            jnp.where(layer.z > 0, relevance, 0),
+            layer.z + self.gamma * positive,
+            self.stabilizer,
+        )
+        below, lost_below = ratio(
+            jnp.where(layer.z < 0, relevance, 0),
+            (1 + self.gamma) * layer.z - self.gamma * positive,
+            self.stabilizer,
+        )
+        plain, favored = above + (1 + self.gamma) * below, self.gamma * (above - below)
+        _, (pull,) = _apply(layer, [(layer.x, layer.kernel)])
+        shares = layer.x * pull(plain)[0]
+        for (x, _), pull in zip(terms, pulls, strict=True):
+            shares = shares + x * pull(favored)[0]
+        absorbed = jnp.sum(layer.bias * plain + jnp.maximum(layer.bias, 0) * favored)
         zero = jnp.sum(jnp.where(layer.z == 0, relevance, 0))
-        found = []
-        for i, applies in enumerate((layer.z > 0, layer.z < 0)):
-            terms = _by_sign(layer, favored[i], favored[1 - i])
-            here = jnp.where(applies, relevance, 0)
-            found.append(_share(layer, here, terms, biases[i], self.stabilizer))
-        x, absorbed, lost = (a + b for a, b in zip(*found, strict=True))
-        return Shares(x, absorbed, lost + zero)
+        return Shares(shares, absorbed, lost_above + lost_below + zero)
 
 
 @dataclass(frozen=True)
