@@ -68,7 +68,7 @@ def find_facts(program: Program) -> Facts:
         if not isinstance(value, jax.core.Tracer) and np.size(value) == 1:
             _note_constant(facts, number, float(np.asarray(value).reshape(())))
     for operation in program.operations:
-        _follow(facts, operation)
+        _follow(facts, operation, program)
     return facts
 
 
@@ -79,12 +79,12 @@ def _note_constant(facts: Facts, number: int, value: float) -> None:
         facts.zero.add(number)
 
 
-def _follow(facts: Facts, operation: Operation) -> None:
+def _follow(facts: Facts, operation: Operation, program: Program) -> None:
     name, inputs = operation.name, operation.inputs
     for number in inputs:
         facts.users[number].append(operation)
     relu = _relu(facts, operation)
-    if relu is not None and _shape(operation, relu) != operation.equation.outvars[0].aval.shape:
+    if relu is not None and program.avals[relu].shape != program.avals[operation.outputs[0]].shape:
         relu = None
     nonnegative = [number in facts.nonnegative for number in inputs]
     if name == "max":
@@ -141,14 +141,11 @@ def _relu(facts: Facts, operation: Operation) -> int | None:
     if name == "mul":
         for value, mask in (inputs, inputs[::-1]):
             maker = facts.maker.get(mask)
-            if maker is not None and maker.name == "convert_element_type":
-                if _sign_tests(facts, maker.inputs[0])[0] == value:
-                    return value
+            if maker is None or maker.name != "convert_element_type":
+                continue
+            if _sign_tests(facts, maker.inputs[0])[0] == value:
+                return value
     return None
-
-
-def _shape(operation: Operation, number: int) -> tuple[int, ...]:
-    return operation.equation.invars[operation.inputs.index(number)].aval.shape
 
 
 def _other(inputs: tuple[int, ...], zeros: set[int]) -> int | None:
@@ -170,4 +167,3 @@ def _sign_tests(facts: Facts, mask: int) -> tuple[int | None, int | None]:
     if right not in facts.zero:
         return None, None
     return (left, None) if is_greater else (None, left)
-

@@ -96,7 +96,10 @@ def _replaced(f: Callable[[Any], Any], images: Array, let: Let) -> Callable[[Arr
     for operation in program.operations:
         if facts.relu.get(operation.outputs[0]) is not None:
             replace[operation.outputs[0]] = _relu_for(
-                operation, facts.relu[operation.outputs[0]], operation.outputs[0] in facts.bound, let
+                operation,
+                facts.relu[operation.outputs[0]],
+                operation.outputs[0] in facts.bound,
+                let,
             )
         elif any(_has_relu(ClosedJaxpr(body, ())) for body in _bodies(operation.equation)):
             raise ExplainError(

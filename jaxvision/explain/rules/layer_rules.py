@@ -26,14 +26,12 @@ class Shares(NamedTuple):
 
 
 class Rule(Protocol):
-    """A rule for linear layers.
-
-    Attributes:
-        stabilizer: What is added to the absolute value of divisors.
-    """
+    """A rule for linear layers."""
 
     @property
-    def stabilizer(self) -> float: ...
+    def stabilizer(self) -> float:
+        """What is added to the absolute value of divisors."""
+        ...
 
     def share(self, layer: LayerValues, relevance: Array) -> Shares:
         """Shares the relevance of a layer's outputs."""
@@ -315,7 +313,7 @@ def _rule_of(layer: Layer, rule: Composite, count: int) -> Rule:
     for pattern, named in rule.named.items():
         if re.search(pattern, layer.name):
             return named
-    for depth in (layer.index, layer.index - count):
+    for depth in (layer.depth, layer.depth - count):
         if depth in rule.at:
             return rule.at[depth]
     by_kind = rule.convolutions if layer.kind == "convolution" else rule.dense

@@ -1,7 +1,6 @@
-"""Linear layers of a program: a convolution or product with a kernel, and what is folded into it."""
+"""Linear layers of a program: a product with a kernel, and what is folded into it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ class Layer(NamedTuple):
     """A linear operation, with the bias and the normalization that follow it.
 
     Attributes:
-        index: Its number in the order of execution, from 0.
+        depth: Its number in the order of execution, from 0.
         name: Names of the modules around it, separated by slashes.
         kind: "convolution" or "dense".
         is_first: Whether no other layer lies between the images and this one.
@@ -25,7 +24,7 @@ class Layer(NamedTuple):
         folded: The affine operations that follow it and are its only use.
     """
 
-    index: int
+    depth: int
     name: str
     kind: str
     is_first: bool
@@ -91,12 +90,14 @@ def is_linear(operation: Operation, facts: Facts) -> bool:
 
 def _folded(operation: Operation, program: Program, facts: Facts) -> tuple[Operation, ...]:
     folded: list[Operation] = []
-    axes = _feature_axes(operation, facts)
+    axes = _feature_axes(operation, program, facts)
     shape = program.avals[operation.outputs[0]].shape
     last = operation.outputs[0]
     while last not in program.outputs and len(facts.users[last]) == 1:
         (user,) = facts.users[last]
-        if not _is_affine(user, last, facts) or program.avals[user.outputs[0]].shape != shape:
+        result = program.avals[user.outputs[0]]
+        is_real = result.shape == shape and jnp.issubdtype(result.dtype, jnp.floating)
+        if not is_real or not _is_affine(user, last, facts):
             break
         if user.name in ("mul", "div"):
             other = user.inputs[1 - user.inputs.index(last)]
@@ -116,11 +117,11 @@ def _is_affine(operation: Operation, last: int, facts: Facts) -> bool:
     return other not in facts.varies and (operation.name != "div" or operation.inputs[0] == last)
 
 
-def _feature_axes(operation: Operation, facts: Facts) -> set[int]:
+def _feature_axes(operation: Operation, program: Program, facts: Facts) -> set[int]:
     """The axes of the result that are axes of the kernel alone."""
     if operation.name == "conv_general_dilated":
         return {operation.params["dimension_numbers"].out_spec[1]}
-    sizes = [len(variable.aval.shape) for variable in operation.equation.invars]
+    sizes = [len(program.avals[number].shape) for number in operation.inputs]
     (lhs, rhs), (batch, _) = operation.params["dimension_numbers"]
     free = (sizes[0] - len(lhs) - len(batch), sizes[1] - len(rhs) - len(batch))
     if operation.inputs[0] in facts.varies:
@@ -167,7 +168,8 @@ def layer_values(
                 factor = other if affine.name == "mul" else 1 / other
                 scale, bias = scale * factor, bias * factor
         last = affine.outputs[0]
-    kernel = _scaled(kernel, scale, operation, place, facts)
+    axes = sorted(_feature_axes(operation, program, facts))
+    kernel = _scaled(kernel, scale, axes, operation, place)
     found = LayerValues(
         operation.wide(),
         place,
@@ -187,11 +189,12 @@ def _condensed(value: Array, varying: set[int]) -> Array:
     return value[tuple(slice(None) if axis in varying else slice(1) for axis in range(value.ndim))]
 
 
-def _scaled(kernel: Array, scale: Array, operation: Operation, place: int, facts: Facts) -> Array:
+def _scaled(
+    kernel: Array, scale: Array, axes: list[int], operation: Operation, place: int
+) -> Array:
     """Multiplies each feature of a kernel by its factor."""
     if scale.ndim == 0:
         return kernel * scale
-    axes = sorted(_feature_axes(operation, facts))
     factors = scale.reshape([scale.shape[axis] for axis in axes])
     if operation.name == "conv_general_dilated":
         into = [operation.params["dimension_numbers"].rhs_spec[0]]

@@ -138,9 +138,7 @@ def _takers(step: Step) -> list[bool]:
 def _multiply(step: Step) -> list[Array | None]:
     takers = _takers(step)
     part = step.relevance[0] / sum(takers)
-    return [
-        _fit(part, x) if takes else None for x, takes in zip(step.inputs, takers, strict=True)
-    ]
+    return [_fit(part, x) if takes else None for x, takes in zip(step.inputs, takers, strict=True)]
 
 
 def _divide(step: Step) -> list[Array | None]:
@@ -218,7 +216,9 @@ RULES: dict[str, PrimitiveRule] = {
     **dict.fromkeys(MOVES, _move),
     **dict.fromkeys(SUMS | {"conv_general_dilated", "dot_general"}, _sum),
     **dict.fromkeys(
-        COPIES | SMOOTH | {"abs", "clamp", "integer_pow", "neg", "square", "ceil", "floor", "round"},
+        COPIES
+        | SMOOTH
+        | {"abs", "clamp", "integer_pow", "neg", "square", "ceil", "floor", "round"},
         _pass_on,
     ),
     **dict.fromkeys(("add", "add_any", "sub"), _add),

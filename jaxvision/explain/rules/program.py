@@ -1,4 +1,4 @@
-"""A function as a flat list of operations that can be read, evaluated and gone through backwards."""
+"""A function as a flat list of operations, to be read and evaluated."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,14 @@ _CALLS = {
     *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
     *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
 }
+_CONVOLUTION = (
+    *("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers"),
+    *("feature_group_count", "batch_group_count", "precision", "preferred_element_type"),
+)
 _BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-_LIBRARIES = tuple(
-    str(Path(module.__file__).parent) for module in (jax, flax, ops) if module.__file__
+_LIBRARIES = (
+    *(str(Path(str(module.__file__)).parent) for module in (jax, flax, ops)),
+    str(Path(__file__).parent),
 )
 
 
@@ -68,7 +73,7 @@ class Operation:
     def where(self) -> str:
         """File and line of the user's code, as far as they are known."""
         traceback = self.equation.source_info.traceback
-        frames = [] if traceback is None else traceback.frames
+        frames: Sequence[Any] = () if traceback is None else traceback.frames
         for frame in frames:
             if not frame.file_name.startswith((*_LIBRARIES, "<")):
                 return f"{frame.file_name}:{frame.line_num} ({frame.function_name})"
@@ -168,7 +173,9 @@ def _body(equation: JaxprEqn) -> ClosedJaxpr | None:
 
 
 def evaluate(
-    operations: Sequence[Operation], values: dict[int, Any], replace: Mapping[int, Any] | None = None
+    operations: Sequence[Operation],
+    values: dict[int, Any],
+    replace: Mapping[int, Any] | None = None,
 ) -> dict[int, Any]:
     """Adds the results of operations to the values of variables.
 
@@ -184,9 +191,8 @@ def evaluate(
 
 
 def _convolve(equation: JaxprEqn, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-    params = dict(equation.params)
-    params.pop("out_sharding", None)
-    return ops.conv_general_dilated(lhs, rhs, **params)
+    options = {name: equation.params[name] for name in _CONVOLUTION}
+    return ops.conv_general_dilated(lhs, rhs, **options)
 
 
 def _max_pool(equation: JaxprEqn, x: jax.Array) -> jax.Array:

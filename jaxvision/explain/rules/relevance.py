@@ -144,7 +144,11 @@ def _explain(
     layers = find_layers(program, facts)
     chosen = zip(layers, rules_of(layers, rule), strict=True)
     graph = _Graph(
-        program, facts, {layer.output: (layer, its) for layer, its in chosen}, rule.stabilizer, pooling
+        program,
+        facts,
+        {layer.output: (layer, its) for layer, its in chosen},
+        rule.stabilizer,
+        pooling,
     )
     fixed = evaluate([o for o in program.operations if not _varies(o, facts)], program.constants)
     values = jax.vmap(partial(_forward, graph, fixed))(images[:, None])
@@ -230,7 +234,7 @@ def _backward(
         shared = [found.pop(number, None) for number in operation.outputs]
         if all(each is None for each in shared):
             continue
-        if operation.outputs[0] in graph.layers:
+        if operation.outputs[0] in graph.layers and shared[0] is not None:
             layer, rule = graph.layers[operation.outputs[0]]
             known = layer_values(layer, values, program, facts)
             shares = rule.share(known, shared[0])
@@ -245,9 +249,7 @@ def _backward(
     return found.get(program.inputs[0], jnp.zeros_like(widened(image))), biases, stabilizers
 
 
-def _step(
-    graph: _Graph, operation: Operation, values: Values, shared: list[Array | None]
-) -> Step:
+def _step(graph: _Graph, operation: Operation, values: Values, shared: list[Array | None]) -> Step:
     facts = graph.facts
     outputs = [widened(values[number]) for number in operation.outputs]
     return Step(
