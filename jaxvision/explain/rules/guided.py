@@ -135,9 +135,10 @@ def _has_relu(closed: ClosedJaxpr) -> bool:
 def _relu_for(operation: Operation, x: int, is_bounded: bool, let: Let) -> Callable[..., Array]:
     place = operation.inputs.index(x)
 
-    def relu(*inputs: Array) -> Array:
+    def relu(*inputs: Any) -> Array:
         bound = inputs[2] if is_bounded else jnp.inf
-        return _relu(let, inputs[place], jnp.asarray(bound, inputs[place].dtype))
+        x = jnp.asarray(inputs[place])
+        return _relu(let, x, jnp.asarray(bound, x.dtype))
 
     return relu
 

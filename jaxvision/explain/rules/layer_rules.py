@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ class Shares(NamedTuple):
     stabilizers: Array
 
 
+@runtime_checkable
 class Rule(Protocol):
     """A rule for linear layers."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxvision.explain.rules.facts import COPIES, MOVES, SMOOTH, SUMS
@@ -181,7 +182,7 @@ def _pool(step: Step) -> list[Array | None]:
     dilations = (params["base_dilation"], params["window_dilation"])
 
     def add_up(x: Array) -> Array:
-        return lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, *windows, *dilations)
+        return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, *windows, *dilations)
 
     total, pull = jax.vjp(add_up, x)
     return [x * pull(step.divide(step.relevance[0], total))[0]]

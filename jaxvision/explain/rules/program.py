@@ -53,7 +53,7 @@ class Operation:
         """The parameters of the primitive."""
         return self.equation.params
 
-    def apply(self, *inputs: jax.Array) -> list[jax.Array]:
+    def apply(self, *inputs: Any) -> list[Any]:
         """Computes the outputs, by the fastest form of convolutions and poolings."""
         if self.name in _FAST:
             return [_FAST[self.name](self.equation, *inputs)]
@@ -105,7 +105,7 @@ def trace(function: Callable[[Any], Any], x: Any) -> tuple[ClosedJaxpr, Any]:
     """
     structures = []
 
-    def flat(x: jax.Array) -> list[jax.Array]:
+    def flat(x: Any) -> list[Any]:
         outputs, structure = jax.tree.flatten(function(x))
         structures.append(structure)
         return outputs
@@ -190,12 +190,12 @@ def evaluate(
     return values
 
 
-def _convolve(equation: JaxprEqn, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
+def _convolve(equation: JaxprEqn, lhs: Any, rhs: Any) -> Any:
     options = {name: equation.params[name] for name in _CONVOLUTION}
-    return ops.conv_general_dilated(lhs, rhs, **options)
+    return ops.conv_general_dilated(jnp.asarray(lhs), jnp.asarray(rhs), **options)
 
 
-def _max_pool(equation: JaxprEqn, x: jax.Array) -> jax.Array:
+def _max_pool(equation: JaxprEqn, x: Any) -> Any:
     params = equation.params
     window, strides = params["window_dimensions"], params["window_strides"]
     axes = len(window) - 2
@@ -211,7 +211,7 @@ def _max_pool(equation: JaxprEqn, x: jax.Array) -> jax.Array:
     return equation.primitive.bind(x, **params)
 
 
-_FAST: Mapping[str, Callable[..., jax.Array]] = {
+_FAST: Mapping[str, Callable[..., Any]] = {
     "conv_general_dilated": _convolve,
     "reduce_window_max": _max_pool,
 }
