@@ -63,8 +63,8 @@ class LayerValues(NamedTuple):
         return self.operation.apply(*((x, kernel) if self.place == 0 else (kernel, x)))[0]
 
 
-def find_layers(program: Program, facts: Facts) -> list[Layer]:
-    """Finds the linear layers, in the order of execution."""
+def find_layers(program: Program, facts: Facts) -> tuple[list[Layer], set[int]]:
+    """Finds the linear layers in the order of execution, and the variables that come after any."""
     found: list[Layer] = []
     beyond: set[int] = set()
     for operation in program.operations:
@@ -76,7 +76,7 @@ def find_layers(program: Program, facts: Facts) -> list[Layer]:
             beyond.update(operation.outputs)
         elif beyond.intersection(operation.inputs):
             beyond.update(operation.outputs)
-    return found
+    return found, beyond
 
 
 def is_linear(operation: Operation, facts: Facts) -> bool:

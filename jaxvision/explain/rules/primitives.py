@@ -26,6 +26,7 @@ class Step:
         depends: For each input, whether relevance flows on through it.
         varies: For each input, whether its value depends on the images.
         roles: For each input, how it acts in products, see `facts.Facts`.
+        is_early: Whether no linear layer lies between the images and the inputs.
         stabilizer: What is added to the absolute value of divisors.
         pooling: How maxima of windows share: "winner" or "average".
         absorbed: What stabilizers have absorbed.
@@ -38,6 +39,7 @@ class Step:
     depends: list[bool]
     varies: list[bool]
     roles: list[int]
+    is_early: bool
     stabilizer: float
     pooling: str = "winner"
     absorbed: list[Array] = field(default_factory=list)
@@ -87,18 +89,29 @@ def register_rule(primitive_name: str, rule: PrimitiveRule) -> None:
     RULES[primitive_name] = rule
 
 
-def rule_for(operation: Operation) -> PrimitiveRule:
-    """Looks up the rule of an operation.
+def share(step: Step) -> Sequence[Array | None]:
+    """Shares the relevance of a step by its rule.
 
     Raises:
-        ExplainError: There is none.
+        ExplainError: There is no rule, or it gives arrays of other shapes than the inputs.
     """
-    if operation.name not in RULES:
+    name = step.operation.name
+    if name not in RULES:
         raise ExplainError(
-            f"there is no relevance rule for the primitive {operation.name!r}, used in "
-            f"{operation.where()}; add one by explain.register_rule({operation.name!r}, rule)"
+            f"there is no relevance rule for the primitive {name!r}, used in "
+            f"{step.operation.where()}; add one by explain.register_rule({name!r}, rule)"
         )
-    return RULES[operation.name]
+    found = RULES[name](step)
+    shapes = [None if each is None else each.shape for each in found]
+    expected = [x.shape for x in step.inputs]
+    if len(shapes) != len(expected) or any(
+        a not in (None, b) for a, b in zip(shapes, expected, strict=True)
+    ):
+        raise ExplainError(
+            f"the relevance rule of {name!r} must give arrays of the shapes {expected} or None, "
+            f"got {shapes}"
+        )
+    return found
 
 
 def _fit(relevance: Array, x: Array) -> Array:
@@ -118,10 +131,14 @@ def _pass_on(step: Step) -> list[Array | None]:
 
 
 def _add(step: Step) -> list[Array | None]:
-    """Gives each summand its share; what `stop_gradient` hides is as if it were not there."""
+    """Gives each summand its share.
+
+    What `stop_gradient` hides gets none, nor does a constant that shifts the images, such as a
+    mean: they are explained by how they differ from it.
+    """
     sign = -1 if step.operation.name == "sub" else 1
     hidden = [v and not d for v, d in zip(step.varies, step.depends, strict=True)]
-    if any(hidden):
+    if any(hidden) or (step.is_early and not all(step.depends)):
         return _pass_on(step)
     a, b = step.inputs[0], sign * step.inputs[1]
     divided = step.divide(step.relevance[0], a + b)

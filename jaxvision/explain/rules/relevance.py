@@ -13,7 +13,7 @@ from jaxvision.explain.attribution import Attribution, certified, relative_error
 from jaxvision.explain.rules.facts import VALUE, Facts, find_facts
 from jaxvision.explain.rules.layer_rules import Composite, Epsilon, Rule, ZPlus, rules_of
 from jaxvision.explain.rules.layers import Layer, find_layers, layer_values, widened
-from jaxvision.explain.rules.primitives import Step, rule_for
+from jaxvision.explain.rules.primitives import Step, share
 from jaxvision.explain.rules.program import Operation, Program, evaluate, flatten, trace
 from jaxvision.explain.target import Target, score_of
 
@@ -47,10 +47,13 @@ def lrp(
 ) -> Relevance:
     """Shares the score of each row among the numbers of its image, layer by layer.
 
-    Linear layers share by their rule, a normalization or bias that follows is folded into them.
-    Sums share in proportion to their summands. Activations pass relevance on. Gates, softmax and
-    the factors of normalizations count as constants, so that attention gives all to the values;
-    products of two other factors give each a half. `f` is applied to each image by itself.
+    A linear layer shares by its rule; a normalization or bias that follows is folded into it. Sums
+    share in proportion to their summands; a constant that is subtracted from the images gets
+    nothing. Activations pass relevance on. Gates, softmax and the factors of normalizations count
+    as constants, so that attention gives all to the values; products of two other factors give each
+    a half. `f` is applied to each image by itself, with convolutions in XLA's own form; its loops
+    and calls of `jax.jit` are written out. Where a platform rounds products, as TPUs do, so does
+    the map; `jax.default_matmul_precision` changes that.
 
     Args:
         f: A function from images to logits.
@@ -112,8 +115,9 @@ def excitation_backprop(
     arXiv:1608.00507.
 
     >>> weights = jnp.array([[1.0, -1.0], [3.0, 1.0]])
-    >>> excitation_backprop(lambda x: x @ weights, jnp.ones((1, 2)), 0).map.round(3).tolist()
-    [[0.25, 0.75]]
+    >>> found = excitation_backprop(lambda x: x @ weights, jnp.ones((1, 2)), 0)
+    >>> (100 * found.map).round().tolist()
+    [[25.0, 75.0]]
     """
     return _explain(f, images, target, ZPlus(), pooling, tolerance, 1.0)
 
@@ -122,6 +126,7 @@ class _Graph(NamedTuple):
     program: Program
     facts: Facts
     layers: dict[int, tuple[Layer, Rule]]
+    beyond: set[int]
     stabilizer: float
     pooling: Pooling
 
@@ -141,12 +146,13 @@ def _explain(
     row = jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype)
     program = flatten(trace(partial(_single_output, f, target), row)[0])
     facts = find_facts(program)
-    layers = find_layers(program, facts)
+    layers, beyond = find_layers(program, facts)
     chosen = zip(layers, rules_of(layers, rule), strict=True)
     graph = _Graph(
         program,
         facts,
         {layer.output: (layer, its) for layer, its in chosen},
+        beyond,
         rule.stabilizer,
         pooling,
     )
@@ -221,12 +227,11 @@ def _backward(
 
     def give(numbers: Iterable[int], shares: Iterable[Array | None]) -> Array:
         absorbed = jnp.zeros((), relevance.dtype)
-        for number, share in zip(numbers, shares, strict=True):
-            if share is not None:
-                if number in facts.depends:
-                    found[number] = found[number] + share if number in found else share
-                else:
-                    absorbed += share.sum()
+        for number, each in zip(numbers, shares, strict=True):
+            if each is not None and number in facts.depends:
+                found[number] = found[number] + each if number in found else each
+            elif each is not None:
+                absorbed += each.sum()
         return absorbed
 
     biases += give(program.outputs, [relevance])
@@ -243,7 +248,7 @@ def _backward(
             stabilizers += shares.stabilizers
             continue
         step = _step(graph, operation, values, shared)
-        biases += give(operation.inputs, rule_for(operation)(step))
+        biases += give(operation.inputs, share(step))
         stabilizers += sum(step.absorbed)
     image = values[program.inputs[0]]
     return found.get(program.inputs[0], jnp.zeros_like(widened(image))), biases, stabilizers
@@ -260,6 +265,7 @@ def _step(graph: _Graph, operation: Operation, values: Values, shared: list[Arra
             jnp.zeros_like(y) if r is None else r for r, y in zip(shared, outputs, strict=True)
         ],
         depends=[number in facts.depends for number in operation.inputs],
+        is_early=not graph.beyond.intersection(operation.inputs),
         varies=[number in facts.varies for number in operation.inputs],
         roles=[facts.role.get(number, VALUE) for number in operation.inputs],
         stabilizer=graph.stabilizer,

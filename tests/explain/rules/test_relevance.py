@@ -103,7 +103,13 @@ def test_what_constants_and_padding_take(arrays):
     row = np.arange(6, dtype=np.float32)
     mask = row > 2
     functions = {
-        "bias": (lambda x: x + row, x, 15 + 0 * x[:, 0]),
+        "bias": (lambda x: x @ np.eye(6, dtype=np.float32) + row, x, 15 + 0 * x[:, 0]),
+        "unfolded": (
+            lambda x: jax.nn.relu(x @ np.eye(6, dtype=np.float32)) + row,
+            np.maximum(x, 0),
+            15 + 0 * x[:, 0],
+        ),
+        "shift of the images": (lambda x: (x - row) / 2, (x - row) / 2, 0 * x[:, 0]),
         "token": (lambda x: jnp.concatenate([x, jnp.ones((len(x), 2))], 1), x, 2 + 0 * x[:, 0]),
         "padding": (lambda x: jnp.pad(x, ((0, 0), (1, 1)), constant_values=2), x, 4 + 0 * x[:, 0]),
         "mask": (lambda x: jnp.where(mask, x, 7.0), x * mask, 21 + 0 * x[:, 0]),
@@ -297,6 +303,13 @@ def test_a_registered_rule_is_used(arrays, monkeypatch):
     found = lrp(lambda x: jnp.cumprod(x, axis=1), x, 2)
     np.testing.assert_allclose(found.map[:, 2], np.prod(arrays[0][:, :3], 1), rtol=1e-5)
     assert found.holds.all()
+
+
+def test_a_registered_rule_must_fit(arrays, monkeypatch):
+    monkeypatch.setattr(primitives, "RULES", dict(primitives.RULES))
+    register_rule("cumprod", lambda step: [step.relevance[0][:, :1]])
+    with pytest.raises(ExplainError, match=r"'cumprod' must give .* \[\(1, 6\)\] or None, got"):
+        lrp(lambda x: jnp.cumprod(x, axis=1), jnp.asarray(arrays[0]), 2)
 
 
 @pytest.mark.parametrize(
