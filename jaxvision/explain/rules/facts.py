@@ -4,20 +4,19 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxvision.explain.rules.program import Operation, Program
 
 MOVES = {
-    *("broadcast_in_dim", "concatenate", "dynamic_slice", "dynamic_update_slice", "expand_dims"),
-    *("gather", "pad", "reduce_max", "reduce_min", "reduce_window_max", "reshape", "rev", "roll"),
-    *("scatter", "select_and_gather_add", "slice", "sort", "split", "squeeze", "tile"),
-    *("top_k", "transpose"),
+    *("broadcast_in_dim", "concatenate", "dynamic_slice", "dynamic_update_slice", "gather", "pad"),
+    *("reduce_max", "reduce_min", "reduce_window_max", "reshape", "rev", "scatter", "slice"),
+    *("sort", "split", "squeeze", "tile", "top_k", "transpose"),
 }
 """Operations whose results are copies of their inputs, in other places."""
-SUMS = {"cumsum", "reduce_sum", "reduce_window_sum", "scatter-add", "scatter_add"}
-COPIES = {"convert_element_type", "copy", "copy_p", "optimization_barrier", "reduce_precision"}
-COPIES |= {"real", "sharding_constraint"}
+SUMS = {"cumsum", "reduce_sum", "reduce_window_sum", "scatter-add"}
+COPIES = {"convert_element_type", "copy", "copy_p", "reduce_precision", "sharding_constraint"}
 COMPARISONS = {"eq", "ge", "gt", "le", "lt", "ne"}
 SMOOTH = {
     *("acos", "acosh", "asin", "asinh", "atan", "atanh", "cbrt", "cos", "cosh", "digamma"),
@@ -65,7 +64,8 @@ def find_facts(program: Program) -> Facts:
     facts.varies.update(program.inputs)
     facts.depends.update(program.inputs)
     for number, value in program.constants.items():
-        if not isinstance(value, jax.core.Tracer) and np.size(value) == 1:
+        is_number = jnp.issubdtype(program.avals[number].dtype, jnp.number)
+        if is_number and not isinstance(value, jax.core.Tracer) and np.size(value) == 1:
             _note_constant(facts, number, float(np.asarray(value).reshape(())))
     for operation in program.operations:
         _follow(facts, operation, program)
@@ -112,6 +112,8 @@ def _role(facts: Facts, operation: Operation) -> int:
     name = operation.name
     roles = [facts.role.get(i, VALUE) for i in operation.inputs if i in facts.varies]
     if name in SMOOTH | COMPARISONS or name in ("is_finite", "not", "floor", "ceil", "round"):
+        return GATE
+    if name == "integer_pow" and operation.params["y"] < 0:
         return GATE
     if name == "div":
         by_image = operation.inputs[0] in facts.varies

@@ -243,6 +243,7 @@ RULES: dict[str, PrimitiveRule] = {
     **dict.fromkeys(("max", "min"), _choose),
     "div": _divide,
     "mul": _multiply,
+    "optimization_barrier": lambda step: step.relevance,
     "reduce_window_max": _pool,
     "select_n": _select,
 }

@@ -76,6 +76,8 @@ def test_operations_on_one_array(arrays):
         **{f.__name__: f for f in (jax.nn.leaky_relu, jax.nn.relu6, gated, normalized)},
         "exact gelu": partial(jax.nn.gelu, approximate=False),
         "power": lambda x: x**1.5,
+        "reciprocal": lambda x: x * (1 + x) ** -2,
+        "barrier": lambda x: lax.optimization_barrier((x, 2 * x))[1],
         "softmax": jax.nn.softmax,
         "scaled": lambda x: (-x / 3) * 2,
         "hidden": lambda x: x - lax.stop_gradient(x.max(1, keepdims=True)),
