@@ -5,7 +5,7 @@ variables: `explain.NAME(f, images, target=None, ...) -> Attribution`. Compile w
 you call more than once.
 """
 
-from jaxvision.explain import quality
+from jaxvision.explain import quality, rules
 from jaxvision.explain.attribution import Attribution, AttributionWarning
 from jaxvision.explain.cam import cam, grad_cam, grad_cam_plus_plus, score_cam
 from jaxvision.explain.deeplift import deeplift
@@ -21,6 +21,15 @@ from jaxvision.explain.receptive_field import (
     effective_receptive_field,
     field_grid,
     receptive_field,
+)
+from jaxvision.explain.rules import (
+    ExplainError,
+    Relevance,
+    deconvnet,
+    excitation_backprop,
+    guided_backprop,
+    lrp,
+    register_rule,
 )
 from jaxvision.explain.shapley import shapley_sampling
 from jaxvision.explain.target import Score, Target
@@ -51,16 +60,20 @@ __all__ = [
     "Canvas",
     "EffectiveField",
     "Estimate",
+    "ExplainError",
     "FieldGrid",
     "Patches",
     "ReceptiveField",
+    "Relevance",
     "Score",
     "Synthesis",
     "Target",
     "cam",
+    "deconvnet",
     "deep_dream",
     "deeplift",
     "effective_receptive_field",
+    "excitation_backprop",
     "expected_gradients",
     "field_grid",
     "filter_images",
@@ -70,16 +83,20 @@ __all__ = [
     "grad_cam_plus_plus",
     "gradient_x_input",
     "gram_matrix",
+    "guided_backprop",
     "integrated_gradients",
     "invert_features",
     "layer_names",
+    "lrp",
     "maximize",
     "maximize_on_sphere",
     "occlusion",
     "pixels",
     "quality",
     "receptive_field",
+    "register_rule",
     "rise",
+    "rules",
     "saliency",
     "score_cam",
     "shapley_sampling",

@@ -21,7 +21,7 @@ from jaxvision.ops.convolution import (
 )
 from jaxvision.ops.crf import BilateralKernel, GaussianKernel, dense_crf
 from jaxvision.ops.layers import Conv, ConvTranspose, DoubledConv
-from jaxvision.ops.platform import is_portable
+from jaxvision.ops.platform import is_portable, native_forms
 from jaxvision.ops.pooling import max_pool
 from jaxvision.ops.resampling import resample
 from jaxvision.ops.resizing import (
@@ -62,6 +62,7 @@ __all__ = [
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
+    "native_forms",
     "nearest_along",
     "non_maximum_suppression",
     "resample",

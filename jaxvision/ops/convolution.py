@@ -15,7 +15,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxvision.ops import lowerings
-from jaxvision.ops.platform import choose, for_one, is_portable, target_platform
+from jaxvision.ops.platform import choose, for_one, is_portable, prefers_native
 from jaxvision.ops.resizing import resize
 from jaxvision.ops.windows import Window
 
@@ -80,7 +80,7 @@ def conv_general_dilated(
     )
     # Both forms are right on every platform, so the choice is made while tracing.
     # `lax.platform_dependent` would trace and differentiate both; only portable programs use it.
-    if target_platform() != "cpu" and not is_portable(lhs):
+    if prefers_native() and not is_portable(lhs):
         return native(lhs, rhs)
     known = for_one(lhs.shape) if is_portable(lhs) else lhs.shape
     is_maps = (

@@ -4,7 +4,9 @@ Most programs run on one kind of device, so that the choice is made while tracin
 `jax.export` exports with a symbolic batch size may run on any device and is called portable.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +15,26 @@ from jax.export import is_symbolic_dim
 
 Array = jax.Array
 Form = Callable[..., Array]
+_native = contextvars.ContextVar("native", default=False)
+
+
+@contextlib.contextmanager
+def native_forms() -> Iterator[None]:
+    """Makes functions of this package use XLA's own operations on every platform, while tracing.
+
+    Who reads the program then sees a convolution where there is one, not the sums and products that
+    replace it on CPUs. A function that `jax.jit` traced before keeps its form, unless `jit` is
+    disabled too.
+
+    >>> with native_forms():
+    ...     choose(lambda x: -x, lambda x: 0 - x, [jax.numpy.ones(1)]).tolist()
+    [-1.0]
+    """
+    token = _native.set(True)
+    try:
+        yield
+    finally:
+        _native.reset(token)
 
 
 def target_platform() -> str:
@@ -27,6 +49,16 @@ def target_platform() -> str:
     device = jax.sharding.get_abstract_mesh().abstract_device
     platform: str = jax.default_backend() if device is None else device.platform
     return platform
+
+
+def prefers_native() -> bool:
+    """Whether a program is traced for a platform without forms of its own, or in `native_forms`.
+
+    >>> with native_forms():
+    ...     prefers_native()
+    True
+    """
+    return _native.get() or target_platform() != "cpu"
 
 
 def is_portable(*arrays: Array) -> bool:
@@ -67,8 +99,8 @@ def choose(
     >>> choose(jax.numpy.negative, lambda x: 0 - x, [ones]).tolist()
     [[-1.0, -1.0, -1.0], [-1.0, -1.0, -1.0]]
     """
-    if not is_portable(*maps):
-        return (cpu if target_platform() == "cpu" else elsewhere)(*maps, *shared)
+    if _native.get() or not is_portable(*maps):
+        return (elsewhere if prefers_native() else cpu)(*maps, *shared)
     count = len(maps)
 
     def of_image(*arrays: Array) -> Array:

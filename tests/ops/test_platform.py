@@ -139,3 +139,19 @@ def test_the_form_for_a_cpu_sees_single_images() -> None:
     assert seen == [((1, 4), (4,))]
     np.testing.assert_array_equal(made.call(np.ones((3, 4), np.float32)), np.full((3, 4), 2))
     assert for_one((batch, 4)) == (1, 4)
+
+
+@pytest.mark.parametrize("name", [*CONVOLUTIONS, "pooled"])
+def test_native_forms_are_xlas_own_operations(name):
+    """On a CPU too, while tracing; `jit` keeps what it has traced, unless it is disabled."""
+    maps, kernel, _ = inputs(name)
+    function, _ = functions(name)
+    jitted = jax.jit(lambda *args: function(*args))
+
+    def operations():
+        return [e.primitive.name for e in jax.make_jaxpr(jitted)(maps, kernel).eqns]
+
+    expected = "reduce_window_max" if name == "pooled" else "conv_general_dilated"
+    with ops.native_forms(), jax.disable_jit():
+        assert operations() == [expected]
+    assert operations() == ["jit"]
