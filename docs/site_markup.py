@@ -1,5 +1,6 @@
 """Extensions of the site's generator: formulas as MathML, and examples of docstrings as code."""
 
+import contextlib
 import html
 import re
 from typing import Any
@@ -56,7 +57,8 @@ class Docstrings(griffe.Extension):
         for module in modules:  # while all modules still have their names
             for member in module.members.values():
                 if isinstance(member, griffe.Alias) and member.target_path.startswith(pkg.path):
-                    member.resolve_target()
+                    with contextlib.suppress(griffe.AliasResolutionError):  # an unpacked constant
+                        member.resolve_target()
         for module in modules:
             for name in map(str, module.exports or ()):
                 member = module.members[name]
