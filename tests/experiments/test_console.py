@@ -112,3 +112,15 @@ def test_a_wheel_has_the_scripts(tmp_path: pathlib.Path) -> None:
     assert "jaxvision/experiments/classify.py" in names
     assert "jaxvision/experiments/common/script.py" in names
     assert any(name.endswith("entry_points.txt") for name in names)
+
+
+def test_help_ends_quietly_where_its_reader_does() -> None:
+    ended = subprocess.run(
+        f"{sys.executable} -m jaxvision --help | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("usage: jaxvision COMMAND")
