@@ -1,6 +1,6 @@
 """`python -m jaxvision`: the scripts of `experiments/` as commands."""
 
-from jaxvision._command import main
+from jaxvision.command import main
 
 if __name__ == "__main__":
     main()

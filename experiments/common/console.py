@@ -4,7 +4,7 @@ import pathlib
 import re
 import sys
 
-from jaxvision._command import OTHER_NAMES, commands
+from jaxvision.command import OTHER_NAMES, commands
 
 
 def console_command() -> str | None:

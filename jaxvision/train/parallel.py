@@ -167,17 +167,17 @@ class ParallelStep:
         Returns:
             The compiled function, which donates nothing. Every device gets the whole result.
         """
-
-        @functools.wraps(measure, updated=())
-        def measured(state: PyTree, batch: PyTree) -> PyTree:
-            with made_for(batch):
-                return measure(state, batch)
-
-        return jax.jit(
-            measured,
+        compiled = jax.jit(  # of the function itself, so that JAX finds its program again
+            measure,
             in_shardings=(self.shardings(state), self.batch_sharding()),
             out_shardings=jax.NamedSharding(self.mesh, jax.P()),
         )
+
+        def measured(state: PyTree, batch: PyTree) -> PyTree:
+            with made_for(batch):
+                return compiled(state, batch)
+
+        return measured
 
     def _compile(self, what: Literal["one", "many"], state: PyTree, capacity: int = 1) -> Callable:
         key: Any = (what, capacity, jax.tree.structure(state))

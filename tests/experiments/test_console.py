@@ -11,7 +11,7 @@ import zipfile
 import pytest
 from scripts import EXPERIMENTS, run_here
 
-from jaxvision import _command
+from jaxvision import command
 
 ROOT = EXPERIMENTS.parent
 
@@ -23,7 +23,7 @@ def jaxvision(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def test_help_lists_every_script(capsys: pytest.CaptureFixture) -> None:
-    _command.main(["--help"])
+    command.main(["--help"])
     listed = capsys.readouterr().out
     for script in EXPERIMENTS.glob("*.py"):
         name = {"classify": "train", "list_models": "models"}.get(script.stem, script.stem)
@@ -33,11 +33,11 @@ def test_help_lists_every_script(capsys: pytest.CaptureFixture) -> None:
 
 def test_unknown_commands_suggest_known_ones() -> None:
     with pytest.raises(SystemExit, match="did you mean 'evaluate'"):
-        _command.main(["evalute"])
+        command.main(["evalute"])
 
 
 def test_the_version(capsys: pytest.CaptureFixture) -> None:
-    _command.main(["--version"])
+    command.main(["--version"])
     assert capsys.readouterr().out.startswith("jaxvision 0.")
 
 
@@ -112,3 +112,15 @@ def test_a_wheel_has_the_scripts(tmp_path: pathlib.Path) -> None:
     assert "jaxvision/experiments/classify.py" in names
     assert "jaxvision/experiments/common/script.py" in names
     assert any(name.endswith("entry_points.txt") for name in names)
+
+
+def test_help_ends_quietly_where_its_reader_does() -> None:
+    ended = subprocess.run(
+        f"{sys.executable} -m jaxvision --help | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("usage: jaxvision COMMAND")

@@ -1,6 +1,7 @@
 """The console command: `jaxvision NAME ...` runs a script of `experiments/`."""
 
 import ast
+import os
 import pathlib
 import runpy
 import signal
@@ -19,7 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     scripts = commands()
     if name in ("-h", "--help"):
-        print(_help(scripts))
+        try:
+            print(_help(scripts), flush=True)
+        except BrokenPipeError:  # the reader has closed the output, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     if name == "--version":
         print(f"jaxvision {jaxvision.__version__}")
