@@ -58,7 +58,7 @@ def lrp(
     Args:
         f: A function from images to logits.
         images: Images.
-        target: What is explained; see `Target`.
+        target: What is explained; see `Target`. A function gets the outputs for one row at a time.
         rule: The rule of all linear layers, or a `Composite`; None is `Epsilon()`.
         pooling: Whether the largest number of a window takes all relevance of max pooling, or the
             numbers share it in proportion.
@@ -82,7 +82,9 @@ def lrp(
     >>> found.map.round(3).tolist(), found.error.round(3).tolist()
     ([[1.0, 2.0]], [0.0])
     """
-    return _explain(f, images, target, rule or Epsilon(), pooling, tolerance, None)
+    found = _explain(f, images, target, rule or Epsilon(), pooling, tolerance, None)
+    certified(found)
+    return found
 
 
 def excitation_backprop(
@@ -119,7 +121,9 @@ def excitation_backprop(
     >>> (100 * found.map).round().tolist()
     [[25.0, 75.0]]
     """
-    return _explain(f, images, target, ZPlus(), pooling, tolerance, 1.0)
+    found = _explain(f, images, target, ZPlus(), pooling, tolerance, 1.0)
+    certified(found)
+    return found
 
 
 class _Graph(NamedTuple):
@@ -168,16 +172,15 @@ def _explain(
     found, biases, stabilizers = jax.vmap(partial(_backward, graph, fixed))(values, relevance)
     promised = widened(score if start is None else jnp.full_like(score, start))
     total = found.sum(range(1, found.ndim)) + biases + stabilizers
-    result = Relevance(
+    return Relevance(
         map=found[:, 0],
         error=relative_error(total, promised),
-        axiom="conservation: the map and what was absorbed add up to the score",
+        axiom="conservation: the map and what was absorbed add up to "
+        + ("the score" if start is None else "1"),
         tolerance=tolerance,
         biases=biases,
         stabilizers=stabilizers,
     )
-    certified(result)
-    return result
 
 
 def check_images(images: Any) -> None:

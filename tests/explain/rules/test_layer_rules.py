@@ -117,7 +117,7 @@ def test_equal_to_zennit_on_torchvision_models(name, options, tmp_path):
         )
     save_file(state, tmp_path / "weights.safetensors")
     model = models.create_model(name, num_classes=10, **options)
-    variables = models.load_weights(model, tmp_path / "weights.safetensors").variables
+    variables = models.load_weights(model, tmp_path / "weights.safetensors")
     variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
     rules = {key: RULES[key] for key in ("epsilon", "epsilon_plus_flat", "epsilon_gamma_box")}
     found = relevance_of(partial(model.apply, variables), draw_images(32), rules)
