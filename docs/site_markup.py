@@ -76,12 +76,7 @@ def _objects_in(parent: griffe.Object) -> list[griffe.Object]:
 def fenced(docstring: str) -> str:
     r"""Puts every example of a docstring into a fenced block.
 
-    >>> print(fenced("Adds.\n\n>>> 1 + 1\n2"))
-    Adds.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
+    >>> fenced("Adds.\n\n>>> 1 + 1\n2").splitlines()
+    ['Adds.', '', '```pycon', '>>> 1 + 1', '2', '```']
     """
     return _EXAMPLE.sub(lambda match: f"```pycon\n{match.group()}\n```", docstring)

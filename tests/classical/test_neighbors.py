@@ -109,5 +109,5 @@ def test_of_equally_many_votes_the_smallest_class_wins() -> None:
         ).tolist() == [winner]
     with pytest.raises(ValueError, match="leaves 2 points, fewer than 3"):
         classical.knn_accuracies(points, labels, [1, 3], np.array([0, 1, 0, 1]))
-    with pytest.raises(ValueError, match="numbers of neighbors"):
+    with pytest.raises(ValueError, match="ks and points must not be empty"):
         classical.knn_accuracies(points, labels, [], np.array([0, 1, 0, 1]))

@@ -67,7 +67,7 @@ def test_splits_and_slices_of_a_folder(settings, flat):
     ("options", "message"),
     [
         ([], "pets has no split 'test': its sub-folders are the classes cat, dog"),
-        ([], "or hold a fifth of train out with --validation 0.2"),
+        ([], "hold out a fifth of train with --validation 0.2"),
         (["--validation", 1.5], "--validation: share must be above 0 and below 1, got 1.5"),
         (["--train-split", "tarin", "--validation", 0.2], "pets has no split 'tarin'"),
     ],

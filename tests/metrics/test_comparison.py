@@ -130,7 +130,7 @@ def test_mcnemar_bad_input_is_named(arguments, message):
         (([], [], []), {}, "there is none"),
         (([0], [0], [0]), {"confidence": 1.0}, "got 1.0"),
         (([0], [0], [0]), {"num_resamples": 0}, "num_resamples must be at least 1, got 0"),
-        (([math.nan], [0], [0]), {"statistic": np.dot}, "is nan"),
+        (([math.nan], [0], [0]), {"statistic": np.dot}, "finite, got nan"),
     ],
 )
 def test_paired_bootstrap_bad_input_is_named(arguments, options, message):

@@ -53,7 +53,7 @@ def test_equal_distances_go_by_order() -> None:
 @pytest.mark.parametrize(
     ("points", "embedding", "k", "message"),
     [
-        (np.ones((5, 2)), np.ones((4, 2)), 1, "as many rows"),
+        (np.ones((5, 2)), np.ones((4, 2)), 1, "the same number of rows"),
         (np.ones((6, 2)), np.ones((6, 2)), 3, "less than half of the 6 points, got 3"),
         (np.ones((6, 2)), np.ones((6, 2)), 0, "k must be at least 1"),
         (np.full((6, 2), np.nan), np.ones((6, 2)), 1, "NaN"),

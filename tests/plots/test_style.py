@@ -30,6 +30,9 @@ FIGURES = {
     "fields": lambda: plots.fields(
         np.eye(2)[None], ["title"], [[[0.5, 0.5]]], labels=[[0]], level=0.5, legend="value"
     ),
+    "receptive_fields": lambda: plots.receptive_fields(
+        [np.eye(3)], ["title"], [((0, 2), (0, 2))], [((1.0, 1.0), (0.5, 0.5))]
+    ),
     "embeddings": lambda: plots.embeddings(
         {"title": [[0.0, 1.0], [1.0, 0.0]]}, [0, 1], images=np.eye(2)[None].repeat(2, 0)
     ),

@@ -63,7 +63,7 @@ def test_masks_lie_beside_their_images(tmp_path, drawn: list) -> None:
         "its mask",
     ]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["tissue", "tumor", "no label"]
+    assert legend == ["tissue", "tumor"]
 
 
 def test_volumes_have_no_picture(tmp_path) -> None:

@@ -196,7 +196,7 @@ def test_one_seed_of_several_agents(tmp_path) -> None:
     run = saved(tmp_path, made, None, {"params": both})
     run.record.step["num_seeds"] = 2
     together = TrainedAgent(run)
-    with pytest.raises(ValueError, match=r"take one, trained.seed\(0\)"):
+    with pytest.raises(ValueError, match=r"select one, such as trained.seed\(0\)"):
         train.export(together)
     given = call(train.export(together.seed(1), dtype="bfloat16"), seen)
     wanted = jax.jit(made.answer)(jax.tree.map(lambda leaf: leaf[1], both), seen)

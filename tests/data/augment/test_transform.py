@@ -296,7 +296,7 @@ IMAGE = np.zeros((2, 4, 4, 3), np.float32)
         ({"image": IMAGE, "mask": IMAGE[..., 0]}, TypeError, "integer or bool"),
         ({"image": IMAGE, "mask": np.zeros((2, 4, 5), int)}, ValueError, r"\(2, 4, 5\)"),
         ({"image": IMAGE, "mask": np.zeros((2, 4, 4), np.int8)}, ValueError, "mask_fill=255"),
-        ({"image": IMAGE, "boxes": np.zeros((2, 1, 5))}, data.DatasetError, "'boxes' .* no boxes"),
+        ({"image": IMAGE, "boxes": np.zeros((2, 1, 5))}, data.DatasetError, "have the kind boxes"),
         ({"image": IMAGE, "depth": np.zeros((2, 4, 4))}, ValueError, "'depth' has the size"),
     ],
 )

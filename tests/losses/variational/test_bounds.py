@@ -86,5 +86,5 @@ def test_free_nats() -> None:
 
 
 def test_a_bound_of_no_sample() -> None:
-    with pytest.raises(ValueError, match="one sample or more"):
+    with pytest.raises(ValueError, match="at least one sample"):
         variational.importance_weighted_bound(jnp.zeros((0, 3)))
