@@ -191,7 +191,11 @@ def test_an_episode_of_gymnasium(tmp_path: pathlib.Path) -> None:
         ("ppo", ["--conv-layers", 8, 3, 1], "conv_layers need images"),
         ("ppo", ["--environment", "gym:Nope-v0"], "Gymnasium cannot make Nope-v0"),
         ("ppo", ["--environment", "ale:pongg"], "did you mean 'pong'"),
-        ("ppo", ["--budget", 5_000], "a budget of 5000 environment steps is too small"),
+        (
+            "ppo",
+            ["--budget", 5_000],
+            "--budget must be at least 5,120 environment steps, got 5,000",
+        ),
         ("ppo", ["--minibatches", 3], "does not divide into 3 equal minibatches"),
         ("ppo", ["--num-steps", 0], "num_steps must be a whole number, at least 1, got 0"),
         ("ppo", ["--hidden-sizes", 0], "size of a layer must be a whole number of units"),

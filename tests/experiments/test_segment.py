@@ -65,7 +65,7 @@ def test_masks_of_files_of_any_size_are_written(trained: pathlib.Path, tmp_path)
     out = tmp_path / "out"
     options = ("--out", out, "--tile", 32, "--overlap", 16, "--views", "horizontal_flip")
     done = run_here("predict", trained, *images, large, tmp_path / "none.png", *options, code=1)
-    assert "No such file" in done.stderr
+    assert "there is no image file" in done.stderr
     areas = json.loads((out / "areas.json").read_text())
     assert set(areas) == {str(path) for path in (*images, large)}
     for path in (*images, large):
