@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import jax
 import pytest
+import tyro  # noqa: F401  # before an example sets `builtins._`, which tyro reads at its import
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 
