@@ -11,16 +11,12 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from jaxvision import ops
+from jaxvision.explain.equations import called
 
-_CALLS = {
-    *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
-    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
-}
 _CONVOLUTION = (
     *("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers"),
     *("feature_group_count", "batch_group_count", "precision", "preferred_element_type"),
 )
-_BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _LIBRARIES = (
     *(str(Path(str(module.__file__)).parent) for module in (jax, flax, ops)),
     str(Path(__file__).parent),
@@ -142,7 +138,7 @@ def flatten(closed: ClosedJaxpr, opaque: Callable[[JaxprEqn], bool] = lambda _: 
             name = equation.primitive.name
             inputs = [read(atom) for atom in equation.invars]
             inner = "/".join(filter(None, (scope, str(equation.source_info.name_stack))))
-            body = _body(equation)
+            body = called(equation, custom_derivatives=True)
             if body is not None and not opaque(equation):
                 outputs = follow(body.jaxpr, body.consts, inputs, inner)
             else:
@@ -158,18 +154,6 @@ def flatten(closed: ClosedJaxpr, opaque: Callable[[JaxprEqn], bool] = lambda _: 
     return Program(
         program.operations, program.constants, program.avals, tuple(inputs), tuple(outputs)
     )
-
-
-def _body(equation: JaxprEqn) -> ClosedJaxpr | None:
-    if equation.primitive.name not in _CALLS:
-        return None
-    for name in _BODIES:
-        body = equation.params.get(name)
-        if isinstance(body, ClosedJaxpr):
-            return body
-        if isinstance(body, Jaxpr):
-            return ClosedJaxpr(body, ())
-    return None
 
 
 def evaluate(
