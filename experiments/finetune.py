@@ -20,7 +20,7 @@ from typing import Annotated, Any, NamedTuple
 from common import script
 from common.data import Data
 from common.learning import Model, Optimization
-from common.places import looks_like_a_folder, missing, run_folder
+from common.places import looks_like_a_folder, run_folder
 from common.run import Run, train_model
 from common.run import Settings as TrainSettings
 from common.script import FLAT
@@ -29,6 +29,7 @@ import jax
 import tyro
 
 from jaxvision import data, models, train
+from jaxvision.folders import no_such_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,7 @@ def open_start(settings: Settings) -> Opened:
         )
     channels = 3
     if not path.is_dir() and looks_like_a_folder(settings.start.start):
-        raise SystemExit(missing(settings.start.start, "run folder or file of weights"))
+        raise SystemExit(no_such_folder(settings.start.start, "run folder or file of weights"))
     if path.is_dir() and not (path / "config.json").is_file():
         trained = train.restore(run_folder(settings.start.start))
         with script.asking():

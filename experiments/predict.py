@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from common import script
-from common.places import missing, run_folder
+from common.places import run_folder
 
 import numpy as np
 import tyro
@@ -27,6 +27,7 @@ from PIL import UnidentifiedImageError
 
 from jaxvision import data, train
 from jaxvision.files import file_name, write_csv, write_json
+from jaxvision.folders import no_such_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +149,7 @@ def decoded(paths: Sequence[str], channels: int, names: list[str]) -> Iterator[n
 def unreadable(path: str, error: Exception) -> str:
     """Why an image file cannot be read."""
     if isinstance(error, FileNotFoundError):
-        return missing(path, "image file")
+        return no_such_folder(path, "image file")
     if isinstance(error.__cause__, UnidentifiedImageError):
         return f"{path} is not an image, or of a kind that Pillow cannot read"
     reason = error.strerror if isinstance(error, OSError) else None

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from common import script
-from common.places import missing, nearest_folder
 
 import numpy as np
 from PIL import Image
 
 from jaxvision import data
+from jaxvision.folders import nearest_folder, no_such_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Data:
         if not (named or ("/" in self.dataset and folder.is_dir())):
             return self
         if not folder.is_dir():
-            raise SystemExit(missing(self.dataset))
+            raise SystemExit(no_such_folder(self.dataset))
         return dataclasses.replace(self, dataset=str(folder.resolve()))
 
     def load(
@@ -166,7 +166,7 @@ def or_folder(name: str) -> Iterator[None]:
         if near is not None:
             raise SystemExit(f"{error}; did you mean the folder ./{near}?") from error
         if "/" in name and "configuration" not in str(error):
-            raise SystemExit(missing(name, "data set or folder")) from error
+            raise SystemExit(no_such_folder(name, "data set or folder")) from error
         raise
 
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 from common import script
 from common.data import Data, or_folder, with_channels
 from common.learning import parse_option, say_weights
-from common.places import missing
 
 import numpy as np
 
 from jaxvision import checks, data, losses, models, train
+from jaxvision.folders import no_such_folder
 from jaxvision.suggest import shortened, unknown
 
 FIELDS = ("image", "mask")
@@ -67,7 +67,7 @@ class MaskData:
             raise SystemExit(f"--masks needs a folder of images, and {dataset!r} is a data set")
         masks = pathlib.Path(self.masks).expanduser().resolve()
         if not masks.is_dir():
-            raise SystemExit(missing(self.masks, "folder of masks"))
+            raise SystemExit(no_such_folder(self.masks, "folder of masks"))
         return dataclasses.replace(self, dataset=dataset, masks=str(masks))
 
     def load(
