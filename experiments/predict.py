@@ -15,19 +15,18 @@ components.
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from common import script
+from common.image_files import decoded, found, stems_of
 from common.places import run_folder
 
 import numpy as np
 import tyro
-from PIL import UnidentifiedImageError
 
 from jaxvision import data, train
-from jaxvision.files import file_name, write_csv, write_json
-from jaxvision.folders import no_such_folder
+from jaxvision.files import write_csv, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,40 +121,6 @@ def write_table(settings: Settings, rows: Sequence[Sequence[Any]]) -> None:
     print(path)
 
 
-def found(given: Sequence[str]) -> list[str]:
-    """The named image files, and those in named folders."""
-    paths: list[str] = []
-    for name in given:
-        place = pathlib.Path(name).expanduser()
-        images = [str(path) for path in data.find_images(place)] if place.is_dir() else [name]
-        if not images:
-            raise SystemExit(f"{name} holds no images, which have suffixes such as .png and .jpg")
-        paths += images
-    return paths
-
-
-def decoded(paths: Sequence[str], channels: int, names: list[str]) -> Iterator[np.ndarray]:
-    """Yields readable images and appends their paths to `names`; prints errors of the others."""
-    for path in paths:
-        try:
-            image = data.decode_image(pathlib.Path(path), channels=channels)
-        except (OSError, data.CorruptImageError) as error:
-            print(unreadable(path, error), file=sys.stderr)
-            continue
-        names.append(path)
-        yield image
-
-
-def unreadable(path: str, error: Exception) -> str:
-    """Why an image file cannot be read."""
-    if isinstance(error, FileNotFoundError):
-        return no_such_folder(path, "image file")
-    if isinstance(error.__cause__, UnidentifiedImageError):
-        return f"{path} is not an image, or of a kind that Pillow cannot read"
-    reason = error.strerror if isinstance(error, OSError) else None
-    return f"{path}: {reason or str(error).removeprefix(f'cannot decode {path}: ')}"
-
-
 class Masks:
     """Writer of the masks of a segmenter, and at the end of areas.json."""
 
@@ -163,8 +128,7 @@ class Masks:
         out = settings.out or pathlib.Path(settings.run_dir, "masks")
         self.folder = pathlib.Path(out).expanduser()
         self.areas: dict[str, Any] = {}
-        stems = [pathlib.Path(path).stem for path in paths]
-        self.several = {stem for stem in stems if stems.count(stem) > 1}
+        self.stems = stems_of(paths)
 
     def __enter__(self) -> "Masks":
         return self
@@ -175,12 +139,8 @@ class Masks:
             print(self.folder / "areas.json")
 
     def write(self, name: str, mask: np.ndarray, content: Mapping[str, Any]) -> None:
-        """Writes a mask, named after its image; images that share a name add their folders."""
-        image = pathlib.Path(name)
-        stem = image.stem
-        if stem in self.several:
-            stem = file_name(str(image.with_suffix("")))
-        path = self.folder / f"{stem}.png"
+        """Writes a mask, named after its image."""
+        path = self.folder / f"{self.stems[name]}.png"
         self.folder.mkdir(parents=True, exist_ok=True)
         data.write_mask(path, mask)
         self.areas[name] = {"mask": path.name, **content}

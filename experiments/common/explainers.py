@@ -108,7 +108,7 @@ def _lrp(convolutions: explain.rules.Rule | None) -> Run:
 
 
 EXPLAINERS: Mapping[str, Explainer] = {
-    "saliency": Explainer("gradient", _plain(explain.saliency)),
+    "saliency": Explainer("gradient (absolute)", _plain(explain.saliency)),
     "gradient_x_input": Explainer("gradient x input", _plain(explain.gradient_x_input)),
     "smooth_grad": Explainer("SmoothGrad", _smooth_grad),
     "integrated_gradients": Explainer(

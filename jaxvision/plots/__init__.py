@@ -6,6 +6,7 @@ threads.
 """
 
 from jaxvision.plots._style import require_matplotlib
+from jaxvision.plots.attributions import attributions
 from jaxvision.plots.calibration import reliability_diagram
 from jaxvision.plots.confusion import confusion_matrix
 from jaxvision.plots.curves import fitted_curves, validation_curves
@@ -20,6 +21,7 @@ from jaxvision.plots.scatter import embeddings, scatter
 from jaxvision.plots.training import learning_curves, learning_curves_by_seed
 
 __all__ = [
+    "attributions",
     "confusion_matrix",
     "embeddings",
     "fields",

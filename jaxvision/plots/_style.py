@@ -16,9 +16,9 @@ from jaxvision._palette import OKABE_ITO
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.axis
+    import matplotlib.cm
     import matplotlib.colors
     import matplotlib.figure
-    import matplotlib.image
 
 ArrayLike = np.ndarray | jax.Array | Sequence[Any]
 """Accepted arrays: NumPy and JAX arrays, lists, tuples."""
@@ -115,7 +115,7 @@ def log_ticks(axis: "matplotlib.axis.Axis", least: float, largest: float) -> Non
 
 def color_bar(
     figure: "matplotlib.figure.Figure",
-    image: "matplotlib.image.AxesImage",
+    colors: "matplotlib.cm.ScalarMappable",
     beside: Any,
     what: str,
     *,
@@ -123,7 +123,7 @@ def color_bar(
     aspect: int | float,
 ) -> None:
     """Draws a color bar beside axes; `shrink` and `aspect` are those of `Figure.colorbar`."""
-    bar = figure.colorbar(image, ax=beside, shrink=shrink, aspect=aspect, pad=0.02)
+    bar = figure.colorbar(colors, ax=beside, shrink=shrink, aspect=aspect, pad=0.02)
     bar.outline.set_visible(False)
     dress(bar.ax, y=what)
 

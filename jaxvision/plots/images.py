@@ -67,7 +67,7 @@ def image_grid(
     >>> [axes.get_title() for axes in figure.axes]
     ['a', 'b', 'c', 'd', 'e', 'f']
     """
-    pixels = [_pixels(image, index) for index, image in enumerate(images)]
+    pixels = [checked_image(image, f"image {index}") for index, image in enumerate(images)]
     if not pixels:
         raise ValueError("images is empty: there is nothing to show")
     if titles is not None and len(titles) != len(pixels):
@@ -138,23 +138,23 @@ def mistakes(
     return image_grid([images[int(row)] for row in chosen], captions, title=shown)
 
 
-def _pixels(image: ArrayLike, index: int) -> Pixels:
-    """The checked image as uint8 or as float32 in [0, 1]."""
+def checked_image(image: ArrayLike, name: str) -> Pixels:
+    """The image as uint8, or as float32 in [0, 1]; errors have its name."""
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
         raise ValueError(
-            f"image {index} must be of shape (height, width, channels) with 1, 3 or 4 channels, "
+            f"{name} must be of shape (height, width, channels) with 1, 3 or 4 channels, "
             f"got {array.shape}; images[..., None] gives grayscale images their channel"
         )
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind not in "fVb":  # bfloat16 has the kind V
-        raise ValueError(f"image {index} must be uint8, float or bool, got {array.dtype}")
+        raise ValueError(f"{name} must be uint8, float or bool, got {array.dtype}")
     array = array.astype(np.float32)
     low, high = array.min(), array.max()
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
         raise ValueError(
-            f"image {index} has values from {low:.4g} to {high:.4g}, and floats must be in [0, 1]; "
+            f"{name} has values from {low:.4g} to {high:.4g}, and floats must be in [0, 1]; "
             "undo the normalization first"
         )
     return np.clip(array, 0, 1)

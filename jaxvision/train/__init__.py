@@ -29,7 +29,7 @@ from jaxvision.train.run.record import RunRecord
 from jaxvision.train.run.restore import SavedRun, open_run
 from jaxvision.train.runtime import start
 from jaxvision.train.selection import combine, partition, select
-from jaxvision.train.serving import ArrayInfo, Serving
+from jaxvision.train.serving import ArrayInfo, ScoreFunction, Serving
 from jaxvision.train.sharding import ShardRule, data_mesh, fsdp, state_shardings
 from jaxvision.train.state import TrainState, evaluation_variables, image_input, init_state
 from jaxvision.train.step import TrainStep, make_train_step
@@ -70,6 +70,7 @@ __all__ = [
     "RunFolderError",
     "RunRecord",
     "SavedRun",
+    "ScoreFunction",
     "Serving",
     "SettingsError",
     "ShardRule",

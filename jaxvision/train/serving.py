@@ -1,8 +1,8 @@
-"""Trained models as functions of arrays, for export."""
+"""Trained models as functions of arrays, for export and for explanation."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Array
 
@@ -80,6 +80,21 @@ class Serving:
         shape = (BATCH, height, width, images.shape[-1])
         inputs = (dataclasses.replace(images, shape=shape), *rest)
         return dataclasses.replace(self, fn=fn, inputs=inputs, preprocessing=None)
+
+
+class ScoreFunction(NamedTuple):
+    """The scores by which a trained model decides, as a function that `explain` takes.
+
+    Attributes:
+        fn: Function from images in [0, 1] to scores such as logits, of the shape (batch, scores),
+            or to those of each pixel, (batch, height, width, scores).
+        names: The names of the scores, such as classes; empty if they have none.
+        are_logits: Whether they are logits of classes, of which each image or pixel has one.
+    """
+
+    fn: Callable[[Any], Any]
+    names: Sequence[str] = ()
+    are_logits: bool = True
 
 
 def as_json(info: ArrayInfo) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.precision import computing_in
 from jaxvision.train.run.record import RunRecord
 from jaxvision.train.run.restore import SavedRun, open_run
-from jaxvision.train.serving import BATCH, ArrayInfo, Serving
+from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving
 
 PyTree = Any
 _TOGETHER = 128
@@ -207,6 +207,18 @@ class Trained:
         raise self._cannot(
             f"be exported: give {type(self).__name__} a method serving(), which returns a "
             "train.Serving"
+        )
+
+    def score_functions(self) -> Mapping[str, ScoreFunction]:
+        """Returns the scores that explainers explain, by the name of the decision.
+
+        >>> from jaxvision import explain
+        >>> def why(trained: Trained, images: Any) -> explain.Attribution:
+        ...     return explain.integrated_gradients(trained.score_functions()["class"].fn, images)
+        """
+        raise self._cannot(
+            f"be explained: give {type(self).__name__} a method score_functions(), which returns "
+            "train.ScoreFunction by name"
         )
 
     def computing_in(self, dtype: str) -> "Trained":

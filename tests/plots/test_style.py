@@ -33,6 +33,9 @@ FIGURES = {
     "receptive_fields": lambda: plots.receptive_fields(
         [np.eye(3)], ["title"], [((0, 2), (0, 2))], [((1.0, 1.0), (0.5, 0.5))]
     ),
+    "attributions": lambda: plots.attributions(
+        np.zeros((2, 2, 3)), [np.eye(2)], ["title"], ["a note"], scores={"cat": 0.9}, title="title"
+    ),
     "embeddings": lambda: plots.embeddings(
         {"title": [[0.0, 1.0], [1.0, 0.0]]}, [0, 1], images=np.eye(2)[None].repeat(2, 0)
     ),

@@ -1,4 +1,4 @@
-"""What each task exports."""
+"""What each task exports, and what explainers get of it."""
 
 import pathlib
 
@@ -15,6 +15,7 @@ from exported_runs import (
     SIDE,
     assert_near,
     call,
+    classifier,
     dataset,
     pixels,
     saved,
@@ -25,6 +26,25 @@ from jaxvision import data, losses, models, rl, train
 from jaxvision.losses import variational
 from jaxvision.rl import tabular
 from jaxvision.train.agents import TrainedAgent
+
+
+def decisions(trained: train.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The scores of images in [0, 1] that explainers explain."""
+    functions = trained.score_functions()
+    floats = images.astype(np.float32) / 255
+    return {name: jax.jit(each.fn)(floats) for name, each in functions.items()}
+
+
+def test_a_classifier_decides_by_its_logits(tmp_path) -> None:
+    trained = classifier(tmp_path, "mlp", hidden_sizes=(8,))
+    said = trained.predict([{"image": pixels()}])
+    assert_near(decisions(trained, pixels()), **{"class": said.logits})
+    assert trained.score_functions()["class"].names == NAMES
+
+
+def test_what_cannot_be_explained_says_so(tmp_path) -> None:
+    with pytest.raises(NotImplementedError, match=r"give Trained a method score_functions\(\)"):
+        train.Trained(saved(tmp_path, None, None, {})).score_functions()
 
 
 def multitask(folder: pathlib.Path) -> train.Trained:
@@ -48,6 +68,9 @@ def test_a_model_of_several_tasks(tmp_path) -> None:
     assert_near(call(exported, pixels()), **said, kind_probabilities=softmax)
     names = {output.name: output.names for output in exported.outputs}
     assert names == {"kind": NAMES, "kind_probabilities": NAMES, "slant": ()}
+    assert_near(decisions(trained, pixels()), **said)
+    told = {name: each[1:] for name, each in trained.score_functions().items()}
+    assert told == {"kind": (NAMES, True), "slant": ((), False)}
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])
@@ -70,6 +93,8 @@ def test_a_segmenter(num_classes: int, tmp_path) -> None:
     np.testing.assert_allclose(outputs["probabilities"].sum(-1), 1, rtol=1e-5)
     np.testing.assert_array_equal(outputs["probabilities"].argmax(-1), said.classes)
     assert len(np.unique(said.classes)) == said.num_classes
+    logits = decisions(trained, pixels())["mask"]
+    np.testing.assert_array_equal(logits.argmax(-1), said.classes)
 
 
 @pytest.mark.slow
@@ -104,6 +129,7 @@ def test_an_autoencoder_sees_images_without_noise(tmp_path) -> None:
     said = trained[0.0].predict([{"image": pixels()}])
     given = call(train.export(trained[0.5]), pixels())
     assert_near(given, codes=said.codes, reconstructions=said.reconstructions)
+    assert_near(decisions(trained[0.5], pixels()), code=said.codes)
 
 
 @pytest.mark.parametrize("classes", quick.only([(None,), (3,)], None))
@@ -129,6 +155,12 @@ def test_a_variational_autoencoder(classes: int | None, tmp_path) -> None:
         log_variances=log_variances,
         reconstructions=trained.decode(means, *labels),
     )
+    if classes is None:
+        # Pixels are not drawn here, so that the codes differ a little.
+        np.testing.assert_allclose(decisions(trained, pixels())["code"], means, atol=0.2)
+    else:
+        with pytest.raises(NotImplementedError, match="its codes need the classes of images"):
+            trained.score_functions()
 
 
 @pytest.mark.parametrize("classes", quick.only([(None,), (3,)], 3))
@@ -151,6 +183,12 @@ def test_a_generator(classes: int | None, tmp_path) -> None:
     assert_near(given, images=trained.generate(jnp.asarray(noise), *labels))
     with pytest.raises(ValueError, match=r"image_size=64 is for models of images.*noise: float32"):
         train.export(trained, image_size=64)
+    if classes is None:
+        said = trained.predict([{"image": pixels(3, (8, 8))}])
+        assert_near(decisions(trained, pixels(3, (8, 8))), critic=said.real_scores[:, None])
+    else:
+        with pytest.raises(NotImplementedError, match="its critic needs the classes of images"):
+            trained.score_functions()
 
 
 def agent(kind: str) -> rl.Agent:

@@ -20,7 +20,7 @@ from jaxvision.train.autoencoding.loss import make_loss_fn
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import Serving
+from jaxvision.train.serving import ScoreFunction, Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -155,6 +155,15 @@ class TrainedAutoencoder(Trained):
             "reconstructions": "images decoded from the codes, from 0 to 1",
         }
         return Serving(fn, [self._images()], outputs, preprocessing=self.preprocessing)
+
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """The numbers of the code, as "code"."""
+
+        def codes(images: Any) -> Any:
+            seen = self.loss.inputs.evaluate({"image": images})["image"]
+            return self.model.apply(self.variables, seen, method="encode")
+
+        return {"code": ScoreFunction(codes, are_logits=False)}
 
     def decode(self, codes: Any) -> Float[Array, "batch height width channels"]:
         """Images of codes, in [0, 1]."""

@@ -18,7 +18,7 @@ from jaxvision.train.classification.mistakes import Mistake, mistakes
 from jaxvision.train.classification.prediction import Embeddings, Predictions, embed, predict
 from jaxvision.train.classification.scores import score
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import Serving
+from jaxvision.train.serving import ScoreFunction, Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -144,6 +144,15 @@ class TrainedClassifier(Trained):
         }
         names = dict.fromkeys(outputs, self.class_names)
         return Serving(fn, [self._images()], outputs, names, self.preprocessing)
+
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """The logits, as "class"."""
+
+        def logits(images: Any) -> Any:
+            seen = self.inputs.evaluate({"image": images})["image"]
+            return self.model.apply(self.variables, seen, train=False)
+
+        return {"class": ScoreFunction(logits, self.class_names)}
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model and its variables."""

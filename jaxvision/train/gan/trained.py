@@ -19,7 +19,7 @@ from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.gan.figures import draw
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import BATCH, ArrayInfo, Serving
+from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -166,6 +166,18 @@ class TrainedGAN(Trained):
         if self.generator.num_classes is not None:
             inputs.append(ArrayInfo("labels", (BATCH,), "int32", "the classes, counted from 0"))
         return Serving(fn, inputs, {"images": "images from 0 to 1"})
+
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """The critic's score, as "critic": the higher, the more real it takes an image for."""
+        if self.generator.num_classes is not None:
+            raise self._cannot("be explained: its critic needs the classes of images")
+
+        def score(images: Any) -> Any:
+            seen = self.inputs.evaluate({"image": images})["image"]
+            scores: Any = self.critic.apply(self.critic_variables, seen, None)
+            return scores[:, None]
+
+        return {"critic": ScoreFunction(score, ["real"], are_logits=False)}
 
     def interpolate(
         self,

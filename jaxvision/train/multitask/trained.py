@@ -17,7 +17,7 @@ from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.multitask.loss import Task
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import Serving
+from jaxvision.train.serving import ScoreFunction, Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -151,6 +151,21 @@ class TrainedMultiTask(Trained):
                 outputs[f"{name}_probabilities"] = f"the softmax of {name}"
                 names |= dict.fromkeys([name, f"{name}_probabilities"], classes)
         return Serving(fn, [self._images()], outputs, names, self.preprocessing)
+
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """The outputs of each head by its name: logits of classes, or predicted numbers."""
+
+        def of_head(name: str) -> ScoreFunction:
+            def outputs(images: Any) -> Any:
+                seen = self.inputs.evaluate({"image": images})["image"]
+                made: Any = self.model.apply(self.variables, seen, train=False)
+                return made[name]
+
+            task = self.tasks[name]
+            is_class = task.kind == "classification"
+            return ScoreFunction(outputs, self.run.names(task.label) if is_class else (), is_class)
+
+        return {name: of_head(name) for name in self.tasks}
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The shared model without heads, and its variables."""

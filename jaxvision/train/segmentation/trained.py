@@ -22,7 +22,7 @@ from jaxvision.train.segmentation.prediction import Predictions, Refine, predict
 from jaxvision.train.segmentation.scores import count, mean_iou, names_of, score
 from jaxvision.train.segmentation.tiling import predict_tiled
 from jaxvision.train.segmentation.views import Views
-from jaxvision.train.serving import BATCH, ArrayInfo, Serving
+from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving
 from jaxvision.train.tasks import Answer, Trained
 
 PyTree = Any
@@ -148,6 +148,13 @@ class TrainedSegmenter(Trained):
             volumes = ArrayInfo("volumes", (BATCH, *shape), "float32", meaning)
             return Serving(fn, [volumes], outputs, names)
         return Serving(fn, [self._images()], outputs, names, self.preprocessing)
+
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """The logits of each pixel, as "mask"."""
+        if self.preprocessing is None:
+            raise self._cannot("be explained: this one was trained on volumes")
+        fn = functools.partial(self._apply, self.variables)
+        return {"mask": ScoreFunction(fn, self.class_names)}
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The encoder, without the decoder, and its variables."""

@@ -18,7 +18,7 @@ from jaxvision.train._comparison import compare_by_bootstrap
 from jaxvision.train._paths import Path, interpolate
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import BATCH, ArrayInfo, Serving
+from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving
 from jaxvision.train.tasks import Trained
 from jaxvision.train.vae import queries
 from jaxvision.train.vae.figures import draw
@@ -142,6 +142,19 @@ class TrainedVAE(Trained):
         if self.model.num_classes is not None:
             inputs.append(ArrayInfo("labels", (BATCH,), "int32", "the classes, counted from 0"))
         return Serving(fn, inputs, outputs, preprocessing=self.preprocessing)
+
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """The means of the codes, as "code"; pixels are taken as they are, not sampled."""
+        if self.model.num_classes is not None:
+            raise self._cannot("be explained: its codes need the classes of images")
+        inputs = self.loss.inputs
+
+        def means(images: Any) -> Any:
+            seen = inputs.evaluate({"image": images})["image"]
+            coded: Any = self.model.apply(self.variables, seen, None, method="encode")
+            return coded[0]
+
+        return {"code": ScoreFunction(means, are_logits=False)}
 
     def encode(self, images: Any, labels: Labels = None) -> tuple[Codes, Codes]:
         """Means and log-variances of the codes of images."""

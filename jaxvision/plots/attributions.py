@@ -1,0 +1,185 @@
+"""Maps of relevance over the image that they explain."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from jaxvision.plots import _style
+from jaxvision.plots.images import checked_image
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+_SIDE = 2.3  # inches
+_PIXELATED = 96  # largest side, in pixels, of images that show square pixels
+_LETTERS = 40  # of a line of text under a panel
+
+Map = Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]
+
+
+def attributions(
+    image: _style.ArrayLike,
+    maps: Sequence[Map],
+    titles: Sequence[str],
+    notes: Sequence[str] = (),
+    *,
+    scores: Mapping[str, float] | None = None,
+    scores_title: str = "probability",
+    columns: int = 4,
+    title: str | None = None,
+) -> "matplotlib.figure.Figure":
+    """Draws an image, and maps of relevance over a pale copy of it, all in one color scale.
+
+    Each map is divided by the 99.5th percentile of its absolute values, as a few pixels often
+    exceed all others; beyond it the color stays the same. Where the relevance is 0, the pale image
+    is seen.
+
+    Args:
+        image: The image, `height width channels`, gray or RGB: uint8 or floats in [0, 1].
+        maps: Relevance of its pixels, such as rows of `Attribution.map`; channels are added up.
+        titles: Names of the maps, such as their methods.
+        notes: A line of text under each map, such as its certificate; without any, none is drawn.
+        scores: Numbers to draw as bars by name, such as probabilities of classes. None draws none.
+        scores_title: What these numbers are.
+        columns: Panels per row.
+        title: Title of the figure.
+
+    Returns:
+        The figure, with a color bar.
+
+    Raises:
+        ValueError: There is no map, the numbers of maps and texts differ, a map is not finite or of
+            another size than the image, or the image cannot be shown.
+        ImportError: Matplotlib is not installed.
+
+    >>> image = np.linspace(0, 1, 64).reshape(8, 8, 1)
+    >>> figure = attributions(image, [image - 0.5], ["gradient"], scores={"cat": 0.9, "dog": 0.1})
+    >>> [axes.get_title() for axes in figure.axes][:3]
+    ['image', 'probability', 'gradient']
+    """
+    pixels = _as_float(checked_image(image, "image"))
+    relevances = _checked(pixels, maps, titles, notes)
+    count = 1 + bool(scores) + len(relevances)
+    across = min(columns, count)
+    rows = -(-count // across)
+    height = _SIDE * min(1.6, max(0.5, pixels.shape[0] / pixels.shape[1])) + 0.55
+    figure = _style.new_figure(_SIDE * across + 0.9, height * rows + 0.4, title)
+    grid = figure.subplots(rows, across, squeeze=False)
+    panels = list(grid.flat)
+    _show(panels[0], pixels, "image")
+    if scores:
+        _draw_scores(panels[1], scores, scores_title, pixels.shape[0] / pixels.shape[1])
+    behind = 0.75 + 0.25 * pixels.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    first = 1 + bool(scores)
+    colors = _style.diverging(_style.BLUE, _style.VERMILLION)
+    for number, relevance in enumerate(relevances):
+        share = scaled(relevance)
+        strength = np.abs(share)[..., None]
+        painted = (1 - strength) * behind + strength * colors(share / 2 + 0.5)[..., :3]
+        note = notes[number] if notes else ""
+        _show(panels[first + number], painted, titles[number], note)
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    _draw_scale(figure, grid, colors, rows)
+    return figure
+
+
+def scaled(relevance: Float[np.ndarray, "height width"]) -> Float64[np.ndarray, "height width"]:
+    """Divides a map by the 99.5th percentile of its absolute values, and cuts it at -1 and 1.
+
+    >>> scaled(np.array([[0.0, -4.0]])).tolist()
+    [[0.0, -1.0]]
+    """
+    values = np.asarray(relevance, np.float64)
+    most = np.percentile(np.abs(values), 99.5) or np.abs(values).max()
+    return np.clip(values / most, -1, 1) if most else values
+
+
+def _checked(
+    pixels: np.ndarray, maps: Sequence[Map], titles: Sequence[str], notes: Sequence[str]
+) -> list[np.ndarray]:
+    """Maps with their channels added up."""
+    if not len(maps):
+        raise ValueError("maps is empty: there is nothing to show")
+    if len(titles) != len(maps) or len(notes) not in (0, len(maps)):
+        raise ValueError(
+            f"{len(maps)} maps need as many titles, and no notes or as many; got {len(titles)} "
+            f"and {len(notes)}"
+        )
+    found = []
+    for number, each in enumerate(maps):
+        array = np.asarray(each, np.float64)
+        if array.ndim == 3:
+            array = array.sum(axis=2)
+        if array.shape != pixels.shape[:2]:
+            raise ValueError(
+                f"map {number} must have the image's height and width, {pixels.shape[:2]}, got "
+                f"{np.shape(each)}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"map {number} ({titles[number]}) is not finite")
+        found.append(array)
+    return found
+
+
+def _as_float(pixels: np.ndarray) -> np.ndarray:
+    return pixels / 255 if pixels.dtype == np.uint8 else pixels
+
+
+def _show(axes: "matplotlib.axes.Axes", pixels: np.ndarray, title: str, note: str = "") -> None:
+    """Shows an image without ticks, with a line of text below."""
+    _style.dress(axes, title=title)
+    axes.set_xlabel(
+        "\n".join(_style.elide(line, _LETTERS) for line in note.split("\n")),
+        fontsize=_style.SMALL_SIZE,
+        color=_style.INK,
+        parse_math=False,
+    )
+    axes.set(xticks=[], yticks=[])
+    axes.imshow(
+        pixels if pixels.shape[2] != 1 else pixels[..., 0],
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        origin="upper",
+        interpolation="nearest" if max(pixels.shape) <= _PIXELATED else "antialiased",
+    )
+
+
+def _draw_scores(
+    axes: "matplotlib.axes.Axes", scores: Mapping[str, float], title: str, ratio: float
+) -> None:
+    """Draws numbers as bars with their names above them, the first on top."""
+    _style.dress(axes, title=title)
+    values = list(scores.values())
+    places = np.arange(len(values))[::-1]
+    axes.barh(places, values, height=0.35, color=_style.BLUE)
+    axes.axvline(0, color=_style.QUIET, linewidth=0.8)
+    for place, (name, value) in zip(places, scores.items(), strict=True):
+        axes.text(
+            0.0,
+            place + 0.24,
+            f"{_style.elide(str(name), _LETTERS - 8)}  {value:.3g}",
+            transform=axes.get_yaxis_transform(),
+            fontsize=_style.SMALL_SIZE,
+            color=_style.INK,
+            parse_math=False,
+        )
+    axes.set(ylim=(-0.6, len(values) - 0.2), xticks=[], yticks=[])
+    axes.margins(x=0.02)
+    axes.set_box_aspect(ratio)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_scale(
+    figure: "matplotlib.figure.Figure", grid: np.ndarray, colors: object, rows: int
+) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    shown = ScalarMappable(Normalize(-1, 1), colors)  # type: ignore[arg-type]
+    what = "relevance / its 99.5th percentile\nblue lowers the score, red raises it"
+    _style.color_bar(figure, shown, grid, what, shrink=min(1.0, 2.0 / rows), aspect=25.0)

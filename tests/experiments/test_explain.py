@@ -1,0 +1,164 @@
+"""Pages that explain the decisions of trained models."""
+
+import importlib
+import json
+import pathlib
+import types
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from scripts import EXPERIMENTS, modules_of_scripts, run_here
+
+from jaxvision import models
+
+
+@pytest.fixture
+def common(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace]:
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    names = ("explainers", "subjects", "image_files")
+    with modules_of_scripts():
+        yield types.SimpleNamespace(
+            **{name: importlib.import_module(f"common.{name}") for name in names}
+        )
+
+
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("runs") / "lenet"
+    options = ["--model", "lenet5", "--num-steps", 60, "--no-figures"]
+    run_here("classify", "--run-dir", folder, *options)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: pathlib.Path) -> pathlib.Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for name in ("a", "b"):
+        pixels = random.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return folder
+
+
+def test_the_rule_of_the_first_layer_knows_the_range_of_normalized_images(common) -> None:
+    subject = common.explainers.Subject(lambda x: x, mean=(0.5, 0.2), std=(0.25, 0.1))
+    np.testing.assert_allclose(subject.first_rule.low, [-2, -2])
+    np.testing.assert_allclose(subject.first_rule.high, [2, 8])
+
+
+def test_maps_of_a_linear_function_add_up_to_the_score_less_that_of_the_baseline(common) -> None:
+    weights = np.random.default_rng(0).standard_normal((48, 3)).astype(np.float32)
+    mean, images = 0.4, np.random.default_rng(1).random((2, 4, 4, 3), np.float32)
+    subject = common.explainers.Subject(
+        lambda x: ((x - mean) / 0.5).reshape(len(x), -1) @ weights, (mean,) * 3, (0.5,) * 3
+    )
+    wanted = np.asarray(subject.f(images))[:, 1]
+    for name in ("integrated_gradients", "deeplift", "lrp_epsilon"):
+        run = common.explainers.compiled(common.explainers.EXPLAINERS[name], subject)
+        found = run(images, np.array([1, 1]), jax.random.key(0))
+        np.testing.assert_allclose(found.map.sum((1, 2, 3)), wanted, rtol=1e-3)
+        assert found.holds.all()
+
+
+def test_targets_of_masks_are_means_over_the_pixels_that_have_the_class(common) -> None:
+    decision = common.subjects.Decision(
+        common.explainers.Subject(lambda x: x), ["background", "a", "b"], True, per_pixel=True
+    )
+    logits = np.zeros((1, 2, 2, 3), np.float32)
+    logits[0, 0, 0] = [0, 5, 1]
+    logits[0, 0, 1] = [0, 7, 1]
+    scores = decision.scores(logits)
+    assert scores.tolist() == [0.5, 0.5, 0]
+    assert decision.choose(scores, None) == 1  # not the background
+    assert decision.choose(np.array([1.0, 0, 0]), None) == 0
+    target = decision.target_of(decision.given(logits, 1))
+    assert target(logits).tolist() == [6]
+    nowhere = decision.target_of(decision.given(logits, 2))
+    assert nowhere(logits).tolist() == [0.5]  # over all pixels
+    assert decision.measure == "share of the pixels"
+
+
+def test_targets_by_name_and_number(common) -> None:
+    decision = common.subjects.Decision(
+        common.explainers.Subject(lambda x: x), ["cat", "dog"], are_logits=True, per_pixel=False
+    )
+    scores = decision.scores(np.array([[0.0, np.log(3)]]))
+    np.testing.assert_allclose(scores, [0.25, 0.75])
+    assert [decision.choose(scores, each) for each in (None, "cat", "1")] == [1, 0, 1]
+    with pytest.raises(SystemExit, match="unknown target 'cta'; did you mean 'cat'"):
+        decision.choose(scores, "cta")
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(common) -> None:
+    stems = common.image_files.stems_of(["x/a.png", "y/a.png", "x/b.png"])
+    assert [*stems.values()] == ["x_a", "y_a", "b"]
+
+
+@pytest.mark.slow
+def test_pages_of_a_classifier(lenet: pathlib.Path, photos: pathlib.Path) -> None:
+    done = run_here("explain", lenet, photos, "--top", 3)
+    pages = lenet / "figures" / "explanations"
+    facts = json.loads((pages / "explanations.json").read_text())
+    assert [*facts] == [str(photos / "a.png"), str(photos / "b.png")]
+    for name in ("a", "b"):
+        content = facts[str(photos / f"{name}.png")]
+        assert len(content["probability"]) == 3
+        assert content["target"] == next(iter(content["probability"]))
+        assert len(content["maps"]) == 6
+        assert content["maps"]["lrp_z_plus"]["holds"]
+        with Image.open(pages / f"{name}.png") as image:
+            assert image.size[0] > 1000
+    assert done.stdout.splitlines()[-1] == str(pages / "explanations.json")
+    options = ["--explainers", "saliency", "--target", 7, "--out", photos / "out"]
+    (photos / "bad.png").write_bytes(b"no image")
+    done = run_here("explain", lenet, photos, *options, code=1)
+    assert "bad.png is not an image" in done.stderr
+    assert (
+        json.loads((photos / "out" / "explanations.json").read_text())[str(photos / "a.png")][
+            "target"
+        ]
+        == "7"
+    )
+
+
+@pytest.mark.slow
+def test_pages_of_weights(photos: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Explainers that cannot explain a model say why, and the others go on."""
+    model = models.create_model("cifar_resnet20", num_classes=4)
+    images = np.zeros((1, 32, 32, 3), np.float32)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
+    models.save_weights(model, variables, tmp_path / "weights.safetensors")
+    options = ["--model", "cifar_resnet20", "--model-options", "num_classes", 4]
+    options += ["--explainers", "guided_backprop", "grad_cam", "--out", tmp_path / "out"]
+    done = run_here("explain", tmp_path / "weights.safetensors", photos / "a.png", *options)
+    assert "guided backprop: no axiom to check" in done.stdout
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+@pytest.mark.slow
+def test_explainers_that_cannot_explain_a_model(photos: pathlib.Path, tmp_path) -> None:
+    options = ["--model", "mlp", "--image-size", "None", "--num-steps", 5, "--no-figures"]
+    run_here("classify", "--run-dir", tmp_path / "mlp", *options)
+    both = ["--explainers", "cam", "saliency"]
+    done = run_here("explain", tmp_path / "mlp", photos / "a.png", *both)
+    assert "cam cannot explain this model: " in done.stderr
+    assert "gradient (absolute): no axiom to check" in done.stdout
+    done = run_here("explain", tmp_path / "mlp", photos / "a.png", "--explainers", "cam", code=1)
+    assert "no explainer can explain this model" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runs/none", "a.png"], "there is no run folder or file of weights runs/none"),
+        (["x", "a.png", "--explainers", "grad_cm"], "did you mean 'grad_cam'"),
+        (["x"], "name at least one image, or a folder of images"),
+        (["x", "a.png", "--top", 0], "--top must be at least 1, got 0"),
+    ],
+)
+def test_wrong_settings(arguments: list, message: str) -> None:
+    assert message in run_here("explain", *arguments, code=1).stderr
