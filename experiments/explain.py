@@ -65,7 +65,9 @@ class Settings:
     model: str = "resnet50"
     """The model whose weights a file holds."""
     model_options: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Options of that model, as NAME VALUE pairs, such as: num_classes 10."""
+    """Options of that model, as NAME VALUE pairs, such as: stem_type deep."""
+    num_classes: int = 1000
+    """Number of classes in a file of weights."""
     out: str | None = None
     """Folder for pages; None takes figures/explanations in the run folder, or explanations/NAME for
     other models."""
@@ -89,7 +91,7 @@ def main(settings: Settings) -> int:
         raise SystemExit(f"name at least one image, or a folder of images: {start} IMAGE...")
     opened = open_model(
         settings.start,
-        model=settings.model,
+        model={"name": settings.model, "num_classes": settings.num_classes},
         model_options=settings.model_options,
         step=settings.step,
     )

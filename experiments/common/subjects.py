@@ -118,9 +118,12 @@ class Decision:
 
 
 def open_model(
-    start: str, *, model: str, model_options: Mapping[str, str], step: int | None
+    start: str, *, model: Mapping[str, Any], model_options: Mapping[str, str], step: int | None
 ) -> Opened:
-    """Opens a run folder, a file of weights of `model`, or a repository of timm."""
+    """Opens a run folder, a file of weights of a model, or a repository of timm.
+
+    `model` has arguments of `models.create_model`, and `model_options` more as they were typed.
+    """
     path = pathlib.Path(start).expanduser()
     if path.is_file():
         return _opened_file(path, model, model_options)
@@ -152,11 +155,11 @@ def open_model(
     )
 
 
-def _opened_file(path: pathlib.Path, name: str, options: Mapping[str, str]) -> Opened:
+def _opened_file(path: pathlib.Path, base: Mapping[str, Any], options: Mapping[str, str]) -> Opened:
     with script.checking(TypeError):
-        known = models.describe(models.create_model(name))
+        known = models.describe(models.create_model(**base))
         given = {key: parse_option(key, text, known.get(key)) for key, text in options.items()}
-        model = models.create_model(name, **given)
+        model = models.create_model(**base, **given)
         variables = models.load_weights(model, path)
     photos = data.IMAGENET
     size = model.default_image_size

@@ -7,6 +7,7 @@ import types
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +22,8 @@ def common(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace]:
     names = ("explainers", "subjects", "image_files")
     with modules_of_scripts():
         yield types.SimpleNamespace(
-            **{name: importlib.import_module(f"common.{name}") for name in names}
+            explain=importlib.import_module("explain"),
+            **{name: importlib.import_module(f"common.{name}") for name in names},
         )
 
 
@@ -127,28 +129,34 @@ def test_pages_of_a_classifier(lenet: pathlib.Path, photos: pathlib.Path) -> Non
 
 @pytest.mark.slow
 def test_pages_of_weights(photos: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """Explainers that cannot explain a model say why, and the others go on."""
-    model = models.create_model("cifar_resnet20", num_classes=4)
-    images = np.zeros((1, 32, 32, 3), np.float32)
+    model = models.create_model("resnet18", num_classes=4)
+    images = np.zeros((1, 224, 224, 3), np.float32)
     variables = jax.jit(model.init)(jax.random.key(0), images)
     models.save_weights(model, variables, tmp_path / "weights.safetensors")
-    options = ["--model", "cifar_resnet20", "--model-options", "num_classes", 4]
+    options = ["--model", "resnet18", "--num-classes", 4]
     options += ["--explainers", "guided_backprop", "grad_cam", "--out", tmp_path / "out"]
     done = run_here("explain", tmp_path / "weights.safetensors", photos / "a.png", *options)
     assert "guided backprop: no axiom to check" in done.stdout
     assert (tmp_path / "out" / "a.png").exists()
 
 
-@pytest.mark.slow
-def test_explainers_that_cannot_explain_a_model(photos: pathlib.Path, tmp_path) -> None:
-    options = ["--model", "mlp", "--image-size", "None", "--num-steps", 5, "--no-figures"]
-    run_here("classify", "--run-dir", tmp_path / "mlp", *options)
-    both = ["--explainers", "cam", "saliency"]
-    done = run_here("explain", tmp_path / "mlp", photos / "a.png", *both)
-    assert "cam cannot explain this model: " in done.stderr
-    assert "gradient (absolute): no axiom to check" in done.stdout
-    done = run_here("explain", tmp_path / "mlp", photos / "a.png", "--explainers", "cam", code=1)
-    assert "no explainer can explain this model" in done.stderr
+def test_explainers_that_cannot_explain_a_model_say_why_and_the_others_go_on(
+    common, capsys
+) -> None:
+    subject = common.explainers.Subject(lambda x: jnp.fft.rfft(x.reshape(len(x), -1)).real)
+    run = {
+        name: common.explainers.compiled(each, subject)
+        for name, each in common.explainers.chosen(["lrp_epsilon", "saliency"]).items()
+    }
+    pages = types.SimpleNamespace(run=run, settings=types.SimpleNamespace(seed=0))
+    images, given = np.random.default_rng(0).random((1, 3, 3, 1), np.float32), np.array([0])
+    maps = common.explain.Pages.maps
+    assert [name for name, _ in maps(pages, images, given)] == ["saliency"]
+    assert "lrp_epsilon cannot explain this model: " in capsys.readouterr().err
+    assert [*run] == ["saliency"]  # asked once only
+    del run["saliency"]
+    with pytest.raises(SystemExit, match="no explainer can explain this model"):
+        [*maps(pages, images, given)]
 
 
 @pytest.mark.parametrize(
