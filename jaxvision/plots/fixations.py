@@ -56,9 +56,9 @@ def fixation_densities(
     ['image 0', 'truth', 'image 1', '']
     """
     pixels = np.asarray(images)
-    maps = {name: _relative(name, np.asarray(each), pixels) for name, each in densities.items()}
-    if not len(pixels) or not maps:
+    if not len(pixels) or not densities:
         raise ValueError("there is nothing to show: give an image and a density at least")
+    maps = {name: _relative(name, np.asarray(each), pixels) for name, each in densities.items()}
     captions = [f"image {row}" for row in range(len(pixels))] if captions is None else captions
     dots = np.full((len(pixels), 1, 2), np.nan) if fixations is None else np.asarray(fixations)
     for what, given in (("captions", captions), ("rows of fixations", dots)):
