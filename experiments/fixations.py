@@ -1,7 +1,7 @@
 """Learns where people look: a network predicts the density of fixations of rendered scenes.
 
     python experiments/fixations.py
-    python experiments/fixations.py --model unet --backbone resnet18 --model-options \
+    python experiments/fixations.py --model unet --backbone resnet18 \
         --backbone-options channels 16 --run-dir runs/fixations_unet
 
 The fixations are synthetic: their density is known in closed form (data.Observers), and so is the
@@ -47,9 +47,7 @@ class Settings:
         default_factory=lambda: Run(run_dir="runs/fixations")
     )
     data: Annotated[FixationData, FLAT] = dataclasses.field(default_factory=FixationData)
-    model: Annotated[PixelModel, FLAT] = dataclasses.field(
-        default_factory=lambda: PixelModel(model_options={"auxiliary": "False"})
-    )
+    model: Annotated[PixelModel, FLAT] = dataclasses.field(default_factory=PixelModel)
     inputs: Annotated[Inputs, FLAT] = dataclasses.field(
         default_factory=lambda: Inputs(
             mean=(0.5,),
@@ -75,7 +73,7 @@ def fit(settings: Settings) -> train.FitResult:
         )
     settings.run.begin(settings.devices)
     train_data, eval_data = settings.data.load_splits()
-    model = settings.model.with_outputs(1, train_data.image_shape[-1])
+    model = settings.model.with_outputs(1, train_data.image_shape[-1], auxiliary=False)
     with script.checking():
         loss_fn = train.fixations.make_loss_fn(model, inputs=settings.inputs.make(1))
     return train_model(settings, model, loss_fn, train_data, eval_data)

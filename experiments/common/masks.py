@@ -155,23 +155,28 @@ class PixelModel:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the computation. Parameters are always stored in float32."""
 
-    def with_outputs(self, count: int, channels: int) -> Any:
-        """Makes the model for images with some channels, with `count` outputs for each pixel."""
+    def with_outputs(self, count: int, channels: int, *, auxiliary: bool) -> Any:
+        """Makes the model for images with some channels, with `count` outputs for each pixel.
+
+        `auxiliary` is the default of that option, in models in which the scripts turn it on.
+        """
         patch_size = self.patch_size
         if patch_size is None:
             patch_size = 2 if self.model == "classic_unet" else 1
         with script.checking(TypeError):
             checks.check_count("patch_size", patch_size)
             pixels = patch_size**2
-            model = self._make(count * pixels, channels * pixels)
+            model = self._make(count * pixels, channels * pixels, auxiliary)
             if patch_size == 1:
                 return model
             return models.PatchedSegmenter(segmenter=model, patch_size=patch_size)
 
-    def _make(self, num_classes: int, channels: int) -> Any:
+    def _make(self, num_classes: int, channels: int, auxiliary: bool) -> Any:
         dtype = None if self.dtype == "float32" else self.dtype
         if self.model in ALONE:
             module, usual = ALONE[self.model]
+            if "auxiliary" in usual:
+                usual = {**usual, "auxiliary": auxiliary}
             return module(
                 num_classes=num_classes,
                 in_channels=channels,
@@ -222,7 +227,7 @@ class Segmenter(PixelModel):
                 f"--num-classes must be at least {max(len(names), 1)}, got {num_classes}"
                 + (f": the data have the classes {shortened(names)}" if names else "")
             )
-        return self.with_outputs(num_classes, dataset.image_shape[-1])
+        return self.with_outputs(num_classes, dataset.image_shape[-1], auxiliary=True)
 
 
 ALONE: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
