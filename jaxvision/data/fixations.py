@@ -48,8 +48,8 @@ class Observers:
         uniform: Share of the fixations that are anywhere.
         contrast_power: Exponent of the contrast of an object.
         size_power: Exponent of the area of an object.
-        spread: Standard deviation that is added to that of an object's pixels, relative to the
-            shorter side of the image.
+        spread: Standard deviation of the fixations about the pixels of an object, relative to the
+            shorter side of the image; its square is added to the variances of the pixels.
         center_spread: Standard deviations of the center's part, relative to the height and width.
 
     Raises:

@@ -62,7 +62,7 @@ def _densities(
     if predictions.density is not None:
         kl = scores_of_images(predictions.log_density, predictions.density)["kl"]
         order = np.argsort(-kl, kind="stable")
-        captions = [f"{text}, KL {x:.2f}" for text, x in zip(captions, kl, strict=True)]
+        captions = [f"{text}, KL {x:.3f}" for text, x in zip(captions, kl, strict=True)]
         title += ": from the highest divergence (KL, in nats) to the lowest"
     chosen, images = some_images(dataset, predictions.indices[order], num_images)
     rows = order[chosen]
