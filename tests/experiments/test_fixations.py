@@ -19,7 +19,7 @@ SCORES = ("nss", "auc_judd", "cc", "sim", "kl")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Runs with two seeds on small scenes; the whole of the printed table is kept."""
     root = tmp_path_factory.mktemp("fixations")
-    config = ShapesConfig(size=(32, 32), num_scenes=(24, 0, 8))
+    config = ShapesConfig(size=(32, 32), num_scenes=(24, 4, 8))
     data.load("shapes", "test", root / "data", config=config)
     done = run_here(
         "fixations",
