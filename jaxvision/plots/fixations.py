@@ -103,7 +103,15 @@ def _draw_image(
     axes: "matplotlib.axes.Axes", image: np.ndarray, fixations: np.ndarray, caption: str
 ) -> None:
     _style.dress(axes, title=caption)
-    axes.imshow(image, cmap="gray" if image.shape[-1] == 1 else None, interpolation="nearest")
+    gray = image.shape[-1] == 1
+    axes.imshow(
+        image[..., 0] if gray else image,
+        cmap="gray" if gray else None,
+        vmin=0,
+        vmax=255 if image.dtype == np.uint8 else 1,
+        origin="upper",
+        interpolation="nearest",
+    )
     axes.plot(
         *fixations.T,
         linestyle="none",
@@ -128,5 +136,6 @@ def _draw_density(
         np.maximum(density, _LOWEST),
         cmap=_style.ramp("white", _style.BLUE),
         norm=LogNorm(_LOWEST, max(highest, 1.0)),
+        origin="upper",
         interpolation="nearest",
     )

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from jaxvision import plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
-from jaxvision.train._pictures import save_figures, some_images
+from jaxvision.train._pictures import drawable, save_figures, some_images
 from jaxvision.train.fixations.prediction import Predictions
 from jaxvision.train.fixations.scores import scores_of_images
 from jaxvision.train.run.log import read_metrics
@@ -69,7 +69,7 @@ def _densities(
     densities = {} if predictions.density is None else {"true density": predictions.density[rows]}
     densities["prediction"] = np.exp(predictions.log_density[rows])
     return plots.fixation_densities(
-        images,
+        np.stack([drawable(image) for image in images]),
         densities,
         _dots(predictions, rows),
         captions=[captions[row] for row in rows],
