@@ -19,6 +19,7 @@ PAGES = (
     DOCS / "guide_segmentation.md",
     DOCS / "guide_generative.md",
     DOCS / "guide_embeddings.md",
+    DOCS / "guide_explanation.md",
 )
 PLACE = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", flags=re.DOTALL)
 MOST_SEEDS = 5
@@ -277,6 +278,22 @@ EMBEDDINGS = Comparison(
         ("nearest neighbor has the same class", "accuracy", ".1%"),
     ),
 )
+FIXATIONS = Comparison(
+    (
+        ("small U-Net", "fixations"),
+        ("mean density of the training scenes", "fixations_center_prior"),
+        ("distance from the mean color", "fixations_color_contrast"),
+        ("spectral residual", "fixations_spectral_residual"),
+        ("true density", "fixations_true_density"),
+    ),
+    (
+        ("NSS", "nss", ".3f"),
+        ("AUC-Judd", "auc_judd", ".4f"),
+        ("CC", "cc", ".4f"),
+        ("SIM", "sim", ".4f"),
+        ("KL divergence, nats", "kl", "z.4f"),
+    ),
+)
 AGENTS = tuple(
     Row(what, file, "return", ".1f")
     for what, file in (
@@ -297,6 +314,7 @@ TABLES: dict[str, tuple[Row, ...] | Comparison] = {
     "classifiers": CLASSIFIERS,
     "toys": TOYS,
     "embeddings": EMBEDDINGS,
+    "fixations": FIXATIONS,
     "decoders": DECODERS,
     "volumes": VOLUMES,
     "generated": IMAGE_MODELS,

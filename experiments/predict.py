@@ -1,4 +1,4 @@
-"""Applies a trained model to image files: prints classes, or writes masks.
+"""Applies a trained model to image files: prints classes, or writes masks or densities.
 
     python experiments/predict.py runs/lenet photo.png other.jpg
     python experiments/predict.py runs/lenet path/to/photos --out answers
@@ -10,12 +10,16 @@ An IMAGE may be a folder, which stands for all images in it and in its sub-folde
 A segmenter processes images of any size in tiles. It writes a paletted PNG file with the classes of
 each image into --out, and areas.json with the areas of the classes and of their connected
 components.
+
+A model of fixations, from experiments/fixations.py, processes whole images. It writes a gray PNG
+file with the density of fixations of each image into --out, in which the largest density is white,
+and densities.json with the places looked at most.
 """
 
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from common import script
@@ -24,6 +28,7 @@ from common.places import run_folder
 
 import numpy as np
 import tyro
+from PIL import Image
 
 from jaxvision import data, train
 from jaxvision.files import write_csv, write_json
@@ -51,12 +56,13 @@ class Settings:
     """Folder of a run, which a training script has written."""
     images: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE...")]
     """Image files of any size, or folders of images. A classifier resizes and crops them like the
-    images of its training; a segmenter resizes them if its training did."""
+    images of its training; other models resize them if their training did."""
     top: int = 3
     """Classifier: number of most probable classes to print for each image."""
     out: str | None = None
-    """Folder to write masks or predictions.csv to; None takes the folder masks (of a segmenter) or
-    predictions (of a classifier) in the run folder."""
+    """Folder to write masks, densities or predictions.csv to; None takes the folder masks (of a
+    segmenter), densities (of a model of fixations) or predictions (of a classifier) in the run
+    folder."""
     tiling: Annotated[Tiling, script.FLAT] = dataclasses.field(default_factory=Tiling)
     step: int | None = None
     """Step of the checkpoint to use; None takes the newest checkpoint."""
@@ -79,14 +85,14 @@ def main(settings: Settings) -> int:
     given = {name: x for name, x in vars(settings.tiling).items() if x is not None}
     paths = found(settings.images)
     names: list[str] = []
-    masks = Masks(settings, paths)
+    pictures = Pictures(settings, paths)
     rows: list[list[Any]] = []
-    with script.asking(), script.checking(), masks:
+    with script.asking(), script.checking(), pictures:
         images = decoded(paths, channels, names)
         for number, answer in enumerate(trained.answers(images, top=settings.top, **given)):
             print(f"{names[number]}: {answer.words}")
-            if answer.mask is not None:
-                masks.write(names[number], answer.mask, answer.content)
+            if answer.mask is not None or answer.density is not None:
+                pictures.write(names[number], answer)
             elif "classes" in answer.content:
                 pairs = zip(*(answer.content[key] for key in COLUMNS.values()), strict=True)
                 rows.append([names[number], *(_short(cell) for pair in pairs for cell in pair)])
@@ -121,29 +127,36 @@ def write_table(settings: Settings, rows: Sequence[Sequence[Any]]) -> None:
     print(path)
 
 
-class Masks:
-    """Writer of the masks of a segmenter, and at the end of areas.json."""
+class Pictures:
+    """Writer of masks or densities, and at the end of areas.json or densities.json."""
 
     def __init__(self, settings: Settings, paths: Sequence[str]) -> None:
-        out = settings.out or pathlib.Path(settings.run_dir, "masks")
-        self.folder = pathlib.Path(out).expanduser()
-        self.areas: dict[str, Any] = {}
+        self.settings = settings
+        self.tables: dict[pathlib.Path, dict[str, Any]] = {}
         self.stems = stems_of(paths)
 
-    def __enter__(self) -> "Masks":
+    def __enter__(self) -> "Pictures":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.areas:
-            write_json(self.folder / "areas.json", self.areas)
-            print(self.folder / "areas.json")
+        for path, table in self.tables.items():
+            write_json(path, table)
+            print(path)
 
-    def write(self, name: str, mask: np.ndarray, content: Mapping[str, Any]) -> None:
-        """Writes a mask, named after its image."""
-        path = self.folder / f"{self.stems[name]}.png"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        data.write_mask(path, mask)
-        self.areas[name] = {"mask": path.name, **content}
+    def write(self, name: str, answer: train.Answer) -> None:
+        """Writes a picture, named after its image."""
+        kind, table = ("density", "densities") if answer.mask is None else ("mask", "areas")
+        usual = pathlib.Path(self.settings.run_dir, "masks" if kind == "mask" else "densities")
+        folder = pathlib.Path(self.settings.out or usual).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.stems[name]}.png"
+        if answer.mask is not None:
+            data.write_mask(path, answer.mask)
+        elif answer.density is not None:
+            gray = np.round(answer.density * (255 / answer.density.max())).astype(np.uint8)
+            Image.fromarray(gray).save(path)
+        rows = self.tables.setdefault(folder / f"{table}.json", {})
+        rows[name] = {kind: path.name, **answer.content}
         print(f"  {path}")
 
 

@@ -133,8 +133,8 @@ def weighted_masks(example: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Segmenter:
-    """The model to train."""
+class PixelModel:
+    """The model to train, which returns numbers for each pixel."""
 
     model: str = "classic_unet"
     """Name of the segmenter: a decoder over --backbone (models.list_segmenters(), or fcn32s,
@@ -152,37 +152,31 @@ class Segmenter:
     """Height and width of square patches that are moved into the channels (space to depth), so that
     the model runs at a lower resolution and faster. 1 changes nothing; None takes 2 for
     classic_unet, and 1 for others."""
-    num_classes: int | None = None
-    """Number of classes; None takes the number of class names in the data."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the computation. Parameters are always stored in float32."""
 
-    def make(self, dataset: data.Dataset) -> Any:
-        """Makes the model for the images and classes of a data set."""
-        names = dataset.fields["mask"].names
-        if self.num_classes is None and not names:
-            raise SystemExit("the data do not name their classes: give --num-classes")
-        num_classes = len(names) if self.num_classes is None else self.num_classes
-        if num_classes < max(len(names), 1):
-            raise SystemExit(
-                f"--num-classes must be at least {max(len(names), 1)}, got {num_classes}"
-                + (f": the data have the classes {shortened(names)}" if names else "")
-            )
+    def with_outputs(self, count: int, channels: int, *, auxiliary: bool) -> Any:
+        """Makes the model for images with some channels, with `count` outputs for each pixel.
+
+        `auxiliary` is the default of that option, in models in which the scripts turn it on.
+        """
         patch_size = self.patch_size
         if patch_size is None:
             patch_size = 2 if self.model == "classic_unet" else 1
         with script.checking(TypeError):
             checks.check_count("patch_size", patch_size)
             pixels = patch_size**2
-            model = self._make(num_classes * pixels, dataset.image_shape[-1] * pixels)
+            model = self._make(count * pixels, channels * pixels, auxiliary)
             if patch_size == 1:
                 return model
             return models.PatchedSegmenter(segmenter=model, patch_size=patch_size)
 
-    def _make(self, num_classes: int, channels: int) -> Any:
+    def _make(self, num_classes: int, channels: int, auxiliary: bool) -> Any:
         dtype = None if self.dtype == "float32" else self.dtype
         if self.model in ALONE:
             module, usual = ALONE[self.model]
+            if "auxiliary" in usual:
+                usual = {**usual, "auxiliary": auxiliary}
             return module(
                 num_classes=num_classes,
                 in_channels=channels,
@@ -213,6 +207,27 @@ class Segmenter:
             name: parse_option(name, text, known.get(name))
             for name, text in self.backbone_options.items()
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmenter(PixelModel):
+    """The model to train."""
+
+    num_classes: int | None = None
+    """Number of classes; None takes the number of class names in the data."""
+
+    def make(self, dataset: data.Dataset) -> Any:
+        """Makes the model for the images and classes of a data set."""
+        names = dataset.fields["mask"].names
+        if self.num_classes is None and not names:
+            raise SystemExit("the data do not name their classes: give --num-classes")
+        num_classes = len(names) if self.num_classes is None else self.num_classes
+        if num_classes < max(len(names), 1):
+            raise SystemExit(
+                f"--num-classes must be at least {max(len(names), 1)}, got {num_classes}"
+                + (f": the data have the classes {shortened(names)}" if names else "")
+            )
+        return self.with_outputs(num_classes, dataset.image_shape[-1], auxiliary=True)
 
 
 ALONE: Mapping[str, tuple[Any, Mapping[str, Any]]] = {

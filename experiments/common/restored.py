@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.data import Data
+from common.fixations import FixationData
 from common.masks import MaskData
 
 from jaxvision import data, train
@@ -14,11 +15,12 @@ def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data
     """Loads images as in the training of a run, whether a script or Python code made the run.
 
     `split` None takes the split that the run was evaluated on. Values in `given` that are not None
-    replace settings of `Data` or `MaskData`.
+    replace settings of `Data`, `MaskData` or `FixationData`.
     """
     record, folder = trained.record, trained.run.folder
-    with_masks = "mask" in (record.data.get("fields") or {})
-    settings = MaskData if with_masks else Data
+    fields = record.data.get("fields") or {}
+    with_masks = "mask" in fields
+    settings = MaskData if with_masks else FixationData if "fixation_density" in fields else Data
     given = {name: value for name, value in given.items() if value is not None}
     if "masks" in given and not with_masks:
         raise SystemExit(f"--masks is for runs of segmenters, and {folder} is not one")

@@ -7,6 +7,7 @@ from jaxvision.data.counting import class_counts, counts_are_known
 from jaxvision.data.dataset import Dataset, from_arrays, from_source
 from jaxvision.data.errors import CorruptImageError, DatasetError, SplitError
 from jaxvision.data.fields import Field, Fields, Kind, kind_of
+from jaxvision.data.fixations import Observers, draw_fixations, with_fixations
 from jaxvision.data.folder import load_folder
 from jaxvision.data.image_files import find_images
 from jaxvision.data.images import decode_image, preprocess, resize_and_crop, resize_and_crop_batch
@@ -32,6 +33,7 @@ __all__ = [
     "Field",
     "Fields",
     "Kind",
+    "Observers",
     "Prefetch",
     "Preprocessing",
     "Source",
@@ -42,6 +44,7 @@ __all__ = [
     "counts_are_known",
     "decode_image",
     "denormalize",
+    "draw_fixations",
     "find_images",
     "from_arrays",
     "from_source",
@@ -59,5 +62,6 @@ __all__ = [
     "subset",
     "to_float",
     "with_boundary_weights",
+    "with_fixations",
     "write_mask",
 ]

@@ -18,6 +18,7 @@ from jaxvision.losses.classification import (
     weston_watkins_hinge,
     weston_watkins_squared_hinge,
 )
+from jaxvision.losses.density import density_divergence
 from jaxvision.losses.pixels import pixel_cross_entropy, pixel_focal
 from jaxvision.losses.reduction import weighted_mean
 from jaxvision.losses.regression import squared_error
@@ -39,6 +40,7 @@ __all__ = [
     "adversarial",
     "balanced_weights",
     "cross_entropy",
+    "density_divergence",
     "focal",
     "is_kernel",
     "jacobian_norm",

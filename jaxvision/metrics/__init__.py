@@ -33,6 +33,7 @@ from jaxvision.metrics.embedding import continuity, neighbor_preservation, trust
 from jaxvision.metrics.fixations import (
     auc_judd,
     fixation_correlation,
+    fixation_counts,
     fixation_divergence,
     fixation_similarity,
     nss,
@@ -101,6 +102,7 @@ __all__ = [
     "expected_calibration_error",
     "f1_score",
     "fixation_correlation",
+    "fixation_counts",
     "fixation_divergence",
     "fixation_similarity",
     "frechet_distance",

@@ -1,15 +1,16 @@
 """Maps of saliency against where people look: one value per image, as the MIT benchmark has them.
 
-Arrays have the shape (images, height, width). Fixations are above 0 at each pixel that someone
-looked at; more than one fixation of a pixel counts as one. Densities are fixations after a blur.
-It is a ValueError if shapes differ or are empty, a value is not finite, or a density is negative.
+`fixation_counts` makes maps of fixated positions. In all other functions, arrays have the shape
+(images, height, width). Fixations are above 0 at each pixel that someone looked at; more than one
+fixation of a pixel counts as one. Densities are fixations after a blur. It is a ValueError if
+shapes differ or are empty, a value is not finite, or a density is negative.
 
 Reference for all: Bylinskii et al., What do different evaluation metrics tell us about saliency
 models?, 2016, arXiv:1604.03605.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from jaxvision.metrics import _checks
 from jaxvision.metrics._checks import ArrayLike
@@ -126,6 +127,42 @@ def fixation_similarity(saliency: ArrayLike, density: ArrayLike) -> Values:
     """
     p, q = _densities(saliency, density)
     return np.minimum(p, q).sum(axis=1)
+
+
+def fixation_counts(
+    fixations: ArrayLike,
+    size: tuple[int, int],
+    valid: ArrayLike | None = None,
+) -> Int64[np.ndarray, "images height width"]:
+    """Counts the fixations of each pixel.
+
+    Args:
+        fixations: Positions x, y in pixels, (images, fixations, 2); the center of the first pixel
+            is (0, 0). Positions outside of the image are not counted.
+        size: Height and width of the image.
+        valid: Which fixations to count, (images, fixations); None counts all.
+
+    Raises:
+        ValueError: The shapes do not match, or a counted position is not finite.
+
+    >>> fixation_counts([[[1.0, 0.0], [0.6, 0.2], [2.0, 0.0]]], (1, 2))
+    array([[[0, 2]]])
+    """
+    places = np.asarray(fixations, np.float64)
+    if places.ndim != 3 or places.shape[2] != 2:
+        raise ValueError(f"fixations must have shape (images, fixations, 2), got {places.shape}")
+    counted = np.ones(places.shape[:2], bool) if valid is None else np.asarray(valid, bool)
+    if counted.shape != places.shape[:2]:
+        raise ValueError(f"valid must have shape {places.shape[:2]}, got {counted.shape}")
+    if not np.isfinite(places[counted]).all():
+        raise ValueError("fixations must be finite")
+    columns, rows = np.moveaxis(np.floor(np.where(counted[..., None], places, -1) + 0.5), 2, 0)
+    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
+    images, numbers = np.nonzero(inside)
+    counts = np.zeros((len(places), *size), np.int64)
+    at = (rows[images, numbers].astype(int), columns[images, numbers].astype(int))
+    np.add.at(counts, (images, *at), 1)
+    return counts
 
 
 def _area(values: Float64[np.ndarray, "pixels"], fixated: Bool[np.ndarray, "pixels"]) -> float:

@@ -12,6 +12,7 @@ from jaxvision.plots.confusion import confusion_matrix
 from jaxvision.plots.curves import fitted_curves, validation_curves
 from jaxvision.plots.fields import fields
 from jaxvision.plots.film import save_gif, save_strip
+from jaxvision.plots.fixations import fixation_densities
 from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
 from jaxvision.plots.masks import labeled_masks, segmentations
@@ -26,6 +27,7 @@ __all__ = [
     "embeddings",
     "fields",
     "fitted_curves",
+    "fixation_densities",
     "gridworld",
     "image_grid",
     "labeled_masks",

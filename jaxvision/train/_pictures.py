@@ -33,6 +33,20 @@ def from_0_to_1(images: Any) -> Float[np.ndarray, "batch height width channels"]
     return floats.clip(0, 1)
 
 
+def drawable(image: np.ndarray) -> np.ndarray:
+    """The image with 1, 3 or 4 channels, as uint8 or floats in [0, 1]; rescaled if necessary.
+
+    >>> drawable(np.array([[[-1.0], [3.0]]])).ravel().tolist()
+    [0.0, 1.0]
+    """
+    if image.shape[-1] not in (1, 3, 4):
+        image = image[..., :1]
+    low, high = float(image.min()), float(image.max())
+    if image.dtype == np.uint8 or (image.dtype.kind in "fV" and 0 <= low <= high <= 1):
+        return image
+    return ((image.astype(np.float32) - low) / max(high - low, 1e-12)).clip(0, 1)
+
+
 def beside(*kinds: Any) -> list[np.ndarray]:
     """Lists the first image of each kind, then the second of each, for a sheet with a row for each.
 

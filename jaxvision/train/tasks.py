@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 
 from jaxvision.data import Batches, Dataset, Preprocessing, resize_and_crop
+from jaxvision.data.images import placement
 from jaxvision.metrics import ClassScore, Score
 from jaxvision.suggest import unknown
 from jaxvision.train._arguments import MadeForOthersError
@@ -44,6 +45,7 @@ _TASKS: dict[str, str | RestoreTask] = {
     "multitask": "jaxvision.train.multitask:TrainedMultiTask",
     "segmentation": "jaxvision.train.segmentation:TrainedSegmenter",
     "autoencoding": "jaxvision.train.autoencoding:TrainedAutoencoder",
+    "fixations": "jaxvision.train.fixations:TrainedFixations",
     "gan": "jaxvision.train.gan:TrainedGAN",
     "vae": "jaxvision.train.vae:TrainedVAE",
 }
@@ -57,11 +59,13 @@ class Answer:
         words: The prediction in one line.
         content: The prediction as a JSON-able dict.
         mask: The class of each pixel, from models that segment; 255 means no class.
+        density: The density of fixations, with sum 1, from models of where people look.
     """
 
     words: str
     content: Mapping[str, Any]
     mask: UInt8[np.ndarray, "height width"] | None = None
+    density: Float32[np.ndarray, "height width"] | None = None
 
 
 class Trained:
@@ -241,6 +245,17 @@ class Trained:
         return ArrayInfo(
             "images", (BATCH, *preprocessing.size, channels), "uint8", "pixels from 0 to 255"
         )
+
+    def _uncropped(self, image: Shaped[np.ndarray, "_ _ _"]) -> Shaped[np.ndarray, "_ _ _"]:
+        """An image resized as in training, but not cropped; unchanged if training resized none."""
+        preprocessing = self.preprocessing
+        if preprocessing is None:
+            raise self._cannot("take single images: this one was trained on volumes")
+        if self.record.data.get("preprocessing") is None:
+            return image
+        size, _ = placement((image.shape[0], image.shape[1]), preprocessing)
+        whole = Preprocessing(size, interpolation=preprocessing.interpolation, squash=True)
+        return resize_and_crop(image, whole)
 
     def _cannot(self, what: str) -> NotImplementedError:
         return NotImplementedError(f"runs of the task {self.record.task!r} cannot {what}")

@@ -106,3 +106,24 @@ def test_negative_densities() -> None:
     for measure in (metrics.fixation_divergence, metrics.fixation_similarity):
         with pytest.raises(ValueError, match=r"density must not be negative, got -1.0"):
             measure(np.ones((1, 2, 2)), -np.ones((1, 2, 2)))
+
+
+def test_positions_are_counted_at_the_nearest_pixel() -> None:
+    """x, y; outside of the image, and where they are not valid, they count nowhere."""
+    fixations = np.array(
+        [
+            [[0, 0], [2.4, 0.6], [2, 1], [-0.6, 0], [3, 1]],
+            [[-0.4, 1.4], [0, 1.6], [np.nan, 0], [1, 0], [1, 0]],
+        ]
+    )
+    valid = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 1, 1]], bool)
+    found = metrics.fixation_counts(fixations, (2, 3), valid)
+    np.testing.assert_array_equal(found, [[[1, 0, 0], [0, 0, 2]], [[0, 2, 0], [1, 0, 0]]])
+    np.testing.assert_array_equal(metrics.fixation_counts(fixations[:1], (2, 3)), found[:1])
+    for given, options, message in (
+        (fixations[0], {}, r"must have shape \(images, fixations, 2\), got \(5, 2\)"),
+        (fixations, {}, "fixations must be finite"),
+        (fixations, {"valid": valid[:1]}, r"valid must have shape \(2, 5\), got \(1, 5\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            metrics.fixation_counts(given, (2, 3), **options)

@@ -36,6 +36,9 @@ FIGURES = {
     "attributions": lambda: plots.attributions(
         np.zeros((2, 2, 3)), [np.eye(2)], ["title"], ["a note"], scores={"cat": 0.9}, title="title"
     ),
+    "fixation_densities": lambda: plots.fixation_densities(
+        np.zeros((1, 2, 2, 3), np.uint8), {"title": np.ones((1, 2, 2))}, np.zeros((1, 1, 2))
+    ),
     "embeddings": lambda: plots.embeddings(
         {"title": [[0.0, 1.0], [1.0, 0.0]]}, [0, 1], images=np.eye(2)[None].repeat(2, 0)
     ),

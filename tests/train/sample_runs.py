@@ -1,4 +1,4 @@
-"""Runs of the tasks of samples/, and of segmentation: `sample_runs.py NAME RUN_DIR [SECONDS]`.
+"""Runs of the tasks of samples/, and of some of train/: `sample_runs.py NAME RUN_DIR [SECONDS]`.
 
 Their data are made here. SECONDS slows every step down, so that a kill can come at any.
 """
@@ -20,6 +20,7 @@ NUM_STEPS = {
     "gan": 20,
     "captioner": 60,
     "segmentation": 60,
+    "fixations": 60,
     "autoencoding": 60,
     "vae": 60,
     "dcgan": 20,
@@ -35,6 +36,18 @@ def squares(count: int, seed: int) -> data.Dataset:
     noise = random.normal(size=(count, 16, 16, 1))
     images = (64 + 96 * masks[..., None] + 24 * noise).clip(0, 255).astype(np.uint8)
     return data.from_arrays({"image": images, "mask": masks}, name="squares")
+
+
+def looked_at(count: int, seed: int) -> data.Dataset:
+    """The same squares, and where people look."""
+    images = squares(count, seed)
+    look = data.with_fixations(count=10)
+    examples = [
+        look({**images[i], "objects/masks": images[i]["mask"][None] > 0}) for i in range(count)
+    ]
+    names = ("image", "fixation_density", "fixations")
+    arrays = {name: np.stack([each[name] for each in examples]) for name in names}
+    return data.from_arrays(arrays, name="squares")
 
 
 def pictures(count: int, seed: int) -> data.Dataset:
@@ -64,15 +77,24 @@ def make(name: str) -> tuple[Any, Any, data.Dataset, dict[str, Any]]:
     tx = optax.adam(1e-2)
     if name in ("autoencoding", "vae", "dcgan"):
         return generative(name, key, tx)
-    if name == "segmentation":
+    if name in ("segmentation", "fixations"):
         model = models.ClassicUNet(
-            num_classes=2, in_channels=1, channels=(4, 8), padded=True, norm="batch", dropout=0.1
+            num_classes=2 if name == "segmentation" else 1,
+            in_channels=1,
+            channels=(4, 8),
+            padded=True,
+            norm="batch",
+            dropout=0.1,
         )
         augment = data.augment.chain(data.augment.random_flip(), data.augment.random_rotation(20))
-        both = losses.Sum((losses.pixel_cross_entropy, 1.0), (losses.soft_dice, 0.5))
         inputs = train.Inputs((0.4,), (0.2,), augment)
-        loss = train.segmentation.make_loss_fn(model, loss=both, inputs=inputs)
-        learned, held_out = squares(64, 0), squares(20, 1)
+        if name == "segmentation":
+            both = losses.Sum((losses.pixel_cross_entropy, 1.0), (losses.soft_dice, 0.5))
+            loss = train.segmentation.make_loss_fn(model, loss=both, inputs=inputs)
+        else:
+            loss = train.fixations.make_loss_fn(model, inputs=inputs)
+        draw = squares if name == "segmentation" else looked_at
+        learned, held_out = draw(64, 0), draw(20, 1)
     elif name == "segmenter":
         backbone = models.create_model("lenet5", in_channels=1)
         model = segmenter.TinySegmenter(backbone=backbone, num_classes=2)
@@ -84,7 +106,7 @@ def make(name: str) -> tuple[Any, Any, data.Dataset, dict[str, Any]]:
         loss = captioner.CaptionLoss(model)
         learned, held_out = pictures(64, 0), pictures(20, 1)
     batch = learned.sample_batch()
-    inputs = batch if "mask" in batch else (batch["tokens"], train.image_input(batch))
+    inputs = (batch["tokens"], train.image_input(batch)) if "tokens" in batch else batch
     state = train.init_state(key, model, tx, inputs)
     step = train.make_train_step(loss, tx, ema_decay=0.9)
     return step, state, learned, {"evaluate": loss, "eval_data": held_out}

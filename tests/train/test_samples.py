@@ -20,7 +20,7 @@ from jaxvision import train
 
 SAMPLES = ("segmenter", "gan", "captioner")
 GENERATIVE = ("autoencoding", "vae", "dcgan")
-TASKS = (*SAMPLES, "segmentation", *GENERATIVE)
+TASKS = (*SAMPLES, "segmentation", "fixations", *GENERATIVE)
 HERE = pathlib.Path(__file__).parent
 
 
@@ -50,6 +50,11 @@ def test_it_learns_and_comes_back(whole) -> None:
         assert result.metrics["mean_iou"] > 0.8
         scores = trained.evaluate(trained.predict(sample_runs.squares(20, 1)))
         assert scores["mean_iou"].value == pytest.approx(result.metrics["mean_iou"], abs=1e-12)
+        return
+    if name == "fixations":
+        assert result.metrics["cc"] > 0.8
+        scores = trained.evaluate(trained.predict(sample_runs.looked_at(20, 1)))
+        assert scores["cc"].value == pytest.approx(result.metrics["cc"], rel=1e-5)
         return
     assert trained.record.task.startswith("tiny_")
     if name == "segmenter":

@@ -97,6 +97,16 @@ def test_a_segmenter(num_classes: int, tmp_path) -> None:
     np.testing.assert_array_equal(logits.argmax(-1), said.classes)
 
 
+def test_a_model_of_fixations(tmp_path) -> None:
+    step = train.fixations.make_loss_fn(models.PixelClassifier(num_classes=1), inputs=INPUTS)
+    learned = dataset(fixation_density=np.ones((3, SIDE, SIDE), np.float32))
+    state = state_of(step.model, np.zeros((1, SIDE, SIDE, 1), np.float32))
+    trained = train.fixations.TrainedFixations(saved(tmp_path, step, learned, state))
+    log_density = trained.predict([{"image": pixels()}]).log_density
+    outputs = call(train.export(trained), pixels())
+    assert_near(outputs, log_density=log_density, density=np.exp(log_density))
+
+
 @pytest.mark.slow
 def test_a_segmenter_of_volumes(tmp_path) -> None:
     model = models.UNet3D(num_classes=2, channels=((2, 4), (4, 8)), in_channels=1)

@@ -11,7 +11,7 @@ from jaxvision import metrics, ops, plots
 from jaxvision._labels import IGNORED
 from jaxvision.data import Dataset, mask_colors
 from jaxvision.files import file_name
-from jaxvision.train._pictures import save_figures
+from jaxvision.train._pictures import drawable, save_figures
 from jaxvision.train.run.log import read_metrics
 from jaxvision.train.segmentation.prediction import Predictions
 from jaxvision.train.segmentation.scores import count, mean_iou, names_of
@@ -107,19 +107,9 @@ def _plane(predictions: Predictions, dataset: Dataset, row: int) -> tuple[Any, A
     """An image with its true and predicted mask; of a volume, the plane with most foreground."""
     image: np.ndarray = dataset[int(predictions.indices[row])]["image"]
     truth, guess = predictions.labels[row], predictions.classes[row]
-    image = _shown(ops.center_crop(image, truth.shape, first_axis=0))
+    image = drawable(ops.center_crop(image, truth.shape, first_axis=0))
     if truth.ndim == 2:
         return image, truth, guess
     foreground = (truth > 0) & (truth != IGNORED)
     plane = int(foreground.sum(axis=(1, 2)).argmax())
     return image[plane], truth[plane], guess[plane]
-
-
-def _shown(image: np.ndarray) -> np.ndarray:
-    """The image with 1, 3 or 4 channels, as uint8 or floats in [0, 1]; rescaled if necessary."""
-    if image.shape[-1] not in (1, 3, 4):
-        image = image[..., :1]
-    low, high = float(image.min()), float(image.max())
-    if image.dtype == np.uint8 or (image.dtype.kind in "fV" and 0 <= low <= high <= 1):
-        return image
-    return ((image.astype(np.float32) - low) / max(high - low, 1e-12)).clip(0, 1)

@@ -12,7 +12,6 @@ from jaxtyping import Array, Shaped
 
 from jaxvision import metrics, models
 from jaxvision.data import Dataset, Preprocessing, resize_and_crop
-from jaxvision.data.images import placement
 from jaxvision.metrics import Score
 from jaxvision.train._comparison import compare_by_bootstrap
 from jaxvision.train.run.restore import SavedRun
@@ -121,7 +120,7 @@ class TrainedSegmenter(Trained):
             For each image its mask, the areas of its classes, and the names of the largest ones.
         """
         for image in images:
-            resized = self._resized(image)
+            resized = self._uncropped(image)
             classes = predict_tiled(self._apply, self.variables, resized, **options)
             if classes.shape != image.shape[:2]:
                 whole = Preprocessing(image.shape[:2], squash=True)
@@ -172,16 +171,6 @@ class TrainedSegmenter(Trained):
             return of_two_classes(logits)
 
         return apply
-
-    def _resized(self, image: Shaped[np.ndarray, "_ _ _"]) -> Shaped[np.ndarray, "_ _ _"]:
-        preprocessing = self.preprocessing
-        if preprocessing is None:
-            raise self._cannot("segment single images: this one was trained on volumes")
-        if self.record.data.get("preprocessing") is None:
-            return image
-        size, _ = placement((image.shape[0], image.shape[1]), preprocessing)
-        whole = Preprocessing(size, interpolation=preprocessing.interpolation, squash=True)
-        return resize_and_crop(image, whole)
 
 
 def _largest(classes: Shaped[np.ndarray, "*space"], names: list[str], top: int) -> str:
