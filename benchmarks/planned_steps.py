@@ -98,6 +98,18 @@ def segmenter(
     return trained(mesh, model, loss_fn, batch, **options)
 
 
+def fixations(
+    mesh: jax.sharding.Mesh, count: int, size: int, backbone: str = "resnet34", **options: Any
+) -> Planned:
+    """A U-Net over a backbone, in bfloat16, that predicts where people look."""
+    model = models.create_segmenter(
+        "unet", backbone=backbone, num_classes=1, backbone_options={"dtype": "bfloat16"}
+    )
+    batch = images(count, size)
+    batch["fixation_density"] = jax.ShapeDtypeStruct((count, size, size), jnp.float32)
+    return trained(mesh, model, train.fixations.make_loss_fn(model), batch, **options)
+
+
 def coders(size: int, numbers: int = 1) -> dict[str, Any]:
     """Encoder and decoder by convolutions, of RGB images."""
     channels = (32, 64, 128)
@@ -241,6 +253,7 @@ SMALL: dict[str, Make] = {
     "segmentation": functools.partial(
         segmenter, count=8, size=32, backbone="lenet5"
     ),
+    "fixations": functools.partial(fixations, count=8, size=32, backbone="lenet5"),
     "vae": functools.partial(vae, count=8, size=16),
     "gan": functools.partial(dcgan, count=8, size=16, channels=(16, 8)),
     "autoencoding": functools.partial(autoencoder, count=8, size=16),

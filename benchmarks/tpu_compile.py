@@ -87,6 +87,9 @@ STEPS: dict[str, steps.Make] = {
     "U-Net ResNet-34 bfloat16 256x256, 128": functools.partial(
         steps.segmenter, count=128, size=256
     ),
+    "fixations, U-Net ResNet-34 bfloat16 256x256, 128": functools.partial(
+        steps.fixations, count=128, size=256
+    ),
     "MobileNetV2 bfloat16 224x224, 1,024": functools.partial(RESNET, name="mobilenet_v2"),
     "ResNet-50 bfloat16 224x224, 1,024": RESNET,
     "ResNet-50 bfloat16 224x224, 1,024, FSDP": functools.partial(RESNET, shard=train.fsdp()),
