@@ -6,7 +6,6 @@ threads.
 """
 
 from jaxvision.plots._style import require_matplotlib
-from jaxvision.plots.attributions import attributions
 from jaxvision.plots.calibration import reliability_diagram
 from jaxvision.plots.confusion import confusion_matrix
 from jaxvision.plots.curves import fitted_curves, validation_curves
@@ -17,6 +16,7 @@ from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
 from jaxvision.plots.masks import labeled_masks, segmentations
 from jaxvision.plots.receptive import receptive_fields
+from jaxvision.plots.relevance import attributions, relevance_overlay
 from jaxvision.plots.saving import save
 from jaxvision.plots.scatter import embeddings, scatter
 from jaxvision.plots.training import learning_curves, learning_curves_by_seed
@@ -35,6 +35,7 @@ __all__ = [
     "learning_curves_by_seed",
     "mistakes",
     "receptive_fields",
+    "relevance_overlay",
     "reliability_diagram",
     "require_matplotlib",
     "save",

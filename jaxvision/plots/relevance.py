@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 
 from jaxvision.plots import _style
 from jaxvision.plots.images import checked_image
 
 if TYPE_CHECKING:
     import matplotlib.axes
+    import matplotlib.colors
     import matplotlib.figure
 
 _SIDE = 2.3  # inches
@@ -72,19 +73,52 @@ def attributions(
     _show(panels[0], pixels, "image")
     if scores:
         _draw_scores(panels[1], scores, scores_title, pixels.shape[0] / pixels.shape[1])
-    behind = 0.75 + 0.25 * pixels.mean(axis=2, keepdims=True).repeat(3, axis=2)
     first = 1 + bool(scores)
-    colors = _style.diverging(_style.BLUE, _style.VERMILLION)
     for number, relevance in enumerate(relevances):
-        share = scaled(relevance)
-        strength = np.abs(share)[..., None]
-        painted = (1 - strength) * behind + strength * colors(share / 2 + 0.5)[..., :3]
         note = notes[number] if notes else ""
-        _show(panels[first + number], painted, titles[number], note)
+        _show(panels[first + number], _painted(pixels, relevance), titles[number], note)
     for axes in panels[count:]:
         axes.set_visible(False)
-    _draw_scale(figure, grid, colors, rows)
+    _draw_scale(figure, grid, rows)
     return figure
+
+
+def relevance_overlay(
+    image: _style.ArrayLike, relevance: Map
+) -> Float32[np.ndarray, "height width 3"]:
+    """Paints a map of relevance over a pale copy of its image, in the colors of `attributions`.
+
+    Args:
+        image: The image, `height width channels`, gray or RGB: uint8 or floats in [0, 1].
+        relevance: Relevance of its pixels; channels are added up.
+
+    Returns:
+        RGB in [0, 1], for example for `image_grid`.
+
+    Raises:
+        ValueError: The map is not finite or of another size than the image, or the image cannot be
+            shown.
+
+    >>> painted = relevance_overlay(np.ones((1, 3, 1)), np.array([[-1.0, 0.0, 1.0]]))
+    >>> print(painted[0].round(2))
+    [[0.   0.45 0.7 ]
+     [1.   1.   1.  ]
+     [0.84 0.37 0.  ]]
+    """
+    pixels = _as_float(checked_image(image, "image"))
+    return _painted(pixels, _checked(pixels, [relevance], ["map"], [])[0]).astype(np.float32)
+
+
+def _painted(pixels: np.ndarray, relevance: np.ndarray) -> np.ndarray:
+    behind = 0.75 + 0.25 * pixels.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    share = scaled(relevance)
+    strength = np.abs(share)[..., None]
+    painted: np.ndarray = (1 - strength) * behind + strength * _colors()(share / 2 + 0.5)[..., :3]
+    return painted
+
+
+def _colors() -> "matplotlib.colors.ListedColormap":
+    return _style.diverging(_style.BLUE, _style.VERMILLION)
 
 
 def scaled(relevance: Float[np.ndarray, "height width"]) -> Float64[np.ndarray, "height width"]:
@@ -174,12 +208,10 @@ def _draw_scores(
     axes.spines[:].set_visible(False)
 
 
-def _draw_scale(
-    figure: "matplotlib.figure.Figure", grid: np.ndarray, colors: object, rows: int
-) -> None:
+def _draw_scale(figure: "matplotlib.figure.Figure", grid: np.ndarray, rows: int) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    shown = ScalarMappable(Normalize(-1, 1), colors)  # type: ignore[arg-type]
+    shown = ScalarMappable(Normalize(-1, 1), _colors())
     what = "relevance / its 99.5th percentile\nblue lowers the score, red raises it"
     _style.color_bar(figure, shown, grid, what, shrink=min(1.0, 2.0 / rows), aspect=25.0)

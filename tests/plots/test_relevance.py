@@ -4,7 +4,7 @@ from matplotlib.colors import to_rgb
 
 from jaxvision import plots
 from jaxvision.plots import _style
-from jaxvision.plots.attributions import scaled
+from jaxvision.plots.relevance import scaled
 
 IMAGE = np.linspace(0, 1, 6 * 4 * 3, dtype=np.float32).reshape(6, 4, 3)
 

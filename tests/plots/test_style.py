@@ -61,6 +61,7 @@ SOME_FIGURES = (
 
 def test_every_figure_is_tested_here():
     assert set(plots.__all__) - set(FIGURES) == {
+        "relevance_overlay",
         "require_matplotlib",
         "save",
         "save_gif",
