@@ -126,6 +126,18 @@ PICTURES = {
     "fine_tuning": Picture("transfer", "transfer.py", fine_tuning),
     "multitask": Picture("multitask", "multitask.py", multitask),
     "segmentation": Picture("unet", "segment.py --run-dir runs/unet", masks("shapes"), 255),
+    "explanation": Picture(
+        "explainers",
+        "explainers.py --seeds 0; python experiments/explain.py runs/explainers/seed0/classifier "
+        "--dataset shapes --count 8",
+        file("seed0/classifier/figures/explanations/shapes_test/summary.png"),
+        128,
+    ),
+    "fixations": Picture(
+        "fixations",
+        "fixations.py",
+        file("network/seed0/figures/shapes_test/densities.png"),
+    ),
     "volumes": Picture(
         "volumes",
         "segment.py --run-dir runs/volumes --dataset volumes --model unet3d --model-options "
