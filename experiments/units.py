@@ -7,7 +7,8 @@ Into `figures/units` of the run go:
 
 - `filters.png`: the filters of the first layer, where that is a convolution of the images;
 - `patches_S.png`: for channels of the map of stride S, the parts of the images to which they
-  respond most, cropped by their exact receptive field;
+  respond most, cropped by their exact receptive field, and below each the projection of the
+  response back to its pixels by a deconvolutional network (gray is 0);
 - `classes.png`: an image for each class that raises its logit;
 - `neighbors.png`: images, each followed by those with the most similar features.
 """
@@ -161,18 +162,27 @@ def patches(settings: Settings, subject: Subject, images: data.Dataset, stride: 
         channels=shown,
         count=min(settings.patches, len(images)),
     )
-    titles = [
-        f"channel {channel}: {response:.2f}"
-        for channel, row in zip(shown, found.responses, strict=True)
-        for response in row
-    ]
+    back = explain.project_patches(f, images, found, grid, channels=shown)
+    panels, titles = [], []
+    for row, channel in enumerate(shown):
+        panels += [*found.images[row], *around_gray(back[row])]
+        titles += [f"channel {channel}: {response:.2f}" for response in found.responses[row]]
+        titles += ["projection"] * len(back[row])
     return plots.image_grid(
-        found.images.reshape(-1, *found.images.shape[2:]),
+        panels,
         titles,
         found.images.shape[1],
         title=f"What channels of {subject.name} respond to most, and how much "
-        f"(stride {stride}, {grid.size[0]} x {grid.size[1]} pixels)",
+        f"(stride {stride}, {grid.size[0]} x {grid.size[1]} pixels).\n"
+        "Below each patch: the response, projected back to the pixels (0 is gray)",
     )
+
+
+def around_gray(projections: np.ndarray) -> np.ndarray:
+    """Projections as images: 0 is gray, and the largest absolute value of each black or white."""
+    most = np.abs(projections).max(axis=(1, 2, 3), keepdims=True)
+    shown: np.ndarray = 0.5 + 0.5 * projections / np.where(most == 0, 1, most)
+    return shown
 
 
 def classes(settings: Settings, subject: Subject) -> Any:

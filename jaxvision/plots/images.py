@@ -20,6 +20,7 @@ Pixels = UInt8[np.ndarray, _SIZES] | Float32[np.ndarray, _SIZES]
 # In inches.
 _MARGIN = 0.08
 _HEADER = 0.35
+_TITLE_LINE = 0.2  # of each line of a title after the first
 _MAX_WIDTH = 2.0
 _LETTER = 0.58 * _style.SMALL_SIZE / 72
 _LINE = 1.35 * _style.SMALL_SIZE / 72
@@ -178,7 +179,7 @@ def _sheet(
     figure_width = sheet_width if title is None else max(sheet_width, 4.0)
     per_line, legend_height = _legend_size(legend, figure_width)
     figure_height = rows * row_height + _MARGIN + legend_height
-    figure_height += 0.0 if title is None else _HEADER
+    figure_height += 0.0 if title is None else _HEADER + title.count("\n") * _TITLE_LINE
     figure = _style.new_figure(figure_width, figure_height)
     figure.set_layout_engine("none")
     if title is not None:

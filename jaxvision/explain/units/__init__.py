@@ -10,6 +10,7 @@ from jaxvision.explain.units.filters import filter_images
 from jaxvision.explain.units.inversion import invert_features
 from jaxvision.explain.units.maximization import maximize, maximize_on_sphere
 from jaxvision.explain.units.patches import Patches, strongest_patches
+from jaxvision.explain.units.projections import project_patches
 from jaxvision.explain.units.style import (
     gram_matrix,
     style_loss,
@@ -31,6 +32,7 @@ __all__ = [
     "maximize",
     "maximize_on_sphere",
     "pixels",
+    "project_patches",
     "strongest_patches",
     "style_loss",
     "synthesize",

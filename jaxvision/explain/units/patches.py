@@ -144,14 +144,15 @@ def _merged(
                 continue
             row = place - count
             unit = units[channel, row]
-            merged.images[channel, rank] = _cropped(images[row], grid.box(*map(int, unit)))
+            merged.images[channel, rank] = cropped(images[row], grid.box(*map(int, unit)))
             merged.responses[channel, rank] = responses[channel, row]
             merged.indices[channel, rank] = first + row
             merged.units[channel, rank] = unit
     return merged
 
 
-def _cropped(image: np.ndarray, box: Any) -> np.ndarray:
+def cropped(image: np.ndarray, box: Any) -> np.ndarray:
+    """The part of an image in a box of rows and columns; what lies outside of the image is 0."""
     (top, bottom), (left, right) = box
     height, width, channels = image.shape
     patch = np.zeros((bottom - top, right - left, channels), image.dtype)
