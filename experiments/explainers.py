@@ -113,7 +113,7 @@ class Settings(segment.Settings):
     """The tag in the training images of one class, for the second classifier."""
     explainers: tuple[str, ...] = tuple(EXPLAINERS)
     """Names of the explainers; common/explainers.py has all."""
-    images: int = 24
+    images: int = 16
     """Number of test images on which explainers are measured."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Random seeds; everything is repeated with each."""
@@ -228,18 +228,12 @@ def on_objects(
     images, labels = images[rows], labels[rows]
     masks = scenes.objects(test_data, rows)
     network = scenes.network_of(trained)
+    subject = network.subject(trained.variables, references)
     key, fresh_key = jax.random.split(jax.random.key(settings.run.seed))
+    randomized = network.half_random(trained.variables, fresh_key, images, references)
     found = {}
     for name, explainer in explainers(settings).items():
-        values = measure(
-            network.subject(trained.variables, references),
-            explainer,
-            images,
-            labels,
-            masks,
-            key=key,
-            untrained=network.untrained(fresh_key, images, references),
-        )
+        values = measure(subject, explainer, images, labels, masks, key=key, randomized=randomized)
         found[name] = {what: average(each) for what, each in values.items()}
         found[name]["milliseconds"] = 1000 * found[name].pop("seconds")
         told = ", ".join(f"{what} {value:.3g}" for what, value in found[name].items())

@@ -2,7 +2,7 @@
 
 All explainers are measured in the same way, on the same images and targets. `Network` makes
 functions whose parameters are arguments of the compiled programs: the programs of one training run
-serve the next one, and a network with random parameters.
+serve the next one, and a network of which some layers are random.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxvision import data, explain
+from jaxvision import data, explain, models
 from jaxvision.explain import quality
 
 Images = Float[np.ndarray, "batch height width channels"]
@@ -70,9 +70,18 @@ class Network:
         """Makes the network with some variables a subject of explanations."""
         return Subject(Partial(self, variables), self.mean, self.std, references)
 
-    def untrained(self, key: Any, images: Any, references: Any = None) -> Subject:
-        """Makes the network as it is before training a subject of explanations."""
-        return self.subject(jax.jit(self.model.init)(key, images[:1]), references)
+    def half_random(self, variables: Any, key: Any, images: Any, references: Any = None) -> Subject:
+        """Makes the network with the upper half of its layers random a subject of explanations."""
+        layers = models.layer_order(self.model, images.shape[1:])
+        upper = tuple(f"{name}/" for names in layers[len(layers) // 2 :] for name in names)
+        fresh = jax.jit(self.model.init)(key, images[:1])
+
+        def choose(path: Any, trained: Any, new: Any) -> Any:
+            _, *inside = (each.key for each in path)  # without the collection
+            return new if "/".join(inside).startswith(upper) else trained
+
+        mixed = jax.tree_util.tree_map_with_path(choose, variables, fresh)
+        return self.subject(mixed, references)
 
 
 class Maps(NamedTuple):
@@ -81,7 +90,7 @@ class Maps(NamedTuple):
     Attributes:
         map: Relevance of every number or pixel of the images.
         error: Error of the certificate of each map; see `explain.Attribution`.
-        seconds: Seconds per image, without compilation.
+        seconds: Seconds per image in the fastest batch, without compilation.
     """
 
     map: Float[np.ndarray, "batch height width _"]
@@ -98,10 +107,17 @@ def maps_of(
     *,
     batch_size: int = Options.batch_size,
 ) -> Maps:
-    """Explains the logits of some classes, and measures the time it takes."""
+    """Explains the logits of some classes.
 
-    def run(rows: slice, key: Any) -> explain.Attribution:
-        found: explain.Attribution = _explained(
+    The time is that of the fastest batch, since the first one may have to be compiled. If there is
+    only one, it is explained twice.
+    """
+    found: list[explain.Attribution] = []
+    seconds: list[float] = []
+    batches = [*_batches(images, batch_size)]
+    for number, rows in batches if len(batches) > 1 else batches * 2:
+        began = time.perf_counter()
+        made = _explained(
             explainer.run,
             tuple(subject.mean),
             tuple(subject.std),
@@ -109,20 +125,15 @@ def maps_of(
             subject.references,
             images[rows],
             labels[rows],
-            key,
+            jax.random.fold_in(key, number),
         )
-        return jax.block_until_ready(found)
-
-    found = [run(rows, jax.random.fold_in(key, n)) for n, rows in _batches(images, batch_size)]
-    first = slice(0, batch_size)
-    began = time.perf_counter()
-    run(first, key)
-    seconds = (time.perf_counter() - began) / len(images[first])
+        found.append(jax.block_until_ready(made))
+        seconds.append((time.perf_counter() - began) / len(images[rows]))
     maps, errors = (
-        np.concatenate([np.asarray(getattr(each, name)) for each in found])
+        np.concatenate([np.asarray(getattr(each, name)) for each in found[-len(batches) :]])
         for name in ("map", "error")
     )
-    return Maps(maps, errors, seconds)
+    return Maps(maps, errors, min(seconds))
 
 
 def measure(
@@ -133,7 +144,7 @@ def measure(
     masks: Masks | None = None,
     *,
     key: Any,
-    untrained: Subject | None = None,
+    randomized: Subject | None = None,
     options: Options | None = None,
 ) -> dict[str, np.ndarray]:
     """Measures explanations of the logits of some classes.
@@ -152,8 +163,9 @@ def measure(
     - `pointing_game`, `relevance_mass`, `relevance_rank`: how much of the highest, of all positive
       and of the top relevance lies on the object; 1 is perfect. See `explain.quality`.
     - `rank_after_reset`, `ssim_after_reset`: rank correlation and structural similarity of absolute
-      relevance with that of a network with random parameters; near 0 is good. This is the last
-      stage of the cascade in `explain.quality.model_randomization`, where all layers are random.
+      relevance with that of the randomized function; near 0 is good. With `Network.half_random`, it
+      is a stage in the middle of the cascade of `explain.quality.model_randomization`: what decides
+      is random, and what sees edges is not. Maps that only show edges stay as they are.
     - `error`: error of the certificate of the map.
     - `seconds`: seconds per image, without compilation.
 
@@ -165,7 +177,8 @@ def measure(
         labels: The class of each image whose logit is explained.
         masks: The pixels of the object of that class; None leaves out measures that need it.
         key: A PRNG key.
-        untrained: The function with random parameters; None leaves out the comparison with it.
+        randomized: The function with random parameters in some or all layers; None leaves out the
+            comparison with it.
         options: Numbers of steps and subsets.
 
     Returns:
@@ -180,8 +193,8 @@ def measure(
         size = options.batch_size
         maps, error, seconds = maps_of(subject, explained, images, labels, map_key, batch_size=size)
         found = {"error": error, "seconds": np.full(len(images), seconds)}
-        if untrained is not None:
-            others = maps_of(untrained, explained, images, labels, map_key, batch_size=size)
+        if randomized is not None:
+            others = maps_of(randomized, explained, images, labels, map_key, batch_size=size)
             found |= compared(maps, others.map)
     found |= faithful(subject, maps, images, labels, subset_key, options)
     if masks is not None:
@@ -218,7 +231,7 @@ def located(maps: Any, masks: Masks, *, tolerance: float = 0.0) -> dict[str, np.
 
 
 def compared(maps: Any, others: Any) -> dict[str, np.ndarray]:
-    """Compares maps with those of an untrained network; see `measure`."""
+    """Compares maps with those of a randomized function; see `measure`."""
     return _joined([_compared(np.asarray(maps), np.asarray(others))])
 
 
