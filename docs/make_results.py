@@ -300,7 +300,7 @@ FIXATIONS = Comparison(
     ),
 )
 NAMES_OF_EXPLAINERS = {
-    "saliency": "gradient",
+    "saliency": "gradient (absolute)",
     "gradient_x_input": "gradient x input",
     "smooth_grad": "SmoothGrad",
     "integrated_gradients": "integrated gradients",

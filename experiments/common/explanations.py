@@ -109,13 +109,14 @@ def maps_of(
 ) -> Maps:
     """Explains the logits of some classes.
 
-    The time is that of the fastest batch, since the first one may have to be compiled. If there is
-    only one, it is explained twice.
+    The time is that of the fastest batch, since the first one may have to be compiled. Without a
+    second batch of the same size, the first one is explained twice.
     """
     found: list[explain.Attribution] = []
     seconds: list[float] = []
     batches = [*_batches(images, batch_size)]
-    for number, rows in batches if len(batches) > 1 else batches * 2:
+    again = batches[:1] if len(images) < 2 * batch_size else []
+    for number, rows in [*again, *batches]:
         began = time.perf_counter()
         made = _explained(
             explainer.run,
