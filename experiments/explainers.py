@@ -317,39 +317,40 @@ def explainers(settings: Settings) -> dict[str, Explainer]:
 
 
 def say(settings: Settings, summary: Summary) -> None:
-    """Prints both tables, over seeds."""
-    names = explainers(settings)
+    """Prints both tables and the accuracies, over seeds."""
     columns = {"mean_rank": "mean rank", **{name: name.replace("_", " ") for name in MEASURES}}
     columns |= {"error": "error", "milliseconds": "milliseconds"}
-    print(f"\n{'explainer':22}" + "".join(f"{head:>24}" for head in columns.values()))
-    for name in sorted(names, key=lambda name: summary.mean(f"{name}/mean_rank")):
-        print(f"{names[name].title:22}" + cells(summary, name, columns))
+    say_table(settings, summary, columns)
     for model, what in (("classifier", "trained without tags"), ("clever_hans", "with tags")):
         print(f"\naccuracy of the classifier {what}")
         for score in summary.scores:
             if score.startswith(f"{model}/"):
-                interval = in_brackets(summary.interval(score), ".1%")
                 shown = score.partition("/")[2].replace("_", " ")
-                print(f"  {shown:20}  {summary.mean(score):6.1%}  {interval}")
+                interval = in_brackets(summary.interval(score), ".1%")
+                print(f"  {shown:22}  {summary.mean(score):6.1%}  {interval}".rstrip())
     columns = {
         "tag_gain": "gain",
         "tag_mass": "mass on tags",
         "tag_mass_honest": "of the other classifier",
         "tag_pointing_game": "pointing game",
     }
-    print(f"\n{'explainer':22}" + "".join(f"{head:>24}" for head in columns.values()))
-    for name in sorted(names, key=lambda name: -summary.mean(f"{name}/tag_gain")):
-        print(f"{names[name].title:22}" + cells(summary, name, columns))
+    say_table(settings, summary, columns, sign=-1)
 
 
-def cells(summary: Summary, name: str, columns: Mapping[str, str]) -> str:
-    """The means and intervals of some scores of an explainer."""
-    texts = []
-    for score in columns:
-        form = ".2g" if score in ("error", "milliseconds") else ".2f"
-        interval = in_brackets(summary.interval(f"{name}/{score}"), form)
-        texts.append(f"{summary.mean(f'{name}/{score}'):{form}} {interval}".strip())
-    return "".join(f"{text:>24}" for text in texts)
+def say_table(
+    settings: Settings, summary: Summary, columns: Mapping[str, str], sign: int = 1
+) -> None:
+    """Prints scores of all explainers, in the order of the first one times `sign`."""
+    names = explainers(settings)
+    first = next(iter(columns))
+    print(f"\n{'explainer':22}" + "".join(f"  {head:>24}" for head in columns.values()))
+    for name in sorted(names, key=lambda name: sign * summary.mean(f"{name}/{first}")):
+        cells = []
+        for score in columns:
+            form = ".3g" if score in ("error", "milliseconds") else ".2f"
+            interval = in_brackets(summary.interval(f"{name}/{score}"), form)
+            cells.append(f"{summary.mean(f'{name}/{score}'):{form}} {interval}".strip())
+        print(f"{names[name].title:22}" + "".join(f"  {cell:>24}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 
 from jaxvision import checks, data, explain, plots
 
@@ -65,19 +65,7 @@ class Tag:
 
 
 RAISES, LOWERS = "#D55E00", "#0072B2"
-"""Colors of positive and negative relevance in figures."""
-
-
-def colored(relevance: Float[np.ndarray, "height width _"]) -> Float[np.ndarray, "height width 3"]:
-    """The relevance of pixels as colors, relative to the largest; white is none."""
-    total = np.asarray(relevance, np.float32).sum(axis=-1, keepdims=True)
-    strength = total / max(float(np.abs(total).max()), float(np.finfo(np.float32).tiny))
-    raises, lowers = (
-        np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)], np.float32) / 255
-        for color in (RAISES, LOWERS)
-    )
-    end = np.where(strength > 0, raises, lowers)
-    return (1 - np.abs(strength) * (1 - end)).astype(np.float32)
+"""Colors of positive and negative relevance in `plots.relevance_overlay`."""
 
 
 def draw(images: Any, masks: Masks, maps: Mapping[str, Any], class_name: str) -> Any:
@@ -94,7 +82,7 @@ def draw(images: Any, masks: Masks, maps: Mapping[str, Any], class_name: str) ->
         panels.append(image)
         titles.append(f"{class_name} with a tag")
         for title, relevance in maps.items():
-            panels.append(colored(relevance[row]))
+            panels.append(plots.relevance_overlay(image, relevance[row]))
             (share,) = explain.quality.relevance_mass(relevance[[row]], masks[[row]])
             titles.append(f"{title}\n{share:.0%} on the tag")
     return plots.image_grid(
@@ -104,8 +92,8 @@ def draw(images: Any, masks: Masks, maps: Mapping[str, Any], class_name: str) ->
         title=f"The classifier has learned that a pink tag in a corner means {class_name}. "
         "Which explainers show it?",
         legend={
-            f"positive: raises the logit of {class_name}": RAISES,
-            f"negative: lowers the logit of {class_name}": LOWERS,
-            "none (the strongest pixel of each map has the full color)": "#FFFFFF",
+            f"raises the logit of {class_name}": RAISES,
+            f"lowers the logit of {class_name}": LOWERS,
+            "no effect; full colors begin at the 99.5th percentile of each map": "#DDDDDD",
         },
     )

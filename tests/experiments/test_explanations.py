@@ -118,15 +118,6 @@ def test_a_share_of_one_class_has_tags(scripts) -> None:
         scripts("common.tags").Tag(label=3).check(3, 8, 8)
 
 
-def test_colors_of_maps(scripts) -> None:
-    tags = scripts("common.tags")
-    maps = np.array([[[2.0, -1.0], [0.0, 0.0], [-0.5, -0.5]]], np.float32)
-    raises, none, lowers = tags.colored(maps)[0]
-    np.testing.assert_allclose(raises * 255, [0xD5, 0x5E, 0x00])
-    np.testing.assert_allclose(none, 1)
-    np.testing.assert_allclose(lowers * 255, [0x00, 0x72, 0xB2])
-
-
 def test_ranks_are_averaged_over_measures(scripts) -> None:
     script = scripts("explainers")
     good = {name: 0.5 + 0.4 * sign for name, sign in script.MEASURES.items()}
