@@ -49,15 +49,20 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A table with a row per summary and a column per score.
+    """A table with a row per summary, or per alternative in one summary, and a column per score.
 
     Attributes:
         lines: The model, as shown in the table, and the name of its summary without `.json`.
+            SUMMARY/NAME takes those scores of SUMMARY whose names begin with NAME/.
         columns: The heading of a score, its name in the summaries, and its format specification.
+        sort_by: The score whose means order the rows; None keeps the order of the lines.
+        largest_first: Whether the row with the largest mean comes first.
     """
 
     lines: tuple[tuple[str, str], ...]
     columns: tuple[tuple[str, str, str], ...]
+    sort_by: str | None = None
+    largest_first: bool = False
 
 
 IMAGES = (
@@ -294,6 +299,73 @@ FIXATIONS = Comparison(
         ("KL divergence, nats", "kl", "z.4f"),
     ),
 )
+NAMES_OF_EXPLAINERS = {
+    "saliency": "gradient (absolute)",
+    "gradient_x_input": "gradient x input",
+    "smooth_grad": "SmoothGrad",
+    "integrated_gradients": "integrated gradients",
+    "expected_gradients": "expected gradients",
+    "deeplift": "DeepLIFT",
+    "guided_backprop": "guided backprop",
+    "deconvnet": "deconvnet",
+    "excitation_backprop": "excitation backprop",
+    "lrp_epsilon": "LRP-epsilon",
+    "lrp_gamma": "LRP-gamma",
+    "lrp_alpha_beta": "LRP-alpha-beta",
+    "lrp_z_plus": "LRP-z+",
+    "cam": "CAM",
+    "grad_cam": "Grad-CAM",
+    "grad_cam_plus_plus": "Grad-CAM++",
+    "score_cam": "Score-CAM",
+    "occlusion": "occlusion",
+    "rise": "RISE",
+    "shapley_sampling": "Shapley values",
+    "random": "*random map*",
+    "center": "*blob in the center*",
+}
+LINES_OF_EXPLAINERS = tuple(
+    (title, f"explainers/{name}") for name, title in NAMES_OF_EXPLAINERS.items()
+)
+EXPLAINERS = Comparison(
+    LINES_OF_EXPLAINERS,
+    (
+        ("mean rank", "mean_rank", ".1f"),
+        ("deletion ↓", "deletion", ".2f"),
+        ("insertion ↑", "insertion", ".2f"),
+        ("faithfulness ↑", "faithfulness", ".2f"),
+        ("sensitivity-n ↑", "sensitivity_n", ".2f"),
+        ("pointing game ↑", "pointing_game", ".2f"),
+        ("mass ↑", "relevance_mass", ".2f"),
+        ("rank ↑", "relevance_rank", ".2f"),
+        ("reset: rank correlation ↓", "rank_after_reset", ".2f"),
+        ("reset: SSIM ↓", "ssim_after_reset", ".2f"),
+        ("milliseconds", "milliseconds", ".1f"),
+    ),
+    sort_by="mean_rank",
+)
+TAGS = Comparison(
+    LINES_OF_EXPLAINERS,
+    (
+        ("gain", "tag_gain", ".1%"),
+        ("mass on tags that decide", "tag_mass", ".1%"),
+        ("mass on tags without effect", "tag_mass_honest", ".1%"),
+        ("pointing game", "tag_pointing_game", ".2f"),
+    ),
+    sort_by="tag_gain",
+    largest_first=True,
+)
+CLEVER_HANS = Comparison(
+    (
+        ("trained without tags", "explainers/classifier"),
+        ("trained with tags on circles", "explainers/clever_hans"),
+    ),
+    (
+        ("circles without a tag", "own_class_untagged", ".1%"),
+        ("circles with a tag", "own_class_tagged", ".1%"),
+        ("others without a tag", "other_classes_untagged", ".1%"),
+        ("others with a tag", "other_classes_tagged", ".1%"),
+    ),
+)
 AGENTS = tuple(
     Row(what, file, "return", ".1f")
     for what, file in (
@@ -325,6 +397,9 @@ TABLES: dict[str, tuple[Row, ...] | Comparison] = {
     "samples": SAMPLES,
     "shapes": SHAPES,
     "agents": AGENTS,
+    "explainers": EXPLAINERS,
+    "clever_hans": CLEVER_HANS,
+    "tags": TAGS,
 }
 
 
@@ -349,21 +424,50 @@ def table(name: str) -> str:
 def files(content: tuple[Row, ...] | Comparison) -> list[str]:
     """Returns the names of the summaries of a table, row by row."""
     if isinstance(content, Comparison):
-        return [file for _, file in content.lines]
+        return [place.partition("/")[0] for _, place in content.lines]
     return [row.file for row in content]
 
 
 def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[bool]) -> str:
     """Returns a table with the mean and the interval of every score, and the commands."""
-    heads = ["", *(head for head, _, _ in content.columns), "seconds per seed", "command"]
-    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for (what, _), summary, fresh in zip(content.lines, summaries, new, strict=True):
-        cells = [_spread(summary["scores"][score], form) for _, score, form in content.columns]
-        cells += [_seconds(summary["seconds"]), _command(summary) if fresh else "as above"]
-        lines.append(f"| {' | '.join((what, *cells))} |")
+    is_one_run = len(content.lines) > 1 == len({*files(content)})
+    heads = ["", *(head for head, _, _ in content.columns)]
+    heads += [] if is_one_run else ["seconds per seed", "command"]
+    lines = []
+    for (what, place), summary, fresh in zip(content.lines, summaries, new, strict=True):
+        scores = _scores_of(summary, place)
+        cells = [_spread(scores[score], form) for _, score, form in content.columns]
+        if not is_one_run:
+            cells += [_seconds(summary["seconds"]), _command(summary) if fresh else "as above"]
+        order = 0 if content.sort_by is None else scores[content.sort_by]["mean"]
+        lines.append((-order if content.largest_first else order, f"| {what} | {_row(cells)}"))
+    lines.sort(key=lambda line: line[0])
     seeds = {len(summary["seeds"]) for summary in summaries}
     counts = " or ".join(map(str, sorted(seeds)))
-    return "\n".join(lines) + f"\n\nMeans over {counts} seeds, with 95% t intervals.\n"
+    told = f"Means over {counts} seeds, with 95% t intervals."
+    if is_one_run:
+        told += (
+            f" {_command(summaries[0])} takes {_seconds(summaries[0]['seconds'])} seconds per seed."
+        )
+    text = [f"| {_row(heads)}", f"|{' --- |' * len(heads)}", *(line for _, line in lines)]
+    return "\n".join(text) + f"\n\n{told}\n"
+
+
+def _row(cells: list[str]) -> str:
+    return f"{' | '.join(cells)} |"
+
+
+def _scores_of(summary: dict[str, Any], place: str) -> dict[str, Any]:
+    """The scores of a line: all of its summary, or those of one alternative in it."""
+    scores: dict[str, Any] = summary["scores"]
+    _, slash, name = place.partition("/")
+    if not slash:
+        return scores
+    return {
+        score.removeprefix(f"{name}/"): value
+        for score, value in scores.items()
+        if score.startswith(f"{name}/")
+    }
 
 
 def read(file: str) -> dict[str, Any]:

@@ -75,3 +75,30 @@ def test_a_comparison_has_a_line_per_summary(make_results) -> None:
         "",
         "Means over 2 seeds, with 95% t intervals.",
     ]
+
+
+def test_alternatives_of_one_summary_are_sorted(make_results) -> None:
+    def score(mean: float) -> dict:
+        return {"values": [mean] * 3, "mean": mean, "interval": [mean, mean]}
+
+    summary = {
+        "command": "explainers.py --run-dir x",
+        "seconds": [3.0, 4.0],
+        "seeds": [0, 1, 2],
+        "scores": {"cam/rank": score(2), "rise/rank": score(1), "rise2/rank": score(3)},
+    }
+    lines = (("CAM", "all/cam"), ("RISE", "all/rise"))
+    for largest_first in (False, True):
+        content = make_results.Comparison(
+            lines, (("rank", "rank", ".1f"),), sort_by="rank", largest_first=largest_first
+        )
+        head, rule, *rows = make_results.compared(content, [summary] * 2, [True, False]).split("\n")
+        assert (head, rule) == ("|  | rank |", "| --- | --- |")
+        expected = ["| RISE | 1.0 |", "| CAM | 2.0 |"]
+        assert rows[:2] == (expected[::-1] if largest_first else expected)
+        assert rows[2:] == [
+            "",
+            "Means over 3 seeds, with 95% t intervals. "
+            "`explainers.py` takes 3 to 4 seconds per seed.",
+            "",
+        ]

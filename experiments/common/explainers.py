@@ -112,7 +112,7 @@ EXPLAINERS: Mapping[str, Explainer] = {
     "gradient_x_input": Explainer("gradient x input", _plain(explain.gradient_x_input)),
     "smooth_grad": Explainer("SmoothGrad", _smooth_grad),
     "integrated_gradients": Explainer(
-        "integrated gradients", _from_baseline(explain.integrated_gradients)
+        "integrated gradients", _from_baseline(explain.integrated_gradients, max_steps=128)
     ),
     "expected_gradients": Explainer("expected gradients", _expected),
     "deeplift": Explainer("DeepLIFT", _from_baseline(explain.deeplift)),

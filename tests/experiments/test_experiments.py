@@ -249,7 +249,7 @@ def test_unknown_model_and_data(tmp_path: pathlib.Path) -> None:
 SCRIPTS = (
     "classify", "evaluate", "predict", "export", "demo", "finetune", "transfer", "multitask",
     "dqn", "reinforce", "ppo", "qlearning", "play", "knn", "toys", "summary", "list_models", "plan",
-    "receptive_field", "units", "explain", "fixations",
+    "receptive_field", "units", "explain", "fixations", "explainers",
 )  # fmt: skip
 
 
