@@ -2,6 +2,7 @@
 
     python experiments/explain.py runs/lenet photo.png other.jpg
     python experiments/explain.py runs/unet scan.png --target tumor
+    python experiments/explain.py runs/lenet --dataset digits
     python experiments/explain.py resnet18.pth cat.jpg --model resnet18 --explainers grad_cam rise
 
 MODEL is a run folder, a file of weights from torchvision or timm, or a repository of timm on the
@@ -11,6 +12,9 @@ Each image gets a page: the image, its most probable classes, and a map for each
 map stands what its method promises and by how much the map misses that. Maps explain the logit of
 one class; those of a segmenter, its mean over the pixels that have the class. Pages and
 explanations.json, with the same facts, go into figures/explanations of the run folder.
+
+With --dataset, there is a table of how good the explainers are on the first images of a data set,
+and one page with the maps of a few of them.
 """
 
 import dataclasses
@@ -20,16 +24,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from common import script
+from common.data import Data
 from common.explainers import Explainer, chosen, compiled
 from common.image_files import decoded, found, stems_of
+from common.restored import load_for
 from common.subjects import Decision, Opened, open_model
+from common.survey import survey
 
 import jax
 import numpy as np
 import tyro
 
 from jaxvision import data, explain, plots, train
-from jaxvision.files import write_json
+from jaxvision.files import file_name, write_json
 
 SHOWN = (
     "saliency",
@@ -60,6 +67,12 @@ class Settings:
     decision: str | None = None
     """The decision that is explained, where a model has several, such as the head of a multi-task
     model; None takes the first."""
+    dataset: str | None = None
+    """A data set to summarize instead of images: its name, or a folder of images."""
+    split: str | None = None
+    """Split of --dataset; None takes the split that the run was evaluated on, or test."""
+    count: int = 32
+    """How many images of --dataset are explained, the first ones."""
     top: int = 5
     """How many classes a page shows."""
     model: str = "resnet50"
@@ -86,7 +99,11 @@ def main(settings: Settings) -> int:
         raise SystemExit("--explainers needs one explainer or more")
     if settings.top < 1:
         raise SystemExit(f"--top must be at least 1, got {settings.top}")
-    if not settings.images:
+    if settings.count < 1:
+        raise SystemExit(f"--count must be at least 1, got {settings.count}")
+    if settings.dataset is not None and settings.images:
+        raise SystemExit("name images or a --dataset, not both: a data set gets a summary")
+    if settings.dataset is None and not settings.images:
         start = script.command("explain", settings.start)
         raise SystemExit(f"name at least one image, or a folder of images: {start} IMAGE...")
     opened = open_model(
@@ -96,6 +113,8 @@ def main(settings: Settings) -> int:
         step=settings.step,
     )
     decision = opened.decision(settings.decision)
+    if settings.dataset is not None:
+        return summarize(settings, opened, decision, explainers)
     paths = found(settings.images)
     names: list[str] = []
     pages = Pages(settings, opened, decision, explainers, paths)
@@ -104,6 +123,29 @@ def main(settings: Settings) -> int:
             pages.write(names[-1], data.resize_and_crop(image, opened.preprocessing))
     pages.close()
     return len(paths) - len(names)
+
+
+def summarize(
+    settings: Settings, opened: Opened, decision: Decision, explainers: Mapping[str, Explainer]
+) -> int:
+    """Measures the explainers on a data set."""
+    if decision.per_pixel or not decision.are_logits:
+        raise SystemExit("--dataset is for classifiers, and this decision is no class")
+    if opened.trained is not None:
+        dataset = load_for(opened.trained, split=settings.split, dataset=settings.dataset)
+    else:
+        place = Data(dataset=settings.dataset or "", channels=3)
+        dataset = place.load(settings.split or "test", None, opened.preprocessing)
+    folder = pathlib.Path(settings.out).expanduser() if settings.out else opened.folder
+    survey(
+        decision,
+        explainers,
+        dataset,
+        count=settings.count,
+        seed=settings.seed,
+        folder=folder / file_name(f"{dataset.name}/{dataset.split}"),
+    )
+    return 0
 
 
 class Pages:

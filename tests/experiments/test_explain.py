@@ -128,6 +128,22 @@ def test_pages_of_a_classifier(lenet: pathlib.Path, photos: pathlib.Path) -> Non
 
 
 @pytest.mark.slow
+def test_summary_of_a_data_set(lenet: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    options = ["--explainers", "saliency", "deeplift", "--count", 4, "--out", tmp_path]
+    lines = run_here("explain", lenet, "--dataset", "digits", *options).stdout.splitlines()
+    assert lines[0] == "digits/test: 4 images"
+    assert [line.partition("  ")[0] for line in lines[2:4]] == ["gradient (absolute)", "DeepLIFT"]
+    written = json.loads((tmp_path / "digits_test" / "summary.json").read_text())
+    assert written["images"] == 4
+    of_deeplift = written["explainers"]["deeplift"]
+    assert 0 < of_deeplift["largest_error"] < 0.01
+    deletion = of_deeplift["deletion"]
+    assert 0 < deletion["low"] < deletion["value"] < deletion["high"] < 1
+    with Image.open(tmp_path / "digits_test" / "summary.png") as image:
+        assert image.size[0] > 400
+
+
+@pytest.mark.slow
 def test_pages_of_weights(photos: pathlib.Path, tmp_path: pathlib.Path) -> None:
     model = models.create_model("resnet18", num_classes=4)
     images = np.zeros((1, 224, 224, 3), np.float32)
@@ -166,6 +182,8 @@ def test_explainers_that_cannot_explain_a_model_say_why_and_the_others_go_on(
         (["x", "a.png", "--explainers", "grad_cm"], "did you mean 'grad_cam'"),
         (["x"], "name at least one image, or a folder of images"),
         (["x", "a.png", "--top", 0], "--top must be at least 1, got 0"),
+        (["x", "--dataset", "digits", "--count", 0], "--count must be at least 1, got 0"),
+        (["x", "a.png", "--dataset", "digits"], "name images or a --dataset, not both"),
     ],
 )
 def test_wrong_settings(arguments: list, message: str) -> None:
