@@ -52,7 +52,7 @@ def survey(
     classes = logits.argmax(axis=1)
     key = jax.random.key(seed)
     print(f"{dataset.name}/{dataset.split}: {len(images)} images")
-    head = "".join(f"{title:>22}" for title in COLUMNS.values())
+    head = "".join(f"{title:>24}" for title in COLUMNS.values())
     print(f"{'explainer':22}{head}{'largest error':>16}{'ms per image':>14}")
     content, maps = {}, {}
     for name, explainer in explainers.items():
@@ -63,7 +63,7 @@ def survey(
             continue
         scores = {each: _mean(values[each]) for each in COLUMNS}
         largest, milliseconds = float(values["error"].max()), 1000 * float(values["seconds"][0])
-        cells = "".join(f"{_cell(score):>22}" for score in scores.values())
+        cells = "".join(f"{_cell(score):>24}" for score in scores.values())
         print(f"{explainer.title:22}{cells}{largest:16.2g}{milliseconds:14.3g}", flush=True)
         content[name] = {
             **{

@@ -68,7 +68,7 @@ def cam(
     weights = found.gradient.mean(axis=(1, 2), keepdims=True) * count
     small = (weights * found.value).sum(axis=-1, keepdims=True)
     error = relative_error(small.mean(axis=(1, 2, 3)) + found.without, found.score)
-    axiom = "the mean of the map plus the bias is the score: average pooling and a linear layer"
+    axiom = "completeness: the mean of the map plus the bias is f(x)"
     return certified(Attribution(_on_images(small, images), error, axiom, tolerance))
 
 

@@ -1,5 +1,6 @@
 """Maps of relevance over the image that they explain."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _SIDE = 2.3  # inches
 _PIXELATED = 96  # largest side, in pixels, of images that show square pixels
-_LETTERS = 40  # of a line of text under a panel
+_LETTERS = 36  # of a line of text under a panel
 
 Map = Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]
 
@@ -42,7 +43,7 @@ def attributions(
         image: The image, `height width channels`, gray or RGB: uint8 or floats in [0, 1].
         maps: Relevance of its pixels, such as rows of `Attribution.map`; channels are added up.
         titles: Names of the maps, such as their methods.
-        notes: A line of text under each map, such as its certificate; without any, none is drawn.
+        notes: A short text under each map, such as its certificate; without any, none is drawn.
         scores: Numbers to draw as bars by name, such as probabilities of classes. None draws none.
         scores_title: What these numbers are.
         columns: Panels per row.
@@ -66,7 +67,7 @@ def attributions(
     count = 1 + bool(scores) + len(relevances)
     across = min(columns, count)
     rows = -(-count // across)
-    height = _SIDE * min(1.6, max(0.5, pixels.shape[0] / pixels.shape[1])) + 0.55
+    height = _SIDE * min(1.6, max(0.5, pixels.shape[0] / pixels.shape[1])) + 0.6
     figure = _style.new_figure(_SIDE * across + 0.9, height * rows + 0.4, title)
     grid = figure.subplots(rows, across, squeeze=False)
     panels = list(grid.flat)
@@ -167,7 +168,7 @@ def _show(axes: "matplotlib.axes.Axes", pixels: np.ndarray, title: str, note: st
     """Shows an image without ticks, with a line of text below."""
     _style.dress(axes, title=title)
     axes.set_xlabel(
-        "\n".join(_style.elide(line, _LETTERS) for line in note.split("\n")),
+        textwrap.fill(note, _LETTERS),
         fontsize=_style.SMALL_SIZE,
         color=_style.INK,
         parse_math=False,
