@@ -55,6 +55,7 @@ JOBS = {
     "generative": Job(),
     "rl": Job(environment={"PJRT_NPROC": "1"}),
     "tsne": Job(arguments=("--scaling",)),
+    "explain": Job(),
     "step_overhead": Job(),
     "input_pipeline": Job(),
     "import_time": Job(),

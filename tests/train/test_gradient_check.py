@@ -88,6 +88,10 @@ LOSSES = {
     "pixel_focal": lambda p: losses.pixel_focal(
         p["logits"].T[..., None], jnp.asarray(FOREGROUND), alpha=(0.3, 0.7)
     ).mean(),
+    # Of densities: the four rows are images of three pixels.
+    "density_divergence": lambda p: losses.density_divergence(
+        p["logits"], jnp.array([[1.0, 0.0, 2.0]]) * jnp.ones((4, 1))
+    ).mean(),
     "Sum": lambda p: losses.Sum((losses.pixel_focal, 0.3), (losses.soft_dice, 2))(
         p["logits"][None], MASK, reduce="batch", pixel_weight=jnp.array([[1.0, 2.0, 0.0, 0.5]])
     ),
