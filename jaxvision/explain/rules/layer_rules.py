@@ -123,11 +123,13 @@ class Gamma:
         """Shares the relevance of a layer's outputs.
 
         With p, the sum of positive summands, the divisors are z + gamma p for positive outputs and
-        z + gamma (z - p) for negative ones; so only p and its derivative come on top of `Epsilon`.
+        z + gamma (z - p) for negative ones. Half of the sum of all summands and of their absolute
+        values is p, so only the layer with absolute numbers comes on top of `Epsilon`. In both
+        divisors the summands of the output's sign outweigh the others, so nothing cancels.
         """
-        terms = _by_sign(layer, *_signs(layer.kernel))
-        positive, pulls = _apply(layer, terms)
-        positive = positive + jnp.maximum(layer.bias, 0)
+        _, (pull,) = _apply(layer, [(layer.x, layer.kernel)])
+        size, (pull_size,) = _apply(layer, [(jnp.abs(layer.x), jnp.abs(layer.kernel))])
+        positive = (size + layer.z - layer.bias) / 2 + jnp.maximum(layer.bias, 0)
         above, lost_above = ratio(
             jnp.where(layer.z > 0, relevance, 0),
             layer.z + self.gamma * positive,
@@ -139,10 +141,8 @@ class Gamma:
             self.stabilizer,
         )
         plain, favored = above + (1 + self.gamma) * below, self.gamma * (above - below)
-        _, (pull,) = _apply(layer, [(layer.x, layer.kernel)])
-        shares = layer.x * pull(plain)[0]
-        for (x, _), pull in zip(terms, pulls, strict=True):
-            shares = shares + x * pull(favored)[0]
+        shares = layer.x * pull(plain + favored / 2)[0]
+        shares = shares + jnp.abs(layer.x) * pull_size(favored / 2)[0]
         absorbed = jnp.sum(layer.bias * plain + jnp.maximum(layer.bias, 0) * favored)
         zero = jnp.sum(jnp.where(layer.z == 0, relevance, 0))
         return Shares(shares, absorbed, lost_above + lost_below + zero)
