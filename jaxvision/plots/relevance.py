@@ -191,8 +191,8 @@ def _draw_scores(
     _style.dress(axes, title=title)
     values = list(scores.values())
     places = np.arange(len(values))[::-1]
-    axes.barh(places, values, height=0.35, color=_style.BLUE)
-    axes.axvline(0, color=_style.QUIET, linewidth=0.8)
+    axes.barh(places, values, height=0.35, color=_style.BLUE, linewidth=0)
+    axes.axvline(0, color=_style.QUIET, linewidth=0.8, marker="")
     for place, (name, value) in zip(places, scores.items(), strict=True):
         axes.text(
             0.0,
