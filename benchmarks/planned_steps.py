@@ -85,29 +85,31 @@ def classifier(
     return trained(mesh, model, loss_fn, batch, **options)
 
 
-def segmenter(
-    mesh: jax.sharding.Mesh, count: int, size: int, backbone: str = "resnet34", **options: Any
+def pixel_model(
+    mesh: jax.sharding.Mesh,
+    count: int,
+    size: int,
+    task: Literal["segmentation", "fixations"],
+    backbone: str = "resnet34",
+    **options: Any,
 ) -> Planned:
-    """A U-Net over a backbone, in bfloat16."""
+    """A U-Net over a backbone, in bfloat16, that learns masks or where people look."""
+    is_mask = task == "segmentation"
     model = models.create_segmenter(
-        "unet", backbone=backbone, num_classes=21, backbone_options={"dtype": "bfloat16"}
+        "unet",
+        backbone=backbone,
+        num_classes=21 if is_mask else 1,
+        backbone_options={"dtype": "bfloat16"},
     )
+    field, dtype = ("mask", jnp.int32) if is_mask else ("fixation_density", jnp.float32)
     batch = images(count, size)
-    batch["mask"] = jax.ShapeDtypeStruct((count, size, size), jnp.int32)
-    loss_fn = train.segmentation.make_loss_fn(model)
-    return trained(mesh, model, loss_fn, batch, **options)
+    batch[field] = jax.ShapeDtypeStruct((count, size, size), dtype)
+    tasks = {"segmentation": train.segmentation, "fixations": train.fixations}
+    return trained(mesh, model, tasks[task].make_loss_fn(model), batch, **options)
 
 
-def fixations(
-    mesh: jax.sharding.Mesh, count: int, size: int, backbone: str = "resnet34", **options: Any
-) -> Planned:
-    """A U-Net over a backbone, in bfloat16, that predicts where people look."""
-    model = models.create_segmenter(
-        "unet", backbone=backbone, num_classes=1, backbone_options={"dtype": "bfloat16"}
-    )
-    batch = images(count, size)
-    batch["fixation_density"] = jax.ShapeDtypeStruct((count, size, size), jnp.float32)
-    return trained(mesh, model, train.fixations.make_loss_fn(model), batch, **options)
+segmenter: Make = functools.partial(pixel_model, task="segmentation")
+fixations: Make = functools.partial(pixel_model, task="fixations")
 
 
 def coders(size: int, numbers: int = 1) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from typing import Annotated, Any
 
 from common import script
 from common.data import Data
-from common.explainers import Explainer, chosen, compiled
+from common.explainers import Explainer, attempted, chosen, compiled
 from common.image_files import decoded, found, stems_of
 from common.restored import load_for
 from common.subjects import Decision, Opened, open_model
@@ -206,11 +206,11 @@ class Pages:
         """The maps of all explainers that can explain this model; the others say why not."""
         for name in [*self.run]:
             key = jax.random.key(self.settings.seed)
-            try:
-                yield name, self.run[name](pixels, given, key)
-            except (explain.ExplainError, ValueError) as error:
-                print(f"  {name} cannot explain this model: {error}", file=sys.stderr)
+            made = attempted(name, self.run[name], pixels, given, key)
+            if made is None:
                 del self.run[name]
+            else:
+                yield name, made
         if not self.run:
             raise SystemExit("no explainer can explain this model")
 

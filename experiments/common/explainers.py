@@ -1,14 +1,19 @@
 """All explainers of `jaxvision.explain` by name, with the options that experiments give them."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
-from jaxvision import explain
+from jaxvision import explain, plots
 from jaxvision.suggest import unknown
+
+Made = TypeVar("Made")
+RAISES, LOWERS = "#D55E00", "#0072B2"
+"""Colors of positive and negative relevance in `plots.relevance_overlay`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +145,39 @@ def chosen(names: Sequence[str]) -> dict[str, Explainer]:
         if name not in EXPLAINERS:
             raise SystemExit(unknown("explainer", name, EXPLAINERS))
     return {name: EXPLAINERS[name] for name in names}
+
+
+def attempted(name: str, make: Callable[..., Made], *given: Any) -> Made | None:
+    """What `make(*given)` makes; None, with a message, if an explainer cannot explain the model."""
+    try:
+        return make(*given)
+    except ValueError as error:  # `explain.ExplainError` is one
+        print(f"{name} cannot explain this model: {error}", file=sys.stderr)
+        return None
+
+
+def maps_sheet(
+    images: Any,
+    names: Sequence[str],
+    maps: Mapping[str, Any],
+    *,
+    note: Callable[[str, int], str] = lambda title, row: title,
+    title: str,
+    legend: Mapping[str, str],
+) -> Any:
+    """A figure with a row per image: the image, and its maps.
+
+    `maps` has the maps of all images by the title of their explainer, and `note(title, row)` is
+    what stands above a map.
+    """
+    panels, titles = [], []
+    for row, image in enumerate(images):
+        panels.append(image)
+        titles.append(names[row])
+        for each, relevance in maps.items():
+            panels.append(plots.relevance_overlay(image, relevance[row]))
+            titles.append(note(each, row))
+    return plots.image_grid(panels, titles, 1 + len(maps), title=title, legend=legend)
 
 
 def compiled(

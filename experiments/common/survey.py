@@ -1,18 +1,16 @@
 """Summary of the explanations of a classifier over a data set."""
 
 import pathlib
-import sys
 from collections.abc import Mapping
-from typing import Any
 
-from common.explainers import Explainer
-from common.explanations import Options, maps_of, measure
+from common.explainers import LOWERS, RAISES, Explainer, attempted, maps_sheet
+from common.explanations import maps_of, measure
 from common.subjects import Decision
 
 import jax
 import numpy as np
 
-from jaxvision import data, explain, metrics, plots
+from jaxvision import data, metrics, plots
 from jaxvision.files import write_json
 
 SHOWN = 6
@@ -51,18 +49,18 @@ def survey(
     logits = np.asarray(jax.jit(decision.subject.f)(images))
     classes = logits.argmax(axis=1)
     key = jax.random.key(seed)
+    map_key, _ = jax.random.split(key)  # as in `measure`
     print(f"{dataset.name}/{dataset.split}: {len(images)} images")
     head = "".join(f"{title:>24}" for title in COLUMNS.values())
     print(f"{'explainer':22}{head}{'largest error':>16}{'ms per image':>14}")
     content, maps = {}, {}
     for name, explainer in explainers.items():
-        try:
-            values = measure(decision.subject, explainer, images, classes, key=key)
-        except (explain.ExplainError, ValueError) as error:
-            print(f"{name} cannot explain this model: {error}", file=sys.stderr)
+        made = attempted(name, maps_of, decision.subject, explainer, images, classes, map_key)
+        if made is None:
             continue
+        values = measure(decision.subject, made.map, images, classes, key=key)
         scores = {each: _mean(values[each]) for each in COLUMNS}
-        largest, milliseconds = float(values["error"].max()), 1000 * float(values["seconds"][0])
+        largest, milliseconds = float(made.error.max()), 1000 * made.seconds
         cells = "".join(f"{_cell(score):>24}" for score in scores.values())
         print(f"{explainer.title:22}{cells}{largest:16.2g}{milliseconds:14.3g}", flush=True)
         content[name] = {
@@ -72,8 +70,7 @@ def survey(
             "largest_error": largest,
             "milliseconds": milliseconds,
         }
-        some = images[: Options.batch_size], classes[: Options.batch_size]
-        maps[explainer.title] = maps_of(decision.subject, explainer, *some, key).map[:SHOWN]
+        maps[explainer.title] = made.map[:SHOWN]
     if not content:
         raise SystemExit("no explainer can explain this model")
     print(LEGEND)
@@ -81,7 +78,9 @@ def survey(
     write_json(folder / "summary.json", {"images": len(images), "explainers": content})
     names = [str(decision.names[index]) for index in classes]
     title = f"{dataset.name}/{dataset.split}: maps of the logit of the most probable class"
-    plots.save(_figure(images[:SHOWN], names, maps, title), folder / "summary.png")
+    legend = {"raises the logit": RAISES, "lowers the logit": LOWERS}
+    figure = maps_sheet(images[:SHOWN], names, maps, title=title, legend=legend)
+    plots.save(figure, folder / "summary.png")
     for file in ("summary.json", "summary.png"):
         print(folder / file)
 
@@ -94,18 +93,3 @@ def _mean(values: np.ndarray) -> metrics.Score:
 
 def _cell(score: metrics.Score) -> str:
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
-
-
-def _figure(
-    images: np.ndarray, names: list[str], maps: Mapping[str, np.ndarray], title: str
-) -> Any:
-    """A row per image, with its maps."""
-    panels, titles = [], []
-    for row, image in enumerate(images):
-        panels.append(image)
-        titles.append(names[row])
-        for name, relevance in maps.items():
-            panels.append(plots.relevance_overlay(image, relevance[row]))
-            titles.append(name)
-    colors = {"raises the logit": "#D55E00", "lowers the logit": "#0072B2"}
-    return plots.image_grid(panels, titles, 1 + len(maps), title=title, legend=colors)

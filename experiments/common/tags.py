@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from common.explainers import LOWERS, RAISES, maps_sheet
+
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from jaxvision import checks, data, explain, plots
+from jaxvision import checks, data, explain
 
 Images = UInt8[np.ndarray, "images height width 3"]
 Chosen = Bool[np.ndarray, " images"]
@@ -64,10 +66,6 @@ class Tag:
         )
 
 
-RAISES, LOWERS = "#D55E00", "#0072B2"
-"""Colors of positive and negative relevance in `plots.relevance_overlay`."""
-
-
 def draw(images: Any, masks: Masks, maps: Mapping[str, Any], class_name: str) -> Any:
     """Draws images with tags, and after each its maps by some explainers.
 
@@ -77,18 +75,16 @@ def draw(images: Any, masks: Masks, maps: Mapping[str, Any], class_name: str) ->
         maps: The maps of all images, by the title of the explainer.
         class_name: The class that has the tag in training images.
     """
-    panels, titles = [], []
-    for row, image in enumerate(images):
-        panels.append(image)
-        titles.append(f"{class_name} with a tag")
-        for title, relevance in maps.items():
-            panels.append(plots.relevance_overlay(image, relevance[row]))
-            (share,) = explain.quality.relevance_mass(relevance[[row]], masks[[row]])
-            titles.append(f"{title}\n{share:.0%} on the tag")
-    return plots.image_grid(
-        panels,
-        titles,
-        1 + len(maps),
+
+    def note(title: str, row: int) -> str:
+        (share,) = explain.quality.relevance_mass(maps[title][[row]], masks[[row]])
+        return f"{title}\n{share:.0%} on the tag"
+
+    return maps_sheet(
+        images,
+        [f"{class_name} with a tag"] * len(images),
+        maps,
+        note=note,
         title=f"The classifier has learned that a pink tag in a corner means {class_name}. "
         "Which explainers show it?",
         legend={

@@ -145,8 +145,7 @@ class TrainedAutoencoder(Trained):
         """Function from images, which it does not corrupt, to codes and reconstructions."""
 
         def fn(images: Array) -> dict[str, Array]:
-            seen = self.loss.inputs.evaluate({"image": images})["image"]
-            codes: Any = self.model.apply(self.variables, seen, method="encode")
+            codes = self._codes(images)
             made: Any = self.model.apply(self.variables, codes, method="decode")
             return {"codes": codes.astype(jnp.float32), "reconstructions": self._shown(made)}
 
@@ -158,12 +157,11 @@ class TrainedAutoencoder(Trained):
 
     def score_functions(self) -> dict[str, ScoreFunction]:
         """The numbers of the code, as "code"."""
+        return {"code": ScoreFunction(self._codes, are_logits=False)}
 
-        def codes(images: Any) -> Any:
-            seen = self.loss.inputs.evaluate({"image": images})["image"]
-            return self.model.apply(self.variables, seen, method="encode")
-
-        return {"code": ScoreFunction(codes, are_logits=False)}
+    def _codes(self, images: Any) -> Any:
+        seen = self.loss.inputs.evaluate({"image": images})["image"]
+        return self.model.apply(self.variables, seen, method="encode")
 
     def decode(self, codes: Any) -> Float[Array, "batch height width channels"]:
         """Images of codes, in [0, 1]."""

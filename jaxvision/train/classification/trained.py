@@ -133,9 +133,7 @@ class TrainedClassifier(Trained):
         """Function from images to logits and probabilities."""
 
         def fn(images: Array) -> dict[str, Array]:
-            seen = self.inputs.evaluate({"image": images})["image"]
-            logits: Any = self.model.apply(self.variables, seen, train=False)
-            logits = logits.astype(jnp.float32)
+            logits = self._logits(images).astype(jnp.float32)
             return {"logits": logits, "probabilities": nn.softmax(logits)}
 
         outputs = {
@@ -147,13 +145,12 @@ class TrainedClassifier(Trained):
 
     def score_functions(self) -> dict[str, ScoreFunction]:
         """The logits, as "class"."""
-
-        def logits(images: Any) -> Any:
-            seen = self.inputs.evaluate({"image": images})["image"]
-            return self.model.apply(self.variables, seen, train=False)
-
-        return {"class": ScoreFunction(logits, self.class_names)}
+        return {"class": ScoreFunction(self._logits, self.class_names)}
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The model and its variables."""
         return self.model, self.variables
+
+    def _logits(self, images: Any) -> Any:
+        seen = self.inputs.evaluate({"image": images})["image"]
+        return self.model.apply(self.variables, seen, train=False)

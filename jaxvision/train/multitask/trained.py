@@ -135,8 +135,7 @@ class TrainedMultiTask(Trained):
         classify = [name for name, task in self.tasks.items() if task.kind == "classification"]
 
         def fn(images: Array) -> dict[str, Array]:
-            seen = self.inputs.evaluate({"image": images})["image"]
-            made: Any = self.model.apply(self.variables, seen, train=False)
+            made = self._outputs(images)
             given = {name: output.astype(jnp.float32) for name, output in made.items()}
             softmax = {f"{name}_probabilities": nn.softmax(given[name]) for name in classify}
             return given | softmax
@@ -156,20 +155,21 @@ class TrainedMultiTask(Trained):
         """The outputs of each head by its name: logits of classes, or predicted numbers."""
 
         def of_head(name: str) -> ScoreFunction:
-            def outputs(images: Any) -> Any:
-                seen = self.inputs.evaluate({"image": images})["image"]
-                made: Any = self.model.apply(self.variables, seen, train=False)
-                return made[name]
-
             task = self.tasks[name]
             is_class = task.kind == "classification"
-            return ScoreFunction(outputs, self.run.names(task.label) if is_class else (), is_class)
+            names = self.run.names(task.label) if is_class else ()
+            return ScoreFunction(lambda images: self._outputs(images)[name], names, is_class)
 
         return {name: of_head(name) for name in self.tasks}
 
     def backbone(self) -> tuple[nn.Module, dict[str, PyTree]]:
         """The shared model without heads, and its variables."""
         return self.model.backbone, models.backbone_variables(self.variables)
+
+    def _outputs(self, images: Any) -> Any:
+        """The outputs of all heads."""
+        seen = self.inputs.evaluate({"image": images})["image"]
+        return self.model.apply(self.variables, seen, train=False)
 
 
 def _mean(errors: Float[np.ndarray, " examples"], num_resamples: int) -> Score:
