@@ -42,8 +42,8 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
     9.0
     """
     first, second = _pair(real, fake)
-    return frechet_distance_of_moments(
-        first.mean(axis=0), _covariance(first), second.mean(axis=0), _covariance(second)
+    return _frechet(
+        (first.mean(axis=0), second.mean(axis=0)), (_covariance(first), _covariance(second))
     )
 
 
@@ -53,7 +53,8 @@ def frechet_distance_of_moments(
     """The squared Fréchet distance of two normal distributions, from means and covariance matrices.
 
     Raises:
-        ValueError: The shapes do not match, or a number is not finite.
+        ValueError: The shapes do not match, a number is not finite, or a matrix is no covariance:
+            it is not symmetric, or has a negative eigenvalue (beyond rounding errors of float32).
 
     Reference: Dowson and Landau, The Fréchet distance between multivariate normal distributions,
     1982.
@@ -69,6 +70,14 @@ def frechet_distance_of_moments(
     ):
         shapes = ", ".join(str(each.shape) for each in (*means, *matrices))
         raise ValueError(f"means must be vectors and covariances square matrices, got {shapes}")
+    _check_covariance("covariance1", matrices[0])
+    _check_covariance("covariance2", matrices[1])
+    return _frechet(means, matrices)
+
+
+def _frechet(
+    means: tuple[np.ndarray, np.ndarray], matrices: tuple[np.ndarray, np.ndarray]
+) -> float:
     # The eigenvalues of C1 C2 are those of the symmetric S C2 S, where S is the root of C1.
     values, vectors = np.linalg.eigh(matrices[0])
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
@@ -180,13 +189,14 @@ def nearest(
         skip_self: Whether to skip the i-th reference for the i-th query, for equal sets.
 
     Raises:
-        ValueError: The numbers of features differ, a set has fewer than 2 rows, or a number is
-            infinite.
+        ValueError: The numbers of features differ, a set has no rows (or only one with
+            `skip_self`), or a number is not finite.
 
     >>> nearest([[0.0], [2.0]], [[1.9], [0.5]])[0].tolist()
     [1, 0]
     """
-    first, second = _pair(queries, references)
+    names = "queries", "references"
+    first, second = _pair(queries, references, names, least=2 if skip_self else 1)
     indices, distances, start = [], [], 0
     for rows in blocks(first, len(second)):
         squares = squared_distances(rows, second)
@@ -286,14 +296,19 @@ def mode_coverage(
     )
 
 
-def _pair(real: ArrayLike, fake: ArrayLike) -> tuple[Features, Features]:
-    first, second = _finite("real", real), _finite("fake", fake)
+def _pair(
+    real: ArrayLike,
+    fake: ArrayLike,
+    names: tuple[str, str] = ("real", "fake"),
+    least: int = 2,
+) -> tuple[Features, Features]:
+    first, second = _finite(names[0], real), _finite(names[1], fake)
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
         raise ValueError(
-            "real and fake must be (examples, features) with the same features, got "
+            f"{' and '.join(names)} must be (examples, features) with the same features, got "
             f"{first.shape} and {second.shape}"
         )
-    if min(len(first), len(second)) < 2:
+    if min(len(first), len(second)) < least:
         raise ValueError(f"there must be 2 examples or more, got {len(first)} and {len(second)}")
     return first, second
 
@@ -309,6 +324,25 @@ def _covariance(rows: Features) -> Float64[np.ndarray, "features features"]:
     centered = rows - rows.mean(axis=0)
     matrix: np.ndarray = centered.T @ centered / (len(rows) - 1)
     return matrix
+
+
+_ROUNDING = 1e-4
+"""Relative error of a covariance matrix that was computed in float32."""
+
+
+def _check_covariance(name: str, matrix: Float64[np.ndarray, "features features"]) -> None:
+    allowed = _ROUNDING * np.abs(matrix).max(initial=0)
+    asymmetry = np.abs(matrix - matrix.T).max(initial=0)
+    if asymmetry > allowed:
+        raise ValueError(
+            f"{name} must be symmetric, and two opposite numbers differ by {asymmetry:.6g}"
+        )
+    least = np.linalg.eigvalsh(matrix).min(initial=0)
+    if least < -allowed:
+        raise ValueError(
+            f"{name} must have no negative eigenvalue, and has {least:.6g}; np.cov(features, "
+            "rowvar=False) gives the covariance matrix of features"
+        )
 
 
 def _reach(rows: Features, neighbors: int) -> Float64[np.ndarray, " examples"]:

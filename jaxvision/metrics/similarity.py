@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
-from jaxvision.checks import check_name
+from jaxvision.checks import check_name, check_positive
 
-Images = Float[Array, "batch height width channels"]
-Padding = Literal["valid", "reflect"]
+Images = Real[Array, "batch height width channels"]
+Padding = Literal["valid", "reflect", "symmetric"]
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """The weights of the scales in the paper, finest first."""
 
@@ -21,8 +21,8 @@ _K1, _K2 = 0.01, 0.03
 
 
 def psnr(
-    images: Float[Array, "batch *shape"],
-    references: Float[Array, "batch *shape"],
+    images: Real[Array, "batch *shape"],
+    references: Real[Array, "batch *shape"],
     *,
     max_value: int | float = 1.0,
 ) -> Float[Array, " batch"]:
@@ -36,12 +36,12 @@ def psnr(
         max_value: The largest possible value of a pixel.
 
     Raises:
-        ValueError: The shapes differ.
+        ValueError: The shapes differ, `max_value` is not positive, or it is 1 for integers.
 
     >>> print(psnr(jnp.full((1, 2, 2, 1), 0.1), jnp.zeros((1, 2, 2, 1))).round(3))
     [20.]
     """
-    first, second = _pair(images, references)
+    first, second = _pair(images, references, max_value)
     error = jnp.square(first - second).mean(axis=range(1, first.ndim))
     return 20 * math.log10(max_value) - 10 * jnp.log10(error)
 
@@ -63,14 +63,17 @@ def ssim(
         images: Images.
         references: Reference images, of the same shape.
         max_value: The largest possible value of a pixel.
-        padding: `"valid"` uses only windows inside the image, as the authors do; `"reflect"`
-            mirrors the image at its border and accepts images of any size.
+        padding: `"valid"` uses only windows inside the image, as the authors do. The other two
+            accept images of any size, and mirror them at their border as `numpy.pad` does:
+            `"reflect"` does not repeat the border pixels (as kornia and torchmetrics), and
+            `"symmetric"` does (as the map of scikit-image).
 
     Returns:
         The mean over windows and channels, from -1 to 1; equal images have 1.
 
     Raises:
-        ValueError: The shapes differ, `padding` is unknown, or images are too small for `"valid"`.
+        ValueError: The shapes differ, `padding` is unknown, images are too small for `"valid"`,
+            `max_value` is not positive, or it is 1 for integers.
 
     Reference: Wang et al., Image quality assessment, IEEE Trans. Image Processing 13, 2004.
 
@@ -80,7 +83,7 @@ def ssim(
     >>> print(f"{measure(image, image)[0]:.4f} {measure(image, 1 - image)[0]:.4f}")
     1.0000 -0.9317
     """
-    luminance, contrast = _ssim_parts(*_pair(images, references), max_value, padding)
+    luminance, contrast = _ssim_parts(*_pair(images, references, max_value), max_value, padding)
     return (luminance * contrast).mean(axis=(1, 2, 3))
 
 
@@ -108,7 +111,7 @@ def ms_ssim(
         From 0 to 1; a channel whose mean contrast is negative at some scale counts as 0.
 
     Raises:
-        ValueError: The shapes differ, the images are too small, or `padding` is unknown.
+        ValueError: As for `ssim`, or there are no `weights`.
 
     Reference: Wang et al., Multiscale structural similarity for image quality assessment, 2003.
 
@@ -118,7 +121,9 @@ def ms_ssim(
     >>> print(f"{measure(image, image)[0]:.4f}")
     1.0000
     """
-    first, second = _pair(images, references)
+    if not len(weights):
+        raise ValueError("weights must be one number or more, one for each scale, got none")
+    first, second = _pair(images, references, max_value)
     product: Any = 1.0
     for scale, weight in enumerate(weights):
         if scale > 0:
@@ -144,7 +149,14 @@ def total_variation(images: Images) -> Float[Array, " batch"]:
     return down + across
 
 
-def _pair(images: Array, references: Array) -> tuple[Array, Array]:
+def _pair(images: Array, references: Array, max_value: int | float) -> tuple[Array, Array]:
+    check_positive("max_value", max_value)
+    for each in (images, references):
+        if jnp.issubdtype(each.dtype, jnp.integer) and max_value <= 1:
+            raise ValueError(
+                f"max_value must be the largest value of a pixel, and is {max_value} for images of "
+                f"{each.dtype}: give max_value=255 for bytes, or divide the images by 255"
+            )
     if images.shape != references.shape:
         raise ValueError(
             f"images and references must have one shape, got {images.shape} and {references.shape}"
@@ -161,7 +173,7 @@ def _ssim_parts(
     if padding == "valid" and min(first.shape[1:3]) < _WINDOW:
         raise ValueError(
             f"images must be {_WINDOW}x{_WINDOW} pixels or more at every scale, got "
-            f"{first.shape[1]}x{first.shape[2]}; use fewer scales, or padding='reflect'"
+            f"{first.shape[1]}x{first.shape[2]}; use fewer scales, or padding='symmetric'"
         )
     mean1, mean2, square1, square2, product = (
         _smooth(each, padding) for each in (first, second, first**2, second**2, first * second)
@@ -179,10 +191,10 @@ def _smooth(images: Images, padding: Padding) -> Float[Array, "batch _ _ channel
     taps = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
     taps /= taps.sum()
     for axis in (1, 2):
-        if padding == "reflect":
+        if padding != "valid":
             border = [(0, 0)] * 4
             border[axis] = (_WINDOW // 2, _WINDOW // 2)
-            images = jnp.pad(images, border, mode="symmetric")
+            images = jnp.pad(images, border, mode=padding)
         length = images.shape[axis] - _WINDOW + 1
         parts = [
             float(tap) * jnp.take(images, np.arange(length) + start, axis)

@@ -12,8 +12,16 @@ FOUND = json.loads(fixture.PATH.read_text())
 REAL, FAKE = fixture.features()
 
 
-def test_frechet_distance_is_clean_fids() -> None:
-    assert metrics.frechet_distance(REAL, FAKE) == pytest.approx(FOUND["frechet_distance"])
+@pytest.mark.parametrize("library", ["clean-fid", "torch-fidelity"])
+def test_frechet_distance_is_that_of_other_libraries(library) -> None:
+    """With more examples than features, and with fewer, whose covariances are singular."""
+    expected = FOUND["frechet_distance"]
+    assert metrics.frechet_distance(REAL, FAKE) == pytest.approx(expected["many"][library])
+    few = metrics.frechet_distance(*fixture.few_features())
+    assert few == pytest.approx(expected["few"][library])
+
+
+def test_frechet_distance_of_what_is_moved() -> None:
     assert metrics.frechet_distance(REAL, REAL) == pytest.approx(0, abs=1e-9)
     assert metrics.frechet_distance(REAL, REAL[::-1] + 2) == pytest.approx(20)
 
@@ -24,11 +32,17 @@ def test_frechet_distance_of_normals() -> None:
     rank_one = np.diag([1.0, 0.0])  # fewer examples than features leave such
     assert metrics.frechet_distance_of_moments([0, 0], rank_one, [0, 0], np.eye(2)) == 1
     assert metrics.frechet_distance_of_moments([0, 0], rank_one, [0, 0], rank_one) == 0
+    real, fake = (each.astype(np.float32) for each in fixture.few_features())
+    moments = [
+        (each.mean(0), np.cov(each, rowvar=False).astype(np.float32)) for each in (real, fake)
+    ]
+    of_rounded = metrics.frechet_distance_of_moments(*moments[0], *moments[1])
+    assert of_rounded == pytest.approx(metrics.frechet_distance(real, fake), rel=1e-4)
 
 
 def test_large_features_lose_no_digits() -> None:
     assert metrics.frechet_distance(1e6 + REAL, 1e6 + FAKE) == pytest.approx(
-        FOUND["frechet_distance"], rel=1e-6
+        FOUND["frechet_distance"]["many"]["clean-fid"], rel=1e-6
     )
 
 
@@ -89,6 +103,8 @@ def test_nearest(monkeypatch) -> None:
     among, apart = metrics.nearest(REAL, REAL, skip_self=True)
     assert (among != np.arange(60)).all()
     assert (apart > 0).all()
+    one, apart = metrics.nearest([[0.0, 0.0]], [[3.0, 4.0]])
+    assert (one.tolist(), apart.tolist()) == ([0], [5.0])
 
 
 @pytest.mark.parametrize(
@@ -102,6 +118,18 @@ def test_nearest(monkeypatch) -> None:
         (lambda: metrics.mode_coverage([0, 5], 4), "0 to 3, got 5"),
         (lambda: metrics.mode_coverage([0], 2, expected=[1.0]), "must be 2 shares"),
         (lambda: metrics.frechet_distance([], FAKE), "empty"),
+        (
+            lambda: metrics.frechet_distance_of_moments([0] * 2, -np.eye(2), [0] * 2, np.eye(2)),
+            "covariance1 must have no negative eigenvalue, and has -1",
+        ),
+        (
+            lambda: metrics.frechet_distance_of_moments(
+                [0] * 2, np.eye(2), [0] * 2, [[1, 0.5], [0, 1]]
+            ),
+            "covariance2 must be symmetric, and two opposite numbers differ by 0.5",
+        ),
+        (lambda: metrics.nearest(REAL, FAKE[:, :3]), "queries and references must be"),
+        (lambda: metrics.nearest(REAL[:1], REAL[:1], skip_self=True), "2 examples or more"),
     ],
 )
 def test_what_is_not_allowed(call, message) -> None:

@@ -1,5 +1,6 @@
-"""Similarities of images: closed forms, and the values of scikit-image and pytorch-msssim."""
+"""Similarities of images: closed forms; scikit-image's, kornia's and pytorch-msssim's values."""
 
+import functools
 import json
 import math
 
@@ -16,13 +17,34 @@ FOUND = json.loads(fixture.PATH.read_text())
 CLEAN, NOISY = map(jnp.asarray, fixture.images())
 
 
-def test_values_are_those_of_other_libraries() -> None:
-    def all_three(noisy, clean):
-        return [measure(noisy, clean) for measure in (metrics.psnr, metrics.ssim, metrics.ms_ssim)]
+MEASURES = {
+    "psnr": metrics.psnr,
+    "ms_ssim": metrics.ms_ssim,
+    "valid": metrics.ssim,
+    "reflect": functools.partial(metrics.ssim, padding="reflect"),
+    "symmetric": functools.partial(metrics.ssim, padding="symmetric"),
+}
 
-    found = quick.jit(all_three)(NOISY, CLEAN)
-    for name, values in zip(("psnr", "ssim", "ms_ssim"), found, strict=True):
-        np.testing.assert_allclose(values, FOUND[name], rtol=4e-5, err_msg=name)
+
+@pytest.mark.parametrize("pictures", ["similarities", "small", "camera"])
+def test_values_are_those_of_other_libraries(pictures) -> None:
+    """Of a photograph, of images in color, and of a part of these, most of which is border."""
+    clean, noisy = fixture.camera() if pictures == "camera" else fixture.images()
+    part = np.s_[:, :20, :24] if pictures == "small" else np.s_[:]
+    pair = [jnp.asarray(each[part], jnp.float32) for each in (noisy, clean)]
+    expected = FOUND[pictures]
+    found = quick.jit(lambda *pair: {name: MEASURES[name](*pair) for name in expected})(*pair)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=4e-5, err_msg=name)
+
+
+def test_known_values_of_the_photograph() -> None:
+    """Published comparisons of libraries have these: the fixture is of the same image and noise."""
+    found = {name: values[0] for name, values in FOUND["camera"].items()}
+    assert found["psnr"] == pytest.approx(20.44953, abs=1e-5)
+    assert found["valid"] == pytest.approx(0.284966, abs=1e-6)
+    assert found["reflect"] == pytest.approx(0.28349, abs=1e-5)
+    assert found["ms_ssim"] == pytest.approx(0.735836, abs=2e-6)
 
 
 def test_equal_images() -> None:
@@ -31,7 +53,8 @@ def test_equal_images() -> None:
             metrics.psnr(images, images),
             metrics.ssim(images, images),
             metrics.ms_ssim(images, images, weights=(0.4, 0.6)),
-            metrics.ssim(images[:, :5, :4], images[:, :5, :4], padding="reflect"),
+            metrics.ssim(images[:, :5, :4], images[:, :5, :4], padding="symmetric"),
+            metrics.ssim(images[:, :5, :1], images[:, :5, :1], padding="reflect"),
         )
 
     images = CLEAN[:, :40, :40]
@@ -77,6 +100,24 @@ def test_total_variation() -> None:
     assert metrics.total_variation(ramp.astype(jnp.bfloat16)).dtype == jnp.float32
 
 
+def test_bytes_are_measured_up_to_255() -> None:
+    images = [jnp.round(255 * each[:, :20, :24]).astype(jnp.uint8) for each in (NOISY, CLEAN)]
+
+    def both(*images):
+        floats = [each / 255 for each in images]
+        return [
+            [measure(*images, max_value=255) - measure(*floats)]
+            for measure in (metrics.psnr, metrics.ssim)
+        ]
+
+    np.testing.assert_allclose(quick.jit(both)(*images), 0, atol=1e-4)
+    for measure in (metrics.psnr, metrics.ssim, metrics.ms_ssim):
+        with pytest.raises(ValueError, match=r"is 1.0 for images of uint8: give max_value=255"):
+            measure(*images)
+        with pytest.raises(ValueError, match="max_value must be positive, got 0"):
+            measure(*images, max_value=0)
+
+
 def test_what_is_not_allowed(unchecked) -> None:
     small = CLEAN[:, :10, :20]
     with pytest.raises(ValueError, match="11x11 pixels or more at every scale, got 10x20"):
@@ -85,3 +126,5 @@ def test_what_is_not_allowed(unchecked) -> None:
         metrics.ssim(small, small, padding="same")
     with pytest.raises(ValueError, match="one shape"):
         metrics.psnr(small, CLEAN)
+    with pytest.raises(ValueError, match="one number or more, one for each scale"):
+        metrics.ms_ssim(CLEAN, CLEAN, weights=())

@@ -58,7 +58,7 @@ def structural_similarity(
     if signed:
         # SSIM takes images, whose means are not negative.
         first, second = (first + 1) / 2, (second + 1) / 2
-    return ssim(first, second, padding="reflect")
+    return ssim(first, second, padding="symmetric")
 
 
 def pearson(

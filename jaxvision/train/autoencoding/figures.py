@@ -87,7 +87,7 @@ def _titles(names: list[str], kinds: list[np.ndarray], rows: Int[np.ndarray, " r
     lines = [["image"] * len(rows)]
     for name, each in zip(names[1:], kinds[1:], strict=True):
         psnr = np.asarray(metrics.psnr(jnp.asarray(each), images))
-        ssim = np.asarray(metrics.ssim(jnp.asarray(each), images, padding="reflect"))
+        ssim = np.asarray(metrics.ssim(jnp.asarray(each), images, padding="symmetric"))
         lines.append([f"{name}\n{psnr[row]:.1f} dB, SSIM {ssim[row]:.2f}" for row in rows])
     return [title for row in zip(*lines, strict=True) for title in row]
 

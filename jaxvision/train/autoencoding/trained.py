@@ -102,7 +102,7 @@ class TrainedAutoencoder(Trained):
         """Scores reconstructions: means over the images with t intervals.
 
         `squared_error` is averaged over the values of images in [0, 1], `psnr` is in decibels, and
-        `ssim` reflects the borders, so that images may have any size. If training corrupted images,
+        `ssim` mirrors the borders, so that images may have any size. If training corrupted images,
         the names with `seen_` score the inputs of the encoder. `num_resamples` is ignored.
         """
         del num_resamples
@@ -113,7 +113,7 @@ class TrainedAutoencoder(Trained):
         for kind, made in kinds.items():
             pair = jnp.asarray(made), jnp.asarray(predictions.images)
             error = np.square(made - predictions.images).mean(axis=(1, 2, 3))
-            ssim = metrics.ssim(*pair, padding="reflect")
+            ssim = metrics.ssim(*pair, padding="symmetric")
             scores[f"{kind}squared_error"] = metrics.mean_score(error)
             scores[f"{kind}psnr"] = metrics.mean_score(metrics.psnr(*pair))
             scores[f"{kind}ssim"] = metrics.mean_score(ssim)
