@@ -22,7 +22,8 @@ class AdversarialLoss(NamedTuple):
     """The losses of both networks, one value per example.
 
     Attributes:
-        critic: `critic(real, fake)`, from the critic's scores of real and of generated examples.
+        critic: `critic(real, fake)`, from the critic's scores of real and of generated examples, as
+            many of the one as of the other; otherwise it raises a ValueError.
         generator: `generator(fake)`, from the critic's scores of generated examples.
     """
 
@@ -44,7 +45,7 @@ def minimax() -> AdversarialLoss:
     >>> print(f"{loss.critic(undecided, undecided)[0]:.6f} {loss.generator(undecided)[0]:.6f}")
     1.386294 -0.693147
     """
-    return AdversarialLoss(_cross_entropy, lambda fake: -_softplus(fake))
+    return _game(_cross_entropy, lambda fake: -_softplus(fake))
 
 
 def non_saturating() -> AdversarialLoss:
@@ -58,7 +59,7 @@ def non_saturating() -> AdversarialLoss:
     >>> print(f"{non_saturating().generator(jnp.zeros(1))[0]:.6f}")
     0.693147
     """
-    return AdversarialLoss(_cross_entropy, lambda fake: _softplus(-fake))
+    return _game(_cross_entropy, lambda fake: _softplus(-fake))
 
 
 def least_squares() -> AdversarialLoss:
@@ -73,7 +74,7 @@ def least_squares() -> AdversarialLoss:
     >>> print(least_squares().critic(half, half)[0], least_squares().generator(half)[0])
     0.25 0.125
     """
-    return AdversarialLoss(
+    return _game(
         lambda real, fake: (
             (jnp.square(at_least_float32(real) - 1) + jnp.square(at_least_float32(fake))) / 2
         ),
@@ -92,7 +93,7 @@ def hinge() -> AdversarialLoss:
     >>> print(hinge().critic(jnp.array([3.0]), jnp.array([-0.5]))[0])
     0.5
     """
-    return AdversarialLoss(
+    return _game(
         lambda real, fake: (
             jax.nn.relu(1 - at_least_float32(real)) + jax.nn.relu(1 + at_least_float32(fake))
         ),
@@ -112,7 +113,7 @@ def wasserstein() -> AdversarialLoss:
     >>> print(wasserstein().critic(jnp.array([3.0]), jnp.array([1.0]))[0])
     -2.0
     """
-    return AdversarialLoss(
+    return _game(
         lambda real, fake: at_least_float32(fake) - at_least_float32(real),
         lambda fake: -at_least_float32(fake),
     )
@@ -140,7 +141,8 @@ def gradient_penalty(
         slope: The slope without penalty, 1 in the paper.
 
     Raises:
-        ValueError: The shapes of `real` and `fake` differ.
+        ValueError: The shapes of `real` and `fake` differ, or the critic does not give one score
+            per example.
 
     Reference: Gulrajani et al., Improved training of Wasserstein GANs, 2017, arXiv:1704.00028.
 
@@ -171,6 +173,9 @@ def r1(critic: Critic, real: Float[Array, "batch *shape"]) -> Float[Array, " bat
         critic: `critic(examples)` gives one score per example, independent of the other examples.
         real: Real examples.
 
+    Raises:
+        ValueError: The critic does not give one score per example.
+
     Reference: Mescheder et al., Which training methods for GANs do actually converge?,
     arXiv:1801.04406.
 
@@ -182,8 +187,34 @@ def r1(critic: Critic, real: Float[Array, "batch *shape"]) -> Float[Array, " bat
 
 def _squared_slope(critic: Critic, examples: Array) -> Array:
     """The squared norm of the gradient of each example's score."""
-    gradient = jax.grad(lambda x: critic(x).astype(jnp.float32).sum())(examples)
+
+    def total(x: Array) -> Array:
+        scores = critic(x)
+        if scores.shape != (len(x),):
+            raise ValueError(
+                f"a critic must give one score per example, of shape ({len(x)},), and gives "
+                f"{scores.shape}"
+            )
+        return scores.astype(jnp.float32).sum()
+
+    gradient = jax.grad(total)(examples)
     return jnp.square(at_least_float32(gradient)).sum(axis=range(1, examples.ndim))
+
+
+def _game(
+    critic: Callable[[Scores, Scores], Scores], generator: Callable[[Scores], Scores]
+) -> AdversarialLoss:
+    """The losses, of which the critic's does not broadcast scores of different shapes."""
+
+    def checked(real: Scores, fake: Scores) -> Scores:
+        if real.ndim != 1 or real.shape != fake.shape:
+            raise ValueError(
+                "scores must have the shape (batch,), one for each example, with as many generated "
+                f"examples as real ones, got {real.shape} (real) and {fake.shape} (generated)"
+            )
+        return critic(real, fake)
+
+    return AdversarialLoss(checked, generator)
 
 
 def _cross_entropy(real: Scores, fake: Scores) -> Scores:

@@ -54,6 +54,10 @@ def elbo(
         mean: Means of the encoder's distribution.
         log_variance: Logarithms of its variances.
 
+    Raises:
+        ValueError: There is not one mean and one log-variance for each image and latent, or the
+            outputs do not fit the likelihood.
+
     Reference: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114.
 
     >>> from jaxvision.losses import variational
@@ -62,6 +66,11 @@ def elbo(
     >>> print(f"{bound.nats[0]:.2f} nats, {bound.bits_per_dimension[0]:.3f} bits per dimension")
     -543.43 nats, 1.000 bits per dimension
     """
+    if mean.shape != log_variance.shape or len(mean) != len(images):
+        raise ValueError(
+            "mean and log_variance must have the shape (images, latents), got "
+            f"{mean.shape} and {log_variance.shape} for {len(images)} images"
+        )
     return Elbo(
         likelihood.log_prob(outputs, images),
         gaussian_kl(mean, log_variance),

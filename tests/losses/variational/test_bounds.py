@@ -88,3 +88,10 @@ def test_free_nats() -> None:
 def test_a_bound_of_no_sample() -> None:
     with pytest.raises(ValueError, match="at least one sample"):
         variational.importance_weighted_bound(jnp.zeros((0, 3)))
+
+
+def test_codes_do_not_broadcast(unchecked) -> None:
+    images, one, two = jnp.zeros((2, 4, 4, 1)), jnp.zeros((1, 3)), jnp.zeros((2, 3))
+    for mean, log_variance in ((one, one), (two, one), (two, two[:, :1])):
+        with pytest.raises(ValueError, match=r"must have the shape \(images, latents\), got"):
+            variational.elbo(variational.Bernoulli(), images, images, mean, log_variance)
