@@ -32,6 +32,40 @@ def check_model(model: Any) -> None:
         )
 
 
+def check_kind(name: str, module: Any, kind: type, example: str) -> None:
+    """Raises TypeError for what is no module of a class of `models`; `example` makes one.
+
+    >>> from jaxvision import models
+    >>> check_kind("critic", "dcgan", models.Critic, "DCGANCritic()")
+    Traceback (most recent call last):
+    TypeError: critic must be a models.Critic, such as models.DCGANCritic(), got 'dcgan'
+    """
+    if not isinstance(module, kind):
+        raise TypeError(
+            f"{name} must be a models.{kind.__name__}, such as models.{example}, got "
+            f"{_shown(module)}"
+        )
+
+
+_LIKELIHOODS = ("Bernoulli", "DiscretizedLogistic", "Gaussian")
+
+
+def check_likelihood(likelihood: Any) -> None:
+    """Raises TypeError for what is no likelihood, such as a name or a class.
+
+    >>> check_likelihood("bernoulli")
+    Traceback (most recent call last):
+    TypeError: likelihood must be one of losses.variational, such as Bernoulli(), got 'bernoulli'
+    """
+    if isinstance(likelihood, type) or not isinstance(likelihood, losses.variational.Likelihood):
+        got = likelihood.__name__ if isinstance(likelihood, type) else likelihood
+        meant = nearest(got, _LIKELIHOODS) if isinstance(got, str) else None
+        raise TypeError(
+            f"likelihood must be one of losses.variational, such as {meant or 'Bernoulli'}(), got "
+            f"{_shown(likelihood)}"
+        )
+
+
 def check_optimizer(optimizer: Any) -> None:
     """Raises TypeError for what is no Optax optimizer, such as a name or `optax.adam` itself.
 

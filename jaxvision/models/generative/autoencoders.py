@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from jaxvision.checks import check_count
 from jaxvision.models import layers
 from jaxvision.models.base import Images
 from jaxvision.models.description import register_module
@@ -47,6 +48,7 @@ class Autoencoder(nn.Module, kw_only=True):
     code_activation: str = "identity"
 
     def __post_init__(self) -> None:
+        check_count("latent_size", self.latent_size)
         layers.activation(self.code_activation)
         super().__post_init__()
 
@@ -103,6 +105,10 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
     decoder: Coder
     latent_size: int
     num_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        check_count("latent_size", self.latent_size)
+        super().__post_init__()
 
     def setup(self) -> None:
         """Defines the layer of the means and the log-variances."""

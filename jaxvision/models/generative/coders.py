@@ -164,8 +164,7 @@ class ConvDecoder(Coder, kw_only=True):
     channels: tuple[int, ...] = (64, 32)
 
     def __post_init__(self) -> None:
-        if not self.channels:
-            raise ValueError("channels must be one number or more; DenseDecoder has no maps")
+        check_channels(self.channels, "DenseDecoder")
         super().__post_init__()
 
     @nn.compact
@@ -191,6 +190,17 @@ class ConvDecoder(Coder, kw_only=True):
             if not last:
                 y = self.finish(y, f"norm{index}", train)
         return y
+
+
+def check_channels(channels: tuple[int, ...], instead: str) -> None:
+    """Raises a `ValueError` if there are no channels; `instead` names a network without maps.
+
+    >>> check_channels((8, 4), "DenseDecoder")
+    """
+    if not channels:
+        raise ValueError(
+            f"channels must be one number or more, got {channels!r}; {instead} has no maps"
+        )
 
 
 def doubled_sizes(size: Size, steps: int) -> list[Size]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxvision.models import layers
 from jaxvision.models.base import Images, check_images
 from jaxvision.models.description import register_module
-from jaxvision.models.generative.coders import doubled_sizes
+from jaxvision.models.generative.coders import check_channels, doubled_sizes
 from jaxvision.models.generative.networks import Critic, Generator, Labels, Numbers, Scores
 from jaxvision.ops import ConvTranspose
 
@@ -43,6 +43,10 @@ class DCGANGenerator(Generator, kw_only=True):
 
     noise_size: int = 100
     channels: tuple[int, ...] = (1024, 512, 256, 128)
+
+    def __post_init__(self) -> None:
+        check_channels(self.channels, "DenseGenerator")
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
+from jaxvision.checks import check_count
 from jaxvision.models import layers
 from jaxvision.models.base import Images, canonical_dtype
 
@@ -75,6 +76,10 @@ class Generator(AdversarialNetwork, kw_only=True):
     shape: tuple[int, int, int]
     noise_size: int
     norm: str | None = "batch"
+
+    def __post_init__(self) -> None:
+        check_count("noise_size", self.noise_size)
+        super().__post_init__()
 
     def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:
         """Makes images with values from -1 to 1 from standard normal noise, and labels if any."""

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from jaxvision.models import layers
 from jaxvision.models.base import Images, check_images
 from jaxvision.models.description import register_module
-from jaxvision.models.generative.coders import doubled_sizes
+from jaxvision.models.generative.coders import check_channels, doubled_sizes
 from jaxvision.models.generative.networks import Critic, Generator, Labels, Numbers, Scores
 from jaxvision.models.segmentation.decoder import size_of
 from jaxvision.ops import resize
@@ -46,6 +46,10 @@ class ResidualGenerator(Generator, kw_only=True):
 
     noise_size: int = 128
     channels: tuple[int, ...] = (256, 256, 256, 256)
+
+    def __post_init__(self) -> None:
+        check_channels(self.channels, "DenseGenerator")
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, noise: Numbers, labels: Labels | None = None, train: bool = False) -> Images:

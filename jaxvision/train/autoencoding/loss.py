@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxvision import losses, metrics, models
-from jaxvision.train._arguments import check_model
+from jaxvision.train._arguments import check_kind
 from jaxvision.train._diagnosis import numbers_not_finite
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -161,7 +161,7 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key) -> (loss, (model_state, metrics))`.
 
     Raises:
-        TypeError: The model is none.
+        TypeError: The model is no `Autoencoder`.
         ValueError: A factor or `noise` is negative or not finite, `masking` or `activity` is
             outside [0, 1), or `sparsity` is given for codes that are not in [0, 1].
 
@@ -177,7 +177,8 @@ def make_loss_fn(
     >>> sorted(measured)
     ['loss']
     """
-    check_model(model)
+    example = "Autoencoder(encoder=..., decoder=..., latent_size=...)"
+    check_kind("model", model, models.Autoencoder, example)
     numbers = {"noise": noise, "l1": l1, "sparsity": sparsity, "contraction": contraction}
     for name, value in numbers.items():
         if not 0 <= value < math.inf:

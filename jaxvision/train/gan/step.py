@@ -1,6 +1,7 @@
 """Training step of a generator and a critic."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,10 +13,12 @@ from jaxtyping import Array, Float, Key
 
 from jaxvision import losses, metrics, models
 from jaxvision._reprs import brief
-from jaxvision.checks import check_count, check_name
+from jaxvision.checks import check_count, check_name, check_not_negative
 from jaxvision.losses.adversarial import AdversarialLoss
+from jaxvision.train._arguments import check_kind
 from jaxvision.train._diagnosis import numbers_not_finite
 from jaxvision.train._gradients import interleave
+from jaxvision.train.gan.clipping import is_clipped
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
 from jaxvision.train.state import TrainState, init_state
@@ -64,6 +67,8 @@ class GANStep:
         The metrics are `critic_loss`, `generator_loss`, the critic's mean scores `real_score` and
         `fake_score`, the penalties, and the norms of gradients.
         """
+        if "image" not in batch:
+            raise ValueError(f"a batch needs 'image'; this one has {', '.join(batch)}")
         parts = jax.tree.map(lambda leaf: interleave(leaf, self.critic_steps), dict(batch))
         critic, measured = state.critic, []
         for index in range(self.critic_steps):
@@ -91,17 +96,27 @@ class GANStep:
             key: Random key of the parameters and of everything that the run draws.
             mesh: Devices to create the state on; None leaves the choice to JAX.
             shard: Sharding as in `parallelize`; None replicates the state.
+
+        Raises:
+            UserWarning: As a warning, if nothing bounds the critic's slope in a Wasserstein game.
         """
         generator_key, critic_key = jax.random.split(key)
         noise = jnp.zeros((1, self.generator.noise_size))
         images = jnp.zeros((1, *self.generator.shape))
         where = {"mesh": mesh, "shard": shard}
-        return GANState(
-            init_state(
-                generator_key, self.generator, self.generator_step.optimizer, noise, **where
-            ),
-            init_state(critic_key, self.critic, self.critic_step.optimizer, images, **where),
+        generator = init_state(
+            generator_key, self.generator, self.generator_step.optimizer, noise, **where
         )
+        critic = init_state(critic_key, self.critic, self.critic_step.optimizer, images, **where)
+        bounded = self.gradient_penalty or self.r1 or self.critic.spectral
+        if self.game == "wasserstein" and not bounded and not is_clipped(critic.opt_state):
+            warnings.warn(
+                "nothing bounds the slope of the critic in the game 'wasserstein': give "
+                "gradient_penalty=10, or end the critic's optimizer with "
+                "train.gan.clip_parameters(0.01), or make the critic with spectral=True",
+                stacklevel=2,
+            )
+        return GANState(generator, critic)
 
     def prepare(self, state: GANState) -> GANState:
         """Makes a state ready for this step: starts or drops the generator's moving average."""
@@ -153,6 +168,11 @@ class _Players:
         augment_key, noise_key, line_key = jax.random.split(key, 3)
         batch = self.inputs.train(augment_key, batch)
         real, labels, weight = batch["image"], self._labels(batch), _weight(batch)
+        if real.shape[1:] != tuple(self.generator.shape):
+            raise ValueError(
+                f"images of a batch have the shape {real.shape[1:]}, and those of the generator "
+                f"{tuple(self.generator.shape)}: resize the images, or make the generator for them"
+            )
         fake, _ = self._generate(context, len(real), labels, noise_key)
         of_real, model_state = self._judge(params, model_state, real, labels)
         of_fake, model_state = self._judge(params, model_state, fake, labels)
@@ -270,8 +290,12 @@ def make_step(
         The step, `(state, batch) -> (state, metrics)`; `step.init(key)` makes its first state.
 
     Raises:
-        ValueError: `game` is unknown, `critic_steps` is below 1, a factor is negative, or the
-            networks differ in `num_classes`.
+        TypeError: A network is none, such as a critic in the place of the generator.
+        ValueError: `game` is unknown, `critic_steps` is below 1, a factor is negative or not
+            finite, or the networks differ in `num_classes`; or, in a call, the batch has no images
+            of the generator's shape.
+        UserWarning: As a warning, if slopes are penalized of a critic with BatchNorm; or, by
+            `init`, if nothing bounds the critic's slope in the game "wasserstein".
 
     >>> generator = models.DCGANGenerator(shape=(8, 8, 1), noise_size=4, channels=(8,))
     >>> critic = models.DCGANCritic(channels=(8,))
@@ -281,11 +305,18 @@ def make_step(
     >>> sorted(name for name in measured if "norm" not in name)
     ['critic_loss', 'fake_score', 'generator_loss', 'real_score']
     """
+    check_kind("generator", generator, models.Generator, "DCGANGenerator(shape=(32, 32, 3))")
+    check_kind("critic", critic, models.Critic, "DCGANCritic()")
     check_name("game", game, GAMES)
     check_count("critic_steps", critic_steps)
     for name, factor in (("gradient_penalty", gradient_penalty), ("r1", r1)):
-        if not factor >= 0:
-            raise ValueError(f"{name} must not be negative, got {factor}")
+        check_not_negative(name, factor)
+        if factor and critic.norm == "batch":
+            warnings.warn(
+                f"{name} is of the slope at single examples, which norm='batch' of the critic "
+                "mixes: make the critic with norm='layer' or None",
+                stacklevel=2,
+            )
     if generator.num_classes != critic.num_classes:
         raise ValueError(
             "generator and critic must have the same num_classes, got "
@@ -308,36 +339,6 @@ def make_step(
         inputs=inputs,
         axis_name=axis_name,
     )
-
-
-def clip_parameters(limit: int | float) -> optax.GradientTransformation:
-    """Clips every parameter to [-limit, limit], as the last transformation of an optimizer.
-
-    Args:
-        limit: Largest absolute value; 0.01 in the paper of the Wasserstein GAN.
-
-    Returns:
-        A transformation whose `update` needs the parameters.
-
-    Raises:
-        ValueError: `limit` is not positive.
-
-    Reference: Arjovsky et al., Wasserstein generative adversarial networks, ICML 2017,
-    arXiv:1701.07875.
-
-    >>> tx = optax.chain(optax.sgd(1.0), clip_parameters(0.01))
-    >>> params = {"w": jnp.zeros(2)}
-    >>> updates, _ = tx.update({"w": jnp.array([5.0, 0.005])}, tx.init(params), params)
-    >>> print(optax.apply_updates(params, updates)["w"])
-    [-0.01  -0.005]
-    """
-    if not limit > 0:
-        raise ValueError(f"limit must be positive, got {limit}")
-
-    def update(updates: PyTree, params: PyTree) -> PyTree:
-        return jax.tree.map(lambda u, p: jnp.clip(p + u, -limit, limit) - p, updates, params)
-
-    return optax.stateless(update)
 
 
 def _variables(state: TrainState) -> dict[str, PyTree]:

@@ -14,7 +14,7 @@ from jaxvision import metrics, models
 from jaxvision.checks import check_count
 from jaxvision.data import normalize
 from jaxvision.losses import variational
-from jaxvision.train._arguments import check_model
+from jaxvision.train._arguments import check_kind, check_likelihood
 from jaxvision.train._diagnosis import numbers_not_finite
 from jaxvision.train.inputs import Inputs
 from jaxvision.train.protocols import Metrics
@@ -196,7 +196,7 @@ def make_loss_fn(
         `loss_fn(params, model_state, batch, key, context=step) -> (loss, (model_state, metrics))`.
 
     Raises:
-        TypeError: The model is none.
+        TypeError: The model is no `VariationalAutoencoder`, or the likelihood is none.
         ValueError: `beta`, `free_nats` or `warmup_steps` is negative or not finite; or, in a call,
             the channels of the decoder's output do not fit the likelihood.
 
@@ -212,7 +212,9 @@ def make_loss_fn(
     >>> sorted(measured)
     ['bits_per_dimension', 'elbo', 'kl', 'log_likelihood', 'means']
     """
-    check_model(model)
+    example = "VariationalAutoencoder(encoder=..., decoder=..., latent_size=...)"
+    check_kind("model", model, models.VariationalAutoencoder, example)
+    check_likelihood(likelihood)
     for name, value in (("beta", beta), ("free_nats", free_nats)):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} must be finite and not negative, got {value}")

@@ -47,17 +47,27 @@ def test_odd_sizes_types_and_descriptions(name) -> None:
         assert jax.tree.leaves(variables["batch_stats"])
 
 
+@pytest.mark.parametrize("kind", ["dcgan", "residual"])
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
-def test_dcgans_of_8_to_128_pixels(size) -> None:
-    steps = int(np.log2(size)) - 2
-    channels = tuple(8 * 2**step for step in reversed(range(steps)))
-    generator = models.DCGANGenerator(shape=(size, size, 3), noise_size=4, channels=channels)
-    critic = models.DCGANCritic(channels=channels[::-1])
+def test_networks_of_8_to_128_pixels(kind, size) -> None:
+    generator, critic = pair(kind, size)
     key = jax.random.key(0)
     images, variables = jax.eval_shape(generator.init_with_output, key, jnp.zeros((2, 4)))
     assert images.shape == (2, size, size, 3)
-    assert variables["params"]["project"]["kernel"].shape == (4, 4 * 4 * channels[0])
+    assert variables["params"]["project"]["kernel"].shape == (4, 4 * 4 * generator.channels[0])
     assert jax.eval_shape(critic.init_with_output, key, jnp.zeros(images.shape))[0].shape == (2,)
+
+
+def pair(kind, size):
+    """A generator that starts from 4x4 pixels, and a critic that ends there."""
+    steps = int(np.log2(size)) - 2
+    if kind == "dcgan":
+        channels = tuple(8 * 2**step for step in reversed(range(steps)))
+        generator = models.DCGANGenerator(shape=(size, size, 3), noise_size=4, channels=channels)
+        return generator, models.DCGANCritic(channels=channels[::-1])
+    channels = (8,) * (steps + 1)
+    generator = models.ResidualGenerator(shape=(size, size, 3), noise_size=4, channels=channels)
+    return generator, models.ResidualCritic(channels=channels, halvings=steps)
 
 
 def test_parameters_of_the_papers_networks() -> None:
@@ -144,24 +154,30 @@ def test_labels_that_are_missing_or_too_many() -> None:
 
 
 def test_a_projection_adds_the_product_with_the_vector_of_the_class() -> None:
+    """Scores of two classes differ by h·(v1 - v0), where heads of unit vectors show h."""
     critic = models.ResidualCritic(channels=(4,), halvings=1, num_classes=2)
+    plain = critic.clone(num_classes=None)
     images = jax.random.normal(jax.random.key(0), (3, 4, 4, 1))
 
     def all_of():
-        variables = critic.init(jax.random.key(1), images)
-        scores = [critic.apply(variables, images, jnp.full(3, label)) for label in (0, 1)]
-        plain = critic.clone(num_classes=None).apply(
-            {"params": {k: v for k, v in variables["params"].items() if k != "class_vectors"}},
-            images,
-        )
-        return variables["params"]["class_vectors"]["kernel"], scores, plain
+        params = critic.init(jax.random.key(1), images)["params"]
+        scores = [critic.apply({"params": params}, images, jnp.full(3, c)) for c in (0, 1)]
+        rest = {name: part for name, part in params.items() if name != "class_vectors"}
 
-    vectors, scores, plain = quick.jit(all_of)()
-    features = [(each - plain) for each in scores]
-    # Both are products of one vector of each image with the rows.
-    assert np.linalg.matrix_rank(np.stack(features)) <= 2
+        def with_head(unit):
+            head = {"kernel": unit[:, None], "bias": jnp.zeros(1)}
+            return plain.apply({"params": {**rest, "head": head}}, images)
+
+        last = jax.vmap(with_head, out_axes=1)(jnp.eye(4))
+        without = plain.apply({"params": rest}, images)
+        return params["class_vectors"]["kernel"], scores, last, without
+
+    vectors, scores, last, without = quick.jit(all_of)()
     assert vectors.shape == (2, 4)
-    assert not np.allclose(features[0], features[1])
+    assert last.shape == (3, 4)
+    assert np.abs(scores[1] - scores[0]).min() > 1e-3
+    np.testing.assert_allclose(scores[1] - scores[0], last @ (vectors[1] - vectors[0]), rtol=1e-4)
+    np.testing.assert_allclose(scores[0] - without, last @ vectors[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +185,29 @@ def test_a_projection_adds_the_product_with_the_vector_of_the_class() -> None:
     [
         (lambda: models.DCGANCritic(norm="bacth"), "unknown norm 'bacth'"),
         (lambda: models.ConvDecoder(shape=(8, 8, 1), channels=()), "channels must be one number"),
+        (
+            lambda: models.DCGANGenerator(shape=(8, 8, 1), channels=()),
+            r"channels must be one number or more, got \(\); DenseGenerator has no maps",
+        ),
+        (
+            lambda: models.ResidualGenerator(shape=(8, 8, 1), channels=()),
+            r"channels must be one number or more, got \(\)",
+        ),
+        (
+            lambda: models.DenseGenerator(shape=(8, 8, 1), noise_size=0),
+            "noise_size must be a whole number, at least 1, got 0",
+        ),
+        *(
+            (
+                lambda kind=kind: kind(
+                    encoder=models.DenseEncoder(),
+                    decoder=models.DenseDecoder(shape=(8, 8, 1)),
+                    latent_size=0,
+                ),
+                "latent_size must be a whole number, at least 1, got 0",
+            )
+            for kind in (models.Autoencoder, models.VariationalAutoencoder)
+        ),
         (lambda: models.DenseEncoder(activation="rleu"), "unknown activation 'rleu'"),
     ],
 )
