@@ -1,12 +1,13 @@
 """Figures of a GAN's run folder."""
 
+import math
 import pathlib
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
-from jaxvision import plots
+from jaxvision import metrics, plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
 from jaxvision.train._pictures import save_figures
@@ -70,15 +71,15 @@ def nearest(
         fake: Generated images, in [0, 1].
         real: Real images, in [0, 1].
         title: Title of the figure.
+
+    Returns:
+        The figure; above each real image is its root mean squared difference from the sample.
     """
-    rows = [np.square(real - image).mean(axis=(1, 2, 3)) for image in fake]
-    chosen = [int(row.argmin()) for row in rows]
+    flat = [images.reshape(len(images), -1) for images in (fake, real)]
+    chosen, distances = metrics.nearest(*flat)
+    apart = distances / math.sqrt(flat[0].shape[1])
     panels = [image for row, index in enumerate(chosen) for image in (fake[row], real[index])]
-    titles = [
-        text
-        for row, index in enumerate(chosen)
-        for text in ("sample", f"nearest: {np.sqrt(rows[row][index]):.2f}")
-    ]
+    titles = [text for number in apart for text in ("sample", f"nearest: {number:.2f}")]
     return plots.image_grid(panels, titles, 10, title=title)
 
 

@@ -113,6 +113,17 @@ def test_options_that_are_not_allowed(options, message) -> None:
         train.autoencoding.make_loss_fn(linear((3, 3, 1), 2), **options)
 
 
+def test_models_of_another_kind(unchecked) -> None:
+    variational = models.VariationalAutoencoder(
+        encoder=models.DenseEncoder(),
+        decoder=models.DenseDecoder(shape=(3, 3, 1)),
+        latent_size=2,
+    )
+    message = r"must be a models.Autoencoder, such as .* got VariationalAutoencoder\("
+    with pytest.raises(TypeError, match=message):
+        train.autoencoding.make_loss_fn(variational)
+
+
 def test_a_run_comes_back_and_draws(tmp_path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype(np.uint8)
     dataset = data.from_arrays(

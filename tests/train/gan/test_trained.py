@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvision import data, models, train
+from jaxvision import data, models, plots, train
 
 
 def dataset(rows: int = 20) -> data.Dataset:
@@ -80,3 +80,19 @@ def test_scores_and_figures(trained) -> None:
 def test_the_averaged_parameters_make_the_images(trained) -> None:
     average = trained.run.state["generator"]["ema_params"]
     assert trained.variables["params"] is average
+
+
+def test_each_sample_is_drawn_beside_its_nearest_image() -> None:
+    """Of known pairs: samples are images of a set, in another order and a little brighter."""
+    real = np.random.default_rng(0).uniform(0, 0.9, (7, 4, 3, 1)).astype(np.float32)
+    order = [5, 0, 3]
+    fake = real[order] + np.float32([0.05, 0.0, 0.1])[:, None, None, None]
+    figure = train.gan.nearest(fake, real, title="pairs")
+    pairs = [image for pair in zip(fake, real[order], strict=True) for image in pair]
+    expected = plots.image_grid(pairs, None, 10)
+    for drawn, known in zip(figure.axes, expected.axes, strict=True):
+        np.testing.assert_array_equal(drawn.images[0].get_array(), known.images[0].get_array())
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[::2] == ["sample"] * 3
+    assert titles[1::2] == ["nearest: 0.05", "nearest: 0.00", "nearest: 0.10"]
+    assert len(train.gan.nearest(fake[:1], real[:1]).axes) == 2

@@ -179,6 +179,42 @@ def test_options_that_are_not_allowed(options, message) -> None:
         train.vae.make_loss_fn(tiny(), likelihood=variational.Bernoulli(), **options)
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (models.DCGANGenerator(shape=(8, 8, 1)), r"got DCGANGenerator\("),
+        ("conv", "got 'conv'"),
+        (
+            models.Autoencoder(
+                encoder=models.DenseEncoder(),
+                decoder=models.DenseDecoder(shape=(4, 3, 1)),
+                latent_size=2,
+            ),
+            r"such as models.VariationalAutoencoder\(encoder=\.\.\..* got Autoencoder\(",
+        ),
+    ],
+)
+def test_models_of_another_kind(model, message, unchecked) -> None:
+    with pytest.raises(TypeError, match=f"must be a models.VariationalAutoencoder, .*{message}"):
+        train.vae.make_loss_fn(model, likelihood=variational.Bernoulli())
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "message"),
+    [
+        ("gausian", r"such as Gaussian\(\), got 'gausian'"),
+        (
+            variational.DiscretizedLogistic,
+            r"such as DiscretizedLogistic\(\), got DiscretizedLogistic",
+        ),
+        (None, r"such as Bernoulli\(\), got None"),
+    ],
+)
+def test_what_are_no_likelihoods(likelihood, message, unchecked) -> None:
+    with pytest.raises(TypeError, match=f"must be one of losses.variational, {message}"):
+        train.vae.make_loss_fn(tiny(), likelihood=likelihood)
+
+
 def test_a_decoder_for_another_likelihood() -> None:
     loss_fn = train.vae.make_loss_fn(tiny(1), likelihood=variational.Gaussian())
     rows = batch()
