@@ -58,11 +58,12 @@ def check_likelihood(likelihood: Any) -> None:
     TypeError: likelihood must be one of losses.variational, such as Bernoulli(), got 'bernoulli'
     """
     if isinstance(likelihood, type) or not isinstance(likelihood, losses.variational.Likelihood):
-        got = likelihood.__name__ if isinstance(likelihood, type) else likelihood
-        meant = nearest(got, _LIKELIHOODS) if isinstance(got, str) else None
+        name = likelihood.__name__ if isinstance(likelihood, type) else likelihood
+        meant = nearest(name, _LIKELIHOODS) if isinstance(name, str) else None
+        got = f"the class {name}" if isinstance(likelihood, type) else _shown(likelihood)
         raise TypeError(
             f"likelihood must be one of losses.variational, such as {meant or 'Bernoulli'}(), got "
-            f"{_shown(likelihood)}"
+            f"{got}"
         )
 
 

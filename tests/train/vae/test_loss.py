@@ -205,7 +205,7 @@ def test_models_of_another_kind(model, message, unchecked) -> None:
         ("gausian", r"such as Gaussian\(\), got 'gausian'"),
         (
             variational.DiscretizedLogistic,
-            r"such as DiscretizedLogistic\(\), got DiscretizedLogistic",
+            r"such as DiscretizedLogistic\(\), got the class Disc",
         ),
         (None, r"such as Bernoulli\(\), got None"),
     ],
