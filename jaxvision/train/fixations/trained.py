@@ -17,7 +17,7 @@ from jaxvision.train.fixations.figures import draw
 from jaxvision.train.fixations.prediction import Predictions, log_density_of, predict
 from jaxvision.train.fixations.scores import score, scores_of_images
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import Serving
+from jaxvision.train.serving import ScoreFunction, Serving
 from jaxvision.train.tasks import Answer, Trained
 
 PyTree = Any
@@ -129,9 +129,18 @@ class TrainedFixations(Trained):
         }
         return Serving(fn, [self._images()], outputs, preprocessing=self.preprocessing)
 
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """The logarithm of the density of fixations of each pixel, as "log_density"."""
+
+        def log_density(images: Any) -> Float[Array, "batch height width 1"]:
+            return self._apply(self.variables, images)[..., None]
+
+        name, measure = "looked at", "log density of fixations"
+        return {"log_density": ScoreFunction(log_density, [name], False, measure)}
+
     @functools.cached_property
     def _apply(self) -> Any:
-        """Function from images in [0, 255] to log-densities; cached so that it is compiled once."""
+        """Function from images to log-densities; cached so that it is compiled once."""
 
         def apply(variables: PyTree, images: Any) -> Float[Array, "batch height width"]:
             prepared = self.inputs.evaluate({"image": images})["image"]
