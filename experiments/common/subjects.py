@@ -149,8 +149,8 @@ class Decision:
         """The question that a page answers."""
         if self.are_logits:
             return f"why {run} says {self.names[number]} ({self.measure} {score:.3g})"
-        where = " on the outlined pixels" if self.per_pixel else ""
-        return f"why {run} gives {self.names[number]} the {self.meaning} {score:.3g}{where}"
+        where = ", mean of the outlined pixels" if self.per_pixel else ""
+        return f"why {run} gives {self.names[number]!r} {score:.3g} ({self.meaning}{where})"
 
     def region(self, outputs: Any, number: int) -> np.ndarray:
         """The pixels whose score is explained: those of a class, or a tenth with high scores."""

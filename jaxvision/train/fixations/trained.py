@@ -130,17 +130,23 @@ class TrainedFixations(Trained):
         return Serving(fn, [self._images()], outputs, preprocessing=self.preprocessing)
 
     def score_functions(self) -> dict[str, ScoreFunction]:
-        """The logarithm of the density of fixations of each pixel, as "log_density"."""
+        """How much the log density of fixations of each pixel is above its mean, as "log_density".
 
-        def log_density(images: Any) -> Float[Array, "batch height width 1"]:
-            return self._apply(self.variables, images)[..., None]
+        The mean is that over the pixels of the image. The difference has a sign, and is the same
+        for the outputs of the network, which are a log density but for one number per image.
+        """
 
-        name, measure = "looked at", "log density of fixations"
-        return {"log_density": ScoreFunction(log_density, [name], False, measure)}
+        def contrast(images: Any) -> Float[Array, "batch height width 1"]:
+            seen = self.inputs.evaluate({"image": images})["image"]
+            outputs: Any = self.model.apply(self.variables, seen, train=False)
+            return outputs - outputs.mean(axis=(1, 2), keepdims=True)
+
+        measure = "log density above its mean"
+        return {"log_density": ScoreFunction(contrast, ["fixations"], False, measure)}
 
     @functools.cached_property
     def _apply(self) -> Any:
-        """Function from images to log-densities; cached so that it is compiled once."""
+        """Function from images in [0, 255] to log-densities; cached so that it is compiled once."""
 
         def apply(variables: PyTree, images: Any) -> Float[Array, "batch height width"]:
             prepared = self.inputs.evaluate({"image": images})["image"]

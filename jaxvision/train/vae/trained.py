@@ -151,19 +151,19 @@ class TrainedVAE(Trained):
         """
         classes = self.model.num_classes
 
-        def code(label: int | None) -> ScoreFunction:
+        def code(name: str, label: int | None = None) -> ScoreFunction:
             def means(images: Any) -> Any:
                 seen = self.loss.inputs.evaluate({"image": images})["image"]
                 labels = None if label is None else jnp.full(seen.shape[0], label)
                 coded: Any = self.model.apply(self.variables, seen, labels, method="encode")
                 return coded[0]
 
-            return ScoreFunction(means, (), False, "number of the code")
+            return ScoreFunction(means, (), False, name)
 
         if classes is None:
-            return {"code": code(None)}
-        names = known_names(self.class_names, classes)
-        return {f"code as {name}": code(label) for label, name in enumerate(names)}
+            return {"code": code("code")}
+        names = [f"code as {name}" for name in known_names(self.class_names, classes)]
+        return {name: code(name, label) for label, name in enumerate(names)}
 
     def encode(self, images: Any, labels: Labels = None) -> tuple[Codes, Codes]:
         """Means and log-variances of the codes of images."""
