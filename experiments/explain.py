@@ -21,7 +21,7 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from common import script
 from common.data import Data
@@ -120,6 +120,9 @@ def main(settings: Settings) -> int:
     chosen(settings.explainers or ())  # an unknown one ends the script before a model is opened
     if settings.dataset is not None and settings.images:
         raise SystemExit("name images or a --dataset, not both: a data set gets a summary")
+    nothing = settings.dataset is None and not settings.images
+    if nothing and not pathlib.Path(settings.start).expanduser().is_dir():  # no run of an agent
+        refuse_nothing(settings)
     opened = open_model(
         settings.start,
         model={"name": settings.model, "num_classes": settings.num_classes},
@@ -127,7 +130,10 @@ def main(settings: Settings) -> int:
         step=settings.step,
         agent_seed=settings.agent_seed,
     )
-    check_use(settings, opened)
+    if isinstance(opened.trained, TrainedAgent):
+        check_agent(settings, opened)
+    elif nothing:
+        refuse_nothing(settings)
     explainers = chosen(settings.explainers or (SHOWN if opened.preprocessing else OF_VECTORS))
     decision = opened.decision(settings.decision)
     if settings.dataset is not None:
@@ -149,13 +155,15 @@ def main(settings: Settings) -> int:
     return len(paths) - len(names)
 
 
-def check_use(settings: Settings, opened: Opened) -> None:
-    """Ends the script where there is nothing to explain, or not in the form that is asked for."""
+def refuse_nothing(settings: Settings) -> NoReturn:
+    """Ends the script because it got no image."""
     start = script.command("explain", settings.start)
-    if not isinstance(opened.trained, TrainedAgent):
-        if settings.dataset is None and not settings.images:
-            raise SystemExit(f"name at least one image, or a folder of images: {start} IMAGE...")
-        return
+    raise SystemExit(f"name at least one image, or a folder of images: {start} IMAGE...")
+
+
+def check_agent(settings: Settings, opened: Opened) -> None:
+    """Ends the script if it got anything that an agent does not observe."""
+    start = script.command("explain", settings.start)
     instead = f"leave it out, and observations of an episode are explained: {start}"
     if settings.dataset is not None:
         raise SystemExit(f"--dataset has no meaning for {opened.name}, an agent: {instead}")

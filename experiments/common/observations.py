@@ -57,7 +57,7 @@ def picture_of(
     title = "image"
     picture = values[..., -channels:]
     if frames > 1:
-        title = f"newest of {frames} frames, older ones darker; relevance is added up over them"
+        title = f"newest of {frames} frames, older ones darker; maps add up all frames"
         for age in range(1, frames):
             older = values[..., -(age + 1) * channels : -age * channels]
             picture = np.maximum(picture, FADING**age * older)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float64
 
 from jaxvision.plots import _style
 from jaxvision.plots.images import checked_image
@@ -22,12 +22,10 @@ from jaxvision.plots.relevance import (
 if TYPE_CHECKING:
     import matplotlib.figure
 
-Numbers = Float[np.ndarray, " numbers"]
-
 
 def number_attributions(
-    values: Numbers,
-    maps: Sequence[Numbers],
+    values: _style.ArrayLike,
+    maps: Sequence[_style.ArrayLike],
     titles: Sequence[str],
     notes: Sequence[str] = (),
     *,
@@ -72,7 +70,8 @@ def number_attributions(
     """
     check_texts(maps, titles, notes)
     relevances = [np.asarray(each, np.float64) for each in maps]
-    for number, each in enumerate([values, *relevances]):
+    observed = np.asarray(values, np.float64)
+    for number, each in enumerate([observed, *relevances]):
         what = "values" if number == 0 else f"map {number - 1} ({titles[number - 1]})"
         if np.shape(each) != (len(names),):
             raise ValueError(
@@ -85,7 +84,7 @@ def number_attributions(
     order = np.argsort(-np.abs(shares).sum(axis=0), kind="stable")[:most]
     order.sort()
 
-    def named(numbers: np.ndarray) -> dict[str, float]:
+    def named(numbers: Float64[np.ndarray, " numbers"]) -> dict[str, float]:
         return {str(names[index]): float(numbers[index]) for index in order}
 
     count = 1 + (image is not None) + bool(scores) + len(maps)
@@ -97,7 +96,7 @@ def number_attributions(
     if image is not None:
         show_image(next(panels), as_float(checked_image(image, "image")), "scene")
     some = "" if len(order) == len(names) else f"the most relevant {len(order)} of {len(names)}"
-    draw_bars(next(panels), named(np.asarray(values)), "observed numbers", some, color=_style.QUIET)
+    draw_bars(next(panels), named(observed), "observed numbers", some, color=_style.QUIET)
     if scores:
         draw_bars(next(panels), scores, scores_title)
     for number, (relevance, share) in enumerate(zip(relevances, shares, strict=True)):

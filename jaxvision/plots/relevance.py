@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SIDE = 2.3
 """Width of a panel in inches."""
 _PIXELATED = 96  # largest side, in pixels, of images that show square pixels
-_LETTERS = 36  # of a line of text under a panel
+_LETTERS, _TITLE_LETTERS = 36, 32  # of a line of text under a panel, and above it
 
 Map = Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]
 
@@ -31,7 +31,7 @@ def attributions(
     *,
     scores: Mapping[str, float] | None = None,
     scores_title: str = "probability",
-    region: Bool[np.ndarray, "height width"] | None = None,
+    region: _style.ArrayLike | None = None,
     image_title: str = "image",
     columns: int = 4,
     title: str | None = None,
@@ -49,7 +49,8 @@ def attributions(
         notes: A short text under each map, such as its certificate; without any, none is drawn.
         scores: Numbers to draw as bars by name, such as probabilities of classes. None draws none.
         scores_title: What these numbers are.
-        region: Pixels that are outlined in the image, such as those whose score is explained.
+        region: A mask, `height width`, of pixels that are outlined in the image, such as those whose
+            score is explained.
         image_title: What the image shows.
         columns: Panels per row.
         title: Title of the figure.
@@ -213,7 +214,7 @@ def _outline(axes: "matplotlib.axes.Axes", region: Bool[np.ndarray, "height widt
 
 def dress(axes: "matplotlib.axes.Axes", title: str, note: str) -> None:
     """Sets the title of a panel without ticks, and a text below it."""
-    _style.dress(axes, title=textwrap.fill(title, _LETTERS))
+    _style.dress(axes, title=textwrap.fill(title, _TITLE_LETTERS))
     axes.set_xlabel(
         textwrap.fill(note, _LETTERS),
         fontsize=_style.SMALL_SIZE,
@@ -242,7 +243,7 @@ def draw_bars(
         axes.text(
             0.0,
             place + 0.24,
-            f"{_style.elide(str(name), _LETTERS - 8)}  {value:.3g}",
+            f"{_style.elide(str(name), _LETTERS - 8)}  {value:z.3g}",
             transform=axes.get_yaxis_transform(),
             fontsize=_style.SMALL_SIZE,
             color=_style.INK,
