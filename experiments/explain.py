@@ -1,17 +1,23 @@
-"""Explains what in an image made a trained model decide as it did.
+"""Explains what in an image, or an observation, made a trained model decide as it did.
 
     python experiments/explain.py runs/lenet photo.png other.jpg
     python experiments/explain.py runs/unet scan.png --target tumor
     python experiments/explain.py runs/lenet --dataset digits
     python experiments/explain.py resnet18.pth cat.jpg --model resnet18 --explainers grad_cam rise
+    python experiments/explain.py runs/ppo/seed0
 
-MODEL is a run folder, a file of weights from torchvision or timm, or a repository of timm on the
-Hugging Face hub. An IMAGE may be a folder, which stands for all images in it.
+MODEL is the run folder of any task, a file of weights from torchvision or timm, or a repository of
+timm on the Hugging Face hub. An IMAGE may be a folder, which stands for all images in it. Only
+segmenters of volumes, and agents that learn a table, cannot be explained.
 
 Each image gets a page: the image, its most probable classes, and a map for each explainer. Below a
 map stands what its method promises and by how much the map misses that. Maps explain the logit of
-one class; those of a segmenter, its mean over the pixels that have the class. Pages and
-explanations.json, with the same facts, go into figures/explanations of the run folder.
+one class, or another score that the model decides by; those of models of pixels, the mean of a
+score over the pixels that are outlined. Pages and explanations.json, with the same facts, go into
+figures/explanations of the run folder.
+
+An agent needs no IMAGE: it plays an episode, and some of its observations are explained. A page of
+stacked frames has maps that add up all of them; vectors have bars instead of maps.
 
 With --dataset, there is a table of how good the explainers are on the first images of a data set,
 and one page with the maps of a few of them.
@@ -273,6 +279,7 @@ class Pages:
             return plots.number_attributions(
                 example.values, maps, titles, notes, names=names, image=example.picture, **scores
             )
+        assert example.picture is not None
         shown = example.picture_title + ("" if region is None else ", explained pixels outlined")
         return plots.attributions(
             example.picture, maps, titles, notes, region=region, image_title=shown, **scores

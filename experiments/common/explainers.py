@@ -99,7 +99,7 @@ def _occlusion(of: Subject, images: Any, target: explain.Target, key: Any) -> ex
         made = explain.occlusion(
             lambda rows: of.f(rows[:, 0, :, 0]), images[:, None, :, None], target, window=1
         )
-        return made.replace(map=made.map[:, 0, :, 0])
+        return dataclasses.replace(made, map=made.map[:, 0, :, 0])
     window = tuple(max(1, length // 8) for length in images.shape[1:3])
     stride = tuple(max(1, length // 2) for length in window)
     return explain.occlusion(

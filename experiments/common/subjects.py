@@ -64,8 +64,8 @@ class Opened:
         shape = jax.eval_shape(given.fn, example).shape
         names = [*given.names] or [f"number {index}" for index in range(shape[-1])]
         how = self.preprocessing
-        normalization = () if how is None else (how.mean, how.std)
-        subject = Subject(given.fn, *normalization, bounded=self.bounded)
+        mean, std = ((0.0,), (1.0,)) if how is None else (how.mean, how.std)
+        subject = Subject(given.fn, mean, std, bounded=self.bounded)
         return Decision(subject, names, given.are_logits, len(shape) == 4, given.measure)
 
 

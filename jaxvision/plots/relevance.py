@@ -49,8 +49,8 @@ def attributions(
         notes: A short text under each map, such as its certificate; without any, none is drawn.
         scores: Numbers to draw as bars by name, such as probabilities of classes. None draws none.
         scores_title: What these numbers are.
-        region: A mask, `height width`, of pixels that are outlined in the image, such as those whose
-            score is explained.
+        region: A mask, `height width`, of pixels to outline in the image, such as those whose score
+            is explained.
         image_title: What the image shows.
         columns: Panels per row.
         title: Title of the figure.
