@@ -172,7 +172,7 @@ def check_agent(settings: Settings, opened: Opened) -> None:
     start = script.command("explain", settings.start)
     instead = f"leave it out, and observations of an episode are explained: {start}"
     if settings.dataset is not None:
-        raise SystemExit(f"--dataset has no meaning for {opened.name}, an agent: {instead}")
+        raise SystemExit(f"--dataset has no meaning for {opened.name}: {instead}")
     if settings.images and (opened.frames > 1 or opened.channels not in (1, 3, 4)):
         what = f"{opened.frames} frames" if opened.frames > 1 else f"numbers {opened.shape}"
         raise SystemExit(f"{opened.name} observes {what}, which no image file holds: {instead}")
