@@ -201,6 +201,7 @@ def test_pages_of_fixations_and_conditional_models(tmp_path: pathlib.Path) -> No
     digits = ["--network", "dense", "--conditional", "--num-steps", 2]
     run_here("vae", "--run-dir", tmp_path / "vae", *digits, *few)
     scenes = ["--image-size", 16, "--model", "linear3x3", "--num-steps", 2]
+    scenes += ["--train-split", "train[:16]", "--eval-split", "test[:8]"]
     run_here("fixations", "--run-dir", tmp_path / "looks", *scenes, *few)
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(
         tmp_path / "a.png"
