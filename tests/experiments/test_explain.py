@@ -198,7 +198,7 @@ def test_pages_of_weights(photos: pathlib.Path, tmp_path: pathlib.Path) -> None:
 @pytest.mark.slow
 def test_pages_of_fixations_and_conditional_models(tmp_path: pathlib.Path) -> None:
     few = ["--seeds", 0, "--no-figures"]
-    digits = ["--network", "dense", "--conditional", "--num-steps", 2]
+    digits = ["--network", "dense", "--conditional", "--num-steps", 2, "--samples", 2]
     run_here("vae", "--run-dir", tmp_path / "vae", *digits, *few)
     scenes = ["--image-size", 16, "--model", "linear3x3", "--num-steps", 2]
     scenes += ["--train-split", "train[:16]", "--eval-split", "test[:8]"]
