@@ -20,7 +20,7 @@ SIDE = 2.3
 _PIXELATED = 96  # largest side, in pixels, of images that show square pixels
 _LETTERS, _TITLE_LETTERS = 36, 32  # of a line of text under a panel, and above it
 
-Map = Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]
+Map = Float[np.ndarray, "height width"] | Float[np.ndarray, "height width _"]
 
 
 def attributions(
