@@ -20,7 +20,7 @@ from typing import Annotated, Any, NamedTuple
 from common import script
 from common.data import Data
 from common.learning import Model, Optimization
-from common.places import looks_like_a_folder, run_folder
+from common.places import kind_of_model, run_folder
 from common.run import Run, train_model
 from common.run import Settings as TrainSettings
 from common.script import FLAT
@@ -29,7 +29,6 @@ import jax
 import tyro
 
 from jaxvision import data, models, train
-from jaxvision.folders import no_such_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +80,10 @@ class Opened(NamedTuple):
 
 def open_start(settings: Settings) -> Opened:
     """Opens the model to start from."""
-    path = pathlib.Path(settings.start.start).expanduser()
-    key = jax.random.key(settings.run.seed)
-    if path.is_file():
+    start, key = settings.start.start, jax.random.key(settings.run.seed)
+    kind = kind_of_model(start)
+    if kind == "file":
+        path = pathlib.Path(start).expanduser()
         return Opened(
             {"name": settings.model.model},
             data.IMAGENET,
@@ -94,20 +94,18 @@ def open_start(settings: Settings) -> Opened:
             ),
         )
     channels = 3
-    if not path.is_dir() and looks_like_a_folder(settings.start.start):
-        raise SystemExit(no_such_folder(settings.start.start, "run folder or file of weights"))
-    if path.is_dir() and not (path / "config.json").is_file():
-        trained = train.restore(run_folder(settings.start.start))
+    if kind == "run":
+        trained = train.restore(run_folder(start))
         with script.asking():
             given, variables = trained.backbone()
         preprocessing = trained.preprocessing
         if preprocessing is None or not isinstance(given, models.Model):
-            raise SystemExit(f"{path} is not the run of a model of images")
+            raise SystemExit(f"{start} is not the run of a model of images")
         channels = trained.record.data["image_shape"][2]
         class_names = trained.run.names("label")
     else:
         with script.checking():
-            pretrained = models.load_pretrained(settings.start.start)
+            pretrained = models.load_pretrained(start)
         given, variables = pretrained.model, pretrained.variables
         preprocessing, class_names = pretrained.preprocessing, pretrained.class_names
     return Opened(

@@ -55,19 +55,7 @@ def restore(settings: Settings) -> TrainedAgent:
     agent = train.restore(folder, step=settings.step)
     if not isinstance(agent, TrainedAgent):
         raise SystemExit(f"{folder} is not the run of an agent: its task is {agent.record.task}")
-    if agent.num_seeds is None:
-        if settings.seed is not None:
-            raise SystemExit(
-                f"{folder} has one seed only: leave out --seed, or name another folder"
-            )
-        return agent
-    seeds = agent.record.settings.get("seeds") or list(range(agent.num_seeds))
-    listed = ", ".join(map(str, seeds))
-    if settings.seed is None:
-        raise SystemExit(f"{folder} has several seeds: choose with --seed one of {listed}")
-    if settings.seed not in seeds:
-        raise SystemExit(f"{folder} has no seed {settings.seed}; it has {listed}")
-    return agent.seed(seeds.index(settings.seed))
+    return agents.one_of(agent, settings.seed, "--seed")
 
 
 def main(settings: Settings) -> float:

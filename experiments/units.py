@@ -73,20 +73,16 @@ class Subject:
 
     def maps(self, stride: int) -> Function:
         """The function from images to the map of a stride."""
-        return lambda images: self._apply(images, method="features")[stride]
-
-    def logits(self, images: Any) -> Any:
-        """The logits of images."""
-        return self._apply(images)
+        return lambda images: self._features(images)[stride]
 
     def strides(self) -> list[int]:
         """The strides of all maps."""
         image = jax.ShapeDtypeStruct((1, *self.shape), jnp.float32)
-        return [*jax.eval_shape(lambda x: self._apply(x, method="features"), image)]
+        return [*jax.eval_shape(self._features, image)]
 
-    def _apply(self, images: Any, **options: Any) -> Any:
+    def _features(self, images: Any) -> Any:
         inputs = self.trained.inputs.evaluate({"image": images})["image"]
-        return self.trained.model.apply(self.trained.variables, inputs, **options)
+        return self.trained.model.apply(self.trained.variables, inputs, method="features")
 
 
 def main(settings: Settings) -> list[pathlib.Path]:
@@ -187,14 +183,15 @@ def around_gray(projections: np.ndarray) -> np.ndarray:
 
 def classes(settings: Settings, subject: Subject) -> Any:
     """Images that raise the logits of classes."""
+    logits = subject.trained.score_functions()["class"].fn
     names = subject.trained.class_names
     image = jax.ShapeDtypeStruct((1, *subject.shape), jnp.float32)
-    known = jax.eval_shape(subject.logits, image).shape[1]
+    known = jax.eval_shape(logits, image).shape[1]
     shown = jnp.arange(min(settings.classes, known))
 
     def make(key: Any) -> explain.Synthesis:
         return explain.maximize(
-            subject.logits,
+            logits,
             shown,
             subject.shape,
             key,

@@ -15,6 +15,7 @@ import jax
 import optax
 
 from jaxvision import checks, plots, rl, train
+from jaxvision.train.agents import TrainedAgent
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,27 @@ class Outcome:
 
     returns: list[float]
     histories: list[list[dict[str, Any]]]
+
+
+def one_of(agent: TrainedAgent, seed: int | None, option: str) -> TrainedAgent:
+    """The agent of a run; of several seeds that were trained together, the one chosen by an option.
+
+    A choice that is missing, or of a seed that the run does not have, ends the script.
+    """
+    folder = agent.run.folder
+    if agent.num_seeds is None:
+        if seed is not None:
+            raise SystemExit(
+                f"{folder} has one seed only: leave out {option}, or name another folder"
+            )
+        return agent
+    seeds = agent.record.settings.get("seeds") or list(range(agent.num_seeds))
+    listed = ", ".join(map(str, seeds))
+    if seed is None:
+        raise SystemExit(f"{folder} has several seeds: choose with {option} one of {listed}")
+    if seed not in seeds:
+        raise SystemExit(f"{folder} has no seed {seed}; it has {listed}")
+    return agent.seed(seeds.index(seed))
 
 
 LIBRARIES = {"": "jaxvision", "gym": "gymnasium", "ale": "atari"}

@@ -17,13 +17,11 @@ from jaxvision.folders import nearest_folder, no_such_folder
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
-    """The images to train and to evaluate on."""
+class Source:
+    """What the settings of all kinds of data share."""
 
-    dataset: str = "digits"
-    """Name of a data set of TensorFlow Datasets; or path of a folder, which must contain a slash,
-    as in ./pets. The folder has one sub-folder of images per class, or one sub-folder per split,
-    with one per class in each."""
+    dataset: str = "shapes"
+    """Name of a data set of TensorFlow Datasets."""
     data_dir: str | None = None
     """Folder in which TensorFlow Datasets keeps its files; None takes the environment variable
     TFDS_DATA_DIR, or ~/tensorflow_datasets."""
@@ -31,6 +29,26 @@ class Data:
     """Split to train on, such as train, or a slice such as train[:80%]."""
     eval_split: str = "test"
     """Split to evaluate on, during the training and at its end."""
+    image_size: int | tuple[int, int] | None = None
+    """Height and width, in pixels, to which images and masks are resized and cropped: one number
+    for squares, or two. None keeps them as they are; all images must then have one size."""
+    channels: Literal[1, 3, 4] | None = None
+    """Channels to which images are converted: 1 (gray), 3 (RGB) or 4 (RGBA). None keeps those of a
+    data set, and reads a folder as RGB."""
+    corrupt: Literal["stop", "skip"] = "stop"
+    """What to do about an image that cannot be decoded: stop, or skip it and count it."""
+    num_workers: int = 0
+    """Number of processes that read images, if these do not fit in memory; 0 uses threads."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data(Source):
+    """The images to train and to evaluate on."""
+
+    dataset: str = "digits"
+    """Name of a data set of TensorFlow Datasets; or path of a folder, which must contain a slash,
+    as in ./pets. The folder has one sub-folder of images per class, or one sub-folder per split,
+    with one per class in each."""
     validation: float | None = None
     """Share of the training split, in (0, 1), to hold out and evaluate on instead of --eval-split,
     for data without such a split. It is drawn with the seed, and is the same in every class."""
@@ -46,10 +64,6 @@ class Data:
     """Channels to which images are converted: 1 (gray), 3 (RGB) or 4 (RGBA). None keeps those of a
     data set, and reads a folder as RGB; in fine-tuning, as the images of the model that it starts
     from."""
-    corrupt: Literal["stop", "skip"] = "stop"
-    """What to do about an image that cannot be decoded: stop, or skip it and count it."""
-    num_workers: int = 0
-    """Number of processes that read images, if these do not fit in memory; 0 uses threads."""
 
     def located(self) -> "Data":
         """Makes the path of a folder absolute, so that a run can be evaluated from anywhere.

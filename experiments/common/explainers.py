@@ -25,12 +25,14 @@ class Subject:
         mean: Mean of each channel, which `f` subtracts; images of this color are the baseline.
         std: Standard deviation of each channel, by which `f` divides afterwards.
         references: Images of the training, baselines of expected gradients; None takes `mean`.
+        bounded: Whether inputs are in [0, 1]; those that are not images need not be.
     """
 
     f: Callable[[Any], Any]
     mean: Sequence[float] = (0.0,)
     std: Sequence[float] = (1.0,)
     references: Any = None
+    bounded: bool = True
 
     @property
     def baseline(self) -> np.ndarray:
@@ -38,8 +40,10 @@ class Subject:
         return np.asarray(self.mean, np.float32)
 
     @property
-    def first_rule(self) -> explain.rules.ZBox:
-        """The rule of LRP for the first layer, whose inputs are normalized images."""
+    def first_rule(self) -> explain.rules.ZBox | None:
+        """The rule of LRP for the first layer, if its inputs have bounds, as those of images."""
+        if not self.bounded:
+            return None
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         return explain.rules.ZBox((0 - mean) / std, (1 - mean) / std)
 
@@ -91,6 +95,11 @@ def _expected(of: Subject, images: Any, target: explain.Target, key: Any) -> exp
 def _occlusion(of: Subject, images: Any, target: explain.Target, key: Any) -> explain.Attribution:
     """Windows of an eighth of the images, moved by half of that."""
     del key
+    if images.ndim == 2:  # numbers are hidden one by one, as pixels of an image of one row
+        made = explain.occlusion(
+            lambda rows: of.f(rows[:, 0, :, 0]), images[:, None, :, None], target, window=1
+        )
+        return dataclasses.replace(made, map=made.map[:, 0, :, 0])
     window = tuple(max(1, length // 8) for length in images.shape[1:3])
     stride = tuple(max(1, length // 2) for length in window)
     return explain.occlusion(

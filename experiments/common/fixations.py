@@ -3,10 +3,10 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from common import script
-from common.data import or_folder, with_channels
+from common.data import Source, or_folder, with_channels
 
 from jaxvision import data
 
@@ -14,30 +14,14 @@ FIELDS = ("image", "fixation_density", "fixations")
 
 
 @dataclasses.dataclass(frozen=True)
-class FixationData:
+class FixationData(Source):
     """The scenes to train and to evaluate on, whose objects have masks."""
 
     dataset: str = "shapes"
     """Name of a data set of TensorFlow Datasets with the masks of objects in objects/masks, such as
     shapes or shapes/size128-128."""
-    data_dir: str | None = None
-    """Folder in which TensorFlow Datasets keeps its files; None takes the environment variable
-    TFDS_DATA_DIR, or ~/tensorflow_datasets."""
-    train_split: str = "train"
-    """Split to train on, such as train, or a slice such as train[:80%]."""
-    eval_split: str = "test"
-    """Split to evaluate on, during the training and at its end."""
     num_fixations: int = 50
     """Number of fixations that are drawn for each image."""
-    image_size: int | tuple[int, int] | None = None
-    """Height and width, in pixels, to which images and masks are resized and cropped: one number
-    for squares, or two. None keeps them as they are."""
-    channels: Literal[1, 3, 4] | None = None
-    """Channels to which images are converted: 1 (gray), 3 (RGB) or 4 (RGBA). None keeps them."""
-    corrupt: Literal["stop", "skip"] = "stop"
-    """What to do about an image that cannot be decoded: stop, or skip it and count it."""
-    num_workers: int = 0
-    """Number of processes that read images, if these do not fit in memory; 0 uses threads."""
 
     def load(
         self,

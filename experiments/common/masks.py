@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from common import script
-from common.data import Data, or_folder, with_channels
+from common.data import Data, Source, or_folder, with_channels
 from common.learning import parse_option, say_weights
 
 import numpy as np
@@ -23,7 +23,7 @@ LossName = Literal[
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskData:
+class MaskData(Source):
     """The images with masks to train and to evaluate on."""
 
     dataset: str = "shapes"
@@ -34,9 +34,6 @@ class MaskData:
     images. The value of a pixel is the number of its class, or 255 for no class."""
     class_names: tuple[str, ...] | None = None
     """Names of the classes in a folder of masks, from number 0 on."""
-    data_dir: str | None = None
-    """Folder in which TensorFlow Datasets keeps its files; None takes the environment variable
-    TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     train_split: str = "train"
     """Split to train on. For a folder, a part of its images, such as all[:80%]."""
     eval_split: str = "test"
@@ -45,16 +42,6 @@ class MaskData:
     boundary_weights: bool = False
     """Weight pixels in the cross-entropy as in the U-Net paper: pixels between close objects count
     more."""
-    image_size: int | tuple[int, int] | None = None
-    """Height and width, in pixels, to which images and masks are resized and cropped: one number
-    for squares, or two. None keeps them as they are; all images must then have one size."""
-    channels: Literal[1, 3, 4] | None = None
-    """Channels to which images are converted: 1 (gray), 3 (RGB) or 4 (RGBA). None keeps those of a
-    data set, and reads a folder as RGB."""
-    corrupt: Literal["stop", "skip"] = "stop"
-    """What to do about an image that cannot be decoded: stop, or skip it and count it."""
-    num_workers: int = 0
-    """Number of processes that read images, if these do not fit in memory; 0 uses threads."""
 
     def located(self) -> "MaskData":
         """Makes the paths of folders absolute, so that a run can be evaluated from anywhere."""

@@ -1,6 +1,7 @@
 """Folders on the command line."""
 
 import pathlib
+from typing import Literal
 
 from jaxvision.folders import no_such_folder
 
@@ -26,3 +27,19 @@ def looks_like_a_folder(name: str) -> bool:
     first = pathlib.Path(name).parts[0] if name else ""
     is_path = name.startswith((".", "~", "/")) or name.count("/") != 1
     return is_path or first == "runs" or pathlib.Path(first).is_dir()
+
+
+def kind_of_model(start: str) -> Literal["run", "file", "repository"]:
+    """Whether a name is that of a run folder, of a file of weights, or of a repository of timm.
+
+    A folder with a config.json is a downloaded repository. A path where there is nothing ends the
+    script.
+    """
+    path = pathlib.Path(start).expanduser()
+    if path.is_file():
+        return "file"
+    if path.is_dir():
+        return "repository" if (path / "config.json").is_file() else "run"
+    if looks_like_a_folder(start):
+        raise SystemExit(no_such_folder(start, "run folder or file of weights"))
+    return "repository"

@@ -13,7 +13,13 @@ from jaxvision.explain.equations import Values, bind, called
 from jaxvision.explain.inputs import Function, Spatial
 
 Layer = str | None
-"""A name from `layer_names`, or None for the last value that has a height and a width."""
+"""A name from `layer_names`, or None for the last value that has a height and a width.
+
+Where outputs have a height and a width themselves, None is the last of the values with the most
+channels, as at the bottom of a U-Net: the last value of all would be the outputs (Vinogradova et
+al., Towards interpretable semantic segmentation via gradient-weighted class activation mapping,
+AAAI 2020).
+"""
 
 
 class Feature(NamedTuple):
@@ -65,7 +71,8 @@ class Split:
         self._treedef = jax.tree.structure(shapes)
         self._images = images
         features = _features(self._function)
-        self.feature = _chosen(features, images.shape, layer)
+        per_pixel = any(_is_spatial(each.shape, images.shape) for each in jax.tree.leaves(shapes))
+        self.feature = _chosen(features, images.shape, layer, widest=per_pixel)
 
     def run(self, change: Callable[[Array], Array]) -> tuple[Any, Array]:
         """Evaluates the function with the value changed.
@@ -153,7 +160,9 @@ def _named(features: list[Feature]) -> list[tuple[str, Feature]]:
     return sorted(found.items(), key=lambda item: item[1].place)
 
 
-def _chosen(features: list[Feature], images: tuple[int, ...], layer: Layer) -> Feature:
+def _chosen(
+    features: list[Feature], images: tuple[int, ...], layer: Layer, *, widest: bool
+) -> Feature:
     """The feature of a name, or an error if there is none."""
     if isinstance(layer, str):
         named = dict(_named(features))
@@ -166,7 +175,8 @@ def _chosen(features: list[Feature], images: tuple[int, ...], layer: Layer) -> F
             "f computes no feature map, of the shape (batch, height, width, channels), from images "
             f"of the shape {images}; name a layer from layer_names(f, images)"
         )
-    return spatial[-1]
+    most = max(each.shape[3] for each in spatial)
+    return [each for each in spatial if each.shape[3] == most or not widest][-1]
 
 
 def _is_spatial(shape: tuple[int, ...], images: tuple[int, ...]) -> bool:

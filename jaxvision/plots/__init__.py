@@ -15,6 +15,7 @@ from jaxvision.plots.fixations import fixation_densities
 from jaxvision.plots.gridworld import gridworld
 from jaxvision.plots.images import image_grid, mistakes
 from jaxvision.plots.masks import labeled_masks, segmentations
+from jaxvision.plots.numbers import number_attributions
 from jaxvision.plots.receptive import receptive_fields
 from jaxvision.plots.relevance import attributions, relevance_overlay
 from jaxvision.plots.saving import save
@@ -34,6 +35,7 @@ __all__ = [
     "learning_curves",
     "learning_curves_by_seed",
     "mistakes",
+    "number_attributions",
     "receptive_fields",
     "relevance_overlay",
     "reliability_diagram",

@@ -59,6 +59,12 @@ class Environment:
 
     registered_name: ClassVar[str | None] = None
 
+    action_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the actions in their order; empty if they have none."""
+
+    observation_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the numbers in an observation that is a vector; empty if they have none."""
+
     options: Mapping[str, Any] | None = None
     """Constructor options given to `make`; None if the environment was made without it."""
 

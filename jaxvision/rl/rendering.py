@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key, UInt8
+from jaxtyping import Array, Key, Shaped, UInt8
 
 from jaxvision.rl.environment import Environment
 from jaxvision.rl.evaluation import Policy
@@ -20,18 +20,20 @@ Frames = UInt8[np.ndarray, "time height width 3"]
 
 
 class Film(NamedTuple):
-    """Images of one episode.
+    """One episode, in images.
 
     Attributes:
         frames: One image before each step, and one after the last step. If the environment cannot
             show the latter, the image before it is repeated.
         episode_return: Sum of the rewards.
         ended: Whether the episode ended before the limit of steps.
+        observations: What the agent saw before each step.
     """
 
     frames: Frames
     episode_return: float
     ended: bool
+    observations: Shaped[np.ndarray, "time *shape"]
 
 
 def render(envs: VectorEnv, state: PyTree) -> UInt8[Array, "envs height width 3"]:
@@ -76,7 +78,14 @@ def can_be_drawn(envs: VectorEnv) -> bool:
     return _draws_itself(envs) or _is_seen_as_image(envs)
 
 
-def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int = 10_000) -> Film:
+def film(
+    envs: VectorEnv,
+    policy: Policy,
+    key: Key[Array, ""],
+    *,
+    max_steps: int = 10_000,
+    drawn: bool = True,
+) -> Film:
     """Plays an episode and returns an image of every step.
 
     An environment that cannot draw itself is shown by its observations, if these are images.
@@ -86,9 +95,10 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
         policy: Function from observations and a key to actions.
         key: Random key of the episode.
         max_steps: Number of steps after which an unfinished episode is cut off.
+        drawn: Whether to draw images; without, they have neither height nor width.
 
     Returns:
-        The images, the return, and whether the episode ended.
+        The images, the return, whether the episode ended, and the observations.
 
     Raises:
         ValueError: There are several environments, they cannot be drawn, or `max_steps` is below 1.
@@ -104,10 +114,12 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
         raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     if envs.num_envs != 1:
         raise ValueError(f"film needs exactly one environment, got {envs.num_envs}")
-    as_seen = not _draws_itself(envs) and _is_seen_as_image(envs)
-    envs = _keeping_final_state(envs)
+    as_seen = drawn and not _draws_itself(envs) and _is_seen_as_image(envs)
+    envs = _keeping_final_state(envs) if drawn else envs
 
     def picture(observations: Array, state: PyTree) -> Array:
+        if not drawn:
+            return jnp.zeros((0, 0, 3), jnp.uint8)
         return _newest_frame(envs, observations[0]) if as_seen else render(envs, state)[0]
 
     @jax.jit
@@ -132,8 +144,9 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
         return observations, state, (before, after), rewards[0], over
 
     observations, state = envs.reset(jax.random.fold_in(key, 0))
-    images, total, over, after = [], 0.0, False, None
+    images, seen, total, over, after = [], [], 0.0, False, None
     for time in range(1, max_steps + 1):
+        seen.append(np.asarray(observations[0]))
         observations, state, (before, after), reward, over = step(
             jax.random.fold_in(key, time), observations, state
         )
@@ -141,7 +154,7 @@ def film(envs: VectorEnv, policy: Policy, key: Key[Array, ""], *, max_steps: int
         total += float(reward)
         if over:
             break
-    return Film(np.stack([*images, np.asarray(after)]), total, bool(over))
+    return Film(np.stack([*images, np.asarray(after)]), total, bool(over), np.stack(seen))
 
 
 def _keeping_final_state(envs: Any) -> Any:

@@ -87,14 +87,26 @@ class ScoreFunction(NamedTuple):
 
     Attributes:
         fn: Function from images in [0, 1] to scores such as logits, of the shape (batch, scores),
-            or to those of each pixel, (batch, height, width, scores).
+            or to those of each pixel, (batch, height, width, scores). That of an agent takes
+            observations, whose bytes are scaled to [0, 1] too.
         names: The names of the scores, such as classes; empty if they have none.
         are_logits: Whether they are logits of classes, of which each image or pixel has one.
+        measure: What a score that is no logit measures, in a few words for titles.
     """
 
     fn: Callable[[Any], Any]
     names: Sequence[str] = ()
     are_logits: bool = True
+    measure: str = "score"
+
+
+def known_names(names: Sequence[str], count: int) -> list[str]:
+    """Returns the names of classes; without any, "class 0", "class 1" and so on.
+
+    >>> known_names((), 2)
+    ['class 0', 'class 1']
+    """
+    return [*names] or [f"class {index}" for index in range(count)]
 
 
 def as_json(info: ArrayInfo) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from jaxvision import models
 @pytest.fixture
 def common(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace]:
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    names = ("explainers", "subjects", "image_files")
+    names = ("explainers", "subjects", "image_files", "observations")
     with modules_of_scripts():
         yield types.SimpleNamespace(
             explain=importlib.import_module("explain"),
@@ -82,6 +82,45 @@ def test_targets_of_masks_are_means_over_the_pixels_that_have_the_class(common) 
     nowhere = decision.target_of(decision.given(logits, 2))
     assert nowhere(logits).tolist() == [0.5]  # over all pixels
     assert decision.measure == "share of the pixels"
+
+
+def test_targets_of_scores_of_pixels_are_means_over_the_tenth_with_the_highest(common) -> None:
+    decision = common.subjects.Decision(
+        common.explainers.Subject(lambda x: x), ["density"], False, per_pixel=True, meaning="log p"
+    )
+    outputs = np.arange(100, dtype=np.float32).reshape(1, 10, 10, 1)
+    scores = decision.scores(outputs)
+    assert scores.tolist() == [94.5]
+    assert decision.choose(scores, None) == 0
+    assert decision.region(outputs, 0).sum() == 10
+    target = decision.target_of(decision.given(outputs, 0))
+    assert target(jnp.asarray(outputs)).tolist() == [94.5]
+    assert decision.why("run", 0, 94.5) == (
+        "why run gives 'density' 94.5 (log p, mean of the outlined pixels)"
+    )
+
+
+def test_numbers_of_vectors_are_hidden_one_by_one(common) -> None:
+    weights = np.float32([[1], [2], [-3]])
+    subject = common.explainers.Subject(lambda x: x @ weights, bounded=False)
+    assert subject.first_rule is None
+    chosen = common.explainers.EXPLAINERS["occlusion"]
+    found = common.explainers.compiled(chosen, subject)(
+        np.ones((1, 3), np.float32), np.array([0]), None
+    )
+    assert found.map.tolist() == [[1, 2, -3]]
+
+
+def test_pictures_of_observations(common) -> None:
+    picture_of = common.observations.picture_of
+    frames = np.zeros((1, 3, 3), np.float32)
+    frames[0, [0, 1, 2], [0, 1, 2]] = 1  # a ball that moves to the right
+    picture, title = picture_of(frames, 3)
+    np.testing.assert_allclose(picture[0, :, 0], [0.36, 0.6, 1])
+    assert title.startswith("newest of 3 frames, older ones darker")
+    np.testing.assert_array_equal(picture_of(frames)[0], frames)
+    two, title = picture_of(np.stack([frames[..., 0], 3 * frames[..., 0]], axis=-1))
+    assert (two.shape, two.max(), title) == ((1, 3, 1), 1, "image (mean of 2 channels)")
 
 
 def test_targets_by_name_and_number(common) -> None:
@@ -154,6 +193,61 @@ def test_pages_of_weights(photos: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = run_here("explain", tmp_path / "weights.safetensors", photos / "a.png", *options)
     assert "guided backprop: no axiom to check" in done.stdout
     assert (tmp_path / "out" / "a.png").exists()
+
+
+@pytest.mark.slow
+def test_pages_of_fixations_and_conditional_models(tmp_path: pathlib.Path) -> None:
+    few = ["--seeds", 0, "--no-figures"]
+    digits = ["--network", "dense", "--conditional", "--num-steps", 2, "--samples", 2]
+    run_here("vae", "--run-dir", tmp_path / "vae", *digits, *few)
+    scenes = ["--image-size", 16, "--model", "linear3x3", "--num-steps", 2]
+    scenes += ["--train-split", "train[:16]", "--eval-split", "test[:8]"]
+    run_here("fixations", "--run-dir", tmp_path / "looks", *scenes, *few)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(
+        tmp_path / "a.png"
+    )
+    given = [tmp_path / "a.png", "--explainers", "saliency", "occlusion", "--out", tmp_path]
+    said = run_here("explain", tmp_path / "looks" / "network" / "seed0", *given).stdout
+    assert f"{tmp_path / 'a.png'}: fixations " in said
+    facts = json.loads((tmp_path / "explanations.json").read_text())[str(tmp_path / "a.png")]
+    assert facts["log density above its mean"]["fixations"] > 0
+    said = run_here("explain", tmp_path / "vae" / "seed0", *given, "--decision", "code as 3").stdout
+    assert ": number " in said
+    facts = json.loads((tmp_path / "explanations.json").read_text())[str(tmp_path / "a.png")]
+    assert len(facts["code as 3"]) == 5
+
+
+@pytest.mark.slow
+def test_pages_of_agents(tmp_path: pathlib.Path) -> None:
+    """Of images, of stacked frames, and of vectors, of which one of two seeds is chosen."""
+    few = ["--num-steps", 8, "--updates-per-step", 1, "--eval-episodes", 2, "--no-figures"]
+    catch = ["--environment", "Catch", "--seeds", 0, "--num-envs", 4, "--budget", 32, *few]
+    only = ["--explainers", "saliency", "lrp_epsilon", "--observations", 2]
+    for frames in (1, 2):
+        folder = tmp_path / f"catch{frames}"
+        run_here("ppo", "--run-dir", folder, *catch, "--frame-stack", frames)
+        said = run_here("explain", folder / "seed0", *only).stdout
+        assert "the decision is 'policy'; --decision takes 'value' too" in said
+        assert "an episode of Catch: 9 steps, return " in said
+        pages = folder / "seed0" / "figures" / "explanations"
+        assert sorted(path.name for path in pages.glob("*.png")) == ["step_1.png", "step_9.png"]
+        facts = json.loads((pages / "explanations.json").read_text())["step 9 of 9"]
+        assert facts["target"] in ("left", "stay", "right")
+        assert facts["maps"]["lrp_epsilon"]["holds"]
+    said = run_here("explain", folder / "seed0", tmp_path / "a.png", code=1).stderr
+    assert "the agent of Catch observes 2 frames, which no image file holds: leave it out" in said
+    said = run_here("explain", folder / "seed0", "--dataset", "digits", code=1).stderr
+    assert "--dataset has no meaning for the agent of Catch: leave it out, and observations" in said
+    Image.fromarray(np.zeros((10, 5), np.uint8)).save(tmp_path / "a.png")
+    said = run_here("explain", tmp_path / "catch1" / "seed0", tmp_path / "a.png", *only).stdout
+    assert "a.png: " in said
+    cart = ["--num-envs", 4, "--budget", 32, *few, "--seeds", 3, 4, "--together"]
+    run_here("ppo", "--run-dir", tmp_path / "cart", *cart)
+    folder = tmp_path / "cart" / "together"
+    assert "choose with --agent-seed one of 3, 4" in run_here("explain", folder, code=1).stderr
+    said = run_here("explain", folder, "--agent-seed", 4, "--decision", "value", *only).stdout
+    assert "value " in said
+    assert "LRP-epsilon: conservation kept" in said
 
 
 def test_explainers_that_cannot_explain_a_model_say_why_and_the_others_go_on(

@@ -160,3 +160,22 @@ def test_small_batches_dtypes_and_nan(method) -> None:
 def test_wrong_images(method, images, error, message, unchecked) -> None:
     with pytest.raises(error, match=message):
         method(lambda x: x.mean(axis=(1, 2)), images)
+
+
+def test_of_outputs_per_pixel_the_widest_layer_is_weighted() -> None:
+    """The last value with a height and a width would be the outputs themselves."""
+    down, up = np.random.default_rng(0).standard_normal((2, 2, 5), np.float32)
+
+    def f(x):
+        bottom = jnp.tanh(x[:, ::2, ::2] @ down)
+        return jnp.repeat(jnp.repeat(bottom @ up.T, 2, axis=1), 2, axis=2)
+
+    images = np.random.default_rng(1).random((1, 4, 4, 2), np.float32)
+
+    def score(outputs):
+        return outputs[..., 0].mean((1, 2))
+
+    def maps(x):
+        return [explain.grad_cam(f, x, score, layer=layer).map for layer in (None, "tanh")]
+
+    np.testing.assert_array_equal(*quick.jit(maps)(images))

@@ -51,6 +51,23 @@ def test_scores_are_bars_with_their_names():
     assert [text.get_text() for text in bars.texts] == ["cat  0.9", "dog  -0.1"]
 
 
+def test_a_region_is_outlined():
+    region = np.zeros((4, 4), bool)
+    region[1:3, 1] = True
+    image = np.zeros((4, 4, 1), np.uint8)
+    figure = plots.attributions(image, [np.eye(4)], ["map"], region=region, image_title="seen")
+    assert figure.axes[0].get_title() == "seen"
+    dark, bright = figure.axes[0].collections
+    assert len(dark.get_segments()) == len(bright.get_segments()) == 6
+    corners = np.concatenate(bright.get_segments())
+    np.testing.assert_array_equal(corners.min(0), [0.5, 0.5])
+    np.testing.assert_array_equal(corners.max(0), [1.5, 2.5])
+    with pytest.raises(
+        ValueError, match=r"region must have the image's height and width, \(4, 4\)"
+    ):
+        plots.attributions(image, [np.eye(4)], ["map"], region=region[:2])
+
+
 @pytest.mark.parametrize(
     ("maps", "titles", "message"),
     [

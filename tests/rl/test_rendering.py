@@ -29,7 +29,9 @@ def caught():
 
 
 def test_a_film_is_the_episode_and_its_return():
-    frames, total, ended = caught()
+    frames, total, ended, observations = caught()
+    assert observations.shape == (9, 10, 5, 1)
+    assert [np.argwhere(seen)[0][0] for seen in observations] == list(range(9))
     assert ended
     assert frames.shape == (10, 160, 80, 3)
     assert total in (-1.0, 1.0)
@@ -45,7 +47,7 @@ def test_the_last_image_is_where_the_episode_ended():
     """Not where the next one begins, which the environment is in by then."""
     world = rl.environments.GridWorld("S.G", terminals={"G": 1.0})
     envs = rl.EpisodeStatistics(rl.vectorize(world, 1))
-    frames, total, ended = rl.film(envs, stay, jax.random.key(0))
+    frames, total, ended, _ = rl.film(envs, stay, jax.random.key(0))
     assert ended
     assert total == -1.0  # two steps and the goal
     assert len(frames) == 3
@@ -74,6 +76,13 @@ def test_what_cannot_be_drawn():
             rl.render(envs, None)
     with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
         rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(0), max_steps=0)
+
+
+def test_an_episode_without_images():
+    film = rl.film(rl.vectorize("Catch", 1), stay, jax.random.key(1), drawn=False)
+    assert film.frames.shape == (10, 0, 0, 3)
+    np.testing.assert_array_equal(film.observations, caught().observations)
+    assert film[1:3] == caught()[1:3]
 
 
 class Undrawn:

@@ -69,7 +69,7 @@ def test_a_model_of_several_tasks(tmp_path) -> None:
     names = {output.name: output.names for output in exported.outputs}
     assert names == {"kind": NAMES, "kind_probabilities": NAMES, "slant": ()}
     assert_near(decisions(trained, pixels()), **said)
-    told = {name: each[1:] for name, each in trained.score_functions().items()}
+    told = {name: each[1:3] for name, each in trained.score_functions().items()}
     assert told == {"kind": (NAMES, True), "slant": ((), False)}
 
 
@@ -105,6 +105,9 @@ def test_a_model_of_fixations(tmp_path) -> None:
     log_density = trained.predict([{"image": pixels()}]).log_density
     outputs = call(train.export(trained), pixels())
     assert_near(outputs, log_density=log_density, density=np.exp(log_density))
+    contrast = log_density - log_density.mean(axis=(1, 2), keepdims=True)
+    assert_near(decisions(trained, pixels()), log_density=contrast[..., None])
+    assert not trained.score_functions()["log_density"].are_logits
 
 
 @pytest.mark.slow
@@ -165,12 +168,12 @@ def test_a_variational_autoencoder(classes: int | None, tmp_path) -> None:
         log_variances=log_variances,
         reconstructions=trained.decode(means, *labels),
     )
-    if classes is None:
-        # Pixels are not drawn here, so that the codes differ a little.
-        np.testing.assert_allclose(decisions(trained, pixels())["code"], means, atol=0.2)
-    else:
-        with pytest.raises(NotImplementedError, match="its codes need the classes of images"):
-            trained.score_functions()
+    found = decisions(trained, pixels())
+    names = ["code"] if classes is None else [f"code as {name}" for name in NAMES]
+    assert [*found] == names
+    for row in range(3):  # pixels are not drawn here, so that the codes differ a little
+        code = found[names[row if classes else 0]]
+        np.testing.assert_allclose(code[row], means[row], atol=0.2)
 
 
 @pytest.mark.parametrize("classes", quick.only([(None,), (3,)], 3))
@@ -193,12 +196,17 @@ def test_a_generator(classes: int | None, tmp_path) -> None:
     assert_near(given, images=trained.generate(jnp.asarray(noise), *labels))
     with pytest.raises(ValueError, match=r"image_size=64 is for models of images.*noise: float32"):
         train.export(trained, image_size=64)
+    real = pixels(3, (8, 8))
+    found = decisions(trained, real)
     if classes is None:
-        said = trained.predict([{"image": pixels(3, (8, 8))}])
-        assert_near(decisions(trained, pixels(3, (8, 8))), critic=said.real_scores[:, None])
+        said = trained.predict([{"image": real}])
+        assert_near(found, critic=said.real_scores[:, None])
     else:
-        with pytest.raises(NotImplementedError, match="its critic needs the classes of images"):
-            trained.score_functions()
+        said = trained.predict([{"image": real, "label": labels[0]}])
+        assert tuple(trained.score_functions()["critic"].names) == NAMES
+        assert found["critic"].shape == (3, 3)
+        own = found["critic"][np.arange(3), labels[0]]
+        np.testing.assert_allclose(own, said.real_scores, rtol=1e-5, atol=1e-5)
 
 
 def agent(kind: str) -> rl.Agent:
@@ -228,10 +236,15 @@ def test_an_agent(kind: str, tmp_path) -> None:
     exported = train.export(trained)
     given = call(exported, seen)
     np.testing.assert_array_equal(given.pop("actions"), jax.jit(trained.act)(seen))
+    found = decisions(trained, seen)
+    assert next(iter(trained.score_functions().values())).names == ["left", "stay", "right"]
     if kind == "pqn":
         outputs = jax.jit(made.network.apply)(params, seen)
         assert_near(given, values=made.head.values(outputs))
+        assert_near(found, values=given["values"])
     else:
+        value = jax.jit(lambda seen: made.network.apply(params, seen, method="values"))(seen)
+        assert_near(found, policy=given["logits"], value=value[:, None])
         logits = jax.jit(lambda seen: made.network.apply(params, seen, method="policy"))(seen)
         assert_near(given, logits=logits, probabilities=jax.nn.softmax(logits))
 
@@ -258,3 +271,21 @@ def test_a_table_is_no_program(tmp_path) -> None:
     message = "cannot be exported where they learn a table, as TemporalDifference does.*numpy.save"
     with pytest.raises(NotImplementedError, match=message):
         train.export(trained)
+    with pytest.raises(NotImplementedError, match="explained where a TemporalDifference learns"):
+        trained.score_functions()
+
+
+def test_cells_are_explained_as_one_hot_vectors(tmp_path) -> None:
+    envs = rl.vectorize("GridWorld", 2, map="S.G", terminals={"G": 1.0}, jumps={})
+    network = rl.ActorCritic(envs.observation_space, 4, rl.MLP((8,)), rl.MLP((8,)))
+    sgd = optax.sgd(0.1)
+    made = rl.Reinforce(envs=envs, network=network, optimizer=sgd, max_steps=9, baseline="none")
+    cells = np.array([0, 2])
+    params = {"params": state_of(network, cells)["params"]}
+    trained = TrainedAgent(saved(tmp_path, made, None, {"params": params}))
+    assert trained.observation_names == ["cell 0", "cell 1", "cell 2"]
+    functions = trained.score_functions()
+    assert [*functions] == ["policy"]  # without that baseline no critic learns
+    wanted = jax.jit(lambda cells: network.apply(params, cells, method="policy"))(cells)
+    found = jax.jit(functions["policy"].fn)(np.eye(3, dtype=np.float32)[cells])
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)

@@ -55,6 +55,16 @@ class Acrobot(Environment):
     coarse coding, NIPS 1996; the dynamics are those of Sutton and Barto's book.
     """
 
+    action_names = ("torque -1", "torque 0", "torque 1")
+    observation_names = (
+        "cosine of angle 1",
+        "sine of angle 1",
+        "cosine of angle 2",
+        "sine of angle 2",
+        "rate of angle 1",
+        "rate of angle 2",
+    )
+
     @property
     def default_params(self) -> AcrobotParams:
         """The constants of Gymnasium."""

@@ -52,6 +52,9 @@ class CartPole(Environment):
     learning control problems, IEEE Transactions on Systems, Man, and Cybernetics 13, 1983.
     """
 
+    action_names = ("left", "right")
+    observation_names = ("position", "velocity", "angle", "rate of the angle")
+
     @property
     def default_params(self) -> CartPoleParams:
         """The constants of Gymnasium."""

@@ -35,6 +35,8 @@ class Catch(Environment):
     arXiv:1908.03568.
     """
 
+    action_names = ("left", "stay", "right")
+
     def __init__(self, rows: int = 10, columns: int = 5) -> None:
         """Sets the size of the board.
 

@@ -127,6 +127,8 @@ class GridWorld(Environment):
         """The default constants."""
         return GridWorldParams()
 
+    action_names = ("up", "right", "down", "left")
+
     @property
     def num_actions(self) -> int:
         """Up, right, down and left."""

@@ -53,6 +53,9 @@ class MountainCar(Environment):
     Reference: Moore, Efficient memory-based learning for robot control, Cambridge 1990.
     """
 
+    action_names = ("left", "coast", "right")
+    observation_names = ("position", "velocity")
+
     @property
     def default_params(self) -> MountainCarParams:
         """The constants of Gymnasium."""

@@ -89,6 +89,8 @@ class Pong(Environment):
     (`FrameStack`).
     """
 
+    action_names = ("stay", "up", "down")
+
     def __init__(self, size: int = 84) -> None:
         """Sets the size of the frames.
 

@@ -1,6 +1,7 @@
 """A trained agent, restored from its run folder."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from jaxvision import metrics, models, plots
 from jaxvision._reprs import brief
 from jaxvision.metrics import Score
 from jaxvision.rl.actor_critic import A2C
-from jaxvision.rl.agent import Agent, ValueAgent
+from jaxvision.rl.agent import Agent, PolicyAgent, ValueAgent
 from jaxvision.rl.describing import make_environments
 from jaxvision.rl.dqn import DQN
 from jaxvision.rl.evaluation import run_episodes
@@ -24,14 +25,16 @@ from jaxvision.rl.ppo import PPO
 from jaxvision.rl.pqn import PQN
 from jaxvision.rl.reinforce import Reinforce
 from jaxvision.rl.rendering import Film, can_be_drawn, film
+from jaxvision.rl.spaces import Box, Discrete
 from jaxvision.rl.tabular import MonteCarlo, TemporalDifference
 from jaxvision.rl.value_heads import Categorical, Expected, Quantile
 from jaxvision.rl.vector import VectorEnv
+from jaxvision.rl.wrappers import innermost
 from jaxvision.suggest import unknown
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.precision import computing_in
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import BATCH, ArrayInfo, Serving
+from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -136,6 +139,25 @@ class TrainedAgent(Trained):
         """Name of the environment."""
         return str(self._environments["name"])
 
+    @property
+    def action_names(self) -> list[str]:
+        """Names of the actions; "action 0" and so on, if the environment names none."""
+        envs = self.make_environments(1)
+        space: Any = envs.action_space
+        return _names(envs, "action_names") or [f"action {index}" for index in range(space.n)]
+
+    @property
+    def observation_names(self) -> list[str]:
+        """Names of the numbers in an observation; empty for images."""
+        envs = self.make_environments(1)
+        space = envs.observation_space
+        if isinstance(space, Discrete):
+            return [f"cell {index}" for index in range(space.n)]
+        if len(space.shape) == 3:
+            return []
+        names = _names(envs, "observation_names")
+        return names or [f"number {index}" for index in range(math.prod(space.shape))]
+
     def make_environments(self, num_envs: int) -> VectorEnv:
         """Makes `num_envs` environments like those of the training, with unclipped rewards."""
         return make_environments(self._environments, num_envs, whole_rewards=True)
@@ -169,6 +191,39 @@ class TrainedAgent(Trained):
         observations = ArrayInfo("observations", shape, dtype, f"what the agent sees: {space}")
         return Serving(lambda seen: agent.answer(params, seen), [observations], agent.answers)
 
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """What the network computes of floating-point observations.
+
+        Agents that learn a policy have its logits, as "policy", and the expected return, as
+        "value", if a critic learns it. Those that learn values have these, as "values". Observed
+        bytes are scaled to [0, 1], and numbers of cells are one-hot vectors.
+        """
+        self._check_one()
+        agent, params = self._agent, self._params
+        if not isinstance(agent, PolicyAgent | ValueAgent):
+            raise self._cannot(
+                f"be explained where a {type(agent).__name__} learns: it has no network of a "
+                "policy or of values, which an explanation could look into"
+            )
+        network, space = agent.network, agent.envs.observation_space
+        if isinstance(space, Discrete):
+            network = network.clone(space=Box(0.0, 1.0, (space.n,)))
+
+        def compute(seen: Any, method: str | None = None) -> Any:
+            return network.apply(params, seen, method=method)
+
+        actions, returns = self.action_names, "expected return"
+        if isinstance(agent, ValueAgent):
+            head = agent.head
+            values = ScoreFunction(lambda seen: head.values(compute(seen)), actions, False, returns)
+            return {"values": values}
+        found = {"policy": ScoreFunction(lambda seen: compute(seen, "policy"), actions)}
+        if getattr(agent, "baseline", "learned") == "learned":  # others leave the critic as it was
+            found["value"] = ScoreFunction(
+                lambda seen: compute(seen, "values")[:, None], ["value"], False, returns
+            )
+        return found
+
     def computing_in(self, dtype: str) -> "TrainedAgent":
         """The same agent with rounded kernels of its network; see `Trained`."""
         run = computing_in(self.run, dtype)
@@ -198,12 +253,20 @@ class TrainedAgent(Trained):
             seed: Seed of the episode.
             max_steps: Number of steps after which an unfinished episode stops.
         """
+        episode = self.play(seed=seed, max_steps=max_steps)
+        return episode if episode.frames.size else None
+
+    def play(self, *, seed: int = 0, max_steps: int = 4_000) -> Film:
+        """Plays an episode like `film`; without images if the environment cannot be rendered."""
         self._check_one()
         envs = self.make_environments(1)
-        if not can_be_drawn(envs):
-            return None
-        key = jax.random.key(seed)
-        return film(envs, lambda seen, _: self.act(seen), key, max_steps=max_steps)
+        return film(
+            envs,
+            lambda seen, _: self.act(seen),
+            jax.random.key(seed),
+            max_steps=max_steps,
+            drawn=can_be_drawn(envs),
+        )
 
     def draw(self, predictions: Any = None, data: None = None) -> list[pathlib.Path]:
         """Plays an episode and writes `episode.gif` and `episode.png` into the run folder.
@@ -254,3 +317,8 @@ class TrainedAgent(Trained):
                 f"{self.run.folder} holds {self.num_seeds} seeds trained together: "
                 "select one, such as trained.seed(0)"
             )
+
+
+def _names(envs: VectorEnv, kind: str) -> list[str]:
+    """The names that the environment inside all wrappers has; empty if it has none."""
+    return [*getattr(getattr(innermost(envs), "environment", None), kind, ())]

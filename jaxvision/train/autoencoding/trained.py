@@ -157,7 +157,7 @@ class TrainedAutoencoder(Trained):
 
     def score_functions(self) -> dict[str, ScoreFunction]:
         """The numbers of the code, as "code"."""
-        return {"code": ScoreFunction(self._codes, are_logits=False)}
+        return {"code": ScoreFunction(self._codes, (), False, "code")}
 
     def _codes(self, images: Any) -> Any:
         seen = self.loss.inputs.evaluate({"image": images})["image"]

@@ -17,7 +17,7 @@ from jaxvision.train.fixations.figures import draw
 from jaxvision.train.fixations.prediction import Predictions, log_density_of, predict
 from jaxvision.train.fixations.scores import score, scores_of_images
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import Serving
+from jaxvision.train.serving import ScoreFunction, Serving
 from jaxvision.train.tasks import Answer, Trained
 
 PyTree = Any
@@ -128,6 +128,21 @@ class TrainedFixations(Trained):
             "density": "the density of fixations of each pixel; it has the sum 1",
         }
         return Serving(fn, [self._images()], outputs, preprocessing=self.preprocessing)
+
+    def score_functions(self) -> dict[str, ScoreFunction]:
+        """How much the log density of fixations of each pixel is above its mean, as "log_density".
+
+        The mean is that over the pixels of the image. The difference has a sign, and is the same
+        for the outputs of the network, which are a log density but for one number per image.
+        """
+
+        def contrast(images: Any) -> Float[Array, "batch height width 1"]:
+            seen = self.inputs.evaluate({"image": images})["image"]
+            outputs: Any = self.model.apply(self.variables, seen, train=False)
+            return outputs - outputs.mean(axis=(1, 2), keepdims=True)
+
+        measure = "log density above its mean"
+        return {"log_density": ScoreFunction(contrast, ["fixations"], False, measure)}
 
     @functools.cached_property
     def _apply(self) -> Any:

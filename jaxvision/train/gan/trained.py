@@ -19,7 +19,7 @@ from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.gan.figures import draw
 from jaxvision.train.mapping import map_batches
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving
+from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving, known_names
 from jaxvision.train.tasks import Trained
 
 PyTree = Any
@@ -168,16 +168,25 @@ class TrainedGAN(Trained):
         return Serving(fn, inputs, {"images": "images from 0 to 1"})
 
     def score_functions(self) -> dict[str, ScoreFunction]:
-        """The critic's score, as "critic": the higher, the more real it takes an image for."""
-        if self.generator.num_classes is not None:
-            raise self._cannot("be explained: its critic needs the classes of images")
+        """The critic's score, as "critic": the higher, the more real it takes an image for.
 
-        def score(images: Any) -> Any:
+        With classes, there is a score for each: that of the image as one of the class.
+        """
+        classes = self.critic.num_classes
+
+        def scores(images: Any) -> Float[Array, "batch scores"]:
             seen = self.inputs.evaluate({"image": images})["image"]
-            scores: Any = self.critic.apply(self.critic_variables, seen, None)
-            return scores[:, None]
 
-        return {"critic": ScoreFunction(score, ["real"], are_logits=False)}
+            def as_class(label: Array | None) -> Any:
+                labels = None if label is None else jnp.full(seen.shape[0], label)
+                return self.critic.apply(self.critic_variables, seen, labels)
+
+            if classes is None:
+                return as_class(None)[:, None]
+            return jax.vmap(as_class, out_axes=1)(jnp.arange(classes))
+
+        names = ["real"] if classes is None else known_names(self.class_names, classes)
+        return {"critic": ScoreFunction(scores, names, False, "critic's score")}
 
     def interpolate(
         self,

@@ -18,7 +18,7 @@ from jaxvision.train._comparison import compare_by_bootstrap
 from jaxvision.train._paths import Path, interpolate
 from jaxvision.train.checkpoint import CheckpointError
 from jaxvision.train.run.restore import SavedRun
-from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving
+from jaxvision.train.serving import BATCH, ArrayInfo, ScoreFunction, Serving, known_names
 from jaxvision.train.tasks import Trained
 from jaxvision.train.vae import queries
 from jaxvision.train.vae.figures import draw
@@ -144,17 +144,26 @@ class TrainedVAE(Trained):
         return Serving(fn, inputs, outputs, preprocessing=self.preprocessing)
 
     def score_functions(self) -> dict[str, ScoreFunction]:
-        """The means of the codes, as "code"; pixels are taken as they are, not sampled."""
-        if self.model.num_classes is not None:
-            raise self._cannot("be explained: its codes need the classes of images")
-        inputs = self.loss.inputs
+        """The means of the codes, as "code"; pixels are taken as they are, not sampled.
 
-        def means(images: Any) -> Any:
-            seen = inputs.evaluate({"image": images})["image"]
-            coded: Any = self.model.apply(self.variables, seen, None, method="encode")
-            return coded[0]
+        With classes, which the encoder sees, the codes of images taken for one of a class are "code
+        as NAME", for each class.
+        """
+        classes = self.model.num_classes
 
-        return {"code": ScoreFunction(means, are_logits=False)}
+        def code(name: str, label: int | None = None) -> ScoreFunction:
+            def means(images: Any) -> Any:
+                seen = self.loss.inputs.evaluate({"image": images})["image"]
+                labels = None if label is None else jnp.full(seen.shape[0], label)
+                coded: Any = self.model.apply(self.variables, seen, labels, method="encode")
+                return coded[0]
+
+            return ScoreFunction(means, (), False, name)
+
+        if classes is None:
+            return {"code": code("code")}
+        names = [f"code as {name}" for name in known_names(self.class_names, classes)]
+        return {name: code(name, label) for label, name in enumerate(names)}
 
     def encode(self, images: Any, labels: Labels = None) -> tuple[Codes, Codes]:
         """Means and log-variances of the codes of images."""

@@ -73,7 +73,9 @@ def test_episodes_scores_and_a_film(tmp_path) -> None:
     gif, strip = trained.draw(episodes)
     assert (gif.name, strip.name) == ("episode.gif", "episode.png")
     assert gif.parent == tmp_path
-    assert len(trained.film(max_steps=3).frames) == 4
+    film = trained.film(max_steps=3)
+    assert (len(film.frames), len(film.observations)) == (4, 3)
+    assert (trained.action_names, trained.observation_names) == (["left", "stay", "right"], [])
     assert trained.evaluate(Episodes(np.float32([1, 3]), np.int32([5, 5])))["return"].value == 2
 
 
