@@ -74,16 +74,18 @@ def integrated_gradients(
     promised = given.value - given.score(start.astype(given.images.dtype))
     copies = min(steps, copies_of(x, batch_size))
 
-    def gradient_at(position: Array) -> Array:
-        point = start + position * (x - start)
-        return gradient_of(given._replace(images=point.astype(given.images.dtype)))
+    def scores(points: Array) -> Array:
+        """The sum of all scores; all copies are one batch, which runs faster than several."""
+        outputs = f(points.reshape(-1, *x.shape[1:]).astype(given.images.dtype))
+        apart = jax.tree.map(lambda each: each.reshape(copies, len(x), *each.shape[1:]), outputs)
+        return jax.vmap(given.of_outputs)(apart).sum()
 
     def integral(count: Array) -> Array:
         def add(chunk: Array, so_far: Array) -> Array:
             positions = (chunk * copies + jnp.arange(copies) + 0.5) / count
-            gradients = jax.vmap(gradient_at)(positions.astype(x.dtype))
-            is_step = (positions < 1).reshape(copies, *(1,) * x.ndim)
-            return so_far + jnp.where(is_step, gradients, 0).sum(axis=0)
+            across = positions.astype(x.dtype).reshape(copies, *(1,) * x.ndim)
+            gradients = jax.grad(scores)(start + across * (x - start))
+            return so_far + jnp.where(across < 1, gradients, 0).sum(axis=0)
 
         gradients = jax.lax.fori_loop(0, -(-count // copies), add, jnp.zeros_like(x))
         return (x - start) * gradients / count

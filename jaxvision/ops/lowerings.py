@@ -18,6 +18,7 @@ from jaxvision.ops.depthwise import depthwise
 from jaxvision.ops.slices import Convolve, sliced
 from jaxvision.ops.unfolded import unfolded
 from jaxvision.ops.windows import Window
+from jaxvision.ops.winograd import winograd
 
 Array = jax.Array
 Form = Callable[..., Array]
@@ -29,6 +30,8 @@ UNROLLED_BLOCKS = 2
 """Up to this many blocks of groups are unrolled; more run in a loop, which compiles only once."""
 _FEW_CHANNELS, _SMALL_MAP, _MOST_UNFOLDED = 16, 256, 2**22
 """Least channels, most pixels and most unfolded numbers of 3x3 convolutions that are unfolded."""
+_MUCH_WORK, _MANY_TILES, _MANY_CHANNELS = 2**29, 512, 32
+"""Least operations, 2x2 tiles of outputs and channels of 3x3 convolutions that filter by tiles."""
 
 
 def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form | None:
@@ -41,9 +44,25 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
         return depthwise if rhs[2] == 1 else grouped
     if rhs[:2] == (1, 1):
         return pointwise
+    if _is_long(lhs, rhs, window):
+        return by_tiles
     if _is_small(lhs, rhs, window) or _unfolds_little(rhs, window):
         return unfolded
     return None if _kept_pads(rhs, window) == window.pads else padded
+
+
+def _is_long(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
+    """Whether filtering by tiles is faster than XLA's own convolution and worth its compilation.
+
+    Its 16 products take about a second to compile. Above the least number of operations, that is
+    what they gain in some fifty training steps.
+    """
+    if rhs[:2] != (3, 3) or not window.strides == window.dilation == (1, 1):
+        return False
+    height, width = (size + sum(pads) - 2 for size, pads in zip(lhs[1:3], window.pads, strict=True))
+    work = 2 * lhs[0] * height * width * math.prod(rhs)
+    tiles = lhs[0] * -(-height // 2) * -(-width // 2)
+    return work >= _MUCH_WORK and tiles >= _MANY_TILES and min(rhs[2:]) >= _MANY_CHANNELS
 
 
 def _is_small(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
@@ -80,7 +99,7 @@ def for_cpu_loops(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) ->
         return _volumes(window, functools.partial(convolve, choose=for_cpu_loops))
     plain = window.groups == 1 and window.spread == window.dilation == (1, 1)
     if plain and rhs[:2] != (1, 1):
-        return unfolded
+        return by_tiles if _is_long(lhs, rhs, window) else unfolded
     return for_cpu(lhs, rhs, window)
 
 
@@ -94,6 +113,12 @@ def convolve(x: Array, kernel: Array, window: Window, *, choose: Choose = for_cp
     """Convolves maps in the form for a CPU, or in XLA's if there is none."""
     form = choose(x.shape, kernel.shape, window) or _native
     return form(x, kernel, window=window)
+
+
+def by_tiles(x: Array, kernel: Array, window: Window) -> Array:
+    """Filters 3x3 taps by tiles; in half precision, whose sums would lose digits, directly."""
+    form = winograd if jnp.finfo(x.dtype).bits >= 32 else padded
+    return form(x, kernel, window)
 
 
 def padded(x: Array, kernel: Array, window: Window) -> Array:

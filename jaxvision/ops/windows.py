@@ -77,15 +77,19 @@ def add_up(arrays: Iterable[Array]) -> Array:
 def by_chunks(function: Callable[[Array], Array], x: Array, at_once: int) -> Array:
     """Applies a function to at most `at_once` images at a time, but to one at least.
 
-    This keeps its results in the cache; derivatives compute them again.
+    This keeps its results in the cache; derivatives compute them again. If the chunks cannot have
+    the same size, images of zeros are added.
     """
-    largest = max(1, min(at_once, len(x)))
-    size = next(count for count in range(largest, 0, -1) if len(x) % count == 0)
-    if size == len(x):
+    count = -(-len(x) // max(1, at_once))
+    if count <= 1:
         return function(x)
     again = jax.checkpoint(function, prevent_cse=False)
-    results = lax.map(again, x.reshape(-1, size, *x.shape[1:]))
-    return results.reshape(-1, *results.shape[2:])
+    size = -(-len(x) // count)
+    added = lax.pad(
+        x, jnp.zeros((), x.dtype), [(0, count * size - len(x), 0), *[(0, 0, 0)] * (x.ndim - 1)]
+    )
+    results = lax.map(again, added.reshape(count, size, *x.shape[1:]))
+    return results.reshape(-1, *results.shape[2:])[: len(x)]
 
 
 def spread_size(size: int, taps: int, pads: tuple[int, int], spread: int) -> int:

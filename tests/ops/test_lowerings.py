@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jaxvision import ops
-from jaxvision.ops import depthwise, windows
+from jaxvision.ops import depthwise, lowerings, windows, winograd
 from jaxvision.ops.convolution import NHWC
 
 FORMS = {
@@ -52,8 +52,16 @@ FORMS = {
         "strides": (2, 2),
         "dilation": (1, 1),
     },
-    "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "in_loops": True},
-    "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "in_loops": True},
+    "tiles": {
+        "channels": 4,
+        "features": 5,
+        "kernel": (3, 3),
+        "strides": (1, 1),
+        "dilation": (1, 1),
+        "convolve": "by_tiles",
+    },
+    "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "convolve": "in_loops"},
+    "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "convolve": "in_loops"},
 }
 SOME_FORMS = quick.only(
     FORMS,
@@ -63,6 +71,7 @@ SOME_FORMS = quick.only(
     "transposed",
     "small maps",
     "few numbers",
+    "tiles",
     "in a loop",
 )
 
@@ -123,10 +132,25 @@ def run(function, *arguments):
     return jax.device_get(quick.jit(function)(*arguments))
 
 
+def by_tiles(*arguments, **options):
+    """Filters by tiles also where that is not worth it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for limit in ("_MUCH_WORK", "_MANY_TILES", "_MANY_CHANNELS"):
+            patch.setattr(lowerings, limit, 0)
+        return ops.conv_general_dilated(*arguments, **options)
+
+
+CONVOLVE = {
+    "anywhere": ops.conv_general_dilated,
+    "in_loops": ops.conv_in_loops,
+    "by_tiles": by_tiles,
+}
+
+
 def ours(case):
     """The function under test."""
     return functools.partial(
-        ops.conv_in_loops if case["in_loops"] else ops.conv_general_dilated,
+        CONVOLVE[case["convolve"]],
         window_strides=case["strides"],
         padding=case["pads"],
         lhs_dilation=case["spread"],
@@ -180,7 +204,7 @@ def example(form, **changes):
         "spread": fixed.get("spread", (1, 1)),
         "dilation": (1, 1),
         "groups": fixed.get("groups", 1),
-        "in_loops": fixed.get("in_loops", False),
+        "convolve": fixed.get("convolve", "anywhere"),
         **changes,
     }
 
@@ -256,7 +280,7 @@ def cases(draw, form):
         "spread": spread,
         "dilation": dilation,
         "groups": fixed.get("groups", 1),
-        "in_loops": fixed.get("in_loops", False),
+        "convolve": fixed.get("convolve", "anywhere"),
     }
 
 
@@ -341,6 +365,42 @@ def test_vmap_over_maps_and_over_kernels(form):
     for got, places in zip(run(of_each, x, kernel), pairs, strict=True):
         each = [gradients_of(x[i], kernel[j], gradient, case) for i, j in places]
         assert_near(got, jax.tree.map(lambda *leaves: np.stack(leaves), *each))
+
+
+def test_tiles_are_for_long_convolutions_of_single_precision():
+    kernel = (3, 3, 64, 64)
+    window = windows.Window(pads=((1, 1), (1, 1)))
+    chosen = {
+        (32, 16, 16, 64): lowerings.by_tiles,
+        (6, 32, 32, 64): None,  # too little work
+        (500, 2, 2, 64): lowerings.unfolded,  # too few tiles
+    }
+    for shape, form in chosen.items():
+        assert lowerings.for_cpu(shape, kernel, window) is form
+    strided = window._replace(strides=(2, 2))
+    assert lowerings.for_cpu((512, 16, 16, 64), kernel, strided) is not lowerings.by_tiles
+    case = example("tiles", pads=[(1, 1), (1, 1)])
+    x, kernel, *_ = values_of(case)
+    programs = [
+        str(jax.make_jaxpr(ours(case))(x.astype(dtype), kernel.astype(dtype)))
+        for dtype in (np.float32, jnp.bfloat16)
+    ]
+    assert ["conv_general_dilated" in program for program in programs] == [False, True]
+
+
+def test_tiles_are_as_exact_as_a_direct_sum():
+    case = example("tiles", shape=(2, 16, 16, 128), kernel=(3, 3, 128, 64), pads=[(1, 1), (1, 1)])
+    x, kernel, *_ = values_of(case)
+    expected = output_of(x, kernel, case)
+    direct = {**case, "convolve": "anywhere"}
+    errors = [np.abs(run(ours(each), x, kernel) - expected).max() for each in (case, direct)]
+    assert errors[0] < 2 * errors[1] < 1e-3
+
+
+@pytest.mark.parametrize("images", [6, 7])
+def test_tiles_of_more_images_than_the_cache_holds(images, monkeypatch):
+    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 2 * 16 * 12 * 9 * 4)  # two images
+    check_derivatives(example("tiles", shape=(images, 5, 6, 4)))
 
 
 @pytest.mark.parametrize("form", ["depthwise", "multiplied", "blocks", "transposed"])
