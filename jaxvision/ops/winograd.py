@@ -6,7 +6,6 @@ algorithms for convolutional neural networks, CVPR 2016, arXiv:1509.09308). All 
 1/2, so that the results are about as exact as those of a direct sum.
 """
 
-import math
 from collections.abc import Sequence
 
 import jax
