@@ -30,7 +30,7 @@ UNROLLED_BLOCKS = 2
 """Up to this many blocks of groups are unrolled; more run in a loop, which compiles only once."""
 _FEW_CHANNELS, _SMALL_MAP, _MOST_UNFOLDED = 16, 256, 2**22
 """Least channels, most pixels and most unfolded numbers of 3x3 convolutions that are unfolded."""
-_MUCH_WORK, _MANY_TILES, _MANY_CHANNELS = 2**29, 512, 32
+_MUCH_WORK, _MANY_TILES, _MANY_CHANNELS = 2**30, 512, 32
 """Least operations, 2x2 tiles of outputs and channels of 3x3 convolutions that filter by tiles."""
 
 
@@ -54,8 +54,8 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
 def _is_long(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
     """Whether filtering by tiles is faster than XLA's own convolution and worth its compilation.
 
-    Its 16 products take about a second to compile. Above the least number of operations, that is
-    what they gain in some fifty training steps.
+    The 16 products of a layer take a second or two to compile. From 2**30 operations on, they gain
+    that within some fifty training steps.
     """
     if rhs[:2] != (3, 3) or not window.strides == window.dilation == (1, 1):
         return False

@@ -371,8 +371,8 @@ def test_tiles_are_for_long_convolutions_of_single_precision():
     kernel = (3, 3, 64, 64)
     window = windows.Window(pads=((1, 1), (1, 1)))
     chosen = {
-        (32, 16, 16, 64): lowerings.by_tiles,
-        (6, 32, 32, 64): None,  # too little work
+        (64, 16, 16, 64): lowerings.by_tiles,
+        (13, 32, 32, 64): None,  # too little work
         (500, 2, 2, 64): lowerings.unfolded,  # too few tiles
     }
     for shape, form in chosen.items():
