@@ -36,6 +36,16 @@ FIGURES = {
     "attributions": lambda: plots.attributions(
         np.zeros((2, 2, 3)), [np.eye(2)], ["title"], ["a note"], scores={"cat": 0.9}, title="title"
     ),
+    "number_attributions": lambda: plots.number_attributions(
+        [0.5, 2.0],
+        [np.array([1.0, -1.0])],
+        ["title"],
+        ["a note"],
+        names=["angle", "speed"],
+        image=np.zeros((2, 2, 3)),
+        scores={"left": 0.9},
+        title="title",
+    ),
     "fixation_densities": lambda: plots.fixation_densities(
         np.zeros((1, 2, 2, 3), np.uint8), {"title": np.ones((1, 2, 2))}, np.zeros((1, 1, 2))
     ),
