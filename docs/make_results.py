@@ -57,14 +57,20 @@ def files(content: tuple[Row, ...] | Comparison) -> list[str]:
 
 
 def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[bool]) -> str:
-    """Returns a table with the mean and the interval of every score, and the commands."""
+    """Returns a table with the mean and the interval of every score, and the commands.
+
+    Scores that a summary lacks are shown as a dash.
+    """
     is_one_run = len(content.lines) > 1 == len({*files(content)})
     heads = ["", *(head for head, _, _ in content.columns)]
     heads += [] if is_one_run else ["seconds per seed", "command"]
     lines = []
     for (what, place), summary, fresh in zip(content.lines, summaries, new, strict=True):
         scores = _scores_of(summary, place)
-        cells = [_spread(scores[score], form) for _, score, form in content.columns]
+        cells = [
+            _spread(scores[score], form) if score in scores else "-"
+            for _, score, form in content.columns
+        ]
         if not is_one_run:
             cells += [_seconds(summary["seconds"]), _command(summary) if fresh else "as above"]
         order = 0 if content.sort_by is None else scores[content.sort_by]["mean"]
@@ -77,8 +83,17 @@ def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[boo
         told += (
             f" {_command(summaries[0])} takes {_seconds(summaries[0]['seconds'])} seconds per seed."
         )
+    if commands := _trained_by(summaries):
+        told += "\n\nThe models were trained with:\n\n" + "\n".join(
+            f"- `{command}`" for command in commands
+        )
     text = [f"| {_row(heads)}", f"|{' --- |' * len(heads)}", *(line for _, line in lines)]
     return "\n".join(text) + f"\n\n{told}\n"
+
+
+def _trained_by(summaries: list[dict[str, Any]]) -> list[str]:
+    """The commands of the runs that summaries measure, each once, with their `--run-dir`."""
+    return [*dict.fromkeys(each for summary in summaries for each in summary.get("trained_by", []))]
 
 
 def _row(cells: list[str]) -> str:
