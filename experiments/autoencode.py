@@ -17,7 +17,7 @@ import dataclasses
 from typing import Annotated, Any, Literal, get_args
 
 from common import script
-from common.data import Data
+from common.data import ImageData
 from common.generative import Coder
 from common.learning import Devices, Inputs, Optimization
 from common.run import Run, train_model
@@ -46,7 +46,7 @@ class Penalties:
     """Sparse: weight of the divergence between the mean activity of the code and --activity."""
     activity: float = 0.05
     """Sparse: target mean activity of each entry of the code, in [0, 1)."""
-    l1: float = 0.002
+    l1: float = 0.001
     """Sparse_l1: weight of the sum of the absolute values of a code."""
     contraction: float = 0.01
     """Contractive: weight of the squared norm of the derivative of the code by the image."""
@@ -59,7 +59,9 @@ class Settings:
     run: Annotated[Run, FLAT] = dataclasses.field(
         default_factory=lambda: Run(run_dir="runs/autoencode")
     )
-    data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
+    data: Annotated[ImageData, FLAT] = dataclasses.field(
+        default_factory=lambda: ImageData(image_size=None)
+    )
     kinds: tuple[Kind, ...] = get_args(Kind)
     """Kinds of autoencoders to train."""
     model: Annotated[Coder, FLAT] = dataclasses.field(

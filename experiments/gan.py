@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 from common import script
 from common.adversarial import Game, Networks, Playing, images_at, play
-from common.data import Data
+from common.data import ImageData
 from common.learning import Devices, Inputs
 from common.quality import Judge, draw_closest, draw_distances, draw_rows
 from common.run import Run
@@ -40,7 +40,9 @@ class Settings:
     """Settings of the training of adversarial networks."""
 
     run: Annotated[Run, FLAT] = dataclasses.field(default_factory=lambda: Run(run_dir="runs/gan"))
-    data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
+    data: Annotated[ImageData, FLAT] = dataclasses.field(
+        default_factory=lambda: ImageData(image_size=None)
+    )
     networks: Annotated[Networks, FLAT] = dataclasses.field(default_factory=Networks)
     playing: Annotated[Playing, FLAT] = dataclasses.field(default_factory=Playing)
     devices: Annotated[Devices, FLAT] = dataclasses.field(default_factory=Devices)

@@ -17,7 +17,7 @@ import pathlib
 from typing import Annotated
 
 from common import script
-from common.data import Data
+from common.data import ImageData
 from common.generative import (
     Coder,
     ImageLikelihood,
@@ -37,7 +37,9 @@ class Settings:
     """Settings of the training of variational autoencoders."""
 
     run: Annotated[Run, FLAT] = dataclasses.field(default_factory=lambda: Run(run_dir="runs/vae"))
-    data: Annotated[Data, FLAT] = dataclasses.field(default_factory=lambda: Data(image_size=None))
+    data: Annotated[ImageData, FLAT] = dataclasses.field(
+        default_factory=lambda: ImageData(image_size=None)
+    )
     model: Annotated[Coder, FLAT] = dataclasses.field(default_factory=Coder)
     conditional: bool = False
     """Give the class of the image to encoder and decoder (conditional VAE)."""
