@@ -1,4 +1,4 @@
-"""Makes the pictures of the gallery from run folders:  python docs/make_gallery.py [NAME ...].
+"""Makes pictures of the documentation from run folders:  python docs/make_gallery.py [NAME ...].
 
 Each picture comes from a run in `runs/`, which the command in `PICTURES` makes. Pictures are at
 most 900 pixels wide and have few colors, so that they are small enough to be kept with the code.
@@ -18,7 +18,7 @@ from PIL import Image
 
 from jaxvision import data, plots, train
 
-GALLERY = pathlib.Path(__file__).parent / "gallery"
+DOCS = pathlib.Path(__file__).parent
 WIDTH = 900
 COLORS = 96
 
@@ -106,21 +106,29 @@ def _image_and_mask(example: dict[str, Any]) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture of the gallery.
+    """A picture of the documentation.
 
     Attributes:
         run: The run folder in `runs/`.
         command: The command that makes the run.
         make: Makes the picture from the run folder.
         colors: The number of colors that are kept.
+        folder: The folder in `docs/`.
     """
 
     run: str
     command: str
     make: Callable[[pathlib.Path], Image.Image]
     colors: int = COLORS
+    folder: str = "gallery"
 
 
+def figure(run: str, path: str, command: str = "") -> Picture:
+    """A figure of a guide, as a run left it."""
+    return Picture(run, command or f"{run}.py", file(path), folder="figures")
+
+
+CONDITIONAL = "gan.py --conditional --run-dir runs/gan_conditional"
 PICTURES = {
     "classification": Picture("demo", "demo.py", classification),
     "fine_tuning": Picture("transfer", "transfer.py", fine_tuning),
@@ -161,6 +169,22 @@ PICTURES = {
     "policy_gradients": Picture("ppo", "ppo.py", file("learning_curves.png")),
     "tabular": Picture("qlearning", "qlearning.py", file("best.png")),
 }
+"""Pictures of the pages of tasks."""
+FIGURES = {
+    "filters": figure("autoencode", "undercomplete/seed0/figures/filters.png"),
+    "codes": figure("vae", "seed0/figures/digits_test/codes.png"),
+    "traversals": figure("vae", "seed0/figures/digits_test/traversals.png"),
+    "completed": figure("vae", "seed0/figures/digits_test/completed.png"),
+    "plane": figure("plane", "figures/fields.png"),
+    "samples": figure("samples", "figures/samples.png"),
+    "distances": figure("samples", "figures/distances.png"),
+    "closest": figure("samples", "figures/closest_non_saturating_r1.png"),
+    "classes": figure("gan", "figures/classes.png"),
+    "conditional": figure(
+        "gan_conditional", "non_saturating_r1/seed0/figures/samples.png", CONDITIONAL
+    ),
+}
+"""Figures of the guides that runs leave."""
 
 
 def small(picture: Image.Image, colors: int) -> Image.Image:
@@ -178,19 +202,19 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to make; all if none")
     parser.add_argument("--runs", default="runs", help="the folder of the runs")
     settings = parser.parse_args()
-    unknown = set(settings.names) - PICTURES.keys()
+    pictures = {**PICTURES, **FIGURES}
+    unknown = set(settings.names) - pictures.keys()
     if unknown:
         raise SystemExit(
-            f"no picture is called {', '.join(sorted(unknown))}: {', '.join(PICTURES)}"
+            f"no picture is called {', '.join(sorted(unknown))}: {', '.join(pictures)}"
         )
-    GALLERY.mkdir(exist_ok=True)
-    for name in settings.names or PICTURES:
-        picture = PICTURES[name]
+    for name in settings.names or pictures:
+        picture = pictures[name]
         run = pathlib.Path(settings.runs) / picture.run
         if not run.is_dir():
             print(f"{name}: there is no {run}; python experiments/{picture.command}")
             continue
-        path = GALLERY / f"{name}.png"
+        path = DOCS / picture.folder / f"{name}.png"
         small(picture.make(run), picture.colors).save(path, optimize=True)
         print(f"{path}: {path.stat().st_size // 1024} KiB")
 

@@ -72,7 +72,8 @@ def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[boo
             for _, score, form in content.columns
         ]
         if not is_one_run:
-            cells += [_seconds(summary["seconds"]), _command(summary) if fresh else "as above"]
+            cells += ["-" if "/" in place else _seconds(summary["seconds"])]
+            cells += [_command(summary) if fresh else "as above"]
         order = 0 if content.sort_by is None else scores[content.sort_by]["mean"]
         lines.append((-order if content.largest_first else order, f"| {what} | {_row(cells)}"))
     lines.sort(key=lambda line: line[0])

@@ -165,10 +165,15 @@ AUTOENCODERS = Comparison(
     (
         ("undercomplete, code of 8", "autoencoder_undercomplete"),
         ("denoising, code of 8", "autoencoder_denoising"),
-        ("sparse, code of 64", "autoencoder_sparse"),
+        ("sparse by mean activity, code of 64", "autoencoder_sparse"),
+        ("sparse by L1, code of 64", "autoencoder_sparse_l1"),
         ("contractive, code of 8", "autoencoder_contractive"),
     ),
-    (("PSNR in dB", "psnr", ".2f"), ("SSIM", "ssim", ".3f")),
+    (
+        ("PSNR in dB", "psnr", ".2f"),
+        ("SSIM", "ssim", ".3f"),
+        ("code entries near 0", "near_zero", ".0%"),
+    ),
 )
 VAES = Comparison(
     (
@@ -178,6 +183,9 @@ VAES = Comparison(
         ("beta 0.2", "vae_beta_low"),
         ("beta 4", "vae_beta_high"),
         ("beta 20", "vae_collapsed"),
+        ("beta 1, Gaussian likelihood", "vae_gaussian"),
+        ("*independent pixels*", "vae/independent"),
+        ("*normal distribution of all pixels*", "vae/normal"),
     ),
     (
         ("ELBO, nats per image", "elbo", ".2f"),
@@ -204,6 +212,37 @@ GAMES = Comparison(
         ("recall", "recall", ".3f"),
     ),
 )
+VARIANTS = Comparison(
+    (
+        ("non-saturating", "game_non_saturating"),
+        ("the critic learns four times as fast as the generator", "game_ttur"),
+        ("non-saturating with R1", "game_non_saturating_r1"),
+        ("with R1 and classes", "game_conditional"),
+    ),
+    (
+        FRECHET,
+        ("digits with at least 5% of the samples", "modes", ".1f"),
+        ("share of the rarest digit", "rarest_share", ".1%"),
+        ("recall", "recall", ".3f"),
+        ("samples of the digit that was asked for", "as_asked", ".1%"),
+    ),
+)
+TRUNCATION = Comparison(
+    (
+        ("none", "samples_gan"),
+        ("2", "truncation_2"),
+        ("1", "truncation_1"),
+        ("0.5", "truncation_05"),
+    ),
+    (
+        ("precision", "precision", ".3f"),
+        ("recall", "recall", ".3f"),
+        ("density", "density", ".3f"),
+        ("coverage", "coverage", ".3f"),
+        FRECHET,
+        ("share of the rarest digit", "rarest_share", ".1%"),
+    ),
+)
 PLANE = Comparison(
     tuple((name, f"plane_{game}") for game, name in NAMES_OF_GAMES.items()),
     (("centers found, of 8", "modes", ".1f"), ("samples near a center", "near", ".1%")),
@@ -220,7 +259,15 @@ MEASURES = (
 )
 NAMES_OF_MODELS = {"autoencoder": "autoencoder", "vae": "variational autoencoder", "gan": "GAN"}
 SAMPLES = Comparison(
-    tuple((name, f"samples_{model}") for model, name in NAMES_OF_MODELS.items()), MEASURES
+    (
+        *((name, f"samples_{model}") for model, name in NAMES_OF_MODELS.items()),
+        ("*held-out digits*", "samples_held_out"),
+    ),
+    (
+        FRECHET,
+        ("the same with equal numbers of images", "frechet_ratio_of_equals", ".3f"),
+        *MEASURES[1:],
+    ),
 )
 SHAPES = Comparison(
     tuple((name, f"samples_shapes_{model}") for model, name in NAMES_OF_MODELS.items()), MEASURES
@@ -366,6 +413,8 @@ TABLES: dict[str, tuple[Row, ...] | Comparison] = {
     "autoencoders": AUTOENCODERS,
     "vaes": VAES,
     "games": GAMES,
+    "variants": VARIANTS,
+    "truncation": TRUNCATION,
     "plane": PLANE,
     "samples": SAMPLES,
     "shapes": SHAPES,
