@@ -7,9 +7,10 @@ most 900 pixels wide and have few colors, so that they are small enough to be ke
 import argparse
 import dataclasses
 import io
+import json
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib.figure
@@ -19,6 +20,7 @@ from PIL import Image
 from jaxvision import data, plots, train
 
 DOCS = pathlib.Path(__file__).parent
+GALLERY = DOCS / "gallery"
 WIDTH = 900
 COLORS = 96
 
@@ -104,6 +106,26 @@ def _image_and_mask(example: dict[str, Any]) -> dict[str, Any]:
     return {"image": example["image"], "mask": example["mask"]}
 
 
+VARIANTS = {
+    "game_ttur": "no R1, critic four times as fast",
+    "game_non_saturating_r1": "R1",
+    "game_conditional": "R1 and classes",
+}
+"""Titles of GANs by the names of their results."""
+
+
+def classes(results: Mapping[str, str]) -> Image.Image:
+    """The classes of the samples of GANs in `docs/results`."""
+    names = [str(digit) for digit in range(10)]
+    shares = {}
+    for file, title in results.items():
+        scores = json.loads((DOCS / "results" / f"{file}.json").read_text())["scores"]
+        shares[title] = [scores[f"share/{name}"]["mean"] for name in names]
+    digits = data.load("digits", "train")
+    expected = np.bincount([digits[index]["label"] for index in range(len(digits))]) / len(digits)
+    return drawn(plots.class_shares(shares, names, expected=expected))
+
+
 @dataclasses.dataclass(frozen=True)
 class Picture:
     """A picture of the documentation.
@@ -114,6 +136,7 @@ class Picture:
         make: Makes the picture from the run folder.
         colors: The number of colors that are kept.
         folder: The folder in `docs/`.
+        width: The largest width in pixels.
     """
 
     run: str
@@ -121,11 +144,12 @@ class Picture:
     make: Callable[[pathlib.Path], Image.Image]
     colors: int = COLORS
     folder: str = "gallery"
+    width: int = WIDTH
 
 
-def figure(run: str, path: str, command: str = "") -> Picture:
+def figure(run: str, path: str, command: str = "", width: int = WIDTH) -> Picture:
     """A figure of a guide, as a run left it."""
-    return Picture(run, command or f"{run}.py", file(path), folder="figures")
+    return Picture(run, command or f"{run}.py", file(path), folder="figures", width=width)
 
 
 CONDITIONAL = "gan.py --conditional --run-dir runs/gan_conditional"
@@ -175,11 +199,13 @@ FIGURES = {
     "codes": figure("vae", "seed0/figures/digits_test/codes.png"),
     "traversals": figure("vae", "seed0/figures/digits_test/traversals.png"),
     "completed": figure("vae", "seed0/figures/digits_test/completed.png"),
-    "plane": figure("plane", "figures/fields.png"),
+    "plane": figure("plane", "figures/fields.png", width=1800),
     "samples": figure("samples", "figures/samples.png"),
     "distances": figure("samples", "figures/distances.png"),
     "closest": figure("samples", "figures/closest_non_saturating_r1.png"),
-    "classes": figure("gan", "figures/classes.png"),
+    "classes": Picture(
+        "gan_conditional", CONDITIONAL, lambda _: classes(VARIANTS), folder="figures"
+    ),
     "conditional": figure(
         "gan_conditional", "non_saturating_r1/seed0/figures/samples.png", CONDITIONAL
     ),
@@ -187,12 +213,12 @@ FIGURES = {
 """Figures of the guides that runs leave."""
 
 
-def small(picture: Image.Image, colors: int) -> Image.Image:
+def small(picture: Image.Image, colors: int, width: int = WIDTH) -> Image.Image:
     """The picture with fewer pixels and colors."""
     picture = picture.convert("RGB")
-    if picture.width > WIDTH:
-        height = round(picture.height * WIDTH / picture.width)
-        picture = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
+    if picture.width > width:
+        height = round(picture.height * width / picture.width)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     return picture.quantize(colors, dither=Image.Dither.NONE)
 
 
@@ -215,7 +241,7 @@ def main() -> None:
             print(f"{name}: there is no {run}; python experiments/{picture.command}")
             continue
         path = DOCS / picture.folder / f"{name}.png"
-        small(picture.make(run), picture.colors).save(path, optimize=True)
+        small(picture.make(run), picture.colors, picture.width).save(path, optimize=True)
         print(f"{path}: {path.stat().st_size // 1024} KiB")
 
 
