@@ -143,7 +143,7 @@ def draw_classes(summaries: Mapping[Game, Summary], judge: Judge, path: pathlib.
         name.replace("_", " "): [summary.mean(f"share/{each}") for each in judge.class_names]
         for name, summary in summaries.items()
     }
-    title = f"classes of the samples; lines: {judge.dataset.name}"
+    title = f"classes of samples; lines: {judge.dataset.name}"
     figure = plots.class_shares(shares, judge.class_names, expected=judge.shares, title=title)
     plots.save(figure, path)
 

@@ -100,7 +100,7 @@ def class_shares(
             )
     across, down = min(columns, len(rows)), -(-len(rows) // columns)
     width = max(_PANEL, 0.2 * len(class_names))
-    figure = _style.new_figure(width * across + 0.5, _PANEL * down + 0.5, title)
+    figure = _style.new_figure(max(width * across + 0.5, 4.4), _PANEL * down + 0.5, title)
     grid = figure.subplots(down, across, squeeze=False, sharey=True)
     places = np.arange(len(class_names))
     for index, axes in enumerate(grid.flat):
