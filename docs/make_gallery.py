@@ -195,7 +195,7 @@ PICTURES = {
 }
 """Pictures of the pages of tasks."""
 FIGURES = {
-    "filters": figure("autoencode", "undercomplete/seed0/figures/filters.png"),
+    "filters": figure("autoencode", "denoising/seed0/figures/filters.png"),
     "codes": figure("vae", "seed0/figures/digits_test/codes.png"),
     "traversals": figure("vae", "seed0/figures/digits_test/traversals.png"),
     "completed": figure("vae", "seed0/figures/digits_test/completed.png"),

@@ -222,7 +222,7 @@ def draw_distances(judge: Judge, made: Mapping[str, Images], path: pathlib.Path)
     """Draws how near images of each kind are to their nearest training images, as histograms."""
     values = {"training images, to the nearest other one": judge.among}
     for name, images in made.items():
-        values[f"{len(images):,} {name.replace('_', ' ')}"] = judge.nearest(images)[1]
+        values[f"{name.replace('_', ' ')} ({len(images):,})"] = judge.nearest(images)[1]
     figure = plots.histograms(
         values,
         axis="distance to the nearest training image",
