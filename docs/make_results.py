@@ -11,7 +11,8 @@ import re
 import sys
 from typing import Any
 
-from result_tables import TABLES, Comparison, Row
+from result_tables import TABLES
+from table_rows import Comparison, Row
 
 DOCS = pathlib.Path(__file__).parent
 PAGES = (
