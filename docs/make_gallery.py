@@ -1,4 +1,4 @@
-"""Makes the pictures of the gallery from run folders:  python docs/make_gallery.py [NAME ...].
+"""Makes pictures of the documentation from run folders:  python docs/make_gallery.py [NAME ...].
 
 Each picture comes from a run in `runs/`, which the command in `PICTURES` makes. Pictures are at
 most 900 pixels wide and have few colors, so that they are small enough to be kept with the code.
@@ -7,9 +7,10 @@ most 900 pixels wide and have few colors, so that they are small enough to be ke
 import argparse
 import dataclasses
 import io
+import json
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib.figure
@@ -18,7 +19,8 @@ from PIL import Image
 
 from jaxvision import data, plots, train
 
-GALLERY = pathlib.Path(__file__).parent / "gallery"
+DOCS = pathlib.Path(__file__).parent
+GALLERY = DOCS / "gallery"
 WIDTH = 900
 COLORS = 96
 
@@ -104,23 +106,53 @@ def _image_and_mask(example: dict[str, Any]) -> dict[str, Any]:
     return {"image": example["image"], "mask": example["mask"]}
 
 
+VARIANTS = {
+    "game_ttur": "no R1, critic four times as fast",
+    "game_non_saturating_r1": "R1",
+    "game_conditional": "R1 and classes",
+}
+"""Titles of GANs by the names of their results."""
+
+
+def classes(results: Mapping[str, str]) -> Image.Image:
+    """The classes of the samples of GANs in `docs/results`."""
+    names = [str(digit) for digit in range(10)]
+    shares = {}
+    for file, title in results.items():
+        scores = json.loads((DOCS / "results" / f"{file}.json").read_text())["scores"]
+        shares[title] = [scores[f"share/{name}"]["mean"] for name in names]
+    digits = data.load("digits", "train")
+    expected = np.bincount([digits[index]["label"] for index in range(len(digits))]) / len(digits)
+    return drawn(plots.class_shares(shares, names, expected=expected))
+
+
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture of the gallery.
+    """A picture of the documentation.
 
     Attributes:
         run: The run folder in `runs/`.
         command: The command that makes the run.
         make: Makes the picture from the run folder.
         colors: The number of colors that are kept.
+        folder: The folder in `docs/`.
+        width: The largest width in pixels.
     """
 
     run: str
     command: str
     make: Callable[[pathlib.Path], Image.Image]
     colors: int = COLORS
+    folder: str = "gallery"
+    width: int = WIDTH
 
 
+def figure(run: str, path: str, command: str = "", width: int = WIDTH) -> Picture:
+    """A figure of a guide, as a run left it."""
+    return Picture(run, command or f"{run}.py", file(path), folder="figures", width=width)
+
+
+CONDITIONAL = "gan.py --conditional --run-dir runs/gan_conditional"
 PICTURES = {
     "classification": Picture("demo", "demo.py", classification),
     "fine_tuning": Picture("transfer", "transfer.py", fine_tuning),
@@ -161,14 +193,32 @@ PICTURES = {
     "policy_gradients": Picture("ppo", "ppo.py", file("learning_curves.png")),
     "tabular": Picture("qlearning", "qlearning.py", file("best.png")),
 }
+"""Pictures of the pages of tasks."""
+FIGURES = {
+    "filters": figure("autoencode", "denoising/seed0/figures/filters.png"),
+    "codes": figure("vae", "seed0/figures/digits_test/codes.png"),
+    "traversals": figure("vae", "seed0/figures/digits_test/traversals.png"),
+    "completed": figure("vae", "seed0/figures/digits_test/completed.png"),
+    "plane": figure("plane", "figures/fields.png", width=1800),
+    "samples": figure("samples", "figures/samples.png"),
+    "distances": figure("samples", "figures/distances.png"),
+    "closest": figure("samples", "figures/closest_non_saturating_r1.png"),
+    "classes": Picture(
+        "gan_conditional", CONDITIONAL, lambda _: classes(VARIANTS), folder="figures"
+    ),
+    "conditional": figure(
+        "gan_conditional", "non_saturating_r1/seed0/figures/samples.png", CONDITIONAL
+    ),
+}
+"""Figures of the guides that runs leave."""
 
 
-def small(picture: Image.Image, colors: int) -> Image.Image:
+def small(picture: Image.Image, colors: int, width: int = WIDTH) -> Image.Image:
     """The picture with fewer pixels and colors."""
     picture = picture.convert("RGB")
-    if picture.width > WIDTH:
-        height = round(picture.height * WIDTH / picture.width)
-        picture = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
+    if picture.width > width:
+        height = round(picture.height * width / picture.width)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     return picture.quantize(colors, dither=Image.Dither.NONE)
 
 
@@ -178,20 +228,20 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to make; all if none")
     parser.add_argument("--runs", default="runs", help="the folder of the runs")
     settings = parser.parse_args()
-    unknown = set(settings.names) - PICTURES.keys()
+    pictures = {**PICTURES, **FIGURES}
+    unknown = set(settings.names) - pictures.keys()
     if unknown:
         raise SystemExit(
-            f"no picture is called {', '.join(sorted(unknown))}: {', '.join(PICTURES)}"
+            f"no picture is called {', '.join(sorted(unknown))}: {', '.join(pictures)}"
         )
-    GALLERY.mkdir(exist_ok=True)
-    for name in settings.names or PICTURES:
-        picture = PICTURES[name]
+    for name in settings.names or pictures:
+        picture = pictures[name]
         run = pathlib.Path(settings.runs) / picture.run
         if not run.is_dir():
             print(f"{name}: there is no {run}; python experiments/{picture.command}")
             continue
-        path = GALLERY / f"{name}.png"
-        small(picture.make(run), picture.colors).save(path, optimize=True)
+        path = DOCS / picture.folder / f"{name}.png"
+        small(picture.make(run), picture.colors, picture.width).save(path, optimize=True)
         print(f"{path}: {path.stat().st_size // 1024} KiB")
 
 

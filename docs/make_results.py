@@ -11,7 +11,8 @@ import re
 import sys
 from typing import Any
 
-from result_tables import TABLES, Comparison, Row
+from result_tables import TABLES
+from table_rows import Comparison, Row
 
 DOCS = pathlib.Path(__file__).parent
 PAGES = (
@@ -57,16 +58,23 @@ def files(content: tuple[Row, ...] | Comparison) -> list[str]:
 
 
 def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[bool]) -> str:
-    """Returns a table with the mean and the interval of every score, and the commands."""
+    """Returns a table with the mean and the interval of every score, and the commands.
+
+    Scores that a summary lacks are shown as a dash.
+    """
     is_one_run = len(content.lines) > 1 == len({*files(content)})
     heads = ["", *(head for head, _, _ in content.columns)]
     heads += [] if is_one_run else ["seconds per seed", "command"]
     lines = []
     for (what, place), summary, fresh in zip(content.lines, summaries, new, strict=True):
         scores = _scores_of(summary, place)
-        cells = [_spread(scores[score], form) for _, score, form in content.columns]
+        cells = [
+            _spread(scores[score], form) if score in scores else "-"
+            for _, score, form in content.columns
+        ]
         if not is_one_run:
-            cells += [_seconds(summary["seconds"]), _command(summary) if fresh else "as above"]
+            cells += ["-" if "/" in place else _seconds(summary["seconds"])]
+            cells += [_command(summary) if fresh else "as above"]
         order = 0 if content.sort_by is None else scores[content.sort_by]["mean"]
         lines.append((-order if content.largest_first else order, f"| {what} | {_row(cells)}"))
     lines.sort(key=lambda line: line[0])
@@ -77,8 +85,17 @@ def compared(content: Comparison, summaries: list[dict[str, Any]], new: list[boo
         told += (
             f" {_command(summaries[0])} takes {_seconds(summaries[0]['seconds'])} seconds per seed."
         )
+    if commands := _trained_by(summaries):
+        told += "\n\nThe models were trained with:\n\n" + "\n".join(
+            f"- `{command}`" for command in commands
+        )
     text = [f"| {_row(heads)}", f"|{' --- |' * len(heads)}", *(line for _, line in lines)]
     return "\n".join(text) + f"\n\n{told}\n"
+
+
+def _trained_by(summaries: list[dict[str, Any]]) -> list[str]:
+    """The commands of the runs that summaries measure, each once, with their `--run-dir`."""
+    return [*dict.fromkeys(each for summary in summaries for each in summary.get("trained_by", []))]
 
 
 def _row(cells: list[str]) -> str:

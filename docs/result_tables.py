@@ -1,42 +1,17 @@
 """The tables of results: which scores of which summaries they show, in which rows and columns."""
 
-import dataclasses
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A row of a table.
-
-    Attributes:
-        what: The model and the score, as shown in the table.
-        file: The name of the summary, without `.json`.
-        score: The name of the score in the summary.
-        form: The format specification of values.
-    """
-
-    what: str
-    file: str
-    score: str
-    form: str = ".4f"
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """A table with a row per summary, or per alternative in one summary, and a column per score.
-
-    Attributes:
-        lines: The model, as shown in the table, and the name of its summary without `.json`.
-            SUMMARY/NAME takes those scores of SUMMARY whose names begin with NAME/.
-        columns: The heading of a score, its name in the summaries, and its format specification.
-        sort_by: The score whose means order the rows; None keeps the order of the lines.
-        largest_first: Whether the row with the largest mean comes first.
-    """
-
-    lines: tuple[tuple[str, str], ...]
-    columns: tuple[tuple[str, str, str], ...]
-    sort_by: str | None = None
-    largest_first: bool = False
-
+from generative_tables import (
+    AUTOENCODERS,
+    GAMES,
+    IMAGE_MODELS,
+    PLANE,
+    SAMPLES,
+    SHAPES,
+    TRUNCATION,
+    VAES,
+    VARIANTS,
+)
+from table_rows import Comparison, Row
 
 IMAGES = (
     Row("LeNet-5 on `digits`: test accuracy", "demo", "accuracy", ".2%"),
@@ -128,102 +103,6 @@ VOLUMES = tuple(
         Row(f"{what}: IoU of tubes", file, "iou/tube"),
         Row(f"{what}, refined by a dense CRF: mean IoU", file, "refined/mean_iou"),
     )
-)
-IMAGE_MODELS = (
-    Row(
-        "variational autoencoder: bits per dimension, bound with 1,000 codes per image",
-        "vae",
-        "bits_per_dimension",
-    ),
-    Row("variational autoencoder: evidence lower bound, in nats per image", "vae", "elbo", ".2f"),
-    Row(
-        "GAN: Fréchet distance, relative to that between two halves of the digits",
-        "game_non_saturating_r1",
-        "frechet_ratio",
-    ),
-    Row(
-        "GAN: number of classes with at least 5% of the samples",
-        "game_non_saturating_r1",
-        "modes",
-        ".0f",
-    ),
-    Row("GAN: share of the rarest class", "game_non_saturating_r1", "rarest_share", ".1%"),
-    Row(
-        "GAN: samples nearer to a training digit than 99% of these are to each other",
-        "game_non_saturating_r1",
-        "copies",
-        ".1%",
-    ),
-    Row(
-        "VAE on `shapes` in color, 32x32: bits per dimension, bound with 100 codes per image",
-        "vae_shapes",
-        "bits_per_dimension",
-    ),
-)
-FRECHET = ("Fréchet distance, relative to that between halves of the data", "frechet_ratio", ".3f")
-AUTOENCODERS = Comparison(
-    (
-        ("undercomplete, code of 8", "autoencoder_undercomplete"),
-        ("denoising, code of 8", "autoencoder_denoising"),
-        ("sparse, code of 64", "autoencoder_sparse"),
-        ("contractive, code of 8", "autoencoder_contractive"),
-    ),
-    (("PSNR in dB", "psnr", ".2f"), ("SSIM", "ssim", ".3f")),
-)
-VAES = Comparison(
-    (
-        ("beta 1", "vae"),
-        ("conditional", "vae_conditional"),
-        ("0.5 free nats per code dimension", "vae_free_nats"),
-        ("beta 0.2", "vae_beta_low"),
-        ("beta 4", "vae_beta_high"),
-        ("beta 20", "vae_collapsed"),
-    ),
-    (
-        ("ELBO, nats per image", "elbo", ".2f"),
-        ("bits per dimension, bound with 1,000 codes", "bits_per_dimension", ".3f"),
-        ("KL divergence, nats per image", "kl", ".2f"),
-        ("active code dimensions, of 16", "active_units", ".1f"),
-    ),
-)
-NAMES_OF_GAMES = {
-    "minimax": "minimax",
-    "non_saturating": "non-saturating",
-    "non_saturating_r1": "non-saturating with R1",
-    "least_squares": "least squares",
-    "hinge": "hinge",
-    "wgan": "WGAN",
-    "wgan_gp": "WGAN-GP",
-}
-GAMES = Comparison(
-    tuple((name, f"game_{game}") for game, name in NAMES_OF_GAMES.items()),
-    (
-        FRECHET,
-        ("digits with at least 5% of the samples", "modes", ".1f"),
-        ("share of the rarest digit", "rarest_share", ".1%"),
-        ("recall", "recall", ".3f"),
-    ),
-)
-PLANE = Comparison(
-    tuple((name, f"plane_{game}") for game, name in NAMES_OF_GAMES.items()),
-    (("centers found, of 8", "modes", ".1f"), ("samples near a center", "near", ".1%")),
-)
-MEASURES = (
-    FRECHET,
-    ("kernel distance", "kernel_distance", ",.2f"),
-    ("precision", "precision", ".3f"),
-    ("recall", "recall", ".3f"),
-    ("density", "density", ".3f"),
-    ("coverage", "coverage", ".3f"),
-    ("share of the rarest class", "rarest_share", ".1%"),
-    ("copies", "copies", ".1%"),
-)
-NAMES_OF_MODELS = {"autoencoder": "autoencoder", "vae": "variational autoencoder", "gan": "GAN"}
-SAMPLES = Comparison(
-    tuple((name, f"samples_{model}") for model, name in NAMES_OF_MODELS.items()), MEASURES
-)
-SHAPES = Comparison(
-    tuple((name, f"samples_shapes_{model}") for model, name in NAMES_OF_MODELS.items()), MEASURES
 )
 CLASSIFIERS = Comparison(
     (
@@ -366,6 +245,8 @@ TABLES: dict[str, tuple[Row, ...] | Comparison] = {
     "autoencoders": AUTOENCODERS,
     "vaes": VAES,
     "games": GAMES,
+    "variants": VARIANTS,
+    "truncation": TRUNCATION,
     "plane": PLANE,
     "samples": SAMPLES,
     "shapes": SHAPES,

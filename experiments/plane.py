@@ -7,7 +7,8 @@ The data are points around eight centers on a circle. Generator and critic are d
 game is the pair of their losses. The table has the share of samples near a center, and the number
 of centers with samples near them: in some games the generator covers all centers, in others it
 moves from one to another. figures/fields.png shows for each game the critic's output in the plane,
-and the output of the optimal critic for the points that the generator makes.
+and the output of the optimal critic for the points that the generator makes. Samples have no
+density, so the optimal critic is that of data and samples with a little normal noise.
 """
 
 import dataclasses
@@ -35,6 +36,8 @@ EXTENT = (-1.0, 1.0, -1.0, 1.0)
 SMOOTHING = 0.03
 """Standard deviation of the noise added to both distributions to compute the optimal critic, since
 samples have no density."""
+LEAST_DENSITY = 0.01
+"""Sum of both densities below which the optimal critic is not drawn; their means are 1/4 each."""
 Plane = Float[np.ndarray, "vertical horizontal"]
 
 
@@ -120,7 +123,8 @@ def draw(settings: Settings) -> pathlib.Path:
         extent=EXTENT,
         columns=len(made),
         legend="0: generated, 1: real; gray: far from all points",
-        title="output of the critics; points are samples (above) and data (below)",
+        title="output of the critics; points are samples (above) and data (below); optimal critics "
+        f"are for both with noise of deviation {SMOOTHING}",
     )
     path = folder / "figures" / "fields.png"
     plots.save(figure, path)
@@ -158,18 +162,23 @@ def believed(game: Game, scores: Float[np.ndarray, " positions"]) -> Plane:
 def best_critic(game: Game, made: Points) -> Plane:
     """The output of the optimal critic for the points of a generator; NaN far from all points.
 
-    It is p / (p + q), where p is the density of the data and q that of the samples; in the hinge
-    game it is 1 where p > q and 0 elsewhere. The Wasserstein games have no closed form.
+    It is p / (p + q), where p is the density of the data and q that of the samples, both with noise
+    of the deviation `SMOOTHING`; in the hinge game it is 1 where p > q and 0 where p < q, and shown
+    as 0.5 where the samples are too few to tell (within two standard errors). The Wasserstein games
+    have no closed form.
     """
     real = RING.density(AXIS, SMOOTHING)
     fake = smoothed(made, AXIS, SMOOTHING)
-    nowhere = real + fake < 1e-6
+    nowhere = real + fake < LEAST_DENSITY
     share = real / np.where(nowhere, 1, real + fake)
     match RULES[game].loss:
         case "wasserstein":
             return np.full_like(share, np.nan)
         case "hinge":
-            share = np.round(share)
+            # The square of a normal density is a narrower one, divided by 4 pi SMOOTHING**2.
+            squares = smoothed(made, AXIS, SMOOTHING / np.sqrt(2)) / (4 * np.pi * SMOOTHING**2)
+            error = np.sqrt((squares - fake**2).clip(0) / len(made))
+            share = np.where(np.abs(real - fake) <= 2 * error, 0.5, np.round(share))
     return np.where(nowhere, np.nan, share)
 
 

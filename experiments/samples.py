@@ -5,7 +5,9 @@
 
 Each RUN is a run folder, or a folder with one run per seed, as written by autoencode.py, vae.py and
 gan.py. Samples are measured as by gan.py, in the features of a classifier of the same data. So are
-held-out images, for comparison. figures/samples.png shows some samples of each model.
+held-out images, for comparison. Of each model, figures/samples.png shows some samples,
+figures/distances.png the distances of all samples to their nearest training images, and
+figures/closest_MODEL.png the samples that are nearest to one.
 
 An autoencoder has no distribution of codes to sample from. Its samples are decoded from a normal
 distribution that is fitted to the codes of the training images.
@@ -18,7 +20,7 @@ from typing import Annotated
 
 from common import script
 from common.generative import pixels
-from common.quality import Images, Judge, draw_rows
+from common.quality import Images, Judge, draw_closest, draw_distances, draw_rows
 from common.restored import load_for
 from common.seeds import Summary, over_seeds
 
@@ -31,6 +33,7 @@ SHOWN = 10
 HELD_OUT = "held_out_images"
 COLUMNS = (
     ("Frechet", "frechet_ratio", ".3f"),
+    ("of equals", "frechet_ratio_of_equals", ".3f"),
     ("kernel", "kernel_distance", ",.2f"),
     ("precision", "precision", ".3f"),
     ("recall", "recall", ".3f"),
@@ -55,6 +58,9 @@ class Settings:
     """Folder to write summaries and the figure to."""
     samples: int = 5_000
     """Number of samples that are measured."""
+    truncation: float | None = None
+    """Largest absolute value of the noise of GANs; smaller values give less varied images. None
+    does not limit it."""
     figures: bool = True
     """Draw samples (needs matplotlib)."""
 
@@ -77,24 +83,42 @@ def main(settings: Settings) -> dict[str, Summary]:
     held_out = pixels(load_for(first, split=None))
     judge = Judge.make(settings.classifier, train_data)
     folder = pathlib.Path(settings.run_dir)
-    shown: dict[str, Images] = {HELD_OUT: held_out[:SHOWN]}
+    shown: dict[str, Images] = {HELD_OUT: held_out}
     summaries = {}
 
     def measure(name: str, seeds: Mapping[int, pathlib.Path]) -> None:
         def of_seed(seed: int) -> dict[str, float]:
-            made = judge.samples_of(train.restore(seeds[seed]), settings.samples)
-            shown.setdefault(name, made[:SHOWN])
-            return judge.scores(made)
+            trained = train.restore(seeds[seed])
+            made = judge.samples_of(trained, settings.samples, settings.truncation)
+            shown.setdefault(name, made)
+            return judge.judged(trained, made)
 
         summaries[name] = over_seeds(tuple(seeds), of_seed, folder / name)
-        summaries[name].save(folder / name, settings)
+        runs = (next(iter(seeds.values())), pathlib.Path(settings.classifier))
+        commands = [command for run in runs if (command := script.kept_command(run))]
+        summaries[name].save(folder / name, settings, commands)
 
     for name, seeds in found.items():
         measure(name, seeds)
-    print(table(judge.scores(held_out), summaries))
+    of_real = judge.scores(held_out)
+    summary = over_seeds(next(iter(summaries.values())).seeds, lambda _: of_real, folder / HELD_OUT)
+    summary.save(folder / HELD_OUT, settings)
+    print(table(of_real, summaries))
+    ideal = judge.ideal_ratio(settings.samples)
+    print(f"of {settings.samples:,} perfect samples, this multiple is about {ideal:.2f}")
     if settings.figures:
-        draw_rows(shown, f"samples of models of {train_data.name}", folder / "figures/samples.png")
+        draw(judge, shown, folder / "figures")
     return summaries
+
+
+def draw(judge: Judge, shown: Mapping[str, Images], folder: pathlib.Path) -> None:
+    """Draws samples, and how near they are to training images."""
+    few = {name: images[:SHOWN] for name, images in shown.items()}
+    draw_rows(few, f"samples of models of {judge.dataset.name}", folder / "samples.png")
+    draw_distances(judge, shown, folder / "distances.png")
+    for name, images in shown.items():
+        if name != HELD_OUT:
+            draw_closest(judge, images, folder / f"closest_{name}.png")
 
 
 def seeds_in(folder: pathlib.Path) -> dict[int, pathlib.Path]:
@@ -113,7 +137,8 @@ def table(of_real: Mapping[str, float], summaries: Mapping[str, Summary]) -> str
     for name, scores in means.items():
         cells = (format(scores[score], form) for _, score, form in COLUMNS)
         lines.append(f"{name:24}" + "".join(f"{cell:>11}" for cell in cells))
-    lines.append("Frechet distances are multiples of that between two halves of the training data")
+    lines.append("Frechet distances are multiples of that between two halves of the training data;")
+    lines.append("of equals: compared with as many other training images as samples")
     return "\n".join(lines)
 
 

@@ -77,6 +77,35 @@ def test_a_comparison_has_a_line_per_summary(make_results) -> None:
     ]
 
 
+def test_what_a_summary_lacks_is_a_dash_and_the_commands_of_its_runs_follow(make_results) -> None:
+    score = {"values": [2.0] * 3, "mean": 2.0, "interval": [2.0, 2.0]}
+    trained_by = ["vae.py --run-dir runs/vae", "gan.py --run-dir runs/gan"]
+    summary = {
+        "command": "samples.py runs/vae",
+        "seconds": [3.0],
+        "seeds": [0, 1, 2],
+        "scores": {"bits": score, "normal/bits": score},
+        "trained_by": trained_by,
+    }
+    content = make_results.Comparison(
+        (("VAE", "vae"), ("normal", "vae/normal"), ("other", "other")),
+        (("bits", "bits", ".1f"), ("recall", "recall", ".1f")),
+    )
+    text = make_results.compared(content, [summary] * 3, [True, False, False])
+    assert text.splitlines()[2:] == [
+        "| VAE | 2.0 | - | 3 | `samples.py runs/vae` |",
+        "| normal | 2.0 | - | - | as above |",
+        "| other | 2.0 | - | 3 | as above |",
+        "",
+        "Means over 3 seeds, with 95% t intervals.",
+        "",
+        "The models were trained with:",
+        "",
+        "- `vae.py --run-dir runs/vae`",
+        "- `gan.py --run-dir runs/gan`",
+    ]
+
+
 def test_alternatives_of_one_summary_are_sorted(make_results) -> None:
     def score(mean: float) -> dict:
         return {"values": [mean] * 3, "mean": mean, "interval": [mean, mean]}

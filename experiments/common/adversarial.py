@@ -222,6 +222,7 @@ def play(
         settings=settings,
         settings_may_differ=MAY_DIFFER,
     )
+    script.keep_command(run.run_dir)
     trained = train.restore(run.run_dir)
     assert isinstance(trained, train.gan.TrainedGAN)
     return trained

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from common import script
 
@@ -65,7 +65,7 @@ class Data(Source):
     data set, and reads a folder as RGB; in fine-tuning, as the images of the model that it starts
     from."""
 
-    def located(self) -> "Data":
+    def located(self) -> Self:
         """Makes the path of a folder absolute, so that a run can be evaluated from anywhere.
 
         A name without a slash is never a folder: a folder of that name would hide the data set.
@@ -96,13 +96,8 @@ class Data(Source):
         }
         with script.checking(), or_folder(dataset):
             if dataset.startswith("/"):
-                loaded = data.load_folder(
-                    dataset,
-                    split=split,
-                    class_names=class_names if self.classes is None else None,
-                    channels=self.channels or 3,
-                    **options,
-                )
+                names = class_names if self.classes is None else None
+                loaded = self._load_folder(dataset, split, names, options)
             else:
                 transform = with_channels(image_and_label, self.channels)
                 loaded = data.load(dataset, split, self.data_dir, transform=transform, **options)
@@ -117,6 +112,14 @@ class Data(Source):
                 f"tells {', '.join(class_names)} apart"
             )
         return loaded
+
+    def _load_folder(
+        self, folder: str, split: str, class_names: Sequence[str] | None, options: dict[str, Any]
+    ) -> data.Dataset:
+        """Loads a split of a folder of images."""
+        return data.load_folder(
+            folder, split=split, class_names=class_names, channels=self.channels or 3, **options
+        )
 
     def few(self, dataset: data.Dataset, seed: int) -> data.Dataset:
         """The images of a data set that --per-class leaves, drawn with the seed."""
@@ -163,6 +166,27 @@ class Data(Source):
             return data.split(train_data, self.validation, seed=seed)
         except ValueError as error:
             raise SystemExit(f"--validation: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData(Data):
+    """The images to train and to evaluate on, which need no classes."""
+
+    dataset: str = "digits"
+    """Name of a data set of TensorFlow Datasets; or path of a folder, which must contain a slash,
+    as in ./pets. The folder has images (without classes), one sub-folder of images per class, or
+    one sub-folder per split, with images or classes in each."""
+
+    def _load_folder(
+        self, folder: str, split: str, class_names: Sequence[str] | None, options: dict[str, Any]
+    ) -> data.Dataset:
+        """Loads a split of a folder of images; without sub-folders, they have no classes."""
+        name = split.partition("[")[0]
+        place = pathlib.Path(folder, name)
+        entries = (place if place.is_dir() else place.parent).iterdir()
+        if any(entry.is_dir() and not entry.name.startswith(".") for entry in entries):
+            return super()._load_folder(folder, split, class_names, options)
+        return data.load_images(folder, split=split, channels=self.channels or 3, **options)
 
 
 @contextlib.contextmanager

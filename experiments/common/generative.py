@@ -101,6 +101,34 @@ def quantized(dataset: data.Dataset, levels: int) -> UInt8[np.ndarray, "examples
     return np.round(shares * (levels - 1)).astype(np.uint8)
 
 
+MOST_VALUES = 4096
+"""Most values of an image for which the covariance of all pairs of values is computed."""
+
+
+def baselines(
+    train_data: data.Dataset, eval_data: data.Dataset, levels: int
+) -> list[tuple[str, float]]:
+    """Computes and prints the bits per dimension of two simple distributions of images.
+
+    They are called `independent` and `normal`. The second is left out, with the reason, if images
+    have too many values for a covariance matrix, or if there are too few of them.
+    """
+    train, test = (quantized(each, levels) for each in (train_data, eval_data))
+    number, values = train.shape
+    found = [("independent", independent_bits(train, test, levels))]
+    print(f"bits per dimension, independent pixels: {found[0][1]:.3f}")
+    if values > MOST_VALUES:
+        why = f"left out for images of more than {MOST_VALUES:,} values, these have {values:,}"
+        print(f"bits per dimension, normal: {why}")
+    elif number <= values:
+        why = f"needs more training images than values of an image, {values:,}, got {number:,}"
+        print(f"bits per dimension, normal: {why}")
+    else:
+        found.append(("normal", gaussian_bits(train, test, levels)))
+        print(f"bits per dimension, normal: {found[1][1]:.3f}")
+    return found
+
+
 def independent_bits(
     train: UInt8[np.ndarray, "_ values"], test: UInt8[np.ndarray, "_ values"], levels: int
 ) -> float:

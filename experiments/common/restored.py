@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from common.data import Data
+from common.data import Data, ImageData
 from common.fixations import FixationData
 from common.masks import MaskData
 
@@ -21,6 +21,8 @@ def load_for(trained: train.Trained, *, split: str | None, **given: Any) -> data
     fields = record.data.get("fields") or {}
     with_masks = "mask" in fields
     settings = MaskData if with_masks else FixationData if "fixation_density" in fields else Data
+    if settings is Data and "label" not in fields:
+        settings = ImageData
     given = {name: value for name, value in given.items() if value is not None}
     if "masks" in given and not with_masks:
         raise SystemExit(f"--masks is for runs of segmenters, and {folder} is not one")

@@ -102,6 +102,7 @@ MAY_DIFFER = (
     "kinds",
     "classifier",
     "samples",
+    "truncation",
 )
 """Settings that may change when a run is continued."""
 MAY_DIFFER_LONGER = (
@@ -168,6 +169,7 @@ def train_model(
         settings=settings,
         settings_may_differ=may_differ,
     )
+    script.keep_command(run.run_dir)
     if jax.process_index() == 0:
         if start == result.step == optimization.num_steps:
             print(f"to train it longer, add --longer and a --num-steps above {start}")

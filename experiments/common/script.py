@@ -29,7 +29,18 @@ UNUSABLE = (
 """Errors of the environment (files, settings, weights), and of a run that diverges, shown without a
 traceback."""
 
-__all__ = ["FLAT", "asking", "checking", "command", "ending", "figures_in", "start"]
+__all__ = [
+    "FLAT",
+    "asking",
+    "checking",
+    "command",
+    "ending",
+    "figures_in",
+    "keep_command",
+    "kept_command",
+    "start",
+    "started_as",
+]
 
 Settings = TypeVar("Settings")
 Result = TypeVar("Result")
@@ -64,6 +75,26 @@ def command(name: str, *arguments: object) -> str:
     """The command that starts a script, in the form in which this one was started."""
     start = in_form(f"python experiments/{name}.py")
     return f"{start} {shlex.join(map(str, arguments))}".rstrip()
+
+
+def started_as() -> str:
+    """The name of the script with the arguments that it was started with."""
+    return shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def keep_command(run_dir: str) -> None:
+    """Adds the command to `command.txt` of a run folder, unless it is its last line already."""
+    if jax.process_index() == 0:
+        path = pathlib.Path(run_dir).expanduser() / "command.txt"
+        lines = path.read_text().splitlines() if path.exists() else []
+        if lines[-1:] != [started_as()]:
+            path.write_text("\n".join([*lines, started_as()]) + "\n")
+
+
+def kept_command(run_dir: pathlib.Path) -> str | None:
+    """The last command that trained the run in a folder; None if it is not known."""
+    path = run_dir / "command.txt"
+    return path.read_text().splitlines()[-1] if path.exists() else None
 
 
 def ending(figures: Iterable[pathlib.Path], name: str, *arguments: object) -> None:

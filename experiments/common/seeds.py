@@ -6,11 +6,11 @@ import json
 import os
 import pathlib
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+
+from common import script
 
 import jax
 import numpy as np
@@ -45,12 +45,18 @@ class Summary:
         values = np.asarray(self.scores[name])
         return metrics.t_interval(values) if len(values) > 1 else None
 
-    def save(self, run_dir: str | pathlib.Path, settings: Any) -> None:
-        """Writes `summary.json`, with the command, hardware, versions and date."""
+    def save(
+        self, run_dir: str | pathlib.Path, settings: Any, trained_by: Sequence[str] = ()
+    ) -> None:
+        """Writes `summary.json`, with the command, hardware, versions and date.
+
+        `trained_by` has the commands of other runs that are measured.
+        """
         folder = pathlib.Path(run_dir)
         folder.mkdir(parents=True, exist_ok=True)
         content = {
-            "command": shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": script.started_as(),
+            **({"trained_by": list(trained_by)} if trained_by else {}),
             "settings": dataclasses.asdict(settings),
             "seeds": list(self.seeds),
             "scores": {

@@ -21,6 +21,7 @@ from jaxvision.data.prefetch import Prefetch
 from jaxvision.data.source import Example, Source
 from jaxvision.data.splits import split
 from jaxvision.data.subset import subset
+from jaxvision.data.unlabeled import load_images
 
 __all__ = [
     "IMAGENET",
@@ -51,6 +52,7 @@ __all__ = [
     "kind_of",
     "load",
     "load_folder",
+    "load_images",
     "load_masks",
     "mask_colors",
     "normalize",

@@ -2,6 +2,7 @@
 
 import numbers
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +22,10 @@ def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Da
     Of a class with `n` examples, `share * n` (rounded, at least one, at most `n - 1`) are held out;
     a class with one example keeps it. The same data, share and seed give the same parts. Each part
     keeps all classes and the order of the examples. Labels are read as by `subset`; unlabeled
-    examples (-1) are in neither part.
+    examples (-1) are in neither part. Data without a field `label` are drawn as one class.
 
     Args:
-        dataset: Data set with one label per example.
+        dataset: Data set with one label per example, or without labels.
         share: Share to hold out, above 0 and below 1.
         seed: Seed of the draw.
 
@@ -32,7 +33,7 @@ def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Da
         The rest and the held-out part, with splits such as `train-rest` and `train-held-out`.
 
     Raises:
-        DatasetError: Examples have no label, or no class has two examples.
+        DatasetError: No class has two examples, or `label` is not one number per example.
         ValueError: `share` or `seed` is out of range.
 
     >>> from jaxvision import data
@@ -44,7 +45,9 @@ def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Da
     """
     if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 < share < 1:
         raise ValueError(f"share must be above 0 and below 1, got {share!r}")
-    labels = labels_of(dataset)
+    named = dataset.examples if isinstance(dataset.examples, Mapping) else dataset.fields
+    has_labels = "label" in named
+    labels = labels_of(dataset) if has_labels else np.zeros(len(dataset), np.int64)
     is_held_out = np.zeros(len(labels), bool)
     for members in _shuffled_classes(labels, seed_of(seed)):
         count = min(max(round(float(share) * len(members)), 1), len(members) - 1)
@@ -56,7 +59,12 @@ def split(dataset: Dataset, share: float, *, seed: int = 0) -> tuple[Dataset, Da
         )
     has_label = labels >= 0
     rest, held_out = (
-        take(dataset, np.flatnonzero(chosen), labels[chosen], split=f"{dataset.split}-{name}")
+        take(
+            dataset,
+            np.flatnonzero(chosen),
+            labels[chosen] if has_labels else None,
+            split=f"{dataset.split}-{name}",
+        )
         for name, chosen in (("rest", has_label & ~is_held_out), ("held-out", is_held_out))
     )
     return rest, held_out

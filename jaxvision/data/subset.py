@@ -17,21 +17,22 @@ from jaxvision.data.source import Example, Source
 
 @dataclasses.dataclass(frozen=True)
 class _Chosen:
-    """Some examples of a source, with new labels."""
+    """Some examples of a source, with new labels, or as they are."""
 
     source: Source
     indices: Int[np.ndarray, " examples"]
-    labels: Int[np.ndarray, " examples"]
+    labels: Int[np.ndarray, " examples"] | None
 
     @property
-    def known_labels(self) -> Int[np.ndarray, " examples"]:
+    def known_labels(self) -> Int[np.ndarray, " examples"] | None:
         return self.labels
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Example:
-        return {**self.source[int(self.indices[index])], "label": self.labels[index]}
+        example = self.source[int(self.indices[index])]
+        return example if self.labels is None else {**example, "label": self.labels[index]}
 
 
 def subset(
@@ -91,15 +92,19 @@ def subset(
 def take(
     dataset: Dataset,
     indices: Int[np.ndarray, " part"],
-    labels: Int[np.ndarray, " part"],
+    labels: Int[np.ndarray, " part"] | None,
     **changes: Any,
 ) -> Dataset:
-    """Takes examples by index and relabels them; `changes` replace attributes such as `split`."""
+    """Takes examples by index and relabels them; `changes` replace attributes such as `split`.
+
+    `labels` None leaves examples as they are.
+    """
     if dataset.file_names is not None:
         changes["file_names"] = tuple(dataset.file_names[index] for index in indices)
     if isinstance(dataset.examples, Mapping):
         arrays = {name: values[indices] for name, values in dataset.examples.items()}
-        arrays["label"] = labels.astype(dataset.examples["label"].dtype)
+        if labels is not None:
+            arrays["label"] = labels.astype(dataset.examples["label"].dtype)
         return dataclasses.replace(dataset, examples=arrays, **changes)
     source = _Chosen(dataset.examples, indices, labels)
     return dataclasses.replace(dataset, examples=source, **changes)

@@ -9,6 +9,7 @@ from jaxvision.plots._style import require_matplotlib
 from jaxvision.plots.calibration import reliability_diagram
 from jaxvision.plots.confusion import confusion_matrix
 from jaxvision.plots.curves import fitted_curves, validation_curves
+from jaxvision.plots.distributions import class_shares, histograms
 from jaxvision.plots.fields import fields
 from jaxvision.plots.film import save_gif, save_strip
 from jaxvision.plots.fixations import fixation_densities
@@ -24,12 +25,14 @@ from jaxvision.plots.training import learning_curves, learning_curves_by_seed
 
 __all__ = [
     "attributions",
+    "class_shares",
     "confusion_matrix",
     "embeddings",
     "fields",
     "fitted_curves",
     "fixation_densities",
     "gridworld",
+    "histograms",
     "image_grid",
     "labeled_masks",
     "learning_curves",

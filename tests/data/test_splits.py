@@ -110,9 +110,22 @@ def test_too_few_examples(labels):
         data.split(load(True, np.array(labels)), 0.5)
 
 
-def test_no_labels():
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_data_without_labels_are_drawn_as_one_class(in_memory):
+    images = np.arange(10, dtype=np.float32).reshape(10, 1, 1, 1)
+    examples = [{"image": image} for image in images]
+    whole = data.from_source(examples, name="photos", split="all", in_memory=in_memory)
+    rest, held_out = data.split(whole, 0.3, seed=1)
+    parts = [[part[index] for index in range(len(part))] for part in (rest, held_out)]
+    assert [len(part) for part in parts] == [7, 3]
+    assert all(list(example) == ["image"] for part in parts for example in part)
+    found = [float(example["image"].item()) for part in parts for example in part]
+    assert sorted(found) == list(range(10))
+
+
+def test_labels_of_another_shape():
     with pytest.raises(data.DatasetError, match="arrays/all has no label per example"):
-        data.split(data.from_arrays({"image": np.zeros((3, 1))}), 0.5)
+        data.split(data.from_arrays({"image": np.zeros((3, 1)), "label": np.zeros((3, 2))}), 0.5)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def test_run_folder(runs: pathlib.Path) -> None:
     folder = runs / "mlp"
     assert {path.name for path in folder.iterdir()} == {
         ".lock",
+        "command.txt",
         "settings.json",
         "metrics.jsonl",
         "tensorboard",

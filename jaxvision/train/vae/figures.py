@@ -9,6 +9,7 @@ import numpy as np
 from jaxvision import plots
 from jaxvision.data import Dataset
 from jaxvision.files import file_name
+from jaxvision.train._paths import Path
 from jaxvision.train._pictures import beside, from_0_to_1, plane_of, save_figures, some_images
 from jaxvision.train.run.log import read_metrics
 from jaxvision.train.vae.prediction import Predictions
@@ -38,8 +39,8 @@ def draw(
 
     Returns:
         Paths of the figures: learning curves (if the run has a log), samples, reconstructions,
-        interpolations, traversals of the most active code dimensions, images with the lower half
-        filled in, and the codes in the plane.
+        interpolations on a line and on a sphere, traversals of the most active code dimensions,
+        images with the lower half filled in, and the codes in the plane.
 
     Raises:
         ImportError: Matplotlib is not installed.
@@ -78,13 +79,20 @@ def _samples(trained: "TrainedVAE", count: int = 50) -> "matplotlib.figure.Figur
 def _interpolations(
     trained: "TrainedVAE", images: np.ndarray, labels: Any, title: str
 ) -> "matplotlib.figure.Figure":
-    pairs = len(images) // 2
+    """Two rows for each pair of images, at most three pairs: on a line, and on a sphere."""
+    pairs = min(len(images) // 2, 3)
     first, second = images[:pairs], images[pairs : 2 * pairs]
     of_first = None if labels is None else labels[:pairs]
-    between = np.asarray(trained.interpolate(first, second, STEPS, of_first))
-    grid = between.swapaxes(0, 1).reshape(-1, *between.shape[2:])
+    paths: tuple[Path, ...] = ("linear", "spherical")
+    between = np.stack(
+        [trained.interpolate(first, second, STEPS, of_first, path=path) for path in paths]
+    )  # paths, steps, pairs
+    grid = between.transpose(2, 0, 1, 3, 4, 5).reshape(-1, *between.shape[3:])
+    titles = [
+        path if step == 0 else "" for _ in range(pairs) for path in paths for step in range(STEPS)
+    ]
     return plots.image_grid(
-        grid, None, STEPS, title=f"{title}: from one image (left) to another (right), on a sphere"
+        grid, titles, STEPS, title=f"{title}: from one image (left) to another (right)"
     )
 
 
