@@ -63,7 +63,9 @@ class Settings(Common):
     """How many images are explained."""
     size: int = 64
     """Height and width of the images."""
-    steps: int = 32
+    path_size: int = 224
+    """Height and width of the images of integrated gradients."""
+    steps: int = 8
     """Steps of integrated gradients."""
 
     TOY: ClassVar[Mapping[str, Any]] = {
@@ -71,6 +73,7 @@ class Settings(Common):
         "rounds": 1,
         "batch": 1,
         "size": 32,
+        "path_size": 32,
         "steps": 2,
     }
 
@@ -85,7 +88,7 @@ def explainer_table(settings: Settings) -> Table:
     columns = {"explainer": "", "ms": ".1f", "gradient ms": ".1f", "gradients": ".2f"}
     table = Table("explainers", {**columns, "bar": ".1f", "compile s": ".1f"})
     for name in settings.models:
-        f, images = made(name, settings)
+        f, images = made(name, settings.batch, settings.size)
         gradient, _ = compiled(explain.saliency, f, images)
         for title, (method, bar) in EXPLAINERS.items():
             run, seconds = compiled(method, f, images)
@@ -107,10 +110,11 @@ def path_table(settings: Settings) -> Table:
             "bar": ".1f",
             "compile s": ".1f",
         },
-        f"{settings.steps} steps, {settings.batch} images of {settings.size}x{settings.size}.",
+        f"{settings.steps} steps, {settings.batch} images of {settings.path_size}x"
+        f"{settings.path_size}.",
     )
     for name in settings.models:
-        f, images = made(name, settings)
+        f, images = made(name, settings.batch, settings.path_size)
 
         def ours(f: Function, images: Any) -> explain.Attribution:
             count = settings.steps
@@ -126,9 +130,9 @@ def path_table(settings: Settings) -> Table:
     return table
 
 
-def made(name: str, settings: Settings) -> tuple[Function, np.ndarray]:
+def made(name: str, batch: int, size: int) -> tuple[Function, np.ndarray]:
     """A model with random weights as a function, and random images."""
-    shape = (settings.batch, settings.size, settings.size, 3)
+    shape = (batch, size, size, 3)
     images = np.random.default_rng(0).standard_normal(shape, np.float32)
     model = models.create_model(name, num_classes=10)
     variables = jax.jit(model.init)(jax.random.key(0), images)

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxvision.ops import windows
+from jaxvision.ops.dense import by_tiles, dense, kept_pads, native, padded
 from jaxvision.ops.depthwise import depthwise
 from jaxvision.ops.slices import Convolve, sliced
 from jaxvision.ops.unfolded import unfolded
 from jaxvision.ops.windows import Window
-from jaxvision.ops.winograd import winograd
 
 Array = jax.Array
 Form = Callable[..., Array]
@@ -30,8 +30,10 @@ UNROLLED_BLOCKS = 2
 """Up to this many blocks of groups are unrolled; more run in a loop, which compiles only once."""
 _FEW_CHANNELS, _SMALL_MAP, _MOST_UNFOLDED = 16, 256, 2**22
 """Least channels, most pixels and most unfolded numbers of 3x3 convolutions that are unfolded."""
-_MUCH_WORK, _MANY_TILES, _MANY_CHANNELS = 2**30, 512, 32
+_MUCH_WORK, _MANY_TILES, _MANY_CHANNELS = 2**32, 512, 32
 """Least operations, 2x2 tiles of outputs and channels of 3x3 convolutions that filter by tiles."""
+_SOME_WORK, _SOME_FEATURES = 2**29, 32
+"""Least operations and features where the gradient by the kernel is a product of unfolded maps."""
 
 
 def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form | None:
@@ -48,21 +50,45 @@ def for_cpu(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> Form 
         return by_tiles
     if _is_small(lhs, rhs, window) or _unfolds_little(rhs, window):
         return unfolded
-    return None if _kept_pads(rhs, window) == window.pads else padded
+    if _gains_by_unfolding(lhs, rhs, window):
+        return dense
+    return None if kept_pads(rhs, window) == window.pads else padded
 
 
 def _is_long(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
     """Whether filtering by tiles is faster than XLA's own convolution and worth its compilation.
 
-    The 16 products of a layer take a second or two to compile. From 2**30 operations on, they gain
-    that within some fifty training steps.
+    The 16 products of a layer take seconds to compile. From 2**32 operations on, they gain that
+    within some fifty training steps.
     """
     if rhs[:2] != (3, 3) or not window.strides == window.dilation == (1, 1):
         return False
-    height, width = (size + sum(pads) - 2 for size, pads in zip(lhs[1:3], window.pads, strict=True))
-    work = 2 * lhs[0] * height * width * math.prod(rhs)
+    height, width = _out_size(lhs, rhs, window)
     tiles = lhs[0] * -(-height // 2) * -(-width // 2)
-    return work >= _MUCH_WORK and tiles >= _MANY_TILES and min(rhs[2:]) >= _MANY_CHANNELS
+    return (
+        _operations(lhs, rhs, window) >= _MUCH_WORK
+        and tiles >= _MANY_TILES
+        and min(rhs[2:]) >= _MANY_CHANNELS
+    )
+
+
+def _gains_by_unfolding(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
+    """Whether the gradient by the kernel is faster as a product, and worth its compilation."""
+    return (
+        window.dilation == (1, 1)
+        and rhs[3] >= _SOME_FEATURES
+        and _operations(lhs, rhs, window) >= _SOME_WORK
+    )
+
+
+def _out_size(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> tuple[int, int]:
+    padded = [size + sum(pads) for size, pads in zip(lhs[1:3], window.pads, strict=True)]
+    return windows.out_size(padded, rhs[:2], window)
+
+
+def _operations(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> int:
+    """Multiplications and additions of a convolution with one group of channels."""
+    return 2 * lhs[0] * math.prod(_out_size(lhs, rhs, window)) * math.prod(rhs)
 
 
 def _is_small(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:
@@ -111,58 +137,8 @@ def _volumes(window: Window, convolve: Convolve) -> Form | None:
 
 def convolve(x: Array, kernel: Array, window: Window, *, choose: Choose = for_cpu) -> Array:
     """Convolves maps in the form for a CPU, or in XLA's if there is none."""
-    form = choose(x.shape, kernel.shape, window) or _native
+    form = choose(x.shape, kernel.shape, window) or native
     return form(x, kernel, window=window)
-
-
-def by_tiles(x: Array, kernel: Array, window: Window) -> Array:
-    """Filters 3x3 taps by tiles; in half precision, whose sums would lose digits, directly."""
-    form = winograd if jnp.finfo(x.dtype).bits >= 32 else padded
-    return form(x, kernel, window)
-
-
-def padded(x: Array, kernel: Array, window: Window) -> Array:
-    """Pads and crops explicitly where XLA's convolutions on CPUs cannot do it safely.
-
-    They read out of bounds if a padding is negative, as it is in the gradient if a padding exceeds
-    the reach of the kernel.
-    """
-    kept = _kept_pads(kernel.shape, window)
-    rest = tuple(
-        (low - kept_low, high - kept_high)
-        for (low, high), (kept_low, kept_high) in zip(window.pads, kept, strict=True)
-    )
-    return _native(windows.pad(x, window._replace(pads=rest)), kernel, window._replace(pads=kept))
-
-
-def _kept_pads(kernel: tuple[int, ...], window: Window) -> tuple[tuple[int, int], ...]:
-    """The part of the padding that is not negative and within the reach of the kernel.
-
-    Nothing is kept at the start for two taps with a stride of two: without padding in the gradient,
-    XLA mistakes the axis for one of groups and may crash.
-    """
-    kept = []
-    for (low, high), taps, stride, step in zip(
-        window.pads, kernel[:2], window.strides, window.dilation, strict=True
-    ):
-        reach = (taps - 1) * step
-        before = 0 if (taps, stride, step) == (2, 2, 1) else reach
-        kept.append((min(max(low, 0), before), min(max(high, 0), reach)))
-    return tuple(kept)
-
-
-def _native(x: Array, kernel: Array, window: Window) -> Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window.strides,
-        window.pads,
-        window.spread,
-        window.dilation,
-        ("NHWC", "HWIO", "NHWC"),
-        window.groups,
-        precision=window.precision,
-    )
 
 
 def pointwise(x: Array, kernel: Array, window: Window) -> Array:

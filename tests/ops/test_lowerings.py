@@ -60,6 +60,7 @@ FORMS = {
         "dilation": (1, 1),
         "convolve": "by_tiles",
     },
+    "products": {"channels": 4, "features": 5, "dilation": (1, 1), "convolve": "by_products"},
     "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "convolve": "in_loops"},
     "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "convolve": "in_loops"},
 }
@@ -72,6 +73,7 @@ SOME_FORMS = quick.only(
     "small maps",
     "few numbers",
     "tiles",
+    "products",
     "in a loop",
 )
 
@@ -132,18 +134,23 @@ def run(function, *arguments):
     return jax.device_get(quick.jit(function)(*arguments))
 
 
-def by_tiles(*arguments, **options):
-    """Filters by tiles also where that is not worth it."""
-    with pytest.MonkeyPatch.context() as patch:
-        for limit in ("_MUCH_WORK", "_MANY_TILES", "_MANY_CHANNELS"):
-            patch.setattr(lowerings, limit, 0)
-        return ops.conv_general_dilated(*arguments, **options)
+def without(*limits):
+    """The function under test that takes a form also where that is not worth it."""
+
+    def convolve(*arguments, **options):
+        with pytest.MonkeyPatch.context() as patch:
+            for limit in limits:
+                patch.setattr(lowerings, limit, 0)
+            return ops.conv_general_dilated(*arguments, **options)
+
+    return convolve
 
 
 CONVOLVE = {
     "anywhere": ops.conv_general_dilated,
     "in_loops": ops.conv_in_loops,
-    "by_tiles": by_tiles,
+    "by_tiles": without("_MUCH_WORK", "_MANY_TILES", "_MANY_CHANNELS"),
+    "by_products": without("_SOME_WORK", "_SOME_FEATURES"),
 }
 
 
@@ -367,25 +374,32 @@ def test_vmap_over_maps_and_over_kernels(form):
         assert_near(got, jax.tree.map(lambda *leaves: np.stack(leaves), *each))
 
 
-def test_tiles_are_for_long_convolutions_of_single_precision():
+def test_forms_of_long_convolutions():
     kernel = (3, 3, 64, 64)
     window = windows.Window(pads=((1, 1), (1, 1)))
     chosen = {
-        (64, 16, 16, 64): lowerings.by_tiles,
-        (13, 32, 32, 64): None,  # too little work
-        (500, 2, 2, 64): lowerings.unfolded,  # too few tiles
+        (64, 32, 32, 64): lowerings.by_tiles,
+        (32, 32, 32, 64): lowerings.dense,
+        (6, 32, 32, 64): None,  # too little work
+        (64, 4, 4, 64): lowerings.unfolded,
     }
     for shape, form in chosen.items():
         assert lowerings.for_cpu(shape, kernel, window) is form
     strided = window._replace(strides=(2, 2))
-    assert lowerings.for_cpu((512, 16, 16, 64), kernel, strided) is not lowerings.by_tiles
-    case = example("tiles", pads=[(1, 1), (1, 1)])
+    assert lowerings.for_cpu((512, 32, 32, 64), kernel, strided) is lowerings.dense
+    assert lowerings.for_cpu((512, 32, 32, 64), (3, 3, 64, 16), window) is None  # few features
+
+
+@pytest.mark.parametrize("form", ["tiles", "products"])
+def test_long_convolutions_of_half_precision_are_direct(form):
+    case = example(form, pads=[(1, 1), (1, 1)])
     x, kernel, *_ = values_of(case)
+    gradient = jax.grad(lambda x, kernel: ours(case)(x, kernel).sum(), 1)
     programs = [
-        str(jax.make_jaxpr(ours(case))(x.astype(dtype), kernel.astype(dtype)))
+        str(jax.make_jaxpr(gradient)(x.astype(dtype), kernel.astype(dtype)))
         for dtype in (np.float32, jnp.bfloat16)
     ]
-    assert ["conv_general_dilated" in program for program in programs] == [False, True]
+    assert ["dot_general" in program for program in programs] == [True, False]
 
 
 def test_tiles_are_as_exact_as_a_direct_sum():
@@ -397,10 +411,11 @@ def test_tiles_are_as_exact_as_a_direct_sum():
     assert errors[0] < 2 * errors[1] < 1e-3
 
 
-@pytest.mark.parametrize("images", [6, 7])
-def test_tiles_of_more_images_than_the_cache_holds(images, monkeypatch):
+@pytest.mark.parametrize("form", ["tiles", "products"])
+def test_chunks_of_images_need_not_have_the_same_size(form, monkeypatch):
     monkeypatch.setattr(winograd, "_CHUNK_BYTES", 2 * 16 * 12 * 9 * 4)  # two images
-    check_derivatives(example("tiles", shape=(images, 5, 6, 4)))
+    monkeypatch.setattr(windows, "CHUNK_BYTES", 2**12)
+    check_derivatives(example(form, shape=(7, 5, 6, 4)))
 
 
 @pytest.mark.parametrize("form", ["depthwise", "multiplied", "blocks", "transposed"])
@@ -434,7 +449,7 @@ def test_gradients_of_groups_that_fill_one_block():
 
 @pytest.mark.parametrize("across", [False, True])
 def test_gradient_where_two_taps_step_by_two(across):
-    # XLA ends the process if it is given this padding, see lowerings._kept_pads.
+    # XLA ends the process if it is given this padding, see dense.kept_pads.
     case = example(
         "dense", shape=(1, 1, 8, 4), kernel=(4, 2, 4, 5), strides=(2, 2), pads=[(2, 2), (1, 1)]
     )

@@ -1,0 +1,109 @@
+"""Convolutions with one group of channels, as XLA's own or by tiles.
+
+XLA's own gradient by the kernel takes up to ten times as long as a product of unfolded maps, and
+its convolutions of large maps half as long again as filtering by tiles.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+from jaxvision.ops import windows
+from jaxvision.ops.unfolded import unfolded
+from jaxvision.ops.windows import Window
+from jaxvision.ops.winograd import winograd
+
+Array = jax.Array
+
+
+def dense(x: Array, kernel: Array, window: Window) -> Array:
+    """XLA's own convolution, whose gradient by the kernel is a product of unfolded maps.
+
+    XLA's own gradient takes up to ten times as long. In half precision it is kept, since sums over
+    a batch would lose digits.
+    """
+    form = _dense if jnp.finfo(x.dtype).bits >= 32 else padded
+    return form(x, kernel, window)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _dense(x: Array, kernel: Array, window: Window) -> Array:
+    return padded(x, kernel, window)
+
+
+def _dense_jvp(
+    window: Window,
+    primals: tuple[Array, Array],
+    tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
+) -> tuple[Array, Array]:
+    x, kernel = primals
+    dx, dkernel = tangents
+    y = _dense(x, kernel, window)
+    parts = []
+    if not isinstance(dx, SymbolicZero):
+        parts.append(padded(dx, kernel, window))
+    if not isinstance(dkernel, SymbolicZero):
+        image = math.prod(y.shape[1:3]) * math.prod(kernel.shape[:3]) * x.dtype.itemsize
+        at_once = windows.CHUNK_BYTES // image
+        parts.append(
+            windows.by_chunks(lambda images: unfolded(images, dkernel, window), x, at_once)
+        )
+    return y, windows.add_up(parts) if parts else jnp.zeros_like(y)
+
+
+_dense.defjvp(_dense_jvp, symbolic_zeros=True)
+
+
+def by_tiles(x: Array, kernel: Array, window: Window) -> Array:
+    """Filters 3x3 taps by tiles; in half precision, whose sums would lose digits, directly."""
+    form = winograd if jnp.finfo(x.dtype).bits >= 32 else padded
+    return form(x, kernel, window)
+
+
+def padded(x: Array, kernel: Array, window: Window) -> Array:
+    """Pads and crops explicitly where XLA's convolutions on CPUs cannot do it safely.
+
+    They read out of bounds if a padding is negative, as it is in the gradient if a padding exceeds
+    the reach of the kernel.
+    """
+    kept = kept_pads(kernel.shape, window)
+    rest = tuple(
+        (low - kept_low, high - kept_high)
+        for (low, high), (kept_low, kept_high) in zip(window.pads, kept, strict=True)
+    )
+    return native(windows.pad(x, window._replace(pads=rest)), kernel, window._replace(pads=kept))
+
+
+def kept_pads(kernel: tuple[int, ...], window: Window) -> tuple[tuple[int, int], ...]:
+    """The part of the padding that is not negative and within the reach of the kernel.
+
+    Nothing is kept at the start for two taps with a stride of two: without padding in the gradient,
+    XLA mistakes the axis for one of groups and may crash.
+    """
+    kept = []
+    for (low, high), taps, stride, step in zip(
+        window.pads, kernel[:2], window.strides, window.dilation, strict=True
+    ):
+        reach = (taps - 1) * step
+        before = 0 if (taps, stride, step) == (2, 2, 1) else reach
+        kept.append((min(max(low, 0), before), min(max(high, 0), reach)))
+    return tuple(kept)
+
+
+def native(x: Array, kernel: Array, window: Window) -> Array:
+    """XLA's own convolution."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window.strides,
+        window.pads,
+        window.spread,
+        window.dilation,
+        ("NHWC", "HWIO", "NHWC"),
+        window.groups,
+        precision=window.precision,
+    )
