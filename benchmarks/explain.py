@@ -16,7 +16,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -55,6 +55,11 @@ EXPLAINERS: dict[str, tuple[Callable[[Function, Any], explain.Attribution], floa
 class Settings(Common):
     """Settings of the measurement."""
 
+    tables: tuple[Literal["explainers", "integrated_gradients"], ...] = (
+        "explainers",
+        "integrated_gradients",
+    )
+    """Which tables are measured."""
     models: tuple[str, ...] = ("vgg11", "resnet18", "mobilenet_v2")
     """The models, which torchvision must have too."""
     rounds: int = 6
@@ -80,7 +85,8 @@ class Settings(Common):
 
 def main(settings: Settings) -> list[Table]:
     """Measures explainers and integrated gradients."""
-    return [explainer_table(settings), path_table(settings)]
+    made = {"explainers": explainer_table, "integrated_gradients": path_table}
+    return [made[name](settings) for name in settings.tables]
 
 
 def explainer_table(settings: Settings) -> Table:

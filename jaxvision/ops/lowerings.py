@@ -83,7 +83,7 @@ def _gains_by_unfolding(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Wind
 
 def _out_size(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> tuple[int, int]:
     padded = [size + sum(pads) for size, pads in zip(lhs[1:3], window.pads, strict=True)]
-    return windows.out_size(padded, rhs[:2], window)
+    return windows.out_size(padded, (rhs[0], rhs[1]), window)
 
 
 def _operations(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> int:
