@@ -36,6 +36,10 @@ FIGURES = {
     "attributions": lambda: plots.attributions(
         np.zeros((2, 2, 3)), [np.eye(2)], ["title"], ["a note"], scores={"cat": 0.9}, title="title"
     ),
+    "histograms": lambda: plots.histograms({"title": [0.1, 0.9]}, axis="distance", bins=4),
+    "class_shares": lambda: plots.class_shares(
+        {"title": [0.5, 0.5]}, ["0", "1"], expected=[0.4, 0.6]
+    ),
     "number_attributions": lambda: plots.number_attributions(
         [0.5, 2.0],
         [np.array([1.0, -1.0])],
