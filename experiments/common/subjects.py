@@ -18,6 +18,7 @@ from jaxvision import data, explain, models, train
 from jaxvision.rl.wrappers import frames_in
 from jaxvision.suggest import unknown
 from jaxvision.train.agents import TrainedAgent
+from jaxvision.train.serving import known_names
 
 HIGH = 0.1
 """Share of the pixels, those with the highest scores, whose scores are explained."""
@@ -278,7 +279,7 @@ def _classifier(
     def logits(images: Any) -> Any:
         return model.apply(variables, inputs.evaluate({"image": images})["image"])
 
-    names = class_names or [f"class {index}" for index in range(model.num_classes)]
+    names = known_names(class_names, model.num_classes)
     decisions = {"class": train.ScoreFunction(logits, names)}
     shape = (*preprocessing.size, 3)
     return Opened(name, decisions, shape, pathlib.Path("explanations", name), preprocessing)

@@ -4,15 +4,12 @@ XLA's own gradient by the kernel takes up to ten times as long as a product of u
 its convolutions of large maps half as long again as filtering by tiles.
 """
 
-import functools
-import math
-
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
 from jaxvision.ops import windows
+from jaxvision.ops.derivatives import with_derivatives
 from jaxvision.ops.unfolded import unfolded
 from jaxvision.ops.windows import Window
 from jaxvision.ops.winograd import winograd
@@ -26,36 +23,8 @@ def dense(x: Array, kernel: Array, window: Window) -> Array:
     XLA's own gradient takes up to ten times as long. In half precision it is kept, since sums over
     a batch would lose digits.
     """
-    form = _dense if jnp.finfo(x.dtype).bits >= 32 else padded
+    form = _convolve if jnp.finfo(x.dtype).bits >= 32 else padded
     return form(x, kernel, window)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _dense(x: Array, kernel: Array, window: Window) -> Array:
-    return padded(x, kernel, window)
-
-
-def _dense_jvp(
-    window: Window,
-    primals: tuple[Array, Array],
-    tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
-) -> tuple[Array, Array]:
-    x, kernel = primals
-    dx, dkernel = tangents
-    y = _dense(x, kernel, window)
-    parts = []
-    if not isinstance(dx, SymbolicZero):
-        parts.append(padded(dx, kernel, window))
-    if not isinstance(dkernel, SymbolicZero):
-        image = math.prod(y.shape[1:3]) * math.prod(kernel.shape[:3]) * x.dtype.itemsize
-        at_once = windows.CHUNK_BYTES // image
-        parts.append(
-            windows.by_chunks(lambda images: unfolded(images, dkernel, window), x, at_once)
-        )
-    return y, windows.add_up(parts) if parts else jnp.zeros_like(y)
-
-
-_dense.defjvp(_dense_jvp, symbolic_zeros=True)
 
 
 def by_tiles(x: Array, kernel: Array, window: Window) -> Array:
@@ -107,3 +76,14 @@ def native(x: Array, kernel: Array, window: Window) -> Array:
         window.groups,
         precision=window.precision,
     )
+
+
+def _unfolded_by_chunks(x: Array, kernel: Array, window: Window) -> Array:
+    rows, columns, channels, _ = kernel.shape
+    height, width = windows.size_of_result(x.shape, (rows, columns), window)
+    unfolded_size = height * width * rows * columns * channels * x.dtype.itemsize
+    at_once = windows.CHUNK_BYTES // unfolded_size
+    return windows.by_chunks(lambda images: unfolded(images, kernel, window), x, at_once)
+
+
+_convolve = with_derivatives(padded, padded, _unfolded_by_chunks)

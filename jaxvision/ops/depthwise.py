@@ -5,9 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
 from jaxvision.ops import windows
+from jaxvision.ops.derivatives import with_derivatives
 from jaxvision.ops.windows import Window
 
 Array = jax.Array
@@ -22,38 +22,7 @@ def depthwise(x: Array, kernel: Array, window: Window) -> Array:
     maps = x.astype(wide)
     if kernel.shape[3] > x.shape[3]:
         maps = jnp.repeat(maps, kernel.shape[3] // x.shape[3], axis=-1)
-    return _depthwise(maps, kernel[:, :, 0].astype(wide), window).astype(x.dtype)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _depthwise(x: Array, taps: Array, window: Window) -> Array:
-    """Sums shifted maps, each multiplied by a tap (rows, columns, channels).
-
-    The custom derivative with respect to each argument uses the form whose transpose is fast.
-    """
-    return _multiply_taps(x, taps, window)
-
-
-def _depthwise_jvp(
-    window: Window,
-    primals: tuple[Array, Array],
-    tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
-) -> tuple[Array, Array]:
-    x, taps = primals
-    dx, dtaps = tangents
-    y = _depthwise(x, taps, window)
-    parts = []
-    if not isinstance(dx, SymbolicZero):
-        parts.append(_scatter_taps(dx, taps, window))
-    if not isinstance(dtaps, SymbolicZero):
-        at_once = windows.CHUNK_BYTES * len(x) // (2 * x.nbytes)  # maps and products
-        parts.append(
-            windows.by_chunks(lambda xs: _multiply_taps(xs, dtaps, window, loop=True), x, at_once)
-        )
-    return y, windows.add_up(parts) if parts else jnp.zeros_like(y)
-
-
-_depthwise.defjvp(_depthwise_jvp, symbolic_zeros=True)
+    return _convolve(maps, kernel[:, :, 0].astype(wide), window).astype(x.dtype)
 
 
 @functools.partial(jax.jit, static_argnames=("window", "loop"))
@@ -97,11 +66,7 @@ def _scatter_taps(x: Array, taps: Array, window: Window) -> Array:
     It is slower, but its transpose is as fast as `_multiply_taps`: a sum of shifts of a map.
     """
     rows, columns, _ = taps.shape
-    height, width = windows.out_size(
-        [size + sum(pads) for size, pads in zip(x.shape[1:3], window.pads, strict=True)],
-        (rows, columns),
-        window,
-    )
+    height, width = windows.size_of_result(x.shape, (rows, columns), window)
     zero = jnp.zeros((), x.dtype)
     (down, across), (row_step, column_step) = window.strides, window.dilation
 
@@ -126,3 +91,11 @@ def _scatter_taps(x: Array, taps: Array, window: Window) -> Array:
         )
     ]
     return lax.pad(everywhere, zero, [(0, 0, 0), *edges, (0, 0, 0)])[:, ::down, ::across]
+
+
+def _multiply_taps_by_chunks(x: Array, taps: Array, window: Window) -> Array:
+    at_once = windows.CHUNK_BYTES * len(x) // (2 * x.nbytes)  # maps and products
+    return windows.by_chunks(lambda xs: _multiply_taps(xs, taps, window, loop=True), x, at_once)
+
+
+_convolve = with_derivatives(_multiply_taps, _scatter_taps, _multiply_taps_by_chunks)

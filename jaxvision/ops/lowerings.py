@@ -63,7 +63,7 @@ def _is_long(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool
     """
     if rhs[:2] != (3, 3) or not window.strides == window.dilation == (1, 1):
         return False
-    height, width = _out_size(lhs, rhs, window)
+    height, width = windows.size_of_result(lhs, (3, 3), window)
     tiles = lhs[0] * -(-height // 2) * -(-width // 2)
     return (
         _operations(lhs, rhs, window) >= _MUCH_WORK
@@ -81,14 +81,10 @@ def _gains_by_unfolding(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Wind
     )
 
 
-def _out_size(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> tuple[int, int]:
-    padded = [size + sum(pads) for size, pads in zip(lhs[1:3], window.pads, strict=True)]
-    return windows.out_size(padded, (rhs[0], rhs[1]), window)
-
-
 def _operations(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> int:
     """Multiplications and additions of a convolution with one group of channels."""
-    return 2 * lhs[0] * math.prod(_out_size(lhs, rhs, window)) * math.prod(rhs)
+    pixels = math.prod(windows.size_of_result(lhs, (rhs[0], rhs[1]), window))
+    return 2 * lhs[0] * pixels * math.prod(rhs)
 
 
 def _is_small(lhs: tuple[int, ...], rhs: tuple[int, ...], window: Window) -> bool:

@@ -69,6 +69,12 @@ def out_size(padded: Sequence[int], taps: tuple[int, int], window: Window) -> tu
     return height, width
 
 
+def size_of_result(maps: Sequence[int], taps: tuple[int, int], window: Window) -> tuple[int, int]:
+    """The height and width of the output for maps (batch, height, width, channels)."""
+    padded = [size + sum(pads) for size, pads in zip(maps[1:3], window.pads, strict=True)]
+    return out_size(padded, taps, window)
+
+
 def add_up(arrays: Iterable[Array]) -> Array:
     """The sum of at least one array, without an initial zero."""
     return functools.reduce(operator.add, arrays)

@@ -24,15 +24,15 @@ _CHUNK_BYTES = 8 * 2**20
 def winograd(x: Array, kernel: Array, window: Window) -> Array:
     """Convolves maps with one group of 3x3 taps, without strides, spread or dilation."""
     channels, features = kernel.shape[2:]
-    padded = windows.pad(x, window)
-    height, width = (size - 2 for size in padded.shape[1:3])
-    even = Window(pads=((0, height % 2), (0, width % 2)))
+    height, width = windows.size_of_result(x.shape, (3, 3), window)
+    (top, bottom), (left, right) = window.pads
+    even = Window(pads=((top, bottom + height % 2), (left, right + width % 2)))
     tiles = -(-height // 2) * -(-width // 2)
     at_once = _CHUNK_BYTES // (16 * tiles * (channels + features) * x.dtype.itemsize)
     taps = _transformed_kernel(kernel)
     outputs = windows.by_chunks(
         lambda images: _convolve_tiles(images, taps, window.precision),
-        windows.pad(padded, even),
+        windows.pad(x, even),
         at_once,
     )
     return outputs[:, :height, :width]
