@@ -28,6 +28,10 @@ class Coder:
     """Normalization after each layer; None uses none."""
     activation: str = "relu"
     """Activation function after each layer, such as relu, gelu or tanh."""
+    local: bool = False
+    """Give each place of the smallest map a part of the code of its own, which is computed from the
+    features at that place and decoded there. It suits images with many details, and codes that are
+    long; only for --network conv."""
 
     def coders(self, shape: tuple[int, int, int], numbers: int = 1) -> dict[str, Any]:
         """Makes encoder and decoder; the decoder gives `numbers` outputs per value of an image."""
@@ -36,6 +40,8 @@ class Coder:
         shared: dict[str, Any] = {"norm": self.norm, "activation": self.activation}
         with script.checking():
             if self.network == "dense":
+                if self.local:
+                    raise ValueError("--local is for --network conv: dense layers have no maps")
                 sizes = (256, 128) if self.sizes is None else self.sizes
                 return {
                     "encoder": models.DenseEncoder(hidden_sizes=sizes, **shared),
@@ -45,8 +51,10 @@ class Coder:
                 }
             sizes = (32, 64) if self.sizes is None else self.sizes
             return {
-                "encoder": models.ConvEncoder(channels=sizes, **shared),
-                "decoder": models.ConvDecoder(shape=outputs, channels=sizes[::-1], **shared),
+                "encoder": models.ConvEncoder(channels=sizes, local=self.local, **shared),
+                "decoder": models.ConvDecoder(
+                    shape=outputs, channels=sizes[::-1], local=self.local, **shared
+                ),
             }
 
 

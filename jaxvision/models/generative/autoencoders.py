@@ -1,5 +1,8 @@
 """Autoencoders, plain and variational: an encoder, a code, and a decoder."""
 
+import math
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
@@ -8,7 +11,7 @@ from jaxvision.checks import check_count
 from jaxvision.models import layers
 from jaxvision.models.base import Images
 from jaxvision.models.description import register_module
-from jaxvision.models.generative.coders import Coder
+from jaxvision.models.generative.coders import Coder, Size, check_parts, split_code
 from jaxvision.models.generative.networks import one_hot_classes
 
 Codes = Float[Array, "batch latents"]
@@ -18,8 +21,30 @@ LEAST_LOG_VARIANCE, LARGEST_LOG_VARIANCE = -20.0, 20.0
 """Log-variances are clipped to this range, so that their exponentials stay finite and above 0."""
 
 
+class _Coded(nn.Module, kw_only=True):
+    """An encoder, a layer that computes codes, and a decoder."""
+
+    encoder: Coder
+    decoder: Coder
+    latent_size: int
+
+    def __post_init__(self) -> None:
+        check_count("latent_size", self.latent_size)
+        super().__post_init__()
+
+    @nn.compact
+    def _code_layer(self, features: Array, numbers: int) -> tuple[Codes, ...]:
+        """Computes some numbers for each value of a code; for a map, at each place by itself."""
+        size: Any = features.shape[1:-1]
+        if size:
+            check_parts(self.latent_size, size)
+        outputs = numbers * self.latent_size // math.prod(size)
+        y = nn.Dense(outputs, dtype=self.encoder.dtype, name="code")(features)
+        return tuple(layers.flatten(each) for each in jnp.split(y, numbers, axis=-1))
+
+
 @register_module
-class Autoencoder(nn.Module, kw_only=True):
+class Autoencoder(_Coded, kw_only=True):
     """Encodes an image as a short vector, the code, and decodes the code.
 
     Attributes:
@@ -42,19 +67,11 @@ class Autoencoder(nn.Module, kw_only=True):
     (5, 8, 8, 1)
     """
 
-    encoder: Coder
-    decoder: Coder
-    latent_size: int
     code_activation: str = "identity"
 
     def __post_init__(self) -> None:
-        check_count("latent_size", self.latent_size)
         layers.activation(self.code_activation)
         super().__post_init__()
-
-    def setup(self) -> None:
-        """Defines the layer of the code."""
-        self.code = nn.Dense(self.latent_size, dtype=self.encoder.dtype)
 
     def __call__(self, x: Images, train: bool = False) -> Images:
         """Encodes images and decodes their codes; the outputs have the shape of the images."""
@@ -62,7 +79,8 @@ class Autoencoder(nn.Module, kw_only=True):
 
     def encode(self, x: Images, train: bool = False) -> Codes:
         """Computes the codes of images."""
-        return layers.activation(self.code_activation)(self.code(self.encoder(x, train)))
+        (codes,) = self._code_layer(self.encoder(x, train), 1)
+        return layers.activation(self.code_activation)(codes)
 
     def decode(self, codes: Codes, train: bool = False) -> Images:
         """Computes images from codes."""
@@ -71,7 +89,7 @@ class Autoencoder(nn.Module, kw_only=True):
 
 
 @register_module
-class VariationalAutoencoder(nn.Module, kw_only=True):
+class VariationalAutoencoder(_Coded, kw_only=True):
     """Encodes an image as a normal distribution of codes, and decodes codes.
 
     With `num_classes`, the encoder and the decoder also see the class of the image: the decoder
@@ -101,18 +119,7 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
     ((5, 8, 8, 1), (5, 2), (5, 2))
     """
 
-    encoder: Coder
-    decoder: Coder
-    latent_size: int
     num_classes: int | None = None
-
-    def __post_init__(self) -> None:
-        check_count("latent_size", self.latent_size)
-        super().__post_init__()
-
-    def setup(self) -> None:
-        """Defines the layer of the means and the log-variances."""
-        self.code = nn.Dense(2 * self.latent_size, dtype=self.encoder.dtype)
 
     def __call__(
         self, x: Images, labels: Labels | None = None, train: bool = False
@@ -135,15 +142,27 @@ class VariationalAutoencoder(nn.Module, kw_only=True):
         if one_hot is not None:
             maps = jnp.broadcast_to(one_hot[:, None, None, :], (*x.shape[:3], self.num_classes))
             x = jnp.concatenate([x, maps.astype(x.dtype)], axis=-1)
-        numbers = self.code(self.encoder(x, train))
-        wide = numbers.astype(jnp.promote_types(numbers.dtype, jnp.float32))
-        mean, log_variance = jnp.split(wide, 2, axis=-1)
+        mean, log_variance = (
+            each.astype(jnp.promote_types(each.dtype, jnp.float32))
+            for each in self._code_layer(self.encoder(x, train), 2)
+        )
         return mean, jnp.clip(log_variance, LEAST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
 
     def decode(self, codes: Codes, labels: Labels | None = None, train: bool = False) -> Images:
         """Computes the outputs of the decoder for codes."""
         one_hot = one_hot_classes(self, labels, codes.shape[0])
         if one_hot is not None:
-            codes = jnp.concatenate([codes, one_hot.astype(codes.dtype)], axis=-1)
+            codes = _with_classes(codes, one_hot.astype(codes.dtype), self.decoder.parts)
         outputs: Images = self.decoder(codes, train)
         return outputs
+
+
+def _with_classes(
+    codes: Codes, classes: Float[Array, "batch classes"], parts: Size | None
+) -> Float[Array, "batch numbers"]:
+    """Appends the class to each code, or to each part of it."""
+    if parts is None:
+        return jnp.concatenate([codes, classes], axis=-1)
+    maps = split_code(codes, parts)
+    repeated = jnp.broadcast_to(classes[:, None, None], (*maps.shape[:3], classes.shape[-1]))
+    return layers.flatten(jnp.concatenate([maps, repeated], axis=-1))

@@ -13,6 +13,7 @@ from jaxvision.models.description import register_module
 from jaxvision.ops import ConvTranspose
 
 Vectors = Float[Array, "batch features"]
+Maps = Float[Array, "batch height width features"]
 Size = tuple[int, int]
 
 
@@ -34,6 +35,11 @@ class Coder(nn.Module, kw_only=True):
         self.dtype = canonical_dtype(self.dtype)
         layers.activation(self.activation)
         super().__post_init__()
+
+    @property
+    def parts(self) -> Size | None:
+        """Height and width of the map for whose places a decoder splits the code; None if none."""
+        return None
 
     def finish(self, x: Array, name: str, train: bool) -> Array:
         """Applies the normalization and the nonlinearity of a hidden layer."""
@@ -88,6 +94,8 @@ class ConvEncoder(Coder, kw_only=True):
 
     Attributes:
         channels: Number of channels of each convolution.
+        local: Whether the last map is returned as it is. An autoencoder then computes a part of the
+            code for each place of the map, from the features at that place.
         norm, activation, axis_name, dtype: See `Coder`.
 
     >>> import jax, jax.numpy as jnp
@@ -97,10 +105,11 @@ class ConvEncoder(Coder, kw_only=True):
     """
 
     channels: tuple[int, ...] = (32, 64)
+    local: bool = False
 
     @nn.compact
-    def __call__(self, x: Images, train: bool = False) -> Vectors:
-        """Computes a vector per image."""
+    def __call__(self, x: Images, train: bool = False) -> Vectors | Maps:
+        """Computes a vector per image, or a map."""
         y = check_images(x)
         for index, features in enumerate(self.channels):
             layer = layers.conv(
@@ -113,7 +122,7 @@ class ConvEncoder(Coder, kw_only=True):
                 name=f"conv{index}",
             )
             y = self.finish(layer(y), f"norm{index}", train)
-        return layers.flatten(y)
+        return y if self.local else layers.flatten(y)
 
 
 @register_module
@@ -152,6 +161,8 @@ class ConvDecoder(Coder, kw_only=True):
         shape: Height, width and channels of the output; doubled maps are cropped where sides are
             odd.
         channels: Numbers of channels of the coarsest map and of each larger one, except the output.
+        local: Whether each place of the coarsest map is computed from a part of the code of its
+            own, as long as the parts of other places; the dense layer is the same at all places.
         norm, activation, axis_name, dtype: See `Coder`.
 
     >>> import jax, jax.numpy as jnp
@@ -162,16 +173,25 @@ class ConvDecoder(Coder, kw_only=True):
 
     shape: tuple[int, int, int]
     channels: tuple[int, ...] = (64, 32)
+    local: bool = False
 
     def __post_init__(self) -> None:
         check_channels(self.channels, "DenseDecoder")
         super().__post_init__()
 
+    @property
+    def parts(self) -> Size | None:
+        """Height and width of the coarsest map if `local`, otherwise None."""
+        return self._sizes()[0] if self.local else None
+
     @nn.compact
     def __call__(self, code: Vectors, train: bool = False) -> Images:
         """Computes an image per vector; its values have no bounds."""
-        coarsest, *larger = doubled_sizes((self.shape[0], self.shape[1]), len(self.channels))
-        y = self.dense(math.prod(coarsest) * self.channels[0], "project")(code)
+        coarsest, *larger = self._sizes()
+        if self.local:
+            y = self.dense(self.channels[0], "project")(split_code(code, coarsest))
+        else:
+            y = self.dense(math.prod(coarsest) * self.channels[0], "project")(code)
         y = self.finish(y.reshape(-1, *coarsest, self.channels[0]), "norm0", train)
         for index, (size, features) in enumerate(
             zip(larger, (*self.channels[1:], self.shape[2]), strict=True), start=1
@@ -190,6 +210,35 @@ class ConvDecoder(Coder, kw_only=True):
             if not last:
                 y = self.finish(y, f"norm{index}", train)
         return y
+
+    def _sizes(self) -> list[Size]:
+        return doubled_sizes((self.shape[0], self.shape[1]), len(self.channels))
+
+
+def split_code(code: Float[Array, "batch numbers"], size: Size) -> Maps:
+    """Splits codes into parts of equal lengths, one for each place of a map of a size.
+
+    Raises a `ValueError` if the length of a code is not a multiple of the number of places.
+
+    >>> import jax.numpy as jnp
+    >>> split_code(jnp.ones((5, 24)), (4, 3)).shape
+    (5, 4, 3, 2)
+    """
+    check_parts(code.shape[-1], size)
+    return code.reshape(-1, *size, code.shape[-1] // math.prod(size))
+
+
+def check_parts(latent_size: int, size: Size) -> None:
+    """Raises a `ValueError` if a code has no parts of equal lengths for the places of a map.
+
+    >>> check_parts(24, (4, 3))
+    """
+    if latent_size % math.prod(size):
+        height, width = size
+        raise ValueError(
+            f"latent_size must be a multiple of {height * width}, since each place of the map of "
+            f"{height}x{width} has a part of the code of its own; got {latent_size}"
+        )
 
 
 def check_channels(channels: tuple[int, ...], instead: str) -> None:

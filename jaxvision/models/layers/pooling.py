@@ -115,7 +115,7 @@ def global_average_pool(
     return x.mean(axis=(1, 2), dtype=wide).astype(x.dtype)
 
 
-def flatten(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch features"]:
+def flatten(x: Float[Array, "batch *shape"]) -> Float[Array, "batch features"]:
     """Flattens each image or stack of maps to a vector of height * width * channels values.
 
     >>> flatten(jnp.ones((0, 4, 4, 3))).shape
