@@ -13,6 +13,7 @@ from jaxvision.explain.rules.layers import Layer, LayerValues
 
 Array = jax.Array
 Pull = Callable[[Array], tuple[Array]]
+"""A function from a layer's outputs back to its inputs."""
 Term = tuple[Array, Array]
 """An input and a kernel; terms are added up."""
 
@@ -71,6 +72,13 @@ def _apply(layer: LayerValues, terms: Sequence[Term]) -> tuple[Array, list[Pull]
     return jnp.asarray(sum(y for y, _ in found)), [pull for _, pull in found]
 
 
+def _with_sizes(layer: LayerValues) -> tuple[Array, Pull, Pull]:
+    """The sums of absolute summands, and the pulls of the layer and of its absolute numbers."""
+    _, (pull,) = _apply(layer, [(layer.x, layer.kernel)])
+    size, (pull_size,) = _apply(layer, [(jnp.abs(layer.x), jnp.abs(layer.kernel))])
+    return size, pull, pull_size
+
+
 def _signs(values: Array) -> tuple[Array, Array]:
     return jnp.maximum(values, 0), jnp.minimum(values, 0)
 
@@ -127,8 +135,7 @@ class Gamma:
         values is p, so only the layer with absolute numbers comes on top of `Epsilon`. In both
         divisors the summands of the output's sign outweigh the others, so nothing cancels.
         """
-        _, (pull,) = _apply(layer, [(layer.x, layer.kernel)])
-        size, (pull_size,) = _apply(layer, [(jnp.abs(layer.x), jnp.abs(layer.kernel))])
+        size, pull, pull_size = _with_sizes(layer)
         positive = (size + layer.z - layer.bias) / 2 + jnp.maximum(layer.bias, 0)
         above, lost_above = ratio(
             jnp.where(layer.z > 0, relevance, 0),
@@ -170,25 +177,38 @@ class AlphaBeta:
             )
 
     def share(self, layer: LayerValues, relevance: Array) -> Shares:
-        """Shares the relevance of a layer's outputs."""
-        positive, negative = _signs(layer.kernel)
-        found = _parts(layer, self.alpha * relevance, positive, negative, 0, self.stabilizer)
+        """Shares the relevance of a layer's outputs.
+
+        Half of the sum of all summands and of their absolute values is the sum of the positive
+        ones, so that one layer with absolute numbers gives both parts. A part that the rounding of
+        these sums may hide is not shared among the inputs; its relevance is absorbed.
+        """
         if self.beta == 0:
-            return found
-        other = _parts(layer, -self.beta * relevance, negative, positive, 1, self.stabilizer)
-        return Shares(*(a + b for a, b in zip(found, other, strict=True)))
+            return ZPlus(self.stabilizer).share(layer, relevance)
+        size, pull, pull_size = _with_sizes(layer)
+        total, biases = layer.z - layer.bias, _signs(layer.bias)
+        least = float(jnp.finfo(size.dtype).eps) ** 0.5 * (size + jnp.abs(layer.bias))
+        parts = ((total + size) / 2, (total - size) / 2)
+        (above, *lost_above), (below, *lost_below) = (
+            _divide(factor * relevance, part, bias, least, self.stabilizer)
+            for factor, part, bias in zip((self.alpha, -self.beta), parts, biases, strict=True)
+        )
+        shares = layer.x * pull(above + below)[0] + jnp.abs(layer.x) * pull_size(above - below)[0]
+        return Shares(shares / 2, lost_above[0] + lost_below[0], lost_above[1] + lost_below[1])
 
 
-def _parts(
-    layer: LayerValues,
-    relevance: Array,
-    with_positive: Array,
-    with_negative: Array,
-    sign: int,
-    stabilizer: float,
-) -> Shares:
-    terms = _by_sign(layer, with_positive, with_negative)
-    return _share(layer, relevance, terms, _signs(layer.bias)[sign], stabilizer)
+def _divide(
+    relevance: Array, part: Array, bias: Array, least: Array, stabilizer: float
+) -> tuple[Array, Array, Array]:
+    """Divides relevance by the sum of a part and a bias; also what the bias and the rest absorb.
+
+    The result is 0 where the part is at most the least that is more than rounding.
+    """
+    kept = jnp.where(jnp.abs(part) > least, part, 0)
+    divided, _ = ratio(relevance, kept + bias, stabilizer)
+    shared = jnp.where(kept == 0, 0, divided)
+    of_bias = bias * divided
+    return shared, jnp.sum(of_bias), jnp.sum(relevance - of_bias - kept * shared)
 
 
 @dataclass(frozen=True)
@@ -203,7 +223,8 @@ class ZPlus:
 
     def share(self, layer: LayerValues, relevance: Array) -> Shares:
         """Shares the relevance of a layer's outputs."""
-        return _parts(layer, relevance, *_signs(layer.kernel), 0, self.stabilizer)
+        terms = _by_sign(layer, *_signs(layer.kernel))
+        return _share(layer, relevance, terms, _signs(layer.bias)[0], self.stabilizer)
 
 
 @dataclass(frozen=True)

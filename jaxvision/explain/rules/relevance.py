@@ -117,7 +117,7 @@ def excitation_backprop(
     arXiv:1608.00507.
 
     >>> weights = jnp.array([[1.0, -1.0], [3.0, 1.0]])
-    >>> found = excitation_backprop(lambda x: x @ weights, jnp.ones((1, 2)), 0)
+    >>> found = jax.jit(lambda x: excitation_backprop(lambda x: x @ weights, x))(jnp.ones((1, 2)))
     >>> (100 * found.map).round().tolist()
     [[25.0, 75.0]]
     """
