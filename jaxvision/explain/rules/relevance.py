@@ -78,7 +78,8 @@ def lrp(
     arXiv:2202.07304.
 
     >>> weights = jnp.array([[1.0, -1.0], [2.0, 1.0]])
-    >>> found = lrp(lambda x: jax.nn.relu(x @ weights).sum(1, keepdims=True), jnp.ones((1, 2)))
+    >>> f = lambda x: jax.nn.relu(x @ weights).sum(1, keepdims=True)
+    >>> found = jax.jit(lambda x: lrp(f, x))(jnp.ones((1, 2)))
     >>> found.map.round(3).tolist(), found.error.round(3).tolist()
     ([[1.0, 2.0]], [0.0])
     """
