@@ -19,6 +19,21 @@ def unfolded(x: Array, kernel: Array, window: Window) -> Array:
     With a stride, the pixels of each block as large as the stride first become channels, which are
     contiguous; then the kernel moves by one block.
     """
+    blocks, taps = in_blocks(x, kernel, window)
+    seen = jnp.concatenate(list(shifts(blocks, taps.shape[:2], Window())), axis=-1)
+    product = jnp.dot(
+        seen.reshape(-1, seen.shape[-1]),
+        taps.reshape(seen.shape[-1], -1),
+        precision=window.precision,
+    )
+    return product.reshape(*seen.shape[:3], -1)
+
+
+def in_blocks(x: Array, kernel: Array, window: Window) -> tuple[Array, Array]:
+    """Maps and a kernel in which each block as large as the stride is one pixel, and one tap.
+
+    Their convolution with a stride of 1 and without padding is that of the given ones.
+    """
     down, across = window.strides
     channels, features = kernel.shape[2:]
     rows, columns = -(-kernel.shape[0] // down), -(-kernel.shape[1] // across)
@@ -27,16 +42,9 @@ def unfolded(x: Array, kernel: Array, window: Window) -> Array:
     tall, wide = height - 1 + rows, width - 1 + columns  # in blocks
     maps = _fit(padded, 1, (tall * down, wide * across))
     blocks = maps.reshape(len(x), tall, down, wide, across, channels).swapaxes(2, 3)
-    blocks = blocks.reshape(len(x), tall, wide, -1)
-    seen = jnp.concatenate(list(shifts(blocks, (rows, columns), Window())), axis=-1)
     taps = _fit(kernel, 0, (rows * down, columns * across))
-    matrix = taps.reshape(rows, down, columns, across, channels, features).swapaxes(1, 2)
-    product = jnp.dot(
-        seen.reshape(-1, seen.shape[-1]),
-        matrix.reshape(seen.shape[-1], features),
-        precision=window.precision,
-    )
-    return product.reshape(len(x), height, width, features)
+    taps = taps.reshape(rows, down, columns, across, channels, features).swapaxes(1, 2)
+    return blocks.reshape(len(x), tall, wide, -1), taps.reshape(rows, columns, -1, features)
 
 
 def _fit(x: Array, axis: int, sizes: tuple[int, int]) -> Array:

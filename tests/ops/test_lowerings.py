@@ -61,6 +61,14 @@ FORMS = {
         "convolve": "by_tiles",
     },
     "products": {"channels": 4, "features": 5, "dilation": (1, 1), "convolve": "by_products"},
+    "blocks of images": {
+        "channels": 1,
+        "features": 9,
+        "kernel": (4, 5),
+        "strides": (2, 2),
+        "dilation": (1, 1),
+        "convolve": "by_products",
+    },
     "in a loop": {"channels": 4, "features": 5, "dilation": (1, 1), "convolve": "in_loops"},
     "in a loop, otherwise": {"channels": 6, "features": 4, "groups": 2, "convolve": "in_loops"},
 }
@@ -74,6 +82,7 @@ SOME_FORMS = quick.only(
     "few numbers",
     "tiles",
     "products",
+    "blocks of images",
     "in a loop",
 )
 
