@@ -28,7 +28,7 @@ IMAGE_MODELS = (
         ".1%",
     ),
     Row(
-        "VAE on `shapes` in color, 32x32: bits per dimension, bound with 100 codes per image",
+        "VAE on `shapes` in color, 32x32: bits per dimension, bound with 1,000 codes per image",
         "vae_shapes",
         "bits_per_dimension",
     ),

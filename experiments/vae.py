@@ -2,7 +2,7 @@
 
     python experiments/vae.py
     python experiments/vae.py --network dense --latent-size 2 --likelihood bernoulli
-    python experiments/vae.py --dataset shapes --image-size 32 --latent-size 64
+    python experiments/vae.py --dataset shapes --image-size 32 --local --latent-size 1280
 
 Each run is trained, restored from its folder alone, and evaluated with many codes per image. Its
 folder has figures of samples, reconstructions, interpolations between images, and images of which
