@@ -7,9 +7,9 @@ and how many times as long that takes as the gradient of a logit by the images. 
 backprop are to take at most three times as long. The gradient is that of the model as it is, whose
 convolutions have the fastest form; rules run the model with XLA's own convolutions.
 
-The second has integrated gradients of the first logit with as many steps in both, and as many images
-at once, for models of torchvision in torch's eager mode with channels last. Contenders take turns; of several
-times, the least counts.
+The second has integrated gradients of the first logit with as many steps in both, and as many
+images at once, for models of torchvision in torch's eager mode with channels last. Contenders take
+turns; of several times, the least counts.
 """
 
 import dataclasses

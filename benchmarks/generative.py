@@ -9,13 +9,14 @@ model with the convolutions of Flax, which ours has on a GPU; "torch" is the sam
 mode with channels last.
 
 The second has the milliseconds from noise to images of the generator, for one and for many, and the
-third says where the time of the larger GAN goes: its layers, output and gradients, each as often as
-it occurs in a step. Contenders take turns; of several times, the least counts.
+last two say where the time of the larger GAN and of the larger autoencoder goes: their layers,
+output and gradients, each as often as it occurs in a step. Contenders take turns; of several times,
+the least counts.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -46,7 +47,7 @@ class Settings(Common):
     rounds: int = 6
     """How often each is timed."""
     layers: bool = True
-    """Whether to print the third table."""
+    """Whether to print the tables of layers."""
     batch: int = 64
     """How many images a step sees."""
     sizes: tuple[int, ...] = (32, 64)
@@ -84,7 +85,8 @@ def main(settings: Settings) -> list[Table]:
     """Measures steps, samples, and the layers of a step."""
     found = [step_table(settings), sampling_table(settings)]
     if settings.layers:
-        found.append(layers_table(GANS[-1], settings.rounds))
+        found.append(layers_table("layers", gan_layers(GANS[-1]), settings.rounds))
+        found.append(layers_table("vae_layers", vae_layers(VAES[-1]), settings.rounds))
     return found
 
 
@@ -199,35 +201,94 @@ def sampling_runs(networks: Networks, count: int) -> dict[str, Run]:
     return runs
 
 
-def layers_table(networks: Networks, rounds: int) -> Table:
-    """The layers of a step.
+Layers = list[tuple[str, int, dict[str, Run]]]
+"""Name, number in a step, and the runs of contenders."""
+
+
+def layers_table(name: str, layers: Layers, rounds: int) -> Table:
+    """The layers of a step, as often as they occur in it, and their sum."""
+    table = Table(name, {"layers of a step": "", "times": "d", **TIMES})
+    sums = dict.fromkeys(("ours", "flax", "torch"), 0.0)
+    for title, times, runs in layers:
+        *found, _, ratio = ratios(runs, rounds)
+        total = [times * each for each in found]
+        sums = {name: sums[name] + ms for name, ms in zip(sums, total, strict=True)}
+        table.add(title, times, *total, found[1] / found[0], ratio)
+    ours, flax, of_torch = sums.values()
+    table.add("sum", None, ours, flax, of_torch, flax / ours, of_torch / ours)
+    return table
+
+
+def gan_layers(networks: Networks) -> Layers:
+    """The convolutions of a step of both networks.
 
     A step makes one pass of the generator for the critic, which has no gradient, and one for
     itself; and three passes of the critic, of which the last has only the images' gradient. The
     rows have all of these with both gradients, so that their sum is more than the step.
     """
-    table = Table("layers", {"layers of a step": "", "times": "d", **TIMES})
-    sums = dict.fromkeys(("ours", "flax", "torch"), 0.0)
+    found = []
+    for up, down in up_and_down(networks, (4, 4), 3):
+        found += [(up.title, 2, runs_of(up)), (down.title, 3, runs_of(down))]
+    return found
+
+
+def vae_layers(networks: Networks) -> Layers:
+    """The convolutions of a step of an autoencoder, and its likelihood with the gradient."""
+    found = []
+    for up, down in up_and_down(networks, (4, 3), 6):
+        found += [(up.title, 1, runs_of(up)), (down.title, 1, runs_of(down))]
+    images = random_images(networks)
+    outputs = np.random.default_rng(0).standard_normal((*images.shape[:3], 6), dtype=np.float32)
+
+    @jax.jit
+    def gradient(outputs: jax.Array, images: jax.Array) -> jax.Array:
+        def nats(outputs: jax.Array) -> jax.Array:
+            return variational.DiscretizedLogistic().log_prob(outputs, images).mean()
+
+        return jax.grad(nats)(outputs)
+
+    given = jax.device_put((outputs, images))
+    runs: dict[str, Run] = dict.fromkeys(
+        ("ours", "flax"), lambda: jax.block_until_ready(gradient(*given))
+    )
+    if torch:
+        seen = torch_images(networks)
+        made = torch.from_numpy(outputs).permute(0, 3, 1, 2)
+        made = made.contiguous(memory_format=torch.channels_last).requires_grad_()
+        runs["torch"] = lambda: torch.autograd.grad(torch_logistic(made, seen).mean(), made)
+    return [*found, ("likelihood", 1, runs)]
+
+
+def up_and_down(
+    networks: Networks, kernels: tuple[int, int], outputs: int
+) -> Iterator[tuple[Case, Case]]:
+    """Each convolution that doubles maps, and the one that halves maps of its result's size."""
     first = networks.size // 2 ** len(networks.channels)
-    rows = []
     for index, channels in enumerate(networks.channels):
         size = first * 2**index
-        after = (*networks.channels[1:], 3)[index]
-        up = Case(f"up to {2 * size}x{2 * size}", (size, channels), after, 4, 2, transposed=True)
-        down = Case(f"down from {2 * size}x{2 * size}", (2 * size, after), channels, 4, 2)
-        rows += [(2, up), (3, down)]
-    for times, case in rows:
-        case = dataclasses.replace(case, batch=networks.batch)
-        runs = {"ours": jax_runs(case, ops)[1], "flax": jax_runs(case, nn)[1]}
-        if torch:
-            runs["torch"] = torch_runs(case)[1]
-        *found, _, ratio = ratios(runs, rounds)
-        total = [times * each for each in found]
-        sums = {name: sums[name] + ms for name, ms in zip(sums, total, strict=True)}
-        table.add(case.title, times, *total, found[1] / found[0], ratio)
-    ours, flax, of_torch = sums.values()
-    table.add("sum", None, ours, flax, of_torch, flax / ours, of_torch / ours)
-    return table
+        after = (*networks.channels[1:], outputs)[index]
+        seen = 3 if after == outputs else after
+        larger, batch = f"{2 * size}x{2 * size}", networks.batch
+        yield (
+            Case(
+                f"up to {larger}",
+                (size, channels),
+                after,
+                kernels[0],
+                2,
+                transposed=True,
+                batch=batch,
+            ),
+            Case(f"down from {larger}", (2 * size, seen), channels, kernels[1], 2, batch=batch),
+        )
+
+
+def runs_of(case: Case) -> dict[str, Run]:
+    """A layer of ours, of Flax and of torch, output and gradients."""
+    runs: dict[str, Run] = {"ours": jax_runs(case, ops)[1], "flax": jax_runs(case, nn)[1]}
+    if torch:
+        runs["torch"] = torch_runs(case)[1]
+    return runs
 
 
 def torch_generator(networks: Networks) -> Any:

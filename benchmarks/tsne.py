@@ -6,7 +6,8 @@
 
 Points are the digits of scikit-learn, or a mixture of 20 normal distributions in 50 dimensions. All
 run 1,000 steps with perplexity 30 on all cores, each in a process of its own, one after the other;
-imports are not counted. "first" is the first call, which compiles; "second" another call in the
+imports are not counted. Ours also runs as many steps as it takes to the divergence that tsne-h2pack
+ends with. "first" is the first call, which compiles; "second" another call in the
 same process; "cached" the first call of another process, which finds what was compiled on the disk.
 The divergence is computed in float64, of probabilities of exact neighbors that are the same for
 all, by code that has nothing from here. Peers that are not installed are left out.
@@ -35,7 +36,8 @@ from tables import Common, Table, launch
 Peer = Literal["sklearn", "opentsne", "h2pack"]
 PACKAGES: dict[Peer, str] = {"sklearn": "sklearn", "opentsne": "openTSNE", "h2pack": "tsne_h2pack"}
 PERPLEXITY, STEPS, CLUSTERS = 30, 1000, 20
-
+FEWER_STEPS = {10_000: 600, 70_000: 700}
+"""Steps in which ours reaches the divergence of tsne-h2pack, by the number of points."""
 
 COLUMNS = {
     "contender": "",
@@ -90,12 +92,15 @@ def compare(size: int, settings: Settings, table: Table) -> None:
         joint = embedding_quality.probabilities(points, PERPLEXITY)
         found = {"ours": run_alone("ours", folder)}
         found["ours"]["cached"] = run_alone("ours", folder)["first"]
+        if size in FEWER_STEPS:
+            steps = FEWER_STEPS[size]
+            found[f"ours, {steps} steps"] = run_alone("ours", folder, steps)
         for peer in settings.peers:
             if importlib.util.find_spec(PACKAGES[peer]) is None:
                 continue
             found[peer] = run_alone(peer, folder)
         for contender, times in found.items():
-            embedding = np.load(folder / f"{contender}.npy")
+            embedding = np.load(times["embedding"])
             table.add(
                 contender,
                 size,
@@ -129,7 +134,7 @@ def draw_mixture(size: int, spread: float = 2.0) -> tuple[np.ndarray, np.ndarray
     return points.astype(np.float32), owners
 
 
-def run_alone(contender: str, folder: pathlib.Path) -> dict[str, Any]:
+def run_alone(contender: str, folder: pathlib.Path, steps: int = STEPS) -> dict[str, Any]:
     """Runs a contender in a process of its own."""
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
@@ -137,22 +142,22 @@ def run_alone(contender: str, folder: pathlib.Path) -> dict[str, Any]:
     }
     code = "import sys, tsne; tsne.contend(*sys.argv[1:])"
     subprocess.run(
-        [sys.executable, "-c", code, contender, str(folder)],
+        [sys.executable, "-c", code, contender, str(folder), str(steps)],
         env=os.environ | cache,
         check=True,
         stdout=subprocess.DEVNULL,
         cwd=pathlib.Path(__file__).parent,
     )
-    content: dict[str, Any] = json.loads((folder / f"{contender}.json").read_text())
+    content: dict[str, Any] = json.loads((folder / f"{contender}{steps}.json").read_text())
     return content
 
 
-def contend(contender: str, name: str) -> None:
+def contend(contender: str, name: str, steps: str) -> None:
     """Embeds the points in a folder, twice where a second call may be faster."""
     folder = pathlib.Path(name)
     points = np.load(folder / "points.npy")
-    embed = CONTENDERS[contender]()
-    seconds = {}
+    embed = CONTENDERS[contender](int(steps))
+    seconds: dict[str, float] = {}
     for call in ("first", "second"):
         began = time.perf_counter()
         embedding = embed(points)
@@ -160,43 +165,45 @@ def contend(contender: str, name: str) -> None:
         if contender in ("sklearn", "opentsne"):
             break
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    np.save(folder / f"{contender}.npy", embedding)
-    (folder / f"{contender}.json").write_text(json.dumps(seconds | {"peak": peak}))
+    place = folder / f"{contender}{steps}.npy"
+    np.save(place, embedding)
+    content = {**seconds, "peak": peak, "embedding": str(place)}
+    place.with_suffix(".json").write_text(json.dumps(content))
 
 
-def ours() -> Callable[[np.ndarray], np.ndarray]:
+def ours(steps: int) -> Callable[[np.ndarray], np.ndarray]:
     import jax
 
     from jaxvision import manifold
 
     def embed(points: np.ndarray) -> np.ndarray:
-        found = manifold.tsne(points, key=jax.random.key(0), perplexity=PERPLEXITY, num_steps=STEPS)
+        found = manifold.tsne(points, key=jax.random.key(0), perplexity=PERPLEXITY, num_steps=steps)
         return np.asarray(found.embedding)
 
     return embed
 
 
-def sklearn() -> Callable[[np.ndarray], np.ndarray]:
+def sklearn(steps: int) -> Callable[[np.ndarray], np.ndarray]:
     from sklearn.manifold import TSNE
 
-    return TSNE(perplexity=PERPLEXITY, max_iter=STEPS, n_jobs=-1, random_state=0).fit_transform
+    return TSNE(perplexity=PERPLEXITY, max_iter=steps, n_jobs=-1, random_state=0).fit_transform
 
 
-def opentsne() -> Callable[[np.ndarray], np.ndarray]:
+def opentsne(steps: int) -> Callable[[np.ndarray], np.ndarray]:
     import openTSNE
 
     model = openTSNE.TSNE(
-        perplexity=PERPLEXITY, n_iter=STEPS - 250, n_jobs=os.cpu_count(), random_state=0
+        perplexity=PERPLEXITY, n_iter=steps - 250, n_jobs=os.cpu_count(), random_state=0
     )
     return lambda points: np.asarray(model.fit(points))
 
 
-def h2pack() -> Callable[[np.ndarray], np.ndarray]:
+def h2pack(steps: int) -> Callable[[np.ndarray], np.ndarray]:
     from tsne_h2pack import TSNE
 
     model = TSNE(
         perplexity=PERPLEXITY,
-        max_iter=STEPS,
+        max_iter=steps,
         knn_method="exact",
         n_jobs=os.cpu_count(),
         random_state=0,

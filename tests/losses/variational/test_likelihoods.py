@@ -57,17 +57,46 @@ def test_levels_of_a_gaussian_are_counted_in_steps() -> None:
     np.testing.assert_allclose(plain - counted, 16 * math.log(16), rtol=1e-5)
 
 
+def by_sigmoids(outputs, images):
+    """The log-probability of 16 levels, as a difference of sigmoids, in float64."""
+    mean, scale = outputs[..., :2], np.exp(outputs[..., 2:])
+    above = np.where(images > 1 - 1e-6, np.inf, (images + 1 / 30 - mean) / scale)
+    below = np.where(images < 1e-6, -np.inf, (images - 1 / 30 - mean) / scale)
+    log_probs = np.log(scipy.stats.logistic.cdf(above) - scipy.stats.logistic.cdf(below))
+    return log_probs.sum((1, 2, 3))
+
+
 def test_discretized_logistic_is_a_difference_of_sigmoids() -> None:
     likelihood = variational.DiscretizedLogistic(levels=16)
     outputs, images = drawn(likelihood)
-    mean, scale = np.asarray(outputs[..., :2], np.float64), np.exp(np.asarray(outputs[..., 2:]))
-    values = np.asarray(images, np.float64)
-    above = np.where(values > 1 - 1e-6, np.inf, (values + 1 / 30 - mean) / scale)
-    below = np.where(values < 1e-6, -np.inf, (values - 1 / 30 - mean) / scale)
-    expected = np.log(scipy.stats.logistic.cdf(above) - scipy.stats.logistic.cdf(below))
-    np.testing.assert_allclose(
-        likelihood.log_prob(outputs, images), expected.sum((1, 2, 3)), rtol=1e-4
-    )
+    expected = by_sigmoids(np.asarray(outputs, np.float64), np.asarray(images, np.float64))
+    np.testing.assert_allclose(likelihood.log_prob(outputs, images), expected, rtol=1e-4)
+
+
+def test_derivatives_of_a_discretized_logistic() -> None:
+    """By finite differences, in the lowest and the highest level and between."""
+    likelihood = variational.DiscretizedLogistic(levels=16)
+    outputs, images = (np.array(each, np.float64) for each in drawn(likelihood, (1, 4, 2, 2)))
+    images.flat[:3], images.flat[-3:] = 0, 1
+    tiny = 1e-5
+    steps = tiny * np.eye(outputs.size).reshape(-1, *outputs.shape[1:])
+    higher, lower = (by_sigmoids(outputs + sign * steps, images) for sign in (1, -1))
+    expected = ((higher - lower) / (2 * tiny)).reshape(outputs.shape)
+
+    def derivatives(outputs, images):
+        def score(outputs):
+            return likelihood.log_prob(outputs, images)[0]
+
+        gradient, curvature = jax.jvp(jax.grad(score), [outputs], [jnp.ones_like(outputs)])
+        return gradient, curvature, jax.jvp(score, [outputs], [outputs])[1]
+
+    with jax.enable_x64(True):
+        run = quick.jit(derivatives)
+        gradient, curvature, along = run(outputs, images)
+        nearby = [np.asarray(run(outputs + sign * tiny, images)[0]) for sign in (1, -1)]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(curvature, (nearby[0] - nearby[1]) / (2 * tiny), atol=1e-7)
+    np.testing.assert_allclose(along, np.sum(expected * outputs), rtol=1e-7)
 
 
 @pytest.mark.parametrize("levels", [2, 3, 5])
