@@ -152,7 +152,8 @@ class VariationalAutoencoder(_Coded, kw_only=True):
         """Computes the outputs of the decoder for codes."""
         one_hot = one_hot_classes(self, labels, codes.shape[0])
         if one_hot is not None:
-            codes = _with_classes(codes, one_hot.astype(codes.dtype), self.decoder.parts)
+            parts = getattr(self.decoder, "parts", None)
+            codes = _with_classes(codes, one_hot.astype(codes.dtype), parts)
         outputs: Images = self.decoder(codes, train)
         return outputs
 

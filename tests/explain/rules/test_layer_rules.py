@@ -150,6 +150,21 @@ def test_a_folded_normalization_is_one_layer(rule):
     np.testing.assert_allclose(first.biases, second.biases, rtol=1e-3, atol=1e-4)
 
 
+def test_alpha_beta_absorbs_what_rounding_hides():
+    """Without negative summands, -beta times the relevance has nothing to be shared by."""
+    random = np.random.default_rng(0)
+    x, kernel = (random.uniform(0.1, 1, shape).astype(np.float32) for shape in ((2, 300), (300, 3)))
+    bias = np.float32([30.3, 0.7, 3.1])
+    found = numbers(
+        quick.jit(lambda x: lrp(lambda x: x @ kernel + bias, x, 0, rule=AlphaBeta()))(x)
+    )
+    summands = x.astype(np.float64) * kernel[:, 0]
+    outputs = summands.sum(1) + bias[0]
+    np.testing.assert_allclose(found.map, 2 * summands, rtol=1e-5)
+    np.testing.assert_allclose(found.biases, 2 * bias[:1].repeat(2), rtol=1e-5)
+    np.testing.assert_allclose(found.stabilizers, -outputs, rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_gamma_goes_from_epsilon_to_z_plus():
     images = draw_images(9)
