@@ -20,7 +20,8 @@ def unfolded(x: Array, kernel: Array, window: Window) -> Array:
     contiguous; then the kernel moves by one block.
     """
     blocks, taps = in_blocks(x, kernel, window)
-    seen = jnp.concatenate(list(shifts(blocks, taps.shape[:2], Window())), axis=-1)
+    rows, columns = taps.shape[:2]
+    seen = jnp.concatenate(list(shifts(blocks, (rows, columns), Window())), axis=-1)
     product = jnp.dot(
         seen.reshape(-1, seen.shape[-1]),
         taps.reshape(seen.shape[-1], -1),
