@@ -264,10 +264,10 @@ def up_and_down(
 ) -> Iterator[tuple[Case, Case]]:
     """Each convolution that doubles maps, and the one that halves maps of its result's size."""
     first = networks.size // 2 ** len(networks.channels)
-    for index, channels in enumerate(networks.channels):
+    finer = networks.channels[1:]
+    layers = zip(networks.channels, (*finer, outputs), (*finer, 3), strict=True)
+    for index, (channels, after, seen) in enumerate(layers):
         size = first * 2**index
-        after = (*networks.channels[1:], outputs)[index]
-        seen = 3 if after == outputs else after
         larger, batch = f"{2 * size}x{2 * size}", networks.batch
         yield (
             Case(

@@ -83,14 +83,6 @@ def _signs(values: Array) -> tuple[Array, Array]:
     return jnp.maximum(values, 0), jnp.minimum(values, 0)
 
 
-def _by_sign(layer: LayerValues, with_positive: Array, with_negative: Array) -> list[Term]:
-    """Terms for the positive and, if there are any, for the negative inputs."""
-    if layer.is_nonnegative:
-        return [(layer.x, with_positive)]
-    positive, negative = _signs(layer.x)
-    return [(positive, with_positive), (negative, with_negative)]
-
-
 @dataclass(frozen=True)
 class Epsilon:
     """LRP-epsilon; with `Epsilon(0.0)`, LRP-0.
@@ -202,7 +194,7 @@ def _divide(
 ) -> tuple[Array, Array, Array]:
     """Divides relevance by the sum of a part and a bias; also what the bias and the rest absorb.
 
-    The result is 0 where the part is at most the least that is more than rounding.
+    Parts of at most `least` in absolute value count as rounding, and get no relevance.
     """
     kept = jnp.where(jnp.abs(part) > least, part, 0)
     divided, _ = ratio(relevance, kept + bias, stabilizer)
@@ -223,8 +215,12 @@ class ZPlus:
 
     def share(self, layer: LayerValues, relevance: Array) -> Shares:
         """Shares the relevance of a layer's outputs."""
-        terms = _by_sign(layer, *_signs(layer.kernel))
-        return _share(layer, relevance, terms, _signs(layer.bias)[0], self.stabilizer)
+        positive, negative = _signs(layer.kernel)
+        terms = [(layer.x, positive)]
+        if not layer.is_nonnegative:
+            above, below = _signs(layer.x)
+            terms = [(above, positive), (below, negative)]
+        return _share(layer, relevance, terms, jnp.maximum(layer.bias, 0), self.stabilizer)
 
 
 @dataclass(frozen=True)

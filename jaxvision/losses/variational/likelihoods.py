@@ -242,8 +242,7 @@ class DiscretizedLogistic:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _log_probability(mean: Array, log_scale: Array, values: Array, step: float) -> Array:
     """The logarithm of the probability that a logistic distribution gives to each level."""
-    inverse = jnp.exp(-log_scale)
-    below, above = ((values - mean + shift) * inverse for shift in (-step / 2, step / 2))
+    inverse, below, above = _edges(mean, log_scale, values, step)
     # With s the sigmoid, s(above) - s(below) = s(above) s(-below) (1 - exp(below - above)).
     up_to, from_on = jax.nn.log_sigmoid(above), jax.nn.log_sigmoid(-below)
     inside = jnp.log(-jnp.expm1(-step * inverse)) + up_to + from_on
@@ -261,8 +260,7 @@ def _derivative_of_log_probability(
     by the two halves of a decoder's outputs number by number.
     """
     mean, log_scale, values = primals
-    inverse = jnp.exp(-log_scale)
-    below, above = ((values - mean + shift) * inverse for shift in (-step / 2, step / 2))
+    inverse, below, above = _edges(mean, log_scale, values, step)
     is_lowest, is_highest = _are_outermost(values, step)
     of_above = jnp.where(is_highest, 0, jax.nn.sigmoid(-above))
     of_below = jnp.where(is_lowest, 0, jax.nn.sigmoid(below))
@@ -272,6 +270,13 @@ def _derivative_of_log_probability(
     of_log_scale = below * of_below - above * of_above - of_width
     found = _log_probability(*primals, step)
     return found, of_values * (tangents[2] - tangents[0]) + of_log_scale * tangents[1]
+
+
+def _edges(mean: Array, log_scale: Array, values: Array, step: float) -> tuple[Array, ...]:
+    """The inverse scale, and how far both edges of a level are from the mean, in scales."""
+    inverse = jnp.exp(-log_scale)
+    below, above = ((values - mean + shift) * inverse for shift in (-step / 2, step / 2))
+    return inverse, below, above
 
 
 def _are_outermost(values: Array, step: float) -> tuple[Array, Array]:

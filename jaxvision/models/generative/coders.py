@@ -36,11 +36,6 @@ class Coder(nn.Module, kw_only=True):
         layers.activation(self.activation)
         super().__post_init__()
 
-    @property
-    def parts(self) -> Size | None:
-        """Height and width of the map for whose places a decoder splits the code; None if none."""
-        return None
-
     def finish(self, x: Array, name: str, train: bool) -> Array:
         """Applies the normalization and the nonlinearity of a hidden layer."""
         if self.norm is not None:
