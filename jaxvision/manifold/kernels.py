@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jaxtyping import Array, Float
 
 from jaxvision.checks import check_positive
@@ -17,6 +19,8 @@ class Kernel(Protocol):
     """Interface of kernels: similarities k(s) that fall with the squared distance s.
 
     The gradient of an embedding's divergence is computed from k(s), -k'(s) and -k'(s) / k(s).
+    Similarities are sums of normal distributions, `exp(-t s)`, and are split into narrow and wide
+    ones on a mesh.
     """
 
     def similarity(self, squares: Squares) -> Squares:
@@ -33,6 +37,10 @@ class Kernel(Protocol):
 
     def cost(self, squares: Squares) -> Squares:
         """The negative logarithm of the similarity."""
+        ...
+
+    def wide_part(self, squares: Squares, sharpest: float | Array) -> Squares:
+        """The sum of the normal distributions `exp(-t s)` with t below `sharpest`."""
         ...
 
 
@@ -73,6 +81,18 @@ class Student:
         """The negative logarithm of the similarity."""
         return (self.dof + 1) / 2 * jnp.log1p(squares / self.dof)
 
+    def wide_part(self, squares: Squares, sharpest: float | Array) -> Squares:
+        """The sum of the normal distributions `exp(-t s)` with t below `sharpest`.
+
+        The weight of a distribution is the density of a gamma distribution at t.
+        """
+        shape, most = (self.dof + 1) / 2, sharpest * (self.dof + squares)
+        if isinstance(most, np.ndarray):
+            share = scipy.special.gammainc(shape, most)
+        else:
+            share = -jnp.expm1(-most) if shape == 1 else jax.scipy.special.gammainc(shape, most)
+        return share * self.similarity(squares)
+
     @property
     def _slope(self) -> float:
         return (self.dof + 1) / (2 * self.dof)
@@ -93,11 +113,11 @@ class Gaussian:
 
     def similarity(self, squares: Squares) -> Squares:
         """The similarity `exp(-s)`."""
-        return jnp.exp(-squares)
+        return _exp(-squares)
 
     def descent(self, squares: Squares) -> Squares:
         """The negative slope of the similarity, -k'."""
-        return jnp.exp(-squares)
+        return _exp(-squares)
 
     def pull(self, squares: Squares) -> Squares:
         """The negative slope of the logarithm of the similarity, 1."""
@@ -106,3 +126,11 @@ class Gaussian:
     def cost(self, squares: Squares) -> Squares:
         """The negative logarithm of the similarity."""
         return squares
+
+    def wide_part(self, squares: Squares, sharpest: float | Array) -> Squares:
+        """The similarity, which is a single normal distribution, if `sharpest` is more than 1."""
+        return self.similarity(squares) * (sharpest > 1)
+
+
+def _exp(numbers: Squares) -> Squares:
+    return np.exp(numbers) if isinstance(numbers, np.ndarray) else jnp.exp(numbers)

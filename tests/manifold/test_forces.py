@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
+import scipy.integrate
+import scipy.stats
 from sklearn.datasets import load_iris
 
 from jaxvision import classical, manifold
-from jaxvision.manifold import attraction, mesh, repulsion
+from jaxvision.manifold import attraction, mesh, repulsion, splines
 
 KERNELS = {
     "student": manifold.Student(),
@@ -160,6 +162,46 @@ def test_the_step_goes_down_the_gradient_of_the_divergence(kernel, by_point) -> 
         after.velocity, expected, rtol=2e-3, atol=1e-4 * np.abs(expected).max()
     )
     np.testing.assert_allclose(after.embedding.mean(axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_wide_part_is_the_integral_over_wide_distributions(name) -> None:
+    """A similarity of dof d is a mixture of `exp(-t s)`, t by a gamma distribution."""
+    kernel = KERNELS[name]
+    squares = np.array([0.0, 1.0, 30.0, 2000.0])
+    for sharpest in (0.1, 2.0):
+        if isinstance(kernel, manifold.Gaussian):
+            expected = np.exp(-squares) * (sharpest > 1)
+        else:
+            shape = (kernel.dof + 1) / 2
+            density = scipy.stats.gamma(shape, scale=1 / kernel.dof).pdf
+
+            def integrand(t, s, density=density):
+                return density(t) * np.exp(-t * s)
+
+            ends = 0, sharpest
+            expected = [scipy.integrate.quad(integrand, *ends, (each,))[0] for each in squares]
+        found = kernel.wide_part(squares, sharpest)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+        traced = quick.jit(kernel.wide_part)(squares.astype(np.float32), np.float32(sharpest))
+        np.testing.assert_allclose(traced, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_coarse_grid_has_the_charges_and_the_function_of_a_fine_one() -> None:
+    points, rng = np.random.default_rng(0).uniform(-20, 20, (200, 2)), np.random.default_rng(1)
+    points, nodes = points.astype(np.float32), rng.standard_normal((16, 16)).astype(np.float32)
+
+    @quick.jit
+    def both(points, nodes):
+        fine, coarse = splines.make_stencil(points, 64), splines.make_stencil(points / 4, 16)
+        refined, slopes = splines.read(splines.refine(nodes), fine)
+        return (
+            (splines.coarsen(splines.spread(fine, 64)), refined, 4 * slopes),
+            (splines.spread(coarse, 16), *splines.read(nodes, coarse)),
+        )
+
+    for found, expected in zip(*both(points, nodes), strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 def on_mesh(points, kernel, meshes=None):

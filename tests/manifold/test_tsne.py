@@ -35,6 +35,7 @@ def test_iris_is_embedded_as_well_as_by_the_peers() -> None:
     np.testing.assert_allclose(found.embedding.mean(axis=0), 0, atol=1e-4)
 
 
+@pytest.mark.optimized
 @pytest.mark.slow
 def test_digits_are_embedded_well_by_both_methods() -> None:
     """Over keys, the trustworthiness of either is 0.9915 to 0.9929, and 0.992 in the mean."""
