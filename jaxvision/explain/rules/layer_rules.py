@@ -129,22 +129,16 @@ class Gamma:
         """
         size, pull, pull_size = _with_sizes(layer)
         positive = (size + layer.z - layer.bias) / 2 + jnp.maximum(layer.bias, 0)
-        above, lost_above = ratio(
-            jnp.where(layer.z > 0, relevance, 0),
-            layer.z + self.gamma * positive,
-            self.stabilizer,
-        )
-        below, lost_below = ratio(
-            jnp.where(layer.z < 0, relevance, 0),
-            (1 + self.gamma) * layer.z - self.gamma * positive,
-            self.stabilizer,
-        )
+        for_positive = layer.z + self.gamma * positive + self.stabilizer
+        for_negative = (1 + self.gamma) * layer.z - self.gamma * positive - self.stabilizer
+        above = relevance / jnp.where(layer.z > 0, for_positive, jnp.inf)
+        below = relevance / jnp.where(layer.z < 0, for_negative, -jnp.inf)
         plain, favored = above + (1 + self.gamma) * below, self.gamma * (above - below)
         shares = layer.x * pull(plain + favored / 2)[0]
         shares = shares + jnp.abs(layer.x) * pull_size(favored / 2)[0]
         absorbed = jnp.sum(layer.bias * plain + jnp.maximum(layer.bias, 0) * favored)
-        zero = jnp.sum(jnp.where(layer.z == 0, relevance, 0))
-        return Shares(shares, absorbed, lost_above + lost_below + zero)
+        lost = self.stabilizer * (above - below) + jnp.where(layer.z == 0, relevance, 0)
+        return Shares(shares, absorbed, jnp.sum(lost))
 
 
 @dataclass(frozen=True)

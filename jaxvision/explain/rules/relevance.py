@@ -12,7 +12,13 @@ from jaxtyping import Array, Float
 from jaxvision.explain.attribution import Attribution, certified, relative_error
 from jaxvision.explain.rules.facts import VALUE, Facts, find_facts
 from jaxvision.explain.rules.layer_rules import Composite, Epsilon, Rule, ZPlus, rules_of
-from jaxvision.explain.rules.layers import Layer, find_layers, layer_values, widened
+from jaxvision.explain.rules.layers import (
+    Layer,
+    LayerValues,
+    find_layers,
+    layer_values,
+    widened,
+)
 from jaxvision.explain.rules.primitives import Step, share
 from jaxvision.explain.rules.program import Operation, Program, evaluate, flatten, trace
 from jaxvision.explain.target import Target, score_of
@@ -245,7 +251,7 @@ def _backward(
             continue
         if operation.outputs[0] in graph.layers and shared[0] is not None:
             layer, rule = graph.layers[operation.outputs[0]]
-            known = layer_values(layer, values, program, facts)
+            known = _held(layer_values(layer, values, program, facts), shared[0])
             shares = rule.share(known, shared[0])
             give([layer.operation.inputs[known.place]], [shares.x])
             biases += shares.biases
@@ -256,6 +262,18 @@ def _backward(
         stabilizers += sum(step.absorbed)
     image = values[program.inputs[0]]
     return found.get(program.inputs[0], jnp.zeros_like(widened(image))), biases, stabilizers
+
+
+def _held(layer: LayerValues, relevance: Array) -> LayerValues:
+    """The values of a layer, with an input that is not known before the relevance is.
+
+    XLA's CPU backend starts an operation as soon as its operands are known, and removes barriers
+    first. So it would compute what the rules need of all layers on the way forward, and keep that.
+    """
+    if not relevance.size:
+        return layer
+    is_lost = jnp.isnan(relevance.ravel()[0])
+    return layer._replace(x=jnp.where(is_lost, jnp.nan, layer.x))
 
 
 def _step(graph: _Graph, operation: Operation, values: Values, shared: list[Array | None]) -> Step:
