@@ -26,10 +26,13 @@ from jaxvision.manifold.kernels import Kernel
 from jaxvision.manifold.repulsion import Repulsion
 from jaxvision.manifold.splines import ORDER, Embedding, Grid, make_stencil, read, spread
 
-_SPACING, _FINE_SPACING = 0.5, 0.33
-"""Distances between nodes for a similarity of scale 1: with many points; with few, or for a field.
-"""
+_SPACING = 0.5
+"""Distance between nodes for a similarity of scale 1."""
+_FINE_SPACING = 0.33
+"""The distance for fields, and for few points, whose grids are small. Less exact forces change sign
+more often, which lowers the gains: at 0.4, the digits spread 7 % less than with exact forces."""
 _FEW = 8000
+"""Most points for which the finer distance is used."""
 _SIDES = (128, 256, 320, 384, 512, 640, 768, 1024, 1280, 1536)
 """Numbers of nodes on a side: multiples of 64 with small prime factors, which transform fast."""
 _MARGIN = REACH + ORDER

@@ -197,3 +197,23 @@ def test_gamma_goes_from_epsilon_to_z_plus():
 def test_rules_that_cannot_be(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("rule", [ZPlus(), Gamma(), AlphaBeta()], ids=lambda it: type(it).__name__)
+def test_what_a_rule_needs_of_a_layer_is_not_kept_for_all_layers(rule):
+    """XLA would compute it on the way forward; here it would be as large as all activations."""
+    kernels = np.random.default_rng(0).standard_normal((8, 3, 3, 8, 8)).astype(np.float32) / 8
+
+    def net(x):
+        for kernel in kernels:
+            x = jax.nn.relu(jax.lax.conv_general_dilated(
+                x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            ))  # fmt: skip
+        return x.mean(axis=(1, 2))
+
+    def size(rule):
+        of_rule = jax.jit(lambda x: lrp(net, x, 0, rule=rule).map)
+        program = of_rule.lower(jnp.zeros((2, 32, 32, 8))).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    assert size(rule) < 1.3 * size(Epsilon())
