@@ -267,8 +267,8 @@ def _backward(
 def _held(layer: LayerValues, relevance: Array) -> LayerValues:
     """The values of a layer, with an input that is not known before the relevance is.
 
-    XLA's CPU backend starts an operation as soon as its operands are known, and removes barriers
-    first. So it would compute what the rules need of all layers on the way forward, and keep that.
+    XLA's CPU backend starts an operation as soon as its operands are known, whatever barriers there
+    are. So it would compute what the rules need of all layers on the way forward, and keep that.
     """
     if not relevance.size:
         return layer
