@@ -204,11 +204,16 @@ def test_what_a_rule_needs_of_a_layer_is_not_kept_for_all_layers(rule):
     """XLA would compute it on the way forward; here it would be as large as all activations."""
     kernels = np.random.default_rng(0).standard_normal((8, 3, 3, 8, 8)).astype(np.float32) / 8
 
+    convolve = partial(
+        jax.lax.conv_general_dilated,
+        window_strides=(1, 1),
+        padding="SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
     def net(x):
         for kernel in kernels:
-            x = jax.nn.relu(jax.lax.conv_general_dilated(
-                x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-            ))  # fmt: skip
+            x = jax.nn.relu(convolve(x, kernel))
         return x.mean(axis=(1, 2))
 
     def size(rule):
